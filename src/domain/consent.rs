@@ -1,0 +1,75 @@
+//! Consents: one permission by one user for one template.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What the mini-program's popup reported for one template.
+///
+/// Every value that starts with `accept` grants (WeChat also knows `acceptWithAudio`, `acceptWithAlert` and, seen in
+/// the wild but undocumented, `acceptWithForcePush`); anything else grants nothing.
+pub fn grants(result: &str) -> bool {
+    result.starts_with("accept")
+}
+
+/// The ledger of one user and one template. `granted = available + held + used + void` always holds (I4).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Balance {
+    /// Neither held nor spent: a new reminder can reserve it.
+    pub available: i64,
+    /// Reserved by a reminder that has not ended.
+    pub held: i64,
+    /// Spent by a send the platform accepted, or may have accepted.
+    pub used: i64,
+    /// Withdrawn, or denied by the platform.
+    pub void: i64,
+}
+
+impl Balance {
+    /// All consents ever granted.
+    pub fn granted(&self) -> i64 {
+        self.available + self.held + self.used + self.void
+    }
+}
+
+/// Where one consent stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// Free to be reserved.
+    Available,
+    /// Reserved by a living reminder.
+    Held,
+    /// Its reminder was, or may have been, delivered.
+    Used,
+    /// Worth nothing any more.
+    Void,
+}
+
+impl Balance {
+    /// Counts one consent.
+    pub fn add(&mut self, standing: Standing) {
+        *match standing {
+            Standing::Available => &mut self.available,
+            Standing::Held => &mut self.held,
+            Standing::Used => &mut self.used,
+            Standing::Void => &mut self.void,
+        } += 1;
+    }
+}
+
+/// One report of a popup, ready to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The app's name in the configuration.
+    pub app: String,
+    /// The user, as the platform calls them within this app.
+    pub openid: String,
+    /// The platform's template id → whether it was accepted.
+    pub results: BTreeMap<String, bool>,
+    /// When the user tapped.
+    pub at: super::Millis,
+    /// Who told us; free text of at most 64 characters.
+    pub source: String,
+    /// The caller's own id of this tap: the same event twice counts once.
+    pub event: Option<String>,
+}

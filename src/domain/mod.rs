@@ -1,0 +1,50 @@
+//! What things are and what follows from what. No I/O, no clock: `now` is always an argument.
+
+pub mod template;
+pub mod timing;
+pub mod consent;
+pub mod reminder;
+pub mod outcome;
+pub mod decide;
+pub mod settle;
+
+/// An instant in UTC milliseconds since 1970: the only form in which the engine and the store know time.
+pub type Millis = i64;
+
+/// Milliseconds in a second.
+pub const SECOND: Millis = 1_000;
+/// Milliseconds in a minute.
+pub const MINUTE: Millis = 60 * SECOND;
+/// Milliseconds in an hour.
+pub const HOUR: Millis = 60 * MINUTE;
+/// Milliseconds in a day of 24 hours.
+pub const DAY: Millis = 24 * HOUR;
+
+/// A refusal of input that names the field at fault: what was found, what is allowed, what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Invalid {
+    /// Stable machine-readable name, listed in the OpenAPI file.
+    pub code: &'static str,
+    /// JSON pointer to the field at fault, such as `/data/thing1`.
+    pub param: String,
+    /// One sentence for a person.
+    pub detail: String,
+}
+
+impl Invalid {
+    /// A refusal of the field at `param`.
+    pub fn new(code: &'static str, param: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { code, param: param.into(), detail: detail.into() }
+    }
+}
+
+/// The closest of `known` to `word`, if it is near enough to be a typing error.
+pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|k| (strsim::damerau_levenshtein(word, k), k))
+        .filter(|(distance, k)| *distance <= 1 + k.len() / 4)
+        .min()
+        .map(|(_, k)| k)
+}

@@ -1,0 +1,170 @@
+//! From an outcome to what is written down.
+
+use super::{
+    Millis, SECOND,
+    decide::Due,
+    outcome::{Outcome, Reaction},
+    reminder::State,
+};
+
+/// What is written down about a reminder after an attempt, or instead of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// Where the reminder goes.
+    pub next: Next,
+    /// The platform's code, or one of tixing's own words such as `expired`.
+    pub code: Option<String>,
+    /// The platform's text, or one sentence of tixing's.
+    pub text: Option<String>,
+    /// What becomes of the consent.
+    pub consent: Consent,
+    /// The platform's message id.
+    pub message_id: Option<String>,
+}
+
+/// Where a reminder goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It ends here (I8).
+    Final(State),
+    /// Known not to have been accepted: scheduled again.
+    Again {
+        /// When.
+        due_at: Millis,
+        /// Whether the attempt counts towards the next delay.
+        counted: bool,
+    },
+    /// It may have been accepted.
+    Doubt {
+        /// When to look again.
+        look_at: Millis,
+    },
+}
+
+/// What becomes of the consent that the reminder holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consent {
+    /// Stays with the reminder: held while it lives, used once it was sent.
+    Keep,
+    /// Available again.
+    Free,
+    /// Void, with all others of this user and template: the platform knows none.
+    Deny,
+}
+
+impl Settlement {
+    /// An end with a reason.
+    pub fn end(state: State, code: &str, text: &str, consent: Consent) -> Self {
+        Self { next: Next::Final(state), code: Some(code.into()), text: Some(text.into()), consent, message_id: None }
+    }
+}
+
+/// How long after an unreadable outcome a doubt is looked at: long enough for the first request to have ended there.
+pub const DOUBT_LOOK: Millis = 5 * SECOND;
+/// The longest delay between two tries.
+pub const MAX_BACKOFF: Millis = 300 * SECOND;
+
+/// The delay before the try after `tries` tries: doubles from `first`, at most [`MAX_BACKOFF`], then scaled into its upper
+/// half by `jitter` (0 to 1). With `first` = 2 s: 1–2, 2–4, 4–8, … 150–300 s.
+pub fn backoff(tries: u32, first: Millis, jitter: f64) -> Millis {
+    let whole = first.saturating_mul(1_i64 << tries.min(20)).clamp(1, MAX_BACKOFF);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "at most 300,000 ms")]
+    let delay = (whole as f64 * jitter.clamp(0.0, 1.0).mul_add(0.5, 0.5)) as Millis;
+    delay.max(1)
+}
+
+/// Settles one attempt. `due` is the reminder as it was when it was marked; for a resend its state is `InDoubt`.
+///
+/// A retry never lies beyond the deadline: it is brought forward to it, and [`super::decide::decide`] ends the reminder there.
+pub fn settle(due: &Due, outcome: Outcome, now: Millis, jitter: f64) -> Settlement {
+    let resend = due.state == State::InDoubt;
+    let later = |delay: Millis, counted: bool| {
+        let at = (now + delay).min(due.expires_at);
+        // What is known about a resend says nothing about the first request: the doubt stays.
+        if resend { Next::Doubt { look_at: at } } else { Next::Again { due_at: at, counted } }
+    };
+    match outcome {
+        Outcome::Accepted { message_id } => {
+            Settlement { next: Next::Final(State::Sent), code: None, text: None, consent: Consent::Keep, message_id }
+        }
+        Outcome::Unknown { cause } => Settlement {
+            next: Next::Doubt { look_at: (now + DOUBT_LOOK).min(due.expires_at) },
+            code: Some("unknown".into()),
+            text: Some(cause),
+            consent: Consent::Keep,
+            message_id: None,
+        },
+        Outcome::NotSent { cause } => Settlement {
+            next: later(backoff(0, 2 * SECOND, jitter), false),
+            code: Some("not_sent".into()),
+            text: Some(cause),
+            consent: Consent::Keep,
+            message_id: None,
+        },
+        Outcome::Answered { code, text, reaction } => {
+            let (next, consent) = match reaction {
+                // The only consent is gone: the first request had arrived and spent it.
+                Reaction::Deny if resend => (Next::Final(State::Sent), Consent::Keep),
+                Reaction::Deny => (Next::Final(State::Failed), Consent::Deny),
+                Reaction::Refuse => (Next::Final(State::Failed), Consent::Free),
+                Reaction::Retry { max, .. } if due.tries + 1 >= max && !resend => {
+                    (Next::Final(State::Failed), Consent::Free)
+                }
+                Reaction::Retry { first, .. } => (later(backoff(due.tries, first, jitter), true), Consent::Keep),
+                Reaction::Token => (later(1, false), Consent::Keep),
+                Reaction::Hold { pause } => (later(pause, false), Consent::Keep),
+            };
+            Settlement { next, code: Some(code), text: Some(text), consent, message_id: None }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::reminder::ReminderId, *};
+
+    #[test]
+    fn every_outcome_has_one_settlement() {
+        let answered = |reaction| Outcome::Answered { code: "1".into(), text: String::new(), reaction };
+        let busy = Reaction::Retry { max: 3, first: 2_000 };
+        use {Consent::*, State::*};
+        // (outcome, resend, tries so far) → (next, consent)
+        let table = [
+            (Outcome::Accepted { message_id: None }, false, 0, Next::Final(Sent), Keep),
+            (Outcome::Accepted { message_id: None }, true, 0, Next::Final(Sent), Keep),
+            (Outcome::Unknown { cause: String::new() }, false, 0, Next::Doubt { look_at: 15_000 }, Keep),
+            (Outcome::NotSent { cause: String::new() }, false, 7, Next::Again { due_at: 12_000, counted: false }, Keep),
+            (Outcome::NotSent { cause: String::new() }, true, 0, Next::Doubt { look_at: 12_000 }, Keep),
+            (answered(Reaction::Deny), false, 0, Next::Final(Failed), Deny),
+            (answered(Reaction::Deny), true, 0, Next::Final(Sent), Keep),
+            (answered(Reaction::Refuse), false, 0, Next::Final(Failed), Free),
+            (answered(busy), false, 0, Next::Again { due_at: 12_000, counted: true }, Keep),
+            (answered(busy), false, 1, Next::Again { due_at: 14_000, counted: true }, Keep),
+            (answered(busy), false, 2, Next::Final(Failed), Free),
+            (answered(busy), true, 2, Next::Doubt { look_at: 18_000 }, Keep),
+            (answered(Reaction::Token), false, 0, Next::Again { due_at: 10_001, counted: false }, Keep),
+            (
+                answered(Reaction::Hold { pause: 60_000 }),
+                false,
+                0,
+                Next::Again { due_at: 60_000, counted: false },
+                Keep,
+            ),
+        ];
+        for (outcome, resend, tries, next, consent) in table {
+            let state = if resend { InDoubt } else { Scheduled };
+            let due = Due { id: ReminderId(1), due_at: 1_000, at: 1_000, expires_at: 60_000, state, fence: 1, tries };
+            let settled = settle(&due, outcome.clone(), 10_000, 1.0);
+            assert_eq!((settled.next, settled.consent), (next, consent), "{outcome:?} resend={resend} tries={tries}");
+        }
+    }
+
+    #[test]
+    fn delays_double_and_stay_in_their_upper_half() {
+        for tries in 0..40 {
+            let (low, high) = (backoff(tries, 2_000, 0.0), backoff(tries, 2_000, 1.0));
+            assert!(low * 2 >= high && high <= MAX_BACKOFF, "{tries}: {low}..{high}");
+        }
+        assert_eq!((backoff(0, 2_000, 1.0), backoff(3, 2_000, 1.0), backoff(30, 2_000, 1.0)), (2_000, 16_000, 300_000));
+    }
+}

@@ -1,0 +1,20 @@
+//! tixing (提醒): a scheduled reminder engine for mini-program subscribe messages.
+//!
+//! The map. Layers point downward only; a file knows what is below it, and `tests/it/tidy.rs` keeps it so.
+//!
+//! ```text
+//! main ─ cli                 wiring: the only place that knows everything
+//!   api                      JSON for programs
+//!         engine             when, in what order, how many at once
+//!     store │ platform       all SQL │ all that is known of a platform
+//!         domain             what things are and what follows from what: no I/O, no clock
+//! ```
+//!
+//! `sandbox` stands in for the platforms: for the demo, for tests, for users' staging.
+//!
+//! One reminder goes through once, forward: insert → prefetch → gate → mark → send → settle.
+#![forbid(unsafe_code)]
+
+pub mod domain;
+pub mod clock;
+pub mod config;

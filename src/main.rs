@@ -1,0 +1,2 @@
+//! The `tixing` program.
+fn main() {}
