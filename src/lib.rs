@@ -18,3 +18,4 @@
 pub mod domain;
 pub mod clock;
 pub mod config;
+pub mod store;

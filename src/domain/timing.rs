@@ -76,7 +76,10 @@ pub fn parse_duration(text: &str) -> Result<Millis, String> {
         "d" => DAY,
         "w" => 7 * DAY,
         _ => {
-            return Err(format!("«{}» is not a duration; write a whole number and s, m, h, d or w, like 2h", cut(text)));
+            return Err(format!(
+                "«{}» is not a duration; write a whole number and s, m, h, d or w, like 2h",
+                cut(text)
+            ));
         }
     };
     number

@@ -1,2 +1,4 @@
-//! All integration tests, in one binary.
-fn main() {}
+//! All integration tests, in one binary: real stores, real HTTP, the real program.
+
+mod harness;
+mod store;

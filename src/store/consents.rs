@@ -1,0 +1,419 @@
+//! Consents in SQL: recorded, reserved, given back, voided. The ledger of I1 and I4.
+
+use super::{
+    Store, StoreError,
+    queue::{LIVING, SCHEDULED},
+    tx::Tx,
+};
+use crate::domain::{
+    Millis,
+    consent::{Balance, Report, Standing},
+    reminder::ReminderId,
+};
+use serde::Serialize;
+use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+
+/// One consent and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// The platform's template id.
+    pub template: String,
+    /// Counts the consents of one user and template from 1.
+    pub n: i64,
+    /// When the user tapped.
+    pub granted_at: Millis,
+    /// Who told us.
+    pub source: Option<String>,
+    /// The caller's own id of the tap.
+    pub event: Option<String>,
+    /// Whether it stands for many sends.
+    pub standing: bool,
+    /// Who holds or used it.
+    pub reminder: Option<ReminderId>,
+    /// Where it stands.
+    pub state: Standing,
+    /// Why it is void.
+    pub void_reason: Option<String>,
+}
+
+/// A user and a template, as small integers.
+pub(super) type Pair = (i64, i64);
+
+/// What a batch must know about the consents of the pairs it touches.
+#[derive(Default)]
+pub(super) struct Held {
+    free: HashMap<Pair, VecDeque<i64>>,
+    standing: HashSet<Pair>,
+    events: HashSet<(Pair, String)>,
+    last: HashMap<Pair, i64>,
+}
+
+impl Held {
+    /// Takes the oldest free consent of a pair.
+    pub fn take(&mut self, pair: Pair) -> Option<i64> {
+        self.free.get_mut(&pair)?.pop_front()
+    }
+
+    /// Whether a consent stands for many sends.
+    pub fn stands(&self, pair: Pair) -> bool {
+        self.standing.contains(&pair)
+    }
+
+    /// Whether this tap is recorded already.
+    pub fn knows(&self, pair: Pair, event: &Option<String>) -> bool {
+        event.as_ref().is_some_and(|event| self.events.contains(&(pair, event.clone())))
+    }
+
+    fn next_n(&mut self, pair: Pair) -> i64 {
+        let last = self.last.entry(pair).or_default();
+        *last += 1;
+        *last
+    }
+
+    /// Books a new consent in memory and answers its row; free unless `reminder` holds it.
+    pub fn grant(&mut self, pair: Pair, grant: Grant<'_>) -> NewConsent {
+        let n = self.next_n(pair);
+        if let Some(event) = grant.event {
+            self.events.insert((pair, event.clone()));
+        }
+        if grant.standing {
+            self.standing.insert(pair);
+        } else if grant.reminder.is_none() {
+            self.free.entry(pair).or_default().push_back(n);
+        }
+        NewConsent {
+            recipient: pair.0,
+            template: pair.1,
+            n,
+            granted_at: grant.at,
+            source: grant.source.to_owned(),
+            event: grant.event.clone(),
+            standing: i64::from(grant.standing),
+            reminder: grant.reminder.map(|id| id.0),
+        }
+    }
+}
+
+/// A consent about to be recorded.
+pub(super) struct Grant<'a> {
+    pub at: Millis,
+    pub source: &'a str,
+    pub event: &'a Option<String>,
+    pub standing: bool,
+    pub reminder: Option<ReminderId>,
+}
+
+#[derive(Serialize)]
+pub(super) struct NewConsent {
+    recipient: i64,
+    template: i64,
+    n: i64,
+    granted_at: Millis,
+    source: String,
+    event: Option<String>,
+    standing: i64,
+    reminder: Option<i64>,
+}
+
+/// What is wanted of a pair: with `grants` its last number is read too.
+#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Wanted {
+    pub recipient: i64,
+    pub template: i64,
+    pub grants: i64,
+    pub event: Option<String>,
+}
+
+/// Reads what is known of the pairs, sorted so that each page is visited once.
+pub(super) async fn read_pairs(tx: &mut Tx<'_>, wanted: &BTreeSet<Wanted>) -> sqlx::Result<Held> {
+    let mut held = Held::default();
+    if wanted.is_empty() {
+        return Ok(held);
+    }
+    let wanted: Vec<&Wanted> = wanted.iter().collect();
+    let rows = tx
+        .rows(
+            "SELECT c.recipient, c.template, c.n, c.standing, c.event,
+                    CASE WHEN c.reminder IS NULL AND c.voided_at IS NULL THEN 1 ELSE 0 END AS free
+             FROM (SELECT CAST(j.value->>'recipient' AS BIGINT) AS recipient, CAST(j.value->>'template' AS BIGINT) AS template,
+                          j.value->>'event' AS event FROM {rows}) AS r
+             JOIN consent c ON c.recipient = r.recipient AND c.template = r.template
+             WHERE (c.reminder IS NULL AND c.voided_at IS NULL) OR c.event = r.event
+             ORDER BY c.recipient, c.template, c.n {lock c}",
+            &wanted,
+        )
+        .await?;
+    for row in rows {
+        let pair = (row.get("recipient"), row.get("template"));
+        let n: i64 = row.get("n");
+        if let Some(event) = row.get::<Option<String>, _>("event") {
+            held.events.insert((pair, event));
+        }
+        if int(&row, "free") == 0 {
+            continue;
+        }
+        if row.get::<i64, _>("standing") != 0 {
+            held.standing.insert(pair);
+        } else {
+            let free = held.free.entry(pair).or_default();
+            // A pair wanted twice with different events is read twice.
+            if free.back().is_none_or(|last| *last < n) {
+                free.push_back(n);
+            }
+        }
+    }
+    let grants: Vec<&Wanted> = wanted.into_iter().filter(|w| w.grants != 0).collect();
+    if !grants.is_empty() {
+        let rows = tx
+            .rows(
+                "SELECT CAST(j.value->>'recipient' AS BIGINT) AS recipient, CAST(j.value->>'template' AS BIGINT) AS template,
+                        COALESCE((SELECT MAX(c.n) FROM consent c WHERE c.recipient = CAST(j.value->>'recipient' AS BIGINT)
+                                  AND c.template = CAST(j.value->>'template' AS BIGINT)), 0) AS last
+                 FROM {rows}",
+                &grants,
+            )
+            .await?;
+        for row in rows {
+            held.last.insert((row.get("recipient"), row.get("template")), row.get("last"));
+        }
+    }
+    Ok(held)
+}
+
+/// An integer of an expression, whose declared width the databases disagree about.
+pub(super) fn int(row: &AnyRow, column: &str) -> i64 {
+    row.try_get::<i64, _>(column).or_else(|_| row.try_get::<i32, _>(column).map(i64::from)).expect("an integer column")
+}
+
+/// Writes new consents, sorted by user.
+pub(super) async fn insert(tx: &mut Tx<'_>, mut consents: Vec<NewConsent>) -> sqlx::Result<()> {
+    if consents.is_empty() {
+        return Ok(());
+    }
+    consents.sort_by_key(|c| (c.recipient, c.template, c.n));
+    tx.run(
+        "INSERT INTO consent (recipient, template, n, granted_at, source, event, standing, reminder)
+         SELECT CAST(j.value->>'recipient' AS BIGINT), CAST(j.value->>'template' AS BIGINT), CAST(j.value->>'n' AS BIGINT),
+                CAST(j.value->>'granted_at' AS BIGINT), j.value->>'source', j.value->>'event',
+                CAST(j.value->>'standing' AS BIGINT), CAST(j.value->>'reminder' AS BIGINT) FROM {rows}",
+        &consents,
+    )
+    .await?;
+    Ok(())
+}
+
+/// A consent that changes hands: to a reminder, or back to nobody.
+#[derive(Serialize)]
+pub(super) struct Hold {
+    pub recipient: i64,
+    pub template: i64,
+    pub n: i64,
+    pub reminder: Option<i64>,
+}
+
+/// Writes who holds what, sorted by user.
+pub(super) async fn hold(tx: &mut Tx<'_>, mut holds: Vec<Hold>) -> sqlx::Result<()> {
+    if holds.is_empty() {
+        return Ok(());
+    }
+    holds.sort_by_key(|h| (h.recipient, h.template, h.n));
+    tx.run(
+        "UPDATE consent SET reminder = r.reminder
+         FROM (SELECT CAST(j.value->>'recipient' AS BIGINT) AS recipient, CAST(j.value->>'template' AS BIGINT) AS template,
+                      CAST(j.value->>'n' AS BIGINT) AS n, CAST(j.value->>'reminder' AS BIGINT) AS reminder FROM {rows}) AS r
+         WHERE consent.recipient = r.recipient AND consent.template = r.template AND consent.n = r.n",
+        &holds,
+    )
+    .await?;
+    Ok(())
+}
+
+/// A reminder and the pair whose consent it may hold.
+#[derive(Serialize, Clone, Copy)]
+pub(super) struct Holder {
+    pub recipient: i64,
+    pub template: i64,
+    pub reminder: i64,
+}
+
+/// Makes available again what these reminders hold; answers the reminders that held something.
+pub(super) async fn free(tx: &mut Tx<'_>, holders: &[Holder]) -> sqlx::Result<Vec<i64>> {
+    if holders.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = tx
+        .rows(
+            "SELECT c.recipient, c.template, c.n, c.reminder
+             FROM {rows} JOIN consent c ON c.recipient = CAST(j.value->>'recipient' AS BIGINT)
+                 AND c.template = CAST(j.value->>'template' AS BIGINT) AND c.reminder = CAST(j.value->>'reminder' AS BIGINT)
+             WHERE c.voided_at IS NULL {lock c}",
+            holders,
+        )
+        .await?;
+    let freed: Vec<i64> = rows.iter().map(|row| row.get("reminder")).collect();
+    let pair = |row: &AnyRow| Hold {
+        recipient: row.get("recipient"),
+        template: row.get("template"),
+        n: row.get("n"),
+        reminder: None,
+    };
+    hold(tx, rows.iter().map(pair).collect()).await?;
+    let named: Vec<Holder> = holders.iter().filter(|h| freed.contains(&h.reminder)).copied().collect();
+    remember(tx, &named).await?;
+    Ok(freed)
+}
+
+/// Keeps a user's reminders findable though no consent names them.
+pub(super) async fn remember(tx: &mut Tx<'_>, holders: &[Holder]) -> sqlx::Result<()> {
+    if !holders.is_empty() {
+        tx.run(
+            "INSERT INTO unheld (recipient, reminder)
+             SELECT CAST(j.value->>'recipient' AS BIGINT), CAST(j.value->>'reminder' AS BIGINT) FROM {rows} WHERE true
+             ON CONFLICT DO NOTHING",
+            holders,
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Voids what is still worth something of a pair, and answers the scheduled reminders that held one of them.
+///
+/// The platform has just said that it knows no consent; believing it for one reminder and not for the next would only collect
+/// more refusals. What is in doubt keeps its consent: nobody knows whether that one was spent.
+pub(super) async fn void(
+    tx: &mut Tx<'_>,
+    pair: Pair,
+    lane: i64,
+    by: ReminderId,
+    reason: &str,
+) -> sqlx::Result<Vec<i64>> {
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "SELECT c.n, c.reminder, d.state FROM consent c LEFT JOIN reminder m ON m.id = c.reminder {LIVING}
+         WHERE c.recipient = $1 AND c.template = $2 AND c.voided_at IS NULL"
+    )))
+    .bind(pair.0)
+    .bind(pair.1)
+    .fetch_all(&mut *tx.conn)
+    .await?;
+    let mut holders = Vec::new();
+    for row in rows {
+        let reminder: Option<i64> = row.get("reminder");
+        match (reminder, row.get::<Option<i64>, _>("state")) {
+            (None, _) => {}
+            (Some(id), _) if id == by.0 => {}
+            (Some(id), Some(SCHEDULED)) => holders.push(id),
+            _ => continue,
+        }
+        sqlx::query(
+            "UPDATE consent SET voided_at = $4, void_reason = $5 WHERE recipient = $1 AND template = $2 AND n = $3",
+        )
+        .bind(pair.0)
+        .bind(pair.1)
+        .bind(row.get::<i64, _>("n"))
+        .bind(tx.now)
+        .bind(reason)
+        .execute(&mut *tx.conn)
+        .await?;
+        tx.count(lane, "consent_void", 1);
+        tx.count(lane, if reminder.is_some() { "consent_held" } else { "consent_available" }, -1);
+    }
+    Ok(holders)
+}
+
+/// Records popup reports. Afterwards each accepted template has one consent more, unless its event was known; a standing one is
+/// recorded once. Answers how many consents each report added.
+pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<Vec<usize>> {
+    let wanted: Vec<(i64, String)> = reports
+        .iter()
+        .filter(|r| r.results.values().any(|accepted| *accepted))
+        .map(|r| (tx.names.app(&r.app).id, r.openid.clone()))
+        .collect();
+    let recipients = super::reminders::recipients(tx, &wanted, true).await?;
+    let mut pairs = BTreeSet::new();
+    let mut accepts: Vec<(usize, Pair, &Report)> = Vec::new();
+    for (i, report) in reports.iter().enumerate() {
+        let app = tx.names.app(&report.app).id;
+        for code in report.results.iter().filter(|(_, accepted)| **accepted).map(|(code, _)| code) {
+            let pair = (recipients[&(app, report.openid.clone())], tx.names.template(app, code).id);
+            pairs.insert(Wanted { recipient: pair.0, template: pair.1, grants: 1, event: report.event.clone() });
+            accepts.push((i, pair, report));
+        }
+    }
+    let mut held = read_pairs(tx, &pairs).await?;
+    let mut added = vec![0; reports.len()];
+    let mut rows = Vec::new();
+    for (i, pair, report) in accepts {
+        let standing = tx.names.standing(pair.1);
+        if held.knows(pair, &report.event) || (standing && held.stands(pair)) {
+            continue;
+        }
+        let grant = Grant { at: report.at, source: &report.source, event: &report.event, standing, reminder: None };
+        rows.push(held.grant(pair, grant));
+        added[i] += 1;
+        let lane = tx.names.app(&report.app).lane;
+        tx.count(lane, "consent_available", 1);
+    }
+    insert(tx, rows).await?;
+    Ok(added)
+}
+
+impl Store {
+    /// Every consent of one user, oldest first, with what became of it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn consents(&self, app: &str, openid: &str) -> Result<Vec<Consent>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT t.code AS template, c.n, c.granted_at, c.source, c.event, c.standing, c.reminder, c.voided_at, c.void_reason,
+                    o.state AS ended
+             FROM recipient p JOIN consent c ON c.recipient = p.id JOIN template t ON t.id = c.template
+             LEFT JOIN reminder m ON m.id = c.reminder
+             LEFT JOIN outcome o ON o.lane = m.lane AND o.at = m.at AND o.id = m.id AND o.next_at IS NULL
+             WHERE p.app = $1 AND p.openid = $2 ORDER BY c.template, c.n",
+        )
+        .bind(self.names.app(app).id)
+        .bind(openid)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows.iter().map(consent).collect())
+    }
+
+    /// The balances of one user by template id.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn balances(&self, app: &str, openid: &str) -> Result<BTreeMap<String, Balance>, StoreError> {
+        let mut balances: BTreeMap<String, Balance> = BTreeMap::new();
+        for consent in self.consents(app, openid).await? {
+            balances.entry(consent.template).or_default().add(consent.state);
+        }
+        Ok(balances)
+    }
+}
+
+fn consent(row: &AnyRow) -> Consent {
+    let reminder: Option<i64> = row.get("reminder");
+    let ended: Option<String> = row.get("ended");
+    let state = if row.get::<Option<i64>, _>("voided_at").is_some() {
+        Standing::Void
+    } else if reminder.is_none() {
+        Standing::Available
+    } else if ended.is_some() {
+        Standing::Used
+    } else {
+        Standing::Held
+    };
+    Consent {
+        template: row.get("template"),
+        n: row.get("n"),
+        granted_at: row.get("granted_at"),
+        source: row.get("source"),
+        event: row.get("event"),
+        standing: row.get::<i64, _>("standing") != 0,
+        reminder: reminder.map(ReminderId),
+        state,
+        void_reason: row.get("void_reason"),
+    }
+}

@@ -1,0 +1,135 @@
+//! The SQLite file before SQLite sees it: ours, whole, on a local disk, and nobody else's.
+
+use super::OpenError;
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{Read, Write},
+    path::{Path, PathBuf},
+};
+
+/// "tixi" in the file's header.
+pub const APPLICATION_ID: u32 = 0x7469_7869;
+
+/// Held for as long as the daemon lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Takes the file for this process and looks at its header.
+///
+/// # Errors
+/// A sentence: who has it, or what is wrong with it.
+pub fn prepare(path: &Path) -> Result<Lock, OpenError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Err(OpenError(format!("the folder {} for the store does not exist: create it", folder.display())));
+    }
+    if let Some(kind) = network_file_system(folder) {
+        return Err(OpenError(format!(
+            "{} lies on a network file system ({kind}), where SQLite's locks do not hold: use a local disk, or PostgreSQL",
+            folder.display()
+        )));
+    }
+    let lock = lock(path)?;
+    check_header(path)?;
+    Ok(lock)
+}
+
+fn lock(path: &Path) -> Result<Lock, OpenError> {
+    let lock_path = PathBuf::from(format!("{}.lock", path.display()));
+    let cannot = |e: std::io::Error| {
+        OpenError(format!(
+            "cannot write beside the store: {}: {e}; check the folder's owner and permissions",
+            lock_path.display()
+        ))
+    };
+    let mut file = OpenOptions::new().create(true).read(true).append(true).open(&lock_path).map_err(cannot)?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0).map_err(cannot)?;
+            write!(file, "{}", std::process::id()).map_err(cannot)?;
+            Ok(Lock { _file: file })
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // The number is a courtesy; without it the message is only less helpful.
+            let _ = file.read_to_string(&mut holder);
+            let holder = if holder.is_empty() { "unknown".to_owned() } else { holder };
+            Err(OpenError(format!(
+                "{} is in use by another tixing (process {holder}): stop it first, or give this one another store",
+                path.display()
+            )))
+        }
+        Err(TryLockError::Error(e)) => Err(cannot(e)),
+    }
+}
+
+fn check_header(path: &Path) -> Result<(), OpenError> {
+    let wrong = |what: &str| {
+        OpenError(format!("{} {what}; it is left as it is: name another file, or restore a copy", path.display()))
+    };
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(wrong(&format!("cannot be read ({e})"))),
+    };
+    if OpenOptions::new().write(true).open(path).is_err() {
+        return Err(wrong("cannot be written by this user"));
+    }
+    let length = file.metadata().map_err(|e| wrong(&e.to_string()))?.len();
+    let mut header = [0; 100];
+    if length == 0 {
+        return Err(wrong("exists but is empty"));
+    }
+    if file.read_exact(&mut header).is_err() || !header.starts_with(b"SQLite format 3\0") {
+        return Err(wrong("is not a tixing store (not an SQLite file)"));
+    }
+    let word = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().expect("four bytes"));
+    if word(68) != APPLICATION_ID {
+        return Err(wrong("is an SQLite file of another program"));
+    }
+    let page_size = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    // The WAL may hold pages that the file does not have yet, so only a file without one can be judged by its length.
+    let wal = PathBuf::from(format!("{}-wal", path.display()));
+    if !wal.exists() && length < u64::from(word(28)) * page_size {
+        return Err(wrong("is truncated"));
+    }
+    Ok(())
+}
+
+/// SQLite before 3.51.3 can corrupt a WAL file when two connections write.
+///
+/// # Errors
+/// When `version` is older.
+pub fn check_version(version: &str) -> Result<(), OpenError> {
+    let numbers: Vec<u32> = version.split('.').filter_map(|n| n.parse().ok()).collect();
+    if numbers.as_slice() < [3, 51, 3].as_slice() {
+        return Err(OpenError(format!(
+            "this build has SQLite {version}; at least 3.51.3 is needed: build with the bundled one"
+        )));
+    }
+    Ok(())
+}
+
+/// The type of the file system under `folder` if it is one that is reached over a network.
+fn network_file_system(folder: &Path) -> Option<String> {
+    let folder = folder.canonicalize().ok()?;
+    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    let (_, kind) = mounts
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            Some((words.next()?, words.next()?))
+        })
+        .filter(|(at, _)| folder.starts_with(at))
+        .max_by_key(|(at, _)| at.len())?;
+    let network = ["nfs", "cifs", "smb", "9p", "afs", "ceph", "gluster", "fuse.sshfs", "lustre"];
+    network.iter().any(|n| kind.starts_with(n)).then(|| kind.to_owned())
+}

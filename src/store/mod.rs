@@ -1,0 +1,459 @@
+//! All SQL. One writer task owns the only connection that writes; reads go to a pool that cannot.
+
+mod dialect;
+mod tx;
+mod writer;
+pub mod reminders;
+pub mod queue;
+pub mod consents;
+pub mod keys;
+mod file;
+
+pub use dialect::Dialect;
+pub use writer::{OnCommit, Ring};
+
+use crate::{
+    clock::SharedClock,
+    config::{App, Durability},
+    domain::{
+        consent::Report,
+        reminder::{NewReminder, ReminderId, State},
+        template::Kind,
+    },
+};
+use keys::NewApiKey;
+use queue::{Job, Marked, Settle};
+use reminders::{Change, Changed, Inserted};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, any::AnyPoolOptions, migrate::Migrator};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::sync::watch;
+use writer::{Command, Writer};
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Why the store did not do it. `Display` is fit for a log: no openid, no body, no password.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Busy, full, gone or unreadable; nothing was kept. The same may work later.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// The database refuses this very content; nothing was kept.
+    #[error("the store refused the rows: {0}")]
+    Refused(String),
+    /// The daemon is stopping.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            // A database's message may quote a value, so only its code is shown where it speaks of rows.
+            sqlx::Error::Database(e) => {
+                let code = e.code().unwrap_or_default().into_owned();
+                match (code.as_str(), e.message()) {
+                    ("13" | "53100", _) => {
+                        Self::Unavailable("the disk is full; make room and it goes on by itself".into())
+                    }
+                    ("8" | "1032" | "25006", _) => {
+                        Self::Unavailable("it is read-only; check the file's and the folder's permissions".into())
+                    }
+                    ("11" | "26", _) => {
+                        Self::Unavailable("the file is damaged; stop the daemon and restore a copy".into())
+                    }
+                    (code, message)
+                        if code.starts_with("22") || code.starts_with("23") || message.contains("constraint") =>
+                    {
+                        Self::Refused(format!("database code {code}"))
+                    }
+                    // About the statement itself; it names columns, never values.
+                    (code, message) if code == "1" || code.starts_with("42") => {
+                        Self::Unavailable(format!("database code {code}: {message}"))
+                    }
+                    (code, _) => Self::Unavailable(format!("database code {code}")),
+                }
+            }
+            sqlx::Error::Io(e) => Self::Unavailable(format!("the connection failed: {e}")),
+            sqlx::Error::PoolTimedOut => Self::Unavailable("no connection was free in time".into()),
+            sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => Self::Unavailable("the connection failed".into()),
+            _ => Self::Unavailable("the database connection was lost".into()),
+        }
+    }
+}
+
+/// Why the store cannot be opened: what was found and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct OpenError(pub String);
+
+/// An app's row and its lane's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// The app.
+    pub id: i64,
+    /// Its lane; one an app until large apps are sharded.
+    pub lane: i64,
+}
+
+/// A template's row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TemplateRow {
+    /// The template.
+    pub id: i64,
+}
+
+/// Names to small integers and back; fixed while the daemon runs.
+#[derive(Debug, Default)]
+pub struct Names {
+    apps: HashMap<String, Place>,
+    lanes: HashMap<i64, String>,
+    templates: HashMap<(i64, String), i64>,
+    codes: HashMap<i64, (i64, String)>,
+    standing: std::collections::HashSet<i64>,
+}
+
+impl Names {
+    pub(crate) fn app(&self, name: &str) -> Place {
+        *self.apps.get(name).expect("the API and the engine name configured apps only")
+    }
+
+    pub(crate) fn template(&self, app: i64, code: &str) -> TemplateRow {
+        TemplateRow { id: *self.templates.get(&(app, code.to_owned())).expect("only configured templates are named") }
+    }
+
+    fn find_template_of_lane(&self, lane: i64, code: &str) -> Option<i64> {
+        let app = self.lanes.get(&lane).map(|name| self.app(name).id)?;
+        self.templates.get(&(app, code.to_owned())).copied()
+    }
+
+    pub(crate) fn standing(&self, template: i64) -> bool {
+        self.standing.contains(&template)
+    }
+
+    /// The platform's id of a template.
+    pub fn code(&self, template: i64) -> &str {
+        self.codes.get(&template).map_or("?", |(_, code)| code)
+    }
+
+    /// The app whose lane this is.
+    pub fn app_of_lane(&self, lane: i64) -> &str {
+        self.lanes.get(&lane).map_or("?", String::as_str)
+    }
+}
+
+/// How to reach the database again.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    url: String,
+    dialect: Dialect,
+    durability: Durability,
+}
+
+impl Opened {
+    /// The connection that writes. On PostgreSQL it also holds the right to be the only daemon; losing it means losing that right.
+    async fn connect_writer(&self) -> Result<AnyConnection, StoreError> {
+        let mut conn = AnyConnection::connect(&self.url).await?;
+        match self.dialect {
+            Dialect::Sqlite => {
+                let synchronous = if self.durability == Durability::Full { "FULL" } else { "NORMAL" };
+                for pragma in [
+                    "PRAGMA busy_timeout = 5000",
+                    // Before the WAL: a new file's header must say whose it is even if the machine stops right now.
+                    &format!("PRAGMA application_id = {}", file::APPLICATION_ID),
+                    "PRAGMA journal_mode = WAL",
+                    &format!("PRAGMA synchronous = {synchronous}"),
+                    "PRAGMA wal_autocheckpoint = 16384",
+                    "PRAGMA cache_size = -65536",
+                    "PRAGMA temp_store = MEMORY",
+                ] {
+                    sqlx::query(AssertSqlSafe(pragma.to_owned())).execute(&mut conn).await?;
+                }
+            }
+            Dialect::Postgres => {
+                let synchronous = if self.durability == Durability::Full { "on" } else { "off" };
+                sqlx::query(AssertSqlSafe(format!("SET synchronous_commit = {synchronous}")))
+                    .execute(&mut conn)
+                    .await?;
+                sqlx::query("SET statement_timeout = '20s'").execute(&mut conn).await?;
+                let got: bool = sqlx::query("SELECT pg_try_advisory_lock(8391361)").fetch_one(&mut conn).await?.get(0);
+                if !got {
+                    return Err(StoreError::Unavailable("another tixing daemon is using this database".into()));
+                }
+            }
+        }
+        Ok(conn)
+    }
+}
+
+/// The open store. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    read: AnyPool,
+    writer: Writer,
+    names: Arc<Names>,
+    dialect: Dialect,
+    on_commit: watch::Sender<Option<Arc<OnCommit>>>,
+    lock: Arc<Mutex<Option<file::Lock>>>,
+}
+
+impl Store {
+    /// Opens the store, brings its schema up to date, and makes the configured apps and templates known.
+    ///
+    /// # Errors
+    /// A sentence: another daemon has it, it is not ours, it is newer, it is damaged, it is too old an SQLite.
+    pub async fn open(url: &str, durability: Durability, apps: &[App], clock: SharedClock) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        let dialect = Dialect::of(url);
+        let mut lock = None;
+        let mut full_url = url.to_owned();
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            lock = Some(file::prepare(path.as_ref())?);
+            full_url = format!("sqlite:{path}?mode=rwc");
+        }
+        let opened = Opened { url: full_url.clone(), dialect, durability };
+        let failed = |e: StoreError| OpenError(format!("cannot open {}: {e}", shown(url)));
+        let sql_failed = |e: sqlx::Error| failed(StoreError::from(e));
+        let mut conn = opened.connect_writer().await.map_err(failed)?;
+        if dialect == Dialect::Sqlite {
+            let version: String =
+                sqlx::query("SELECT sqlite_version() AS v").fetch_one(&mut conn).await.map_err(sql_failed)?.get("v");
+            file::check_version(&version)?;
+        }
+        migrate(&mut conn, dialect, url).await?;
+        let names = Arc::new(learn_names(&mut conn, apps).await.map_err(sql_failed)?);
+        let last = sqlx::query("SELECT COALESCE(MAX(id), 0) AS last FROM reminder").fetch_one(&mut conn).await;
+        let last: i64 = last.map_err(sql_failed)?.get("last");
+
+        let read = AnyPoolOptions::new()
+            .max_connections(8)
+            .min_connections(1)
+            .acquire_timeout(Duration::from_secs(5))
+            .after_connect(move |conn, _| {
+                Box::pin(async move {
+                    let pragmas: &[&'static str] = match dialect {
+                        Dialect::Sqlite => {
+                            &["PRAGMA busy_timeout = 5000", "PRAGMA cache_size = -8192", "PRAGMA query_only = 1"]
+                        }
+                        Dialect::Postgres => {
+                            &["SET statement_timeout = '20s'", "SET default_transaction_read_only = on"]
+                        }
+                    };
+                    for pragma in pragmas {
+                        sqlx::query(*pragma).execute(&mut *conn).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect(&full_url)
+            .await
+            .map_err(sql_failed)?;
+        let (on_commit, told) = watch::channel(None);
+        let writer = writer::start(opened, conn, last, Arc::clone(&names), clock, told);
+        Ok(Self { read, writer, names, dialect, on_commit, lock: Arc::new(Mutex::new(lock)) })
+    }
+
+    /// Calls `told` after each commit with the instants it brought and how long it took.
+    pub fn on_commit(&self, told: OnCommit) {
+        self.on_commit.send_replace(Some(Arc::new(told)));
+    }
+
+    /// Names to small integers and back.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Which database it is.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Inserts reminders; durable when it returns, in the order given.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn insert(&self, news: Vec<NewReminder>) -> Result<Vec<Inserted>, StoreError> {
+        self.writer.ask(|answer| Command::Insert(news, answer)).await
+    }
+
+    /// Records popup reports; answers how many consents each added.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn record(&self, reports: Vec<Report>) -> Result<Vec<usize>, StoreError> {
+        self.writer.ask(|answer| Command::Record(reports, answer)).await
+    }
+
+    /// Marks jobs `sending`. Only after this may a byte of them leave.
+    ///
+    /// # Errors
+    /// When it is not known whether they were marked.
+    pub async fn mark(&self, jobs: Vec<Job>) -> Result<Vec<Marked>, StoreError> {
+        self.writer.ask(|answer| Command::Mark(jobs, answer)).await
+    }
+
+    /// Writes settlements; `false` for one whose row was no longer as it names it.
+    ///
+    /// # Errors
+    /// When it is not known whether they were written. Writing them again is safe.
+    pub async fn settle(&self, settles: Vec<Settle>) -> Result<Vec<bool>, StoreError> {
+        self.writer.ask(|answer| Command::Settle(settles, answer)).await
+    }
+
+    /// Cancels a scheduled reminder.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn cancel(&self, id: ReminderId) -> Result<Changed, StoreError> {
+        self.writer.ask(|answer| Command::Cancel(id, answer)).await
+    }
+
+    /// Changes a scheduled reminder.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn change(&self, id: ReminderId, change: Change) -> Result<Changed, StoreError> {
+        self.writer.ask(|answer| Command::Change(id, Box::new(change), answer)).await
+    }
+
+    /// Stores a key; answers its number.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn create_key(&self, key: NewApiKey) -> Result<i64, StoreError> {
+        self.writer.ask(|answer| Command::CreateKey(Box::new(key), answer)).await
+    }
+
+    /// Revokes a key; `false` if there is no such living key.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn revoke_key(&self, id: i64) -> Result<bool, StoreError> {
+        self.writer.ask(|answer| Command::RevokeKey(id, answer)).await
+    }
+
+    /// How many there are: each state's word, and `consent_available` and its like, by app.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn tally(&self) -> Result<BTreeMap<String, BTreeMap<String, i64>>, StoreError> {
+        let rows = sqlx::query("SELECT lane, name, n FROM tally").fetch_all(&self.read).await?;
+        let mut tally: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
+        for name in self.names.apps.keys() {
+            let words = State::ALL.into_iter().map(State::word);
+            let consents = ["consent_available", "consent_held", "consent_used", "consent_void"];
+            tally.insert(name.clone(), words.chain(consents).map(|word| (word.to_owned(), 0)).collect());
+        }
+        for row in rows {
+            if let Some(app) = tally.get_mut(self.names.app_of_lane(row.get("lane"))) {
+                app.insert(row.get("name"), row.get("n"));
+            }
+        }
+        Ok(tally)
+    }
+
+    /// Finishes what was asked and closes the database; whoever asks afterwards is told that it is closed.
+    pub async fn close(&self) {
+        // Closed already: nothing to do.
+        let _ = self.writer.ask(Command::Close).await;
+        self.read.close().await;
+        self.lock.lock().expect("nothing panics while holding it").take();
+    }
+
+    /// Whether the database answers a read within a second.
+    pub async fn answers(&self) -> bool {
+        let ask = sqlx::query("SELECT 1").execute(&self.read);
+        matches!(tokio::time::timeout(Duration::from_secs(1), ask).await, Ok(Ok(_)))
+    }
+}
+
+/// A store URL without what may be a password.
+pub fn shown(url: &str) -> String {
+    match url.split_once("://").and_then(|(scheme, rest)| rest.rsplit_once('@').map(|(_, host)| (scheme, host))) {
+        Some((scheme, host)) => format!("{scheme}://…@{host}"),
+        None => url.to_owned(),
+    }
+}
+
+async fn migrate(conn: &mut AnyConnection, dialect: Dialect, url: &str) -> Result<(), OpenError> {
+    let migrator = if dialect == Dialect::Sqlite { &SQLITE } else { &POSTGRES };
+    let newest = migrator.iter().map(|m| m.version).max().unwrap_or_default();
+    let applied =
+        sqlx::query("SELECT COALESCE(MAX(version), 0) AS version FROM _sqlx_migrations").fetch_one(&mut *conn).await;
+    let applied: i64 = applied.map_or(0, |row| row.get("version"));
+    if applied > newest {
+        return Err(OpenError(format!(
+            "{} was written by a newer tixing (schema {applied}, this one knows {newest}): run that version, or restore a copy from before",
+            shown(url)
+        )));
+    }
+    if applied > 0
+        && applied < newest
+        && let Some(path) = url.strip_prefix("sqlite:")
+    {
+        let copy = format!("{path}.before-{newest}");
+        if !std::path::Path::new(&copy).exists() {
+            let sql = format!("VACUUM INTO '{}'", copy.replace('\'', "''"));
+            let copied = sqlx::query(AssertSqlSafe(sql)).execute(&mut *conn).await;
+            copied.map_err(|e| {
+                OpenError(format!(
+                    "cannot copy the store to {copy} before changing its schema: {}",
+                    StoreError::from(e)
+                ))
+            })?;
+            tracing::info!(copy, "kept a copy of the store before changing its schema");
+        }
+    }
+    migrator
+        .run(conn)
+        .await
+        .map_err(|e| OpenError(format!("cannot bring the schema of {} up to date: {e}", shown(url))))
+}
+
+/// Makes the configured apps and templates known, and reads all that were ever known.
+async fn learn_names(conn: &mut AnyConnection, apps: &[App]) -> sqlx::Result<Names> {
+    for app in apps {
+        sqlx::query("INSERT INTO app (name) VALUES ($1) ON CONFLICT (name) DO NOTHING")
+            .bind(&app.name)
+            .execute(&mut *conn)
+            .await?;
+        sqlx::query(
+            "INSERT INTO lane (app, shard) SELECT id, 0 FROM app WHERE name = $1 ON CONFLICT (app, shard) DO NOTHING",
+        )
+        .bind(&app.name)
+        .execute(&mut *conn)
+        .await?;
+        for template in &app.templates {
+            sqlx::query("INSERT INTO template (app, code) SELECT id, $2 FROM app WHERE name = $1 ON CONFLICT (app, code) DO NOTHING")
+                .bind(&app.name)
+                .bind(&template.code)
+                .execute(&mut *conn)
+                .await?;
+        }
+    }
+    let mut names = Names::default();
+    let rows =
+        sqlx::query("SELECT a.id, a.name, l.id AS lane FROM app a JOIN lane l ON l.app = a.id WHERE l.shard = 0");
+    for row in rows.fetch_all(&mut *conn).await? {
+        let (name, place) = (row.get::<String, _>("name"), Place { id: row.get("id"), lane: row.get("lane") });
+        names.lanes.insert(place.lane, name.clone());
+        names.apps.insert(name, place);
+    }
+    for row in sqlx::query("SELECT id, app, code FROM template").fetch_all(&mut *conn).await? {
+        let (id, app, code): (i64, i64, String) = (row.get("id"), row.get("app"), row.get("code"));
+        names.codes.insert(id, (app, code.clone()));
+        names.templates.insert((app, code), id);
+    }
+    for app in apps {
+        let place = names.app(&app.name);
+        for template in app.templates.iter().filter(|t| t.kind == Kind::LongTerm) {
+            let id = names.template(place.id, &template.code).id;
+            names.standing.insert(id);
+        }
+    }
+    Ok(names)
+}

@@ -1,0 +1,496 @@
+//! The only writer of states: marked, settled, found again.
+//!
+//! A row of `due` is the living part of a reminder. Marking changes it in place, settling deletes it and appends to `outcome`;
+//! both lie in the order of the instants, so a burst touches neighbouring pages only.
+
+use super::{
+    Store, StoreError,
+    consents::{self, Hold, Holder, Wanted},
+    tx::Tx,
+};
+use crate::domain::{
+    Millis,
+    decide::Due,
+    reminder::{Claim, ReminderId, State},
+    settle::{Consent, Next, Settlement},
+};
+use serde::Serialize;
+use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// `due.state` of a reminder that waits.
+pub(super) const SCHEDULED: i64 = 0;
+
+/// Joins the living row `d` of the reminder `m`: a retry or a doubt has moved it, and its last outcome says where to.
+pub(super) const LIVING: &str = "LEFT JOIN due d ON d.lane = m.lane AND d.id = m.id AND d.due_at = COALESCE(
+    (SELECT x.next_at FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id ORDER BY x.fence DESC LIMIT 1), m.at)";
+
+fn state_number(state: State) -> i64 {
+    match state {
+        State::Sending => 1,
+        State::InDoubt => 2,
+        _ => SCHEDULED,
+    }
+}
+
+/// The living state of a number in `due.state`.
+pub(super) fn living_state(number: i64) -> State {
+    match number {
+        1 => State::Sending,
+        2 => State::InDoubt,
+        _ => State::Scheduled,
+    }
+}
+
+/// A reminder as the engine holds it: what decides about it, and its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// What decides about it.
+    pub due: Due,
+    /// Its lane.
+    pub lane: i64,
+    /// The user, as a small integer.
+    pub recipient: i64,
+    /// The template, as a small integer.
+    pub template: i64,
+    /// How it comes by its consent.
+    pub claim: Claim,
+    /// Whether a consent for its template stands for many sends.
+    pub standing: bool,
+    /// The user.
+    pub openid: String,
+    /// Page that opens on tap.
+    pub page: Option<String>,
+    /// The field values as a JSON object of strings.
+    pub data: String,
+    /// WeChat `lang`.
+    pub lang: Option<String>,
+    /// WeChat `miniprogram_state`.
+    pub miniprogram_state: Option<String>,
+}
+
+/// What became of a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marked {
+    /// The row is `sending` and its fence is one higher.
+    Yes,
+    /// Somebody changed or ended it first; nothing was written.
+    Late,
+    /// No consent was available; nothing was written.
+    NoConsent,
+}
+
+/// What to write about a reminder. The row is changed only if its state and fence are still `due`'s.
+#[derive(Debug, Clone)]
+pub struct Settle {
+    /// The reminder as it stands in the store.
+    pub job: Settled,
+    /// What to write.
+    pub settlement: Settlement,
+    /// When the call began, if there was one.
+    pub began_at: Option<Millis>,
+    /// When it ended.
+    pub ended_at: Millis,
+}
+
+/// The part of a [`Job`] that a settlement needs.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// Its key, state and fence.
+    pub due: Due,
+    /// Its lane.
+    pub lane: i64,
+    /// The user.
+    pub recipient: i64,
+    /// The template.
+    pub template: i64,
+    /// Whether its consent stands for many sends, and so is neither held nor spent.
+    pub standing: bool,
+}
+
+impl Job {
+    /// What a settlement needs; `marked` says whether the mark has happened.
+    pub fn settled(&self, marked: bool) -> Settled {
+        let mut due = self.due.clone();
+        if marked {
+            due.fence += 1;
+            due.state = State::Sending;
+        }
+        Settled { due, lane: self.lane, recipient: self.recipient, template: self.template, standing: self.standing }
+    }
+}
+
+#[derive(Serialize)]
+struct Key {
+    lane: i64,
+    due_at: Millis,
+    id: i64,
+    state: i64,
+    fence: i64,
+}
+
+impl Key {
+    fn of(lane: i64, due: &Due) -> Self {
+        Self { lane, due_at: due.due_at, id: due.id.0, state: state_number(due.state), fence: due.fence }
+    }
+}
+
+/// Marks jobs `sending` and raises their fences; durable when the transaction is. What takes its consent at the instant takes it here.
+pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Marked>> {
+    let without = take_consents(tx, jobs).await?;
+    let keys: Vec<Key> =
+        jobs.iter().filter(|job| !without.contains(&job.due.id)).map(|job| Key::of(job.lane, &job.due)).collect();
+    let marked = tx
+        .rows(
+            "UPDATE due SET state = 1, fence = due.fence + 1
+             FROM (SELECT CAST(j.value->>'lane' AS BIGINT) AS lane, CAST(j.value->>'due_at' AS BIGINT) AS due_at,
+                          CAST(j.value->>'id' AS BIGINT) AS id, CAST(j.value->>'state' AS BIGINT) AS state,
+                          CAST(j.value->>'fence' AS BIGINT) AS fence FROM {rows}) AS r
+             WHERE due.lane = r.lane AND due.due_at = r.due_at AND due.id = r.id AND due.state = r.state AND due.fence = r.fence
+             RETURNING due.id AS id",
+            &keys,
+        )
+        .await?;
+    let marked: HashSet<i64> = marked.iter().map(|row| row.get("id")).collect();
+    let mut late = Vec::new();
+    let verdicts = jobs
+        .iter()
+        .map(|job| {
+            if without.contains(&job.due.id) {
+                Marked::NoConsent
+            } else if marked.contains(&job.due.id.0) {
+                tx.count(job.lane, job.due.state.word(), -1);
+                tx.count(job.lane, "sending", 1);
+                Marked::Yes
+            } else {
+                late.push(Holder { recipient: job.recipient, template: job.template, reminder: job.due.id.0 });
+                Marked::Late
+            }
+        })
+        .collect();
+    // A consent taken for a row that turned out to be changed goes back; one reserved at insert stays with its row.
+    late.retain(|h| jobs.iter().any(|j| j.due.id.0 == h.reminder && j.claim == Claim::AtFire));
+    for holder in consents::free(tx, &late).await? {
+        if let Some(job) = jobs.iter().find(|job| job.due.id.0 == holder) {
+            tx.count(job.lane, "consent_held", -1);
+            tx.count(job.lane, "consent_available", 1);
+        }
+    }
+    Ok(verdicts)
+}
+
+/// Takes consents for jobs that claim one at the instant, and looks whether standing ones still stand. Answers who has none.
+async fn take_consents(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<HashSet<ReminderId>> {
+    let holding = holding(tx, jobs).await?;
+    let asks: Vec<&Job> = jobs
+        .iter()
+        .filter(|job| job.standing || (job.claim == Claim::AtFire && !holding.contains(&job.due.id.0)))
+        .collect();
+    let wanted: BTreeSet<Wanted> = asks
+        .iter()
+        .map(|job| Wanted { recipient: job.recipient, template: job.template, grants: 0, event: None })
+        .collect();
+    let mut held = consents::read_pairs(tx, &wanted).await?;
+    let (mut without, mut holds) = (HashSet::new(), Vec::new());
+    for job in asks {
+        let pair = (job.recipient, job.template);
+        if job.standing {
+            if !held.stands(pair) {
+                without.insert(job.due.id);
+            }
+        } else if let Some(n) = held.take(pair) {
+            holds.push(Hold { recipient: pair.0, template: pair.1, n, reminder: Some(job.due.id.0) });
+            tx.count(job.lane, "consent_available", -1);
+            tx.count(job.lane, "consent_held", 1);
+        } else {
+            without.insert(job.due.id);
+        }
+    }
+    consents::hold(tx, holds).await?;
+    Ok(without)
+}
+
+/// Which of the jobs that claim at the instant hold a consent from an earlier try.
+async fn holding(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<HashSet<i64>> {
+    let tried: Vec<Holder> = jobs
+        .iter()
+        .filter(|job| job.claim == Claim::AtFire && job.due.fence > 0)
+        .map(|job| Holder { recipient: job.recipient, template: job.template, reminder: job.due.id.0 })
+        .collect();
+    if tried.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows = tx
+        .rows(
+            "SELECT c.reminder FROM {rows} JOIN consent c ON c.recipient = CAST(j.value->>'recipient' AS BIGINT)
+                 AND c.template = CAST(j.value->>'template' AS BIGINT) AND c.reminder = CAST(j.value->>'reminder' AS BIGINT)",
+            &tried,
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get("reminder")).collect())
+}
+
+#[derive(Serialize)]
+struct NewOutcome<'a> {
+    lane: i64,
+    at: Millis,
+    id: i64,
+    fence: i64,
+    state: &'static str,
+    ended_at: Millis,
+    began_at: Option<Millis>,
+    next_at: Option<Millis>,
+    code: Option<&'a str>,
+    text: Option<&'a str>,
+    message_id: Option<&'a str>,
+    living: i64,
+    next_fence: i64,
+    tries: i64,
+}
+
+/// Writes settlements. Answers for each whether it was written: `false` means that the row had changed or ended, and nothing was touched.
+pub(super) async fn settle(tx: &mut Tx<'_>, settles: &[Settle]) -> sqlx::Result<Vec<bool>> {
+    if settles.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<Key> = settles.iter().map(|s| Key::of(s.job.lane, &s.job.due)).collect();
+    let ours = tx
+        .rows(
+            "DELETE FROM due WHERE (lane, due_at, id, state, fence) IN
+                 (SELECT CAST(j.value->>'lane' AS BIGINT), CAST(j.value->>'due_at' AS BIGINT), CAST(j.value->>'id' AS BIGINT),
+                         CAST(j.value->>'state' AS BIGINT), CAST(j.value->>'fence' AS BIGINT) FROM {rows})
+             RETURNING id",
+            &keys,
+        )
+        .await?;
+    let mut ours: HashSet<i64> = ours.iter().map(|row| row.get("id")).collect();
+    // `remove`: of two settlements of one row in one transaction the first counts.
+    let written: Vec<bool> = settles.iter().map(|s| ours.remove(&s.job.due.id.0)).collect();
+    let kept: Vec<&Settle> = settles.iter().zip(&written).filter(|(_, written)| **written).map(|(s, _)| s).collect();
+
+    let outcomes: Vec<NewOutcome<'_>> = kept.iter().map(|s| new_outcome(s)).collect();
+    tx.run(
+        "INSERT INTO outcome (lane, at, id, fence, state, ended_at, began_at, next_at, code, text, message_id)
+         SELECT CAST(j.value->>'lane' AS BIGINT), CAST(j.value->>'at' AS BIGINT), CAST(j.value->>'id' AS BIGINT),
+                CAST(j.value->>'fence' AS BIGINT), j.value->>'state', CAST(j.value->>'ended_at' AS BIGINT),
+                CAST(j.value->>'began_at' AS BIGINT), CAST(j.value->>'next_at' AS BIGINT), j.value->>'code', j.value->>'text',
+                j.value->>'message_id' FROM {rows}",
+        &outcomes,
+    )
+    .await?;
+    let living: Vec<&NewOutcome<'_>> = outcomes.iter().filter(|o| o.next_at.is_some()).collect();
+    if !living.is_empty() {
+        tx.run(
+            "INSERT INTO due (lane, due_at, id, state, fence, tries)
+             SELECT CAST(j.value->>'lane' AS BIGINT), CAST(j.value->>'next_at' AS BIGINT), CAST(j.value->>'id' AS BIGINT),
+                    CAST(j.value->>'living' AS BIGINT), CAST(j.value->>'next_fence' AS BIGINT), CAST(j.value->>'tries' AS BIGINT)
+             FROM {rows}",
+            &living,
+        )
+        .await?;
+    }
+    settle_consents(tx, &kept).await?;
+    for s in kept {
+        tx.count(s.job.lane, s.job.due.state.word(), -1);
+        tx.count(s.job.lane, new_outcome(s).state, 1);
+    }
+    Ok(written)
+}
+
+fn new_outcome(s: &Settle) -> NewOutcome<'_> {
+    let due = &s.job.due;
+    let (state, next_at, counted) = match s.settlement.next {
+        Next::Final(state) => (state, None, false),
+        Next::Again { due_at, counted } => (State::Scheduled, Some(due_at), counted),
+        Next::Doubt { look_at } => (State::InDoubt, Some(look_at), true),
+    };
+    NewOutcome {
+        lane: s.job.lane,
+        at: due.at,
+        id: due.id.0,
+        fence: due.fence,
+        state: state.word(),
+        ended_at: s.ended_at,
+        began_at: s.began_at,
+        next_at,
+        code: s.settlement.code.as_deref(),
+        text: s.settlement.text.as_deref(),
+        message_id: s.settlement.message_id.as_deref(),
+        living: state_number(state),
+        next_fence: due.fence + 1,
+        tries: i64::from(due.tries) + i64::from(counted),
+    }
+}
+
+async fn settle_consents(tx: &mut Tx<'_>, kept: &[&Settle]) -> sqlx::Result<()> {
+    let mut holders = Vec::new();
+    for s in kept {
+        let Next::Final(state) = s.settlement.next else { continue };
+        let holder = Holder { recipient: s.job.recipient, template: s.job.template, reminder: s.job.due.id.0 };
+        match s.settlement.consent {
+            Consent::Keep if state.spends() && !s.job.standing => {
+                tx.count(s.job.lane, "consent_held", -1);
+                tx.count(s.job.lane, "consent_used", 1);
+            }
+            Consent::Keep => {}
+            Consent::Free if !s.job.standing => holders.push(holder),
+            Consent::Free => {}
+            Consent::Deny => {
+                let reason = "platform_denied";
+                let others =
+                    consents::void(tx, (holder.recipient, holder.template), s.job.lane, s.job.due.id, reason).await?;
+                end_scheduled(tx, &others, s.ended_at).await?;
+            }
+        }
+    }
+    let lanes: HashMap<i64, i64> = kept.iter().map(|s| (s.job.due.id.0, s.job.lane)).collect();
+    for id in consents::free(tx, &holders).await? {
+        tx.count(lanes[&id], "consent_held", -1);
+        tx.count(lanes[&id], "consent_available", 1);
+    }
+    Ok(())
+}
+
+/// Ends scheduled reminders whose consent has just become void.
+async fn end_scheduled(tx: &mut Tx<'_>, ids: &[i64], now: Millis) -> sqlx::Result<()> {
+    let mut ends = Vec::new();
+    for id in ids {
+        if let Some(stored) = super::reminders::find(&mut *tx.conn, tx.names, ReminderId(*id)).await?
+            && let Some(job) = stored.settled()
+        {
+            let settlement = Settlement::end(
+                State::Failed,
+                "no_consent",
+                "the platform refused an earlier message to this user: it knows no consent any more",
+                Consent::Keep,
+            );
+            ends.push(Settle { job, settlement, began_at: None, ended_at: now });
+        }
+    }
+    // `Keep` and a state that does not spend: no further consent is touched, so this does not come back here.
+    Box::pin(settle(tx, &ends)).await?;
+    Ok(())
+}
+
+fn job(row: &AnyRow) -> Job {
+    Job {
+        due: Due {
+            id: ReminderId(row.get("id")),
+            due_at: row.get("due_at"),
+            at: row.get("at"),
+            expires_at: row.get("expires_at"),
+            state: living_state(row.get("state")),
+            fence: row.get("fence"),
+            tries: u32::try_from(row.get::<i64, _>("tries")).unwrap_or(u32::MAX),
+        },
+        lane: row.get("lane"),
+        recipient: row.get("recipient"),
+        template: row.get("template"),
+        claim: if row.get::<i64, _>("at_fire") != 0 { Claim::AtFire } else { Claim::Reserve },
+        standing: row.get::<i64, _>("standing") != 0,
+        openid: row.get("openid"),
+        page: row.get("page"),
+        data: row.get("data"),
+        lang: row.get("lang"),
+        miniprogram_state: row.get("miniprogram_state"),
+    }
+}
+
+impl Store {
+    /// The next jobs of a lane after the key `after` up to and including `until`, in order of (due_at, id), bodies included.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn prefetch(
+        &self,
+        lane: i64,
+        after: (Millis, i64),
+        until: Millis,
+        limit: i64,
+    ) -> Result<Vec<Job>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT d.lane, d.due_at, d.id, d.state, d.fence, d.tries, m.at, m.expires_at, m.recipient, m.template, m.at_fire,
+                    m.standing, m.page, m.data, m.lang, m.miniprogram_state, p.openid
+             FROM due d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
+             WHERE d.lane = $1 AND (d.due_at, d.id) > ($2, $3) AND d.due_at <= $4
+             ORDER BY d.due_at, d.id LIMIT $5",
+        )
+        .bind(lane)
+        .bind(after.0)
+        .bind(after.1)
+        .bind(until)
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows.iter().map(job).collect())
+    }
+
+    /// The instant at which a lane has its next work after `after`, or `None`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn next_due(&self, lane: i64, after: Millis) -> Result<Option<Millis>, StoreError> {
+        let row = sqlx::query("SELECT due_at FROM due WHERE lane = $1 AND due_at > $2 ORDER BY due_at, id LIMIT 1")
+            .bind(lane)
+            .bind(after)
+            .fetch_optional(&self.read)
+            .await?;
+        Ok(row.map(|row| row.get("due_at")))
+    }
+
+    /// Overdue jobs of a lane whose deadline has passed while they waited: they end without a call, whatever the pace.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn past_deadline(&self, lane: i64, now: Millis, limit: i64) -> Result<Vec<Job>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT d.lane, d.due_at, d.id, d.state, d.fence, d.tries, m.at, m.expires_at, m.recipient, m.template, m.at_fire,
+                    m.standing, NULL AS page, '' AS data, NULL AS lang, NULL AS miniprogram_state, p.openid
+             FROM due d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
+             WHERE d.lane = $1 AND d.due_at <= $2 AND d.state = 0 AND m.expires_at <= $2
+             ORDER BY d.due_at, d.id LIMIT $3",
+        )
+        .bind(lane)
+        .bind(now)
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows.iter().map(job).collect())
+    }
+
+    /// Whether the reminder holds the only consent that the platform can still know for its user and template: every other
+    /// one was spent by a message that the platform certainly accepted.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn holds_sole_consent(&self, job: &Job) -> Result<bool, StoreError> {
+        let rows = sqlx::query(
+            "SELECT c.reminder FROM consent c
+             LEFT JOIN reminder m ON m.id = c.reminder
+             LEFT JOIN outcome o ON o.lane = m.lane AND o.at = m.at AND o.id = m.id AND o.next_at IS NULL AND o.state = 'sent'
+             WHERE c.recipient = $1 AND c.template = $2 AND o.id IS NULL LIMIT 2",
+        )
+        .bind(job.recipient)
+        .bind(job.template)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(!job.standing && rows.len() == 1 && rows[0].get::<Option<i64>, _>("reminder") == Some(job.due.id.0))
+    }
+
+    /// The oldest instant of a lane that has passed without an end, and how many such rows there are (at most 10,000 are counted).
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn overdue(&self, lane: i64, now: Millis) -> Result<(Option<Millis>, i64), StoreError> {
+        let oldest = self.next_due(lane, 0).await?.filter(|at| *at <= now);
+        let row = sqlx::query(AssertSqlSafe(
+            "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM due WHERE lane = $1 AND due_at <= $2 LIMIT 10000) AS waiting"
+                .to_owned(),
+        ))
+        .bind(lane)
+        .bind(now)
+        .fetch_one(&self.read)
+        .await?;
+        Ok((oldest, row.get("n")))
+    }
+}

@@ -1,0 +1,576 @@
+//! Reminders in SQL: inserted, found, listed, changed and cancelled by their owners.
+
+use super::{
+    Names, Store, StoreError,
+    consents::{self, Grant, Hold, Holder, Pair, Wanted},
+    queue::{self, LIVING, Settle, Settled, living_state},
+    tx::Tx,
+};
+use crate::domain::{
+    Millis,
+    decide::Due,
+    reminder::{Claim, NewReminder, ReminderId, State},
+    settle::{Consent, Settlement},
+};
+use serde::Serialize;
+use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// What an insert came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// A new reminder, which holds its consent.
+    Created(ReminderId),
+    /// The same key and body came before: that reminder.
+    Replayed(ReminderId),
+    /// The key belongs to another body: that reminder's.
+    KeyConflict(ReminderId),
+    /// No consent was available to reserve; nothing was written.
+    NoConsent,
+}
+
+/// A reminder as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// What decides about it; at the end `due_at` is the instant and `fence` the last outcome's.
+    pub due: Due,
+    /// Its lane.
+    pub lane: i64,
+    /// The app's name.
+    pub app: String,
+    /// The user.
+    pub openid: String,
+    /// The platform's template id.
+    pub template: String,
+    /// Page that opens on tap.
+    pub page: Option<String>,
+    /// The field values as a JSON object of strings.
+    pub data: String,
+    /// The caller's idempotency key.
+    pub key: Option<String>,
+    /// How it comes by its consent.
+    pub claim: Claim,
+    /// The wall time and zone that somebody wrote.
+    pub local_at: Option<String>,
+    recipient: i64,
+    template_id: i64,
+    standing: bool,
+}
+
+impl Stored {
+    /// What a settlement needs, while it is scheduled.
+    pub(super) fn settled(&self) -> Option<Settled> {
+        (self.due.state == State::Scheduled).then(|| Settled {
+            due: self.due.clone(),
+            lane: self.lane,
+            recipient: self.recipient,
+            template: self.template_id,
+            standing: self.standing,
+        })
+    }
+}
+
+/// One thing that happened to a reminder: an attempt if `began_at` is set, else a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// When the call began.
+    pub began_at: Option<Millis>,
+    /// When the outcome was known.
+    pub ended_at: Millis,
+    /// The state after it.
+    pub state: State,
+    /// The platform's code, or tixing's word.
+    pub code: Option<String>,
+    /// The platform's text, or tixing's sentence.
+    pub text: Option<String>,
+    /// The platform's message id.
+    pub message_id: Option<String>,
+}
+
+/// What an owner changes of a scheduled reminder.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// A new instant.
+    pub at: Option<(Millis, Option<String>)>,
+    /// A new deadline.
+    pub expires_at: Option<Millis>,
+    /// A new page; `Some(None)` removes it.
+    pub page: Option<Option<String>>,
+    /// New field values.
+    pub data: Option<String>,
+}
+
+/// What a change or a cancellation came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// Written.
+    Yes,
+    /// It is no longer scheduled but in this state; nothing was written.
+    NotScheduled(State),
+    /// There is no such reminder.
+    NotFound,
+}
+
+/// Which reminders to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only these apps.
+    pub apps: Vec<String>,
+    /// Only this user's.
+    pub openid: Option<String>,
+    /// Only of this template (the platform's id).
+    pub template: Option<String>,
+    /// Only in this state.
+    pub state: Option<State>,
+    /// Instants at or after this.
+    pub from: Option<Millis>,
+    /// Instants before this.
+    pub to: Option<Millis>,
+    /// Only after this place in the order of (instant, id).
+    pub after: Option<(Millis, ReminderId)>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Finds, and with `create` makes, the rows of users.
+pub(super) async fn recipients(
+    tx: &mut Tx<'_>,
+    wanted: &[(i64, String)],
+    create: bool,
+) -> sqlx::Result<HashMap<(i64, String), i64>> {
+    #[derive(Serialize)]
+    struct User<'a> {
+        app: i64,
+        openid: &'a str,
+    }
+    let mut users: Vec<(i64, &str)> = wanted.iter().map(|(app, openid)| (*app, openid.as_str())).collect();
+    users.sort_unstable();
+    users.dedup();
+    let mut found = HashMap::with_capacity(users.len());
+    if users.is_empty() {
+        return Ok(found);
+    }
+    let rows: Vec<User<'_>> = users.iter().map(|(app, openid)| User { app: *app, openid }).collect();
+    const FIND: &str = "SELECT p.app, p.openid, p.id FROM {rows} JOIN recipient p
+         ON p.app = CAST(j.value->>'app' AS BIGINT) AND p.openid = j.value->>'openid'";
+    const CREATE: &str = "INSERT INTO recipient (app, openid)
+         SELECT CAST(j.value->>'app' AS BIGINT), j.value->>'openid' FROM {rows} WHERE true
+         ON CONFLICT (app, openid) DO UPDATE SET app = excluded.app RETURNING app, openid, id";
+    let mut keep = |rows: Vec<AnyRow>| {
+        for row in rows {
+            found.insert((row.get("app"), row.get("openid")), row.get("id"));
+        }
+    };
+    keep(tx.rows(FIND, &rows).await?);
+    if create {
+        let missing: Vec<User<'_>> =
+            rows.into_iter().filter(|u| !found.contains_key(&(u.app, u.openid.to_owned()))).collect();
+        if !missing.is_empty() {
+            for row in tx.rows(CREATE, &missing).await? {
+                found.insert((row.get("app"), row.get("openid")), row.get("id"));
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[derive(Serialize)]
+struct NewRow<'a> {
+    id: i64,
+    lane: i64,
+    recipient: i64,
+    template: i64,
+    at: Millis,
+    expires_at: Millis,
+    at_fire: i64,
+    standing: i64,
+    data: &'a str,
+    page: Option<&'a str>,
+    key: Option<&'a str>,
+    local_at: Option<&'a str>,
+    lang: Option<&'a str>,
+    miniprogram_state: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct NewKey<'a> {
+    app: i64,
+    key: &'a str,
+    reminder: i64,
+    digest: &'a str,
+}
+
+/// Inserts reminders. Afterwards each created one is there with its consent held, and its key is taken for ever.
+pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Result<Vec<Inserted>> {
+    let mut keys = known_keys(tx, news).await?;
+    let names = tx.names;
+    let users_of = |news: &mut dyn Iterator<Item = &NewReminder>| -> Vec<(i64, String)> {
+        news.map(|new| (names.app(&new.app).id, new.openid.clone())).collect()
+    };
+    // Only a reminder that brings its consent, or will look for one later, makes a user known.
+    let brings = |new: &&NewReminder| new.accepted.is_some() || new.claim == Claim::AtFire;
+    let mut users = recipients(tx, &users_of(&mut news.iter().filter(brings)), true).await?;
+    users.extend(recipients(tx, &users_of(&mut news.iter().filter(|new| !brings(new))), false).await?);
+    let pair = |new: &NewReminder| -> Option<Pair> {
+        let app = names.app(&new.app).id;
+        Some((*users.get(&(app, new.openid.clone()))?, names.template(app, &new.template).id))
+    };
+    let wanted: BTreeSet<Wanted> = news
+        .iter()
+        .filter(|new| new.accepted.is_some() || new.claim == Claim::Reserve)
+        .filter_map(|new| {
+            let (recipient, template) = pair(new)?;
+            let event = new.accepted.as_ref().and_then(|a| a.event.clone());
+            Some(Wanted { recipient, template, grants: i64::from(new.accepted.is_some()), event })
+        })
+        .collect();
+    let mut held = consents::read_pairs(tx, &wanted).await?;
+
+    let mut verdicts = Vec::with_capacity(news.len());
+    let (mut rows, mut new_keys) = (Vec::new(), Vec::new());
+    let (mut grants, mut holds, mut unheld) = (Vec::new(), Vec::new(), Vec::new());
+    for new in news {
+        let super::Place { id: app, lane } = names.app(&new.app);
+        if let Some(key) = &new.key
+            && let Some((id, digest)) = keys.get(&(app, key.clone()))
+        {
+            verdicts.push(if *digest == new.digest { Inserted::Replayed(*id) } else { Inserted::KeyConflict(*id) });
+            continue;
+        }
+        let Some(pair) = pair(new) else {
+            verdicts.push(Inserted::NoConsent);
+            continue;
+        };
+        let fresh =
+            new.accepted.as_ref().filter(|a| !held.knows(pair, &a.event) && !(new.standing && held.stands(pair)));
+        let reserve = new.claim == Claim::Reserve && !new.standing;
+        if fresh.is_none() && new.standing && new.claim == Claim::Reserve && !held.stands(pair) {
+            verdicts.push(Inserted::NoConsent);
+            continue;
+        }
+        let taken = if reserve && fresh.is_none() { held.take(pair) } else { None };
+        if reserve && fresh.is_none() && taken.is_none() {
+            verdicts.push(Inserted::NoConsent);
+            continue;
+        }
+        let id = tx.new_id();
+        if let Some(accepted) = fresh {
+            let holder = reserve.then_some(id);
+            let grant = Grant {
+                at: accepted.at,
+                source: &accepted.source,
+                event: &accepted.event,
+                standing: new.standing,
+                reminder: holder,
+            };
+            grants.push(held.grant(pair, grant));
+            tx.count(lane, if reserve { "consent_held" } else { "consent_available" }, 1);
+        } else if let Some(n) = taken {
+            holds.push(Hold { recipient: pair.0, template: pair.1, n, reminder: Some(id.0) });
+            tx.count(lane, "consent_held", 1);
+            tx.count(lane, "consent_available", -1);
+        }
+        if !reserve {
+            unheld.push(Holder { recipient: pair.0, template: pair.1, reminder: id.0 });
+        }
+        if let Some(key) = &new.key {
+            keys.insert((app, key.clone()), (id, new.digest.clone()));
+            new_keys.push(NewKey { app, key, reminder: id.0, digest: &new.digest });
+        }
+        tx.count(lane, "scheduled", 1);
+        rows.push(NewRow {
+            id: id.0,
+            lane,
+            recipient: pair.0,
+            template: pair.1,
+            at: new.at,
+            expires_at: new.expires_at,
+            at_fire: i64::from(new.claim == Claim::AtFire),
+            standing: i64::from(new.standing),
+            data: &new.data,
+            page: new.page.as_deref(),
+            key: new.key.as_deref(),
+            local_at: new.local_at.as_deref(),
+            lang: new.lang.as_deref(),
+            miniprogram_state: new.miniprogram_state.as_deref(),
+        });
+        verdicts.push(Inserted::Created(id));
+    }
+    consents::insert(tx, grants).await?;
+    consents::hold(tx, holds).await?;
+    consents::remember(tx, &unheld).await?;
+    write_rows(tx, &rows, &new_keys).await?;
+    Ok(verdicts)
+}
+
+async fn write_rows(tx: &mut Tx<'_>, rows: &[NewRow<'_>], keys: &[NewKey<'_>]) -> sqlx::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    tx.run(
+        "INSERT INTO reminder (id, lane, recipient, template, at, expires_at, at_fire, standing, data, page, key, local_at, lang,
+                               miniprogram_state)
+         SELECT CAST(j.value->>'id' AS BIGINT), CAST(j.value->>'lane' AS BIGINT), CAST(j.value->>'recipient' AS BIGINT),
+                CAST(j.value->>'template' AS BIGINT), CAST(j.value->>'at' AS BIGINT), CAST(j.value->>'expires_at' AS BIGINT),
+                CAST(j.value->>'at_fire' AS BIGINT), CAST(j.value->>'standing' AS BIGINT), j.value->>'data', j.value->>'page',
+                j.value->>'key', j.value->>'local_at', j.value->>'lang', j.value->>'miniprogram_state' FROM {rows}",
+        rows,
+    )
+    .await?;
+    tx.run(
+        "INSERT INTO due (lane, due_at, id)
+         SELECT CAST(j.value->>'lane' AS BIGINT), CAST(j.value->>'at' AS BIGINT), CAST(j.value->>'id' AS BIGINT) FROM {rows}",
+        rows,
+    )
+    .await?;
+    if !keys.is_empty() {
+        tx.run(
+            "INSERT INTO idempotency (app, key, reminder, digest)
+             SELECT CAST(j.value->>'app' AS BIGINT), j.value->>'key', CAST(j.value->>'reminder' AS BIGINT), j.value->>'digest'
+             FROM {rows}",
+            keys,
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+async fn known_keys(
+    tx: &mut Tx<'_>,
+    news: &[NewReminder],
+) -> sqlx::Result<HashMap<(i64, String), (ReminderId, String)>> {
+    let names = tx.names;
+    let asked: Vec<NewKey<'_>> = news
+        .iter()
+        .filter_map(|new| {
+            Some(NewKey { app: names.app(&new.app).id, key: new.key.as_deref()?, reminder: 0, digest: "" })
+        })
+        .collect();
+    if asked.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = tx
+        .rows(
+            "SELECT i.app, i.key, i.reminder, i.digest FROM {rows} JOIN idempotency i
+             ON i.app = CAST(j.value->>'app' AS BIGINT) AND i.key = j.value->>'key'",
+            &asked,
+        )
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| ((row.get("app"), row.get("key")), (ReminderId(row.get("reminder")), row.get("digest"))))
+        .collect())
+}
+
+const STORED: &str =
+    "m.id, m.lane, m.recipient, m.template, m.at, m.expires_at, m.at_fire, m.standing, m.data, m.page, m.key,
+    m.local_at, p.openid, d.due_at, d.state, d.fence, d.tries";
+
+/// Finds one reminder, living or ended.
+pub(super) async fn find(conn: &mut AnyConnection, names: &Names, id: ReminderId) -> sqlx::Result<Option<Stored>> {
+    let sql = format!(
+        "SELECT {STORED}, (SELECT x.state FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
+                           ORDER BY x.fence DESC LIMIT 1) AS ended
+         FROM reminder m JOIN recipient p ON p.id = m.recipient {LIVING} WHERE m.id = $1"
+    );
+    let row = sqlx::query(AssertSqlSafe(sql)).bind(id.0).fetch_optional(conn).await?;
+    Ok(row.map(|row| stored(&row, names)))
+}
+
+fn stored(row: &AnyRow, names: &Names) -> Stored {
+    let living: Option<i64> = row.get("state");
+    let ended: Option<String> = row.get("ended");
+    let state = match living {
+        Some(number) => living_state(number),
+        None => ended.as_deref().and_then(State::from_word).unwrap_or(State::Cancelled),
+    };
+    let lane: i64 = row.get("lane");
+    let template: i64 = row.get("template");
+    Stored {
+        due: Due {
+            id: ReminderId(row.get("id")),
+            due_at: row.get::<Option<i64>, _>("due_at").unwrap_or_else(|| row.get("at")),
+            at: row.get("at"),
+            expires_at: row.get("expires_at"),
+            state,
+            fence: row.get::<Option<i64>, _>("fence").unwrap_or_default(),
+            tries: row.get::<Option<i64>, _>("tries").and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+        },
+        lane,
+        app: names.app_of_lane(lane).to_owned(),
+        openid: row.get("openid"),
+        template: names.code(template).to_owned(),
+        page: row.get("page"),
+        data: row.get("data"),
+        key: row.get("key"),
+        claim: if row.get::<i64, _>("at_fire") != 0 { Claim::AtFire } else { Claim::Reserve },
+        local_at: row.get("local_at"),
+        recipient: row.get("recipient"),
+        template_id: template,
+        standing: row.get::<i64, _>("standing") != 0,
+    }
+}
+
+/// Cancels a scheduled reminder; its consent is available again.
+pub(super) async fn cancel(tx: &mut Tx<'_>, id: ReminderId) -> sqlx::Result<Changed> {
+    let Some(stored) = find(&mut *tx.conn, tx.names, id).await? else { return Ok(Changed::NotFound) };
+    let Some(job) = stored.settled() else { return Ok(Changed::NotScheduled(stored.due.state)) };
+    let settlement = Settlement::end(State::Cancelled, "cancelled", "its owner cancelled it", Consent::Free);
+    let ended_at = tx.now;
+    queue::settle(tx, &[Settle { job, settlement, began_at: None, ended_at }]).await?;
+    Ok(Changed::Yes)
+}
+
+/// Changes a scheduled reminder. The fence rises, so that what the engine has read of it before is not sent.
+pub(super) async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Result<Changed> {
+    let Some(stored) = find(&mut *tx.conn, tx.names, id).await? else { return Ok(Changed::NotFound) };
+    if stored.due.state != State::Scheduled {
+        return Ok(Changed::NotScheduled(stored.due.state));
+    }
+    let (at, local_at) = change.at.clone().unwrap_or((stored.due.at, stored.local_at));
+    let due_at = if change.at.is_some() { at } else { stored.due.due_at };
+    let page = change.page.clone().unwrap_or(stored.page);
+    // Past attempts move along, since an outcome is found by its reminder's instant.
+    sqlx::query("UPDATE outcome SET at = $4, next_at = $5 WHERE lane = $1 AND at = $2 AND id = $3")
+        .bind(stored.lane)
+        .bind(stored.due.at)
+        .bind(id.0)
+        .bind(at)
+        .bind(due_at)
+        .execute(&mut *tx.conn)
+        .await?;
+    sqlx::query("UPDATE due SET due_at = $4, fence = fence + 1 WHERE lane = $1 AND due_at = $2 AND id = $3")
+        .bind(stored.lane)
+        .bind(stored.due.due_at)
+        .bind(id.0)
+        .bind(due_at)
+        .execute(&mut *tx.conn)
+        .await?;
+    sqlx::query("UPDATE reminder SET at = $2, expires_at = $3, page = $4, data = $5, local_at = $6 WHERE id = $1")
+        .bind(id.0)
+        .bind(at)
+        .bind(change.expires_at.unwrap_or(stored.due.expires_at))
+        .bind(page)
+        .bind(change.data.clone().unwrap_or(stored.data))
+        .bind(local_at)
+        .execute(&mut *tx.conn)
+        .await?;
+    Ok(Changed::Yes)
+}
+
+impl Store {
+    /// One reminder, living or ended.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn reminder(&self, id: ReminderId) -> Result<Option<Stored>, StoreError> {
+        let mut conn = self.read.acquire().await?;
+        Ok(find(&mut conn, &self.names, id).await?)
+    }
+
+    /// What happened to a reminder, oldest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn events(&self, stored: &Stored) -> Result<Vec<Event>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT began_at, ended_at, state, code, text, message_id FROM outcome
+             WHERE lane = $1 AND at = $2 AND id = $3 ORDER BY fence",
+        )
+        .bind(stored.lane)
+        .bind(stored.due.at)
+        .bind(stored.due.id.0)
+        .fetch_all(&self.read)
+        .await?;
+        let event = |row: &AnyRow| {
+            Some(Event {
+                began_at: row.get("began_at"),
+                ended_at: row.get("ended_at"),
+                state: State::from_word(&row.get::<String, _>("state"))?,
+                code: row.get("code"),
+                text: row.get("text"),
+                message_id: row.get("message_id"),
+            })
+        };
+        Ok(rows.iter().filter_map(event).collect())
+    }
+
+    /// Reminders in the order of (instant, id). The instant of a living one that is retried is that of its next try.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list(&self, filter: &Filter) -> Result<Vec<Stored>, StoreError> {
+        let mut found: BTreeMap<(Millis, ReminderId), Stored> = BTreeMap::new();
+        for app in &filter.apps {
+            let place = self.names.app(app);
+            let page = match &filter.openid {
+                Some(openid) => self.of_user(place.id, openid).await?,
+                None => self.of_lane(place.lane, filter).await?,
+            };
+            found.extend(page.into_iter().map(|stored| ((stored.due.due_at, stored.due.id), stored)));
+        }
+        let after = filter.after.unwrap_or((Millis::MIN, ReminderId(0)));
+        Ok(found
+            .into_iter()
+            .filter(|(place, _)| *place > after)
+            .map(|(_, stored)| stored)
+            .filter(|s| filter.state.is_none_or(|state| s.due.state == state))
+            .filter(|s| filter.template.as_ref().is_none_or(|template| s.template == *template))
+            .filter(|s| {
+                filter.from.is_none_or(|from| s.due.due_at >= from) && filter.to.is_none_or(|to| s.due.due_at < to)
+            })
+            .take(filter.limit)
+            .collect())
+    }
+
+    async fn of_user(&self, app: i64, openid: &str) -> Result<Vec<Stored>, StoreError> {
+        let sql = format!(
+            "SELECT {STORED}, (SELECT x.state FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
+                               ORDER BY x.fence DESC LIMIT 1) AS ended
+             FROM recipient p
+             JOIN reminder m ON m.id IN (SELECT c.reminder FROM consent c WHERE c.recipient = p.id AND c.reminder IS NOT NULL
+                                         UNION SELECT u.reminder FROM unheld u WHERE u.recipient = p.id)
+             {LIVING} WHERE p.app = $1 AND p.openid = $2"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql)).bind(app).bind(openid).fetch_all(&self.read).await?;
+        Ok(rows.iter().map(|row| stored(row, &self.names)).collect())
+    }
+
+    /// Living and ended reminders of one lane, at most `limit` that match from each side.
+    async fn of_lane(&self, lane: i64, filter: &Filter) -> Result<Vec<Stored>, StoreError> {
+        let after = filter
+            .after
+            .map_or((filter.from.unwrap_or(Millis::MIN).saturating_sub(1), i64::MAX), |(at, id)| (at, id.0));
+        let to = filter.to.unwrap_or(Millis::MAX);
+        let template =
+            filter.template.as_ref().map_or(0, |code| self.names.find_template_of_lane(lane, code).unwrap_or(-1));
+        let mut found = Vec::new();
+        if filter.state.is_none_or(|state| !state.is_final()) {
+            let state =
+                filter.state.map_or(-1, |state| State::ALL.iter().position(|s| *s == state).map_or(-1, |i| i as i64));
+            let sql = format!(
+                "SELECT {STORED}, NULL AS ended FROM due d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
+                 WHERE d.lane = $1 AND (d.due_at, d.id) > ($2, $3) AND d.due_at < $4 AND ($5 = 0 OR m.template = $5)
+                   AND ($6 = -1 OR d.state = $6)
+                 ORDER BY d.due_at, d.id LIMIT $7"
+            );
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(after.0).bind(after.1).bind(to).bind(template);
+            let rows = query.bind(state).bind(filter.limit as i64).fetch_all(&self.read).await?;
+            found.extend(rows.iter().map(|row| stored(row, &self.names)));
+        }
+        if filter.state.is_none_or(State::is_final) {
+            let sql = format!(
+                "SELECT {}, o.state AS ended FROM outcome o JOIN reminder m ON m.id = o.id JOIN recipient p ON p.id = m.recipient
+                 WHERE o.lane = $1 AND (o.at, o.id) > ($2, $3) AND o.at < $4 AND o.next_at IS NULL
+                   AND ($5 = 0 OR m.template = $5) AND ($6 = '' OR o.state = $6)
+                 ORDER BY o.at, o.id LIMIT $7",
+                STORED.replace("d.due_at, d.state, d.fence, d.tries", "o.next_at AS due_at, o.next_at AS state, o.fence, o.next_at AS tries")
+            );
+            let word = filter.state.map_or("", State::word);
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(after.0).bind(after.1).bind(to).bind(template);
+            let rows = query.bind(word).bind(filter.limit as i64).fetch_all(&self.read).await?;
+            found.extend(rows.iter().map(|row| stored(row, &self.names)));
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,131 @@
+//! What the tests share: fixtures, throw-away databases.
+
+pub mod postgres;
+
+use std::{path::Path, sync::Arc};
+use tixing::{
+    clock::ManualClock,
+    config::{self, App, Durability},
+    domain::{
+        Millis,
+        consent::Report,
+        reminder::{Accepted, Claim, NewReminder},
+    },
+    store::Store,
+};
+
+/// 2027-03-01T00:00:00Z, where manual clocks start.
+pub const START: Millis = 1_803_859_200_000;
+
+/// A template for one send an accept.
+pub const EVENT: &str = "Tq9EventReminder_000000000000000000000000001";
+/// A template for many sends an accept.
+pub const DIGEST: &str = "Tq9Digest_00000000000000000000000000000000002";
+
+/// One app «coffee» and one «tea», as configured.
+pub fn apps(base_url: &str) -> Vec<App> {
+    let app = |name: &str, appid: &str| {
+        format!(
+            r#"
+[[app]]
+name = "{name}"
+platform = "wechat"
+appid = "{appid}"
+secret = {{ env = "SECRET" }}
+base_url = "{base_url}"
+timezone = "Asia/Shanghai"
+[[app.template]]
+name = "event-start"
+id = "{EVENT}"
+kind = "one-time"
+fields = {{ thing1 = "活动名称", time2 = "开始时间" }}
+[[app.template]]
+name = "digest"
+id = "{DIGEST}"
+kind = "long-term"
+fields = {{ thing1 = "标题" }}
+"#
+        )
+    };
+    let text = app("coffee", "wx0123456789abcdef") + &app("tea", "wxfedcba9876543210");
+    let env = |name: &str| (name == "SECRET").then(|| "app-secret".to_owned());
+    config::parse(Path::new("tixing.toml"), &text, &env, Default::default()).expect("a good configuration").apps
+}
+
+/// A store on a throw-away database, with its clock.
+pub struct TestStore {
+    pub store: Store,
+    pub clock: Arc<ManualClock>,
+    pub url: String,
+    pub folder: tempfile::TempDir,
+}
+
+/// The databases under test.
+pub fn databases() -> Vec<&'static str> {
+    if postgres::available() { vec!["sqlite", "postgres"] } else { vec!["sqlite"] }
+}
+
+/// A fresh store URL of that database.
+pub fn fresh_url(database: &str, folder: &Path) -> String {
+    match database {
+        "sqlite" => format!("sqlite:{}", folder.join("tixing.db").display()),
+        _ => postgres::fresh_url(),
+    }
+}
+
+/// Runs `test` on each database.
+pub async fn on_both(test: impl AsyncFn(TestStore)) {
+    for database in databases() {
+        eprintln!("on {database}");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let url = fresh_url(database, folder.path());
+        let clock = ManualClock::at(START);
+        let store = open(&url, &clock).await;
+        test(TestStore { store, clock, url, folder }).await;
+    }
+}
+
+/// Opens the store at `url`.
+pub async fn open(url: &str, clock: &Arc<ManualClock>) -> Store {
+    let clock = Arc::clone(clock);
+    Store::open(url, Durability::Full, &apps("http://127.0.0.1:1"), clock).await.expect("the store opens")
+}
+
+/// A popup report of one accepted template.
+pub fn accept(app: &str, openid: &str, template: &str) -> Report {
+    Report {
+        app: app.into(),
+        openid: openid.into(),
+        results: [(template.to_owned(), true)].into(),
+        at: START,
+        source: "test".into(),
+        event: None,
+    }
+}
+
+/// A reminder of `coffee`'s event template, due at `at`, that reserves its consent.
+pub fn reminder(openid: &str, at: Millis) -> NewReminder {
+    NewReminder {
+        app: "coffee".into(),
+        openid: openid.into(),
+        template: EVENT.into(),
+        standing: false,
+        at,
+        local_at: None,
+        expires_at: at + 3_600_000,
+        page: Some("pages/event?id=7".into()),
+        data: r#"{"thing1":"周三读书会","time2":"2027年3月1日 10:00"}"#.into(),
+        key: None,
+        digest: "d".into(),
+        claim: Claim::Reserve,
+        accepted: None,
+        lang: None,
+        miniprogram_state: None,
+    }
+}
+
+/// The same, bringing its consent along.
+pub fn accepted_reminder(openid: &str, at: Millis) -> NewReminder {
+    let accepted = Accepted { at: START, source: "test".into(), event: None };
+    NewReminder { accepted: Some(accepted), ..reminder(openid, at) }
+}

@@ -1,0 +1,167 @@
+//! A real PostgreSQL from the installed binaries: one throw-away cluster a test run, one database a test.
+
+use sqlx::{Connection, PgConnection};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+    time::{Duration, Instant},
+};
+
+static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+/// A running server.
+pub struct Cluster {
+    bin: PathBuf,
+    folder: PathBuf,
+    port: u16,
+}
+
+/// Whether there is a PostgreSQL to test on. Without one the tests say loudly what they leave out; in CI they fail.
+pub fn available() -> bool {
+    cluster().is_some()
+}
+
+fn cluster() -> Option<&'static Cluster> {
+    CLUSTER
+        .get_or_init(|| match binaries() {
+            Some(bin) => Some(Cluster::start(bin)),
+            None if std::env::var_os("CI").is_some() => panic!("PostgreSQL is not installed, and CI must test on it"),
+            None => {
+                eprintln!(
+                    "!!! PostgreSQL is not installed: NOTHING IS TESTED ON IT. Debian: apt-get install postgresql"
+                );
+                None
+            }
+        })
+        .as_ref()
+}
+
+fn binaries() -> Option<PathBuf> {
+    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .filter(|bin| bin.join("initdb").exists() && bin.join("postgres").exists())
+        .collect();
+    versions.sort();
+    versions.pop()
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout.starts_with(b"0"))
+}
+
+/// PostgreSQL refuses to run as root; as root it runs as the user that its package made.
+fn unprivileged(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    if is_root() {
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
+    }
+    command.arg("--pdeathsig=KILL").arg(program).env_remove("LC_ALL").env("LANG", "C.UTF-8");
+    command
+}
+
+impl Cluster {
+    fn start(bin: PathBuf) -> Self {
+        let base = std::env::temp_dir().join("tixing-test-postgres");
+        forget_dead(&base);
+        let folder = base.join(std::process::id().to_string());
+        std::fs::create_dir_all(&folder).expect("a folder for the cluster");
+        if is_root() {
+            let owned = Command::new("chown").arg("postgres").arg(&folder).status();
+            assert!(owned.is_ok_and(|s| s.success()), "the folder can be given to postgres");
+        }
+        let data = folder.join("data");
+        let made = unprivileged(&bin.join("initdb"))
+            .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--username=tixing", "-D"])
+            .arg(&data)
+            .stdout(Stdio::null())
+            .status();
+        assert!(made.is_ok_and(|s| s.success()), "initdb works");
+        let cluster = Self { bin, folder, port: 5432 };
+        cluster.run();
+        cluster
+    }
+
+    /// Starts the server under a thread that never ends: the server dies with it, so with the test run, however that ends.
+    fn run(&self) {
+        let mut command = unprivileged(&self.bin.join("postgres"));
+        command
+            .arg("-D")
+            .arg(self.folder.join("data"))
+            .args(["-c", "listen_addresses=", "-c", "max_connections=200", "-c"])
+            .arg(format!("unix_socket_directories={}", self.folder.display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let (started, wait) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut child = command.spawn().expect("postgres starts");
+            started.send(()).expect("the test waits");
+            let _ = child.wait();
+            loop {
+                std::thread::park();
+            }
+        });
+        wait.recv().expect("the thread starts postgres");
+        let socket = self.folder.join(format!(".s.PGSQL.{}", self.port));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(Instant::now() < deadline, "postgres answers within 30 s");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("postgres://tixing@localhost:{}/{database}?host={}", self.port, self.folder.display())
+    }
+}
+
+/// Removes what runs that were killed left behind.
+fn forget_dead(base: &Path) {
+    for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
+        if !Path::new("/proc").join(entry.file_name()).exists() {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The URL of a new, empty database.
+pub fn fresh_url() -> String {
+    let cluster = cluster().expect("asked for only where available");
+    let name = format!("t{}", DATABASES.fetch_add(1, Ordering::SeqCst));
+    let (admin, sql) = (cluster.url("postgres"), format!("CREATE DATABASE {name}"));
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let deadline = Instant::now() + Duration::from_secs(30);
+            loop {
+                // «the database system is starting up» is an answer too.
+                match PgConnection::connect(&admin).await {
+                    Ok(mut conn) => {
+                        let created = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut conn).await;
+                        created.expect("a database is created");
+                        break;
+                    }
+                    Err(e) => assert!(Instant::now() < deadline, "postgres takes connections within 30 s: {e}"),
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+    })
+    .join()
+    .expect("the database is created");
+    cluster.url(&name)
+}
+
+/// Runs SQL on a database.
+pub async fn execute(url: &str, sql: &str) {
+    let mut conn = PgConnection::connect(url).await.expect("postgres answers");
+    sqlx::query(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut conn).await.expect("the statement runs");
+}

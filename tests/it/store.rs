@@ -1,0 +1,395 @@
+//! One suite for both databases: what the store promises, statement by statement.
+
+use crate::harness::{DIGEST, EVENT, START, TestStore, accept, accepted_reminder, on_both, open, reminder};
+use tixing::{
+    domain::{
+        consent::{Balance, Standing},
+        reminder::{Claim, NewReminder, ReminderId, State},
+        settle::{Consent, Next, Settlement},
+    },
+    store::{
+        Store,
+        keys::{NewApiKey, Scope},
+        queue::{Job, Marked, Settle},
+        reminders::{Change, Changed, Filter, Inserted},
+    },
+};
+
+async fn created(store: &Store, new: NewReminder) -> ReminderId {
+    match store.insert(vec![new]).await.expect("the store answers")[..] {
+        [Inserted::Created(id)] => id,
+        ref other => panic!("not created: {other:?}"),
+    }
+}
+
+async fn due(store: &Store, until: i64) -> Vec<Job> {
+    let lane = 1;
+    store.prefetch(lane, (i64::MIN, 0), until, 100).await.expect("the store answers")
+}
+
+fn settle(job: &Job, marked: bool, settlement: Settlement) -> Settle {
+    let began_at = marked.then_some(job.due.at + 2);
+    Settle { job: job.settled(marked), settlement, began_at, ended_at: job.due.at + 30 }
+}
+
+fn sent() -> Settlement {
+    Settlement {
+        next: Next::Final(State::Sent),
+        code: None,
+        text: None,
+        consent: Consent::Keep,
+        message_id: Some("77".into()),
+    }
+}
+
+async fn balance(store: &Store, openid: &str) -> Balance {
+    let by_template = store.balances("coffee", openid).await.expect("the store answers");
+    by_template.get(EVENT).copied().unwrap_or_default()
+}
+
+/// I4 in every committed state: the balances of the rows and the counts kept beside them agree.
+async fn check_ledger(store: &Store, openids: &[&str]) {
+    let tally = &store.tally().await.expect("the store answers")["coffee"];
+    let mut sum = Balance::default();
+    for openid in openids {
+        for consent in store.consents("coffee", openid).await.expect("the store answers") {
+            sum.add(consent.state);
+        }
+    }
+    let counted = Balance {
+        available: tally["consent_available"],
+        held: tally["consent_held"],
+        used: tally["consent_used"],
+        void: tally["consent_void"],
+    };
+    assert_eq!(sum, counted, "the ledger and its counts");
+}
+
+#[tokio::test]
+async fn i4_a_consent_is_held_used_given_back_and_void() {
+    on_both(async |TestStore { store, .. }| {
+        let b = |available, held, used, void| Balance { available, held, used, void };
+        store.record(vec![accept("coffee", "o1", EVENT), accept("coffee", "o1", EVENT)]).await.expect("recorded");
+        assert_eq!(balance(&store, "o1").await, b(2, 0, 0, 0));
+        let first = created(&store, reminder("o1", START + 1_000)).await;
+        let second = created(&store, reminder("o1", START + 2_000)).await;
+        assert_eq!(balance(&store, "o1").await, b(0, 2, 0, 0));
+        assert_eq!(store.insert(vec![reminder("o1", START)]).await.expect("answers"), [Inserted::NoConsent]);
+
+        let jobs = due(&store, START + 1_000).await;
+        assert_eq!(jobs.iter().map(|j| j.due.id).collect::<Vec<_>>(), [first]);
+        assert_eq!(store.mark(jobs.clone()).await.expect("answers"), [Marked::Yes]);
+        assert_eq!(store.settle(vec![settle(&jobs[0], true, sent())]).await.expect("answers"), [true]);
+        assert_eq!(balance(&store, "o1").await, b(0, 1, 1, 0));
+
+        assert_eq!(store.cancel(second).await.expect("answers"), Changed::Yes);
+        assert_eq!(balance(&store, "o1").await, b(1, 0, 1, 0));
+        assert_eq!(store.cancel(second).await.expect("answers"), Changed::NotScheduled(State::Cancelled));
+        assert_eq!(store.cancel(ReminderId(5)).await.expect("answers"), Changed::NotFound);
+
+        let third = created(&store, reminder("o1", START + 3_000)).await;
+        let jobs = due(&store, START + 3_000).await;
+        store.mark(jobs.clone()).await.expect("answers");
+        let denied = Settlement::end(State::Failed, "43101", "user refuse to accept the msg", Consent::Deny);
+        store.settle(vec![settle(&jobs[0], true, denied)]).await.expect("answers");
+        assert_eq!(balance(&store, "o1").await, b(0, 0, 1, 1));
+        let story = store.consents("coffee", "o1").await.expect("answers");
+        assert_eq!(
+            story.iter().map(|c| (c.state, c.reminder)).collect::<Vec<_>>(),
+            [(Standing::Used, Some(first)), (Standing::Void, Some(third))]
+        );
+        check_ledger(&store, &["o1"]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_platform_that_knows_no_consent_ends_the_reminders_that_counted_on_one() {
+    on_both(async |TestStore { store, .. }| {
+        let ids = [1_000, 2_000, 3_000].map(|at| accepted_reminder("o1", START + at));
+        store.insert(ids.to_vec()).await.expect("inserted");
+        let jobs = due(&store, START + 1_000).await;
+        store.mark(jobs.clone()).await.expect("answers");
+        let denied = Settlement::end(State::Failed, "43101", "user refuse", Consent::Deny);
+        store.settle(vec![settle(&jobs[0], true, denied)]).await.expect("answers");
+        assert_eq!(due(&store, START + 9_000).await, []);
+        assert_eq!(balance(&store, "o1").await, Balance { void: 3, ..Balance::default() });
+        let listed =
+            store.list(&Filter { apps: vec!["coffee".into()], limit: 10, ..Filter::default() }).await.expect("answers");
+        assert_eq!(listed.iter().map(|s| s.due.state).collect::<Vec<_>>(), [State::Failed; 3]);
+        assert_eq!(store.events(&listed[2]).await.expect("answers")[0].code.as_deref(), Some("no_consent"));
+        check_ledger(&store, &["o1"]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn i3_a_key_gives_the_same_reminder_for_ever() {
+    on_both(async |TestStore { store, clock, url, .. }| {
+        let keyed = |digest: &str| NewReminder {
+            key: Some("order-7".into()),
+            digest: digest.into(),
+            ..accepted_reminder("o1", START + 1_000)
+        };
+        let both = store.insert(vec![keyed("a"), keyed("a"), keyed("b")]).await.expect("answers");
+        let [Inserted::Created(id), ..] = both[..] else { panic!("{both:?}") };
+        assert_eq!(both, [Inserted::Created(id), Inserted::Replayed(id), Inserted::KeyConflict(id)]);
+        store.cancel(id).await.expect("answers");
+        store.close().await;
+        let store = open(&url, &clock).await;
+        let again = store
+            .insert(vec![keyed("a"), keyed("b"), NewReminder { app: "tea".into(), ..keyed("b") }])
+            .await
+            .expect("answers");
+        assert_eq!(again[..2], [Inserted::Replayed(id), Inserted::KeyConflict(id)]);
+        assert!(
+            matches!(again[2], Inserted::Created(other) if other > id),
+            "another app's key is another key: {again:?}"
+        );
+        store.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn i2_a_settlement_or_a_mark_that_comes_late_changes_nothing() {
+    on_both(async |TestStore { store, .. }| {
+        let id = created(&store, accepted_reminder("o1", START)).await;
+        let jobs = due(&store, START).await;
+        assert_eq!(store.mark(jobs.clone()).await.expect("answers"), [Marked::Yes]);
+        assert_eq!(
+            store.mark(jobs.clone()).await.expect("answers"),
+            [Marked::Late],
+            "a second mark of the same reading"
+        );
+        assert_eq!(store.cancel(id).await.expect("answers"), Changed::NotScheduled(State::Sending));
+        let once = settle(&jobs[0], true, sent());
+        assert_eq!(store.settle(vec![once.clone(), once.clone()]).await.expect("answers"), [true, false]);
+        assert_eq!(store.settle(vec![once]).await.expect("answers"), [false]);
+        let stored = store.reminder(id).await.expect("answers").expect("is there");
+        assert_eq!(stored.due.state, State::Sent);
+        let events = store.events(&stored).await.expect("answers");
+        assert_eq!(events.len(), 1);
+        assert_eq!((events[0].began_at, events[0].message_id.as_deref()), (Some(START + 2), Some("77")));
+        check_ledger(&store, &["o1"]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_retry_keeps_its_consent_and_is_found_at_its_new_instant() {
+    on_both(async |TestStore { store, .. }| {
+        let id = created(&store, accepted_reminder("o1", START)).await;
+        let jobs = due(&store, START).await;
+        store.mark(jobs.clone()).await.expect("answers");
+        let next = Next::Again { due_at: START + 60_000, counted: true };
+        let again = Settlement {
+            next,
+            code: Some("-1".into()),
+            text: Some("system error".into()),
+            consent: Consent::Keep,
+            message_id: None,
+        };
+        assert_eq!(store.settle(vec![settle(&jobs[0], true, again)]).await.expect("answers"), [true]);
+        assert_eq!(due(&store, START + 59_999).await, []);
+        let job = due(&store, START + 60_000).await.remove(0);
+        assert_eq!((job.due.tries, job.due.at, job.due.state), (1, START, State::Scheduled));
+        assert_eq!(balance(&store, "o1").await.held, 1);
+        let stored = store.reminder(id).await.expect("answers").expect("is there");
+        assert_eq!((stored.due.state, stored.due.due_at), (State::Scheduled, START + 60_000));
+
+        let change =
+            Change { at: Some((START + 90_000, None)), expires_at: Some(START + 100_000), ..Change::default() };
+        assert_eq!(store.change(id, change).await.expect("answers"), Changed::Yes);
+        assert_eq!(
+            store.mark(vec![job]).await.expect("answers"),
+            [Marked::Late],
+            "what was read before the change is not sent"
+        );
+        let job = due(&store, START + 90_000).await.remove(0);
+        assert_eq!((job.due.at, job.due.expires_at), (START + 90_000, START + 100_000));
+        let stored = store.reminder(id).await.expect("answers").expect("is there");
+        assert_eq!(store.events(&stored).await.expect("answers").len(), 1, "the attempt is still told");
+        store.mark(vec![job.clone()]).await.expect("answers");
+        store.settle(vec![settle(&job, true, sent())]).await.expect("answers");
+        assert_eq!(balance(&store, "o1").await, Balance { used: 1, ..Balance::default() });
+        check_ledger(&store, &["o1"]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn i1_what_takes_its_consent_at_the_instant_takes_one_or_ends() {
+    on_both(async |TestStore { store, .. }| {
+        let at_fire = NewReminder { claim: Claim::AtFire, ..reminder("o1", START) };
+        store.insert(vec![at_fire.clone(), at_fire]).await.expect("inserted");
+        store.record(vec![accept("coffee", "o1", EVENT)]).await.expect("recorded");
+        let jobs = due(&store, START).await;
+        assert_eq!(store.mark(jobs.clone()).await.expect("answers"), [Marked::Yes, Marked::NoConsent]);
+        assert_eq!(balance(&store, "o1").await, Balance { held: 1, ..Balance::default() });
+        // Given back by a platform that was busy, it still holds what it took.
+        let next = Next::Again { due_at: START + 1, counted: true };
+        let again = Settlement { next, code: None, text: None, consent: Consent::Keep, message_id: None };
+        store.settle(vec![settle(&jobs[0], true, again)]).await.expect("answers");
+        let none = Settlement::end(State::Failed, "no_consent", "none", Consent::Free);
+        store.settle(vec![settle(&jobs[1], false, none)]).await.expect("answers");
+        let again = due(&store, START + 1).await;
+        assert_eq!(store.mark(again.clone()).await.expect("answers"), [Marked::Yes]);
+        store.settle(vec![settle(&again[0], true, sent())]).await.expect("answers");
+        assert_eq!(balance(&store, "o1").await, Balance { used: 1, ..Balance::default() });
+        let filter = Filter { apps: vec!["coffee".into()], openid: Some("o1".into()), limit: 10, ..Filter::default() };
+        let states: Vec<_> = store.list(&filter).await.expect("answers").iter().map(|s| s.due.state).collect();
+        assert_eq!(states, [State::Sent, State::Failed]);
+        check_ledger(&store, &["o1"]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_standing_consent_serves_many_reminders_and_is_never_spent() {
+    on_both(async |TestStore { store, .. }| {
+        let digest = |at| NewReminder { template: DIGEST.into(), standing: true, ..reminder("o1", at) };
+        assert_eq!(store.insert(vec![digest(START)]).await.expect("answers"), [Inserted::NoConsent]);
+        store.record(vec![accept("coffee", "o1", DIGEST), accept("coffee", "o1", DIGEST)]).await.expect("recorded");
+        store.insert(vec![digest(START), digest(START + 1)]).await.expect("inserted");
+        let jobs = due(&store, START + 1).await;
+        assert_eq!(store.mark(jobs.clone()).await.expect("answers"), [Marked::Yes, Marked::Yes]);
+        store.settle(jobs.iter().map(|job| settle(job, true, sent())).collect()).await.expect("answers");
+        let balances = store.balances("coffee", "o1").await.expect("answers");
+        assert_eq!(balances[DIGEST], Balance { available: 1, ..Balance::default() });
+        check_ledger(&store, &["o1"]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_same_tap_reported_twice_counts_once() {
+    on_both(async |TestStore { store, .. }| {
+        let tap = || tixing::domain::consent::Report { event: Some("tap-1".into()), ..accept("coffee", "o1", EVENT) };
+        assert_eq!(store.record(vec![tap(), tap()]).await.expect("answers"), [1, 0]);
+        assert_eq!(store.record(vec![tap()]).await.expect("answers"), [0]);
+        assert_eq!(balance(&store, "o1").await.available, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_doubt_is_provably_safe_only_with_a_single_consent_unspent() {
+    on_both(async |TestStore { store, .. }| {
+        created(&store, accepted_reminder("o1", START)).await;
+        let job = due(&store, START).await.remove(0);
+        assert!(store.holds_sole_consent(&job).await.expect("answers"));
+        store.record(vec![accept("coffee", "o1", EVENT)]).await.expect("recorded");
+        assert!(
+            !store.holds_sole_consent(&job).await.expect("answers"),
+            "a second consent could pay for a second message"
+        );
+        created(&store, reminder("o1", START + 1)).await;
+        let jobs = due(&store, START + 1).await;
+        store.mark(jobs.clone()).await.expect("answers");
+        store.settle(vec![settle(&jobs[1], true, sent())]).await.expect("answers");
+        assert!(
+            store.holds_sole_consent(&job).await.expect("answers"),
+            "a consent that is certainly spent pays for nothing"
+        );
+        let unconfirmed = Settlement { next: Next::Final(State::Unconfirmed), ..sent() };
+        store.settle(vec![settle(&jobs[0], true, unconfirmed)]).await.expect("answers");
+        created(&store, accepted_reminder("o1", START + 5)).await;
+        let job = due(&store, START + 5).await.remove(0);
+        assert!(!store.holds_sole_consent(&job).await.expect("answers"), "an unconfirmed one may not have been spent");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lists_are_in_order_and_pages_join_without_gap_or_overlap() {
+    on_both(async |TestStore { store, .. }| {
+        for i in 0..7 {
+            created(&store, accepted_reminder(&format!("o{i}"), START + (i * 37 % 7) * 1_000)).await;
+        }
+        let jobs = due(&store, START + 2_000).await;
+        store.mark(jobs.clone()).await.expect("answers");
+        store.settle(jobs.iter().map(|job| settle(job, true, sent())).collect()).await.expect("answers");
+        let mut filter = Filter { apps: vec!["coffee".into(), "tea".into()], limit: 3, ..Filter::default() };
+        let mut seen = Vec::new();
+        loop {
+            let page = store.list(&filter).await.expect("answers");
+            let Some(last) = page.last() else { break };
+            filter.after = Some((last.due.due_at, last.due.id));
+            seen.extend(page.into_iter().map(|s| (s.due.due_at - START, s.due.state)));
+        }
+        let state = |i: i64| if i <= 2 { State::Sent } else { State::Scheduled };
+        assert_eq!(seen, (0..7).map(|i| (i * 1_000, state(i))).collect::<Vec<_>>());
+        let only = |change: &dyn Fn(&mut Filter)| {
+            let mut filter = Filter { apps: vec!["coffee".into()], limit: 50, ..Filter::default() };
+            change(&mut filter);
+            filter
+        };
+        let table: [(&str, Filter, usize); 6] = [
+            ("state", only(&|f| f.state = Some(State::Sent)), 3),
+            ("living state", only(&|f| f.state = Some(State::Scheduled)), 4),
+            ("from", only(&|f| f.from = Some(START + 5_000)), 2),
+            ("to", only(&|f| f.to = Some(START + 5_000)), 5),
+            ("template", only(&|f| f.template = Some(DIGEST.into())), 0),
+            ("openid", only(&|f| f.openid = Some("o3".into())), 1),
+        ];
+        for (what, filter, expected) in table {
+            assert_eq!(store.list(&filter).await.expect("answers").len(), expected, "{what}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_waits_past_its_deadline_is_found_and_what_comes_next_is_known() {
+    on_both(async |TestStore { store, .. }| {
+        created(&store, accepted_reminder("o1", START)).await;
+        created(&store, accepted_reminder("o2", START + 7_200_000)).await;
+        let now = START + 3_600_000;
+        assert_eq!(store.past_deadline(1, now - 1, 10).await.expect("answers").len(), 0);
+        let late = store.past_deadline(1, now, 10).await.expect("answers");
+        assert_eq!(late.len(), 1);
+        assert_eq!(store.overdue(1, now).await.expect("answers"), (Some(START), 1));
+        assert_eq!(store.next_due(1, now).await.expect("answers"), Some(START + 7_200_000));
+        let expired = Settlement::end(State::Expired, "expired", "late", Consent::Free);
+        store.settle(vec![settle(&late[0], false, expired)]).await.expect("answers");
+        assert_eq!(balance(&store, "o1").await.available, 1);
+        assert_eq!(store.overdue(1, now).await.expect("answers"), (None, 0));
+        check_ledger(&store, &["o1", "o2"]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn keys_are_kept_as_hashes_and_revoked_once() {
+    on_both(async |TestStore { store, .. }| {
+        let key = NewApiKey {
+            name: "backend".into(),
+            hash: "ab".into(),
+            scope: Scope::Write,
+            apps: Some(vec!["coffee".into()]),
+        };
+        let id = store.create_key(key).await.expect("answers");
+        assert!(store.revoke_key(id).await.expect("answers"));
+        assert!(!store.revoke_key(id).await.expect("answers"));
+        let keys = store.keys().await.expect("answers");
+        assert_eq!((keys[0].scope, keys[0].revoked_at), (Scope::Write, Some(START)));
+        assert_eq!(keys[0].apps.as_deref(), Some(&["coffee".to_owned()][..]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn ids_rise_though_the_clock_falls_and_the_daemon_restarts() {
+    on_both(async |TestStore { store, clock, url, .. }| {
+        let first = created(&store, accepted_reminder("o1", START + 10_000_000)).await;
+        clock.step(-3_600_000);
+        let second = created(&store, accepted_reminder("o1", START + 10_000_000)).await;
+        store.close().await;
+        let store = open(&url, &clock).await;
+        let third = created(&store, accepted_reminder("o1", START + 10_000_000)).await;
+        assert!(first < second && second < third);
+        store.close().await;
+    })
+    .await;
+}
