@@ -19,3 +19,8 @@ pub mod domain;
 pub mod clock;
 pub mod config;
 pub mod store;
+pub mod platform;
+pub mod http;
+pub mod sandbox;
+pub mod metrics;
+pub mod engine;

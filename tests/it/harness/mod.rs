@@ -1,6 +1,7 @@
 //! What the tests share: fixtures, throw-away databases.
 
 pub mod postgres;
+pub mod rig;
 
 use std::{path::Path, sync::Arc};
 use tixing::{

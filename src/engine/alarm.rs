@@ -1,0 +1,91 @@
+//! tokio-cron-scheduler rings bells, nothing more. It was seen to fire late, early, twice and overlapping, so each bell only asks
+//! the engine or the store to look for itself, and is harmless whenever and however often it rings.
+
+use super::Signals;
+use crate::{
+    clock::SharedClock,
+    domain::reminder::State,
+    metrics::{ByApp, ByAppAnd, Metrics},
+    store::Store,
+};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+
+/// What the bells look after.
+pub struct Bells {
+    /// The engine's signals.
+    pub signals: Arc<Signals>,
+    /// The store.
+    pub store: Store,
+    /// The measures.
+    pub metrics: Arc<Metrics>,
+    /// The clock.
+    pub clock: SharedClock,
+}
+
+/// Starts the bells: every half minute a look for expired reminders, every ten seconds the gauges.
+///
+/// # Errors
+/// When the scheduler cannot start.
+pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
+    let scheduler = JobScheduler::new().await?;
+    let signals = Arc::clone(&bells.signals);
+    scheduler
+        .add(Job::new_async("*/30 * * * * *", move |_, _| {
+            let signals = Arc::clone(&signals);
+            Box::pin(async move { signals.sweep() })
+        })?)
+        .await?;
+    let bells = Arc::new(Mutex::new(bells));
+    scheduler
+        .add(Job::new_async("*/10 * * * * *", move |_, _| {
+            let bells = Arc::clone(&bells);
+            Box::pin(async move {
+                // Still at it from the last time: skip.
+                if let Ok(bells) = bells.try_lock() {
+                    bells.measure().await;
+                }
+            })
+        })?)
+        .await?;
+    scheduler.start().await?;
+    Ok(scheduler)
+}
+
+impl Bells {
+    /// Brings the gauges up to date.
+    pub async fn measure(&self) {
+        let now = self.clock.now();
+        let status = self.signals.status();
+        let Ok(tally) = self.store.tally().await else { return };
+        for (app, counts) in tally {
+            for state in State::ALL {
+                let labels = ByAppAnd { app: app.clone(), what: state.word() };
+                self.metrics
+                    .reminders
+                    .get_or_create(&labels)
+                    .set(counts.get(state.word()).copied().unwrap_or_default());
+            }
+            for what in ["available", "held", "used", "void"] {
+                let count = counts.get(&format!("consent_{what}")).copied().unwrap_or_default();
+                self.metrics.consents.get_or_create(&ByAppAnd { app: app.clone(), what }).set(count);
+            }
+            let by_app = ByApp { app: app.clone() };
+            if let Ok((oldest, n)) = self.store.overdue(self.store.names().app(&app).lane, now).await {
+                self.metrics.due.get_or_create(&by_app).set(n);
+                self.metrics.oldest_overdue.get_or_create(&by_app).set(seconds(oldest.map_or(0, |at| now - at)));
+            }
+            if let Some(lane) = status.lanes.get(&app) {
+                self.metrics.paused.get_or_create(&by_app).set(i64::from(lane.pause.is_some()));
+                let left = (lane.token_expires_at - now).max(0);
+                self.metrics.token_expiry.get_or_create(&by_app).set(seconds(left));
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "durations are far below 2^52 ms")]
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1_000.0
+}

@@ -1,0 +1,95 @@
+//! Whether the wall clock can be believed. A wrong date would spend every consent, so a jump forward holds everything.
+
+use crate::domain::{Millis, SECOND};
+
+/// A jump forward of more than this is not believed.
+const JUMP: Millis = 5 * SECOND;
+/// How far the platform's clock may be from ours for ours to be believed.
+const AGREE: Millis = 60 * SECOND;
+/// Between two questions to the platform.
+const ASK_EVERY: Millis = 30 * SECOND;
+
+/// Compares the wall clock with the monotonic one at each tick.
+#[derive(Debug)]
+pub struct ClockWatch {
+    last: (Millis, Millis),
+    /// How far the wall clock is ahead of where it should be, while that is not believed.
+    ahead: Millis,
+    held: Option<String>,
+    asked_at: Option<Millis>,
+}
+
+impl ClockWatch {
+    /// A watch that believes the clock as it is.
+    pub fn new(wall: Millis, monotonic: Millis) -> Self {
+        Self { last: (wall, monotonic), ahead: 0, held: None, asked_at: None }
+    }
+
+    /// Looks at both clocks. A step backward needs no hold: states decide, not the clock, so nothing goes twice.
+    pub fn tick(&mut self, wall: Millis, monotonic: Millis) {
+        let step = (wall - self.last.0) - (monotonic - self.last.1);
+        self.last = (wall, monotonic);
+        if step > JUMP || self.held.is_some() {
+            self.ahead += step;
+        }
+        if self.ahead > JUMP {
+            let why = format!(
+                "the clock is {} s ahead of where it was; it is believed when a platform's clock agrees, when it is set back, or after a restart",
+                self.ahead / SECOND
+            );
+            self.held.get_or_insert(why);
+        } else {
+            self.ahead = 0;
+            self.held = None;
+        }
+    }
+
+    /// Why everything is held, if it is.
+    pub fn held(&self) -> Option<&str> {
+        self.held.as_deref()
+    }
+
+    /// Whether it is time to ask a platform for its time; answers yes once per interval.
+    pub fn wants_witness(&mut self, monotonic: Millis) -> bool {
+        let wants = self.asked_at.is_none_or(|at| monotonic - at >= ASK_EVERY);
+        if wants {
+            self.asked_at = Some(monotonic);
+        }
+        wants
+    }
+
+    /// A platform said what time it is. `true` if a hold has just ended because it agrees.
+    pub fn witness(&mut self, date: Millis, wall: Millis) -> bool {
+        let agrees = (date - wall).abs() <= AGREE;
+        if agrees && self.held.is_some() {
+            self.ahead = 0;
+            self.held = None;
+            return true;
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_forward_holds_until_it_is_undone_or_a_platform_agrees() {
+        let mut watch = ClockWatch::new(0, 0);
+        watch.tick(10_000, 10_000);
+        assert_eq!(watch.held(), None, "time passes");
+        watch.tick(5_000, 11_000);
+        assert_eq!(watch.held(), None, "back is harmless");
+        watch.tick(3_600_000, 12_000);
+        assert!(watch.held().is_some());
+        watch.tick(3_601_000, 13_000);
+        assert!(watch.held().is_some(), "time alone proves nothing");
+        assert!(!watch.witness(10_000, 3_601_000), "the platform says otherwise");
+        watch.tick(15_000, 14_000);
+        assert_eq!(watch.held(), None, "undone");
+        watch.tick(7_200_000, 15_000);
+        assert!(watch.witness(7_199_000, 7_200_000));
+        assert_eq!(watch.held(), None);
+    }
+}

@@ -1,0 +1,363 @@
+//! One app's due-ordered stream, as the engine holds it in memory: what has been read, what is under way, what holds it up.
+
+use super::pace::Pace;
+use crate::{
+    config::App,
+    domain::{
+        Millis, SECOND,
+        decide::{Decision, decide},
+        reminder::ReminderId,
+        settle::{Settlement, backoff},
+    },
+    platform::{Adapter, token::Token},
+    store::{Ring, queue::Job},
+};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+
+/// How far ahead jobs are read.
+pub const HORIZON: Millis = 3 * SECOND;
+/// Jobs of one read.
+pub const PAGE: usize = 2_048;
+/// Jobs held in memory by one stream; beyond that the later ones are forgotten and read again.
+const MAX_BUFFER: usize = 8_192;
+/// Jobs looked at in one turn behind ones that cannot go yet.
+const LOOK: usize = 4_096;
+/// Unknown outcomes in a row after which only single probes go out: a platform that has fallen silent must not eat the queue.
+const UNKNOWN_IN_A_ROW: u32 = 5;
+
+/// A pause after which the overdue are a backlog.
+const LONG_PAUSE: Millis = 60 * SECOND;
+
+/// Where a job lies in its lane.
+pub type Place = (Millis, ReminderId);
+
+/// A stretch of a lane, read in order into a bounded buffer.
+#[derive(Debug)]
+pub struct Stream {
+    until: Millis,
+    read_to: Place,
+    buffer: BTreeMap<Place, Job>,
+    pub reading: bool,
+    reread: Option<Ring>,
+}
+
+/// A read that the lane asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Read {
+    /// Live or backlog.
+    pub backlog: bool,
+    /// After this place.
+    pub after: Place,
+    /// Up to and including this instant.
+    pub until: Millis,
+    /// Whether it goes over ground that was read before.
+    again: bool,
+}
+
+impl Stream {
+    fn new(from: Millis, until: Millis) -> Self {
+        let read_to = (from.saturating_sub(1), ReminderId(i64::MAX));
+        Self { until, read_to, buffer: BTreeMap::new(), reading: false, reread: None }
+    }
+
+    fn first(&self) -> Option<Millis> {
+        self.buffer.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Rows at these instants changed: what lies behind `read_to` is read again, the rest will be read anyway.
+    fn ring(&mut self, ring: Ring) {
+        if ring.from <= self.read_to.0.min(self.until) {
+            let seen = self.reread.unwrap_or(ring);
+            self.reread = Some(Ring { from: seen.from.min(ring.from), until: seen.until.max(ring.until) });
+        }
+    }
+
+    fn wants(&mut self, backlog: bool, now: Millis) -> Option<Read> {
+        if self.reading {
+            return None;
+        }
+        if let Some(ring) = self.reread.take() {
+            self.reading = true;
+            let after = (ring.from.saturating_sub(1), ReminderId(i64::MAX));
+            return Some(Read { backlog, after, until: ring.until.min(self.read_to.0), again: true });
+        }
+        let until = (now + HORIZON).min(self.until);
+        let ahead = self.read_to.0 >= until || (self.read_to.0 >= now + HORIZON / 2 && self.read_to.1.0 == i64::MAX);
+        if ahead || self.buffer.len() >= MAX_BUFFER - PAGE {
+            return None;
+        }
+        self.reading = true;
+        Some(Read { backlog, after: self.read_to, until, again: false })
+    }
+
+    fn fill(&mut self, read: Read, jobs: Vec<Job>, active: &HashSet<ReminderId>) {
+        self.reading = false;
+        let whole = jobs.len() < PAGE;
+        let last = jobs.last().map(|job| (job.due.due_at, job.due.id));
+        match (read.again, whole, last) {
+            (true, false, Some(last)) => self.ring(Ring { from: last.0, until: read.until }),
+            (false, false, Some(last)) => self.read_to = last,
+            (false, ..) => self.read_to = (read.until, ReminderId(i64::MAX)),
+            (true, ..) => {}
+        }
+        for job in jobs {
+            if !active.contains(&job.due.id) {
+                self.buffer.insert((job.due.due_at, job.due.id), job);
+            }
+        }
+        while self.buffer.len() > MAX_BUFFER {
+            self.buffer.pop_last();
+            self.read_to = *self.buffer.last_key_value().expect("more than none").0;
+        }
+    }
+}
+
+/// Why nothing of a lane is sent for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// Since when.
+    pub since: Millis,
+    /// Until when.
+    pub until: Millis,
+    /// The platform's code or tixing's word.
+    pub code: String,
+    /// One sentence.
+    pub why: String,
+}
+
+/// One app's lane.
+pub struct Lane {
+    pub id: i64,
+    pub app: Arc<App>,
+    pub adapter: Arc<dyn Adapter>,
+    pub token: Token,
+    pub live: Stream,
+    pub backlog: Stream,
+    /// Taken out of the buffers and not settled yet.
+    pub active: HashSet<ReminderId>,
+    /// Users with a send under way.
+    pub busy: HashSet<i64>,
+    /// Marked, or being marked, and not settled: at most the app's concurrency.
+    pub in_flight: usize,
+    pub marking: bool,
+    /// The look for expired rows that precedes the first send.
+    pub sorted: bool,
+    pub sweeping: bool,
+    pub pause: Option<Pause>,
+    failures: u32,
+    unknown: u32,
+    pace: Pace,
+    catch_up: Pace,
+    quiet_until: Millis,
+}
+
+/// What is to be done with a job at this instant.
+pub enum Pick {
+    /// Mark it and send.
+    Mark(Job),
+    /// It ends without a call.
+    End(Job, Settlement),
+    /// Nobody knows whether it was sent.
+    Doubt(Job),
+}
+
+impl Lane {
+    pub fn new(id: i64, app: Arc<App>, adapter: Arc<dyn Adapter>, now: Millis) -> Self {
+        Self {
+            id,
+            pace: Pace::new(app.rate),
+            catch_up: Pace::new((app.rate / 2).max(1)),
+            app,
+            adapter,
+            token: Token::default(),
+            live: Stream::new(now, Millis::MAX),
+            backlog: Stream::new(Millis::MIN + 1, now - 1),
+            active: HashSet::new(),
+            busy: HashSet::new(),
+            in_flight: 0,
+            marking: false,
+            sorted: false,
+            sweeping: false,
+            pause: None,
+            failures: 0,
+            unknown: 0,
+            quiet_until: 0,
+        }
+    }
+
+    /// Starts over after a time in which nothing was sent: what is overdue now is caught up with at half the rate.
+    pub fn resume(&mut self, now: Millis) {
+        self.live = Stream::new(now, Millis::MAX);
+        self.backlog = Stream::new(Millis::MIN + 1, now - 1);
+        self.sorted = false;
+    }
+
+    /// Rows at these instants changed.
+    pub fn ring(&mut self, ring: Ring) {
+        self.live.ring(ring);
+        self.backlog.ring(ring);
+    }
+
+    /// The next read, if one is wanted.
+    pub fn wants(&mut self, now: Millis) -> Option<Read> {
+        self.live.wants(false, now).or_else(|| self.backlog.wants(true, now))
+    }
+
+    /// A read is done.
+    pub fn fill(&mut self, read: Read, jobs: Vec<Job>) {
+        let stream = if read.backlog { &mut self.backlog } else { &mut self.live };
+        stream.fill(read, jobs, &self.active);
+    }
+
+    /// A read failed; it is asked for again.
+    pub fn unfilled(&mut self, read: Read) {
+        let stream = if read.backlog { &mut self.backlog } else { &mut self.live };
+        stream.reading = false;
+        if read.again {
+            stream.ring(Ring { from: read.after.0, until: read.until });
+        }
+    }
+
+    /// How many may be marked now.
+    pub fn window(&self) -> usize {
+        let most =
+            if self.failures > 0 || self.unknown >= UNKNOWN_IN_A_ROW { 1 } else { self.app.concurrency as usize };
+        most.saturating_sub(self.in_flight)
+    }
+
+    /// Takes out of the buffers what can be acted upon now: whatever ends without a call, and as many sends as the gate lets through.
+    pub fn pick(&mut self, now: Millis, may_send: bool) -> Vec<Pick> {
+        let mut window = if may_send && !self.marking && self.quiet_until <= now { self.window() } else { 0 };
+        let mut picks = Vec::new();
+        for backlog in [false, true] {
+            let stream = if backlog { &mut self.backlog } else { &mut self.live };
+            let mut taken = Vec::new();
+            let mut users = HashSet::new();
+            for (place, job) in stream.buffer.range(..=(now, ReminderId(i64::MAX))).take(LOOK) {
+                let decision = decide(&job.due, &job.openid, &self.app.rules, now);
+                match decision {
+                    Decision::Wait { until } => {
+                        self.quiet_until = until;
+                        window = 0;
+                    }
+                    Decision::End(_) | Decision::Doubt => taken.push((*place, decision)),
+                    Decision::Send => {
+                        let ready = self.pace.ready(now) && (!backlog || self.catch_up.ready(now));
+                        if window == 0 || !ready {
+                            // Behind it there may still be something that ends without a call, but not within this look.
+                            break;
+                        }
+                        if self.busy.contains(&job.recipient) || !users.insert(job.recipient) {
+                            continue;
+                        }
+                        self.pace.take(now);
+                        if backlog {
+                            self.catch_up.take(now);
+                        }
+                        window -= 1;
+                        taken.push((*place, decision));
+                    }
+                }
+            }
+            for (place, decision) in taken {
+                let job = stream.buffer.remove(&place).expect("just seen");
+                self.active.insert(job.due.id);
+                picks.push(match decision {
+                    Decision::End(settlement) => Pick::End(job, settlement),
+                    Decision::Doubt => Pick::Doubt(job),
+                    _ => {
+                        self.busy.insert(job.recipient);
+                        self.in_flight += 1;
+                        Pick::Mark(job)
+                    }
+                });
+            }
+        }
+        picks
+    }
+
+    /// A doubt was resolved as safe to send again: it goes through the same gate as everything else.
+    pub fn admit(&mut self, job: &Job, now: Millis) -> bool {
+        let free = self.window() > 0 && self.pace.ready(now) && !self.busy.contains(&job.recipient);
+        if free {
+            self.pace.take(now);
+            self.busy.insert(job.recipient);
+            self.in_flight += 1;
+        }
+        free
+    }
+
+    /// When this lane next has something to do by itself; `None` when only an event can move it.
+    pub fn next_wake(&self, now: Millis, may_send: bool) -> Option<Millis> {
+        let due = self.next_due()?;
+        if due > now {
+            return Some(due);
+        }
+        let held = [self.quiet_until, self.pause.as_ref().map_or(0, |p| p.until)]
+            .into_iter()
+            .max()
+            .filter(|until| *until > now);
+        match held {
+            Some(until) => Some(until),
+            // A full window or a missing token is waited for by its own event.
+            None if self.window() == 0 || self.marking || !may_send => None,
+            None if self.live.first().is_some_and(|at| at <= now) => Some(self.pace.ready_at().max(now + 1)),
+            None => Some(self.pace.ready_at().max(self.catch_up.ready_at()).max(now + 1)),
+        }
+    }
+
+    /// The earliest instant in memory.
+    pub fn next_due(&self) -> Option<Millis> {
+        [self.live.first(), self.backlog.first()].into_iter().flatten().min()
+    }
+
+    /// The platform answered, whatever it said.
+    pub fn answered(&mut self) {
+        self.failures = 0;
+        self.unknown = 0;
+    }
+
+    /// No connection: everything waits, then one probe goes out.
+    pub fn unreachable(&mut self, why: &str, now: Millis, jitter: f64) {
+        let until = now + backoff(self.failures.min(6), SECOND, jitter);
+        self.failures += 1;
+        self.hold(now, until, "not_sent", why);
+    }
+
+    /// An outcome was unknown; after several in a row the lane goes on by single probes, ever more slowly.
+    pub fn unknown(&mut self, why: &str, now: Millis, jitter: f64) {
+        self.unknown += 1;
+        if self.unknown >= UNKNOWN_IN_A_ROW {
+            let until = now + backoff((self.unknown - UNKNOWN_IN_A_ROW).min(6), 5 * SECOND, jitter);
+            self.hold(now, until, "unknown", why);
+        }
+    }
+
+    /// Nothing of this lane goes out before `until`; afterwards one probe does.
+    pub fn hold(&mut self, now: Millis, until: Millis, code: &str, why: &str) {
+        self.failures = self.failures.max(1);
+        if self.pause.as_ref().is_none_or(|pause| pause.until < until) {
+            tracing::warn!(
+                app = self.app.name,
+                code,
+                why,
+                until = crate::domain::timing::rfc3339(until),
+                "the app's sends are paused"
+            );
+            let since = self.pause.as_ref().map_or(now, |pause| pause.since);
+            self.pause = Some(Pause { since, until, code: code.into(), why: why.into() });
+        }
+    }
+
+    /// Ends a pause whose time has come. After a long one, what has become overdue is caught up with and not burst out.
+    pub fn end_pause(&mut self, now: Millis) {
+        if let Some(pause) = self.pause.take_if(|pause| pause.until <= now)
+            && now - pause.since >= LONG_PAUSE
+        {
+            self.resume(now);
+        }
+    }
+}

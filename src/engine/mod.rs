@@ -1,0 +1,761 @@
+//! When, in what order, how many at once.
+//!
+//! The engine runs at its own pace. A step starts whatever can be started at this instant — reads, marks, sends, settlements —
+//! as tasks; each finished task is absorbed, and the next step follows. [`Engine::run`] does this against the wall clock,
+//! [`Engine::turn`] turns the crank once for tests. Decisions are [`crate::domain::decide`]'s and [`crate::domain::settle`]'s.
+
+mod lane;
+mod pace;
+mod clockwatch;
+pub mod alarm;
+
+use crate::{
+    clock::SharedClock,
+    config::App,
+    domain::{
+        Millis, SECOND,
+        decide::{Decision, decide, resolve},
+        outcome::{Outcome, Reaction},
+        reminder::State,
+        settle::{Consent, DOUBT_LOOK, Next, Settlement, settle},
+        timing::rfc3339,
+    },
+    metrics::{ByApp, ByAppAnd, Metrics},
+    platform::{
+        Granted, Send, adapter,
+        token::Need,
+        transport::{Failure, Transport},
+    },
+    store::{
+        Ring, Store, StoreError,
+        queue::{Job, Marked, Settle},
+    },
+};
+use clockwatch::ClockWatch;
+use lane::{Lane, PAGE, Pick, Read};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use secrecy::SecretString;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::Notify, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// The longest sleep between two looks: whatever else fails, the poll finds what is due.
+const POLL: Millis = SECOND;
+/// How often everything in reach is read again, in case a ring was lost.
+const REREAD_EVERY: Millis = 10 * SECOND;
+/// Rows of one look for expired ones.
+const SWEEP: i64 = 1_000;
+/// Settlements of one commit.
+const SETTLE: usize = 2_000;
+/// After a store that did not answer.
+const STORE_RETRY: Millis = 500;
+
+/// What others tell the engine, and what it tells them.
+pub struct Signals {
+    ring: Mutex<Option<Ring>>,
+    sweep: AtomicBool,
+    woken: Notify,
+    heartbeat: AtomicI64,
+    status: Mutex<Status>,
+}
+
+/// What the engine last saw.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// The first look at the queue is done.
+    pub ready: bool,
+    /// Why all lanes are held, if they are.
+    pub clock_held: Option<String>,
+    /// By app.
+    pub lanes: BTreeMap<String, LaneStatus>,
+}
+
+/// One lane's.
+#[derive(Debug, Clone, Default)]
+pub struct LaneStatus {
+    /// Why it is paused, and until when.
+    pub pause: Option<(String, String, Millis)>,
+    /// The next instant in memory.
+    pub next_due: Option<Millis>,
+    /// Under way.
+    pub in_flight: usize,
+    /// When its token ends; 0 without one.
+    pub token_expires_at: Millis,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self {
+            ring: Mutex::new(None),
+            sweep: AtomicBool::new(false),
+            woken: Notify::new(),
+            heartbeat: AtomicI64::new(0),
+            status: Mutex::default(),
+        }
+    }
+}
+
+impl Signals {
+    /// Rows at these instants came or changed.
+    ///
+    /// # Panics
+    /// When somebody panicked while ringing.
+    pub fn ring(&self, ring: Ring) {
+        let mut waiting = self.ring.lock().expect("nobody panics while ringing");
+        let seen = waiting.unwrap_or(ring);
+        *waiting = Some(Ring { from: seen.from.min(ring.from), until: seen.until.max(ring.until) });
+        drop(waiting);
+        self.woken.notify_one();
+    }
+
+    /// It is time to look for what has expired.
+    pub fn sweep(&self) {
+        self.sweep.store(true, Ordering::Release);
+        self.woken.notify_one();
+    }
+
+    /// When the engine's loop last went round, on the monotonic clock.
+    pub fn heartbeat(&self) -> Millis {
+        self.heartbeat.load(Ordering::Acquire)
+    }
+
+    /// What the engine last saw.
+    ///
+    /// # Panics
+    /// When somebody panicked while writing it.
+    pub fn status(&self) -> Status {
+        self.status.lock().expect("nobody panics while writing it").clone()
+    }
+}
+
+/// A settlement on its way to the store.
+struct Pending {
+    lane: usize,
+    /// Whether the job was marked, and so takes a place of the lane's window.
+    marked: bool,
+    settle: Settle,
+}
+
+enum Done {
+    Read(usize, Read, Result<Vec<Job>, StoreError>),
+    Swept(usize, Result<Vec<Job>, StoreError>),
+    Marked(usize, Vec<Job>, Result<Vec<Marked>, StoreError>),
+    Sent(usize, Box<Job>, Outcome, SecretString, Millis, Millis),
+    Resolved(usize, Box<Job>, Result<bool, StoreError>),
+    Settled(Vec<Pending>, Result<Vec<bool>, StoreError>),
+    Token(usize, Result<Granted, Outcome>, Option<Millis>),
+}
+
+/// The engine.
+pub struct Engine {
+    store: Store,
+    transport: Arc<dyn Transport>,
+    clock: SharedClock,
+    metrics: Arc<Metrics>,
+    signals: Arc<Signals>,
+    lanes: Vec<Lane>,
+    tasks: JoinSet<Done>,
+    settles: Vec<Pending>,
+    settling: bool,
+    store_retry_at: Millis,
+    clockwatch: ClockWatch,
+    reread_at: Millis,
+    rng: StdRng,
+    stopping: bool,
+}
+
+impl Engine {
+    /// An engine for these apps. `seed` decides its jitter.
+    pub fn new(
+        store: Store,
+        transport: Arc<dyn Transport>,
+        clock: SharedClock,
+        metrics: Arc<Metrics>,
+        apps: &[App],
+        seed: u64,
+    ) -> Self {
+        let now = clock.now();
+        let lane = |app: &App| {
+            let id = store.names().app(&app.name).lane;
+            Lane::new(id, Arc::new(app.clone()), adapter(app).into(), now)
+        };
+        let signals = Arc::new(Signals::default());
+        let (told, commit) = (Arc::clone(&signals), metrics.commit.clone());
+        store.on_commit(Box::new(move |ring, took| {
+            commit.observe(took.as_secs_f64());
+            if let Some(ring) = ring {
+                told.ring(ring);
+            }
+        }));
+        Self {
+            lanes: apps.iter().map(lane).collect(),
+            clockwatch: ClockWatch::new(now, clock.monotonic()),
+            store,
+            transport,
+            clock,
+            metrics,
+            signals,
+            tasks: JoinSet::new(),
+            settles: Vec::new(),
+            settling: false,
+            store_retry_at: 0,
+            reread_at: now + REREAD_EVERY,
+            rng: StdRng::seed_from_u64(seed),
+            stopping: false,
+        }
+    }
+
+    /// The engine's signals.
+    pub fn signals(&self) -> Arc<Signals> {
+        Arc::clone(&self.signals)
+    }
+
+    /// Runs until `stop`; then takes nothing more, finishes what is under way, settles it, and returns.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let signals = Arc::clone(&self.signals);
+        loop {
+            self.stopping |= stop.is_cancelled();
+            // Arm before looking: a ring during the step is not lost.
+            let woken = signals.woken.notified();
+            self.step();
+            if self.stopping && self.tasks.is_empty() && self.settles.is_empty() {
+                self.publish();
+                return;
+            }
+            let sleep = u64::try_from(self.next_wake() - self.clock.now()).unwrap_or(0);
+            tokio::select! {
+                Some(done) = self.tasks.join_next() => {
+                    self.absorb_joined(done);
+                    while let Some(done) = self.tasks.try_join_next() {
+                        self.absorb_joined(done);
+                    }
+                }
+                () = woken => {}
+                () = tokio::time::sleep(Duration::from_millis(sleep)) => {}
+                () = stop.cancelled(), if !self.stopping => {}
+            }
+        }
+    }
+
+    /// Turns the crank: does everything that can be done at this instant of the clock, and returns when nothing is under way.
+    pub async fn turn(&mut self) {
+        loop {
+            self.step();
+            match self.tasks.join_next().await {
+                Some(done) => self.absorb_joined(done),
+                None if self.settles.is_empty() || self.clock.now() < self.store_retry_at => return,
+                None => {}
+            }
+        }
+    }
+
+    /// What is in memory is given up, as by a crash. For tests.
+    pub fn crash(mut self) {
+        self.tasks.abort_all();
+    }
+
+    fn absorb_joined(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        match done {
+            Ok(done) => self.absorb(done),
+            // Only a panic inside a task gets here; what it held is found in doubt at the next start.
+            Err(e) => {
+                tracing::error!(error = %e, "a task of the engine failed; its reminders stay as they are until the next start")
+            }
+        }
+    }
+
+    fn jitter(&mut self) -> f64 {
+        self.rng.random()
+    }
+
+    /// Starts whatever can be started now.
+    fn step(&mut self) {
+        let now = self.clock.now();
+        let monotonic = self.clock.monotonic();
+        self.signals.heartbeat.store(monotonic, Ordering::Release);
+        self.watch_clock(now, monotonic);
+        let held = self.clockwatch.held().is_some();
+        let ring = self.signals.ring.lock().expect("nobody panics while ringing").take();
+        let everything = Ring { from: Millis::MIN, until: Millis::MAX };
+        let reread = now >= self.reread_at;
+        if reread {
+            self.reread_at = now + REREAD_EVERY;
+        }
+        let sweep = self.signals.sweep.swap(false, Ordering::AcqRel);
+        let store_answers = now >= self.store_retry_at;
+        for i in 0..self.lanes.len() {
+            let lane = &mut self.lanes[i];
+            if let Some(ring) = ring {
+                lane.ring(ring);
+            }
+            if reread {
+                lane.ring(everything);
+            }
+            lane.end_pause(now);
+            if self.stopping || !store_answers {
+                continue;
+            }
+            if (sweep || !lane.sorted) && !lane.sweeping && !held {
+                self.sweep(i, now);
+            }
+            while let Some(read) = self.lanes[i].wants(now) {
+                self.read(i, read);
+            }
+            self.keep_token(i, now, held);
+            if !held && self.lanes[i].sorted {
+                self.pick(i, now);
+            }
+        }
+        self.write_settlements(now);
+        self.publish();
+    }
+
+    fn watch_clock(&mut self, now: Millis, monotonic: Millis) {
+        let was = self.clockwatch.held().is_some();
+        self.clockwatch.tick(now, monotonic);
+        match (was, self.clockwatch.held()) {
+            (false, Some(why)) => {
+                tracing::error!(why, "the clock jumped forward; NOTHING IS SENT until it is believed again");
+            }
+            (true, None) => self.believe(now),
+            _ => {}
+        }
+        self.metrics.clock_held.set(i64::from(self.clockwatch.held().is_some()));
+    }
+
+    fn believe(&mut self, now: Millis) {
+        tracing::warn!(now = rfc3339(now), "the clock is believed again; what is overdue is caught up with");
+        for lane in &mut self.lanes {
+            lane.resume(now);
+        }
+    }
+
+    fn next_wake(&self) -> Millis {
+        let now = self.clock.now();
+        let held = self.clockwatch.held().is_some() || self.stopping;
+        let lanes = self
+            .lanes
+            .iter()
+            .filter(|_| !held)
+            .filter_map(|lane| lane.next_wake(now, lane.token.usable(now).is_some()));
+        lanes.min().unwrap_or(Millis::MAX).min(now + POLL)
+    }
+
+    fn read(&mut self, i: usize, read: Read) {
+        let (store, lane) = (self.store.clone(), self.lanes[i].id);
+        self.tasks.spawn(async move {
+            let limit = i64::try_from(PAGE).expect("small");
+            let jobs = store.prefetch(lane, (read.after.0, read.after.1.0), read.until, limit).await;
+            Done::Read(i, read, jobs)
+        });
+    }
+
+    fn sweep(&mut self, i: usize, now: Millis) {
+        let (store, lane) = (self.store.clone(), self.lanes[i].id);
+        self.lanes[i].sweeping = true;
+        self.tasks.spawn(async move { Done::Swept(i, store.past_deadline(lane, now, SWEEP).await) });
+    }
+
+    /// Keeps an app's token good. While the clock is held a fetch also asks the platform what time it is.
+    fn keep_token(&mut self, i: usize, now: Millis, held: bool) {
+        let ask = held && self.clockwatch.wants_witness(self.clock.monotonic());
+        let lane = &mut self.lanes[i];
+        let force = match lane.token.need(now) {
+            Need::Renew => false,
+            Need::Fetch { force } => force,
+            Need::Nothing | Need::Wait { .. } if ask => false,
+            Need::Nothing | Need::Wait { .. } => return,
+        };
+        if lane.next_due().is_none() && !ask {
+            // Nothing is due within reach: no token is needed.
+            return;
+        }
+        lane.token.begin(force, now);
+        let (transport, adapter) = (Arc::clone(&self.transport), Arc::clone(&lane.adapter));
+        self.tasks.spawn(async move {
+            match transport.call(adapter.token_request(force)).await {
+                Ok(answer) => Done::Token(i, adapter.read_token(&answer), answer.date),
+                Err(Failure::NotSent(cause) | Failure::Unknown(cause)) => {
+                    Done::Token(i, Err(Outcome::NotSent { cause }), None)
+                }
+            }
+        });
+    }
+
+    fn pick(&mut self, i: usize, now: Millis) {
+        let lane = &mut self.lanes[i];
+        let may_send = lane.pause.is_none() && lane.token.usable(now).is_some();
+        let mut marks = Vec::new();
+        for pick in lane.pick(now, may_send) {
+            match pick {
+                Pick::Mark(job) => marks.push(job),
+                Pick::End(job, settlement) => self.end(i, &job, settlement, now),
+                Pick::Doubt(job) => self.doubt(i, job, now),
+            }
+        }
+        if !marks.is_empty() {
+            self.mark(i, marks);
+        }
+    }
+
+    fn mark(&mut self, i: usize, jobs: Vec<Job>) {
+        self.lanes[i].marking = true;
+        let store = self.store.clone();
+        self.tasks.spawn(async move {
+            let marked = store.mark(jobs.clone()).await;
+            Done::Marked(i, jobs, marked)
+        });
+    }
+
+    /// Ends a job that was never marked.
+    fn end(&mut self, i: usize, job: &Job, settlement: Settlement, now: Millis) {
+        let settle = Settle { job: job.settled(false), settlement, began_at: None, ended_at: now };
+        self.settles.push(Pending { lane: i, marked: false, settle });
+    }
+
+    /// A row cut off by a crash is first written down as in doubt; one in doubt is looked at.
+    fn doubt(&mut self, i: usize, job: Job, now: Millis) {
+        if job.due.state == State::Sending {
+            let cut_off = Settlement {
+                next: Next::Doubt { look_at: now },
+                code: Some("interrupted".into()),
+                text: Some("the daemon stopped between marking and settling it: the request may have arrived".into()),
+                consent: Consent::Keep,
+                message_id: None,
+            };
+            tracing::warn!(reminder = %job.due.id, "found in doubt: cut off while it was being sent");
+            self.end(i, &job, cut_off, now);
+            return;
+        }
+        let store = self.store.clone();
+        self.tasks.spawn(async move {
+            let sole = store.holds_sole_consent(&job).await;
+            Done::Resolved(i, Box::new(job), sole)
+        });
+    }
+
+    fn send(&mut self, i: usize, job: Job, now: Millis) {
+        let lane = &self.lanes[i];
+        // Marking took its time: the gate is asked once more at the very last moment.
+        let as_scheduled = crate::domain::decide::Due { state: State::Scheduled, ..job.due.clone() };
+        let decision = decide(&as_scheduled, &job.openid, &lane.app.rules, now);
+        let Some(token) = lane.token.usable(now).cloned().filter(|_| decision == Decision::Send) else {
+            let due_at = if let Decision::Wait { until } = decision { until } else { now };
+            let next = if job.due.state == State::InDoubt {
+                Next::Doubt { look_at: due_at }
+            } else {
+                Next::Again { due_at, counted: false }
+            };
+            let (code, text) = (Some("not_sent".into()), Some("the gate closed after it was marked".into()));
+            let settlement = Settlement { next, code, text, consent: Consent::Keep, message_id: None };
+            self.settled(i, &job, settlement, None, now);
+            return;
+        };
+        let (transport, adapter, clock) =
+            (Arc::clone(&self.transport), Arc::clone(&lane.adapter), Arc::clone(&self.clock));
+        let code = self.store.names().code(job.template).to_owned();
+        self.tasks.spawn(async move {
+            let send = Send {
+                openid: &job.openid,
+                template: &code,
+                page: job.page.as_deref(),
+                data: &job.data,
+                lang: job.lang.as_deref(),
+                miniprogram_state: job.miniprogram_state.as_deref(),
+            };
+            let request = adapter.build(&send, &token);
+            let began_at = clock.now();
+            let outcome = match transport.call(request).await {
+                Ok(answer) => adapter.classify(&answer),
+                Err(Failure::NotSent(cause)) => Outcome::NotSent { cause },
+                Err(Failure::Unknown(cause)) => Outcome::Unknown { cause },
+            };
+            let outcome = without_openid(outcome, &job.openid);
+            Done::Sent(i, Box::new(job), outcome, token, began_at, clock.now())
+        });
+    }
+
+    /// Queues the settlement of a marked job.
+    fn settled(&mut self, i: usize, job: &Job, settlement: Settlement, began_at: Option<Millis>, now: Millis) {
+        self.lanes[i].busy.remove(&job.recipient);
+        let settle = Settle { job: job.settled(true), settlement, began_at, ended_at: now };
+        self.settles.push(Pending { lane: i, marked: true, settle });
+    }
+
+    fn write_settlements(&mut self, now: Millis) {
+        if self.settling || self.settles.is_empty() || now < self.store_retry_at {
+            return;
+        }
+        self.settling = true;
+        let batch: Vec<Pending> = self.settles.drain(..self.settles.len().min(SETTLE)).collect();
+        let store = self.store.clone();
+        self.tasks.spawn(async move {
+            let written = store.settle(batch.iter().map(|pending| pending.settle.clone()).collect()).await;
+            Done::Settled(batch, written)
+        });
+    }
+
+    fn absorb(&mut self, done: Done) {
+        let now = self.clock.now();
+        match done {
+            Done::Read(i, read, Ok(jobs)) => self.lanes[i].fill(read, jobs),
+            Done::Read(i, read, Err(e)) => {
+                self.lanes[i].unfilled(read);
+                self.store_failed(&e, now);
+            }
+            Done::Swept(i, Ok(jobs)) => {
+                self.lanes[i].sweeping = false;
+                let more = jobs.len() >= usize::try_from(SWEEP).expect("small");
+                for job in jobs {
+                    if self.lanes[i].active.insert(job.due.id)
+                        && let Decision::End(settlement) = decide(&job.due, &job.openid, &self.lanes[i].app.rules, now)
+                    {
+                        self.end(i, &job, settlement, now);
+                    }
+                }
+                // The next slice is looked for once this one is written.
+                self.lanes[i].sorted = !more;
+            }
+            Done::Swept(i, Err(e)) => {
+                self.lanes[i].sweeping = false;
+                self.store_failed(&e, now);
+            }
+            Done::Marked(i, jobs, result) => self.marked(i, jobs, result, now),
+            Done::Sent(i, job, outcome, token, began_at, ended_at) => {
+                self.sent(i, &job, outcome, &token, began_at, ended_at);
+            }
+            Done::Resolved(i, job, result) => self.resolved(i, *job, result, now),
+            Done::Settled(batch, Ok(written)) => self.written(&batch, &written),
+            Done::Settled(batch, Err(e)) => {
+                // Written or not, writing them again is safe: the fence lets only one through.
+                self.settling = false;
+                self.settles.splice(..0, batch);
+                self.store_failed(&e, now);
+            }
+            Done::Token(i, result, date) => self.token(i, result, date, now),
+        }
+    }
+
+    fn store_failed(&mut self, error: &StoreError, now: Millis) {
+        tracing::error!(error = %error, "the store does not answer; nothing is sent until it does");
+        self.store_retry_at = now + STORE_RETRY;
+    }
+
+    fn marked(&mut self, i: usize, jobs: Vec<Job>, result: Result<Vec<Marked>, StoreError>, now: Millis) {
+        self.lanes[i].marking = false;
+        let verdicts = match result {
+            Ok(verdicts) => verdicts,
+            Err(e) => {
+                // Whether the marks are in the store is unknown; that nothing was sent is certain. Both are taken back: as marked
+                // rows, and where the fence says that they are not, nothing is touched and they are simply read again.
+                for job in jobs {
+                    let next = if job.due.state == State::InDoubt {
+                        Next::Doubt { look_at: now }
+                    } else {
+                        Next::Again { due_at: job.due.due_at, counted: false }
+                    };
+                    let settlement = Settlement {
+                        next,
+                        code: Some("not_sent".into()),
+                        text: Some("the store failed before it was sent".into()),
+                        consent: Consent::Keep,
+                        message_id: None,
+                    };
+                    self.settled(i, &job, settlement, None, now);
+                }
+                self.store_failed(&e, now);
+                return;
+            }
+        };
+        for (job, verdict) in jobs.into_iter().zip(verdicts) {
+            match verdict {
+                Marked::Yes => self.send(i, job, now),
+                Marked::Late => self.release(i, &job),
+                Marked::NoConsent => {
+                    self.release(i, &job);
+                    self.lanes[i].active.insert(job.due.id);
+                    let text = "at its instant the user had no consent for this template";
+                    self.end(i, &job, Settlement::end(State::Failed, "no_consent", text, Consent::Free), now);
+                }
+            }
+        }
+    }
+
+    /// A job that was to be marked, and was not, is no longer under way.
+    fn release(&mut self, i: usize, job: &Job) {
+        let lane = &mut self.lanes[i];
+        lane.active.remove(&job.due.id);
+        lane.busy.remove(&job.recipient);
+        lane.in_flight -= 1;
+    }
+
+    fn sent(
+        &mut self,
+        i: usize,
+        job: &Job,
+        outcome: Outcome,
+        token: &SecretString,
+        began_at: Millis,
+        ended_at: Millis,
+    ) {
+        let jitter = self.jitter();
+        let lane = &mut self.lanes[i];
+        let app = lane.app.name.clone();
+        match &outcome {
+            Outcome::NotSent { cause } => lane.unreachable(cause, ended_at, jitter),
+            Outcome::Unknown { cause } => lane.unknown(cause, ended_at, jitter),
+            Outcome::Answered { reaction: Reaction::Token, .. } => lane.token.reject(token, ended_at),
+            Outcome::Answered { reaction: Reaction::Hold { pause }, code, text } => {
+                lane.answered();
+                let why = lane.adapter.meaning(code).map_or(text.as_str(), |(en, _)| en).to_owned();
+                lane.hold(ended_at, ended_at + pause, code, &format!("{why} ({text})"));
+            }
+            _ => lane.answered(),
+        }
+        if let Outcome::Answered { code, .. } = &outcome {
+            let what = lane.adapter.known_code(code).unwrap_or("other");
+            self.metrics.errors.get_or_create(&ByAppAnd { app: app.clone(), what }).inc();
+        }
+        let by_app = ByApp { app: app.clone() };
+        let seconds = |ms: Millis| Duration::from_millis(u64::try_from(ms).unwrap_or(0)).as_secs_f64();
+        self.metrics.lateness.get_or_create(&by_app).observe(seconds(began_at - job.due.at));
+        self.metrics.platform_latency.get_or_create(&by_app).observe(seconds(ended_at - began_at));
+        let label = outcome.label();
+        self.metrics.sends.get_or_create(&ByAppAnd { app: app.clone(), what: label }).inc();
+        let settlement = settle(&job.due, outcome, ended_at, jitter);
+        match &settlement.next {
+            Next::Final(State::Sent) => {
+                tracing::debug!(reminder = %job.due.id, app, late_ms = began_at - job.due.at, "sent")
+            }
+            next => tracing::info!(
+                reminder = %job.due.id, app, outcome = label, code = settlement.code, text = settlement.text, next = ?next, "not sent"
+            ),
+        }
+        self.settled(i, job, settlement, Some(began_at), ended_at);
+    }
+
+    fn resolved(&mut self, i: usize, job: Job, result: Result<bool, StoreError>, now: Millis) {
+        let look_again = |look_at: Millis| Settlement {
+            next: Next::Doubt { look_at },
+            code: Some("in_doubt".into()),
+            text: Some("it is looked at again later".into()),
+            consent: Consent::Keep,
+            message_id: None,
+        };
+        let lane = &mut self.lanes[i];
+        let sole = match result {
+            Ok(sole) => sole,
+            Err(e) => {
+                self.end(i, &job, look_again(now + DOUBT_LOOK), now);
+                self.store_failed(&e, now);
+                return;
+            }
+        };
+        match resolve(&job.due, &job.openid, sole, &lane.app.rules, now) {
+            Decision::Send
+                if lane.pause.is_none()
+                    && lane.token.usable(now).is_some()
+                    && !lane.marking
+                    && lane.admit(&job, now) =>
+            {
+                tracing::info!(reminder = %job.due.id, "sent again: a second message is impossible");
+                self.mark(i, vec![job]);
+            }
+            Decision::End(settlement) => {
+                tracing::warn!(reminder = %job.due.id, why = settlement.text, "ends unconfirmed");
+                self.end(i, &job, settlement, now);
+            }
+            Decision::Wait { until } => self.end(i, &job, look_again(until), now),
+            Decision::Send | Decision::Doubt => {
+                self.end(i, &job, look_again((now + SECOND).min(job.due.expires_at)), now);
+            }
+        }
+    }
+
+    fn written(&mut self, batch: &[Pending], written: &[bool]) {
+        self.settling = false;
+        for (Pending { lane, marked, settle }, written) in batch.iter().zip(written) {
+            let lane = &mut self.lanes[*lane];
+            let due = &settle.job.due;
+            lane.active.remove(&due.id);
+            lane.in_flight -= usize::from(*marked);
+            if !written {
+                tracing::info!(reminder = %due.id, "had been changed or settled already; nothing was written");
+                lane.ring(Ring { from: due.due_at, until: due.due_at });
+            }
+            match settle.settlement.next {
+                Next::Again { due_at: at, .. } | Next::Doubt { look_at: at } => lane.ring(Ring { from: at, until: at }),
+                Next::Final(_) => {}
+            }
+        }
+    }
+
+    fn token(&mut self, i: usize, result: Result<Granted, Outcome>, date: Option<Millis>, now: Millis) {
+        let jitter = self.jitter();
+        if let Some(date) = date
+            && self.clockwatch.witness(date, now)
+        {
+            self.believe(now);
+        }
+        let lane = &mut self.lanes[i];
+        match result {
+            Ok(granted) => lane.token.granted(granted, now),
+            Err(Outcome::Answered { code, text, reaction }) => {
+                let pause = match reaction {
+                    Reaction::Hold { pause } => pause,
+                    Reaction::Retry { first, .. } => first,
+                    // On the token call a bad credential is a bad secret.
+                    _ => 600 * SECOND,
+                };
+                lane.token.failed(pause, now);
+                let why = lane.adapter.meaning(&code).map_or(text.as_str(), |(en, _)| en).to_owned();
+                lane.hold(now, now + pause, &code, &format!("no token: {why} ({text})"));
+            }
+            Err(outcome) => {
+                let cause = match outcome {
+                    Outcome::NotSent { cause } | Outcome::Unknown { cause } => cause,
+                    _ => String::new(),
+                };
+                lane.unreachable(&format!("no token: {cause}"), now, jitter);
+                let until = lane.pause.as_ref().map_or(now + SECOND, |pause| pause.until);
+                lane.token.failed(until - now, now);
+            }
+        }
+    }
+
+    fn publish(&self) {
+        let mut status = self.signals.status.lock().expect("nobody panics while writing it");
+        status.ready = status.ready || self.lanes.iter().all(|lane| lane.sorted && !lane.live.reading);
+        status.clock_held = self.clockwatch.held().map(str::to_owned);
+        for lane in &self.lanes {
+            let at = match status.lanes.get_mut(&lane.app.name) {
+                Some(at) => at,
+                None => status.lanes.entry(lane.app.name.clone()).or_default(),
+            };
+            at.next_due = lane.next_due();
+            at.in_flight = lane.in_flight;
+            at.token_expires_at = lane.token.expires_at();
+            if at.pause.as_ref().map(|p| p.2) != lane.pause.as_ref().map(|p| p.until) {
+                at.pause = lane.pause.as_ref().map(|p| (p.code.clone(), p.why.clone(), p.until));
+            }
+        }
+    }
+}
+
+/// An answer may quote the openid, and what is kept is shown (I9).
+fn without_openid(outcome: Outcome, openid: &str) -> Outcome {
+    let clean = |text: String| if openid.is_empty() { text } else { text.replace(openid, "…") };
+    match outcome {
+        Outcome::Answered { code, text, reaction } => Outcome::Answered { code, text: clean(text), reaction },
+        Outcome::Unknown { cause } => Outcome::Unknown { cause: clean(cause) },
+        Outcome::NotSent { cause } => Outcome::NotSent { cause: clean(cause) },
+        accepted @ Outcome::Accepted { .. } => accepted,
+    }
+}

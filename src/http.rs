@@ -1,0 +1,99 @@
+//! The accept loop: every connection has limits, whoever is behind it. axum's own `serve` sets none.
+
+use axum::{Router, body::Body, extract::Request, response::Response};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
+    sync::Semaphore,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+
+/// Connections at once; more wait in the kernel's queue.
+pub const MAX_CONNECTIONS: usize = 8_192;
+/// Time for a request's head; also how long an idle connection is kept.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a request's head.
+pub const MAX_HEAD: usize = 16 * 1024;
+/// After a stop, time for requests under way.
+const FINISH: Duration = Duration::from_secs(10);
+
+/// Put into a response's extensions: the connection is dropped instead of answered. For the sandbox's faults.
+#[derive(Debug, Clone, Copy)]
+pub struct Hang;
+
+/// Serves `router` on TCP until `stop`.
+pub async fn serve_tcp(listener: TcpListener, router: Router, stop: CancellationToken) {
+    serve(router, stop, async || {
+        let (stream, _) = listener.accept().await?;
+        // Small answers leave at once; a socket that refuses this still works.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    })
+    .await;
+}
+
+/// Serves `router` on a Unix socket until `stop`.
+pub async fn serve_unix(listener: UnixListener, router: Router, stop: CancellationToken) {
+    serve(router, stop, async || Ok(listener.accept().await?.0)).await;
+}
+
+async fn serve<S>(router: Router, stop: CancellationToken, accept: impl AsyncFn() -> std::io::Result<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = async {
+            let place = Arc::clone(&places).acquire_owned().await.expect("never closed");
+            (accept().await, place)
+        };
+        let (stream, place) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accepted => accepted,
+        };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(e) => {
+                // Out of file descriptors, mostly: those in use must end first.
+                tracing::warn!(error = %e, "cannot accept a connection; trying again in a moment");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (router, stop) = (router.clone(), stop.clone());
+        connections.spawn(async move {
+            let service = hyper::service::service_fn(move |request: Request<Incoming>| answer(router.clone(), request));
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .max_buf_size(MAX_HEAD.max(64 * 1024))
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::pin!(connection);
+            tokio::select! {
+                _ = &mut connection => {}
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = tokio::time::timeout(FINISH, connection).await;
+                }
+            }
+            drop(place);
+        });
+    }
+    connections.close();
+    connections.wait().await;
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("hung up on purpose")]
+struct HungUp;
+
+async fn answer(router: Router, request: Request<Incoming>) -> Result<Response, HungUp> {
+    let response: Result<Response, Infallible> = router.oneshot(request.map(Body::new)).await;
+    let Ok(response) = response;
+    if response.extensions().get::<Hang>().is_some() { Err(HungUp) } else { Ok(response) }
+}

@@ -1,0 +1,120 @@
+//! What the daemon measures. The list stands in `docs/metrics.md`; labels come from closed lists, never from input.
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Registry, Unit},
+};
+use std::sync::{Mutex, atomic::AtomicU64};
+
+/// The app.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByApp {
+    /// Its name in the configuration.
+    pub app: String,
+}
+
+/// The app and one of a closed list of words.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByAppAnd {
+    /// Its name in the configuration.
+    pub app: String,
+    /// An outcome, a state or a code.
+    pub what: &'static str,
+}
+
+/// All measures.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    /// From the instant to the first byte, seconds.
+    pub lateness: Family<ByApp, Histogram, fn() -> Histogram>,
+    /// From the first byte to the answer, seconds.
+    pub platform_latency: Family<ByApp, Histogram, fn() -> Histogram>,
+    /// Attempts by outcome.
+    pub sends: Family<ByAppAnd, Counter>,
+    /// Refusals by code; a code that is not documented counts as `other`.
+    pub errors: Family<ByAppAnd, Counter>,
+    /// Reminders by state.
+    pub reminders: Family<ByAppAnd, Gauge>,
+    /// Consents by state.
+    pub consents: Family<ByAppAnd, Gauge>,
+    /// Reminders whose instant has passed (10,000 at most are counted).
+    pub due: Family<ByApp, Gauge>,
+    /// Age of the oldest of them, seconds.
+    pub oldest_overdue: Family<ByApp, Gauge<f64, AtomicU64>>,
+    /// 1 while an app's lane is paused.
+    pub paused: Family<ByApp, Gauge>,
+    /// Until the app's token ends, seconds.
+    pub token_expiry: Family<ByApp, Gauge<f64, AtomicU64>>,
+    /// How long a commit takes, seconds.
+    pub commit: Histogram,
+    /// 1 while all lanes are held because the clock is not believed.
+    pub clock_held: Gauge,
+}
+
+fn buckets() -> Histogram {
+    Histogram::new([
+        0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0,
+    ])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("tixing");
+        let metrics = Self {
+            lateness: Family::new_with_constructor(buckets),
+            platform_latency: Family::new_with_constructor(buckets),
+            sends: Family::default(),
+            errors: Family::default(),
+            reminders: Family::default(),
+            consents: Family::default(),
+            due: Family::default(),
+            oldest_overdue: Family::default(),
+            paused: Family::default(),
+            token_expiry: Family::default(),
+            commit: buckets(),
+            clock_held: Gauge::default(),
+            registry: Mutex::default(),
+        };
+        let r = &mut registry;
+        r.register_with_unit("lateness", "From the instant to the first byte", Unit::Seconds, metrics.lateness.clone());
+        let latency = metrics.platform_latency.clone();
+        r.register_with_unit("platform_latency", "From the first byte to the answer", Unit::Seconds, latency);
+        r.register("sends", "Attempts by outcome", metrics.sends.clone());
+        r.register("errors", "Refusals by the platform's code", metrics.errors.clone());
+        r.register("reminders", "Reminders by state", metrics.reminders.clone());
+        r.register("consents", "Consents by state", metrics.consents.clone());
+        r.register("due", "Reminders whose instant has passed, counted up to 10000", metrics.due.clone());
+        let oldest = metrics.oldest_overdue.clone();
+        r.register_with_unit(
+            "oldest_overdue",
+            "Age of the oldest reminder whose instant has passed",
+            Unit::Seconds,
+            oldest,
+        );
+        r.register("paused", "1 while nothing of the app is sent", metrics.paused.clone());
+        let expiry = metrics.token_expiry.clone();
+        r.register_with_unit("token_expiry", "Until the app's token ends", Unit::Seconds, expiry);
+        r.register_with_unit("commit", "How long a commit takes", Unit::Seconds, metrics.commit.clone());
+        r.register(
+            "clock_held",
+            "1 while all lanes are held because the clock is not believed",
+            metrics.clock_held.clone(),
+        );
+        r.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        Self { registry: Mutex::new(registry), ..metrics }
+    }
+}
+
+impl Metrics {
+    /// Prometheus text.
+    ///
+    /// # Panics
+    /// When somebody panicked while encoding.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().expect("nobody panics while encoding");
+        encode(&mut text, &registry).expect("a String takes everything");
+        text
+    }
+}

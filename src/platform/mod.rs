@@ -1,0 +1,92 @@
+//! All that is known of the platforms. An adapter is pure: it writes requests and reads answers, with no I/O and no async,
+//! so that recorded requests and answers test it. `transport` is the only place that speaks HTTP.
+
+pub mod transport;
+pub mod token;
+pub mod wechat;
+
+use crate::{
+    config::{App, Platform},
+    domain::{Millis, outcome::Outcome},
+};
+use bytes::Bytes;
+use secrecy::SecretString;
+
+/// A request, ready to leave: always with a sized body, since WeChat answers 412 to a chunked one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Absolute; may carry a token, so it is never logged.
+    pub url: String,
+    /// JSON.
+    pub body: Bytes,
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, at most [`transport::MAX_ANSWER`] bytes.
+    pub body: Bytes,
+    /// What the platform's clock said, by the `Date` header.
+    pub date: Option<Millis>,
+}
+
+/// One message to one user.
+#[derive(Debug, Clone, Copy)]
+pub struct Send<'a> {
+    /// The user.
+    pub openid: &'a str,
+    /// The platform's template id.
+    pub template: &'a str,
+    /// Page that opens on tap.
+    pub page: Option<&'a str>,
+    /// The field values as a JSON object of strings.
+    pub data: &'a str,
+    /// Language of the card.
+    pub lang: Option<&'a str>,
+    /// Which build of the mini-program opens.
+    pub miniprogram_state: Option<&'a str>,
+}
+
+/// A token and how long it lives.
+#[derive(Debug, Clone)]
+pub struct Granted {
+    /// The token.
+    pub token: SecretString,
+    /// For how long, in milliseconds.
+    pub lives: Millis,
+}
+
+/// What a platform's adapter does.
+pub trait Adapter: std::marker::Send + Sync {
+    /// The request that fetches a token; `force` asks for a new one though the old one lives.
+    fn token_request(&self, force: bool) -> Request;
+    /// Reads the answer to it.
+    ///
+    /// # Errors
+    /// What the platform said, as an outcome that a send would have had.
+    fn read_token(&self, answer: &Answer) -> Result<Granted, Outcome>;
+    /// The request that sends one message.
+    fn build(&self, send: &Send<'_>, token: &SecretString) -> Request;
+    /// What the answer to it means.
+    fn classify(&self, answer: &Answer) -> Outcome;
+    /// The code's name if it is a documented one: a closed list, fit for a metric's label.
+    fn known_code(&self, code: &str) -> Option<&'static str>;
+    /// What the code means and what to do, in English and Chinese.
+    fn meaning(&self, code: &str) -> Option<(&'static str, &'static str)>;
+}
+
+/// The adapter of an app.
+pub fn adapter(app: &App) -> Box<dyn Adapter> {
+    match app.platform {
+        Platform::Wechat => Box::new(wechat::Wechat::new(app.base_url.clone(), app.appid.clone(), app.secret.clone())),
+    }
+}
+
+/// The adapter's table without an app, for explanations.
+pub fn meaning(platform: Platform, code: &str) -> Option<(&'static str, &'static str)> {
+    match platform {
+        Platform::Wechat => wechat::errors::find(code).map(|e| (e.en, e.zh)),
+    }
+}

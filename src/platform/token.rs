@@ -1,0 +1,176 @@
+//! When a token is fetched, and how: decisions only, the engine makes the call. One fetch at a time for an app.
+//!
+//! WeChat's `stable_token` answers the same token until its last five minutes, so asking earlier brings nothing and nothing is
+//! asked before. A forced refresh is the last resort: 20 a day are allowed, at least 30 s apart (official, read 2026); a quarter
+//! of them is ours, since a human may need the others.
+
+use super::Granted;
+use crate::domain::{DAY, MINUTE, Millis, SECOND};
+use secrecy::{ExposeSecret, SecretString};
+
+/// Renewed when no more than this remains.
+pub const RENEW_BEFORE: Millis = 5 * MINUTE;
+/// Forced refreshes a day.
+pub const FORCED_A_DAY: usize = 5;
+/// Between two forced refreshes.
+pub const FORCED_APART: Millis = 30 * SECOND;
+
+/// What to do about an app's token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// It is good.
+    Nothing,
+    /// Ask; sends may go on with the old one.
+    Renew,
+    /// Ask; nothing can be sent before.
+    Fetch {
+        /// Ask for a new one though the old one should live.
+        force: bool,
+    },
+    /// Ask again at this instant; nothing can be sent before.
+    Wait {
+        /// When.
+        until: Millis,
+    },
+}
+
+/// An app's token. It starts empty.
+#[derive(Debug, Default)]
+pub struct Token {
+    now: Option<(SecretString, Millis)>,
+    rejected: Option<SecretString>,
+    fetching: bool,
+    forced: Vec<Millis>,
+    failures: u32,
+    not_before: Millis,
+}
+
+impl Token {
+    /// The token to send with, if there is one.
+    pub fn usable(&self, now: Millis) -> Option<&SecretString> {
+        self.now.as_ref().filter(|(_, until)| now < *until).map(|(token, _)| token)
+    }
+
+    /// When the token ends; 0 if there is none.
+    pub fn expires_at(&self) -> Millis {
+        self.now.as_ref().map_or(0, |(_, until)| *until)
+    }
+
+    /// What to do now.
+    pub fn need(&self, now: Millis) -> Need {
+        if self.fetching {
+            return if self.usable(now).is_some() { Need::Nothing } else { Need::Wait { until: now + SECOND } };
+        }
+        let usable = self.now.as_ref().filter(|(_, until)| now < *until);
+        match usable {
+            Some((_, until)) if now + RENEW_BEFORE < *until => Need::Nothing,
+            Some(_) if now >= self.not_before => Need::Renew,
+            Some(_) => Need::Nothing,
+            None if now < self.not_before => Need::Wait { until: self.not_before },
+            None => Need::Fetch { force: self.must_force(now) },
+        }
+    }
+
+    /// A rejected token that `stable_token` gave out again is broken there too; then a new one must be forced.
+    fn must_force(&self, now: Millis) -> bool {
+        let today = self.forced.iter().filter(|at| now - **at < DAY).count();
+        let apart = self.forced.iter().all(|at| now - *at >= FORCED_APART);
+        self.failures > 0 && self.rejected.is_some() && today < FORCED_A_DAY && apart
+    }
+
+    /// A fetch begins.
+    pub fn begin(&mut self, force: bool, now: Millis) {
+        self.fetching = true;
+        if force {
+            self.forced.retain(|at| now - *at < DAY);
+            self.forced.push(now);
+        }
+    }
+
+    /// A fetch brought a token.
+    pub fn granted(&mut self, granted: Granted, now: Millis) {
+        self.fetching = false;
+        let same = |a: &SecretString, b: &SecretString| a.expose_secret() == b.expose_secret();
+        if self.rejected.as_ref().is_some_and(|rejected| same(rejected, &granted.token)) {
+            // The very token that was just refused: wait or force.
+            self.failures += 1;
+            self.now = None;
+            self.not_before = if self.must_force(now) { now } else { now + FORCED_APART };
+            return;
+        }
+        self.rejected = None;
+        self.failures = 0;
+        // Five minutes is a legal lifetime and must not make an endless circle of renewals.
+        self.not_before = now + 10 * SECOND;
+        self.now = Some((granted.token, now + granted.lives.max(SECOND)));
+    }
+
+    /// A fetch failed; the next one is not before `now + pause`.
+    pub fn failed(&mut self, pause: Millis, now: Millis) {
+        self.fetching = false;
+        self.not_before = now + pause;
+    }
+
+    /// The platform refused `used`. If another token has come since, nothing is to be done.
+    pub fn reject(&mut self, used: &SecretString, now: Millis) {
+        let current = self.now.as_ref().is_some_and(|(token, _)| token.expose_secret() == used.expose_secret());
+        if current {
+            self.rejected = self.now.take().map(|(token, _)| token);
+            self.not_before = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(token: &str, lives: Millis) -> Granted {
+        Granted { token: token.to_owned().into(), lives }
+    }
+
+    #[test]
+    fn a_token_is_renewed_in_its_last_five_minutes_and_not_before() {
+        let mut token = Token::default();
+        assert_eq!(token.need(0), Need::Fetch { force: false });
+        token.begin(false, 0);
+        assert!(matches!(token.need(0), Need::Wait { .. }), "one fetch at a time");
+        token.granted(granted("a", 7_200 * SECOND), 0);
+        assert_eq!(token.need(6_899 * SECOND), Need::Nothing);
+        assert_eq!(token.need(6_901 * SECOND), Need::Renew);
+        assert_eq!(token.need(7_200 * SECOND), Need::Fetch { force: false });
+    }
+
+    #[test]
+    fn the_shortest_legal_lifetime_does_not_go_round_in_circles() {
+        let mut token = Token::default();
+        token.granted(granted("a", 300 * SECOND), 0);
+        assert_eq!(token.need(1), Need::Nothing);
+        assert_eq!(token.need(10 * SECOND), Need::Renew);
+    }
+
+    #[test]
+    fn a_rejected_token_is_fetched_anew_and_forced_only_if_it_comes_back() {
+        let mut token = Token::default();
+        token.granted(granted("a", 7_200 * SECOND), 0);
+        token.reject(&"older".to_owned().into(), 1);
+        assert_eq!(token.need(1), Need::Nothing, "a newer one is here already");
+        token.reject(&"a".to_owned().into(), 1);
+        assert_eq!(token.need(1), Need::Fetch { force: false });
+        token.granted(granted("a", 7_000 * SECOND), 2);
+        assert_eq!(token.need(2), Need::Fetch { force: true });
+        token.begin(true, 2);
+        token.granted(granted("a", 7_000 * SECOND), 3);
+        assert_eq!(token.need(3), Need::Wait { until: 3 + FORCED_APART });
+        let mut forced = 1;
+        for minute in 1..600 {
+            let now = minute * MINUTE;
+            if let Need::Fetch { force } = token.need(now) {
+                forced += usize::from(force);
+                token.begin(force, now);
+                token.granted(granted("a", 7_000 * SECOND), now);
+            }
+        }
+        assert_eq!(forced, FORCED_A_DAY, "the budget holds");
+    }
+}

@@ -1,0 +1,116 @@
+//! The only HTTP client. It tells apart what was never sent from what may have arrived.
+
+use super::{Answer, Request};
+use bytes::BytesMut;
+use std::{future::Future, pin::Pin, time::Duration};
+
+/// An answer longer than this is not read further: no platform needs more than a few hundred bytes.
+pub const MAX_ANSWER: usize = 64 * 1024;
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// No byte of the request can have been acted upon.
+    NotSent(String),
+    /// It may have arrived.
+    Unknown(String),
+}
+
+/// How requests travel. The seam for simulations.
+pub trait Transport: Send + Sync {
+    /// Makes one call.
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
+}
+
+/// Time limits of a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Until the connection stands, TLS included.
+    pub connect: Duration,
+    /// Until the answer is read.
+    pub total: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(3), total: Duration::from_secs(10) }
+    }
+}
+
+/// Real HTTP: keep-alive, HTTP/1.1 (WeChat's support of 2 is unknown), no redirects, no proxy from the environment.
+#[derive(Clone)]
+pub struct HttpTransport {
+    client: reqwest::Client,
+}
+
+impl HttpTransport {
+    /// A client with these limits.
+    ///
+    /// # Errors
+    /// When the machine's TLS roots cannot be read.
+    pub fn new(limits: Limits) -> reqwest::Result<Self> {
+        // The second call finds the provider installed, which is what was wanted.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .http1_only()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(limits.connect)
+            .timeout(limits.total)
+            // WeChat drops idle connections; a request on a dropped one ends in doubt, so ours are dropped first.
+            .pool_idle_timeout(Duration::from_secs(15))
+            .tcp_nodelay(true)
+            .build()?;
+        Ok(Self { client })
+    }
+}
+
+impl Transport for HttpTransport {
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>> {
+        let sent = self
+            .client
+            .post(request.url)
+            .header(reqwest::header::CONTENT_TYPE, "application/json")
+            .body(request.body)
+            .send();
+        Box::pin(async move {
+            let mut response = sent.await.map_err(failure)?;
+            let status = response.status().as_u16();
+            let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
+            let date = date
+                .and_then(|date| chrono::DateTime::parse_from_rfc2822(date).ok())
+                .map(|date| date.timestamp_millis());
+            let mut body = BytesMut::new();
+            while let Some(chunk) = response.chunk().await.map_err(failure)? {
+                if body.len() + chunk.len() > MAX_ANSWER {
+                    return Err(Failure::Unknown(format!(
+                        "HTTP {status} with more than {MAX_ANSWER} bytes; the rest was not read"
+                    )));
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Answer { status, body: body.freeze(), date })
+        })
+    }
+}
+
+fn failure(error: reqwest::Error) -> Failure {
+    // Without the URL: it carries the token.
+    let error = error.without_url();
+    let cause = innermost(&error);
+    if error.is_connect() || error.is_builder() {
+        Failure::NotSent(format!("no connection: {cause}"))
+    } else if error.is_timeout() {
+        Failure::Unknown("no answer in time".into())
+    } else {
+        Failure::Unknown(format!("the connection broke before a whole answer: {cause}"))
+    }
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut at = error;
+    while let Some(source) = at.source() {
+        at = source;
+    }
+    at.to_string().chars().take(200).collect()
+}

@@ -1,0 +1,239 @@
+//! A stand-in for the platforms: their API on one port, with a ledger of its own that judges what was sent.
+//!
+//! For the demo, for tests, and for staging: point an app's `base_url` at it. Orders come in under `/_sandbox`.
+
+mod world;
+
+pub use world::{AppSpec, Faults, Ledger, Message, TemplateSpec, World};
+
+use crate::{clock::SharedClock, http::Hang};
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, Query, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+use world::{Effect, Refusal};
+
+/// The sandbox. Cheap to clone.
+#[derive(Clone)]
+pub struct Sandbox {
+    world: Arc<Mutex<World>>,
+    clock: SharedClock,
+}
+
+impl Sandbox {
+    /// An empty world; `seed` decides which requests its faults hit.
+    #[must_use]
+    pub fn new(clock: SharedClock, seed: u64) -> Self {
+        Self { world: Arc::new(Mutex::new(World::new(seed))), clock }
+    }
+
+    /// The world, to arrange or to judge.
+    ///
+    /// # Panics
+    /// When somebody panicked while holding it.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().expect("nobody panics while holding the world")
+    }
+
+    /// Its HTTP.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/cgi-bin/stable_token", post(stable_token))
+            .route("/cgi-bin/token", get(legacy_token))
+            .route("/cgi-bin/message/subscribe/send", post(send))
+            .route("/_sandbox/apps", post(add_app))
+            .route("/_sandbox/popup", post(popup))
+            .route("/_sandbox/settings", post(settings))
+            .route("/_sandbox/messages", get(messages))
+            .route("/_sandbox/ledger", get(ledger))
+            .route("/_sandbox/faults", post(set_faults).get(faults))
+            .route("/_sandbox/reset", post(reset))
+            .layer(DefaultBodyLimit::max(1024 * 1024))
+            .with_state(self.clone())
+    }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    Json(json!({ "errcode": refusal.code, "errmsg": refusal.text })).into_response()
+}
+
+#[derive(Deserialize)]
+struct TokenRequest {
+    #[serde(default)]
+    grant_type: String,
+    #[serde(default)]
+    appid: String,
+    #[serde(default)]
+    secret: String,
+    #[serde(default)]
+    force_refresh: bool,
+}
+
+async fn stable_token(State(sandbox): State<Sandbox>, headers: HeaderMap, body: Bytes) -> Response {
+    if !headers.contains_key(header::CONTENT_LENGTH) {
+        return StatusCode::PRECONDITION_FAILED.into_response();
+    }
+    let asked: TokenRequest = match serde_json::from_slice(&body) {
+        Ok(asked) => asked,
+        Err(_) => return refused(&Refusal::new(47001, "data format error")),
+    };
+    give_token(&sandbox, &asked, true)
+}
+
+async fn legacy_token(State(sandbox): State<Sandbox>, Query(asked): Query<TokenRequest>) -> Response {
+    give_token(&sandbox, &asked, false)
+}
+
+fn give_token(sandbox: &Sandbox, asked: &TokenRequest, stable: bool) -> Response {
+    if asked.grant_type != "client_credential" {
+        return refused(&Refusal::new(40002, "invalid grant_type"));
+    }
+    let now = sandbox.clock.now();
+    match sandbox.world().token(&asked.appid, &asked.secret, stable, asked.force_refresh, now) {
+        Ok((token, seconds)) => Json(json!({ "access_token": token, "expires_in": seconds })).into_response(),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn send(
+    State(sandbox): State<Sandbox>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if !headers.contains_key(header::CONTENT_LENGTH) {
+        return StatusCode::PRECONDITION_FAILED.into_response();
+    }
+    let token = query.get("access_token").cloned().unwrap_or_default();
+    // What has arrived is worked on to its end, whether or not the caller still listens.
+    let worked = tokio::spawn(async move { work(&sandbox, &token, &body).await });
+    worked.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+async fn work(sandbox: &Sandbox, token: &str, body: &[u8]) -> Response {
+    let now = sandbox.clock.now();
+    let (effect, call) = sandbox.world().begin_send(token, body, now);
+    if let Some(delay) = effect.delay_ms() {
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+    }
+    if let Effect::Early(kind) = effect {
+        sandbox.world().abandon(&call);
+        return broken(kind);
+    }
+    let now = sandbox.clock.now();
+    let result = sandbox.world().finish_send(call, now);
+    match effect {
+        Effect::Late(kind) => broken(kind),
+        _ => match result {
+            Ok(message_id) => {
+                let mut answer = json!({ "errcode": 0, "errmsg": "ok" });
+                if let Some(id) = message_id {
+                    answer["msgid"] = id.into();
+                }
+                Json(answer).into_response()
+            }
+            Err(refusal) => refused(&refusal),
+        },
+    }
+}
+
+fn broken(kind: world::Broken) -> Response {
+    match kind {
+        world::Broken::Reset => {
+            let mut response = Response::new(Body::empty());
+            response.extensions_mut().insert(Hang);
+            response
+        }
+        world::Broken::Html => (StatusCode::OK, "<html><body>系统繁忙</body></html>").into_response(),
+        world::Broken::HalfJson => (StatusCode::OK, "{\"errcode\":0,\"errm").into_response(),
+        world::Broken::Gateway => (StatusCode::BAD_GATEWAY, "<html>502 Bad Gateway</html>").into_response(),
+        world::Broken::Redirect => {
+            (StatusCode::FOUND, [(header::LOCATION, "https://example.invalid/")]).into_response()
+        }
+        world::Broken::Huge => {
+            let chunk = Bytes::from_static(&[b'x'; 64 * 1024]);
+            let chunks = futures_util::stream::iter((0..3_200).map(move |_| Ok::<_, std::io::Error>(chunk.clone())));
+            (StatusCode::OK, Body::from_stream(chunks)).into_response()
+        }
+    }
+}
+
+async fn add_app(State(sandbox): State<Sandbox>, Json(app): Json<AppSpec>) -> Json<Value> {
+    sandbox.world().add_app(app);
+    Json(json!({ "ok": true }))
+}
+
+#[derive(Deserialize)]
+struct Popup {
+    appid: String,
+    openid: String,
+    results: BTreeMap<String, String>,
+}
+
+/// The user taps. Answers what `wx.requestSubscribeMessage` hands to the mini-program, to be passed on to `/v1/consents`.
+async fn popup(State(sandbox): State<Sandbox>, Json(tap): Json<Popup>) -> Json<Value> {
+    let mut answer = json!({ "errMsg": "requestSubscribeMessage:ok" });
+    let mut world = sandbox.world();
+    for (template, result) in &tap.results {
+        world.tap(&tap.appid, &tap.openid, template, crate::domain::consent::grants(result));
+        answer[template] = result.clone().into();
+    }
+    Json(answer)
+}
+
+#[derive(Deserialize)]
+struct Settings {
+    appid: String,
+    openid: String,
+    template: Option<String>,
+    on: bool,
+}
+
+async fn settings(State(sandbox): State<Sandbox>, Json(change): Json<Settings>) -> Json<Value> {
+    sandbox.world().set_switch(&change.appid, &change.openid, change.template.as_deref(), change.on);
+    Json(json!({ "ok": true }))
+}
+
+#[derive(Deserialize)]
+struct Who {
+    appid: Option<String>,
+    openid: Option<String>,
+}
+
+async fn messages(State(sandbox): State<Sandbox>, Query(who): Query<Who>) -> Json<Value> {
+    let world = sandbox.world();
+    let wanted = world.messages().iter().filter(|m| {
+        who.appid.as_ref().is_none_or(|appid| m.appid == *appid)
+            && who.openid.as_ref().is_none_or(|openid| m.openid == *openid)
+    });
+    Json(json!({ "messages": wanted.collect::<Vec<_>>() }))
+}
+
+async fn ledger(State(sandbox): State<Sandbox>) -> Json<Value> {
+    Json(json!({ "ledger": sandbox.world().ledger() }))
+}
+
+async fn faults(State(sandbox): State<Sandbox>) -> Json<Faults> {
+    Json(sandbox.world().faults.clone())
+}
+
+async fn set_faults(State(sandbox): State<Sandbox>, Json(faults): Json<Faults>) -> Json<Faults> {
+    sandbox.world().faults = faults.clone();
+    Json(faults)
+}
+
+async fn reset(State(sandbox): State<Sandbox>) -> Json<Value> {
+    sandbox.world().reset();
+    Json(json!({ "ok": true }))
+}
