@@ -6,7 +6,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -25,32 +25,41 @@ const FINISH: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy)]
 pub struct Hang;
 
-/// Serves `router` on TCP until `stop`.
-pub async fn serve_tcp(listener: TcpListener, router: Router, stop: CancellationToken) {
-    serve(router, stop, async || {
-        let (stream, _) = listener.accept().await?;
+/// Something that connections come from.
+pub trait Listener: Send + Sync + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// The next connection.
+    fn next(&self) -> impl Future<Output = std::io::Result<Self::Stream>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> std::io::Result<TcpStream> {
+        let (stream, _) = self.accept().await?;
         // Small answers leave at once; a socket that refuses this still works.
         let _ = stream.set_nodelay(true);
         Ok(stream)
-    })
-    .await;
+    }
 }
 
-/// Serves `router` on a Unix socket until `stop`.
-pub async fn serve_unix(listener: UnixListener, router: Router, stop: CancellationToken) {
-    serve(router, stop, async || Ok(listener.accept().await?.0)).await;
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> std::io::Result<UnixStream> {
+        Ok(self.accept().await?.0)
+    }
 }
 
-async fn serve<S>(router: Router, stop: CancellationToken, accept: impl AsyncFn() -> std::io::Result<S>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+/// Serves `router` until `stop`, then lets requests under way finish.
+pub async fn serve(listener: impl Listener, router: Router, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await.expect("never closed");
-            (accept().await, place)
+            (listener.next().await, place)
         };
         let (stream, place) = tokio::select! {
             () = stop.cancelled() => break,

@@ -24,3 +24,6 @@ pub mod http;
 pub mod sandbox;
 pub mod metrics;
 pub mod engine;
+pub mod api;
+pub mod daemon;
+pub mod cli;

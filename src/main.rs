@@ -1,2 +1,8 @@
 //! The `tixing` program.
-fn main() {}
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    tixing::cli::main()
+}

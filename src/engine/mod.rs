@@ -43,7 +43,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{runtime::Handle, sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// The longest sleep between two looks: whatever else fails, the poll finds what is due.
@@ -162,6 +162,8 @@ pub struct Engine {
     signals: Arc<Signals>,
     lanes: Vec<Lane>,
     tasks: JoinSet<Done>,
+    /// Where reads of the store run: their connections belong to the runtime that opened the store, which outlives the engine's.
+    store_runtime: Handle,
     settles: Vec<Pending>,
     settling: bool,
     store_retry_at: Millis,
@@ -203,6 +205,7 @@ impl Engine {
             metrics,
             signals,
             tasks: JoinSet::new(),
+            store_runtime: Handle::current(),
             settles: Vec::new(),
             settling: false,
             store_retry_at: 0,
@@ -350,17 +353,19 @@ impl Engine {
 
     fn read(&mut self, i: usize, read: Read) {
         let (store, lane) = (self.store.clone(), self.lanes[i].id);
-        self.tasks.spawn(async move {
+        let work = async move {
             let limit = i64::try_from(PAGE).expect("small");
             let jobs = store.prefetch(lane, (read.after.0, read.after.1.0), read.until, limit).await;
             Done::Read(i, read, jobs)
-        });
+        };
+        self.tasks.spawn_on(work, &self.store_runtime);
     }
 
     fn sweep(&mut self, i: usize, now: Millis) {
         let (store, lane) = (self.store.clone(), self.lanes[i].id);
         self.lanes[i].sweeping = true;
-        self.tasks.spawn(async move { Done::Swept(i, store.past_deadline(lane, now, SWEEP).await) });
+        let work = async move { Done::Swept(i, store.past_deadline(lane, now, SWEEP).await) };
+        self.tasks.spawn_on(work, &self.store_runtime);
     }
 
     /// Keeps an app's token good. While the clock is held a fetch also asks the platform what time it is.
@@ -435,10 +440,11 @@ impl Engine {
             return;
         }
         let store = self.store.clone();
-        self.tasks.spawn(async move {
+        let work = async move {
             let sole = store.holds_sole_consent(&job).await;
             Done::Resolved(i, Box::new(job), sole)
-        });
+        };
+        self.tasks.spawn_on(work, &self.store_runtime);
     }
 
     fn send(&mut self, i: usize, job: Job, now: Millis) {

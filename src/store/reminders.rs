@@ -468,6 +468,19 @@ impl Store {
         Ok(find(&mut conn, &self.names, id).await?)
     }
 
+    /// The reminder that an idempotency key belongs to, and the digest of its body.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn key_owner(&self, app: &str, key: &str) -> Result<Option<(ReminderId, String)>, StoreError> {
+        let row = sqlx::query("SELECT reminder, digest FROM idempotency WHERE app = $1 AND key = $2")
+            .bind(self.names.app(app).id)
+            .bind(key)
+            .fetch_optional(&self.read)
+            .await?;
+        Ok(row.map(|row| (ReminderId(row.get("reminder")), row.get("digest"))))
+    }
+
     /// What happened to a reminder, oldest first.
     ///
     /// # Errors

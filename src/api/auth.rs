@@ -1,0 +1,109 @@
+//! API keys: who asks, and what they may do.
+
+use super::{Api, problem::Problem};
+use crate::store::keys::{ApiKey, NewApiKey, Scope};
+use axum::http::{HeaderMap, header};
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use rand::RngExt;
+use sha2::{Digest, Sha256};
+use std::{
+    collections::HashMap,
+    sync::{PoisonError, RwLock},
+};
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    scope: Scope,
+    apps: Option<Vec<String>>,
+}
+
+impl Caller {
+    /// Somebody on this machine's socket, which only its owner can open.
+    pub fn owner() -> Self {
+        Self { scope: Scope::Admin, apps: None }
+    }
+
+    /// Whether the caller may do things of this scope.
+    ///
+    /// # Errors
+    /// `forbidden`, with what the key is for.
+    pub fn may(&self, needed: Scope) -> Result<(), Problem> {
+        if self.scope >= needed {
+            return Ok(());
+        }
+        let (has, needed) = (self.scope.word(), needed.word());
+        Err(Problem::new("forbidden", format!("this key is for «{has}», and this needs «{needed}»: use a wider key")))
+    }
+
+    /// Whether the caller may touch this app.
+    pub fn sees(&self, app: &str) -> bool {
+        self.apps.as_ref().is_none_or(|apps| apps.iter().any(|a| a == app))
+    }
+
+    /// As [`Self::sees`].
+    ///
+    /// # Errors
+    /// `forbidden`, naming the app.
+    pub fn may_touch(&self, app: &str) -> Result<(), Problem> {
+        if self.sees(app) {
+            return Ok(());
+        }
+        let detail = format!("this key is not for the app «{app}»: use one made with --app {app}");
+        Err(Problem { code: "forbidden", detail, param: Some("/app".into()) })
+    }
+}
+
+/// The living keys by their hash, kept in memory and read anew every few seconds.
+#[derive(Default)]
+pub struct Keys(RwLock<HashMap<String, Caller>>);
+
+impl Keys {
+    fn replace(&self, keys: Vec<ApiKey>) {
+        let living = keys.into_iter().filter(|key| key.revoked_at.is_none());
+        let by_hash = living.map(|key| (key.hash, Caller { scope: key.scope, apps: key.apps })).collect();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = by_hash;
+    }
+
+    fn caller(&self, key: &str) -> Option<Caller> {
+        // Looked up by hash: how long that takes says nothing about the key.
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&hash(key)).cloned()
+    }
+}
+
+fn hash(key: &str) -> String {
+    HEXLOWER.encode(&Sha256::digest(key.as_bytes()))
+}
+
+/// A new key, 160 random bits; shown once and never again.
+pub fn new_key(name: String, scope: Scope, apps: Option<Vec<String>>) -> (String, NewApiKey) {
+    let random: [u8; 20] = rand::rng().random();
+    let key = format!("tx_{}", BASE32_NOPAD.encode(&random).to_lowercase());
+    let hash = hash(&key);
+    (key, NewApiKey { name, hash, scope, apps })
+}
+
+impl Api {
+    /// Reads the keys anew.
+    pub async fn refresh_keys(&self) {
+        match self.store.keys().await {
+            Ok(keys) => self.keys.replace(keys),
+            Err(e) => tracing::warn!(error = %e, "cannot read the API keys; those known stay valid"),
+        }
+    }
+
+    /// Who sent these headers.
+    ///
+    /// # Errors
+    /// `unauthorized`.
+    pub fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let Some(key) = given.and_then(|value| value.strip_prefix("Bearer ")) else {
+            let detail = "the header «Authorization: Bearer tx_…» is missing; `tixing key create` makes a key";
+            return Err(Problem::new("unauthorized", detail));
+        };
+        self.keys.caller(key.trim()).ok_or_else(|| {
+            Problem::new("unauthorized", "the API key is unknown or revoked; `tixing key list` shows the living ones")
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! `/v1/consents`: what users allowed, and what became of it.
+
+use super::{
+    Api, Caller, Json, Query,
+    check::{self, ConsentBody},
+    json,
+    problem::Problem,
+};
+use crate::{
+    domain::{
+        consent::{Balance, Standing},
+        timing::rfc3339,
+    },
+    store::{consents::Consent, keys::Scope},
+};
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The ledger of one user.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Ledger {
+    app: String,
+    openid: String,
+    balances: Vec<BalanceJson>,
+    /// Each consent, if asked for with `history=true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<Vec<ConsentJson>>,
+}
+
+/// One template's balance.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BalanceJson {
+    template: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(flatten)]
+    balance: Balance,
+}
+
+/// One consent's story.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConsentJson {
+    template: String,
+    n: i64,
+    granted_at: String,
+    source: Option<String>,
+    event: Option<String>,
+    /// Whether it stands for many sends.
+    standing: bool,
+    state: Standing,
+    /// Who holds or used it.
+    reminder: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    void_reason: Option<String>,
+}
+
+async fn ledger(api: &Api, app: &str, openid: String, history: bool) -> Result<Ledger, Problem> {
+    let consents = api.store.consents(app, &openid).await?;
+    let mut balances = std::collections::BTreeMap::<String, Balance>::new();
+    for consent in &consents {
+        balances.entry(consent.template.clone()).or_default().add(consent.state);
+    }
+    let configured = check::app(&api.config, app)?;
+    let named = |(template, balance): (String, Balance)| {
+        let name = configured.template(&template).and_then(|t| t.name.clone());
+        BalanceJson { template, name, balance }
+    };
+    Ok(Ledger {
+        app: app.to_owned(),
+        openid,
+        balances: balances.into_iter().map(named).collect(),
+        history: history.then(|| consents.into_iter().map(story).collect()),
+    })
+}
+
+fn story(consent: Consent) -> ConsentJson {
+    ConsentJson {
+        template: consent.template,
+        n: consent.n,
+        granted_at: rfc3339(consent.granted_at),
+        source: consent.source,
+        event: consent.event,
+        standing: consent.standing,
+        state: consent.state,
+        reminder: consent.reminder.map(|id| id.to_string()),
+        void_reason: consent.void_reason,
+    }
+}
+
+/// Record what a popup reported.
+#[utoipa::path(post, path = "/v1/consents", request_body = ConsentBody, tag = "consents", responses(
+    (status = 200, description = "The user's balances afterwards", body = Ledger),
+    (status = 422, description = "A field is refused; `param` names it")))]
+pub async fn record(
+    State(api): State<Api>,
+    caller: Caller,
+    Json(body): Json<ConsentBody>,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Write)?;
+    caller.may_touch(&body.app)?;
+    let report = check::consents(&api.config, body, api.clock.now())?;
+    let (app, openid) = (report.app.clone(), report.openid.clone());
+    api.store.record(vec![report]).await?;
+    Ok(json(StatusCode::OK, &ledger(&api, &app, openid, false).await?))
+}
+
+/// Whose.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct ShowQuery {
+    app: String,
+    openid: String,
+    /// Each consent with when, where from and what became of it.
+    #[serde(default)]
+    history: bool,
+}
+
+/// A user's balances.
+#[utoipa::path(get, path = "/v1/consents", tag = "consents", params(ShowQuery), responses(
+    (status = 200, description = "By template", body = Ledger)))]
+pub async fn show(State(api): State<Api>, caller: Caller, Query(query): Query<ShowQuery>) -> Result<Response, Problem> {
+    caller.may_touch(&query.app)?;
+    check::app(&api.config, &query.app)?;
+    check::openid(&query.openid)?;
+    Ok(json(StatusCode::OK, &ledger(&api, &query.app, query.openid, query.history).await?))
+}

@@ -1,0 +1,116 @@
+//! One sentence on why a reminder was or was not sent, in English and Chinese, with the evidence.
+
+use crate::{
+    config::App,
+    domain::{Millis, reminder::State, timing::rfc3339},
+    platform::meaning,
+    store::reminders::{Event, Stored},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Why.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Explanation {
+    id: String,
+    state: State,
+    /// In English.
+    en: String,
+    /// 中文。
+    zh: String,
+    /// What it rests on, oldest first.
+    evidence: Vec<String>,
+}
+
+/// Explains a reminder from its events; `pause` is what holds up its app now.
+pub fn explain(
+    stored: &Stored,
+    events: &[Event],
+    app: Option<&App>,
+    pause: Option<(String, String, Millis)>,
+    now: Millis,
+) -> Explanation {
+    let last = events.last();
+    let code = last.and_then(|e| e.code.as_deref()).unwrap_or_default();
+    let known = app.and_then(|app| meaning(app.platform, code));
+    let text = last.and_then(|e| e.text.as_deref()).unwrap_or_default();
+    let (why_en, why_zh) = known.unwrap_or((text, text));
+    let (at, due_at) = (rfc3339(stored.due.at), rfc3339(stored.due.due_at));
+    let (en, zh) = match stored.due.state {
+        State::Sent => {
+            let late = last.and_then(|e| e.began_at).map_or(0, |began| began - stored.due.at);
+            match code {
+                "" => (
+                    format!("Sent: the platform accepted it {late} ms after its instant, and its consent is used."),
+                    format!("已发送：到点后 {late} 毫秒被平台接受，订阅次数已使用。"),
+                ),
+                code => (
+                    format!("Sent: the first request had arrived; a safe second one was answered {code}, since the only consent was spent."),
+                    format!("已发送：首次请求其实已到达；安全重发得到 {code}，说明唯一的订阅次数已被使用。"),
+                ),
+            }
+        }
+        State::Failed if code == "no_consent" => {
+            (format!("Not sent: {why_en}."), "未发送：用户没有该模板的可用订阅次数，请在小程序内重新请求订阅。".to_owned())
+        }
+        State::Failed if code == "test_mode" => {
+            (format!("Not sent: {why_en}; its consent is free again."), "未发送：应用处于测试模式，该用户不在测试名单内；订阅次数已退回。".to_owned())
+        }
+        State::Failed => (
+            format!("Not sent: the platform refused it for good with {code}: {why_en}."),
+            format!("未发送：平台以 {code} 拒绝：{why_zh}。"),
+        ),
+        State::Expired => {
+            let before = events.iter().rev().find(|e| e.began_at.is_some()).and_then(|e| e.code.as_deref());
+            let (en, zh) = before.map_or_else(Default::default, |code| (format!(" (the last try was answered {code})"), format!("（最近一次尝试：{code}）")));
+            (
+                format!("Not sent: its deadline {} passed before it could be sent{en}; its consent is free again.", rfc3339(stored.due.expires_at)),
+                format!("未发送：截止时间 {} 已过{zh}；订阅次数已退回。", rfc3339(stored.due.expires_at)),
+            )
+        }
+        State::Cancelled => (
+            "Not sent: its owner cancelled it; its consent is free again.".to_owned(),
+            "未发送：已被取消，订阅次数已退回。".to_owned(),
+        ),
+        State::Unconfirmed => (
+            format!("Perhaps sent, and never sent again: {text}; its consent counts as used."),
+            "可能已发送，不会再次发送：结果无法确认，重发可能让用户收到两次；订阅次数按已使用计。".to_owned(),
+        ),
+        State::InDoubt => (
+            format!("In doubt: the request may have arrived ({text}); it is looked at again at {due_at}."),
+            format!("结果未知：请求可能已到达；将于 {due_at} 再次判断。"),
+        ),
+        State::Sending => ("It is being sent right now.".to_owned(), "正在发送。".to_owned()),
+        State::Scheduled => match pause {
+            Some((code, why, until)) if stored.due.due_at <= until => (
+                format!("Not sent yet: the app's sends are paused until {} because of {code}: {why}.", rfc3339(until)),
+                format!("尚未发送：应用因 {code} 暂停发送至 {}：{}。", rfc3339(until), app.and_then(|a| meaning(a.platform, &code)).map_or(why.as_str(), |(_, zh)| zh)),
+            ),
+            _ if !code.is_empty() => (
+                format!("Not sent yet: the last try ended with {code}: {why_en}; it is tried again at {due_at}."),
+                format!("尚未发送：最近一次尝试 {code}：{why_zh}；将于 {due_at} 重试。"),
+            ),
+            _ if stored.due.at > now => (
+                format!("Not sent yet: its instant is {at}."),
+                format!("尚未发送：计划时间 {at}。"),
+            ),
+            _ => (
+                "Not sent yet: its instant has passed; it waits for the app's rate, its quiet hours or a running daemon.".to_owned(),
+                "尚未发送：已到点，正在等待发送速率、免打扰时段或守护进程。".to_owned(),
+            ),
+        },
+    };
+    let told = |event: &Event| {
+        let when = rfc3339(event.began_at.unwrap_or(event.ended_at));
+        let what = [event.code.as_deref(), event.text.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(": ");
+        let call = if event.began_at.is_some() { "attempt" } else { "decision" };
+        format!("{when} {call} → {}{}{what}", event.state.word(), if what.is_empty() { "" } else { ", " })
+    };
+    Explanation {
+        id: stored.due.id.to_string(),
+        state: stored.due.state,
+        en,
+        zh,
+        evidence: events.iter().map(told).collect(),
+    }
+}

@@ -1,0 +1,196 @@
+//! What is not about one user: templates, stats, keys, health, metrics.
+
+use super::{Api, Caller, Json, Query, auth::new_key, check, json, problem::Problem};
+use crate::{domain::timing::rfc3339, store::keys::Scope};
+use axum::{
+    extract::{Path, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+/// Which app.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct OfApp {
+    app: Option<String>,
+}
+
+/// The configured templates.
+#[utoipa::path(get, path = "/v1/templates", tag = "operations", params(OfApp), responses(
+    (status = 200, description = "With their fields and types", body = Object)))]
+pub async fn templates(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(query): Query<OfApp>,
+) -> Result<Response, Problem> {
+    if let Some(app) = &query.app {
+        caller.may_touch(app)?;
+        check::app(&api.config, app)?;
+    }
+    let wanted = api
+        .config
+        .apps
+        .iter()
+        .filter(|app| caller.sees(&app.name) && query.app.as_ref().is_none_or(|a| *a == app.name));
+    let templates: Vec<Value> = wanted
+        .flat_map(|app| {
+            app.templates.iter().map(|t| {
+                json!({ "app": app.name, "id": t.code, "name": t.name, "kind": t.kind, "title": t.title, "fields": t.fields })
+            })
+        })
+        .collect();
+    Ok(json(StatusCode::OK, &json!({ "templates": templates })))
+}
+
+/// How many there are of each, how late the oldest is, what holds an app up.
+#[utoipa::path(get, path = "/v1/stats", tag = "operations", params(OfApp), responses(
+    (status = 200, description = "By app", body = Object)))]
+pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<OfApp>) -> Result<Response, Problem> {
+    if let Some(app) = &query.app {
+        caller.may_touch(app)?;
+        check::app(&api.config, app)?;
+    }
+    let now = api.clock.now();
+    let status = api.signals.as_ref().map(|signals| signals.status()).unwrap_or_default();
+    let mut apps = Vec::new();
+    for (app, counts) in api.store.tally().await? {
+        let configured = api.config.apps.iter().any(|a| a.name == app);
+        if !configured || !caller.sees(&app) || query.app.as_ref().is_some_and(|a| *a != app) {
+            continue;
+        }
+        let lane = api.store.names().app(&app).lane;
+        let (oldest, due) = api.store.overdue(lane, now).await?;
+        let next = api.store.next_due(lane, now).await?;
+        let (consents, reminders): (serde_json::Map<_, _>, serde_json::Map<_, _>) = counts
+            .iter()
+            .map(|(name, n)| (name.clone(), Value::from(*n)))
+            .partition(|(name, _)| name.starts_with("consent_"));
+        let consents: serde_json::Map<_, _> =
+            consents.into_iter().map(|(name, n)| (name.trim_start_matches("consent_").to_owned(), n)).collect();
+        let pause = status.lanes.get(&app).and_then(|lane| lane.pause.clone());
+        apps.push(json!({
+            "app": app,
+            "reminders": reminders,
+            "consents": consents,
+            "in_doubt": counts.get("in_doubt"),
+            "due": due,
+            "oldest_overdue_ms": oldest.map_or(0, |at| now - at),
+            "next_due": next.map(rfc3339),
+            "paused": pause.map(|(code, why, until)| json!({ "code": code, "why": why, "until": rfc3339(until) })),
+        }));
+    }
+    Ok(json(StatusCode::OK, &json!({ "now": rfc3339(now), "clock_held": status.clock_held, "apps": apps })))
+}
+
+/// A key to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyBody {
+    name: String,
+    /// `read`, `write` or `admin`.
+    scope: String,
+    /// The apps it may touch; all if left out.
+    apps: Option<Vec<String>>,
+}
+
+/// Make an API key; it is shown this once.
+#[utoipa::path(post, path = "/v1/keys", request_body = KeyBody, tag = "operations", responses(
+    (status = 201, description = "With `key`", body = Object)))]
+pub async fn create_key(
+    State(api): State<Api>,
+    caller: Caller,
+    Json(body): Json<KeyBody>,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Admin)?;
+    let bad =
+        |param: &str, detail: &str| Problem { code: "bad_value", detail: detail.into(), param: Some(param.into()) };
+    if body.name.is_empty() || body.name.chars().count() > 64 || body.name.chars().any(char::is_control) {
+        return Err(bad("/name", "a key's name has 1 to 64 characters"));
+    }
+    let scope = Scope::from_word(&body.scope)
+        .ok_or_else(|| bad("/scope", "this is not a scope; allowed are read, write, admin"))?;
+    for app in body.apps.iter().flatten() {
+        check::app(&api.config, app)?;
+        caller.may_touch(app)?;
+    }
+    if body.apps.is_none() && !api.config.apps.iter().all(|app| caller.sees(&app.name)) {
+        return Err(Problem::new(
+            "forbidden",
+            "this key is bound to apps, and so must be the one that it makes: name them",
+        ));
+    }
+    let (key, new) = new_key(body.name.clone(), scope, body.apps.clone().filter(|apps| !apps.is_empty()));
+    let id = api.store.create_key(new).await?;
+    api.refresh_keys().await;
+    Ok(json(
+        StatusCode::CREATED,
+        &json!({ "id": id, "name": body.name, "scope": body.scope, "apps": body.apps, "key": key }),
+    ))
+}
+
+/// The API keys, without the keys themselves.
+#[utoipa::path(get, path = "/v1/keys", tag = "operations", responses((status = 200, description = "All of them", body = Object)))]
+pub async fn list_keys(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
+    caller.may(Scope::Admin)?;
+    let keys: Vec<Value> = api
+        .store
+        .keys()
+        .await?
+        .into_iter()
+        .map(|key| {
+            json!({
+                "id": key.id, "name": key.name, "scope": key.scope.word(), "apps": key.apps,
+                "created_at": rfc3339(key.created_at), "revoked_at": key.revoked_at.map(rfc3339),
+            })
+        })
+        .collect();
+    Ok(json(StatusCode::OK, &json!({ "keys": keys })))
+}
+
+/// Revoke an API key.
+#[utoipa::path(delete, path = "/v1/keys/{id}", tag = "operations", params(("id" = i64, Path)), responses(
+    (status = 204, description = "It opens nothing any more"), (status = 404, description = "No such living key")))]
+pub async fn revoke_key(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
+    caller.may(Scope::Admin)?;
+    let revoked = match id.parse() {
+        Ok(id) => api.store.revoke_key(id).await?,
+        Err(_) => false,
+    };
+    if !revoked {
+        return Err(Problem::new("not_found", "there is no living key of that number; `tixing key list` shows them"));
+    }
+    api.refresh_keys().await;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Whether the process lives.
+#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "It does")))]
+pub async fn healthy() -> &'static str {
+    "ok\n"
+}
+
+/// Whether it does its work: the store answers, the first look at the queue is done, the clock is believed.
+#[utoipa::path(get, path = "/readyz", tag = "operations", responses(
+    (status = 200, description = "It does"), (status = 503, description = "It does not; the text says why")))]
+pub async fn ready(State(api): State<Api>) -> (StatusCode, String) {
+    let status = api.signals.as_ref().map(|signals| signals.status()).unwrap_or_default();
+    if !api.store.answers().await {
+        (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n".into())
+    } else if !status.ready {
+        (StatusCode::SERVICE_UNAVAILABLE, "starting: the first look at the queue is not done\n".into())
+    } else if let Some(why) = status.clock_held {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("nothing is sent: {why}\n"))
+    } else {
+        (StatusCode::OK, "ready\n".into())
+    }
+}
+
+/// Prometheus text.
+#[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, description = "Prometheus text", body = String)))]
+pub async fn metrics(State(api): State<Api>) -> Response {
+    let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, text)], api.metrics.text()).into_response()
+}

@@ -1,0 +1,143 @@
+//! Errors as `application/problem+json`: a public sentence, a stable code, the field at fault.
+
+use crate::{domain::Invalid, store::StoreError};
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Every code that an answer can carry, with its HTTP status.
+pub const CODES: &[(&str, u16, &str)] = &[
+    ("bad_json", 400, "The body is not JSON of the documented shape"),
+    ("bad_query", 400, "A query parameter is not as documented"),
+    ("unauthorized", 401, "No valid API key"),
+    ("forbidden", 403, "The API key may not do this"),
+    ("not_found", 404, "There is no such thing"),
+    ("method_not_allowed", 405, "The path does not know this method"),
+    ("too_slow", 408, "The body came too slowly"),
+    ("no_consent", 409, "The user has no consent to reserve"),
+    ("key_conflict", 409, "The idempotency key belongs to another body"),
+    ("not_scheduled", 409, "The reminder is no longer scheduled"),
+    ("too_large", 413, "The body is too large"),
+    ("unsupported_media_type", 415, "The content type is not the documented one"),
+    ("unknown_app", 422, "No such app is configured"),
+    ("unknown_template", 422, "The app has no such template"),
+    ("unknown_field", 422, "The template has no such field"),
+    ("missing_field", 422, "A field of the template is missing"),
+    ("bad_field", 422, "A value breaks its field's rule"),
+    ("bad_value", 422, "A value is outside its bounds"),
+    ("bad_time", 422, "A time cannot be read"),
+    ("bad_deadline", 422, "The deadline does not follow the instant"),
+    ("past_deadline", 422, "The deadline has passed"),
+    ("internal", 500, "A fault of tixing"),
+    ("unavailable", 503, "The store does not answer; try again"),
+];
+
+/// An error answer. It becomes JSON where the request's id is known, in [`super::with_request_id`].
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// One of [`CODES`].
+    pub code: &'static str,
+    /// One sentence: what was found, what is allowed, what to do.
+    pub detail: String,
+    /// JSON pointer to the field at fault.
+    pub param: Option<String>,
+}
+
+/// The JSON of an error.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemJson<'a> {
+    /// Where the code is explained.
+    pub r#type: String,
+    /// What the code means.
+    pub title: &'a str,
+    /// The HTTP status.
+    pub status: u16,
+    /// One sentence: what was found, what is allowed, what to do.
+    pub detail: &'a str,
+    /// A stable word to branch on.
+    pub code: &'a str,
+    /// JSON pointer to the field at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub param: Option<&'a str>,
+    /// To find the request in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<&'a str>,
+}
+
+impl Problem {
+    /// A problem without a field.
+    pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), param: None }
+    }
+
+    /// There is no such reminder, or it belongs to an app that the key may not touch.
+    pub fn no_reminder() -> Self {
+        Self::new("not_found", "there is no such reminder; check the id")
+    }
+
+    fn entry(&self) -> (u16, &'static str) {
+        CODES
+            .iter()
+            .find(|(code, ..)| *code == self.code)
+            .map_or((500, "A fault of tixing"), |(_, status, title)| (*status, title))
+    }
+
+    /// The JSON.
+    pub fn json<'a>(&'a self, request_id: Option<&'a str>) -> ProblemJson<'a> {
+        let (status, title) = self.entry();
+        ProblemJson {
+            r#type: format!("/docs#{}", self.code),
+            title,
+            status,
+            detail: &self.detail,
+            code: self.code,
+            param: self.param.as_deref(),
+            request_id,
+        }
+    }
+
+    /// The whole answer.
+    pub fn response(&self, request_id: &str) -> Response {
+        let json = self.json(Some(request_id));
+        let mut response = Response::new(Body::from(serde_json::to_vec(&json).expect("texts serialise")));
+        *response.status_mut() = StatusCode::from_u16(json.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.code == "unauthorized" {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Self {
+        Self { code: invalid.code, detail: invalid.detail, param: Some(invalid.param) }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Refused(cause) => {
+                tracing::error!(cause, "the database refused a row that had passed every check");
+                Self::new("internal", "the store refused it; nothing was kept, and the log says more")
+            }
+            error => {
+                tracing::warn!(error = %error, "a request could not be served");
+                Self::new("unavailable", "the store does not answer; nothing was kept: try again in a moment")
+            }
+        }
+    }
+}

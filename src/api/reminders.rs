@@ -1,0 +1,362 @@
+//! `/v1/reminders`: insert, look, change, cancel, explain.
+
+use super::{
+    Api, Caller, Json, Query,
+    check::{self, ChangeBody, ReminderBody},
+    explain::{Explanation, explain as explanation},
+    json,
+    problem::Problem,
+};
+use crate::{
+    domain::{
+        Millis,
+        reminder::{ReminderId, State as ReminderState},
+        timing::{parse_instant, rfc3339},
+    },
+    store::{
+        keys::Scope,
+        reminders::{Changed, Event, Filter, Inserted, Stored},
+    },
+};
+use axum::{
+    extract::{Path, State},
+    http::{HeaderValue, StatusCode},
+    response::Response,
+};
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+/// A reminder as it is answered. Times are UTC.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReminderJson {
+    id: String,
+    state: ReminderState,
+    app: String,
+    openid: String,
+    template: String,
+    at: String,
+    /// The wall time and zone that was written, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local_at: Option<String>,
+    expires_at: String,
+    page: Option<String>,
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    data: Box<RawValue>,
+    key: Option<String>,
+    created_at: String,
+    /// When it is tried next, if that is not `at`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_at: Option<String>,
+    /// Why it is as it is, in one word or the platform's code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// What was tried, oldest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<Vec<AttemptJson>>,
+}
+
+/// One call to the platform.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AttemptJson {
+    at: String,
+    /// From the instant to the first byte.
+    late_ms: Millis,
+    /// From the first byte to the answer.
+    took_ms: Millis,
+    /// The state that followed.
+    outcome: ReminderState,
+    code: Option<String>,
+    text: Option<String>,
+    message_id: Option<String>,
+}
+
+/// A page of reminders.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page {
+    items: Vec<ReminderJson>,
+    /// For `cursor`, if there are more.
+    next: Option<String>,
+}
+
+pub(super) fn raw(data: String) -> Box<RawValue> {
+    RawValue::from_string(data).unwrap_or_else(|_| RawValue::from_string("{}".into()).expect("an empty object"))
+}
+
+fn shown(stored: &Stored, events: Option<&[Event]>) -> ReminderJson {
+    let attempt = |event: &Event| {
+        let began_at = event.began_at?;
+        Some(AttemptJson {
+            at: rfc3339(began_at),
+            late_ms: began_at - stored.due.at,
+            took_ms: event.ended_at - began_at,
+            outcome: event.state,
+            code: event.code.clone(),
+            text: event.text.clone(),
+            message_id: event.message_id.clone(),
+        })
+    };
+    ReminderJson {
+        id: stored.due.id.to_string(),
+        state: stored.due.state,
+        app: stored.app.clone(),
+        openid: stored.openid.clone(),
+        template: stored.template.clone(),
+        at: rfc3339(stored.due.at),
+        local_at: stored.local_at.clone(),
+        expires_at: rfc3339(stored.due.expires_at),
+        page: stored.page.clone(),
+        data: raw(stored.data.clone()),
+        key: stored.key.clone(),
+        created_at: rfc3339(stored.due.id.created_at()),
+        next_at: (stored.due.due_at != stored.due.at).then(|| rfc3339(stored.due.due_at)),
+        reason: events.and_then(|events| events.last()).and_then(|event| event.code.clone()),
+        attempts: events.map(|events| events.iter().filter_map(attempt).collect()),
+    }
+}
+
+impl Api {
+    /// The reminder, if there is one and the caller may see it: of another's nothing is said, not even that it exists.
+    async fn visible(&self, caller: &Caller, id: &str) -> Result<Stored, Problem> {
+        let id: ReminderId = id.parse().map_err(|()| Problem::no_reminder())?;
+        let stored = self.store.reminder(id).await?;
+        stored.filter(|stored| caller.sees(&stored.app)).ok_or_else(Problem::no_reminder)
+    }
+}
+
+/// Insert one reminder.
+#[utoipa::path(post, path = "/v1/reminders", request_body = ReminderBody, tag = "reminders", responses(
+    (status = 201, description = "Durable, its consent held", body = ReminderJson),
+    (status = 200, description = "The same key and body came before; `Idempotent-Replayed: true`", body = ReminderJson),
+    (status = 409, description = "`no_consent` or `key_conflict`"), (status = 422, description = "A field is refused; `param` names it")))]
+pub async fn insert(
+    State(api): State<Api>,
+    caller: Caller,
+    Json(body): Json<ReminderBody>,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Write)?;
+    caller.may_touch(&body.app)?;
+    let (new, timely) = check::reminder(&api.config, body, api.clock.now())?;
+    let verdict = match timely {
+        Ok(()) => api.store.insert(vec![new.clone()]).await?[0],
+        Err(late) => late_replay(&api, &new).await?.ok_or_else(|| Problem::from(late))?,
+    };
+    match verdict {
+        Inserted::Created(id) => {
+            let answer = ReminderJson {
+                id: id.to_string(),
+                state: ReminderState::Scheduled,
+                app: new.app,
+                openid: new.openid,
+                template: new.template,
+                at: rfc3339(new.at),
+                local_at: new.local_at,
+                expires_at: rfc3339(new.expires_at),
+                page: new.page,
+                data: raw(new.data),
+                key: new.key,
+                created_at: rfc3339(id.created_at()),
+                next_at: None,
+                reason: None,
+                attempts: None,
+            };
+            Ok(json(StatusCode::CREATED, &answer))
+        }
+        Inserted::Replayed(id) => {
+            let stored = api.store.reminder(id).await?.ok_or_else(Problem::no_reminder)?;
+            let mut response = json(StatusCode::OK, &shown(&stored, None));
+            response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+            Ok(response)
+        }
+        refused => Err(refusal(refused)),
+    }
+}
+
+/// Whether a body that is too late now came in time before.
+pub(super) async fn late_replay(
+    api: &Api,
+    new: &crate::domain::reminder::NewReminder,
+) -> Result<Option<Inserted>, Problem> {
+    let Some(key) = &new.key else { return Ok(None) };
+    let owner = api.store.key_owner(&new.app, key).await?;
+    Ok(owner.map(|(id, digest)| if digest == new.digest { Inserted::Replayed(id) } else { Inserted::KeyConflict(id) }))
+}
+
+/// The refusal of an insert that wrote nothing.
+pub(super) fn refusal(verdict: Inserted) -> Problem {
+    match verdict {
+        Inserted::KeyConflict(id) => Problem {
+            code: "key_conflict",
+            detail: format!(
+                "this key belongs to {id}, which was inserted with another body: use a new key for a new reminder"
+            ),
+            param: Some("/key".into()),
+        },
+        _ => Problem::new(
+            "no_consent",
+            "the user has no consent available for this template: report the popup's result to /v1/consents first, \
+             add \"accepted\": true if the user has just accepted, or use \"consent\": \"at_fire\"",
+        ),
+    }
+}
+
+/// One reminder with its attempts.
+#[utoipa::path(get, path = "/v1/reminders/{id}", tag = "reminders", params(("id" = String, Path)), responses(
+    (status = 200, description = "With `attempts` and `reason`", body = ReminderJson), (status = 404, description = "No such reminder")))]
+pub async fn show(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
+    let stored = api.visible(&caller, &id).await?;
+    let events = api.store.events(&stored).await?;
+    Ok(json(StatusCode::OK, &shown(&stored, Some(&events))))
+}
+
+/// Why it was or was not sent.
+#[utoipa::path(get, path = "/v1/reminders/{id}/explain", tag = "reminders", params(("id" = String, Path)), responses(
+    (status = 200, description = "One sentence in English and in Chinese, with the evidence", body = Explanation),
+    (status = 404, description = "No such reminder")))]
+pub async fn explain(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
+    let stored = api.visible(&caller, &id).await?;
+    let events = api.store.events(&stored).await?;
+    let app = check::app(&api.config, &stored.app).ok();
+    let pause = api.signals.as_ref().and_then(|s| s.status().lanes.get(&stored.app)?.pause.clone());
+    Ok(json(StatusCode::OK, &explanation(&stored, &events, app, pause, api.clock.now())))
+}
+
+/// Change a scheduled reminder.
+#[utoipa::path(patch, path = "/v1/reminders/{id}", request_body = ChangeBody, tag = "reminders", params(("id" = String, Path)),
+    responses((status = 200, description = "As it is now", body = ReminderJson), (status = 404, description = "No such reminder"),
+    (status = 409, description = "`not_scheduled`"), (status = 422, description = "A field is refused; `param` names it")))]
+pub async fn change(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(body): Json<ChangeBody>,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Write)?;
+    let stored = api.visible(&caller, &id).await?;
+    if stored.due.state != ReminderState::Scheduled {
+        return Err(not_scheduled(stored.due.state));
+    }
+    let change = check::change(&api.config, &stored, body, api.clock.now())?;
+    done(api.store.change(stored.due.id, change).await?)?;
+    show(State(api), caller, Path(id)).await
+}
+
+/// Cancel a scheduled reminder; its consent is free again.
+#[utoipa::path(delete, path = "/v1/reminders/{id}", tag = "reminders", params(("id" = String, Path)), responses(
+    (status = 200, description = "As it is now", body = ReminderJson), (status = 404, description = "No such reminder"),
+    (status = 409, description = "`not_scheduled`")))]
+pub async fn cancel(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
+    caller.may(Scope::Write)?;
+    let stored = api.visible(&caller, &id).await?;
+    done(api.store.cancel(stored.due.id).await?)?;
+    show(State(api), caller, Path(id)).await
+}
+
+fn done(changed: Changed) -> Result<(), Problem> {
+    match changed {
+        Changed::Yes => Ok(()),
+        Changed::NotScheduled(state) => Err(not_scheduled(state)),
+        Changed::NotFound => Err(Problem::no_reminder()),
+    }
+}
+
+fn not_scheduled(state: ReminderState) -> Problem {
+    let detail = format!("the reminder is «{}»; only a scheduled one can be changed or cancelled", state.word());
+    Problem::new("not_scheduled", detail)
+}
+
+/// Which reminders.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    app: Option<String>,
+    openid: Option<String>,
+    template: Option<String>,
+    state: Option<String>,
+    /// Schedule files are not built yet; naming one finds nothing.
+    schedule: Option<String>,
+    /// Instants at or after this.
+    from: Option<String>,
+    /// Instants before this.
+    to: Option<String>,
+    /// 1 to 1000; 100 by default.
+    limit: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// Reminders by instant, newest last.
+#[utoipa::path(get, path = "/v1/reminders", tag = "reminders", params(ListQuery), responses(
+    (status = 200, description = "A page", body = Page), (status = 400, description = "A parameter is refused; `param` names it")))]
+pub async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
+    let bad = |param: &str, detail: String| Problem { code: "bad_query", detail, param: Some(format!("/{param}")) };
+    let apps = match &query.app {
+        Some(app) => {
+            caller.may_touch(app)?;
+            vec![check::app(&api.config, app)?.clone()]
+        }
+        None => api.config.apps.iter().filter(|app| caller.sees(&app.name)).cloned().collect(),
+    };
+    let zone = if let [app] = apps.as_slice() { app.timezone } else { None };
+    let time = |param: &'static str, text: &Option<String>| {
+        text.as_ref().map(|t| parse_instant(t, zone).map(|w| w.at).map_err(|why| bad(param, why))).transpose()
+    };
+    let template = match &query.template {
+        None => None,
+        Some(name) => {
+            let found = apps.iter().find_map(|app| app.template(name));
+            Some(found.ok_or_else(|| bad("template", "no such template".into()))?.code.clone())
+        }
+    };
+    let state = match &query.state {
+        None => None,
+        Some(word) => Some(ReminderState::from_word(word).ok_or_else(|| {
+            let words: Vec<_> = ReminderState::ALL.iter().map(|s| s.word()).collect();
+            bad("state", format!("this is not a state; allowed are {}", words.join(", ")))
+        })?),
+    };
+    let limit = match &query.limit {
+        None => 100,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|n| (1..=1_000).contains(n))
+            .ok_or_else(|| bad("limit", "this is not a number from 1 to 1000".into()))?,
+    };
+    let after = match &query.cursor {
+        None => None,
+        Some(text) => {
+            Some(read_cursor(text).ok_or_else(|| bad("cursor", "this is not a cursor that a page has given".into()))?)
+        }
+    };
+    if query.schedule.is_some() {
+        return Ok(json(StatusCode::OK, &Page { items: Vec::new(), next: None }));
+    }
+    let filter = Filter {
+        apps: apps.into_iter().map(|app| app.name).collect(),
+        openid: query.openid,
+        template,
+        state,
+        from: time("from", &query.from)?,
+        to: time("to", &query.to)?,
+        after,
+        limit: limit + 1,
+    };
+    let mut found = api.store.list(&filter).await?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|last| cursor(last.due.due_at, last.due.id));
+    let items = found.iter().map(|stored| shown(stored, None)).collect();
+    Ok(json(StatusCode::OK, &Page { items, next }))
+}
+
+fn cursor(at: Millis, id: ReminderId) -> String {
+    BASE64URL_NOPAD.encode(format!("{at} {}", id.0).as_bytes())
+}
+
+fn read_cursor(text: &str) -> Option<(Millis, ReminderId)> {
+    let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+    let (at, id) = std::str::from_utf8(&bytes).ok()?.split_once(' ')?;
+    Some((at.parse().ok()?, ReminderId(id.parse().ok()?)))
+}

@@ -1,0 +1,106 @@
+//! How commands reach the store: through the running daemon's socket, or, where none runs, by opening the store themselves behind a
+//! socket of their own. The store's lock keeps the two apart.
+
+use super::Failure;
+use crate::{api::Api, clock::SystemClock, config::Config, daemon::bind_socket, http, metrics::Metrics, store::Store};
+use anyhow::Context;
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use std::{path::Path, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+/// A way to the API.
+pub struct Client {
+    http: reqwest::Client,
+    /// Kept open while the command runs, if it is ours.
+    own: Option<Store>,
+}
+
+/// Connects.
+pub async fn connect(config: Config) -> Result<Client, Failure> {
+    let socket = config.server.socket.clone();
+    if tokio::net::UnixStream::connect(&socket).await.is_ok() {
+        return Ok(Client { http: client(&socket)?, own: None });
+    }
+    let clock = SystemClock::shared();
+    let opened = Store::open(&config.store_url, config.durability, &config.apps, Arc::clone(&clock)).await;
+    let store = opened.map_err(|e| {
+        Failure::Config(format!("no daemon answers on {}, and the store cannot be opened: {e}", socket.display()))
+    })?;
+    let folder = std::env::temp_dir().join(format!("tixing-{}-{:08x}", std::process::id(), rand::random::<u32>()));
+    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
+        .create(&folder)
+        .context("cannot make a folder for a socket")?;
+    let path = folder.join("tixing.sock");
+    let listener = bind_socket(&path)?;
+    let api = Api::new(Arc::new(config), store.clone(), clock, Arc::new(Metrics::default()), None).await;
+    tokio::spawn(http::serve(listener, api.owner_router(), CancellationToken::new()));
+    let client = Client { http: client(&path)?, own: Some(store) };
+    // One connection, made now and kept: the path is not needed afterwards.
+    client.ask(Method::GET, "/healthz", None).await?;
+    let _ = std::fs::remove_dir_all(&folder);
+    Ok(client)
+}
+
+fn client(socket: &Path) -> Result<reqwest::Client, Failure> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().unix_socket(socket).no_proxy().build();
+    Ok(client.context("cannot make a client")?)
+}
+
+impl Client {
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Failure> {
+        let unreachable =
+            |e: reqwest::Error| Failure::Unreachable(format!("the daemon did not answer: {}", e.without_url()));
+        request.send().await.map_err(unreachable)
+    }
+
+    /// One call; an error answer becomes its sentence.
+    pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+        let mut request = self.http.request(method, format!("http://tixing{path}"));
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let response = self.send(request).await?;
+        let status = response.status();
+        let text = response.text().await.context("the answer broke off")?;
+        let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if status.is_success() {
+            return Ok(value);
+        }
+        let field = value["param"].as_str().map_or(String::new(), |param| format!("{param}: "));
+        let sentence =
+            format!("{field}{} ({})", value["detail"].as_str().unwrap_or(&text), value["code"].as_str().unwrap_or("?"));
+        Err(match status {
+            StatusCode::NOT_FOUND => Failure::NotFound(sentence),
+            StatusCode::SERVICE_UNAVAILABLE => Failure::Unreachable(sentence),
+            _ => Failure::Failed(anyhow::anyhow!(sentence)),
+        })
+    }
+
+    /// A batch: the body streams out, the answer's lines are handed over as they come.
+    pub async fn batch(&self, path: &str, body: reqwest::Body, mut line: impl FnMut(&str)) -> Result<(), Failure> {
+        let request =
+            self.http.post(format!("http://tixing{path}")).header("content-type", "application/x-ndjson").body(body);
+        let mut response = self.send(request).await?;
+        if !response.status().is_success() {
+            return Err(Failure::Failed(anyhow::anyhow!(response.text().await.unwrap_or_default())));
+        }
+        let mut rest = Vec::new();
+        while let Some(chunk) = response.chunk().await.context("the answer broke off; what it had said is kept")? {
+            rest.extend_from_slice(&chunk);
+            while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+                let whole: Vec<u8> = rest.drain(..=end).collect();
+                line(String::from_utf8_lossy(&whole).trim_end());
+            }
+        }
+        Ok(())
+    }
+
+    /// Done: what was written is durable already; this closes the store if it is ours.
+    pub async fn close(&self) {
+        if let Some(store) = &self.own {
+            store.close().await;
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! `tixing demo`: users, sandbox and daemon in one process, and a picture of it on the terminal.
+
+use super::{Failure, Lang};
+use crate::{
+    clock::{SharedClock, SystemClock},
+    config::{self, Config},
+    daemon::Daemon,
+    domain::{Millis, SECOND, reminder::State, timing::rfc3339},
+    http,
+    sandbox::{Message, Sandbox},
+    store::reminders::Filter,
+};
+use anyhow::Context;
+use axum::{body::Body, http::Request};
+use chrono::{DateTime, TimeZone};
+use chrono_tz::{Asia::Shanghai, Tz};
+use http_body_util::BodyExt;
+use rand::{RngExt, seq::IndexedRandom};
+use serde_json::{Value, json};
+use std::{io::IsTerminal, path::Path, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use unicode_width::UnicodeWidthStr;
+
+const USERS: &[&str] = &["小林", "阿珍", "老王", "Mia", "陈晨", "Leo", "思思", "大鹏"];
+const EVENTS: &[(&str, &str)] =
+    &[("周三读书会", "三楼301室"), ("手冲咖啡课", "吧台"), ("春季品鉴会", "二楼露台"), ("拉花比赛", "一楼大厅")];
+const COUPONS: &[(&str, &str)] = &[("拿铁买一送一", "¥18.00"), ("早餐套餐券", "¥12.00"), ("会员生日券", "¥30.00")];
+const CLASSES: &[(&str, &str)] = &[("流瑜伽", "A教室"), ("动感单车", "B教室"), ("普拉提", "C教室")];
+
+struct Kind {
+    app: &'static str,
+    brand: &'static str,
+    template: &'static str,
+    title: &'static str,
+    choices: &'static [(&'static str, &'static str)],
+    fields: [&'static str; 3],
+}
+
+const KINDS: &[Kind] = &[
+    Kind {
+        app: "coffee",
+        brand: "转角咖啡",
+        template: "event-start",
+        title: "活动开始提醒",
+        choices: EVENTS,
+        fields: ["thing1", "thing5", "time2"],
+    },
+    Kind {
+        app: "coffee",
+        brand: "转角咖啡",
+        template: "coupon-expiry",
+        title: "优惠券到期提醒",
+        choices: COUPONS,
+        fields: ["thing1", "amount3", "date4"],
+    },
+    Kind {
+        app: "studio",
+        brand: "山谷运动",
+        template: "class-start",
+        title: "课程开始提醒",
+        choices: CLASSES,
+        fields: ["thing1", "thing2", "time3"],
+    },
+];
+
+fn configuration(folder: &Path, sandbox: &str) -> Result<Config, Failure> {
+    let text = format!(
+        r#"
+[server]
+listen = "127.0.0.1:0"
+[store]
+url = "sqlite:demo.db"
+[[app]]
+name = "coffee"
+platform = "wechat"
+appid = "wxdemo0000000000001"
+secret = {{ env = "DEMO" }}
+base_url = "{sandbox}"
+timezone = "Asia/Shanghai"
+[[app.template]]
+name = "event-start"
+id = "demo-event-start"
+kind = "one-time"
+title = "活动开始提醒"
+fields = {{ thing1 = "活动名称", thing5 = "活动地点", time2 = "开始时间" }}
+[[app.template]]
+name = "coupon-expiry"
+id = "demo-coupon-expiry"
+kind = "one-time"
+title = "优惠券到期提醒"
+fields = {{ thing1 = "优惠券", amount3 = "面额", date4 = "到期时间" }}
+[[app]]
+name = "studio"
+platform = "wechat"
+appid = "wxdemo0000000000002"
+secret = {{ env = "DEMO" }}
+base_url = "{sandbox}"
+timezone = "Asia/Shanghai"
+[[app.template]]
+name = "class-start"
+id = "demo-class-start"
+kind = "one-time"
+title = "课程开始提醒"
+fields = {{ thing1 = "课程", thing2 = "教室", time3 = "上课时间" }}
+"#
+    );
+    let secret = |_: &str| Some("demo-secret".to_owned());
+    config::parse(&folder.join("demo.toml"), &text, &secret, Default::default())
+        .map_err(|p| Failure::Config(p.to_string()))
+}
+
+struct Demo {
+    sandbox: Sandbox,
+    daemon: Daemon,
+    config: Arc<Config>,
+    clock: SharedClock,
+    lang: Lang,
+    colour: bool,
+    shown: usize,
+    accepted: u32,
+}
+
+/// Runs the demo for `duration` milliseconds, or until Ctrl-C.
+pub async fn run(duration: Option<Millis>, lang: Lang) -> Result<(), Failure> {
+    let folder = std::env::temp_dir().join(format!("tixing-demo-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let result = run_in(&folder, duration, lang).await;
+    let _ = std::fs::remove_dir_all(&folder);
+    result
+}
+
+async fn run_in(folder: &Path, duration: Option<Millis>, lang: Lang) -> Result<(), Failure> {
+    let clock = SystemClock::shared();
+    let sandbox = Sandbox::new(Arc::clone(&clock), rand::rng().random());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("cannot listen for the sandbox")?;
+    let url = format!("http://{}", listener.local_addr().context("no address")?);
+    let stop_sandbox = CancellationToken::new();
+    tokio::spawn(http::serve(listener, sandbox.router(), stop_sandbox.clone()));
+    let config = configuration(folder, &url)?;
+    for app in &config.apps {
+        sandbox.world().add_configured(app);
+    }
+    let daemon = Daemon::start(config, Arc::clone(&clock)).await?;
+    daemon.ready().await;
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let config = Arc::clone(daemon.api.config());
+    let mut demo = Demo { sandbox, daemon, config, clock, lang, colour, shown: 0, accepted: 0 };
+    demo.introduce(&url);
+    demo.play(duration).await?;
+    let summary = demo.summary().await?;
+    demo.daemon.stop().await?;
+    stop_sandbox.cancel();
+    println!("{summary}");
+    Ok(())
+}
+
+impl Demo {
+    fn say(&self, en: &str, zh: &str) {
+        let (dim, off) = if self.colour { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+        println!("{dim}{}  {}{off}", clock_text(self.clock.now()), self.lang.pick(en, zh));
+    }
+
+    fn introduce(&self, url: &str) {
+        let address = self.daemon.address;
+        println!(
+            "{}",
+            self.lang.pick(
+                "tixing 提醒 · reminders that arrive once, on time, with consent",
+                "tixing 提醒 · 准时、只发一次、得到同意才发"
+            )
+        );
+        self.say(&format!("a stand-in for WeChat answers on {url}"), &format!("微信的替身运行在 {url}"));
+        self.say(
+            &format!("the daemon runs on a fresh store; its API is at http://{address}/docs"),
+            &format!("守护进程使用全新的数据库；API 文档：http://{address}/docs"),
+        );
+    }
+
+    async fn play(&mut self, duration: Option<Millis>) -> Result<(), Failure> {
+        let start = self.clock.now();
+        let ends = duration.map(|d| start + d);
+        // The last few seconds are for what is on its way.
+        let last_call = ends.map(|at| at - (4 * SECOND).min(duration.unwrap_or(0) / 2));
+        let mut next_tap = start;
+        let ctrl_c = tokio::signal::ctrl_c();
+        tokio::pin!(ctrl_c);
+        loop {
+            let now = self.clock.now();
+            if ends.is_some_and(|at| now >= at) {
+                return Ok(());
+            }
+            if now >= next_tap && last_call.is_none_or(|at| now < at) {
+                self.somebody_accepts(ends).await?;
+                next_tap = now + rand::rng().random_range(350..1_100);
+            }
+            self.show_arrivals();
+            tokio::select! {
+                _ = &mut ctrl_c => return Ok(()),
+                () = tokio::time::sleep(Duration::from_millis(30)) => {}
+            }
+        }
+    }
+
+    /// A user taps «allow», and the app's backend makes its one call.
+    async fn somebody_accepts(&mut self, ends: Option<Millis>) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let (user, kind, choice) = {
+            let mut rng = rand::rng();
+            let user = rng.random_range(0..USERS.len());
+            let kind = KINDS.choose(&mut rng).expect("not empty");
+            (user, kind, kind.choices.choose(&mut rng).expect("not empty"))
+        };
+        let latest = ends.map_or(now + 6 * SECOND, |at| (at - 600).min(now + 6 * SECOND));
+        let at = rand::rng().random_range(now + 1_200..=latest.max(now + 1_300));
+        let openid = format!("o-demo-user-{user:04}");
+        let template = {
+            let app = self.config.apps.iter().find(|a| a.name == kind.app).expect("configured");
+            let template = app.template(kind.template).expect("configured");
+            self.sandbox.world().tap(&app.appid, &openid, &template.code, true);
+            template.code.clone()
+        };
+        let due = local(at).format("%Y年%-m月%-d日 %H:%M").to_string();
+        let body = json!({
+            "app": kind.app, "openid": openid, "template": template, "at": rfc3339(at), "expires_at": "2h",
+            "page": "pages/detail", "accepted": { "source": "demo" },
+            "data": { kind.fields[0]: choice.0, kind.fields[1]: choice.1, kind.fields[2]: due },
+        });
+        self.post("/v1/reminders", &body).await?;
+        self.accepted += 1;
+        let seconds = (at - now) / 1_000;
+        self.say(
+            &format!(
+                "{} allows «{}» of {}; reminder «{}» in {seconds} s",
+                USERS[user], kind.title, kind.brand, choice.0
+            ),
+            &format!("{} 允许了{}的「{}」；{seconds} 秒后提醒「{}」", USERS[user], kind.brand, kind.title, choice.0),
+        );
+        Ok(())
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let request = Request::post(path).header("content-type", "application/json").body(Body::from(body.to_string()));
+        let response = self.daemon.api.owner_router().oneshot(request.context("a request")?).await.expect("infallible");
+        let status = response.status();
+        let bytes = response.into_body().collect().await.context("an answer")?.to_bytes();
+        let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        if status.is_success() { Ok(answer) } else { Err(Failure::Failed(anyhow::anyhow!("{answer}"))) }
+    }
+
+    fn show_arrivals(&mut self) {
+        let fresh: Vec<Message> = self.sandbox.world().messages()[self.shown..].to_vec();
+        for message in &fresh {
+            println!("{}", self.card(message));
+        }
+        self.shown += fresh.len();
+    }
+
+    /// The message as its user sees it.
+    fn card(&self, message: &Message) -> String {
+        const WIDTH: usize = 40;
+        let app = self.config.apps.iter().find(|a| a.appid == message.appid);
+        let template = app.and_then(|a| a.template(&message.template));
+        let brand = KINDS.iter().find(|k| app.is_some_and(|a| a.name == k.app)).map_or("", |k| k.brand);
+        let user: usize = message.openid.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        let (bold, green, off) = if self.colour { ("\x1b[1m", "\x1b[32m", "\x1b[0m") } else { ("", "", "") };
+        let pad = |left: &str, right: &str| {
+            let fill = WIDTH.saturating_sub(left.width() + right.width());
+            format!("{left}{}{right}", " ".repeat(fill))
+        };
+        let frame = |line: String| format!("      {green}│{off} {line} {green}│{off}\n");
+        let rule = "─".repeat(WIDTH + 2);
+        let mut card = format!("      {green}╭{rule}╮{off}\n");
+        let to = format!("→ {}", USERS.get(user).copied().unwrap_or("?"));
+        card += &frame(pad(&format!("{brand} · {}", clock_text(message.at)), &to));
+        let title = template.map_or("", |t| t.title.as_str());
+        card += &frame(format!("{bold}{}{off}", pad(title, "")));
+        for (key, label) in template.iter().flat_map(|t| &t.fields) {
+            let value = message.data.get(key).map_or("", String::as_str);
+            let label = format!("{label}{}", " ".repeat(10_usize.saturating_sub(label.width())));
+            card += &frame(pad(&format!("{label}{value}"), ""));
+        }
+        card + &format!("      {green}╰{rule}╯{off}")
+    }
+
+    async fn summary(&self) -> Result<String, Failure> {
+        let store = self.daemon.api.store();
+        let apps: Vec<String> = self.config.apps.iter().map(|app| app.name.clone()).collect();
+        let filter = Filter { apps, state: Some(State::Sent), limit: 100_000, ..Filter::default() };
+        let sent = store.list(&filter).await.context("the store answers")?;
+        let mut latest = 0;
+        for stored in &sent {
+            let events = store.events(stored).await.context("the store answers")?;
+            latest =
+                latest.max(events.iter().filter_map(|e| e.began_at).max().unwrap_or(stored.due.at) - stored.due.at);
+        }
+        let tally = store.tally().await.context("the store answers")?;
+        let sum = |name: &str| tally.values().filter_map(|counts| counts.get(name)).sum::<i64>();
+        let (used, left) = (sum("consent_used"), sum("consent_available") + sum("consent_held"));
+        let waiting = sum("scheduled");
+        let (sent, accepted) = (sent.len(), self.accepted);
+        let en = format!(
+            "\n{accepted} consents given · {sent} messages sent, at most {latest} ms late · {used} consents used, {left} left · {waiting} reminders still waiting\n\
+             next: `tixing init` writes a configuration, the README shows the rest"
+        );
+        let zh = format!(
+            "\n用户同意 {accepted} 次 · 已发送 {sent} 条，最多晚 {latest} 毫秒 · 订阅次数已用 {used}，剩余 {left} · 还有 {waiting} 条在等待\n\
+             下一步：`tixing init` 生成配置，其余见 README"
+        );
+        Ok(self.lang.pick(&en, &zh).to_owned())
+    }
+}
+
+fn local(at: Millis) -> DateTime<Tz> {
+    Shanghai.timestamp_millis_opt(at).single().expect("an instant of today")
+}
+
+fn clock_text(at: Millis) -> String {
+    local(at).format("%H:%M:%S%.3f").to_string()
+}

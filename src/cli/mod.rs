@@ -1,0 +1,400 @@
+//! The verbs. stdout is data, stderr is talk.
+
+mod client;
+mod demo;
+mod init;
+mod log;
+mod verbs;
+
+use crate::{
+    clock::SystemClock,
+    config::{self, Config},
+    daemon::{self, StartError},
+    http,
+    sandbox::Sandbox,
+    store::{Store, keys::Scope},
+};
+use anyhow::Context;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+/// Scheduled reminders for mini-program subscribe messages.
+#[derive(Parser)]
+#[command(name = "tixing", version, about, propagate_version = true)]
+struct Cli {
+    /// The configuration; else ./tixing.toml, then /etc/tixing/tixing.toml.
+    #[arg(long, global = true, env = "TIXING_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Answer in JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    /// zh or en; else by LANG.
+    #[arg(long, global = true, value_name = "LANG")]
+    lang: Option<Lang>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// The language of talk.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Lang {
+    Zh,
+    En,
+}
+
+impl Lang {
+    fn of_environment() -> Self {
+        let set = ["LC_ALL", "LC_MESSAGES", "LANG"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+        if set.is_some_and(|lang| lang.starts_with("zh")) { Self::Zh } else { Self::En }
+    }
+
+    fn pick<'a>(self, en: &'a str, zh: &'a str) -> &'a str {
+        if self == Self::Zh { zh } else { en }
+    }
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the daemon.
+    Serve,
+    /// See the whole of it at work: sandbox, daemon and users in one process, nothing to set up.
+    Demo {
+        /// End by itself after this long, such as 20s; else on Ctrl-C.
+        #[arg(long = "for", value_name = "DURATION")]
+        duration: Option<String>,
+    },
+    /// Stand in for the platforms, with a ledger of its own.
+    Sandbox {
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:8790")]
+        listen: SocketAddr,
+        /// Decides which requests its faults hit.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Write a commented configuration to start from.
+    Init {
+        /// Where to.
+        #[arg(default_value = "tixing.toml")]
+        path: PathBuf,
+    },
+    /// Say whether the configuration is right.
+    Check,
+    /// Bring the store's schema up to date.
+    Migrate,
+    /// Make, list and revoke API keys.
+    #[command(subcommand)]
+    Key(Key),
+    /// Record and show consents.
+    #[command(subcommand)]
+    Consent(Consent),
+    /// Insert, list, show, explain and cancel reminders.
+    #[command(subcommand)]
+    Reminder(Reminder),
+    /// Print a shell's completions.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+#[derive(Subcommand)]
+enum Key {
+    /// Make a key; it is shown this once.
+    Create {
+        /// What it is for.
+        #[arg(long)]
+        name: String,
+        /// What it may do.
+        #[arg(long, value_enum, default_value = "write")]
+        scope: Scope,
+        /// An app it may touch; may be repeated; all if left out.
+        #[arg(long = "app")]
+        apps: Vec<String>,
+    },
+    /// List the keys.
+    List,
+    /// Revoke a key.
+    Revoke {
+        /// Its number.
+        id: i64,
+    },
+}
+
+#[derive(Subcommand)]
+enum Consent {
+    /// Record that a user accepted a template.
+    Add {
+        #[command(flatten)]
+        user: User,
+        /// The template's id or alias; may be repeated.
+        #[arg(long = "template", required = true)]
+        templates: Vec<String>,
+        /// Your own id of the tap: the same event twice counts once.
+        #[arg(long)]
+        event: Option<String>,
+    },
+    /// Show a user's balances.
+    Show {
+        #[command(flatten)]
+        user: User,
+        /// Each consent with what became of it.
+        #[arg(long)]
+        history: bool,
+    },
+}
+
+#[derive(Args)]
+struct User {
+    /// The app's name in the configuration.
+    #[arg(long)]
+    app: String,
+    /// The user.
+    #[arg(long)]
+    openid: String,
+}
+
+#[derive(Subcommand)]
+enum Reminder {
+    /// Insert one reminder, or many from a file.
+    Add(Box<Add>),
+    /// List reminders by instant.
+    List {
+        /// Only this app's.
+        #[arg(long)]
+        app: Option<String>,
+        /// Only this user's.
+        #[arg(long)]
+        openid: Option<String>,
+        /// Only of this template.
+        #[arg(long)]
+        template: Option<String>,
+        /// Only in this state.
+        #[arg(long)]
+        state: Option<String>,
+        /// Instants at or after this.
+        #[arg(long)]
+        from: Option<String>,
+        /// Instants before this.
+        #[arg(long)]
+        to: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Show one reminder with its attempts.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Say why it was or was not sent.
+    Explain {
+        /// Its id.
+        id: String,
+    },
+    /// Cancel a scheduled reminder; its consent is free again.
+    Cancel {
+        /// Its id.
+        id: String,
+    },
+}
+
+#[derive(Args)]
+struct Add {
+    /// NDJSON, one reminder a line as in the API; «-» for standard input. Exit 3 if some were refused.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["app", "openid", "template", "at", "data"])]
+    file: Option<PathBuf>,
+    /// The app's name in the configuration.
+    #[arg(long, required_unless_present = "file")]
+    app: Option<String>,
+    /// The user.
+    #[arg(long, required_unless_present = "file")]
+    openid: Option<String>,
+    /// The template's id or alias.
+    #[arg(long, required_unless_present = "file")]
+    template: Option<String>,
+    /// 2027-03-01T10:00 in the app's zone, or with an offset.
+    #[arg(long, required_unless_present = "file")]
+    at: Option<String>,
+    /// A field, such as thing1=周三读书会; may be repeated.
+    #[arg(long = "data", value_name = "KEY=VALUE")]
+    data: Vec<String>,
+    /// Page that opens on tap.
+    #[arg(long)]
+    page: Option<String>,
+    /// The deadline: a time, or a duration after the instant such as 2h.
+    #[arg(long)]
+    expires_at: Option<String>,
+    /// Your own id of it, unique per app for ever.
+    #[arg(long)]
+    key: Option<String>,
+    /// The user has just accepted: record that consent and hold it.
+    #[arg(long)]
+    accepted: bool,
+    /// Take the consent at the instant instead of now.
+    #[arg(long)]
+    at_fire: bool,
+}
+
+/// How a command ended.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// Exit 1.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+    /// Exit 2.
+    #[error("{0}")]
+    Usage(String),
+    /// Exit 3.
+    #[error("{0}")]
+    SomeRefused(String),
+    /// Exit 4.
+    #[error("{0}")]
+    NotFound(String),
+    /// Exit 69.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Exit 78.
+    #[error("{0}")]
+    Config(String),
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::SomeRefused(_) => 3,
+            Self::NotFound(_) => 4,
+            Self::Unreachable(_) => 69,
+            Self::Config(_) => 78,
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(what) => Self::Config(what),
+            StartError::Other(e) => Self::Failed(e),
+        }
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(e) => Err(Failure::Failed(e.into())),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("tixing: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn configured(path: Option<PathBuf>) -> Result<Config, Failure> {
+    config::search(path).and_then(|path| config::load(&path)).map_err(|problems| Failure::Config(problems.to_string()))
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let lang = cli.lang.unwrap_or_else(Lang::of_environment);
+    match cli.verb {
+        Verb::Serve => {
+            log::start("info");
+            daemon::serve(configured(cli.config)?, SystemClock::shared()).await?;
+            Ok(())
+        }
+        Verb::Demo { duration } => {
+            log::start("error");
+            let duration = duration.map(|text| crate::domain::timing::parse_duration(&text)).transpose();
+            demo::run(duration.map_err(|why| Failure::Usage(format!("--for {why}")))?, lang).await?;
+            Ok(())
+        }
+        Verb::Sandbox { listen, seed } => {
+            log::start("info");
+            sandbox(cli.config, listen, seed).await
+        }
+        Verb::Init { path } => init::write(&path, lang),
+        Verb::Check => check(cli.config, cli.json, lang),
+        Verb::Migrate => {
+            let config = configured(cli.config)?;
+            let opened = Store::open(&config.store_url, config.durability, &config.apps, SystemClock::shared()).await;
+            let store = opened.map_err(|e| Failure::Config(e.to_string()))?;
+            store.close().await;
+            eprintln!("{}", lang.pick("the schema is up to date", "数据库结构已是最新"));
+            Ok(())
+        }
+        Verb::Key(verb) => verbs::key(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await,
+        Verb::Consent(verb) => verbs::consent(&client::connect(configured(cli.config)?).await?, verb, cli.json).await,
+        Verb::Reminder(verb) => {
+            verbs::reminder(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await
+        }
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "tixing", &mut std::io::stdout());
+            Ok(())
+        }
+        Verb::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page).context("cannot write the manual page")?;
+            print!("{}", String::from_utf8_lossy(&page));
+            Ok(())
+        }
+    }
+}
+
+fn check(path: Option<PathBuf>, json: bool, lang: Lang) -> Result<(), Failure> {
+    let loaded = config::search(path).and_then(|path| config::load(&path));
+    if json {
+        let (problems, warnings) = match &loaded {
+            Ok(config) => (Vec::new(), config.warnings.clone()),
+            Err(problems) => (problems.0.iter().map(|p| format!("{}: {}", p.place, p.what)).collect(), Vec::new()),
+        };
+        println!("{}", serde_json::json!({ "ok": problems.is_empty(), "problems": problems, "warnings": warnings }));
+    }
+    let config = loaded.map_err(|problems| Failure::Config(problems.to_string()))?;
+    for warning in &config.warnings {
+        eprintln!("{}: {warning}", lang.pick("warning", "警告"));
+    }
+    if !json {
+        let templates: usize = config.apps.iter().map(|app| app.templates.len()).sum();
+        println!("{}: ok, {} apps, {templates} templates", config.path.display(), config.apps.len());
+    }
+    Ok(())
+}
+
+/// The sandbox knows the configured apps, if a configuration is there; others are added over its own API.
+async fn sandbox(path: Option<PathBuf>, listen: SocketAddr, seed: u64) -> Result<(), Failure> {
+    let sandbox = Sandbox::new(SystemClock::shared(), seed);
+    if let Ok(path) = config::search(path) {
+        let config = config::load(&path).map_err(|problems| Failure::Config(problems.to_string()))?;
+        for app in &config.apps {
+            sandbox.world().add_configured(app);
+            eprintln!("knows the app {} ({}) from {}", app.name, app.appid, path.display());
+        }
+    }
+    let listener = tokio::net::TcpListener::bind(listen).await;
+    let listener = listener.map_err(|e| Failure::Config(format!("cannot listen on {listen}: {e}")))?;
+    let address = listener.local_addr().context("cannot read the address")?;
+    eprintln!("the sandbox listens on http://{address}; orders under /_sandbox");
+    let stop = tokio_util::sync::CancellationToken::new();
+    let server = tokio::spawn(http::serve(listener, sandbox.router(), stop.clone()));
+    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .context("cannot listen for signals")?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
+    }
+    stop.cancel();
+    let _ = server.await;
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! Keys, consents and reminders from the command line: thin callers of the API.
+
+use super::{Add, Consent, Failure, Key, Lang, Reminder, client::Client};
+use anyhow::Context;
+use comfy_table::{ContentArrangement, Table, presets};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// One line of NDJSON, or a table of some columns.
+fn rows(items: &[Value], columns: &[(&str, &str)], as_json: bool) {
+    if as_json {
+        for item in items {
+            println!("{item}");
+        }
+        return;
+    }
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(columns.iter().map(|(_, title)| *title));
+    for item in items {
+        table.add_row(columns.iter().map(|(key, _)| text(&item[*key])));
+    }
+    println!("{table}");
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(s) => s.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn query(pairs: &[(&str, Option<String>)]) -> String {
+    let mut url = reqwest::Url::parse("http://tixing/").expect("a URL");
+    for (key, value) in pairs {
+        if let Some(value) = value {
+            url.query_pairs_mut().append_pair(key, value);
+        }
+    }
+    url.query().map_or(String::new(), |query| format!("?{query}"))
+}
+
+/// An id in a path: whatever cannot stand there cannot be one.
+fn id_path(id: &str) -> Result<String, Failure> {
+    if !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Ok(format!("/v1/reminders/{id}"));
+    }
+    Err(Failure::NotFound("this is not a reminder's id; it looks like r_0fxs3k2p4m8ng".into()))
+}
+
+/// `tixing key …`
+pub async fn key(client: &Client, verb: Key, as_json: bool, lang: Lang) -> Result<(), Failure> {
+    match verb {
+        Key::Create { name, scope, apps } => {
+            let apps = (!apps.is_empty()).then_some(apps);
+            let made = client
+                .ask(Method::POST, "/v1/keys", Some(json!({ "name": name, "scope": scope.word(), "apps": apps })))
+                .await?;
+            if as_json {
+                println!("{made}");
+            } else {
+                println!("{}", text(&made["key"]));
+                eprintln!("{}", lang.pick("keep it: it is not shown again", "请妥善保存：之后不再显示"));
+            }
+        }
+        Key::List => {
+            let answer = client.ask(Method::GET, "/v1/keys", None).await?;
+            let keys = answer["keys"].as_array().cloned().unwrap_or_default();
+            let columns = [
+                ("id", "id"),
+                ("name", "name"),
+                ("scope", "scope"),
+                ("apps", "apps"),
+                ("created_at", "created"),
+                ("revoked_at", "revoked"),
+            ];
+            rows(&keys, &columns, as_json);
+        }
+        Key::Revoke { id } => {
+            client.ask(Method::DELETE, &format!("/v1/keys/{id}"), None).await?;
+            eprintln!("{}", lang.pick("revoked", "已吊销"));
+        }
+    }
+    client.close().await;
+    Ok(())
+}
+
+/// `tixing consent …`
+pub async fn consent(client: &Client, verb: Consent, as_json: bool) -> Result<(), Failure> {
+    let answer = match verb {
+        Consent::Add { user, templates, event } => {
+            let results: Map<String, Value> =
+                templates.into_iter().map(|template| (template, "accept".into())).collect();
+            let mut body = json!({ "app": user.app, "openid": user.openid, "results": results, "source": "cli" });
+            if let Some(event) = event {
+                body["event"] = event.into();
+            }
+            client.ask(Method::POST, "/v1/consents", Some(body)).await?
+        }
+        Consent::Show { user, history } => {
+            let query = query(&[
+                ("app", Some(user.app)),
+                ("openid", Some(user.openid)),
+                ("history", history.then(|| "true".to_owned())),
+            ]);
+            client.ask(Method::GET, &format!("/v1/consents{query}"), None).await?
+        }
+    };
+    client.close().await;
+    if as_json {
+        println!("{answer}");
+        return Ok(());
+    }
+    let balances = answer["balances"].as_array().cloned().unwrap_or_default();
+    let columns = [
+        ("template", "template"),
+        ("name", "name"),
+        ("available", "available"),
+        ("held", "held"),
+        ("used", "used"),
+        ("void", "void"),
+    ];
+    rows(&balances, &columns, false);
+    if let Some(history) = answer["history"].as_array() {
+        let columns = [
+            ("template", "template"),
+            ("n", "n"),
+            ("granted_at", "granted"),
+            ("source", "source"),
+            ("state", "state"),
+            ("reminder", "reminder"),
+        ];
+        rows(history, &columns, false);
+    }
+    Ok(())
+}
+
+/// `tixing reminder …`
+pub async fn reminder(client: &Client, verb: Reminder, as_json: bool, lang: Lang) -> Result<(), Failure> {
+    match verb {
+        Reminder::Add(add) => match &add.file {
+            Some(file) => add_many(client, file, as_json, lang).await?,
+            None => {
+                let answer = client.ask(Method::POST, "/v1/reminders", Some(body(*add)?)).await?;
+                if as_json {
+                    println!("{answer}");
+                } else {
+                    println!("{}", text(&answer["id"]));
+                }
+            }
+        },
+        Reminder::List { app, openid, template, state, from, to, limit } => {
+            let query = query(&[
+                ("app", app),
+                ("openid", openid),
+                ("template", template),
+                ("state", state),
+                ("from", from),
+                ("to", to),
+                ("limit", Some(limit.to_string())),
+            ]);
+            let page = client.ask(Method::GET, &format!("/v1/reminders{query}"), None).await?;
+            let items = page["items"].as_array().cloned().unwrap_or_default();
+            let columns = [
+                ("at", "at"),
+                ("id", "id"),
+                ("state", "state"),
+                ("app", "app"),
+                ("openid", "openid"),
+                ("data", "data"),
+            ];
+            rows(&items, &columns, as_json);
+            if !page["next"].is_null() {
+                eprintln!(
+                    "{}",
+                    lang.pick(
+                        "there are more: narrow it down by --from, or raise --limit",
+                        "还有更多：用 --from 缩小范围或调大 --limit"
+                    )
+                );
+            }
+        }
+        Reminder::Show { id } => {
+            let reminder = client.ask(Method::GET, &id_path(&id)?, None).await?;
+            if as_json {
+                println!("{reminder}");
+            } else {
+                println!("{}", serde_json::to_string_pretty(&reminder).context("cannot print")?);
+            }
+        }
+        Reminder::Explain { id } => {
+            let why = client.ask(Method::GET, &format!("{}/explain", id_path(&id)?), None).await?;
+            if as_json {
+                println!("{why}");
+            } else {
+                println!("{}", text(&why[lang.pick("en", "zh")]));
+                for line in why["evidence"].as_array().into_iter().flatten() {
+                    println!("  {}", text(line));
+                }
+            }
+        }
+        Reminder::Cancel { id } => {
+            let reminder = client.ask(Method::DELETE, &id_path(&id)?, None).await?;
+            if as_json {
+                println!("{reminder}");
+            } else {
+                eprintln!("{}", lang.pick("cancelled; its consent is free again", "已取消，订阅次数已退回"));
+            }
+        }
+    }
+    client.close().await;
+    Ok(())
+}
+
+fn body(add: Add) -> Result<Value, Failure> {
+    let mut data = Map::new();
+    for pair in &add.data {
+        let (key, value) = pair
+            .split_once('=')
+            .ok_or_else(|| Failure::Usage(format!("--data {pair}: write KEY=VALUE, such as thing1=周三读书会")))?;
+        data.insert(key.to_owned(), value.into());
+    }
+    let mut body =
+        json!({ "app": add.app, "openid": add.openid, "template": add.template, "at": add.at, "data": data });
+    let optional = [
+        ("page", add.page),
+        ("expires_at", add.expires_at),
+        ("key", add.key),
+        ("consent", add.at_fire.then(|| "at_fire".to_owned())),
+    ];
+    for (key, value) in optional {
+        if let Some(value) = value {
+            body[key] = value.into();
+        }
+    }
+    if add.accepted {
+        body["accepted"] = json!({ "source": "cli" });
+    }
+    Ok(body)
+}
+
+async fn add_many(client: &Client, file: &Path, as_json: bool, lang: Lang) -> Result<(), Failure> {
+    let body = if file == Path::new("-") {
+        reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(tokio::io::stdin()))
+    } else {
+        let opened = tokio::fs::File::open(file).await.with_context(|| format!("cannot read {}", file.display()))?;
+        reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(opened))
+    };
+    let (mut taken, mut refused) = (0_u64, 0_u64);
+    client
+        .batch("/v1/reminders/batch", body, |line| {
+            let answer: Value = serde_json::from_str(line).unwrap_or(Value::Null);
+            let error = &answer["error"];
+            if as_json {
+                println!("{line}");
+            } else if !error.is_null() {
+                println!("{}:{}: {} {}", file.display(), answer["line"], text(&error["param"]), text(&error["detail"]));
+            }
+            if error.is_null() { taken += 1 } else { refused += 1 }
+        })
+        .await?;
+    eprintln!("{taken} {}, {refused} {}", lang.pick("taken", "条已接收"), lang.pick("refused", "条被拒绝"));
+    client.close().await;
+    if refused > 0 {
+        Err(Failure::SomeRefused(format!("{refused} rows were refused; the others are stored")))
+    } else {
+        Ok(())
+    }
+}
