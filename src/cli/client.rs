@@ -2,7 +2,10 @@
 //! socket of their own. The store's lock keeps the two apart.
 
 use super::Failure;
-use crate::{api::Api, clock::SystemClock, config::Config, daemon::bind_socket, http, metrics::Metrics, store::Store};
+use crate::{
+    api::Api, clock::SystemClock, config::Config, daemon::bind_socket, http, metrics::Metrics,
+    platform::transport::install_crypto, store::Store,
+};
 use anyhow::Context;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -43,7 +46,7 @@ pub async fn connect(config: Config) -> Result<Client, Failure> {
 }
 
 fn client(socket: &Path) -> Result<reqwest::Client, Failure> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_crypto();
     let client = reqwest::Client::builder().unix_socket(socket).no_proxy().build();
     Ok(client.context("cannot make a client")?)
 }

@@ -49,8 +49,7 @@ impl HttpTransport {
     /// # Errors
     /// When the machine's TLS roots cannot be read.
     pub fn new(limits: Limits) -> reqwest::Result<Self> {
-        // The second call finds the provider installed, which is what was wanted.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_crypto();
         let client = reqwest::Client::builder()
             .http1_only()
             .no_proxy()
@@ -92,6 +91,12 @@ impl Transport for HttpTransport {
             Ok(Answer { status, body: body.freeze(), date })
         })
     }
+}
+
+/// Chooses the binary's one crypto provider; must come before any HTTP client is built.
+pub fn install_crypto() {
+    // A second call finds it installed, which is what was wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 fn failure(error: reqwest::Error) -> Failure {

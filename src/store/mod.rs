@@ -180,9 +180,18 @@ impl Opened {
                     .execute(&mut conn)
                     .await?;
                 sqlx::query("SET statement_timeout = '20s'").execute(&mut conn).await?;
-                let got: bool = sqlx::query("SELECT pg_try_advisory_lock(8391361)").fetch_one(&mut conn).await?.get(0);
-                if !got {
-                    return Err(StoreError::Unavailable("another tixing daemon is using this database".into()));
+                // A daemon that was killed holds it until the server has noticed, which takes a moment.
+                for left in (0..30).rev() {
+                    let row = sqlx::query("SELECT pg_try_advisory_lock(8391361) AS got").fetch_one(&mut conn).await?;
+                    if row.get::<bool, _>("got") {
+                        break;
+                    }
+                    if left == 0 {
+                        return Err(StoreError::Unavailable(
+                            "another tixing daemon is using this database: stop it first".into(),
+                        ));
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }

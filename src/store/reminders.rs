@@ -242,7 +242,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
             continue;
         };
         let fresh =
-            new.accepted.as_ref().filter(|a| !held.knows(pair, &a.event) && !(new.standing && held.stands(pair)));
+            new.accepted.as_ref().filter(|a| !(held.knows(pair, &a.event) || new.standing && held.stands(pair)));
         let reserve = new.claim == Claim::Reserve && !new.standing;
         if fresh.is_none() && new.standing && new.claim == Claim::Reserve && !held.stands(pair) {
             verdicts.push(Inserted::NoConsent);

@@ -3,3 +3,8 @@
 mod harness;
 mod store;
 mod engine;
+mod bad_input;
+mod cli;
+mod tidy;
+mod crash;
+mod trouble;

@@ -117,7 +117,7 @@ impl Adapter for Wechat {
 fn read(answer: &Answer) -> Result<Value, Outcome> {
     match answer.status {
         200 => {}
-        411 | 412 | 413 => {
+        411..=413 => {
             let pause = 60 * SECOND;
             let text = format!("HTTP {}: the request's form was refused before it was read", answer.status);
             return Err(Outcome::Answered {

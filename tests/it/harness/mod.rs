@@ -1,6 +1,7 @@
 //! What the tests share: fixtures, throw-away databases.
 
 pub mod postgres;
+pub mod program;
 pub mod rig;
 
 use std::{path::Path, sync::Arc};
@@ -58,7 +59,7 @@ pub struct TestStore {
     pub store: Store,
     pub clock: Arc<ManualClock>,
     pub url: String,
-    pub folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 /// The databases under test.
@@ -82,7 +83,7 @@ pub async fn on_both(test: impl AsyncFn(TestStore)) {
         let url = fresh_url(database, folder.path());
         let clock = ManualClock::at(START);
         let store = open(&url, &clock).await;
-        test(TestStore { store, clock, url, folder }).await;
+        test(TestStore { store, clock, url, _folder: folder }).await;
     }
 }
 

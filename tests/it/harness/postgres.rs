@@ -14,6 +14,7 @@ use std::{
 
 static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
+static CLUSTERS: AtomicU32 = AtomicU32::new(0);
 
 /// A running server.
 pub struct Cluster {
@@ -67,11 +68,17 @@ fn unprivileged(program: &Path) -> Command {
     command
 }
 
+/// A cluster of a test's own, to stop and start.
+pub fn own_cluster() -> Option<Cluster> {
+    available().then(|| Cluster::start(binaries().expect("just found")))
+}
+
 impl Cluster {
     fn start(bin: PathBuf) -> Self {
         let base = std::env::temp_dir().join("tixing-test-postgres");
         forget_dead(&base);
-        let folder = base.join(std::process::id().to_string());
+        let number = CLUSTERS.fetch_add(1, Ordering::SeqCst);
+        let folder = base.join(std::process::id().to_string()).join(number.to_string());
         std::fs::create_dir_all(&folder).expect("a folder for the cluster");
         if is_root() {
             let owned = Command::new("chown").arg("postgres").arg(&folder).status();
@@ -118,7 +125,23 @@ impl Cluster {
         }
     }
 
-    fn url(&self, database: &str) -> String {
+    /// Stops the server as a loss of power would.
+    pub fn stop(&self) {
+        let stopped = unprivileged(&self.bin.join("pg_ctl"))
+            .args(["stop", "--mode=immediate", "-D"])
+            .arg(self.folder.join("data"))
+            .stdout(Stdio::null())
+            .status();
+        assert!(stopped.is_ok_and(|s| s.success()), "postgres stops");
+    }
+
+    /// Starts the server again.
+    pub fn start_again(&self) {
+        self.run();
+    }
+
+    /// The URL of a database of this cluster.
+    pub fn url(&self, database: &str) -> String {
         format!("postgres://tixing@localhost:{}/{database}?host={}", self.port, self.folder.display())
     }
 }
@@ -158,10 +181,4 @@ pub fn fresh_url() -> String {
     .join()
     .expect("the database is created");
     cluster.url(&name)
-}
-
-/// Runs SQL on a database.
-pub async fn execute(url: &str, sql: &str) {
-    let mut conn = PgConnection::connect(url).await.expect("postgres answers");
-    sqlx::query(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut conn).await.expect("the statement runs");
 }

@@ -1,0 +1,89 @@
+//! The command line as people use it: against a daemon, and without one.
+
+use crate::harness::program::{SandboxServer, Site};
+use serde_json::Value;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_commands_work_with_a_daemon_and_without_one() {
+    for with_daemon in [false, true] {
+        let sandbox = SandboxServer::start(1).await;
+        let site = Site::new("sqlite:tixing.db", &sandbox.url, "timezone = \"Asia/Shanghai\"");
+        let program = with_daemon.then(|| site.serve());
+        let (code, shown, said) =
+            site.run(&["consent", "add", "--app", "coffee", "--openid", "o1", "--template", "event-start", "--json"]);
+        assert_eq!(code, 0, "{said}");
+        let shown: Value = serde_json::from_str(&shown).expect("JSON");
+        assert_eq!(shown["balances"][0]["available"], 1, "{shown}");
+        let add = |openid: &str, more: &[&str]| {
+            let base = ["reminder", "add", "--app", "coffee", "--openid", openid, "--template", "event-start"];
+            let rest = ["--at", "2030-03-01T10:00", "--data", "thing1=周三读书会", "--data", "time2=10:00"];
+            site.run(&[&base[..], &rest[..], more].concat())
+        };
+        let (code, id, said) = add("o1", &["--key", "k1"]);
+        assert_eq!(code, 0, "{said}");
+        let id = id.trim().to_owned();
+        assert_eq!(add("o1", &["--key", "k1"]).1.trim(), id, "safe to repeat");
+        let (code, _, said) = add("o2", &[]);
+        assert_eq!(code, 1);
+        assert!(said.contains("no_consent"), "{said}");
+        assert_eq!(add("o2", &["--accepted"]).0, 0);
+        assert_eq!(site.run(&["reminder", "list", "--app", "coffee", "--json"]).1.lines().count(), 2);
+        let (code, why, _) = site.run(&["reminder", "explain", &id, "--lang", "zh"]);
+        assert_eq!(code, 0);
+        assert!(why.starts_with("尚未发送：计划时间 2030-03-01T02:00:00.000Z"), "{why}");
+        assert_eq!(site.run(&["reminder", "cancel", &id]).0, 0);
+        assert_eq!(site.run(&["reminder", "cancel", &id]).0, 1, "it is cancelled already");
+        assert_eq!(site.run(&["reminder", "show", "r_0000000000000"]).0, 4);
+        assert_eq!(site.run(&["reminder", "show", "../keys"]).0, 4);
+        assert_eq!(site.run(&["reminder", "nonsense"]).0, 2);
+        let (code, table, _) = site.run(&["consent", "show", "--app", "coffee", "--openid", "o1", "--history"]);
+        assert_eq!(code, 0);
+        assert!(table.contains("available") && table.contains("event-start"), "{table}");
+
+        let good = |openid: &str| {
+            format!(
+                r#"{{"app":"coffee","openid":"{openid}","template":"event-start","at":"2030-03-01T10:00","accepted":true,"data":{{"thing1":"x","time2":"10:00"}}}}"#
+            )
+        };
+        std::fs::write(site.path("many.ndjson"), format!("{}\n{{broken\n{}\n", good("o5"), good("o6")))
+            .expect("written");
+        let (code, out, said) = site.run(&["reminder", "add", "--file", "many.ndjson"]);
+        assert_eq!(code, 3, "{said}");
+        assert!(out.starts_with("many.ndjson:2:"), "{out}");
+        assert!(said.contains("2 taken, 1 refused"), "{said}");
+        if let Some(program) = program {
+            assert!(program.terminate().0.success());
+        }
+    }
+}
+
+#[test]
+fn init_writes_what_check_finds_good_and_never_over_something() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let (code, _, said) = site.run(&["init", "fresh.toml"]);
+    assert_eq!(code, 0, "{said}");
+    let (code, out, said) = site.run(&["check", "--config", "fresh.toml"]);
+    assert_eq!((code, said.as_str()), (0, ""), "{out}");
+    assert_eq!(site.run(&["init", "fresh.toml"]).0, 1);
+    let text = std::fs::read_to_string(site.path("fresh.toml")).expect("there").replace("[server]", "[servr]");
+    std::fs::write(site.path("fresh.toml"), text).expect("written");
+    let (code, _, said) = site.run(&["check", "--config", "fresh.toml"]);
+    assert_eq!(code, 78);
+    assert!(said.contains("did you mean «server»?"), "{said}");
+    assert_eq!(site.run(&["check", "--config", "nowhere.toml"]).0, 78);
+    assert_eq!(site.run(&["check", "--config", "fresh.toml", "--json"]).0, 78);
+    assert_eq!(site.run(&["serve", "--config", "nowhere.toml"]).0, 78);
+    assert_eq!(site.run(&["migrate"]).0, 0);
+    assert_eq!(site.run(&["completions", "bash"]).0, 0);
+    let (code, man, _) = site.run(&["man"]);
+    assert!(code == 0 && man.contains(".TH tixing"), "{man}");
+}
+
+#[test]
+fn the_demo_shows_messages_and_ends_with_a_summary() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let (code, out, said) = site.run(&["demo", "--for", "6s", "--lang", "en"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(out.contains("╭") && out.contains("messages sent, at most"), "{out}");
+    assert_eq!(site.run(&["demo", "--for", "soon"]).0, 2);
+}

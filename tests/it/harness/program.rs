@@ -1,0 +1,264 @@
+//! The real program as users run it: its own process, real files, real HTTP, real signals. The sandbox listens in the test's process
+//! and so outlives every kill of the daemon.
+
+use super::{DIGEST, EVENT};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+use tixing::{clock::SystemClock, http, sandbox::Sandbox};
+use tokio_util::sync::CancellationToken;
+
+/// The sandbox on a port of its own.
+pub struct SandboxServer {
+    pub sandbox: Sandbox,
+    pub url: String,
+}
+
+impl SandboxServer {
+    pub async fn start(seed: u64) -> Self {
+        let sandbox = Sandbox::new(SystemClock::shared(), seed);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(http::serve(listener, sandbox.router(), CancellationToken::new()));
+        let apps = super::apps(&url);
+        for app in &apps {
+            sandbox.world().add_configured(app);
+        }
+        Self { sandbox, url }
+    }
+}
+
+/// The daemon's configuration in a folder of its own.
+pub struct Site {
+    pub folder: tempfile::TempDir,
+}
+
+impl Site {
+    /// `store` is a URL; `app` are more lines of the app `coffee`.
+    pub fn new(store: &str, platform: &str, app: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = format!(
+            r#"
+[server]
+listen = "127.0.0.1:0"
+[store]
+url = "{store}"
+[[app]]
+name = "coffee"
+platform = "wechat"
+appid = "wx0123456789abcdef"
+secret = {{ env = "SECRET" }}
+base_url = "{platform}"
+{app}
+[[app.template]]
+name = "event-start"
+id = "{EVENT}"
+kind = "one-time"
+fields = {{ thing1 = "活动名称", time2 = "开始时间" }}
+[[app.template]]
+name = "digest"
+id = "{DIGEST}"
+kind = "long-term"
+fields = {{ thing1 = "标题" }}
+[[app]]
+name = "tea"
+platform = "wechat"
+appid = "wxfedcba9876543210"
+secret = {{ env = "SECRET" }}
+base_url = "{platform}"
+timezone = "Europe/Berlin"
+[[app.template]]
+name = "event-start"
+id = "{EVENT}"
+kind = "one-time"
+fields = {{ thing1 = "活动名称", time2 = "开始时间" }}
+"#
+        );
+        std::fs::write(folder.path().join("tixing.toml"), text).expect("written");
+        Self { folder }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A command of the program in this folder.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tixing"));
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env("SECRET", "app-secret")
+            .env("LANG", "C")
+            .env_remove("LC_ALL");
+        for name in ["TIXING_CONFIG", "JOURNAL_STREAM", "NOTIFY_SOCKET", "WATCHDOG_USEC"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Runs a command to its end: exit code, stdout, stderr.
+    pub fn run(&self, args: &[&str]) -> (i32, String, String) {
+        let out = self.command(args).stdin(Stdio::null()).output().expect("the program runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        (out.status.code().unwrap_or(-1), text(out.stdout), text(out.stderr))
+    }
+
+    /// Starts the daemon and waits until it is ready.
+    pub fn serve(&self) -> Program {
+        self.try_serve().expect("the daemon starts")
+    }
+
+    /// As [`Self::serve`]; what it said if it ended instead.
+    pub fn try_serve(&self) -> Result<Program, (ExitStatus, String)> {
+        let mut child = self
+            .command(&["serve"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let (said, says) = mpsc::channel::<String>();
+        let reader = std::thread::spawn(move || {
+            let mut all = String::new();
+            for line in stderr.lines().map_while(Result::ok) {
+                all.push_str(&line);
+                all.push('\n');
+                let _ = said.send(line);
+            }
+            all
+        });
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            match says.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    if let Some(rest) = line.split("ready address=").nth(1) {
+                        let address = rest.split_whitespace().next().expect("an address").to_owned();
+                        let base = format!("http://{address}");
+                        tixing::platform::transport::install_crypto();
+                        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+                        return Ok(Program { child, base, http, key: String::new(), log: Some(reader) });
+                    }
+                }
+                Err(_) => {
+                    let _ = child.kill();
+                    let status = child.wait().expect("it ends");
+                    return Err((status, reader.join().expect("read")));
+                }
+            }
+        }
+    }
+
+    /// Starts the daemon and makes a key for it.
+    pub fn serve_with_key(&self) -> Program {
+        let mut program = self.serve();
+        let (code, key, said) = self.run(&["key", "create", "--name", "test", "--scope", "admin"]);
+        assert_eq!(code, 0, "{said}");
+        program.key = key.trim().to_owned();
+        program
+    }
+}
+
+/// A running daemon.
+pub struct Program {
+    child: Child,
+    pub base: String,
+    pub http: reqwest::Client,
+    pub key: String,
+    log: Option<std::thread::JoinHandle<String>>,
+}
+
+/// A test that fails leaves no daemon behind.
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Program {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) -> String {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+        self.log.take().expect("read once").join().expect("read")
+    }
+
+    /// SIGTERM; the exit status and the log.
+    pub fn terminate(mut self) -> (ExitStatus, String) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        let status = self.child.wait().expect("it ends");
+        (status, self.log.take().expect("read once").join().expect("read"))
+    }
+
+    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::Result<(StatusCode, Value)> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let response = request.send().await?;
+        let status = response.status();
+        let text = response.text().await?;
+        Ok((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        self.call(Method::POST, path, Some(body)).await.expect("an answer")
+    }
+
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+        self.call(Method::GET, path, None).await.expect("an answer")
+    }
+
+    /// A batch's answer lines.
+    pub async fn batch(&self, path: &str, body: impl Into<reqwest::Body>) -> Vec<Value> {
+        let request = self.http.post(format!("{}{path}", self.base)).bearer_auth(&self.key).body(body);
+        let text = request.send().await.expect("an answer").text().await.expect("a whole answer");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    /// Asks until `done`, at most `seconds` long.
+    pub async fn wait(&self, path: &str, seconds: u64, done: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            if let Ok((_, answer)) = self.call(Method::GET, path, None).await {
+                if done(&answer) {
+                    return answer;
+                }
+                assert!(Instant::now() < deadline, "{path} after {seconds} s: {answer}");
+            }
+            assert!(Instant::now() < deadline, "{path} answers nothing after {seconds} s");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// A good reminder that brings its consent, due in `ms`.
+pub fn body(openid: &str, ms: i64) -> Value {
+    let at = tixing::domain::timing::rfc3339(now() + ms);
+    json!({"app": "coffee", "openid": openid, "template": "event-start", "at": at, "accepted": true,
+           "data": {"thing1": "周三读书会", "time2": "2027年3月1日 10:00"}})
+}
+
+/// The machine's time.
+pub fn now() -> i64 {
+    SystemClock::shared().now()
+}
+
+/// Whether the file system allows what the test is about, said loudly if not.
+pub fn is_root() -> bool {
+    Path::new("/proc/self/status").exists()
+        && Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout == b"0\n")
+}

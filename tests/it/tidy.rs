@@ -1,0 +1,100 @@
+//! What keeps the house in order.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources() -> Vec<(String, String)> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("readable").flatten() {
+            match entry.path() {
+                path if path.is_dir() => walk(&path, found),
+                path if path.extension().is_some_and(|e| e == "rs") => found.push(path),
+                _ => {}
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join("src"), &mut found);
+    let name = |path: &Path| path.strip_prefix(root().join("src")).expect("below").display().to_string();
+    found.iter().map(|path| (name(path), fs::read_to_string(path).expect("readable"))).collect()
+}
+
+#[test]
+fn layers_point_downward_only() {
+    // What each layer may know of the others; what is not named here (main, cli, daemon) may know everything.
+    let layers: &[(&str, &[&str])] = &[
+        ("domain", &[]),
+        ("clock", &["domain"]),
+        ("config", &["domain"]),
+        ("http", &[]),
+        ("metrics", &[]),
+        ("store", &["domain", "clock", "config"]),
+        ("platform", &["domain", "config"]),
+        ("sandbox", &["domain", "clock", "config", "http"]),
+        ("engine", &["domain", "clock", "config", "metrics", "store", "platform"]),
+        ("api", &["domain", "clock", "config", "http", "metrics", "store", "platform", "engine"]),
+    ];
+    let all = [
+        "domain", "clock", "config", "http", "metrics", "store", "platform", "sandbox", "engine", "api", "daemon",
+        "cli",
+    ];
+    for (file, text) in sources() {
+        let layer = file.split(['/', '.']).next().expect("a name");
+        let Some((_, allowed)) = layers.iter().find(|(name, _)| *name == layer) else { continue };
+        // Written out or nested in one `use crate::{…}`, a layer is named at the start of a path.
+        let used = |name: &str| {
+            let tree = text.split("use crate::{").nth(1).and_then(|rest| rest.split("\n};").next()).unwrap_or_default();
+            text.contains(&format!("crate::{name}::"))
+                || tree
+                    .lines()
+                    .any(|line| line.trim_start().starts_with(&format!("{name}::")) && !line.starts_with("        "))
+        };
+        for name in all.iter().filter(|name| **name != layer && !allowed.contains(name)) {
+            assert!(!used(name), "src/{file} knows {name}, which is not below it");
+        }
+    }
+}
+
+#[test]
+fn sql_stands_in_the_store_and_http_in_the_transport() {
+    for (file, text) in sources() {
+        let layer = file.split(['/', '.']).next().expect("a name");
+        assert!(layer == "store" || !text.contains("sqlx::query"), "src/{file} has SQL; the store is the place for it");
+        let calls = text.contains("reqwest::Client");
+        let may = ["platform/transport.rs", "cli/client.rs"].contains(&file.as_str());
+        assert!(may || !calls, "src/{file} makes an HTTP client; the transport is the place for it");
+    }
+}
+
+#[test]
+fn every_metric_and_every_error_code_stands_in_the_docs() {
+    let docs = fs::read_to_string(root().join("docs/metrics.md")).expect("docs/metrics.md");
+    let text = tixing::metrics::Metrics::default().text();
+    let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).filter_map(|line| line.split(' ').next());
+    for name in names {
+        assert!(docs.contains(&format!("`{name}")), "{name} is not in docs/metrics.md");
+    }
+}
+
+#[test]
+fn what_the_project_says_has_no_machine_in_it() {
+    for file in [
+        "README.md",
+        "docs/README.zh-CN.md",
+        "docs/performance.md",
+        "docs/metrics.md",
+        "packaging/tixing.service",
+        ".ci/run",
+    ] {
+        let text = fs::read_to_string(root().join(file)).expect(file);
+        for path in ["/work/", "/root/"] {
+            assert!(!text.contains(path), "{file} names {path}");
+        }
+    }
+}

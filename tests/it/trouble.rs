@@ -1,0 +1,244 @@
+//! What goes wrong around the daemon: disks, files, databases, platforms.
+
+use crate::harness::{
+    databases, fresh_url, postgres,
+    program::{SandboxServer, Site, body, is_root},
+};
+use serde_json::{Value, json};
+use std::{
+    os::unix::fs::PermissionsExt,
+    process::Command,
+    time::{Duration, Instant},
+};
+use tixing::sandbox::Faults;
+
+const APPID: &str = "wx0123456789abcdef";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_way_in_which_a_platform_can_misbehave_ends_with_a_reason() {
+    let one = |change: &dyn Fn(&mut Faults)| {
+        let mut faults = Faults::default();
+        change(&mut faults);
+        faults
+    };
+    // (what it does, the state that follows, how often the user may have got it)
+    let table = [
+        ("slow", one(&|f| f.latency_ms = 1_500), "sent", 1),
+        ("silent", one(&|f| f.silent_rate = 1.0), "unconfirmed", 1),
+        ("resets before", one(&|f| f.reset_before_rate = 1.0), "unconfirmed", 0),
+        ("resets after", one(&|f| f.reset_after_rate = 1.0), "unconfirmed", 1),
+        ("answers HTML", one(&|f| f.garbage_rate = 1.0), "unconfirmed", 1),
+        ("answers half a JSON", one(&|f| f.half_json_rate = 1.0), "unconfirmed", 1),
+        ("answers 200 MB", one(&|f| f.huge_rate = 1.0), "unconfirmed", 1),
+        ("redirects", one(&|f| f.redirect_rate = 1.0), "scheduled", 0),
+        ("is busy", one(&|f| f.busy_rate = 1.0), "scheduled", 0),
+    ];
+    let runs = table.into_iter().map(|(what, faults, state, received)| async move {
+        let sandbox = SandboxServer::start(1).await;
+        let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
+        let program = site.serve_with_key();
+        sandbox.sandbox.world().tap(APPID, "o1", crate::harness::EVENT, true);
+        sandbox.sandbox.world().faults = faults;
+        let (_, created) = program.post("/v1/reminders", &body("o1", 200)).await;
+        let path = format!("/v1/reminders/{}", created["id"].as_str().expect("an id"));
+        let settled = |r: &Value| r["state"] == state && r["attempts"].as_array().is_some_and(|a| !a.is_empty());
+        let reminder = program.wait(&path, 40, settled).await;
+        assert!(state == "sent" || !reminder["reason"].is_null(), "{what}: {reminder}");
+        assert_eq!(sandbox.sandbox.world().messages().len(), received, "{what}");
+        let (_, why) = program.get(&format!("{path}/explain")).await;
+        assert!(why["en"].as_str().is_some_and(|s| s.len() > 20) && why["zh"].as_str().is_some(), "{what}: {why}");
+        assert!(program.terminate().0.success(), "{what}");
+    });
+    futures_util::future::join_all(runs).await;
+}
+
+#[test]
+fn a_second_daemon_on_a_file_ends_within_a_second_and_names_the_first() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let first = site.serve();
+    let begun = Instant::now();
+    let (status, said) = site.try_serve().err().expect("it must not start");
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!(status.code(), Some(78), "{said}");
+    assert!(said.contains(&format!("process {}", first.pid())), "{said}");
+    assert!(first.terminate().0.success());
+}
+
+#[test]
+fn a_file_that_is_not_a_whole_store_of_ours_is_refused_and_left_alone() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    assert!(site.serve().terminate().0.success());
+    let file = site.path("tixing.db");
+    let good = std::fs::read(&file).expect("a store");
+    let mut foreign = good.clone();
+    foreign[68..72].copy_from_slice(b"else");
+    let table: [(&str, Vec<u8>, &str); 4] = [
+        ("emptied", Vec::new(), "is empty"),
+        ("a text", b"hello, this is no database at all".repeat(9), "not an SQLite file"),
+        ("another program's", foreign, "of another program"),
+        ("truncated", good[..good.len() / 2].to_vec(), "is truncated"),
+    ];
+    for (what, bytes, says) in table {
+        std::fs::write(&file, &bytes).expect("written");
+        let (status, said) = site.try_serve().err().expect(what);
+        assert_eq!(status.code(), Some(78), "{what}: {said}");
+        assert!(said.contains(says), "{what}: {said}");
+        assert_eq!(std::fs::read(&file).expect("there"), bytes, "{what}: it is left as it is");
+    }
+    // Damage inside is met when a page is read: nothing starts on it either.
+    let mut damaged = good.clone();
+    let end = damaged.len();
+    damaged[4_096..end].fill(0x5a);
+    std::fs::write(&file, &damaged).expect("written");
+    let (status, said) = site.try_serve().err().expect("damaged");
+    assert_eq!(status.code(), Some(78), "{said}");
+    assert!(said.contains("damaged"), "{said}");
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    assert!(site.serve().terminate().0.success());
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        use sqlx::Connection;
+        let url = format!("sqlite:{}", site.path("tixing.db").display());
+        let mut conn = sqlx::AnyConnection::connect(&url).await.expect("opens");
+        let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)";
+        sqlx::query(sql).execute(&mut conn).await.expect("written");
+    });
+    let (status, said) = site.try_serve().err().expect("it must not start");
+    assert_eq!(status.code(), Some(78));
+    assert!(said.contains("newer tixing"), "{said}");
+}
+
+#[test]
+fn a_read_only_file_or_folder_is_told_at_the_start() {
+    let site = Site::new("sqlite:data/tixing.db", "http://127.0.0.1:1", "");
+    let (status, said) = site.try_serve().err().expect("no folder");
+    assert_eq!(status.code(), Some(78));
+    assert!(said.contains("does not exist"), "{said}");
+    std::fs::create_dir(site.path("data")).expect("made");
+    if is_root() {
+        // Permissions do not bind root, a read-only mount does.
+        let data = site.path("data");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "ro", "tmpfs"]).arg(&data).status();
+        assert!(mounted.is_ok_and(|s| s.success()), "a read-only tmpfs can be mounted");
+        let result = site.try_serve();
+        assert!(Command::new("umount").arg(&data).status().is_ok_and(|s| s.success()));
+        let (status, said) = result.err().expect("read-only");
+        assert_eq!(status.code(), Some(78), "{said}");
+        assert!(said.contains("cannot write beside the store"), "{said}");
+    } else {
+        std::fs::set_permissions(site.path("data"), std::fs::Permissions::from_mode(0o500)).expect("set");
+        let (status, said) = site.try_serve().err().expect("read-only");
+        assert_eq!(status.code(), Some(78));
+        assert!(said.contains("cannot write beside the store"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_what_it_cannot_keep_and_recovers() {
+    if !is_root() {
+        eprintln!("!!! NOT RUN: a small file system can only be mounted by root; CI runs this as root");
+        assert!(std::env::var_os("CI").is_none(), "in CI this must run");
+        return;
+    }
+    let site = Site::new("sqlite:data/tixing.db", "http://127.0.0.1:1", "");
+    let data = site.path("data");
+    std::fs::create_dir(&data).expect("made");
+    let mount = |options: &str| Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&data).status();
+    assert!(mount("size=3m").is_ok_and(|s| s.success()), "a small tmpfs can be mounted");
+    let program = site.serve_with_key();
+    let mut line = 0;
+    let mut kept = Vec::new();
+    let refused = loop {
+        line += 1;
+        let (status, answer) =
+            program.post("/v1/reminders", &body(&format!("o{line}-{}", "x".repeat(100)), 3_600_000)).await;
+        if status != 201 {
+            break (status, answer);
+        }
+        kept.push(answer["id"].as_str().expect("an id").to_owned());
+        assert!(line < 50_000, "the disk fills up");
+    };
+    assert_eq!((refused.0.as_u16(), refused.1["code"].as_str()), (503, Some("unavailable")), "{}", refused.1);
+    assert!(mount("remount,size=30m").is_ok_and(|s| s.success()), "the disk grows");
+    let (status, answer) = program.post("/v1/reminders", &body("o-after", 3_600_000)).await;
+    assert_eq!(status, 201, "{answer}");
+    for id in kept.iter().step_by(kept.len() / 20 + 1) {
+        assert_eq!(program.get(&format!("/v1/reminders/{id}")).await.0, 200, "I3: what was answered 2xx is there");
+    }
+    let (status, log) = program.terminate();
+    assert!(Command::new("umount").arg(&data).status().is_ok_and(|s| s.success()));
+    assert!(status.success(), "{log}");
+    assert!(log.contains("the disk is full"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_goes_away_and_comes_back_loses_nothing_and_sends_nothing_twice() {
+    let Some(cluster) = postgres::own_cluster() else { return };
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new(&cluster.url("postgres"), &sandbox.url, "rate = 300");
+    let program = site.serve_with_key();
+    let mut lines = String::new();
+    for i in 0..600 {
+        sandbox.sandbox.world().tap(APPID, &format!("o{i}"), crate::harness::EVENT, true);
+        lines += &format!("{}\n", body(&format!("o{i}"), 500));
+    }
+    let answers = program.batch("/v1/reminders/batch", lines).await;
+    assert!(answers.iter().all(|a| a["id"].is_string()), "{:?}", answers.first());
+    while sandbox.sandbox.world().messages().len() < 150 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    cluster.stop();
+    let (status, answer) = program.post("/v1/reminders", &body("o-none", 60_000)).await;
+    assert_eq!((status.as_u16(), answer["code"].as_str()), (503, Some("unavailable")), "{answer}");
+    assert_eq!(program.http.get(format!("{}/readyz", program.base)).send().await.expect("an answer").status(), 503);
+    cluster.start_again();
+    let ended = |s: &Value| {
+        s["apps"][0]["reminders"]["sent"].as_u64().unwrap_or(0)
+            + s["apps"][0]["reminders"]["unconfirmed"].as_u64().unwrap_or(0)
+            == 600
+    };
+    let stats = program.wait("/v1/stats?app=coffee", 60, ended).await;
+    let mut openids: Vec<String> = sandbox.sandbox.world().messages().iter().map(|m| m.openid.clone()).collect();
+    let all = openids.len();
+    openids.sort();
+    openids.dedup();
+    assert_eq!(openids.len(), all, "I2: nobody twice");
+    assert_eq!(
+        stats["apps"][0]["reminders"]["unconfirmed"], 0,
+        "an outage of the store alone leaves no doubt: {stats}"
+    );
+    assert!(program.terminate().0.success());
+}
+
+#[tokio::test]
+async fn the_unit_is_hardened_and_a_reminder_in_the_log_has_an_id_and_no_openid() {
+    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/tixing.service");
+    match Command::new("systemd-analyze").args(["security", "--offline=true", "--threshold=12", unit]).output() {
+        Ok(out) => assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout)),
+        Err(e) => {
+            eprintln!("!!! NOT RUN: systemd-analyze: {e}");
+            assert!(std::env::var_os("CI").is_none(), "in CI this must run");
+        }
+    }
+    for database in databases() {
+        let sandbox = SandboxServer::start(1).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let site = Site::new(&fresh_url(database, folder.path()), &sandbox.url, "");
+        let program = site.serve_with_key();
+        let (_, created) = program.post("/v1/reminders", &body("o-very-secret-openid", 100)).await;
+        let id = created["id"].as_str().expect("an id").to_owned();
+        program.wait(&format!("/v1/reminders/{id}"), 20, |r| r["state"] == "failed").await;
+        let key = program.key.clone();
+        let (_, answer) = program.post("/v1/reminders", &json!({"openid": "o-very-secret-openid"})).await;
+        assert!(!answer.to_string().contains("o-very-secret"), "{answer}");
+        let (_, log) = program.terminate();
+        assert!(log.contains(&id), "{log}");
+        for secret in ["o-very-secret-openid", &key, "app-secret", "SANDBOX-"] {
+            assert!(!log.contains(secret), "I9: {secret} in {log}");
+        }
+    }
+}
