@@ -34,6 +34,9 @@ pub enum StartError {
     /// The configuration or what it names is wrong.
     #[error("{0}")]
     Config(String),
+    /// The database does not answer; it may later.
+    #[error("{0}")]
+    Unreachable(String),
     /// Something else failed.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
@@ -41,7 +44,10 @@ pub enum StartError {
 
 impl From<OpenError> for StartError {
     fn from(error: OpenError) -> Self {
-        Self::Config(error.0)
+        match error {
+            OpenError::Wrong(what) | OpenError::InUse(what) => Self::Config(what),
+            OpenError::Unreachable(what) => Self::Unreachable(what),
+        }
     }
 }
 

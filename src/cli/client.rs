@@ -3,14 +3,23 @@
 
 use super::Failure;
 use crate::{
-    api::Api, clock::SystemClock, config::Config, daemon::bind_socket, http, metrics::Metrics,
-    platform::transport::install_crypto, store::Store,
+    api::Api,
+    clock::SystemClock,
+    config::Config,
+    daemon::{StartError, bind_socket},
+    http,
+    metrics::Metrics,
+    platform::transport::install_crypto,
+    store::{OpenError, Store},
 };
 use anyhow::Context;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use std::{path::Path, sync::Arc};
 use tokio_util::sync::CancellationToken;
+
+/// How long a daemon may take from its lock to its socket, in milliseconds.
+const STARTING: i64 = 5_000;
 
 /// A way to the API.
 pub struct Client {
@@ -22,14 +31,23 @@ pub struct Client {
 /// Connects.
 pub async fn connect(config: Config) -> Result<Client, Failure> {
     let socket = config.server.socket.clone();
-    if tokio::net::UnixStream::connect(&socket).await.is_ok() {
-        return Ok(Client { http: client(&socket)?, own: None });
-    }
     let clock = SystemClock::shared();
-    let opened = Store::open(&config.store_url, config.durability, &config.apps, Arc::clone(&clock)).await;
-    let store = opened.map_err(|e| {
-        Failure::Config(format!("no daemon answers on {}, and the store cannot be opened: {e}", socket.display()))
-    })?;
+    let begun = clock.monotonic();
+    let store = loop {
+        if tokio::net::UnixStream::connect(&socket).await.is_ok() {
+            return Ok(Client { http: client(&socket)?, own: None });
+        }
+        match Store::open(&config.store_url, config.durability, &config.apps, Arc::clone(&clock)).await {
+            Ok(store) => break store,
+            // A daemon that has just started will listen in a moment.
+            Err(OpenError::InUse(_)) if clock.monotonic() - begun < STARTING => {}
+            Err(OpenError::InUse(what)) => {
+                let what = format!("no daemon answers on {}, and {what}", socket.display());
+                return Err(Failure::Unreachable(what));
+            }
+            Err(e) => return Err(StartError::from(e).into()),
+        }
+    };
     let folder = std::env::temp_dir().join(format!("tixing-{}-{:08x}", std::process::id(), rand::random::<u32>()));
     std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
         .create(&folder)

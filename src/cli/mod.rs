@@ -280,6 +280,7 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Config(what) => Self::Config(what),
+            StartError::Unreachable(what) => Self::Unreachable(what),
             StartError::Other(e) => Self::Failed(e),
         }
     }
@@ -329,7 +330,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Migrate => {
             let config = configured(cli.config)?;
             let opened = Store::open(&config.store_url, config.durability, &config.apps, SystemClock::shared()).await;
-            let store = opened.map_err(|e| Failure::Config(e.to_string()))?;
+            let store = opened.map_err(StartError::from)?;
             store.close().await;
             eprintln!("{}", lang.pick("the schema is up to date", "数据库结构已是最新"));
             Ok(())

@@ -9,9 +9,11 @@ use crate::{
         reminder::ReminderId,
         settle::{Settlement, backoff},
     },
+    metrics::{ByApp, Metrics},
     platform::{Adapter, token::Token},
     store::{Ring, queue::Job},
 };
+use prometheus_client::metrics::histogram::Histogram;
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
@@ -134,6 +136,9 @@ pub struct Lane {
     pub app: Arc<App>,
     pub adapter: Arc<dyn Adapter>,
     pub token: Token,
+    /// The lane's own histograms, so that a send does not look them up.
+    pub lateness: Histogram,
+    pub platform_latency: Histogram,
     pub live: Stream,
     pub backlog: Stream,
     /// Taken out of the buffers and not settled yet.
@@ -165,9 +170,12 @@ pub enum Pick {
 }
 
 impl Lane {
-    pub fn new(id: i64, app: Arc<App>, adapter: Arc<dyn Adapter>, now: Millis) -> Self {
+    pub fn new(id: i64, app: Arc<App>, adapter: Arc<dyn Adapter>, metrics: &Metrics, now: Millis) -> Self {
+        let by_app = ByApp { app: app.name.clone() };
         Self {
             id,
+            lateness: metrics.lateness.get_or_create(&by_app).clone(),
+            platform_latency: metrics.platform_latency.get_or_create(&by_app).clone(),
             pace: Pace::new(app.rate),
             catch_up: Pace::new((app.rate / 2).max(1)),
             app,

@@ -20,7 +20,7 @@ use crate::{
         settle::{Consent, DOUBT_LOOK, Next, Settlement, settle},
         timing::rfc3339,
     },
-    metrics::{ByApp, ByAppAnd, Metrics},
+    metrics::{ByAppAnd, Metrics},
     platform::{
         Granted, Send, adapter,
         token::Need,
@@ -186,7 +186,7 @@ impl Engine {
         let now = clock.now();
         let lane = |app: &App| {
             let id = store.names().app(&app.name).lane;
-            Lane::new(id, Arc::new(app.clone()), adapter(app).into(), now)
+            Lane::new(id, Arc::new(app.clone()), adapter(app).into(), &metrics, now)
         };
         let signals = Arc::new(Signals::default());
         let (told, commit) = (Arc::clone(&signals), metrics.commit.clone());
@@ -629,10 +629,9 @@ impl Engine {
             let what = lane.adapter.known_code(code).unwrap_or("other");
             self.metrics.errors.get_or_create(&ByAppAnd { app: app.clone(), what }).inc();
         }
-        let by_app = ByApp { app: app.clone() };
         let seconds = |ms: Millis| Duration::from_millis(u64::try_from(ms).unwrap_or(0)).as_secs_f64();
-        self.metrics.lateness.get_or_create(&by_app).observe(seconds(began_at - job.due.at));
-        self.metrics.platform_latency.get_or_create(&by_app).observe(seconds(ended_at - began_at));
+        lane.lateness.observe(seconds(began_at - job.due.at));
+        lane.platform_latency.observe(seconds(ended_at - began_at));
         let label = outcome.label();
         self.metrics.sends.get_or_create(&ByAppAnd { app: app.clone(), what: label }).inc();
         let settlement = settle(&job.due, outcome, ended_at, jitter);

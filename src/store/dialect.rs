@@ -20,11 +20,12 @@ impl Dialect {
     }
 
     /// Completes a statement:
-    /// - `{rows}` unfolds the JSON array of `$1`; each element is `j.value`.
+    /// - `{rows}` unfolds the JSON array of `$1`; each element is `j.value`. SQLite's `jsonb_each` hands elements on as they were
+    ///   parsed; `json_each` would write each back as text, to be parsed again for every column.
     /// - `{lock c}` locks the rows read from `c` until the transaction ends. SQLite has one writer and needs none.
     pub fn sql(self, text: &str) -> String {
         match self {
-            Self::Sqlite => text.replace("{rows}", "json_each($1) AS j").replace("{lock c}", ""),
+            Self::Sqlite => text.replace("{rows}", "jsonb_each($1) AS j").replace("{lock c}", ""),
             Self::Postgres => text
                 .replace("{rows}", "json_array_elements($1::json) AS j(value)")
                 .replace("{lock c}", "FOR UPDATE OF c"),

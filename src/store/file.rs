@@ -26,10 +26,13 @@ pub fn prepare(path: &Path) -> Result<Lock, OpenError> {
         _ => Path::new("."),
     };
     if !folder.is_dir() {
-        return Err(OpenError(format!("the folder {} for the store does not exist: create it", folder.display())));
+        return Err(OpenError::Wrong(format!(
+            "the folder {} for the store does not exist: create it",
+            folder.display()
+        )));
     }
     if let Some(kind) = network_file_system(folder) {
-        return Err(OpenError(format!(
+        return Err(OpenError::Wrong(format!(
             "{} lies on a network file system ({kind}), where SQLite's locks do not hold: use a local disk, or PostgreSQL",
             folder.display()
         )));
@@ -42,13 +45,22 @@ pub fn prepare(path: &Path) -> Result<Lock, OpenError> {
 fn lock(path: &Path) -> Result<Lock, OpenError> {
     let lock_path = PathBuf::from(format!("{}.lock", path.display()));
     let cannot = |e: std::io::Error| {
-        OpenError(format!(
+        OpenError::Wrong(format!(
             "cannot write beside the store: {}: {e}; check the folder's owner and permissions",
             lock_path.display()
         ))
     };
     let mut file = OpenOptions::new().create(true).read(true).append(true).open(&lock_path).map_err(cannot)?;
-    match file.try_lock() {
+    // A command that has the store for a moment is waited for; a daemon is not.
+    let mut tried = file.try_lock();
+    for _ in 0..10 {
+        if !matches!(tried, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        tried = file.try_lock();
+    }
+    match tried {
         Ok(()) => {
             file.set_len(0).map_err(cannot)?;
             write!(file, "{}", std::process::id()).map_err(cannot)?;
@@ -59,7 +71,7 @@ fn lock(path: &Path) -> Result<Lock, OpenError> {
             // The number is a courtesy; without it the message is only less helpful.
             let _ = file.read_to_string(&mut holder);
             let holder = if holder.is_empty() { "unknown".to_owned() } else { holder };
-            Err(OpenError(format!(
+            Err(OpenError::InUse(format!(
                 "{} is in use by another tixing (process {holder}): stop it first, or give this one another store",
                 path.display()
             )))
@@ -70,7 +82,10 @@ fn lock(path: &Path) -> Result<Lock, OpenError> {
 
 fn check_header(path: &Path) -> Result<(), OpenError> {
     let wrong = |what: &str| {
-        OpenError(format!("{} {what}; it is left as it is: name another file, or restore a copy", path.display()))
+        OpenError::Wrong(format!(
+            "{} {what}; it is left as it is: name another file, or restore a copy",
+            path.display()
+        ))
     };
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -111,7 +126,7 @@ fn check_header(path: &Path) -> Result<(), OpenError> {
 pub fn check_version(version: &str) -> Result<(), OpenError> {
     let numbers: Vec<u32> = version.split('.').filter_map(|n| n.parse().ok()).collect();
     if numbers.as_slice() < [3, 51, 3].as_slice() {
-        return Err(OpenError(format!(
+        return Err(OpenError::Wrong(format!(
             "this build has SQLite {version}; at least 3.51.3 is needed: build with the bundled one"
         )));
     }

@@ -88,8 +88,17 @@ impl From<sqlx::Error> for StoreError {
 
 /// Why the store cannot be opened: what was found and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct OpenError(pub String);
+pub enum OpenError {
+    /// It will not mend itself: the file, its folder, its schema.
+    #[error("{0}")]
+    Wrong(String),
+    /// Another process has the file.
+    #[error("{0}")]
+    InUse(String),
+    /// The database does not answer; it may later.
+    #[error("{0}")]
+    Unreachable(String),
+}
 
 /// An app's row and its lane's.
 #[derive(Debug, Clone, Copy)]
@@ -225,7 +234,10 @@ impl Store {
             full_url = format!("sqlite:{path}?mode=rwc");
         }
         let opened = Opened { url: full_url.clone(), dialect, durability };
-        let failed = |e: StoreError| OpenError(format!("cannot open {}: {e}", shown(url)));
+        let failed = |e: StoreError| {
+            let what = format!("cannot open {}: {e}", shown(url));
+            if dialect == Dialect::Postgres { OpenError::Unreachable(what) } else { OpenError::Wrong(what) }
+        };
         let sql_failed = |e: sqlx::Error| failed(StoreError::from(e));
         let mut conn = opened.connect_writer().await.map_err(failed)?;
         if dialect == Dialect::Sqlite {
@@ -395,7 +407,7 @@ async fn migrate(conn: &mut AnyConnection, dialect: Dialect, url: &str) -> Resul
         sqlx::query("SELECT COALESCE(MAX(version), 0) AS version FROM _sqlx_migrations").fetch_one(&mut *conn).await;
     let applied: i64 = applied.map_or(0, |row| row.get("version"));
     if applied > newest {
-        return Err(OpenError(format!(
+        return Err(OpenError::Wrong(format!(
             "{} was written by a newer tixing (schema {applied}, this one knows {newest}): run that version, or restore a copy from before",
             shown(url)
         )));
@@ -409,7 +421,7 @@ async fn migrate(conn: &mut AnyConnection, dialect: Dialect, url: &str) -> Resul
             let sql = format!("VACUUM INTO '{}'", copy.replace('\'', "''"));
             let copied = sqlx::query(AssertSqlSafe(sql)).execute(&mut *conn).await;
             copied.map_err(|e| {
-                OpenError(format!(
+                OpenError::Wrong(format!(
                     "cannot copy the store to {copy} before changing its schema: {}",
                     StoreError::from(e)
                 ))
@@ -420,7 +432,7 @@ async fn migrate(conn: &mut AnyConnection, dialect: Dialect, url: &str) -> Resul
     migrator
         .run(conn)
         .await
-        .map_err(|e| OpenError(format!("cannot bring the schema of {} up to date: {e}", shown(url))))
+        .map_err(|e| OpenError::Wrong(format!("cannot bring the schema of {} up to date: {e}", shown(url))))
 }
 
 /// Makes the configured apps and templates known, and reads all that were ever known.

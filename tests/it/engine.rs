@@ -330,7 +330,7 @@ async fn call(sandbox: &tixing::sandbox::Sandbox, path: &str, body: String) -> O
 async fn after_downtime_the_expired_end_first_and_the_rest_is_caught_up_with_at_half_the_rate() {
     on_both_rigs(
         |app| app.rate = 20,
-        async |mut rig| {
+        async |rig| {
             for i in 0..40 {
                 rig.tap(&format!("o{i}"));
                 let deadline = if i < 10 { at(600) } else { at(7_200) };
