@@ -86,7 +86,7 @@ mod tests {
         watch.tick(3_601_000, 13_000);
         assert!(watch.held().is_some(), "time alone proves nothing");
         assert!(!watch.witness(10_000, 3_601_000), "the platform says otherwise");
-        watch.tick(15_000, 14_000);
+        watch.tick(9_000, 14_000);
         assert_eq!(watch.held(), None, "undone");
         watch.tick(7_200_000, 15_000);
         assert!(watch.witness(7_199_000, 7_200_000));

@@ -117,9 +117,13 @@ impl Cluster {
             }
         });
         wait.recv().expect("the thread starts postgres");
-        let socket = self.folder.join(format!(".s.PGSQL.{}", self.port));
         let deadline = Instant::now() + Duration::from_secs(30);
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        let ready = || {
+            let mut ask = Command::new(self.bin.join("pg_isready"));
+            ask.arg("--quiet").arg("--host").arg(&self.folder).args(["--port", &self.port.to_string()]);
+            ask.status().is_ok_and(|status| status.success())
+        };
+        while !ready() {
             assert!(Instant::now() < deadline, "postgres answers within 30 s");
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -163,19 +167,8 @@ pub fn fresh_url() -> String {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let deadline = Instant::now() + Duration::from_secs(30);
-            loop {
-                // «the database system is starting up» is an answer too.
-                match PgConnection::connect(&admin).await {
-                    Ok(mut conn) => {
-                        let created = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut conn).await;
-                        created.expect("a database is created");
-                        break;
-                    }
-                    Err(e) => assert!(Instant::now() < deadline, "postgres takes connections within 30 s: {e}"),
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            let mut conn = PgConnection::connect(&admin).await.expect("postgres answers");
+            sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut conn).await.expect("a database is created");
         });
     })
     .join()
