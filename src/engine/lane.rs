@@ -245,7 +245,7 @@ impl Lane {
             let mut taken = Vec::new();
             let mut users = HashSet::new();
             for (place, job) in stream.buffer.range(..=(now, ReminderId(i64::MAX))).take(LOOK) {
-                let decision = decide(&job.due, &job.openid, &self.app.rules, now);
+                let decision = decide(&job.due, &job.body.openid, &self.app.rules, now);
                 match decision {
                     Decision::Wait { until } => {
                         self.quiet_until = until;

@@ -451,7 +451,7 @@ impl Engine {
         let lane = &self.lanes[i];
         // Marking took its time: the gate is asked once more at the very last moment.
         let as_scheduled = crate::domain::decide::Due { state: State::Scheduled, ..job.due.clone() };
-        let decision = decide(&as_scheduled, &job.openid, &lane.app.rules, now);
+        let decision = decide(&as_scheduled, &job.body.openid, &lane.app.rules, now);
         let Some(token) = lane.token.usable(now).cloned().filter(|_| decision == Decision::Send) else {
             let due_at = if let Decision::Wait { until } = decision { until } else { now };
             let next = if job.due.state == State::InDoubt {
@@ -469,12 +469,12 @@ impl Engine {
         let code = self.store.names().code(job.template).to_owned();
         self.tasks.spawn(async move {
             let send = Send {
-                openid: &job.openid,
+                openid: &job.body.openid,
                 template: &code,
-                page: job.page.as_deref(),
-                data: &job.data,
-                lang: job.lang.as_deref(),
-                miniprogram_state: job.miniprogram_state.as_deref(),
+                page: job.body.page.as_deref(),
+                data: &job.body.data,
+                lang: job.body.lang.as_deref(),
+                miniprogram_state: job.body.miniprogram_state.as_deref(),
             };
             let request = adapter.build(&send, &token);
             let began_at = clock.now();
@@ -483,7 +483,7 @@ impl Engine {
                 Err(Failure::NotSent(cause)) => Outcome::NotSent { cause },
                 Err(Failure::Unknown(cause)) => Outcome::Unknown { cause },
             };
-            let outcome = without_openid(outcome, &job.openid);
+            let outcome = without_openid(outcome, &job.body.openid);
             Done::Sent(i, Box::new(job), outcome, token, began_at, clock.now())
         });
     }
@@ -521,7 +521,8 @@ impl Engine {
                 let more = jobs.len() >= usize::try_from(SWEEP).expect("small");
                 for job in jobs {
                     if self.lanes[i].active.insert(job.due.id)
-                        && let Decision::End(settlement) = decide(&job.due, &job.openid, &self.lanes[i].app.rules, now)
+                        && let Decision::End(settlement) =
+                            decide(&job.due, &job.body.openid, &self.lanes[i].app.rules, now)
                     {
                         self.end(i, &job, settlement, now);
                     }
@@ -663,7 +664,7 @@ impl Engine {
                 return;
             }
         };
-        match resolve(&job.due, &job.openid, sole, &lane.app.rules, now) {
+        match resolve(&job.due, &job.body.openid, sole, &lane.app.rules, now) {
             Decision::Send
                 if lane.pause.is_none()
                     && lane.token.usable(now).is_some()

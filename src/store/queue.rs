@@ -16,7 +16,10 @@ use crate::domain::{
 };
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 /// `due.state` of a reminder that waits.
 pub(super) const SCHEDULED: i64 = 0;
@@ -57,6 +60,13 @@ pub struct Job {
     pub claim: Claim,
     /// Whether a consent for its template stands for many sends.
     pub standing: bool,
+    /// What is sent, shared and not copied.
+    pub body: Arc<Body>,
+}
+
+/// What is sent.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Body {
     /// The user.
     pub openid: String,
     /// Page that opens on tap.
@@ -141,24 +151,22 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
     let keys: Vec<Key> =
         jobs.iter().filter(|job| !without.contains(&job.due.id)).map(|job| Key::of(job.lane, &job.due)).collect();
     let marked = tx
-        .rows(
+        .touch(
             "UPDATE due SET state = 1, fence = due.fence + 1
              FROM (SELECT CAST(j.value->>'lane' AS BIGINT) AS lane, CAST(j.value->>'due_at' AS BIGINT) AS due_at,
                           CAST(j.value->>'id' AS BIGINT) AS id, CAST(j.value->>'state' AS BIGINT) AS state,
                           CAST(j.value->>'fence' AS BIGINT) AS fence FROM {rows}) AS r
-             WHERE due.lane = r.lane AND due.due_at = r.due_at AND due.id = r.id AND due.state = r.state AND due.fence = r.fence
-             RETURNING due.id AS id",
+             WHERE due.lane = r.lane AND due.due_at = r.due_at AND due.id = r.id AND due.state = r.state AND due.fence = r.fence",
             &keys,
         )
         .await?;
-    let marked: HashSet<i64> = marked.iter().map(|row| row.get("id")).collect();
     let mut late = Vec::new();
     let verdicts = jobs
         .iter()
         .map(|job| {
             if without.contains(&job.due.id) {
                 Marked::NoConsent
-            } else if marked.contains(&job.due.id.0) {
+            } else if marked.as_ref().is_none_or(|marked| marked.contains(&job.due.id.0)) {
                 tx.count(job.lane, job.due.state.word(), -1);
                 tx.count(job.lane, "sending", 1);
                 Marked::Yes
@@ -255,17 +263,18 @@ pub(super) async fn settle(tx: &mut Tx<'_>, settles: &[Settle]) -> sqlx::Result<
     }
     let keys: Vec<Key> = settles.iter().map(|s| Key::of(s.job.lane, &s.job.due)).collect();
     let ours = tx
-        .rows(
+        .touch(
             "DELETE FROM due WHERE (lane, due_at, id, state, fence) IN
                  (SELECT CAST(j.value->>'lane' AS BIGINT), CAST(j.value->>'due_at' AS BIGINT), CAST(j.value->>'id' AS BIGINT),
-                         CAST(j.value->>'state' AS BIGINT), CAST(j.value->>'fence' AS BIGINT) FROM {rows})
-             RETURNING id",
+                         CAST(j.value->>'state' AS BIGINT), CAST(j.value->>'fence' AS BIGINT) FROM {rows})",
             &keys,
         )
         .await?;
-    let mut ours: HashSet<i64> = ours.iter().map(|row| row.get("id")).collect();
     // `remove`: of two settlements of one row in one transaction the first counts.
-    let written: Vec<bool> = settles.iter().map(|s| ours.remove(&s.job.due.id.0)).collect();
+    let written: Vec<bool> = match ours {
+        None => vec![true; settles.len()],
+        Some(mut ours) => settles.iter().map(|s| ours.remove(&s.job.due.id.0)).collect(),
+    };
     let kept: Vec<&Settle> = settles.iter().zip(&written).filter(|(_, written)| **written).map(|(s, _)| s).collect();
 
     let outcomes: Vec<NewOutcome<'_>> = kept.iter().map(|s| new_outcome(s)).collect();
@@ -388,11 +397,13 @@ fn job(row: &AnyRow) -> Job {
         template: row.get("template"),
         claim: if row.get::<i64, _>("at_fire") != 0 { Claim::AtFire } else { Claim::Reserve },
         standing: row.get::<i64, _>("standing") != 0,
-        openid: row.get("openid"),
-        page: row.get("page"),
-        data: row.get("data"),
-        lang: row.get("lang"),
-        miniprogram_state: row.get("miniprogram_state"),
+        body: Arc::new(Body {
+            openid: row.get("openid"),
+            page: row.get("page"),
+            data: row.get("data"),
+            lang: row.get("lang"),
+            miniprogram_state: row.get("miniprogram_state"),
+        }),
     }
 }
 

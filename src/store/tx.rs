@@ -3,8 +3,8 @@
 use super::{Names, dialect::Dialect};
 use crate::domain::{Millis, reminder::ReminderId};
 use serde::Serialize;
-use sqlx::{AnyConnection, AssertSqlSafe, any::AnyRow};
-use std::collections::BTreeMap;
+use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
+use std::collections::{BTreeMap, HashSet};
 
 /// Gives out time-ordered ids, never one twice, whatever the clock does.
 #[derive(Debug)]
@@ -86,6 +86,24 @@ impl<'a> Tx<'a> {
     pub(super) async fn run<R: Serialize>(&mut self, text: &str, rows: &[R]) -> sqlx::Result<u64> {
         let query = sqlx::query(AssertSqlSafe(self.dialect.sql(text))).bind(json(rows));
         Ok(query.execute(&mut *self.conn).await?.rows_affected())
+    }
+
+    /// Runs a statement that should touch a row of `due` for each of `rows`. `None` if it did; else the ids of those it touched.
+    ///
+    /// Answering each id costs more than touching its row, so they are asked for only when something was late: then what was done
+    /// is undone and done again.
+    pub(super) async fn touch<R: Serialize>(&mut self, text: &str, rows: &[R]) -> sqlx::Result<Option<HashSet<i64>>> {
+        sqlx::query("SAVEPOINT touch").execute(&mut *self.conn).await?;
+        let touched = self.run(text, rows).await?;
+        let late = if touched == rows.len() as u64 {
+            None
+        } else {
+            sqlx::query("ROLLBACK TO SAVEPOINT touch").execute(&mut *self.conn).await?;
+            let touched = self.rows(&format!("{text} RETURNING due.id AS id"), rows).await?;
+            Some(touched.iter().map(|row| row.get("id")).collect())
+        };
+        sqlx::query("RELEASE SAVEPOINT touch").execute(&mut *self.conn).await?;
+        Ok(late)
     }
 
     /// Runs a statement about many rows that answers rows.
