@@ -100,6 +100,9 @@ pub enum OpenError {
     Unreachable(String),
 }
 
+/// Another process holds the right to write to this PostgreSQL database.
+const IN_USE: &str = "it is in use by another tixing: stop that one first";
+
 /// An app's row and its lane's.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
@@ -196,9 +199,7 @@ impl Opened {
                         break;
                     }
                     if left == 0 {
-                        return Err(StoreError::Unavailable(
-                            "another tixing daemon is using this database: stop it first".into(),
-                        ));
+                        return Err(StoreError::Unavailable(IN_USE.into()));
                     }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -236,7 +237,11 @@ impl Store {
         let opened = Opened { url: full_url.clone(), dialect, durability };
         let failed = |e: StoreError| {
             let what = format!("cannot open {}: {e}", shown(url));
-            if dialect == Dialect::Postgres { OpenError::Unreachable(what) } else { OpenError::Wrong(what) }
+            match e {
+                StoreError::Unavailable(why) if why == IN_USE => OpenError::InUse(what),
+                _ if dialect == Dialect::Postgres => OpenError::Unreachable(what),
+                _ => OpenError::Wrong(what),
+            }
         };
         let sql_failed = |e: sqlx::Error| failed(StoreError::from(e));
         let mut conn = opened.connect_writer().await.map_err(failed)?;

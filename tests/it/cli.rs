@@ -3,6 +3,24 @@
 use crate::harness::program::{SandboxServer, Site};
 use serde_json::Value;
 
+#[test]
+fn a_command_that_meets_a_daemon_just_starting_waits_for_it() {
+    for database in crate::harness::databases() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let site = Site::new(&crate::harness::fresh_url(database, folder.path()), "http://127.0.0.1:1", "");
+        for _ in 0..3 {
+            let daemon = std::thread::scope(|scope| {
+                let daemon = scope.spawn(|| site.serve());
+                std::thread::sleep(std::time::Duration::from_millis(15));
+                let (code, _, said) = site.run(&["key", "list"]);
+                assert_eq!(code, 0, "{database}: {said}");
+                daemon.join().expect("it starts")
+            });
+            assert!(daemon.terminate().0.success());
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_commands_work_with_a_daemon_and_without_one() {
     for with_daemon in [false, true] {
