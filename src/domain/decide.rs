@@ -40,7 +40,8 @@ pub struct AppRules {
 /// The verdict on one reminder at one instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// Mark it and send.
+    /// Mark it and send. One in doubt is marked only if it holds the sole consent that can still be unspent; the store looks in the
+    /// same transaction, and [`not_sole`] is what follows if it does not.
     Send,
     /// Not before this instant.
     Wait {
@@ -49,27 +50,29 @@ pub enum Decision {
     },
     /// It ends without a call.
     End(Settlement),
-    /// The store must first say whether a resend is provably safe: see [`resolve`].
-    Doubt,
+    /// A crash cut it off while it was being sent: that is to be written down first.
+    CutOff,
 }
 
 /// Decides about one reminder. Order matters: a deadline beats everything, since nothing can be right after it (I6).
+///
+/// A doubt may be resent only where a second message is impossible: the app is exclusive and this reminder holds the only consent
+/// that the platform can still know, so that a first message that did arrive has spent it (I1, I2).
 pub fn decide(due: &Due, openid: &str, rules: &AppRules, now: Millis) -> Decision {
-    if due.state != State::Scheduled {
-        // Found `sending` without a sender, or waiting in doubt.
-        return if now >= due.expires_at {
-            Decision::End(unconfirmed("its deadline passed while it was in doubt"))
-        } else {
-            Decision::Doubt
-        };
-    }
-    if now >= due.expires_at {
-        return Decision::End(Settlement::end(
-            State::Expired,
-            "expired",
-            "its deadline passed before it could be sent",
-            Consent::Free,
-        ));
+    match due.state {
+        State::Sending => return Decision::CutOff,
+        State::InDoubt if now >= due.expires_at => {
+            return Decision::End(unconfirmed("nobody knows whether the request arrived, and its deadline has passed"));
+        }
+        State::InDoubt if !rules.exclusive => {
+            let why = "nobody knows whether the request arrived, and the app is not exclusive, so a resend could deliver twice";
+            return Decision::End(unconfirmed(why));
+        }
+        _ if now >= due.expires_at => {
+            let why = "its deadline passed before it could be sent";
+            return Decision::End(Settlement::end(State::Expired, "expired", why, Consent::Free));
+        }
+        _ => {}
     }
     if now < due.due_at {
         return Decision::Wait { until: due.due_at };
@@ -88,17 +91,11 @@ pub fn decide(due: &Due, openid: &str, rules: &AppRules, now: Millis) -> Decisio
     }
 }
 
-/// Decides about a doubt. `sole` says that this reminder holds the only consent that the platform can still know for this
-/// user and template: then a resend is safe, because a first message that did arrive has spent it (I1, I2).
-pub fn resolve(due: &Due, openid: &str, sole: bool, rules: &AppRules, now: Millis) -> Decision {
-    if now >= due.expires_at || !sole || !rules.exclusive {
-        return Decision::End(unconfirmed(if rules.exclusive {
-            "nobody knows whether the request arrived, and the user has other consents, so a resend could deliver twice"
-        } else {
-            "nobody knows whether the request arrived, and the app is not exclusive, so a resend could deliver twice"
-        }));
-    }
-    decide(&Due { state: State::Scheduled, ..due.clone() }, openid, rules, now)
+/// How a doubt ends whose user has other consents, any of which could pay for a second message.
+pub fn not_sole() -> Settlement {
+    unconfirmed(
+        "nobody knows whether the request arrived, and the user has other consents, so a resend could deliver twice",
+    )
 }
 
 fn unconfirmed(why: &str) -> Settlement {
@@ -135,19 +132,19 @@ mod tests {
     }
 
     #[test]
-    fn i2_a_doubt_is_resent_only_where_a_second_message_is_impossible() {
-        // (exclusive, sole consent, now) → resent?
-        let table = [
-            (true, true, 2_000, true),
-            (true, false, 2_000, false),
-            (false, true, 2_000, false),
-            (false, false, 2_000, false),
-            (true, true, 5_000, false),
-        ];
-        for (exclusive, sole, now, resent) in table {
+    fn i2_a_doubt_is_resent_only_by_an_exclusive_app_and_before_its_deadline() {
+        // (exclusive, now) → may the store look whether it is safe?
+        for (exclusive, now, resent) in
+            [(true, 2_000, true), (false, 2_000, false), (true, 5_000, false), (false, 5_000, false)]
+        {
             let rules = AppRules { exclusive, ..AppRules::default() };
-            let got = resolve(&due(State::InDoubt), "o", sole, &rules, now);
-            assert_eq!(got == Decision::Send, resent, "{exclusive} {sole} {now}: {got:?}");
+            match decide(&due(State::InDoubt), "o", &rules, now) {
+                Decision::Send => assert!(resent, "{exclusive} {now}"),
+                Decision::End(end) => {
+                    assert!(!resent && end.next == Next::Final(State::Unconfirmed), "{exclusive} {now}")
+                }
+                other => panic!("{exclusive} {now}: {other:?}"),
+            }
         }
     }
 

@@ -165,8 +165,8 @@ pub enum Pick {
     Mark(Job),
     /// It ends without a call.
     End(Job, Settlement),
-    /// Nobody knows whether it was sent.
-    Doubt(Job),
+    /// A crash cut it off.
+    CutOff(Job),
 }
 
 impl Lane {
@@ -251,7 +251,7 @@ impl Lane {
                         self.quiet_until = until;
                         window = 0;
                     }
-                    Decision::End(_) | Decision::Doubt => taken.push((*place, decision)),
+                    Decision::End(_) | Decision::CutOff => taken.push((*place, decision)),
                     Decision::Send => {
                         let ready = self.pace.ready(now) && (!backlog || self.catch_up.ready(now));
                         if window == 0 || !ready {
@@ -275,7 +275,7 @@ impl Lane {
                 self.active.insert(job.due.id);
                 picks.push(match decision {
                     Decision::End(settlement) => Pick::End(job, settlement),
-                    Decision::Doubt => Pick::Doubt(job),
+                    Decision::CutOff => Pick::CutOff(job),
                     _ => {
                         self.busy.insert(job.recipient);
                         self.in_flight += 1;
@@ -285,17 +285,6 @@ impl Lane {
             }
         }
         picks
-    }
-
-    /// A doubt was resolved as safe to send again: it goes through the same gate as everything else.
-    pub fn admit(&mut self, job: &Job, now: Millis) -> bool {
-        let free = self.window() > 0 && self.pace.ready(now) && !self.busy.contains(&job.recipient);
-        if free {
-            self.pace.take(now);
-            self.busy.insert(job.recipient);
-            self.in_flight += 1;
-        }
-        free
     }
 
     /// When this lane next has something to do by itself; `None` when only an event can move it.

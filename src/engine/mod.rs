@@ -14,10 +14,10 @@ use crate::{
     config::App,
     domain::{
         Millis, SECOND,
-        decide::{Decision, decide, resolve},
+        decide::{Decision, decide, not_sole},
         outcome::{Outcome, Reaction},
         reminder::State,
-        settle::{Consent, DOUBT_LOOK, Next, Settlement, settle},
+        settle::{Consent, Next, Settlement, settle},
         timing::rfc3339,
     },
     metrics::{ByAppAnd, Metrics},
@@ -54,6 +54,10 @@ const REREAD_EVERY: Millis = 10 * SECOND;
 const SWEEP: i64 = 1_000;
 /// Settlements of one commit.
 const SETTLE: usize = 2_000;
+/// Fewer settlements than this wait for company…
+const SETTLE_FEW: usize = 64;
+/// …but not longer than this: at a steady thousand a second, a commit for each would cost half a core.
+const SETTLE_LINGER: Millis = 5;
 /// After a store that did not answer.
 const STORE_RETRY: Millis = 500;
 
@@ -148,7 +152,6 @@ enum Done {
     Swept(usize, Result<Vec<Job>, StoreError>),
     Marked(usize, Vec<Job>, Result<Vec<Marked>, StoreError>),
     Sent(usize, Box<Job>, Outcome, SecretString, Millis, Millis),
-    Resolved(usize, Box<Job>, Result<bool, StoreError>),
     Settled(Vec<Pending>, Result<Vec<bool>, StoreError>),
     Token(usize, Result<Granted, Outcome>, Option<Millis>),
 }
@@ -165,6 +168,9 @@ pub struct Engine {
     /// Where reads of the store run: their connections belong to the runtime that opened the store, which outlives the engine's.
     store_runtime: Handle,
     settles: Vec<Pending>,
+    /// When the oldest of them came.
+    settles_since: Millis,
+    linger: Millis,
     settling: bool,
     store_retry_at: Millis,
     clockwatch: ClockWatch,
@@ -207,6 +213,8 @@ impl Engine {
             tasks: JoinSet::new(),
             store_runtime: Handle::current(),
             settles: Vec::new(),
+            settles_since: 0,
+            linger: SETTLE_LINGER,
             settling: false,
             store_retry_at: 0,
             reread_at: now + REREAD_EVERY,
@@ -249,6 +257,7 @@ impl Engine {
 
     /// Turns the crank: does everything that can be done at this instant of the clock, and returns when nothing is under way.
     pub async fn turn(&mut self) {
+        self.linger = 0;
         loop {
             self.step();
             match self.tasks.join_next().await {
@@ -348,7 +357,9 @@ impl Engine {
             .iter()
             .filter(|_| !held)
             .filter_map(|lane| lane.next_wake(now, lane.token.usable(now).is_some()));
-        lanes.min().unwrap_or(Millis::MAX).min(now + POLL)
+        let settle = (!self.settles.is_empty() && !self.settling)
+            .then(|| (self.settles_since + self.linger).max(self.store_retry_at));
+        lanes.chain(settle).min().unwrap_or(Millis::MAX).min(now + POLL)
     }
 
     fn read(&mut self, i: usize, read: Read) {
@@ -402,7 +413,7 @@ impl Engine {
             match pick {
                 Pick::Mark(job) => marks.push(job),
                 Pick::End(job, settlement) => self.end(i, &job, settlement, now),
-                Pick::Doubt(job) => self.doubt(i, job, now),
+                Pick::CutOff(job) => self.cut_off(i, &job, now),
             }
         }
         if !marks.is_empty() {
@@ -422,36 +433,26 @@ impl Engine {
     /// Ends a job that was never marked.
     fn end(&mut self, i: usize, job: &Job, settlement: Settlement, now: Millis) {
         let settle = Settle { job: job.settled(false), settlement, began_at: None, ended_at: now };
-        self.settles.push(Pending { lane: i, marked: false, settle });
+        self.queue_settlement(Pending { lane: i, marked: false, settle });
     }
 
-    /// A row cut off by a crash is first written down as in doubt; one in doubt is looked at.
-    fn doubt(&mut self, i: usize, job: Job, now: Millis) {
-        if job.due.state == State::Sending {
-            let cut_off = Settlement {
-                next: Next::Doubt { look_at: now },
-                code: Some("interrupted".into()),
-                text: Some("the daemon stopped between marking and settling it: the request may have arrived".into()),
-                consent: Consent::Keep,
-                message_id: None,
-            };
-            tracing::warn!(reminder = %job.due.id, "found in doubt: cut off while it was being sent");
-            self.end(i, &job, cut_off, now);
-            return;
-        }
-        let store = self.store.clone();
-        let work = async move {
-            let sole = store.holds_sole_consent(&job).await;
-            Done::Resolved(i, Box::new(job), sole)
+    /// A row cut off by a crash is written down as in doubt, to be looked at at once.
+    fn cut_off(&mut self, i: usize, job: &Job, now: Millis) {
+        let cut_off = Settlement {
+            next: Next::Doubt { look_at: now },
+            code: Some("interrupted".into()),
+            text: Some("the daemon stopped between marking and settling it: the request may have arrived".into()),
+            consent: Consent::Keep,
+            message_id: None,
         };
-        self.tasks.spawn_on(work, &self.store_runtime);
+        tracing::warn!(reminder = %job.due.id, "found in doubt: cut off while it was being sent");
+        self.end(i, job, cut_off, now);
     }
 
     fn send(&mut self, i: usize, job: Job, now: Millis) {
         let lane = &self.lanes[i];
         // Marking took its time: the gate is asked once more at the very last moment.
-        let as_scheduled = crate::domain::decide::Due { state: State::Scheduled, ..job.due.clone() };
-        let decision = decide(&as_scheduled, &job.body.openid, &lane.app.rules, now);
+        let decision = decide(&job.due, &job.body.openid, &lane.app.rules, now);
         let Some(token) = lane.token.usable(now).cloned().filter(|_| decision == Decision::Send) else {
             let due_at = if let Decision::Wait { until } = decision { until } else { now };
             let next = if job.due.state == State::InDoubt {
@@ -492,11 +493,22 @@ impl Engine {
     fn settled(&mut self, i: usize, job: &Job, settlement: Settlement, began_at: Option<Millis>, now: Millis) {
         self.lanes[i].busy.remove(&job.recipient);
         let settle = Settle { job: job.settled(true), settlement, began_at, ended_at: now };
-        self.settles.push(Pending { lane: i, marked: true, settle });
+        self.queue_settlement(Pending { lane: i, marked: true, settle });
+    }
+
+    fn queue_settlement(&mut self, pending: Pending) {
+        if self.settles.is_empty() {
+            self.settles_since = self.clock.now();
+        }
+        self.settles.push(pending);
     }
 
     fn write_settlements(&mut self, now: Millis) {
         if self.settling || self.settles.is_empty() || now < self.store_retry_at {
+            return;
+        }
+        let few = self.settles.len() < SETTLE_FEW && !self.stopping;
+        if few && now >= self.settles_since && now < self.settles_since + self.linger {
             return;
         }
         self.settling = true;
@@ -538,7 +550,6 @@ impl Engine {
             Done::Sent(i, job, outcome, token, began_at, ended_at) => {
                 self.sent(i, &job, outcome, &token, began_at, ended_at);
             }
-            Done::Resolved(i, job, result) => self.resolved(i, *job, result, now),
             Done::Settled(batch, Ok(written)) => self.written(&batch, &written),
             Done::Settled(batch, Err(e)) => {
                 // Written or not, writing them again is safe: the fence lets only one through.
@@ -585,6 +596,11 @@ impl Engine {
             match verdict {
                 Marked::Yes => self.send(i, job, now),
                 Marked::Late => self.release(i, &job),
+                Marked::NotSole => {
+                    self.release(i, &job);
+                    self.lanes[i].active.insert(job.due.id);
+                    self.end(i, &job, not_sole(), now);
+                }
                 Marked::NoConsent => {
                     self.release(i, &job);
                     self.lanes[i].active.insert(job.due.id);
@@ -641,48 +657,10 @@ impl Engine {
                 tracing::debug!(reminder = %job.due.id, app, late_ms = began_at - job.due.at, "sent")
             }
             next => tracing::info!(
-                reminder = %job.due.id, app, outcome = label, code = settlement.code, text = settlement.text, next = ?next, "not sent"
+                reminder = %job.due.id, app, outcome = label, code = settlement.code, text = settlement.text, next = told(next), "not sent"
             ),
         }
         self.settled(i, job, settlement, Some(began_at), ended_at);
-    }
-
-    fn resolved(&mut self, i: usize, job: Job, result: Result<bool, StoreError>, now: Millis) {
-        let look_again = |look_at: Millis| Settlement {
-            next: Next::Doubt { look_at },
-            code: Some("in_doubt".into()),
-            text: Some("it is looked at again later".into()),
-            consent: Consent::Keep,
-            message_id: None,
-        };
-        let lane = &mut self.lanes[i];
-        let sole = match result {
-            Ok(sole) => sole,
-            Err(e) => {
-                self.end(i, &job, look_again(now + DOUBT_LOOK), now);
-                self.store_failed(&e, now);
-                return;
-            }
-        };
-        match resolve(&job.due, &job.body.openid, sole, &lane.app.rules, now) {
-            Decision::Send
-                if lane.pause.is_none()
-                    && lane.token.usable(now).is_some()
-                    && !lane.marking
-                    && lane.admit(&job, now) =>
-            {
-                tracing::info!(reminder = %job.due.id, "sent again: a second message is impossible");
-                self.mark(i, vec![job]);
-            }
-            Decision::End(settlement) => {
-                tracing::warn!(reminder = %job.due.id, why = settlement.text, "ends unconfirmed");
-                self.end(i, &job, settlement, now);
-            }
-            Decision::Wait { until } => self.end(i, &job, look_again(until), now),
-            Decision::Send | Decision::Doubt => {
-                self.end(i, &job, look_again((now + SECOND).min(job.due.expires_at)), now);
-            }
-        }
     }
 
     fn written(&mut self, batch: &[Pending], written: &[bool]) {
@@ -752,6 +730,15 @@ impl Engine {
                 at.pause = lane.pause.as_ref().map(|p| (p.code.clone(), p.why.clone(), p.until));
             }
         }
+    }
+}
+
+/// Where a reminder goes, for the log.
+fn told(next: &Next) -> String {
+    match next {
+        Next::Final(state) => state.word().to_owned(),
+        Next::Again { due_at, .. } => format!("again at {}", rfc3339(*due_at)),
+        Next::Doubt { look_at } => format!("in doubt until {}", rfc3339(*look_at)),
     }
 }
 

@@ -88,6 +88,8 @@ pub enum Marked {
     Late,
     /// No consent was available; nothing was written.
     NoConsent,
+    /// It is in doubt, and the user has other consents that could pay for a second message; nothing was written.
+    NotSole,
 }
 
 /// What to write about a reminder. The row is changed only if its state and fence are still `due`'s.
@@ -147,9 +149,15 @@ impl Key {
 
 /// Marks jobs `sending` and raises their fences; durable when the transaction is. What takes its consent at the instant takes it here.
 pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Marked>> {
+    let mut doubtful = HashSet::new();
+    for job in jobs.iter().filter(|job| job.due.state == State::InDoubt) {
+        if !holds_sole_consent(tx, job).await? {
+            doubtful.insert(job.due.id);
+        }
+    }
     let without = take_consents(tx, jobs).await?;
-    let keys: Vec<Key> =
-        jobs.iter().filter(|job| !without.contains(&job.due.id)).map(|job| Key::of(job.lane, &job.due)).collect();
+    let stopped = |job: &Job| without.contains(&job.due.id) || doubtful.contains(&job.due.id);
+    let keys: Vec<Key> = jobs.iter().filter(|job| !stopped(job)).map(|job| Key::of(job.lane, &job.due)).collect();
     let marked = tx
         .touch(
             "UPDATE due SET state = 1, fence = due.fence + 1
@@ -164,7 +172,9 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
     let verdicts = jobs
         .iter()
         .map(|job| {
-            if without.contains(&job.due.id) {
+            if doubtful.contains(&job.due.id) {
+                Marked::NotSole
+            } else if without.contains(&job.due.id) {
                 Marked::NoConsent
             } else if marked.as_ref().is_none_or(|marked| marked.contains(&job.due.id.0)) {
                 tx.count(job.lane, job.due.state.word(), -1);
@@ -185,6 +195,22 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
         }
     }
     Ok(verdicts)
+}
+
+/// Whether the reminder holds the only consent that the platform can still know for its user and template: every other one was spent
+/// by a message that the platform certainly accepted.
+async fn holds_sole_consent(tx: &mut Tx<'_>, job: &Job) -> sqlx::Result<bool> {
+    let rows = sqlx::query(
+        "SELECT c.reminder FROM consent c
+         LEFT JOIN reminder m ON m.id = c.reminder
+         LEFT JOIN outcome o ON o.lane = m.lane AND o.at = m.at AND o.id = m.id AND o.next_at IS NULL AND o.state = 'sent'
+         WHERE c.recipient = $1 AND c.template = $2 AND o.id IS NULL LIMIT 2",
+    )
+    .bind(job.recipient)
+    .bind(job.template)
+    .fetch_all(&mut *tx.conn)
+    .await?;
+    Ok(!job.standing && rows.len() == 1 && rows[0].get::<Option<i64>, _>("reminder") == Some(job.due.id.0))
 }
 
 /// Takes consents for jobs that claim one at the instant, and looks whether standing ones still stand. Answers who has none.
@@ -467,25 +493,6 @@ impl Store {
         .fetch_all(&self.read)
         .await?;
         Ok(rows.iter().map(job).collect())
-    }
-
-    /// Whether the reminder holds the only consent that the platform can still know for its user and template: every other
-    /// one was spent by a message that the platform certainly accepted.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn holds_sole_consent(&self, job: &Job) -> Result<bool, StoreError> {
-        let rows = sqlx::query(
-            "SELECT c.reminder FROM consent c
-             LEFT JOIN reminder m ON m.id = c.reminder
-             LEFT JOIN outcome o ON o.lane = m.lane AND o.at = m.at AND o.id = m.id AND o.next_at IS NULL AND o.state = 'sent'
-             WHERE c.recipient = $1 AND c.template = $2 AND o.id IS NULL LIMIT 2",
-        )
-        .bind(job.recipient)
-        .bind(job.template)
-        .fetch_all(&self.read)
-        .await?;
-        Ok(!job.standing && rows.len() == 1 && rows[0].get::<Option<i64>, _>("reminder") == Some(job.due.id.0))
     }
 
     /// The oldest instant of a lane that has passed without an end, and how many such rows there are (at most 10,000 are counted).

@@ -274,29 +274,41 @@ async fn the_same_tap_reported_twice_counts_once() {
 }
 
 #[tokio::test]
-async fn a_doubt_is_provably_safe_only_with_a_single_consent_unspent() {
+async fn i2_a_doubt_is_marked_again_only_while_it_holds_the_sole_consent_unspent() {
     on_both(async |TestStore { store, .. }| {
-        created(&store, accepted_reminder("o1", START)).await;
-        let job = due(&store, START).await.remove(0);
-        assert!(store.holds_sole_consent(&job).await.expect("answers"));
-        store.record(vec![accept("coffee", "o1", EVENT)]).await.expect("recorded");
-        assert!(
-            !store.holds_sole_consent(&job).await.expect("answers"),
-            "a second consent could pay for a second message"
-        );
-        created(&store, reminder("o1", START + 1)).await;
-        let jobs = due(&store, START + 1).await;
-        store.mark(jobs.clone()).await.expect("answers");
-        store.settle(vec![settle(&jobs[1], true, sent())]).await.expect("answers");
-        assert!(
-            store.holds_sole_consent(&job).await.expect("answers"),
-            "a consent that is certainly spent pays for nothing"
+        // A reminder of `openid` that went into doubt at START + 9.
+        let in_doubt = async |openid: &str| {
+            created(&store, accepted_reminder(openid, START)).await;
+            let job = due(&store, START).await.remove(0);
+            store.mark(vec![job.clone()]).await.expect("answers");
+            let next = Next::Doubt { look_at: START + 9 };
+            let doubt = Settlement { next, code: None, text: None, consent: Consent::Keep, message_id: None };
+            store.settle(vec![settle(&job, true, doubt)]).await.expect("answers");
+            due(&store, START + 9).await.into_iter().find(|j| j.due.id == job.due.id).expect("in doubt")
+        };
+        let alone = in_doubt("o1").await;
+        assert_eq!(store.mark(vec![alone.clone()]).await.expect("answers"), [Marked::Yes]);
+        store.settle(vec![settle(&alone, true, sent())]).await.expect("answers");
+
+        let after_a_sent_one = in_doubt("o1").await;
+        assert_eq!(
+            store.mark(vec![after_a_sent_one.clone()]).await.expect("answers"),
+            [Marked::Yes],
+            "that one is certainly spent"
         );
         let unconfirmed = Settlement { next: Next::Final(State::Unconfirmed), ..sent() };
-        store.settle(vec![settle(&jobs[0], true, unconfirmed)]).await.expect("answers");
-        created(&store, accepted_reminder("o1", START + 5)).await;
-        let job = due(&store, START + 5).await.remove(0);
-        assert!(!store.holds_sole_consent(&job).await.expect("answers"), "an unconfirmed one may not have been spent");
+        store.settle(vec![settle(&after_a_sent_one, true, unconfirmed)]).await.expect("answers");
+
+        let after_an_unconfirmed_one = in_doubt("o1").await;
+        assert_eq!(
+            store.mark(vec![after_an_unconfirmed_one]).await.expect("answers"),
+            [Marked::NotSole],
+            "that one may be unspent"
+        );
+
+        let beside_another = in_doubt("o2").await;
+        store.record(vec![accept("coffee", "o2", EVENT)]).await.expect("recorded");
+        assert_eq!(store.mark(vec![beside_another]).await.expect("answers"), [Marked::NotSole]);
     })
     .await;
 }
