@@ -3,7 +3,7 @@
 use crate::domain::{
     decide::AppRules,
     did_you_mean,
-    template::{Kind, Template},
+    template::{KNOWN_TYPES, Kind, Template, field_type},
     timing::QuietHours,
 };
 use chrono_tz::Tz;
@@ -408,6 +408,12 @@ pub fn parse(
             String::new()
         }
     };
+    let user = raw.store.url.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
+    if user.is_some_and(|(user, _)| user.contains(':')) {
+        warnings.push(
+            "store.url holds a password that whoever reads this file has: put it into PGPASSWORD or ~/.pgpass".into(),
+        );
+    }
     if raw.store.durability == Durability::Process {
         warnings.push(
             "store.durability is \"process\": a loss of power may forget what was sent, and send it again".into(),
@@ -468,6 +474,15 @@ pub fn parse(
             if value == 0 || value > most {
                 problem(&at(key), format!("{key} is {value}; allowed are 1 to {most}"));
             }
+        }
+        if !(app.appid.starts_with("wx") && app.appid.len() == 18) {
+            warnings.push(format!("app {}: the appid «{}» is not like WeChat's (wx and 16 more)", app.name, app.appid));
+        }
+        if let SecretSource::File(file) = &app.secret
+            && readable_by_others(&base.join(file))
+        {
+            let file = base.join(file);
+            warnings.push(format!("app {}: others can read the secret: chmod 600 {}", app.name, file.display()));
         }
         if app.mode == Mode::Test && app.testers.is_empty() {
             warnings.push(format!("app {}: mode = \"test\" without testers reaches nobody", app.name));
@@ -544,6 +559,16 @@ fn check_templates(
         if template.fields.is_empty() || template.fields.len() > 20 {
             problem(&at("fields"), format!("a template has 1 to 20 fields; found {}", template.fields.len()));
         }
+        for key in template.fields.keys() {
+            let kind = field_type(key);
+            if !KNOWN_TYPES.contains(&kind) {
+                let near = hint(kind, KNOWN_TYPES);
+                warnings.push(format!(
+                    "template {}: «{key}» is of an unknown type, so its values are not checked{near}",
+                    template.id
+                ));
+            }
+        }
         if template.on_doubt != OnDoubt::AssumeSent {
             warnings.push(format!("template {}: this version treats every on_doubt as \"assume_sent\"", template.id));
         }
@@ -556,6 +581,11 @@ fn check_templates(
         });
     }
     templates
+}
+
+fn readable_by_others(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
 }
 
 fn is_name(name: &str) -> bool {

@@ -1,7 +1,10 @@
 //! API keys: who asks, and what they may do.
 
 use super::{Api, problem::Problem};
-use crate::store::keys::{ApiKey, NewApiKey, Scope};
+use crate::{
+    domain::timing::cut,
+    store::keys::{ApiKey, NewApiKey, Scope},
+};
 use axum::http::{HeaderMap, header};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use rand::RngExt;
@@ -36,6 +39,21 @@ impl Caller {
         Err(Problem::new("forbidden", format!("this key is for «{has}», and this needs «{needed}»: use a wider key")))
     }
 
+    /// Whether the caller may see, make and revoke keys: an admin of all apps, since whoever makes keys can make any.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn may_manage_keys(&self) -> Result<(), Problem> {
+        self.may(Scope::Admin)?;
+        match self.apps {
+            None => Ok(()),
+            Some(_) => Err(Problem::new(
+                "forbidden",
+                "this key is bound to apps and cannot manage keys: use an admin key of all apps",
+            )),
+        }
+    }
+
     /// Whether the caller may touch this app.
     pub fn sees(&self, app: &str) -> bool {
         self.apps.as_ref().is_none_or(|apps| apps.iter().any(|a| a == app))
@@ -49,7 +67,9 @@ impl Caller {
         if self.sees(app) {
             return Ok(());
         }
-        let detail = format!("this key is not for the app «{app}»: use one made with --app {app}");
+        let own = self.apps.as_deref().unwrap_or_default().join(", ");
+        let detail =
+            format!("«{}» is not among the apps of this key ({own}): correct the name, or use another key", cut(app));
         Err(Problem { code: "forbidden", detail, param: Some("/app".into()) })
     }
 }

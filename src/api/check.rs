@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 
 /// A reminder as a backend sends it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object: a reminder")]
 pub struct ReminderBody {
     /// The app's name in the configuration.
     pub app: String,
@@ -82,7 +82,7 @@ pub struct Tap {
 
 /// What the mini-program's popup reported.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object: a popup's report")]
 pub struct ConsentBody {
     /// The app's name in the configuration.
     pub app: String,
@@ -103,7 +103,7 @@ pub struct ConsentBody {
 
 /// What an owner changes; what is left out stays. A `page` of `null` or `""` removes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object: a change")]
 pub struct ChangeBody {
     /// As in a new reminder. The deadline moves along unless it is given too.
     pub at: Option<String>,
@@ -174,6 +174,17 @@ pub fn openid(value: &str) -> Result<(), Invalid> {
         return Ok(());
     }
     Err(Invalid::new("bad_value", "/openid", "this is not an openid; it has 1 to 128 visible ASCII characters"))
+}
+
+/// A page of the mini-program, such as `pages/event?id=42`.
+fn page(path: &str) -> Result<(), Invalid> {
+    bounded(path, 1_024, "/page")?;
+    if path.contains("://") || path.chars().any(char::is_whitespace) {
+        let detail =
+            "this is not a page of the mini-program; write its path, with a query if need be, like pages/event?id=42";
+        return Err(Invalid::new("bad_value", "/page", detail));
+    }
+    Ok(())
 }
 
 fn one_of(value: &Option<String>, allowed: &[&str], param: &str) -> Result<(), Invalid> {
@@ -269,8 +280,8 @@ pub fn reminder(
     let (at, local_at) = instant(&body.at, app, now)?;
     let expires_at = deadline(body.expires_at.as_deref(), at, app)?;
     let timely = not_past(expires_at, body.expires_at.is_some(), now);
-    if let Some(page) = &body.page {
-        bounded(page, 1_024, "/page")?;
+    if let Some(path) = &body.page {
+        page(path)?;
     }
     if let Some(key) = &body.key {
         bounded(key, 128, "/key")?;
@@ -353,11 +364,11 @@ pub fn change(config: &Config, stored: &Stored, body: ChangeBody, now: Millis) -
         not_past(expires_at, body.expires_at.is_some(), now)?;
     }
     if let Some(page) = body.page {
-        let page = page.filter(|page| !page.is_empty());
-        if let Some(page) = &page {
-            bounded(page, 1_024, "/page")?;
+        let path = page.filter(|path| !path.is_empty());
+        if let Some(path) = &path {
+            self::page(path)?;
         }
-        change.page = Some(page);
+        change.page = Some(path);
     }
     if let Some(data) = &body.data {
         let template = template(app, &stored.template, "/template")?;

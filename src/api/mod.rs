@@ -223,9 +223,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        axum::extract::Query::try_from_uri(&parts.uri)
-            .map(|axum::extract::Query(query)| Self(query))
-            .map_err(|e| Problem::new("bad_query", format!("the query is not as documented: {}", e.body_text())))
+        axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(query)| Self(query)).map_err(|e| {
+            let text = e.body_text();
+            let text = text.rsplit(": ").next().unwrap_or_default();
+            let param = text.split('`').nth(1).map(|name| format!("/{name}"));
+            Problem { code: "bad_query", detail: format!("the query is not as documented: {text}"), param }
+        })
     }
 }
 

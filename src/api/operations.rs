@@ -104,7 +104,7 @@ pub async fn create_key(
     caller: Caller,
     Json(body): Json<KeyBody>,
 ) -> Result<Response, Problem> {
-    caller.may(Scope::Admin)?;
+    caller.may_manage_keys()?;
     let bad =
         |param: &str, detail: &str| Problem { code: "bad_value", detail: detail.into(), param: Some(param.into()) };
     if body.name.is_empty() || body.name.chars().count() > 64 || body.name.chars().any(char::is_control) {
@@ -112,17 +112,19 @@ pub async fn create_key(
     }
     let scope = Scope::from_word(&body.scope)
         .ok_or_else(|| bad("/scope", "this is not a scope; allowed are read, write, admin"))?;
-    for app in body.apps.iter().flatten() {
-        check::app(&api.config, app)?;
-        caller.may_touch(app)?;
+    if body.apps.as_ref().is_some_and(Vec::is_empty) {
+        return Err(bad("/apps", "names no app; leave it out for all apps, or name some"));
     }
-    if body.apps.is_none() && !api.config.apps.iter().all(|app| caller.sees(&app.name)) {
-        return Err(Problem::new(
-            "forbidden",
-            "this key is bound to apps, and so must be the one that it makes: name them",
+    if scope == Scope::Admin && body.apps.is_some() {
+        return Err(bad(
+            "/apps",
+            "an admin key manages all keys and so cannot be bound to apps; leave it out, or use «write»",
         ));
     }
-    let (key, new) = new_key(body.name.clone(), scope, body.apps.clone().filter(|apps| !apps.is_empty()));
+    for app in body.apps.iter().flatten() {
+        check::app(&api.config, app)?;
+    }
+    let (key, new) = new_key(body.name.clone(), scope, body.apps.clone());
     let id = api.store.create_key(new).await?;
     api.refresh_keys().await;
     Ok(json(
@@ -134,7 +136,7 @@ pub async fn create_key(
 /// The API keys, without the keys themselves.
 #[utoipa::path(get, path = "/v1/keys", tag = "operations", responses((status = 200, description = "All of them", body = Object)))]
 pub async fn list_keys(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
-    caller.may(Scope::Admin)?;
+    caller.may_manage_keys()?;
     let keys: Vec<Value> = api
         .store
         .keys()
@@ -154,7 +156,7 @@ pub async fn list_keys(State(api): State<Api>, caller: Caller) -> Result<Respons
 #[utoipa::path(delete, path = "/v1/keys/{id}", tag = "operations", params(("id" = i64, Path)), responses(
     (status = 204, description = "It opens nothing any more"), (status = 404, description = "No such living key")))]
 pub async fn revoke_key(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
-    caller.may(Scope::Admin)?;
+    caller.may_manage_keys()?;
     let revoked = match id.parse() {
         Ok(id) => api.store.revoke_key(id).await?,
         Err(_) => false,

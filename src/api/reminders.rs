@@ -111,7 +111,7 @@ fn shown(stored: &Stored, events: Option<&[Event]>) -> ReminderJson {
         key: stored.key.clone(),
         created_at: rfc3339(stored.due.id.created_at()),
         next_at: (stored.due.due_at != stored.due.at).then(|| rfc3339(stored.due.due_at)),
-        reason: events.and_then(|events| events.last()).and_then(|event| event.code.clone()),
+        reason: stored.reason.clone(),
         attempts: events.map(|events| events.iter().filter_map(attempt).collect()),
     }
 }

@@ -112,7 +112,7 @@ enum Key {
         /// What it may do.
         #[arg(long, value_enum, default_value = "write")]
         scope: Scope,
-        /// An app it may touch; may be repeated; all if left out.
+        /// An app it may touch; may be repeated; all if left out. An admin key is always for all.
         #[arg(long = "app")]
         apps: Vec<String>,
     },

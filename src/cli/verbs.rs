@@ -256,7 +256,8 @@ async fn add_many(client: &Client, file: &Path, as_json: bool, lang: Lang) -> Re
             if as_json {
                 println!("{line}");
             } else if !error.is_null() {
-                println!("{}:{}: {} {}", file.display(), answer["line"], text(&error["param"]), text(&error["detail"]));
+                let at = error["param"].as_str().map_or(String::new(), |param| format!(" {param}"));
+                println!("{}:{}:{at} {}", file.display(), answer["line"], text(&error["detail"]));
             }
             if error.is_null() { taken += 1 } else { refused += 1 }
         })
@@ -264,7 +265,7 @@ async fn add_many(client: &Client, file: &Path, as_json: bool, lang: Lang) -> Re
     eprintln!("{taken} {}, {refused} {}", lang.pick("taken", "条已接收"), lang.pick("refused", "条被拒绝"));
     client.close().await;
     if refused > 0 {
-        Err(Failure::SomeRefused(format!("{refused} rows were refused; the others are stored")))
+        Err(Failure::SomeRefused(format!("{refused} rows were refused; what was taken is stored")))
     } else {
         Ok(())
     }

@@ -96,7 +96,7 @@ pub fn field_type(key: &str) -> &str {
 /// A sentence: what was found and what is allowed.
 pub fn check_value(key: &str, value: &str, profile: Profile) -> Result<(), String> {
     let strict = profile == Profile::Strict;
-    if value.trim().is_empty() {
+    if value.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
         return Err("is empty; give it a value".into());
     }
     if let Some(c) = value.chars().find(|c| c.is_control()) {
@@ -161,6 +161,30 @@ pub fn check_value(key: &str, value: &str, profile: Profile) -> Result<(), Strin
         _ => Ok(()),
     }
 }
+
+/// Characters that take no room: zero-width ones and marks of direction.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// The types that have a rule; a key of another type is taken as it is.
+pub const KNOWN_TYPES: &[&str] = &[
+    "thing",
+    "number",
+    "letter",
+    "symbol",
+    "character_string",
+    "time",
+    "date",
+    "amount",
+    "phone_number",
+    "car_number",
+    "name",
+    "phrase",
+    "enum",
+    "enum_string",
+    "const",
+];
 
 /// Han ideographs, the unit of `phrase` and `name`.
 pub fn is_han(c: char) -> bool {
@@ -257,6 +281,7 @@ mod tests {
             ("thing1", twenty, true),
             ("thing1", &format!("{twenty}零"), false),
             ("thing1", " ", false),
+            ("thing1", "\u{202e}\u{200b}", false),
             ("thing1", "两行\n文字", false),
             ("thing1", "tab\there", false),
             ("number1", "12345678901234567890123456789012", true),

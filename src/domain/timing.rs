@@ -31,11 +31,17 @@ pub fn parse_instant(text: &str, zone: Option<Tz>) -> Result<Written, String> {
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         return Ok(Written { at: at.timestamp_millis(), local: None, note: None });
     }
+    // An offset without seconds is what people write; RFC 3339 would want them.
+    for format in ["%Y-%m-%dT%H:%M%#z", "%Y-%m-%d %H:%M%#z", "%Y-%m-%d %H:%M:%S%#z"] {
+        if let Ok(at) = DateTime::parse_from_str(text, format) {
+            return Ok(Written { at: at.timestamp_millis(), local: None, note: None });
+        }
+    }
     let naive = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"]
         .iter()
         .find_map(|f| NaiveDateTime::parse_from_str(text, f).ok())
         .ok_or_else(|| {
-            format!("«{text}» is not a time; write 2027-03-01T10:00:00+08:00, or 2027-03-01T10:00 in the app's zone")
+            format!("«{text}» is not a time that exists; write 2027-03-01T10:00:00+08:00, or 2027-03-01T10:00 in the app's zone")
         })?;
     let zone = zone.ok_or_else(|| {
         format!("«{text}» has no UTC offset and the app has no timezone; add +08:00 or Z, or set the app's timezone")
@@ -158,9 +164,11 @@ mod tests {
             ("2027-03-01T10:00:00+08:00", None, Ok("2027-03-01T02:00:00.000Z")),
             ("2027-03-01T10:00", Some(SHANGHAI), Ok("2027-03-01T02:00:00.000Z")),
             ("2027-03-01 10:00:30", Some(SHANGHAI), Ok("2027-03-01T02:00:30.000Z")),
+            ("2027-03-01T10:00+08:00", None, Ok("2027-03-01T02:00:00.000Z")),
+            ("2027-03-01T10:00Z", None, Ok("2027-03-01T10:00:00.000Z")),
             ("2027-03-01T10:00", None, Err("timezone")),
-            ("tomorrow", Some(SHANGHAI), Err("is not a time")),
-            ("2027-02-30T10:00", Some(SHANGHAI), Err("is not a time")),
+            ("tomorrow", Some(SHANGHAI), Err("is not a time that exists")),
+            ("2027-02-30T10:00", Some(SHANGHAI), Err("is not a time that exists")),
             // The last Sunday of March: 02:00 to 03:00 does not exist in Berlin.
             ("2027-03-28T02:30", Some(BERLIN), Ok("2027-03-28T01:30:00.000Z")),
             // The last Sunday of October: 02:30 happens twice; the first is still summer time.

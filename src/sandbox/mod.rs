@@ -228,9 +228,13 @@ async fn faults(State(sandbox): State<Sandbox>) -> Json<Faults> {
     Json(sandbox.world().faults.clone())
 }
 
-async fn set_faults(State(sandbox): State<Sandbox>, Json(faults): Json<Faults>) -> Json<Faults> {
+async fn set_faults(State(sandbox): State<Sandbox>, Json(faults): Json<Faults>) -> Response {
+    if let Some((name, rate)) = faults.rates().into_iter().find(|(_, rate)| !(0.0..=1.0).contains(rate)) {
+        return (StatusCode::UNPROCESSABLE_ENTITY, format!("{name} is {rate}; a rate is from 0 to 1\n"))
+            .into_response();
+    }
     sandbox.world().faults = faults.clone();
-    Json(faults)
+    Json(faults).into_response()
 }
 
 async fn reset(State(sandbox): State<Sandbox>) -> Json<Value> {

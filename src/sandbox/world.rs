@@ -120,6 +120,23 @@ pub struct Faults {
     pub quota_left: Option<u64>,
 }
 
+impl Faults {
+    /// All rates by name.
+    pub(super) fn rates(&self) -> [(&'static str, f64); 9] {
+        [
+            ("busy_rate", self.busy_rate),
+            ("reset_before_rate", self.reset_before_rate),
+            ("reset_after_rate", self.reset_after_rate),
+            ("garbage_rate", self.garbage_rate),
+            ("half_json_rate", self.half_json_rate),
+            ("gateway_rate", self.gateway_rate),
+            ("redirect_rate", self.redirect_rate),
+            ("huge_rate", self.huge_rate),
+            ("silent_rate", self.silent_rate),
+        ]
+    }
+}
+
 /// A message that a user received.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {

@@ -52,6 +52,8 @@ pub struct Stored {
     pub claim: Claim,
     /// The wall time and zone that somebody wrote.
     pub local_at: Option<String>,
+    /// The last word said about it: the platform's code, or tixing's.
+    pub reason: Option<String>,
     recipient: i64,
     template_id: i64,
     standing: bool,
@@ -364,7 +366,8 @@ async fn known_keys(
 
 const STORED: &str =
     "m.id, m.lane, m.recipient, m.template, m.at, m.expires_at, m.at_fire, m.standing, m.data, m.page, m.key,
-    m.local_at, p.openid, d.due_at, d.state, d.fence, d.tries";
+    m.local_at, p.openid, (SELECT x.code FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
+                           ORDER BY x.fence DESC LIMIT 1) AS reason, d.due_at, d.state, d.fence, d.tries";
 
 /// Finds one reminder, living or ended.
 pub(super) async fn find(conn: &mut AnyConnection, names: &Names, id: ReminderId) -> sqlx::Result<Option<Stored>> {
@@ -405,6 +408,7 @@ fn stored(row: &AnyRow, names: &Names) -> Stored {
         key: row.get("key"),
         claim: if row.get::<i64, _>("at_fire") != 0 { Claim::AtFire } else { Claim::Reserve },
         local_at: row.get("local_at"),
+        reason: row.get("reason"),
         recipient: row.get("recipient"),
         template_id: template,
         standing: row.get::<i64, _>("standing") != 0,

@@ -49,6 +49,7 @@ async fn every_bad_field_is_refused_and_named() {
         (set("/data/thing1", json!("a\u{0}b")), 422, "bad_field", Some("/data/thing1")),
         (set("/data/time2", json!("soon")), 422, "bad_field", Some("/data/time2")),
         (set("/page", json!("")), 422, "bad_value", Some("/page")),
+        (set("/page", json!("https://example.com")), 422, "bad_value", Some("/page")),
         (set("/page", json!("a\tb")), 422, "bad_value", Some("/page")),
         (set("/page", json!("p".repeat(1_025))), 422, "bad_value", Some("/page")),
         (set("/key", json!("k".repeat(129))), 422, "bad_value", Some("/key")),
@@ -181,6 +182,12 @@ async fn a_key_opens_what_it_is_for_and_nothing_after_it_was_revoked() {
     }
     let (_, list) = program.get("/v1/reminders").await;
     assert_eq!(list["items"].as_array().map(Vec::len), Some(1));
+    // Who makes keys can make any, so an admin key is never bound, and «no app» is not «all apps».
+    assert_eq!(site.run(&["key", "create", "--name", "a", "--scope", "admin", "--app", "tea"]).0, 1);
+    program.key.clone_from(&admin);
+    let (status, answer) = program.post("/v1/keys", &json!({"name": "n", "scope": "write", "apps": []})).await;
+    assert_eq!((status.as_u16(), answer["param"].as_str()), (422, Some("/apps")), "{answer}");
+    program.key.clone_from(&read);
     let (code, _, _) = site.run(&["key", "revoke", "3"]);
     assert_eq!(code, 0);
     assert_eq!(program.get(&path).await.0, 401);

@@ -65,7 +65,7 @@ pub const TABLE: &[Entry] = &[
 
     // Pace.
     entry("43108", Reaction::Retry { max: 10, first: SECOND }, "another message to this user was under way; tixing tries again", "同一用户不可并发发送，稍后自动重试"),
-    entry("45009", Reaction::Hold { pause: HOUR }, "the day's quota is used up; sends wait", "当日额度已用完，暂停发送"),
+    entry("45009", LONG, "the day's quota is used up; sends wait, and one is tried every ten minutes", "当日额度已用完，暂停发送，每十分钟试发一条"),
     entry("45011", SHORT, "the minute's quota is used up; sends wait for the next", "分钟额度已用完，下一分钟继续"),
 
     // The account or the configuration: nothing of this app can be sent, and nothing is burnt while it is so.
