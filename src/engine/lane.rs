@@ -36,14 +36,21 @@ const LONG_PAUSE: Millis = 60 * SECOND;
 /// Where a job lies in its lane.
 pub type Place = (Millis, ReminderId);
 
+/// The place before everything that is due at `at`.
+fn before(at: Millis) -> Place {
+    (at.saturating_sub(1), ReminderId(i64::MAX))
+}
+
 /// A stretch of a lane, read in order into a bounded buffer.
 #[derive(Debug)]
 pub struct Stream {
+    from: Millis,
     until: Millis,
     read_to: Place,
     buffer: BTreeMap<Place, Job>,
     pub reading: bool,
-    reread: Option<Ring>,
+    /// Ground that was read before and has changed: after this place, up to and including this instant.
+    reread: Option<(Place, Millis)>,
 }
 
 /// A read that the lane asks for.
@@ -61,8 +68,8 @@ pub struct Read {
 
 impl Stream {
     fn new(from: Millis, until: Millis) -> Self {
-        let read_to = (from.saturating_sub(1), ReminderId(i64::MAX));
-        Self { until, read_to, buffer: BTreeMap::new(), reading: false, reread: None }
+        let read_to = before(from);
+        Self { from, until, read_to, buffer: BTreeMap::new(), reading: false, reread: None }
     }
 
     fn first(&self) -> Option<Millis> {
@@ -71,20 +78,23 @@ impl Stream {
 
     /// Rows at these instants changed: what lies behind `read_to` is read again, the rest will be read anyway.
     fn ring(&mut self, ring: Ring) {
-        if ring.from <= self.read_to.0.min(self.until) {
-            let seen = self.reread.unwrap_or(ring);
-            self.reread = Some(Ring { from: seen.from.min(ring.from), until: seen.until.max(ring.until) });
+        if ring.from <= self.read_to.0 && ring.until >= self.from {
+            self.read_again(before(ring.from.max(self.from)), ring.until);
         }
+    }
+
+    fn read_again(&mut self, after: Place, until: Millis) {
+        let seen = self.reread.unwrap_or((after, until));
+        self.reread = Some((seen.0.min(after), seen.1.max(until)));
     }
 
     fn wants(&mut self, backlog: bool, now: Millis) -> Option<Read> {
         if self.reading {
             return None;
         }
-        if let Some(ring) = self.reread.take() {
+        if let Some((after, until)) = self.reread.take() {
             self.reading = true;
-            let after = (ring.from.saturating_sub(1), ReminderId(i64::MAX));
-            return Some(Read { backlog, after, until: ring.until.min(self.read_to.0), again: true });
+            return Some(Read { backlog, after, until: until.min(self.read_to.0), again: true });
         }
         let until = (now + HORIZON).min(self.until);
         let ahead = self.read_to.0 >= until || (self.read_to.0 >= now + HORIZON / 2 && self.read_to.1.0 == i64::MAX);
@@ -100,7 +110,7 @@ impl Stream {
         let whole = jobs.len() < PAGE;
         let last = jobs.last().map(|job| (job.due.due_at, job.due.id));
         match (read.again, whole, last) {
-            (true, false, Some(last)) => self.ring(Ring { from: last.0, until: read.until }),
+            (true, false, Some(last)) => self.read_again(last, read.until),
             (false, false, Some(last)) => self.read_to = last,
             (false, ..) => self.read_to = (read.until, ReminderId(i64::MAX)),
             (true, ..) => {}
@@ -225,7 +235,7 @@ impl Lane {
         let stream = if read.backlog { &mut self.backlog } else { &mut self.live };
         stream.reading = false;
         if read.again {
-            stream.ring(Ring { from: read.after.0, until: read.until });
+            stream.read_again(read.after, read.until);
         }
     }
 

@@ -361,6 +361,42 @@ async fn after_downtime_the_expired_end_first_and_the_rest_is_caught_up_with_at_
 }
 
 #[tokio::test]
+async fn a_long_backlog_keeps_its_pace_to_the_end() {
+    let slow = |app: &mut tixing::config::App| app.rate = 4;
+    on_both_rigs(slow, async |rig| {
+        for i in 0..60 {
+            rig.tap(&format!("o{i}"));
+            rig.store().insert(vec![accepted_reminder(&format!("o{i}"), at(60))]).await.expect("inserted");
+        }
+        rig.clock().advance(600_000);
+        let mut rig = rig.restart().await;
+        rig.pass(25_000, 250).await;
+        let received = rig.messages().len();
+        assert!((45..=55).contains(&received), "two a second for 25 s: {received}");
+        rig
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn five_thousand_at_the_very_same_instant_all_go_out() {
+    let fast = |app: &mut tixing::config::App| (app.rate, app.concurrency) = (100_000, 512);
+    on_both_rigs(fast, async |mut rig| {
+        let mut news = Vec::new();
+        for i in 0..5_000 {
+            rig.tap(&format!("o{i}"));
+            news.push(accepted_reminder(&format!("o{i}"), at(20)));
+        }
+        rig.store().insert(news).await.expect("inserted");
+        // Read ahead, and read again because something may have changed.
+        rig.pass(32_000, 500).await;
+        assert_eq!(rig.messages().len(), 5_000);
+        rig
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn i6_a_clock_that_jumps_forward_sends_nothing_until_it_is_believed() {
     on_both_rigs(plain, async |mut rig| {
         rig.tap("o1");
