@@ -74,9 +74,10 @@ impl Daemon {
     /// What is wrong and what to do.
     pub async fn start(config: Config, clock: SharedClock) -> Result<Self, StartError> {
         let config = Arc::new(config);
+        // The store first: its lock names the daemon that is running already, where a taken port would not.
+        let store = Store::open(&config.store_url, config.durability, &config.apps, Arc::clone(&clock)).await?;
         let listener = bind(config.server.listen).await?;
         let address = listener.local_addr().context("cannot read the listener's address")?;
-        let store = Store::open(&config.store_url, config.durability, &config.apps, Arc::clone(&clock)).await?;
         let metrics = Arc::new(Metrics::default());
         let transport = HttpTransport::new(Limits::default()).context("cannot make an HTTP client")?;
         let seed = rand::rng().random();
@@ -193,6 +194,13 @@ pub fn bind_socket(path: &Path) -> Result<UnixListener, StartError> {
             path.display()
         ))
     };
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        let what = format!(
+            "another tixing answers on {}: stop it first, or give this one another [server] socket",
+            path.display()
+        );
+        return Err(StartError::Config(what));
+    }
     let folder = path.with_extension(format!("{}.tmp", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
     DirBuilder::new().mode(0o700).create(&folder).map_err(cannot)?;
@@ -217,6 +225,7 @@ pub async fn serve(config: Config, clock: SharedClock) -> Result<(), StartError>
     }
     let apps = config.apps.len();
     let daemon = Daemon::start(config, Arc::clone(&clock)).await?;
+    warn_of_forgotten(&daemon).await;
     daemon.ready().await;
     tell(&[NotifyState::Ready]);
     tracing::info!(address = %daemon.address, apps, version = env!("CARGO_PKG_VERSION"), "ready");
@@ -245,6 +254,17 @@ pub async fn serve(config: Config, clock: SharedClock) -> Result<(), StartError>
     daemon.stop().await?;
     tracing::info!("stopped; nothing is in doubt because of it");
     Ok(())
+}
+
+/// Reminders of an app that is no longer configured are sent by nobody; that must not pass in silence.
+async fn warn_of_forgotten(daemon: &Daemon) {
+    for (app, waiting) in daemon.api.store().forgotten().await.unwrap_or_default() {
+        tracing::warn!(
+            app,
+            waiting,
+            "the store holds reminders of an app that is not configured: nobody sends them; configure it again, or cancel them"
+        );
+    }
 }
 
 fn signals() -> anyhow::Result<(tokio::signal::unix::Signal, tokio::signal::unix::Signal)> {

@@ -17,7 +17,7 @@ pub const MAX_CONNECTIONS: usize = 8_192;
 /// Time for a request's head; also how long an idle connection is kept.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a request's head.
-pub const MAX_HEAD: usize = 16 * 1024;
+pub const MAX_HEAD: usize = 64 * 1024;
 /// After a stop, time for requests under way.
 const FINISH: Duration = Duration::from_secs(10);
 
@@ -80,7 +80,7 @@ pub async fn serve(listener: impl Listener, router: Router, stop: CancellationTo
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
-                .max_buf_size(MAX_HEAD.max(64 * 1024))
+                .max_buf_size(MAX_HEAD)
                 .serve_connection(TokioIo::new(stream), service);
             tokio::pin!(connection);
             tokio::select! {

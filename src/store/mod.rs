@@ -26,7 +26,7 @@ use queue::{Job, Marked, Settle};
 use reminders::{Change, Changed, Inserted};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, any::AnyPoolOptions, migrate::Migrator};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -126,7 +126,8 @@ pub struct Names {
     lanes: HashMap<i64, String>,
     templates: HashMap<(i64, String), i64>,
     codes: HashMap<i64, (i64, String)>,
-    standing: std::collections::HashSet<i64>,
+    standing: HashSet<i64>,
+    configured: HashSet<String>,
 }
 
 impl Names {
@@ -382,6 +383,19 @@ impl Store {
         Ok(tally)
     }
 
+    /// Apps that the configuration no longer names, with the number of their living reminders.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forgotten(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        let tally = self.tally().await?;
+        let living = |counts: &BTreeMap<String, i64>| {
+            State::ALL.iter().filter(|s| !s.is_final()).filter_map(|s| counts.get(s.word())).sum()
+        };
+        let forgotten = tally.iter().filter(|(app, _)| !self.names.configured.contains(*app));
+        Ok(forgotten.map(|(app, counts)| (app.clone(), living(counts))).filter(|(_, n)| *n > 0).collect())
+    }
+
     /// Finishes what was asked and closes the database; whoever asks afterwards is told that it is closed.
     pub async fn close(&self) {
         // Closed already: nothing to do.
@@ -475,6 +489,7 @@ async fn learn_names(conn: &mut AnyConnection, apps: &[App]) -> sqlx::Result<Nam
         names.templates.insert((app, code), id);
     }
     for app in apps {
+        names.configured.insert(app.name.clone());
         let place = names.app(&app.name);
         for template in app.templates.iter().filter(|t| t.kind == Kind::LongTerm) {
             let id = names.template(place.id, &template.code).id;

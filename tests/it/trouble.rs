@@ -55,6 +55,13 @@ async fn every_way_in_which_a_platform_can_misbehave_ends_with_a_reason() {
 #[test]
 fn a_second_daemon_on_a_file_ends_within_a_second_and_names_the_first() {
     let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    drop(taken);
+    let text = std::fs::read_to_string(site.path("tixing.toml"))
+        .expect("there")
+        .replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
+    std::fs::write(site.path("tixing.toml"), text).expect("written");
     let first = site.serve();
     let begun = Instant::now();
     let (status, said) = site.try_serve().err().expect("it must not start");
@@ -62,6 +69,19 @@ fn a_second_daemon_on_a_file_ends_within_a_second_and_names_the_first() {
     assert_eq!(status.code(), Some(78), "{said}");
     assert!(said.contains(&format!("process {}", first.pid())), "{said}");
     assert!(first.terminate().0.success());
+}
+
+#[tokio::test]
+async fn reminders_of_an_app_that_is_no_longer_configured_are_told_at_the_start() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let program = site.serve_with_key();
+    assert_eq!(program.post("/v1/reminders", &body("o1", 3_600_000)).await.0, 201);
+    assert!(program.terminate().0.success());
+    let text = std::fs::read_to_string(site.path("tixing.toml")).expect("there").replace("\"coffee\"", "\"kaffee\"");
+    std::fs::write(site.path("tixing.toml"), text).expect("written");
+    let (status, log) = site.serve().terminate();
+    assert!(status.success());
+    assert!(log.contains("not configured") && log.contains("coffee"), "{log}");
 }
 
 #[test]
