@@ -123,7 +123,7 @@ fn a_newer_schema_is_refused() {
     runtime.block_on(async {
         use sqlx::Connection;
         let url = format!("sqlite:{}", site.path("tixing.db").display());
-        let mut conn = sqlx::AnyConnection::connect(&url).await.expect("opens");
+        let mut conn = sqlx::SqliteConnection::connect(&url).await.expect("opens");
         let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)";
         sqlx::query(sql).execute(&mut conn).await.expect("written");
     });
