@@ -53,8 +53,12 @@ pub struct TemplateSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
+    /// What `account_code` says.
+    Account,
     /// 45009.
     Quota,
+    /// 45011.
+    MinuteQuota,
     /// 40003.
     Openid,
     /// 40037.
@@ -74,7 +78,9 @@ pub enum Check {
 impl Check {
     fn default_order() -> Vec<Self> {
         vec![
+            Self::Account,
             Self::Quota,
+            Self::MinuteQuota,
             Self::Openid,
             Self::Template,
             Self::Concurrency,
@@ -116,8 +122,12 @@ pub struct Faults {
     pub token_revoked: bool,
     /// The caller's address is not on the whitelist.
     pub ip_blocked: bool,
-    /// Sends left today.
+    /// Sends left today; then 45009.
     pub quota_left: Option<u64>,
+    /// Sends left in this minute; then 45011.
+    pub minute_left: Option<u64>,
+    /// The account is restricted: every send is refused with this code, such as 43107, 48001, 48004 or 50002.
+    pub account_code: Option<i64>,
 }
 
 impl Faults {
@@ -499,10 +509,13 @@ impl World {
         let template = app.templates.iter().find(|t| t.id == code);
         for check in &app.order {
             let refusal = match check {
-                Check::Quota => match &mut self.faults.quota_left {
-                    Some(0) => Some((45009, "reach max api daily quota limit".to_owned())),
-                    _ => None,
-                },
+                Check::Account => self.faults.account_code.map(|code| (code, "api unauthorized or banned".into())),
+                Check::Quota => {
+                    (self.faults.quota_left == Some(0)).then(|| (45009, "reach max api daily quota limit".into()))
+                }
+                Check::MinuteQuota => {
+                    (self.faults.minute_left == Some(0)).then(|| (45011, "api minute-quota reach limit".into()))
+                }
                 Check::Openid => (openid.is_empty() || openid.len() > 128).then(|| (40003, "invalid openid".into())),
                 Check::Template => template.is_none().then(|| (40037, "invalid template_id".into())),
                 Check::Concurrency => call
@@ -533,7 +546,7 @@ impl World {
                 return Err(self.refuse(code, &text));
             }
         }
-        if let Some(left) = &mut self.faults.quota_left {
+        for left in [&mut self.faults.quota_left, &mut self.faults.minute_left].into_iter().flatten() {
             *left -= 1;
         }
         let grant = self.grants.get_mut(&(appid.clone(), openid.clone(), code.clone())).expect("checked");

@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: real stores, real HTTP, the real program.
 
 mod harness;
+mod sandbox;
 mod store;
 mod engine;
 mod bad_input;
