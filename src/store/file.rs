@@ -53,7 +53,7 @@ fn lock(path: &Path) -> Result<Lock, OpenError> {
     let mut file = OpenOptions::new().create(true).read(true).append(true).open(&lock_path).map_err(cannot)?;
     // A command that has the store for a moment is waited for; a daemon is not.
     let mut tried = file.try_lock();
-    for _ in 0..10 {
+    for _ in 0..8 {
         if !matches!(tried, Err(TryLockError::WouldBlock)) {
             break;
         }
