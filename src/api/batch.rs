@@ -108,7 +108,7 @@ async fn insert(api: &Api, caller: &Caller, lines: Vec<Result<Bytes, Problem>>) 
     let mut answers = Vec::with_capacity(lines.len());
     let mut places = Vec::with_capacity(lines.len());
     for (i, line) in lines.into_iter().enumerate() {
-        let checked = checked(api, caller, line, |body: ReminderBody| {
+        let checked = checked(line, |body: ReminderBody| {
             caller.may_touch(&body.app)?;
             Ok(check::reminder(&api.config, body, now)?)
         });
@@ -160,7 +160,7 @@ async fn record(api: &Api, caller: &Caller, lines: Vec<Result<Bytes, Problem>>) 
     let (mut reports, mut places) = (Vec::new(), Vec::new());
     let mut answers: Vec<Answer> = Vec::with_capacity(lines.len());
     for (i, line) in lines.into_iter().enumerate() {
-        let checked = checked(api, caller, line, |body: ConsentBody| {
+        let checked = checked(line, |body: ConsentBody| {
             caller.may_touch(&body.app)?;
             Ok(check::consents(&api.config, body, now)?)
         });
@@ -192,8 +192,6 @@ async fn record(api: &Api, caller: &Caller, lines: Vec<Result<Bytes, Problem>>) 
 
 /// One line through its checks; `None` for an empty line.
 fn checked<B: serde::de::DeserializeOwned, T>(
-    _: &Api,
-    _: &Caller,
     line: Result<Bytes, Problem>,
     check: impl Fn(B) -> Result<T, Problem>,
 ) -> Option<Result<T, Problem>> {

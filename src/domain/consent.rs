@@ -24,13 +24,6 @@ pub struct Balance {
     pub void: i64,
 }
 
-impl Balance {
-    /// All consents ever granted.
-    pub fn granted(&self) -> i64 {
-        self.available + self.held + self.used + self.void
-    }
-}
-
 /// Where one consent stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -336,7 +336,7 @@ pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<
     for (i, report) in reports.iter().enumerate() {
         let app = tx.names.app(&report.app).id;
         for code in report.results.iter().filter(|(_, accepted)| **accepted).map(|(code, _)| code) {
-            let pair = (recipients[&(app, report.openid.clone())], tx.names.template(app, code).id);
+            let pair = (recipients[&(app, report.openid.clone())], tx.names.template(app, code));
             pairs.insert(Wanted { recipient: pair.0, template: pair.1, grants: 1, event: report.event.clone() });
             accepts.push((i, pair, report));
         }

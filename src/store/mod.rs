@@ -112,13 +112,6 @@ pub(crate) struct Place {
     pub lane: i64,
 }
 
-/// A template's row.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TemplateRow {
-    /// The template.
-    pub id: i64,
-}
-
 /// Names to small integers and back; fixed while the daemon runs.
 #[derive(Debug, Default)]
 pub struct Names {
@@ -135,8 +128,8 @@ impl Names {
         *self.apps.get(name).expect("the API and the engine name configured apps only")
     }
 
-    pub(crate) fn template(&self, app: i64, code: &str) -> TemplateRow {
-        TemplateRow { id: *self.templates.get(&(app, code.to_owned())).expect("only configured templates are named") }
+    pub(crate) fn template(&self, app: i64, code: &str) -> i64 {
+        *self.templates.get(&(app, code.to_owned())).expect("only configured templates are named")
     }
 
     fn find_template_of_lane(&self, lane: i64, code: &str) -> Option<i64> {
@@ -216,7 +209,6 @@ pub struct Store {
     read: AnyPool,
     writer: Writer,
     names: Arc<Names>,
-    dialect: Dialect,
     on_commit: watch::Sender<Option<Arc<OnCommit>>>,
     lock: Arc<Mutex<Option<file::Lock>>>,
 }
@@ -281,7 +273,7 @@ impl Store {
             .map_err(sql_failed)?;
         let (on_commit, told) = watch::channel(None);
         let writer = writer::start(opened, conn, last, Arc::clone(&names), clock, told);
-        Ok(Self { read, writer, names, dialect, on_commit, lock: Arc::new(Mutex::new(lock)) })
+        Ok(Self { read, writer, names, on_commit, lock: Arc::new(Mutex::new(lock)) })
     }
 
     /// Calls `told` after each commit with the instants it brought and how long it took.
@@ -292,11 +284,6 @@ impl Store {
     /// Names to small integers and back.
     pub fn names(&self) -> &Names {
         &self.names
-    }
-
-    /// Which database it is.
-    pub fn dialect(&self) -> Dialect {
-        self.dialect
     }
 
     /// Inserts reminders; durable when it returns, in the order given.
@@ -492,7 +479,7 @@ async fn learn_names(conn: &mut AnyConnection, apps: &[App]) -> sqlx::Result<Nam
         names.configured.insert(app.name.clone());
         let place = names.app(&app.name);
         for template in app.templates.iter().filter(|t| t.kind == Kind::LongTerm) {
-            let id = names.template(place.id, &template.code).id;
+            let id = names.template(place.id, &template.code);
             names.standing.insert(id);
         }
     }

@@ -215,7 +215,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
     users.extend(recipients(tx, &users_of(&mut news.iter().filter(|new| !brings(new))), false).await?);
     let pair = |new: &NewReminder| -> Option<Pair> {
         let app = names.app(&new.app).id;
-        Some((*users.get(&(app, new.openid.clone()))?, names.template(app, &new.template).id))
+        Some((*users.get(&(app, new.openid.clone()))?, names.template(app, &new.template)))
     };
     let wanted: BTreeSet<Wanted> = news
         .iter()
