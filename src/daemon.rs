@@ -184,10 +184,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 /// Binds a Unix socket that only its owner can open. It is made in a folder of its own and moved into place, so that it is never
 /// there with other permissions, and the one that a dead daemon left is replaced.
-///
-/// # Errors
-/// When the folder cannot be written or the path is too long for a socket.
-pub fn bind_socket(path: &Path) -> Result<UnixListener, StartError> {
+fn bind_socket(path: &Path) -> Result<UnixListener, StartError> {
     let cannot = |e: std::io::Error| {
         StartError::Config(format!(
             "cannot make the socket {}: {e}; check [server] socket and its folder",

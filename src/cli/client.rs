@@ -1,22 +1,22 @@
-//! How commands reach the store: through the running daemon's socket, or, where none runs, by opening the store themselves behind a
-//! socket of their own. The store's lock keeps the two apart.
+//! How commands reach the store: through the running daemon's socket, or, where none runs, by opening the store themselves and asking
+//! the same API in this process. The store's lock keeps the two apart.
 
 use super::Failure;
 use crate::{
     api::Api,
     clock::SystemClock,
     config::Config,
-    daemon::{StartError, bind_socket},
-    http,
+    daemon::StartError,
     metrics::Metrics,
     platform::transport::install_crypto,
     store::{OpenError, Store},
 };
 use anyhow::Context;
+use axum::{Router, body::Body, http::Request};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use std::{path::Path, sync::Arc};
-use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 /// How long a daemon may take from its lock to its socket, in milliseconds.
 const STARTING: i64 = 5_000;
@@ -24,8 +24,8 @@ const STARTING: i64 = 5_000;
 /// A way to the API.
 pub struct Client {
     http: reqwest::Client,
-    /// Kept open while the command runs, if it is ours.
-    own: Option<Store>,
+    /// The store and its API if they are opened for this command; else the daemon is asked.
+    own: Option<(Store, Router)>,
 }
 
 /// Connects.
@@ -48,19 +48,8 @@ pub async fn connect(config: Config) -> Result<Client, Failure> {
             Err(e) => return Err(StartError::from(e).into()),
         }
     };
-    let folder = std::env::temp_dir().join(format!("tixing-{}-{:08x}", std::process::id(), rand::random::<u32>()));
-    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
-        .create(&folder)
-        .context("cannot make a folder for a socket")?;
-    let path = folder.join("tixing.sock");
-    let listener = bind_socket(&path)?;
     let api = Api::new(Arc::new(config), store.clone(), clock, Arc::new(Metrics::default()), None).await;
-    tokio::spawn(http::serve(listener, api.owner_router(), CancellationToken::new()));
-    let client = Client { http: client(&path)?, own: Some(store) };
-    // One connection, made now and kept: the path is not needed afterwards.
-    client.ask(Method::GET, "/healthz", None).await?;
-    let _ = std::fs::remove_dir_all(&folder);
-    Ok(client)
+    Ok(Client { http: client(&socket)?, own: Some((store, api.owner_router())) })
 }
 
 fn client(socket: &Path) -> Result<reqwest::Client, Failure> {
@@ -71,9 +60,15 @@ fn client(socket: &Path) -> Result<reqwest::Client, Failure> {
 
 impl Client {
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Failure> {
-        let unreachable =
-            |e: reqwest::Error| Failure::Unreachable(format!("the daemon did not answer: {}", e.without_url()));
-        request.send().await.map_err(unreachable)
+        let Some((_, router)) = &self.own else {
+            let unreachable =
+                |e: reqwest::Error| Failure::Unreachable(format!("the daemon did not answer: {}", e.without_url()));
+            return request.send().await.map_err(unreachable);
+        };
+        let request = request.build().context("cannot write the request")?;
+        let request: Request<reqwest::Body> = request.try_into().context("cannot write the request")?;
+        let Ok(answer) = router.clone().oneshot(request.map(Body::new)).await;
+        Ok(answer.map(|body| reqwest::Body::wrap_stream(body.into_data_stream())).into())
     }
 
     /// One call; an error answer becomes its sentence.
@@ -120,7 +115,7 @@ impl Client {
 
     /// Done: what was written is durable already; this closes the store if it is ours.
     pub async fn close(&self) {
-        if let Some(store) = &self.own {
+        if let Some((store, _)) = &self.own {
             store.close().await;
         }
     }
