@@ -82,7 +82,7 @@ impl Daemon {
         let transport = HttpTransport::new(Limits::default()).context("cannot make an HTTP client")?;
         let seed = rand::rng().random();
         let engine = Engine::new(
-            store.clone(),
+            Arc::new(store.clone()),
             Arc::new(transport),
             Arc::clone(&clock),
             Arc::clone(&metrics),

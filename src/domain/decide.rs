@@ -26,6 +26,13 @@ pub struct Due {
     pub tries: u32,
 }
 
+impl Due {
+    /// When to look at it again, if it were up to `wanted`: not before its instant, not beyond its deadline.
+    pub fn again_at(&self, wanted: Millis) -> Millis {
+        wanted.max(self.at).min(self.expires_at)
+    }
+}
+
 /// What an app's settings say about sending at all.
 #[derive(Debug, Clone, Default)]
 pub struct AppRules {

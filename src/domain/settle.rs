@@ -76,10 +76,11 @@ pub fn backoff(tries: u32, first: Millis, jitter: f64) -> Millis {
 /// Settles one attempt. `due` is the reminder as it was when it was marked; for a resend its state is `InDoubt`.
 ///
 /// A retry never lies beyond the deadline: it is brought forward to it, and [`super::decide::decide`] ends the reminder there.
+/// Nor before the instant, to which a clock that was set back may return.
 pub fn settle(due: &Due, outcome: Outcome, now: Millis, jitter: f64) -> Settlement {
     let resend = due.state == State::InDoubt;
     let later = |delay: Millis, counted: bool| {
-        let at = (now + delay).min(due.expires_at);
+        let at = due.again_at(now + delay);
         // What is known about a resend says nothing about the first request: the doubt stays.
         if resend { Next::Doubt { look_at: at } } else { Next::Again { due_at: at, counted } }
     };
@@ -88,7 +89,7 @@ pub fn settle(due: &Due, outcome: Outcome, now: Millis, jitter: f64) -> Settleme
             Settlement { next: Next::Final(State::Sent), code: None, text: None, consent: Consent::Keep, message_id }
         }
         Outcome::Unknown { cause } => Settlement {
-            next: Next::Doubt { look_at: (now + DOUBT_LOOK).min(due.expires_at) },
+            next: Next::Doubt { look_at: due.again_at(now + DOUBT_LOOK) },
             code: Some("unknown".into()),
             text: Some(cause),
             consent: Consent::Keep,

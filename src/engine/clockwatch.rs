@@ -9,6 +9,8 @@ const AGREE: Millis = 60 * SECOND;
 /// Between two questions to the platform.
 const ASK_EVERY: Millis = 30 * SECOND;
 
+const REMEDY: &str = "set it right; it is believed again when it is set back or when a platform's clock agrees";
+
 /// Compares the wall clock with the monotonic one at each tick.
 #[derive(Debug)]
 pub struct ClockWatch {
@@ -33,11 +35,8 @@ impl ClockWatch {
             self.ahead += step;
         }
         if self.ahead > JUMP {
-            let why = format!(
-                "the clock is {} s ahead of where it was; it is believed when a platform's clock agrees, when it is set back, or after a restart",
-                self.ahead / SECOND
-            );
-            self.held.get_or_insert(why);
+            let ahead = self.ahead / SECOND;
+            self.held.get_or_insert_with(|| format!("the clock is {ahead} s ahead of where it was; {REMEDY}"));
         } else {
             self.ahead = 0;
             self.held = None;
@@ -58,15 +57,18 @@ impl ClockWatch {
         wants
     }
 
-    /// A platform said what time it is. `true` if a hold has just ended because it agrees.
-    pub fn witness(&mut self, date: Millis, wall: Millis) -> bool {
-        let agrees = (date - wall).abs() <= AGREE;
-        if agrees && self.held.is_some() {
+    /// A platform said what time it is: it ends a hold if it agrees, and begins one if ours is ahead, as after a restart with a wrong
+    /// clock, which no step gives away. A clock that is behind sends late at worst.
+    pub fn witness(&mut self, date: Millis, wall: Millis) {
+        let ahead = wall - date;
+        if ahead > AGREE {
+            self.ahead = ahead;
+            let ahead = ahead / SECOND;
+            self.held.get_or_insert_with(|| format!("the clock is {ahead} s ahead of a platform's; {REMEDY}"));
+        } else if ahead >= -AGREE {
             self.ahead = 0;
             self.held = None;
-            return true;
         }
-        false
     }
 }
 
@@ -85,11 +87,27 @@ mod tests {
         assert!(watch.held().is_some());
         watch.tick(3_601_000, 13_000);
         assert!(watch.held().is_some(), "time alone proves nothing");
-        assert!(!watch.witness(10_000, 3_601_000), "the platform says otherwise");
+        watch.witness(10_000, 3_601_000);
+        assert!(watch.held().is_some(), "the platform says otherwise");
         watch.tick(9_000, 14_000);
         assert_eq!(watch.held(), None, "undone");
         watch.tick(7_200_000, 15_000);
-        assert!(watch.witness(7_199_000, 7_200_000));
+        watch.witness(7_199_000, 7_200_000);
         assert_eq!(watch.held(), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_from_the_start_is_held_by_the_platform_and_released_when_it_is_set() {
+        let mut watch = ClockWatch::new(3_600_000, 0);
+        watch.witness(3_590_000, 3_600_000);
+        assert_eq!(watch.held(), None, "a minute is neither here nor there");
+        watch.witness(0, 3_601_000);
+        assert!(watch.held().is_some_and(|why| why.contains("3601 s ahead of a platform's")), "{:?}", watch.held());
+        watch.tick(3_602_000, 2_000);
+        assert!(watch.held().is_some(), "time alone proves nothing");
+        watch.tick(3_000, 3_000);
+        assert_eq!(watch.held(), None, "set right");
+        watch.witness(3_600_000, 4_000);
+        assert_eq!(watch.held(), None, "behind is late, not early");
     }
 }

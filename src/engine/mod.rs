@@ -27,8 +27,8 @@ use crate::{
         transport::{Failure, Transport},
     },
     store::{
-        Ring, Store, StoreError,
-        queue::{Job, Marked, Settle},
+        Ring, StoreError,
+        queue::{Job, Marked, Queue, Settle},
     },
 };
 use clockwatch::ClockWatch;
@@ -158,7 +158,7 @@ enum Done {
 
 /// The engine.
 pub struct Engine {
-    store: Store,
+    store: Arc<dyn Queue>,
     transport: Arc<dyn Transport>,
     clock: SharedClock,
     metrics: Arc<Metrics>,
@@ -182,7 +182,7 @@ pub struct Engine {
 impl Engine {
     /// An engine for these apps. `seed` decides its jitter.
     pub fn new(
-        store: Store,
+        store: Arc<dyn Queue>,
         transport: Arc<dyn Transport>,
         clock: SharedClock,
         metrics: Arc<Metrics>,
@@ -242,6 +242,9 @@ impl Engine {
             }
             let sleep = u64::try_from(self.next_wake() - self.clock.now()).unwrap_or(0);
             tokio::select! {
+                // In this order, so that a simulation's seed decides and not a die of the runtime's.
+                biased;
+                () = stop.cancelled(), if !self.stopping => {}
                 Some(done) = self.tasks.join_next() => {
                     self.absorb_joined(done);
                     while let Some(done) = self.tasks.try_join_next() {
@@ -250,7 +253,6 @@ impl Engine {
                 }
                 () = woken => {}
                 () = tokio::time::sleep(Duration::from_millis(sleep)) => {}
-                () = stop.cancelled(), if !self.stopping => {}
             }
         }
     }
@@ -292,7 +294,7 @@ impl Engine {
         let now = self.clock.now();
         let monotonic = self.clock.monotonic();
         self.signals.heartbeat.store(monotonic, Ordering::Release);
-        self.watch_clock(now, monotonic);
+        self.watch_clock(now, |watch| watch.tick(now, monotonic));
         let held = self.clockwatch.held().is_some();
         let ring = self.signals.ring.lock().expect("nobody panics while ringing").take();
         let everything = Ring { from: Millis::MIN, until: Millis::MAX };
@@ -329,24 +331,23 @@ impl Engine {
         self.publish();
     }
 
-    fn watch_clock(&mut self, now: Millis, monotonic: Millis) {
+    /// Lets `look` change what is thought of the clock, and acts on it if it did.
+    fn watch_clock(&mut self, now: Millis, look: impl FnOnce(&mut ClockWatch)) {
         let was = self.clockwatch.held().is_some();
-        self.clockwatch.tick(now, monotonic);
+        look(&mut self.clockwatch);
         match (was, self.clockwatch.held()) {
             (false, Some(why)) => {
-                tracing::error!(why, "the clock jumped forward; NOTHING IS SENT until it is believed again");
+                tracing::error!(why, "the clock is not believed; NOTHING IS SENT until it is");
             }
-            (true, None) => self.believe(now),
+            (true, None) => {
+                tracing::warn!(now = rfc3339(now), "the clock is believed again; what is overdue is caught up with");
+                for lane in &mut self.lanes {
+                    lane.resume(now);
+                }
+            }
             _ => {}
         }
         self.metrics.clock_held.set(i64::from(self.clockwatch.held().is_some()));
-    }
-
-    fn believe(&mut self, now: Millis) {
-        tracing::warn!(now = rfc3339(now), "the clock is believed again; what is overdue is caught up with");
-        for lane in &mut self.lanes {
-            lane.resume(now);
-        }
     }
 
     fn next_wake(&self) -> Millis {
@@ -363,7 +364,7 @@ impl Engine {
     }
 
     fn read(&mut self, i: usize, read: Read) {
-        let (store, lane) = (self.store.clone(), self.lanes[i].id);
+        let (store, lane) = (Arc::clone(&self.store), self.lanes[i].id);
         let work = async move {
             let limit = i64::try_from(PAGE).expect("small");
             let jobs = store.prefetch(lane, (read.after.0, read.after.1.0), read.until, limit).await;
@@ -373,7 +374,7 @@ impl Engine {
     }
 
     fn sweep(&mut self, i: usize, now: Millis) {
-        let (store, lane) = (self.store.clone(), self.lanes[i].id);
+        let (store, lane) = (Arc::clone(&self.store), self.lanes[i].id);
         self.lanes[i].sweeping = true;
         let work = async move { Done::Swept(i, store.past_deadline(lane, now, SWEEP).await) };
         self.tasks.spawn_on(work, &self.store_runtime);
@@ -423,7 +424,7 @@ impl Engine {
 
     fn mark(&mut self, i: usize, jobs: Vec<Job>) {
         self.lanes[i].marking = true;
-        let store = self.store.clone();
+        let store = Arc::clone(&self.store);
         self.tasks.spawn(async move {
             let marked = store.mark(jobs.clone()).await;
             Done::Marked(i, jobs, marked)
@@ -439,7 +440,7 @@ impl Engine {
     /// A row cut off by a crash is written down as in doubt, to be looked at at once.
     fn cut_off(&mut self, i: usize, job: &Job, now: Millis) {
         let cut_off = Settlement {
-            next: Next::Doubt { look_at: now },
+            next: Next::Doubt { look_at: job.due.again_at(now) },
             code: Some("interrupted".into()),
             text: Some("the daemon stopped between marking and settling it: the request may have arrived".into()),
             consent: Consent::Keep,
@@ -454,7 +455,7 @@ impl Engine {
         // Marking took its time: the gate is asked once more at the very last moment.
         let decision = decide(&job.due, &job.body.openid, &lane.app.rules, now);
         let Some(token) = lane.token.usable(now).cloned().filter(|_| decision == Decision::Send) else {
-            let due_at = if let Decision::Wait { until } = decision { until } else { now };
+            let due_at = job.due.again_at(if let Decision::Wait { until } = decision { until } else { now });
             let next = if job.due.state == State::InDoubt {
                 Next::Doubt { look_at: due_at }
             } else {
@@ -513,7 +514,7 @@ impl Engine {
         }
         self.settling = true;
         let batch: Vec<Pending> = self.settles.drain(..self.settles.len().min(SETTLE)).collect();
-        let store = self.store.clone();
+        let store = Arc::clone(&self.store);
         self.tasks.spawn(async move {
             let written = store.settle(batch.iter().map(|pending| pending.settle.clone()).collect()).await;
             Done::Settled(batch, written)
@@ -575,7 +576,7 @@ impl Engine {
                 // rows, and where the fence says that they are not, nothing is touched and they are simply read again.
                 for job in jobs {
                     let next = if job.due.state == State::InDoubt {
-                        Next::Doubt { look_at: now }
+                        Next::Doubt { look_at: job.due.again_at(now) }
                     } else {
                         Next::Again { due_at: job.due.due_at, counted: false }
                     };
@@ -683,10 +684,8 @@ impl Engine {
 
     fn token(&mut self, i: usize, result: Result<Granted, Outcome>, date: Option<Millis>, now: Millis) {
         let jitter = self.jitter();
-        if let Some(date) = date
-            && self.clockwatch.witness(date, now)
-        {
-            self.believe(now);
+        if let Some(date) = date {
+            self.watch_clock(now, |watch| watch.witness(date, now));
         }
         let lane = &mut self.lanes[i];
         match result {

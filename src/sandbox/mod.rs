@@ -4,7 +4,7 @@
 
 mod world;
 
-pub use world::{AppSpec, Faults, Ledger, Message, TemplateSpec, World};
+pub use world::{AppSpec, Check, Faults, Ledger, Message, TemplateSpec, World};
 
 use crate::{clock::SharedClock, http::Hang};
 use axum::{

@@ -26,7 +26,7 @@ pub struct AppSpec {
     /// Words that the platform refuses.
     #[serde(default)]
     pub forbidden_words: Vec<String>,
-    /// The order of the checks, which the platform does not document.
+    /// The order of the checks, which the platform does not document. One that is left out is not made.
     #[serde(default = "Check::default_order")]
     pub order: Vec<Check>,
     /// Whether a send is answered with `msgid` (reported both ways).
@@ -35,6 +35,28 @@ pub struct AppSpec {
     /// Whether grants from before a refusal in the settings count again after it is lifted (unknown).
     #[serde(default)]
     pub revive: bool,
+}
+
+impl AppSpec {
+    /// An app as it is configured.
+    pub fn of(app: &crate::config::App) -> Self {
+        use secrecy::ExposeSecret;
+        let template = |t: &crate::domain::template::Template| TemplateSpec {
+            id: t.code.clone(),
+            kind: t.kind,
+            fields: t.fields.clone(),
+        };
+        Self {
+            appid: app.appid.clone(),
+            secret: app.secret.expose_secret().to_owned(),
+            templates: app.templates.iter().map(template).collect(),
+            pages: Vec::new(),
+            forbidden_words: Vec::new(),
+            order: Check::default_order(),
+            msgid: true,
+            revive: false,
+        }
+    }
 }
 
 /// A template as the platform knows it.
@@ -288,22 +310,7 @@ impl World {
 
     /// Registers an app as it is configured.
     pub fn add_configured(&mut self, app: &crate::config::App) {
-        use secrecy::ExposeSecret;
-        let template = |t: &crate::domain::template::Template| TemplateSpec {
-            id: t.code.clone(),
-            kind: t.kind,
-            fields: t.fields.clone(),
-        };
-        self.add_app(AppSpec {
-            appid: app.appid.clone(),
-            secret: app.secret.expose_secret().to_owned(),
-            templates: app.templates.iter().map(template).collect(),
-            pages: Vec::new(),
-            forbidden_words: Vec::new(),
-            order: Check::default_order(),
-            msgid: true,
-            revive: false,
-        });
+        self.add_app(AppSpec::of(app));
     }
 
     /// Forgets users, messages, tokens and faults; the apps stay.
@@ -549,7 +556,8 @@ impl World {
         for left in [&mut self.faults.quota_left, &mut self.faults.minute_left].into_iter().flatten() {
             *left -= 1;
         }
-        let grant = self.grants.get_mut(&(appid.clone(), openid.clone(), code.clone())).expect("checked");
+        // An order without the check of the consent lets everything through, and the ledger tells.
+        let grant = self.grants.entry((appid.clone(), openid.clone(), code.clone())).or_default();
         grant.used += 1;
         if !grant.standing {
             grant.usable -= 1;

@@ -204,7 +204,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, mut consents: Vec<NewConsent>) -> sq
 }
 
 /// A consent that changes hands: to a reminder, or back to nobody.
-#[derive(Serialize)]
+#[derive(Serialize, Clone, Copy)]
 pub(super) struct Hold {
     pub recipient: i64,
     pub template: i64,

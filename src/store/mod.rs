@@ -22,7 +22,6 @@ use crate::{
     },
 };
 use keys::NewApiKey;
-use queue::{Job, Marked, Settle};
 use reminders::{Change, Changed, Inserted};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, any::AnyPoolOptions, migrate::Migrator};
 use std::{
@@ -276,11 +275,6 @@ impl Store {
         Ok(Self { read, writer, names, on_commit, lock: Arc::new(Mutex::new(lock)) })
     }
 
-    /// Calls `told` after each commit with the instants it brought and how long it took.
-    pub fn on_commit(&self, told: OnCommit) {
-        self.on_commit.send_replace(Some(Arc::new(told)));
-    }
-
     /// Names to small integers and back.
     pub fn names(&self) -> &Names {
         &self.names
@@ -300,22 +294,6 @@ impl Store {
     /// When nothing was kept.
     pub async fn record(&self, reports: Vec<Report>) -> Result<Vec<usize>, StoreError> {
         self.writer.ask(|answer| Command::Record(reports, answer)).await
-    }
-
-    /// Marks jobs `sending`. Only after this may a byte of them leave.
-    ///
-    /// # Errors
-    /// When it is not known whether they were marked.
-    pub async fn mark(&self, jobs: Vec<Job>) -> Result<Vec<Marked>, StoreError> {
-        self.writer.ask(|answer| Command::Mark(jobs, answer)).await
-    }
-
-    /// Writes settlements; `false` for one whose row was no longer as it names it.
-    ///
-    /// # Errors
-    /// When it is not known whether they were written. Writing them again is safe.
-    pub async fn settle(&self, settles: Vec<Settle>) -> Result<Vec<bool>, StoreError> {
-        self.writer.ask(|answer| Command::Settle(settles, answer)).await
     }
 
     /// Cancels a scheduled reminder.

@@ -4,9 +4,10 @@
 //! both lie in the order of the instants, so a burst touches neighbouring pages only.
 
 use super::{
-    Store, StoreError,
+    Names, OnCommit, Store, StoreError,
     consents::{self, Hold, Holder, Wanted},
     tx::Tx,
+    writer::Command,
 };
 use crate::domain::{
     Millis,
@@ -18,8 +19,31 @@ use serde::Serialize;
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    future::Future,
+    pin::Pin,
     sync::Arc,
 };
+
+/// An answer of the store to come.
+pub type Asked<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+/// What the engine asks of the store. The seam for simulations.
+pub trait Queue: Send + Sync {
+    /// Names to small integers and back.
+    fn names(&self) -> &Names;
+    /// Calls `told` after each commit with the instants it brought and how long it took.
+    fn on_commit(&self, told: OnCommit);
+    /// The next jobs of a lane after the key `after` up to and including `until`, in order of (due_at, id), bodies included.
+    fn prefetch(&self, lane: i64, after: (Millis, i64), until: Millis, limit: i64) -> Asked<Vec<Job>>;
+    /// Overdue jobs of a lane whose deadline has passed while they waited: they end without a call, whatever the pace.
+    fn past_deadline(&self, lane: i64, now: Millis, limit: i64) -> Asked<Vec<Job>>;
+    /// Marks jobs `sending`; durable when it answers, and only then may a byte of them leave. An error means that it is not known
+    /// whether they were marked.
+    fn mark(&self, jobs: Vec<Job>) -> Asked<Vec<Marked>>;
+    /// Writes settlements; `false` for one whose row was no longer as it names it. An error means that it is not known whether they
+    /// were written; writing them again is safe.
+    fn settle(&self, settles: Vec<Settle>) -> Asked<Vec<bool>>;
+}
 
 /// `due.state` of a reminder that waits.
 pub(super) const SCHEDULED: i64 = 0;
@@ -155,7 +179,7 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
             doubtful.insert(job.due.id);
         }
     }
-    let without = take_consents(tx, jobs).await?;
+    let (without, taken) = take_consents(tx, jobs).await?;
     let stopped = |job: &Job| without.contains(&job.due.id) || doubtful.contains(&job.due.id);
     let keys: Vec<Key> = jobs.iter().filter(|job| !stopped(job)).map(|job| Key::of(job.lane, &job.due)).collect();
     let marked = tx
@@ -168,7 +192,7 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
             &keys,
         )
         .await?;
-    let mut late = Vec::new();
+    let mut late = HashSet::new();
     let verdicts = jobs
         .iter()
         .map(|job| {
@@ -181,19 +205,20 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
                 tx.count(job.lane, "sending", 1);
                 Marked::Yes
             } else {
-                late.push(Holder { recipient: job.recipient, template: job.template, reminder: job.due.id.0 });
+                late.insert(job.due.id.0);
                 Marked::Late
             }
         })
         .collect();
-    // A consent taken for a row that turned out to be changed goes back; one reserved at insert stays with its row.
-    late.retain(|h| jobs.iter().any(|j| j.due.id.0 == h.reminder && j.claim == Claim::AtFire));
-    for holder in consents::free(tx, &late).await? {
-        if let Some(job) = jobs.iter().find(|job| job.due.id.0 == holder) {
-            tx.count(job.lane, "consent_held", -1);
-            tx.count(job.lane, "consent_available", 1);
-        }
+    // What was taken just now for a row that turned out to be changed goes back, and nothing else: the row may hold one from before.
+    let back = taken.into_iter().filter(|(_, hold)| hold.reminder.is_some_and(|id| late.contains(&id)));
+    let mut returned = Vec::new();
+    for (lane, hold) in back {
+        tx.count(lane, "consent_held", -1);
+        tx.count(lane, "consent_available", 1);
+        returned.push(Hold { reminder: None, ..hold });
     }
+    consents::hold(tx, returned).await?;
     Ok(verdicts)
 }
 
@@ -213,8 +238,9 @@ async fn holds_sole_consent(tx: &mut Tx<'_>, job: &Job) -> sqlx::Result<bool> {
     Ok(!job.standing && rows.len() == 1 && rows[0].get::<Option<i64>, _>("reminder") == Some(job.due.id.0))
 }
 
-/// Takes consents for jobs that claim one at the instant, and looks whether standing ones still stand. Answers who has none.
-async fn take_consents(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<HashSet<ReminderId>> {
+/// Takes consents for jobs that claim one at the instant, and looks whether standing ones still stand. Answers who has none, and
+/// what was taken in which lane.
+async fn take_consents(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<(HashSet<ReminderId>, Vec<(i64, Hold)>)> {
     let holding = holding(tx, jobs).await?;
     let asks: Vec<&Job> = jobs
         .iter()
@@ -225,7 +251,7 @@ async fn take_consents(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<HashSet<Re
         .map(|job| Wanted { recipient: job.recipient, template: job.template, grants: 0, event: None })
         .collect();
     let mut held = consents::read_pairs(tx, &wanted).await?;
-    let (mut without, mut holds) = (HashSet::new(), Vec::new());
+    let (mut without, mut taken) = (HashSet::new(), Vec::new());
     for job in asks {
         let pair = (job.recipient, job.template);
         if job.standing {
@@ -233,15 +259,15 @@ async fn take_consents(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<HashSet<Re
                 without.insert(job.due.id);
             }
         } else if let Some(n) = held.take(pair) {
-            holds.push(Hold { recipient: pair.0, template: pair.1, n, reminder: Some(job.due.id.0) });
+            taken.push((job.lane, Hold { recipient: pair.0, template: pair.1, n, reminder: Some(job.due.id.0) }));
             tx.count(job.lane, "consent_available", -1);
             tx.count(job.lane, "consent_held", 1);
         } else {
             without.insert(job.due.id);
         }
     }
-    consents::hold(tx, holds).await?;
-    Ok(without)
+    consents::hold(tx, taken.iter().map(|(_, hold)| *hold).collect()).await?;
+    Ok((without, taken))
 }
 
 /// Which of the jobs that claim at the instant hold a consent from an earlier try.
@@ -433,35 +459,59 @@ fn job(row: &AnyRow) -> Job {
     }
 }
 
-impl Store {
-    /// The next jobs of a lane after the key `after` up to and including `until`, in order of (due_at, id), bodies included.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn prefetch(
-        &self,
-        lane: i64,
-        after: (Millis, i64),
-        until: Millis,
-        limit: i64,
-    ) -> Result<Vec<Job>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT d.lane, d.due_at, d.id, d.state, d.fence, d.tries, m.at, m.expires_at, m.recipient, m.template, m.at_fire,
-                    m.standing, m.page, m.data, m.lang, m.miniprogram_state, p.openid
-             FROM due d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
-             WHERE d.lane = $1 AND (d.due_at, d.id) > ($2, $3) AND d.due_at <= $4
-             ORDER BY d.due_at, d.id LIMIT $5",
-        )
-        .bind(lane)
-        .bind(after.0)
-        .bind(after.1)
-        .bind(until)
-        .bind(limit)
-        .fetch_all(&self.read)
-        .await?;
-        Ok(rows.iter().map(job).collect())
+/// The columns of a job.
+const JOB: &str = "d.lane, d.due_at, d.id, d.state, d.fence, d.tries, m.at, m.expires_at, m.recipient, m.template, m.at_fire, m.standing,
+    p.openid";
+
+impl Queue for Store {
+    fn names(&self) -> &Names {
+        &self.names
     }
 
+    fn on_commit(&self, told: OnCommit) {
+        self.on_commit.send_replace(Some(Arc::new(told)));
+    }
+
+    fn prefetch(&self, lane: i64, after: (Millis, i64), until: Millis, limit: i64) -> Asked<Vec<Job>> {
+        let read = self.read.clone();
+        Box::pin(async move {
+            let sql = format!(
+                "SELECT {JOB}, m.page, m.data, m.lang, m.miniprogram_state
+                 FROM due d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
+                 WHERE d.lane = $1 AND (d.due_at, d.id) > ($2, $3) AND d.due_at <= $4
+                 ORDER BY d.due_at, d.id LIMIT $5"
+            );
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(after.0).bind(after.1).bind(until).bind(limit);
+            Ok(query.fetch_all(&read).await?.iter().map(job).collect())
+        })
+    }
+
+    fn past_deadline(&self, lane: i64, now: Millis, limit: i64) -> Asked<Vec<Job>> {
+        let read = self.read.clone();
+        Box::pin(async move {
+            let sql = format!(
+                "SELECT {JOB}, NULL AS page, '' AS data, NULL AS lang, NULL AS miniprogram_state
+                 FROM due d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
+                 WHERE d.lane = $1 AND d.due_at <= $2 AND d.state = 0 AND m.expires_at <= $2
+                 ORDER BY d.due_at, d.id LIMIT $3"
+            );
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(now).bind(limit);
+            Ok(query.fetch_all(&read).await?.iter().map(job).collect())
+        })
+    }
+
+    fn mark(&self, jobs: Vec<Job>) -> Asked<Vec<Marked>> {
+        let writer = self.writer.clone();
+        Box::pin(async move { writer.ask(|answer| Command::Mark(jobs, answer)).await })
+    }
+
+    fn settle(&self, settles: Vec<Settle>) -> Asked<Vec<bool>> {
+        let writer = self.writer.clone();
+        Box::pin(async move { writer.ask(|answer| Command::Settle(settles, answer)).await })
+    }
+}
+
+impl Store {
     /// The instant at which a lane has its next work after `after`, or `None`.
     ///
     /// # Errors
@@ -473,26 +523,6 @@ impl Store {
             .fetch_optional(&self.read)
             .await?;
         Ok(row.map(|row| row.get("due_at")))
-    }
-
-    /// Overdue jobs of a lane whose deadline has passed while they waited: they end without a call, whatever the pace.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn past_deadline(&self, lane: i64, now: Millis, limit: i64) -> Result<Vec<Job>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT d.lane, d.due_at, d.id, d.state, d.fence, d.tries, m.at, m.expires_at, m.recipient, m.template, m.at_fire,
-                    m.standing, NULL AS page, '' AS data, NULL AS lang, NULL AS miniprogram_state, p.openid
-             FROM due d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
-             WHERE d.lane = $1 AND d.due_at <= $2 AND d.state = 0 AND m.expires_at <= $2
-             ORDER BY d.due_at, d.id LIMIT $3",
-        )
-        .bind(lane)
-        .bind(now)
-        .bind(limit)
-        .fetch_all(&self.read)
-        .await?;
-        Ok(rows.iter().map(job).collect())
     }
 
     /// The oldest instant of a lane that has passed without an end, and how many such rows there are (at most 10,000 are counted).

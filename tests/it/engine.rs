@@ -11,7 +11,7 @@ use tixing::{
         timing::QuietHours,
     },
     sandbox::Faults,
-    store::reminders::Change,
+    store::{queue::Queue, reminders::Change},
 };
 
 #[tokio::test]
@@ -414,6 +414,25 @@ async fn i6_a_clock_that_jumps_forward_sends_nothing_until_it_is_believed() {
         rig.wire.date.store(at(3_660), Ordering::SeqCst);
         rig.clock().step(3_600_000);
         rig.pass(60_000, 1_000).await;
+        assert_eq!(rig.messages().len(), 1);
+        rig
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn i6_a_daemon_that_starts_with_a_wrong_clock_sends_nothing_too_early() {
+    on_both_rigs(plain, async |rig| {
+        rig.tap("o1");
+        rig.store().insert(vec![accepted_reminder("o1", at(3_600))]).await.expect("inserted");
+        rig.clock().step(3_601_000);
+        rig.wire.date.store(at(1), Ordering::SeqCst);
+        let mut rig = rig.restart().await;
+        rig.pass(60_000, 1_000).await;
+        assert_eq!(rig.messages(), [], "an hour too early");
+        assert!(rig.engine.signals().status().clock_held.is_some());
+        rig.clock().step(-3_601_000);
+        rig.pass(3_600_000, 5_000).await;
         assert_eq!(rig.messages().len(), 1);
         rig
     })

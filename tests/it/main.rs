@@ -2,6 +2,7 @@
 
 mod harness;
 mod sandbox;
+mod simulation;
 mod store;
 mod engine;
 mod bad_input;

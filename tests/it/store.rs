@@ -10,7 +10,7 @@ use tixing::{
     store::{
         Store,
         keys::{NewApiKey, Scope},
-        queue::{Job, Marked, Settle},
+        queue::{Job, Marked, Queue, Settle},
         reminders::{Change, Changed, Filter, Inserted},
     },
 };
@@ -213,6 +213,23 @@ async fn a_retry_keeps_its_consent_and_is_found_at_its_new_instant() {
         store.mark(vec![job.clone()]).await.expect("answers");
         store.settle(vec![settle(&job, true, sent())]).await.expect("answers");
         assert_eq!(balance(&store, "o1").await, Balance { used: 1, ..Balance::default() });
+        check_ledger(&store, &["o1"]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn i1_a_late_mark_gives_back_only_what_it_took_itself() {
+    on_both(async |TestStore { store, .. }| {
+        store.record(vec![accept("coffee", "o1", EVENT), accept("coffee", "o1", EVENT)]).await.expect("recorded");
+        created(&store, NewReminder { claim: Claim::AtFire, ..reminder("o1", START) }).await;
+        let jobs = due(&store, START).await;
+        assert_eq!(store.mark(jobs.clone()).await.expect("answers"), [Marked::Yes]);
+        // The same row as it was read before, as a slow read brings it.
+        assert_eq!(store.mark(jobs.clone()).await.expect("answers"), [Marked::Late]);
+        assert_eq!(balance(&store, "o1").await, Balance { available: 1, held: 1, ..Balance::default() });
+        store.settle(vec![settle(&jobs[0], true, sent())]).await.expect("answers");
+        assert_eq!(balance(&store, "o1").await, Balance { available: 1, used: 1, ..Balance::default() });
         check_ledger(&store, &["o1"]).await;
     })
     .await;

@@ -44,20 +44,25 @@ impl Transport for Wire {
             if down {
                 return Err(Failure::NotSent("connection refused".into()));
             }
-            let request = HttpRequest::post(request.url)
-                .header("content-type", "application/json")
-                .header("content-length", request.body.len())
-                .body(Body::from(request.body))
-                .expect("a request");
-            let response = router.oneshot(request).await.expect("infallible");
-            if response.extensions().get::<Hang>().is_some() {
-                return Err(Failure::Unknown("the connection broke".into()));
-            }
-            let status = response.status().as_u16();
-            let body = response.into_body().collect().await.expect("a body").to_bytes();
-            Ok(Answer { status, body, date: (date != 0).then_some(date) })
+            deliver(router, request, (date != 0).then_some(date)).await
         })
     }
+}
+
+/// Carries a request to the sandbox and its answer back.
+pub async fn deliver(router: Router, request: Request, date: Option<Millis>) -> Result<Answer, Failure> {
+    let request = HttpRequest::post(request.url)
+        .header("content-type", "application/json")
+        .header("content-length", request.body.len())
+        .body(Body::from(request.body))
+        .expect("a request");
+    let response = router.oneshot(request).await.expect("infallible");
+    if response.extensions().get::<Hang>().is_some() {
+        return Err(Failure::Unknown("the connection broke".into()));
+    }
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    Ok(Answer { status, body, date })
 }
 
 /// The whole of it.
@@ -80,7 +85,7 @@ impl Rig {
         }
         let wire = Arc::new(Wire { router: sandbox.router(), down: false.into(), date: 0.into() });
         let metrics = Arc::new(Metrics::default());
-        let engine = Engine::new(test.store.clone(), wire.clone(), test.clock.clone(), metrics.clone(), &apps, 1);
+        let engine = Engine::new(Arc::new(test.store.clone()), wire.clone(), test.clock.clone(), metrics.clone(), &apps, 1);
         Self { test, sandbox, wire, engine, apps, metrics }
     }
 
@@ -130,7 +135,7 @@ impl Rig {
         engine.crash();
         test.store.close().await;
         test.store = open(&test.url, &test.clock).await;
-        let engine = Engine::new(test.store.clone(), wire.clone(), test.clock.clone(), metrics.clone(), &apps, 2);
+        let engine = Engine::new(Arc::new(test.store.clone()), wire.clone(), test.clock.clone(), metrics.clone(), &apps, 2);
         Self { test, sandbox, wire, engine, apps, metrics }
     }
 

@@ -1,0 +1,492 @@
+//! One seed, one life: users, backends, operators, a platform with moods, crashes; then calm, and the verdict.
+
+use super::{
+    disk::{self, Disk, wait},
+    network::{self, Network},
+    sabotage::Sabotage,
+    time::Time,
+    verdict,
+};
+use crate::harness::{self, EVENT};
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+    time::Duration,
+};
+use tixing::{
+    clock::SharedClock,
+    config::App,
+    domain::{
+        HOUR, MINUTE, Millis, SECOND,
+        consent::Report,
+        reminder::{Accepted, Claim, NewReminder, ReminderId, State},
+        timing::QuietHours,
+    },
+    engine::{Engine, Signals},
+    metrics::Metrics,
+    sandbox::{AppSpec, Check, Faults, Sandbox},
+    store::reminders::{Change, Changed, Inserted, Stored},
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How a run is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    pub seed: u64,
+    /// A crash takes the power with it: the next daemon opens the files as they were.
+    pub power_loss: bool,
+    pub sabotage: Option<Sabotage>,
+}
+
+/// What was promised to whom, by our own account of it.
+#[derive(Debug, Clone)]
+pub struct Promise {
+    pub id: ReminderId,
+    pub new: NewReminder,
+    pub cancelled: bool,
+}
+
+/// What a life leaves to be judged.
+pub struct Life {
+    pub terms: Terms,
+    pub app: App,
+    pub time: Arc<Time>,
+    pub sandbox: Sandbox,
+    pub network: Arc<Network>,
+    pub disk: Arc<Disk>,
+    pub metrics: Arc<Metrics>,
+    pub promises: Vec<Promise>,
+    /// Consents that were reported and answered: (user, template) → how many.
+    pub reported: BTreeMap<(String, String), i64>,
+    /// Final states as they were first seen.
+    pub finals: BTreeMap<ReminderId, State>,
+    /// A user withdrew a consent, so that the platform knows less than we do.
+    pub withdrawn: bool,
+    /// The machine's clock was set to another time by somebody.
+    pub clock_set: bool,
+    /// How often the daemon died.
+    pub crashes: u32,
+    rng: StdRng,
+    daemon: Option<Daemon>,
+}
+
+struct Daemon {
+    signals: Arc<Signals>,
+    stop: CancellationToken,
+    task: JoinHandle<bool>,
+    /// What an earlier one left in the middle of being sent.
+    inherited: BTreeSet<ReminderId>,
+}
+
+/// Polls a future so many times and then forgets it, as a crash does: at any await there is.
+struct Mortal<F> {
+    inner: Pin<Box<F>>,
+    polls: u64,
+}
+
+impl<F: Future> Future for Mortal<F> {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        self.polls = self.polls.saturating_sub(1);
+        if self.polls == 0 {
+            return Poll::Ready(false);
+        }
+        self.inner.as_mut().poll(cx).map(|_| true)
+    }
+}
+
+const USERS: u32 = 5;
+
+impl Life {
+    /// Lives the life of a seed and judges it.
+    pub fn live(terms: Terms) -> Result<Vec<String>, String> {
+        let folder = tempfile::Builder::new().prefix("tixing-sim").tempdir_in(ram()).expect("a folder");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+        runtime.block_on(async {
+            let mut life = Self::begin(terms, folder.path());
+            life.turbulent().await;
+            let calm = life.calm().await;
+            let verdict = calm.and_then(|()| verdict::judge(&life));
+            life.disk.close();
+            verdict
+        })
+    }
+
+    fn begin(terms: Terms, folder: &std::path::Path) -> Self {
+        let mut rng = StdRng::seed_from_u64(terms.seed);
+        let time = Time::begin();
+        let sandbox = Sandbox::new(time.of_world(), rng.random());
+        let mut app = harness::apps("http://sandbox").swap_remove(0);
+        app.concurrency = rng.random_range(1..=6);
+        app.rate = *[1, 20, 500].choose(&mut rng).expect("some");
+        app.rules.exclusive = rng.random();
+        if rng.random_ratio(1, 4) {
+            // The runs begin at eight in the morning there.
+            let zone = app.timezone.expect("configured");
+            app.rules.quiet_hours = Some(QuietHours::parse("08:01-08:03", zone).expect("quiet hours"));
+        }
+        let mut spec = AppSpec::of(&app);
+        spec.msgid = rng.random();
+        if !app.rules.exclusive && rng.random() {
+            // A platform that lets everything through: then our own ledger alone keeps the consents. (An exclusive app counts on the
+            // platform to refuse a second message.)
+            spec.order.retain(|check| *check != Check::Consent);
+        }
+        sandbox.world().add_app(spec);
+        let network = Network::new(sandbox.router(), Arc::clone(&time), rng.random(), terms.sabotage);
+        let disk =
+            Disk::fresh(folder, time.of_store(), std::slice::from_ref(&app), rng.random(), terms.sabotage);
+        Self {
+            terms,
+            app,
+            time,
+            sandbox,
+            network,
+            disk,
+            metrics: Arc::default(),
+            promises: Vec::new(),
+            reported: BTreeMap::new(),
+            finals: BTreeMap::new(),
+            withdrawn: false,
+            clock_set: false,
+            crashes: 0,
+            rng,
+            daemon: None,
+        }
+    }
+
+    fn clock(&self) -> SharedClock {
+        self.time.of_machine(self.terms.sabotage == Some(Sabotage::ClockJumpBelieved))
+    }
+
+    fn start(&mut self) {
+        let mut app = self.app.clone();
+        match self.terms.sabotage {
+            Some(Sabotage::QuietHoursIgnored) => app.rules.quiet_hours = None,
+            Some(Sabotage::RateIgnored) => app.rate = 100_000,
+            _ => {}
+        }
+        let seed = self.rng.random();
+        self.network.lives.fetch_add(1, Ordering::SeqCst);
+        let disk = Arc::clone(&self.disk);
+        let engine = Engine::new(disk, self.network.clone(), self.clock(), Arc::clone(&self.metrics), &[app], seed);
+        let (signals, stop) = (engine.signals(), CancellationToken::new());
+        let polls = if self.rng.random_ratio(1, 3) { self.rng.random_range(1..400) } else { u64::MAX };
+        let inherited = self.sending();
+        let task = tokio::spawn(Mortal { inner: Box::pin(engine.run(stop.clone())), polls });
+        self.daemon = Some(Daemon { signals, stop, task, inherited });
+    }
+
+    fn sending(&self) -> BTreeSet<ReminderId> {
+        let all = disk::everything(&self.disk.store, "coffee");
+        all.iter().filter(|s| s.due.state == State::Sending).map(|s| s.due.id).collect()
+    }
+
+    /// The daemon dies, if it lives; what it had not committed is gone.
+    async fn crash(&mut self) {
+        let Some(daemon) = self.daemon.take() else { return };
+        daemon.task.abort();
+        let _ = daemon.task.await;
+        self.crashes += 1;
+        self.disk.crash();
+        if self.terms.power_loss {
+            let weather = *self.disk.weather.lock().expect("whole");
+            let seed = self.rng.random();
+            self.disk = self.disk.after_power_loss(self.time.of_store(), std::slice::from_ref(&self.app), seed);
+            *self.disk.weather.lock().expect("whole") = weather;
+        }
+    }
+
+    /// SIGTERM: what is under way is finished, and nothing is left in doubt by it (I7).
+    async fn stop(&mut self) -> Result<(), String> {
+        let Some(daemon) = self.daemon.take() else { return Ok(()) };
+        daemon.stop.cancel();
+        match tokio::time::timeout(Duration::from_secs(600), daemon.task).await {
+            Ok(Ok(true)) => {}
+            // Its time had come anyway.
+            Ok(Ok(false)) => return Ok(self.disk.crash()),
+            other => return Err(format!("an orderly stop does not end: {other:?}")),
+        }
+        if let Some(cut_off) = self.sending().difference(&daemon.inherited).next() {
+            return Err(format!("I7: an orderly stop leaves {cut_off} in doubt"));
+        }
+        Ok(())
+    }
+
+    async fn turbulent(&mut self) {
+        self.start();
+        for _ in 0..self.rng.random_range(10..45) {
+            let pause = *[0, 1, 40, 900, 4_000].choose(&mut self.rng).expect("some");
+            tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..=pause))).await;
+            self.something_happens().await;
+            if self.daemon.as_ref().is_some_and(|daemon| daemon.task.is_finished()) {
+                self.crash().await;
+            }
+            if self.daemon.is_none() && self.rng.random_ratio(2, 3) {
+                self.start();
+            }
+        }
+    }
+
+    async fn something_happens(&mut self) {
+        let what = self.rng.random_range(0..100);
+        tracing::debug!(at = seconds(self.time.world()), what, alive = self.daemon.is_some(), "something happens");
+        match what {
+            0..42 => self.insert(),
+            42..50 => self.report(),
+            50..56 => self.edit(),
+            56..61 => self.cancel(),
+            61..63 => self.withdraw(),
+            63..74 => self.platform_mood(),
+            74..78 => {
+                let weather = network::Weather {
+                    slow_ms: *[5, 200, 3_000].choose(&mut self.rng).expect("some"),
+                    down: self.rng.random_ratio(1, 4),
+                };
+                *self.network.weather.lock().expect("whole") = weather;
+            }
+            78..84 => {
+                let weather = disk::Weather {
+                    slow_ms: *[0, 5, 400].choose(&mut self.rng).expect("some"),
+                    fails: *[0.0, 0.0, 0.3].choose(&mut self.rng).expect("some"),
+                };
+                *self.disk.weather.lock().expect("whole") = weather;
+            }
+            84..87 => self.clock_is_set(),
+            87..89 => self.time.suspend(self.rng.random_range(1..90) * SECOND),
+            89..96 => self.crash().await,
+            96..98 => {
+                if let Err(why) = self.stop().await {
+                    panic!("{why}");
+                }
+            }
+            _ => {
+                if let Some(daemon) = &self.daemon {
+                    daemon.signals.sweep();
+                }
+            }
+        }
+        if self.rng.random_ratio(1, 4) {
+            self.look_at_finals();
+        }
+    }
+
+    fn user(&mut self) -> String {
+        format!("o-user-{}", self.rng.random_range(0..USERS))
+    }
+
+    /// A user who is about to tap. Not one whose doubt is being resent at this moment: the platform would know of the new consent
+    /// before us, and spend it on the second message. That is not promised (docs/reliability.md).
+    fn tapper(&mut self) -> Option<String> {
+        let user = self.user();
+        let resent = self.app.rules.exclusive
+            && disk::everything(&self.disk.store, "coffee")
+                .iter()
+                .any(|s| s.openid == user && s.due.state == State::Sending);
+        (!resent).then_some(user)
+    }
+
+    /// The user taps «allow» on the phone.
+    fn tap(&self, openid: &str) {
+        self.sandbox.world().tap(&self.app.appid, openid, EVENT, true);
+    }
+
+    /// A backend inserts a reminder, now and then the same one again.
+    fn insert(&mut self) {
+        let Some(openid) = self.tapper() else { return };
+        let now = self.time.machine();
+        let at = now + self.rng.random_range(-2_000..60_000);
+        let expires_at = now.max(at) + *[900, 20_000, 5 * MINUTE].choose(&mut self.rng).expect("some");
+        let accepted = self.rng.random_ratio(2, 3).then(|| Accepted {
+            at: now,
+            source: "sim".into(),
+            event: self.rng.random_ratio(1, 3).then(|| format!("e{}", self.rng.random::<u32>())),
+        });
+        if accepted.is_some() {
+            self.tap(&openid);
+        }
+        let mark = format!("m{}", self.promises.len());
+        let new = NewReminder {
+            claim: if self.rng.random_ratio(1, 3) { Claim::AtFire } else { Claim::Reserve },
+            accepted,
+            key: self.rng.random_ratio(1, 2).then(|| format!("k-{mark}")),
+            expires_at,
+            data: data(&mark, 0),
+            ..harness::reminder(&openid, at)
+        };
+        let answer = self.ask_insert(new.clone());
+        let Inserted::Created(id) = answer else {
+            assert_eq!(answer, Inserted::NoConsent, "a new key");
+            assert!(new.accepted.is_none(), "a reminder that brings its consent needs no other");
+            return;
+        };
+        if new.accepted.is_some() {
+            *self.reported.entry((openid, EVENT.to_owned())).or_default() += 1;
+        }
+        if new.key.is_some() && self.rng.random_ratio(1, 3) {
+            assert_eq!(self.ask_insert(new.clone()), Inserted::Replayed(id), "I3: the same key gives the same reminder");
+        }
+        self.promises.push(Promise { id, new, cancelled: false });
+    }
+
+    fn ask_insert(&self, new: NewReminder) -> Inserted {
+        let store = self.disk.store.clone();
+        wait(async move { store.insert(vec![new]).await }).expect("the store answers")[0]
+    }
+
+    /// A backend passes a tap on, perhaps twice.
+    fn report(&mut self) {
+        let Some(openid) = self.tapper() else { return };
+        self.tap(&openid);
+        let report = Report {
+            app: "coffee".into(),
+            openid: openid.clone(),
+            results: [(EVENT.to_owned(), true)].into(),
+            at: self.time.machine(),
+            source: "sim".into(),
+            event: Some(format!("t{}", self.rng.random::<u64>())),
+        };
+        for _ in 0..self.rng.random_range(1..=2) {
+            let (store, report) = (self.disk.store.clone(), report.clone());
+            wait(async move { store.record(vec![report]).await }).expect("the store answers");
+        }
+        *self.reported.entry((openid, EVENT.to_owned())).or_default() += 1;
+    }
+
+    fn edit(&mut self) {
+        let Some(i) = (0..self.promises.len()).collect::<Vec<_>>().choose(&mut self.rng).copied() else { return };
+        let (id, new) = (self.promises[i].id, self.promises[i].new.clone());
+        let mut change = Change::default();
+        if self.rng.random() {
+            let at = self.time.machine() + self.rng.random_range(0..30_000);
+            change.at = Some((at, None));
+            change.expires_at = Some(at + self.rng.random_range(1_000..60_000));
+        }
+        if self.rng.random() {
+            change.data = Some(data(&mark_of(&new), self.rng.random_range(1..60)));
+        }
+        let (store, asked) = (self.disk.store.clone(), change.clone());
+        if wait(async move { store.change(id, asked).await }).expect("the store answers") == Changed::Yes {
+            let new = &mut self.promises[i].new;
+            new.at = change.at.map_or(new.at, |(at, _)| at);
+            new.expires_at = change.expires_at.unwrap_or(new.expires_at);
+            new.data = change.data.unwrap_or_else(|| new.data.clone());
+        }
+    }
+
+    fn cancel(&mut self) {
+        let Some(i) = (0..self.promises.len()).collect::<Vec<_>>().choose(&mut self.rng).copied() else { return };
+        let (store, id) = (self.disk.store.clone(), self.promises[i].id);
+        let answer = wait(async move { store.cancel(id).await }).expect("the store answers");
+        self.promises[i].cancelled |= answer == Changed::Yes;
+    }
+
+    /// The user turns it off on the phone, and perhaps on again; nobody tells us.
+    fn withdraw(&mut self) {
+        let openid = self.user();
+        self.withdrawn = true;
+        let on = self.rng.random();
+        self.sandbox.world().set_switch(&self.app.appid, &openid, Some(EVENT), on);
+    }
+
+    fn platform_mood(&mut self) {
+        let mut faults = Faults { latency_ms: self.rng.random_range(0..300), ..Faults::default() };
+        let rate = *[0.1, 0.5, 1.0].choose(&mut self.rng).expect("some");
+        match self.rng.random_range(0..12) {
+            0 => faults.busy_rate = rate,
+            1 => faults.reset_before_rate = rate,
+            2 => faults.reset_after_rate = rate,
+            3 => faults.garbage_rate = rate,
+            4 => faults.half_json_rate = rate,
+            5 => faults.gateway_rate = rate,
+            6 => faults.redirect_rate = rate,
+            7 => faults.silent_rate = rate,
+            8 => faults.token_revoked = true,
+            9 => {
+                faults.token_revoked = true;
+                faults.ip_blocked = true;
+            }
+            10 => faults.quota_left = Some(self.rng.random_range(0..4)),
+            _ => {}
+        }
+        self.sandbox.world().faults = faults;
+    }
+
+    fn clock_is_set(&mut self) {
+        self.clock_set = true;
+        match self.rng.random_range(0..4) {
+            0 => self.time.step(self.rng.random_range(-HOUR..0)),
+            1 => self.time.step(self.rng.random_range(6 * SECOND..20 * MINUTE)),
+            _ => self.time.set_right(),
+        }
+    }
+
+    /// I8: what has ended stays as it ended. Answers what has not.
+    fn look_at_finals(&mut self) -> Vec<Stored> {
+        let (ended, living): (Vec<_>, Vec<_>) =
+            disk::everything(&self.disk.store, "coffee").into_iter().partition(|s| s.due.state.is_final());
+        for stored in ended {
+            let first = *self.finals.entry(stored.due.id).or_insert(stored.due.state);
+            assert_eq!(first, stored.due.state, "I8: {} has ended already", stored.due.id);
+        }
+        living
+    }
+
+    /// All faults stop; what is due must end (I5).
+    async fn calm(&mut self) -> Result<(), String> {
+        self.sandbox.world().faults = Faults::default();
+        *self.network.weather.lock().expect("whole") = network::Weather { slow_ms: 20, down: false };
+        *self.disk.weather.lock().expect("whole") = disk::Weather::default();
+        self.time.set_right();
+        let mut living = Vec::new();
+        for turn in 0..720 {
+            if self.daemon.as_ref().is_some_and(|daemon| daemon.task.is_finished()) {
+                self.crash().await;
+            }
+            if self.daemon.is_none() {
+                self.start();
+            }
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            if turn % 3 == 0
+                && let Some(daemon) = &self.daemon
+            {
+                daemon.signals.sweep();
+            }
+            living = self.look_at_finals();
+            if living.is_empty() {
+                return self.stop().await;
+            }
+        }
+        let left: Vec<String> = living.iter().map(|s| format!("{} is {}", s.due.id, s.due.state.word())).collect();
+        Err(format!("I5: two hours after the last fault not all has ended: {}", left.join(", ")))
+    }
+}
+
+/// A file system that costs nothing, where there is one.
+fn ram() -> std::path::PathBuf {
+    let ram = std::path::Path::new("/dev/shm");
+    if ram.is_dir() { ram.to_owned() } else { std::env::temp_dir() }
+}
+
+/// Field values that tell whose they are and which edition.
+fn data(mark: &str, minute: u32) -> String {
+    format!(r#"{{"thing1":"{mark}","time2":"2027年3月1日 10:{minute:02}"}}"#)
+}
+
+pub fn mark_of(new: &NewReminder) -> String {
+    let data: BTreeMap<String, String> = serde_json::from_str(&new.data).expect("an object");
+    data["thing1"].clone()
+}
+
+/// The instant as seconds after the start, for traces.
+pub fn seconds(at: Millis) -> String {
+    let ms = at - harness::START;
+    format!("{}.{:03}", ms.div_euclid(1_000), ms.rem_euclid(1_000))
+}

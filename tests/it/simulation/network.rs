@@ -1,0 +1,109 @@
+//! The way to the platform and back: slow, broken, down. A request that has left arrives, whether or not its sender still lives.
+
+use super::{sabotage::Sabotage, time::Time};
+use crate::harness::rig::deliver;
+use axum::Router;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::Value;
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+use tixing::{
+    domain::Millis,
+    platform::{
+        Answer, Request,
+        transport::{Failure, Transport},
+    },
+};
+
+/// A message that left the daemon.
+#[derive(Debug, Clone)]
+pub struct Left {
+    /// What it says in `thing1`: each reminder's own word.
+    pub mark: String,
+    /// When, by the machine's clock.
+    pub machine: Millis,
+    /// When it really was.
+    pub world: Millis,
+    /// Which life of the daemon it left.
+    pub life: u32,
+}
+
+/// How the network behaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Weather {
+    /// Each way takes up to so long.
+    pub slow_ms: u64,
+    /// Nothing connects.
+    pub down: bool,
+}
+
+pub struct Network {
+    router: Router,
+    time: Arc<Time>,
+    rng: Mutex<StdRng>,
+    pub weather: Mutex<Weather>,
+    pub left: Mutex<Vec<Left>>,
+    /// How often the daemon was started.
+    pub lives: AtomicU32,
+    sabotage: Option<Sabotage>,
+}
+
+impl Network {
+    pub fn new(router: Router, time: Arc<Time>, seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
+        Arc::new(Self {
+            router,
+            time,
+            rng: Mutex::new(StdRng::seed_from_u64(seed)),
+            weather: Mutex::new(Weather { slow_ms: 20, down: false }),
+            left: Mutex::default(),
+            lives: AtomicU32::new(0),
+            sabotage,
+        })
+    }
+}
+
+impl Transport for Network {
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>> {
+        let weather = *self.weather.lock().expect("whole");
+        let mut rng = self.rng.lock().expect("whole");
+        let mut delay = || Duration::from_millis(rng.random_range(0..=weather.slow_ms));
+        let (there, back) = (delay(), delay());
+        if weather.down {
+            return Box::pin(async move {
+                tokio::time::sleep(there).await;
+                Err(Failure::NotSent("connection refused".into()))
+            });
+        }
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        if let Some(mark) = body["data"]["thing1"]["value"].as_str() {
+            let (machine, world) = (self.time.machine(), self.time.world());
+            let life = self.lives.load(Ordering::SeqCst);
+            self.left.lock().expect("whole").push(Left { mark: mark.to_owned(), machine, world, life });
+        }
+        let (router, time) = (self.router.clone(), Arc::clone(&self.time));
+        let arrives = tokio::spawn(async move {
+            tokio::time::sleep(there).await;
+            deliver(router, request, Some(time.world())).await
+        });
+        let lost_is_unsent = self.sabotage == Some(Sabotage::LostAnswerCountsAsUnsent);
+        Box::pin(async move {
+            let answer = async {
+                let answer = arrives.await.expect("the platform lives on");
+                tokio::time::sleep(back).await;
+                answer
+            };
+            let late = || Err(Failure::Unknown("no answer in time".into()));
+            match tokio::time::timeout(Duration::from_secs(10), answer).await.unwrap_or_else(|_| late()) {
+                Err(Failure::Unknown(cause)) if lost_is_unsent => Err(Failure::NotSent(cause)),
+                other => other,
+            }
+        })
+    }
+}

@@ -1,0 +1,53 @@
+//! Deliberate faults, one at a time, each of which the simulation must find. A checker that finds nothing proves nothing.
+
+/// A fault of the daemon, put between its parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// The request leaves before its mark is durable.
+    SendBeforeMark,
+    /// A mark does not look whether its row was changed since it was read.
+    MarkWithoutFence,
+    /// A settlement does not look whose row it settles.
+    SettleWithoutFence,
+    /// A settlement is answered and not written.
+    SettlementForgotten,
+    /// What a crash cut off is taken for unsent.
+    CutOffCountsAsUnsent,
+    /// What is in doubt is taken for unsent.
+    DoubtCountsAsUnsent,
+    /// A lost answer is taken for a request that never left.
+    LostAnswerCountsAsUnsent,
+    /// The consent of a message that was accepted is available again.
+    ConsentFreedAfterSend,
+    /// The consent of a reminder that was not sent is never given back.
+    ConsentNotGivenBack,
+    /// Nobody looks whether there is a consent at the instant.
+    ConsentNotLookedAt,
+    /// The deadline counts at insert only.
+    DeadlineReadAtInsertOnly,
+    /// Quiet hours are not kept.
+    QuietHoursIgnored,
+    /// Any wall clock is believed.
+    ClockJumpBelieved,
+    /// The app's rate is not kept.
+    RateIgnored,
+}
+
+impl Sabotage {
+    pub const ALL: [Self; 14] = [
+        Self::SendBeforeMark,
+        Self::MarkWithoutFence,
+        Self::SettleWithoutFence,
+        Self::SettlementForgotten,
+        Self::CutOffCountsAsUnsent,
+        Self::DoubtCountsAsUnsent,
+        Self::LostAnswerCountsAsUnsent,
+        Self::ConsentFreedAfterSend,
+        Self::ConsentNotGivenBack,
+        Self::ConsentNotLookedAt,
+        Self::DeadlineReadAtInsertOnly,
+        Self::QuietHoursIgnored,
+        Self::ClockJumpBelieved,
+        Self::RateIgnored,
+    ];
+}
