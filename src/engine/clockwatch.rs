@@ -19,16 +19,19 @@ pub struct ClockWatch {
     ahead: Millis,
     held: Option<String>,
     asked_at: Option<Millis>,
+    /// A platform has answered since the start, and said if it thinks otherwise.
+    confirmed: bool,
 }
 
 impl ClockWatch {
     /// A watch that believes the clock as it is.
     pub fn new(wall: Millis, monotonic: Millis) -> Self {
-        Self { last: (wall, monotonic), ahead: 0, held: None, asked_at: None }
+        Self { last: (wall, monotonic), ahead: 0, held: None, asked_at: None, confirmed: false }
     }
 
-    /// Looks at both clocks. A step backward needs no hold: states decide, not the clock, so nothing goes twice.
-    pub fn tick(&mut self, wall: Millis, monotonic: Millis) {
+    /// Looks at both clocks; answers how far the wall clock was set forward, or, below zero, back. A step backward needs no hold:
+    /// states decide, not the clock, so nothing goes twice.
+    pub fn tick(&mut self, wall: Millis, monotonic: Millis) -> Millis {
         let step = (wall - self.last.0) - (monotonic - self.last.1);
         self.last = (wall, monotonic);
         if step > JUMP || self.held.is_some() {
@@ -41,6 +44,13 @@ impl ClockWatch {
             self.ahead = 0;
             self.held = None;
         }
+        step
+    }
+
+    /// Whether reminders may be sent or ended by this clock: it is not held, and a platform had the opportunity to contradict. A
+    /// machine that starts with a wrong date would else declare expired what is not due for days.
+    pub fn trusted(&self) -> bool {
+        self.confirmed && self.held.is_none()
     }
 
     /// Why everything is held, if it is.
@@ -57,9 +67,11 @@ impl ClockWatch {
         wants
     }
 
-    /// A platform said what time it is: it ends a hold if it agrees, and begins one if ours is ahead, as after a restart with a wrong
+    /// A platform answered, and may have said what time it is: it ends a hold if it agrees, and begins one if ours is ahead, as after a restart with a wrong
     /// clock, which no step gives away. A clock that is behind sends late at worst.
-    pub fn witness(&mut self, date: Millis, wall: Millis) {
+    pub fn witness(&mut self, date: Option<Millis>, wall: Millis) {
+        self.confirmed = true;
+        let Some(date) = date else { return };
         let ahead = wall - date;
         if ahead > AGREE {
             self.ahead = ahead;
@@ -87,27 +99,27 @@ mod tests {
         assert!(watch.held().is_some());
         watch.tick(3_601_000, 13_000);
         assert!(watch.held().is_some(), "time alone proves nothing");
-        watch.witness(10_000, 3_601_000);
+        watch.witness(Some(10_000), 3_601_000);
         assert!(watch.held().is_some(), "the platform says otherwise");
         watch.tick(9_000, 14_000);
         assert_eq!(watch.held(), None, "undone");
         watch.tick(7_200_000, 15_000);
-        watch.witness(7_199_000, 7_200_000);
+        watch.witness(Some(7_199_000), 7_200_000);
         assert_eq!(watch.held(), None);
     }
 
     #[test]
     fn a_clock_that_is_wrong_from_the_start_is_held_by_the_platform_and_released_when_it_is_set() {
         let mut watch = ClockWatch::new(3_600_000, 0);
-        watch.witness(3_590_000, 3_600_000);
+        watch.witness(Some(3_590_000), 3_600_000);
         assert_eq!(watch.held(), None, "a minute is neither here nor there");
-        watch.witness(0, 3_601_000);
+        watch.witness(Some(0), 3_601_000);
         assert!(watch.held().is_some_and(|why| why.contains("3601 s ahead of a platform's")), "{:?}", watch.held());
         watch.tick(3_602_000, 2_000);
         assert!(watch.held().is_some(), "time alone proves nothing");
         watch.tick(3_000, 3_000);
         assert_eq!(watch.held(), None, "set right");
-        watch.witness(3_600_000, 4_000);
+        watch.witness(Some(3_600_000), 4_000);
         assert_eq!(watch.held(), None, "behind is late, not early");
     }
 }

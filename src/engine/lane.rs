@@ -213,6 +213,23 @@ impl Lane {
         self.sorted = false;
     }
 
+    /// Whether the first look at the queue is done.
+    pub fn looked(&self) -> bool {
+        [&self.live, &self.backlog].into_iter().all(|stream| stream.read_to > before(stream.from))
+    }
+
+    /// The clock was set back: what is to last so long lasts no longer.
+    pub fn set_back(&mut self, by: Millis) {
+        self.token.set_back(by);
+        self.pace.set_back(by);
+        self.catch_up.set_back(by);
+        self.quiet_until = 0;
+        if let Some(pause) = &mut self.pause {
+            pause.since -= by;
+            pause.until -= by;
+        }
+    }
+
     /// Rows at these instants changed.
     pub fn ring(&mut self, ring: Ring) {
         self.live.ring(ring);

@@ -191,7 +191,7 @@ impl Engine {
     ) -> Self {
         let now = clock.now();
         let lane = |app: &App| {
-            let id = store.names().app(&app.name).lane;
+            let id = store.lane(&app.name);
             Lane::new(id, Arc::new(app.clone()), adapter(app).into(), &metrics, now)
         };
         let signals = Arc::new(Signals::default());
@@ -294,8 +294,12 @@ impl Engine {
         let now = self.clock.now();
         let monotonic = self.clock.monotonic();
         self.signals.heartbeat.store(monotonic, Ordering::Release);
-        self.watch_clock(now, |watch| watch.tick(now, monotonic));
-        let held = self.clockwatch.held().is_some();
+        let mut step = 0;
+        self.watch_clock(now, |watch| step = watch.tick(now, monotonic));
+        if step < -SECOND {
+            self.set_back(-step);
+        }
+        let trusted = self.clockwatch.trusted();
         let ring = self.signals.ring.lock().expect("nobody panics while ringing").take();
         let everything = Ring { from: Millis::MIN, until: Millis::MAX };
         let reread = now >= self.reread_at;
@@ -316,14 +320,14 @@ impl Engine {
             if self.stopping || !store_answers {
                 continue;
             }
-            if (sweep || !lane.sorted) && !lane.sweeping && !held {
+            if (sweep || !lane.sorted) && !lane.sweeping && trusted {
                 self.sweep(i, now);
             }
             while let Some(read) = self.lanes[i].wants(now) {
                 self.read(i, read);
             }
-            self.keep_token(i, now, held);
-            if !held && self.lanes[i].sorted {
+            self.keep_token(i, now);
+            if trusted && self.lanes[i].sorted {
                 self.pick(i, now);
             }
         }
@@ -350,9 +354,19 @@ impl Engine {
         self.metrics.clock_held.set(i64::from(self.clockwatch.held().is_some()));
     }
 
+    /// Whoever waits for an instant that was reckoned by a clock that has been set back since would wait too long.
+    fn set_back(&mut self, by: Millis) {
+        self.store_retry_at -= by;
+        self.reread_at -= by;
+        self.settles_since -= by;
+        for lane in &mut self.lanes {
+            lane.set_back(by);
+        }
+    }
+
     fn next_wake(&self) -> Millis {
         let now = self.clock.now();
-        let held = self.clockwatch.held().is_some() || self.stopping;
+        let held = !self.clockwatch.trusted() || self.stopping;
         let lanes = self
             .lanes
             .iter()
@@ -381,8 +395,8 @@ impl Engine {
     }
 
     /// Keeps an app's token good. While the clock is held a fetch also asks the platform what time it is.
-    fn keep_token(&mut self, i: usize, now: Millis, held: bool) {
-        let ask = held && self.clockwatch.wants_witness(self.clock.monotonic());
+    fn keep_token(&mut self, i: usize, now: Millis) {
+        let ask = self.clockwatch.held().is_some() && self.clockwatch.wants_witness(self.clock.monotonic());
         let lane = &mut self.lanes[i];
         let force = match lane.token.need(now) {
             Need::Renew => false,
@@ -468,7 +482,7 @@ impl Engine {
         };
         let (transport, adapter, clock) =
             (Arc::clone(&self.transport), Arc::clone(&lane.adapter), Arc::clone(&self.clock));
-        let code = self.store.names().code(job.template).to_owned();
+        let code = self.store.code(job.template).to_owned();
         self.tasks.spawn(async move {
             let send = Send {
                 openid: &job.body.openid,
@@ -533,9 +547,9 @@ impl Engine {
                 self.lanes[i].sweeping = false;
                 let more = jobs.len() >= usize::try_from(SWEEP).expect("small");
                 for job in jobs {
-                    if self.lanes[i].active.insert(job.due.id)
-                        && let Decision::End(settlement) =
-                            decide(&job.due, &job.body.openid, &self.lanes[i].app.rules, now)
+                    // The clock may have been set since the look began.
+                    if let Decision::End(settlement) = decide(&job.due, &job.body.openid, &self.lanes[i].app.rules, now)
+                        && self.lanes[i].active.insert(job.due.id)
                     {
                         self.end(i, &job, settlement, now);
                     }
@@ -684,7 +698,7 @@ impl Engine {
 
     fn token(&mut self, i: usize, result: Result<Granted, Outcome>, date: Option<Millis>, now: Millis) {
         let jitter = self.jitter();
-        if let Some(date) = date {
+        if !matches!(result, Err(Outcome::NotSent { .. })) {
             self.watch_clock(now, |watch| watch.witness(date, now));
         }
         let lane = &mut self.lanes[i];
@@ -715,7 +729,7 @@ impl Engine {
 
     fn publish(&self) {
         let mut status = self.signals.status.lock().expect("nobody panics while writing it");
-        status.ready = status.ready || self.lanes.iter().all(|lane| lane.sorted && !lane.live.reading);
+        status.ready = status.ready || self.lanes.iter().all(Lane::looked);
         status.clock_held = self.clockwatch.held().map(str::to_owned);
         for lane in &self.lanes {
             let at = match status.lanes.get_mut(&lane.app.name) {

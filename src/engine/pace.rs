@@ -30,6 +30,11 @@ impl Pace {
         self.next_us - SLACK_US <= now * 1_000
     }
 
+    /// The clock was set back.
+    pub fn set_back(&mut self, by: Millis) {
+        self.next_us -= by * 1_000;
+    }
+
     /// A send leaves now.
     pub fn take(&mut self, now: Millis) {
         self.next_us = self.next_us.max(now * 1_000) + self.interval_us;

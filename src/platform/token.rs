@@ -111,6 +111,15 @@ impl Token {
         self.not_before = now + pause;
     }
 
+    /// The clock was set back; the token lives no longer for it.
+    pub fn set_back(&mut self, by: Millis) {
+        self.not_before -= by;
+        self.forced.iter_mut().for_each(|at| *at -= by);
+        if let Some((_, until)) = &mut self.now {
+            *until -= by;
+        }
+    }
+
     /// The platform refused `used`. If another token has come since, nothing is to be done.
     pub fn reject(&mut self, used: &SecretString, now: Millis) {
         let current = self.now.as_ref().is_some_and(|(token, _)| token.expose_secret() == used.expose_secret());

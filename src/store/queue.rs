@@ -4,7 +4,7 @@
 //! both lie in the order of the instants, so a burst touches neighbouring pages only.
 
 use super::{
-    Names, OnCommit, Store, StoreError,
+    OnCommit, Store, StoreError,
     consents::{self, Hold, Holder, Wanted},
     tx::Tx,
     writer::Command,
@@ -29,8 +29,10 @@ pub type Asked<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 /// What the engine asks of the store. The seam for simulations.
 pub trait Queue: Send + Sync {
-    /// Names to small integers and back.
-    fn names(&self) -> &Names;
+    /// An app's lane.
+    fn lane(&self, app: &str) -> i64;
+    /// The platform's id of a template.
+    fn code(&self, template: i64) -> &str;
     /// Calls `told` after each commit with the instants it brought and how long it took.
     fn on_commit(&self, told: OnCommit);
     /// The next jobs of a lane after the key `after` up to and including `until`, in order of (due_at, id), bodies included.
@@ -383,31 +385,32 @@ fn new_outcome(s: &Settle) -> NewOutcome<'_> {
     }
 }
 
+/// What is given back is given back first, so that a denial in the same transaction voids it too.
 async fn settle_consents(tx: &mut Tx<'_>, kept: &[&Settle]) -> sqlx::Result<()> {
-    let mut holders = Vec::new();
-    for s in kept {
-        let Next::Final(state) = s.settlement.next else { continue };
+    let (mut givers, mut denials) = (Vec::new(), Vec::new());
+    for s in kept.iter().filter(|s| matches!(s.settlement.next, Next::Final(_))) {
         let holder = Holder { recipient: s.job.recipient, template: s.job.template, reminder: s.job.due.id.0 };
+        let spends = matches!(s.settlement.next, Next::Final(state) if state.spends());
         match s.settlement.consent {
-            Consent::Keep if state.spends() && !s.job.standing => {
+            Consent::Keep if spends && !s.job.standing => {
                 tx.count(s.job.lane, "consent_held", -1);
                 tx.count(s.job.lane, "consent_used", 1);
             }
             Consent::Keep => {}
-            Consent::Free if !s.job.standing => holders.push(holder),
+            Consent::Free if !s.job.standing => givers.push(holder),
             Consent::Free => {}
-            Consent::Deny => {
-                let reason = "platform_denied";
-                let others =
-                    consents::void(tx, (holder.recipient, holder.template), s.job.lane, s.job.due.id, reason).await?;
-                end_scheduled(tx, &others, s.ended_at).await?;
-            }
+            Consent::Deny => denials.push((s, holder)),
         }
     }
     let lanes: HashMap<i64, i64> = kept.iter().map(|s| (s.job.due.id.0, s.job.lane)).collect();
-    for id in consents::free(tx, &holders).await? {
+    for id in consents::free(tx, &givers).await? {
         tx.count(lanes[&id], "consent_held", -1);
         tx.count(lanes[&id], "consent_available", 1);
+    }
+    for (s, holder) in denials {
+        let pair = (holder.recipient, holder.template);
+        let others = consents::void(tx, pair, s.job.lane, s.job.due.id, "platform_denied").await?;
+        end_scheduled(tx, &others, s.ended_at).await?;
     }
     Ok(())
 }
@@ -464,8 +467,12 @@ const JOB: &str = "d.lane, d.due_at, d.id, d.state, d.fence, d.tries, m.at, m.ex
     p.openid";
 
 impl Queue for Store {
-    fn names(&self) -> &Names {
-        &self.names
+    fn lane(&self, app: &str) -> i64 {
+        self.names.app(app).lane
+    }
+
+    fn code(&self, template: i64) -> &str {
+        self.names.code(template)
     }
 
     fn on_commit(&self, told: OnCommit) {

@@ -440,6 +440,29 @@ async fn i6_a_daemon_that_starts_with_a_wrong_clock_sends_nothing_too_early() {
 }
 
 #[tokio::test]
+async fn a_daemon_that_starts_with_a_wrong_clock_declares_nothing_expired() {
+    on_both_rigs(plain, async |rig| {
+        rig.tap("o1");
+        rig.store().insert(vec![accepted_reminder("o1", at(3_600))]).await.expect("inserted");
+        rig.clock().step(86_400_000);
+        rig.wire.down.store(true, Ordering::SeqCst);
+        let mut rig = rig.restart().await;
+        rig.pass(60_000, 1_000).await;
+        assert_eq!(rig.states().await, [(State::Scheduled, None)], "nobody could say that the clock is wrong");
+        rig.wire.down.store(false, Ordering::SeqCst);
+        rig.wire.date.store(at(61), Ordering::SeqCst);
+        rig.pass(60_000, 1_000).await;
+        assert_eq!(rig.states().await, [(State::Scheduled, None)], "the platform says that it is");
+        rig.clock().step(-86_400_000);
+        rig.wire.date.store(0, Ordering::SeqCst);
+        rig.pass(3_600_000, 5_000).await;
+        assert_eq!(rig.states().await, [(State::Sent, None)]);
+        rig
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn i8_a_clock_that_jumps_back_sends_nothing_twice() {
     on_both_rigs(plain, async |mut rig| {
         rig.tap("o1");

@@ -85,7 +85,8 @@ impl Rig {
         }
         let wire = Arc::new(Wire { router: sandbox.router(), down: false.into(), date: 0.into() });
         let metrics = Arc::new(Metrics::default());
-        let engine = Engine::new(Arc::new(test.store.clone()), wire.clone(), test.clock.clone(), metrics.clone(), &apps, 1);
+        let engine =
+            Engine::new(Arc::new(test.store.clone()), wire.clone(), test.clock.clone(), metrics.clone(), &apps, 1);
         Self { test, sandbox, wire, engine, apps, metrics }
     }
 
@@ -102,10 +103,13 @@ impl Rig {
         self.sandbox.world().tap(&self.apps[0].appid, openid, super::EVENT, true);
     }
 
-    /// Time passes in steps, and the crank is turned at each.
+    /// Time passes in steps, for the platform too, and the crank is turned at each.
     pub async fn pass(&mut self, total: Millis, step: Millis) {
         for _ in 0..total / step {
             self.test.clock.advance(step);
+            if self.wire.date.load(Ordering::SeqCst) != 0 {
+                self.wire.date.fetch_add(step, Ordering::SeqCst);
+            }
             self.engine.turn().await;
         }
     }
@@ -135,7 +139,8 @@ impl Rig {
         engine.crash();
         test.store.close().await;
         test.store = open(&test.url, &test.clock).await;
-        let engine = Engine::new(Arc::new(test.store.clone()), wire.clone(), test.clock.clone(), metrics.clone(), &apps, 2);
+        let engine =
+            Engine::new(Arc::new(test.store.clone()), wire.clone(), test.clock.clone(), metrics.clone(), &apps, 2);
         Self { test, sandbox, wire, engine, apps, metrics }
     }
 

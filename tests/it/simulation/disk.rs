@@ -1,23 +1,32 @@
-//! The real store behind the engine's seam: slow, failing, cut off in the middle of a commit, and, on demand, quietly wrong.
+//! What the daemon's engine takes for its store: slow, failing, cut off in the middle of a commit, and, on demand, quietly wrong.
 //!
-//! The store has threads of its own, which virtual time does not know. Each call therefore stops the simulation until the store
-//! has answered; how long that took, the seed says.
+//! Underneath is the model of the store, or the store itself. The store has threads of its own, which virtual time does not know:
+//! each call stops the simulation until the store has answered, and how long that took, the seed says.
 
 use super::sabotage::Sabotage;
+use crate::harness::model::{LANE, Model, Seen};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{
+    collections::BTreeMap,
     future::Future,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 use tixing::{
+    clock::SharedClock,
     config::{App, Durability},
-    domain::{Millis, decide::Due, reminder::State, settle::Consent, settle::Next},
+    domain::{
+        Millis,
+        consent::{Balance, Report},
+        decide::Due,
+        reminder::{Claim, NewReminder, ReminderId, State},
+        settle::{Consent, Next},
+    },
     store::{
-        Names, OnCommit, Store, StoreError,
+        OnCommit, Ring, Store, StoreError,
         queue::{Asked, Job, Marked, Queue, Settle},
-        reminders::Filter,
+        reminders::{Change, Changed, Event, Filter, Inserted},
     },
 };
 use tokio::{
@@ -34,17 +43,59 @@ fn runtime() -> &'static Handle {
 }
 
 /// Waits for the store, and nothing happens meanwhile.
-pub fn wait<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+fn wait<T: Send + 'static>(work: impl Future<Output = Result<T, StoreError>> + Send + 'static) -> T {
     let (done, told) = std::sync::mpsc::sync_channel(1);
     runtime().spawn(async move { done.send(work.await) });
-    told.recv().expect("the store's task ends")
+    told.recv().expect("the store's task ends").expect("the store answers")
 }
 
 /// Opens a store, from a thread that may wait: opening is no future that threads could share.
-fn open(url: &str, apps: &[App], clock: tixing::clock::SharedClock) -> Store {
-    let open = || runtime().block_on(Store::open(url, Durability::Full, apps, clock));
+fn open(folder: &Path, apps: &[App], clock: SharedClock) -> Store {
+    let url = format!("sqlite:{}", folder.join("tixing.db").display());
+    let open = || runtime().block_on(Store::open(&url, Durability::Full, apps, clock));
     let opened = std::thread::scope(|scope| scope.spawn(open).join()).expect("no panic");
     opened.unwrap_or_else(|e| panic!("the store opens: {e}"))
+}
+
+/// What is written down.
+#[derive(Clone)]
+enum Books {
+    Model(Arc<Mutex<Model>>),
+    Store(Store),
+}
+
+impl Books {
+    fn prefetch(&self, after: (Millis, i64), until: Millis, limit: i64) -> Vec<Job> {
+        match self {
+            Self::Model(model) => {
+                model.lock().expect("whole").prefetch(after, until, usize::try_from(limit).expect("some"))
+            }
+            Self::Store(store) => wait(store.prefetch(LANE, after, until, limit)),
+        }
+    }
+
+    fn past_deadline(&self, now: Millis, limit: i64) -> Vec<Job> {
+        match self {
+            Self::Model(model) => {
+                model.lock().expect("whole").past_deadline(now, usize::try_from(limit).expect("some"))
+            }
+            Self::Store(store) => wait(store.past_deadline(LANE, now, limit)),
+        }
+    }
+
+    fn mark(&self, jobs: Vec<Job>) -> Vec<Marked> {
+        match self {
+            Self::Model(model) => model.lock().expect("whole").mark(&jobs),
+            Self::Store(store) => wait(store.mark(jobs)),
+        }
+    }
+
+    fn settle(&self, settles: Vec<Settle>) -> Vec<bool> {
+        match self {
+            Self::Model(model) => model.lock().expect("whole").settle(&settles),
+            Self::Store(store) => wait(store.settle(settles)),
+        }
+    }
 }
 
 /// How the disk behaves.
@@ -58,38 +109,46 @@ pub struct Weather {
 
 /// The store of one life of the daemon.
 pub struct Disk {
-    pub store: Store,
+    books: Books,
     folder: PathBuf,
     rng: Mutex<StdRng>,
     pub weather: Mutex<Weather>,
+    told: Mutex<Option<OnCommit>>,
     sabotage: Option<Sabotage>,
     /// Writes that were answered before they were done; a crash forgets them.
     late: Mutex<JoinSet<()>>,
 }
 
 impl Disk {
-    /// A fresh store, copied from one that was brought up to date once, because ten thousand migrations take their time.
-    pub fn fresh(folder: &Path, clock: tixing::clock::SharedClock, apps: &[App], seed: u64, s: Option<Sabotage>) -> Arc<Self> {
-        static TEMPLATE: OnceLock<Vec<u8>> = OnceLock::new();
-        let template = TEMPLATE.get_or_init(|| {
-            let folder = tempfile::tempdir().expect("a folder");
-            let url = url(folder.path());
-            let store = open(&url, apps, Arc::clone(&clock));
-            wait(async move { store.close().await });
-            std::fs::read(folder.path().join("tixing.db")).expect("the file")
-        });
-        std::fs::write(folder.join("tixing.db"), template).expect("written");
-        Self::over(folder.to_owned(), clock, apps, seed, s)
+    fn over(books: Books, folder: PathBuf, seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
+        Arc::new(Self {
+            books,
+            folder,
+            rng: Mutex::new(StdRng::seed_from_u64(seed)),
+            weather: Mutex::default(),
+            told: Mutex::default(),
+            sabotage,
+            late: Mutex::default(),
+        })
     }
 
-    fn over(folder: PathBuf, clock: tixing::clock::SharedClock, apps: &[App], seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
-        let store = open(&url(&folder), apps, clock);
-        Arc::new(Self { store, folder, rng: Mutex::new(StdRng::seed_from_u64(seed)), weather: Mutex::default(), sabotage, late: Mutex::default() })
+    /// The model.
+    pub fn model(seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
+        Self::over(Books::Model(Arc::default()), PathBuf::new(), seed, sabotage)
     }
 
-    /// The store as a loss of power leaves it: the files as they are at this moment, with the beginning of a commit that was never
-    /// finished behind them, opened by another daemon.
-    pub fn after_power_loss(&self, clock: tixing::clock::SharedClock, apps: &[App], seed: u64) -> Arc<Self> {
+    /// A fresh store in a real file.
+    pub fn file(folder: &Path, apps: &[App], clock: SharedClock, seed: u64) -> Arc<Self> {
+        Self::over(Books::Store(open(folder, apps, clock)), folder.to_owned(), seed, None)
+    }
+
+    /// The store as a loss of power leaves it: the file as it is at this moment, with the beginning of a commit that was never
+    /// finished behind it, opened by another daemon. The model has nothing to lose: what it answered is written.
+    pub fn after_crash(self: &Arc<Self>, apps: &[App], clock: SharedClock, seed: u64) -> Arc<Self> {
+        self.late.lock().expect("whole").abort_all();
+        if matches!(self.books, Books::Model(_)) {
+            return Arc::clone(self);
+        }
         let mut rng = StdRng::seed_from_u64(seed);
         let folder = self.folder.join("next");
         std::fs::create_dir(&folder).expect("a folder");
@@ -101,51 +160,161 @@ impl Disk {
             std::fs::write(folder.join(name), bytes).expect("written");
         }
         self.close();
-        Self::over(folder, clock, apps, seed, self.sabotage)
+        let next = Self::over(Books::Store(open(&folder, apps, clock)), folder, rng.random(), None);
+        *next.weather.lock().expect("whole") = *self.weather.lock().expect("whole");
+        next
     }
 
     pub fn close(&self) {
-        let store = self.store.clone();
-        wait(async move { store.close().await });
-    }
-
-    /// The daemon dies.
-    pub fn crash(&self) {
-        self.late.lock().expect("whole").abort_all();
+        if let Books::Store(store) = &self.books {
+            let store = store.clone();
+            wait(async move {
+                store.close().await;
+                Ok(())
+            });
+        }
     }
 
     /// Runs a call in the disk's weather.
-    fn ask<T, F>(&self, call: impl FnOnce(Store) -> F + Send + 'static) -> Asked<T>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, StoreError>> + Send + 'static,
-    {
+    fn ask<T: Send + 'static>(&self, call: impl FnOnce(Books) -> T + Send + 'static) -> Asked<T> {
         let weather = *self.weather.lock().expect("whole");
         let mut rng = self.rng.lock().expect("whole");
         let mut delay = || if weather.slow_ms == 0 { 0 } else { rng.random_range(0..=weather.slow_ms) };
         let (before, after) = (delay(), delay());
         let fails = rng.random::<f64>() < weather.fails;
         let fails_early = fails && rng.random();
-        let store = self.store.clone();
+        let books = self.books.clone();
         Box::pin(async move {
             let failure = || Err(StoreError::Unavailable("the disk, says the simulation".into()));
             pass(before).await;
             if fails_early {
                 return failure();
             }
-            let result = wait(call(store));
+            let result = call(books);
             pass(after).await;
-            if fails { failure() } else { result }
+            if fails { failure() } else { Ok(result) }
         })
     }
 
     fn is(&self, sabotage: Sabotage) -> bool {
         self.sabotage == Some(sabotage)
     }
+
+    fn ring(&self, ring: Ring) {
+        // The store rings by itself.
+        if matches!(self.books, Books::Model(_))
+            && let Some(told) = &*self.told.lock().expect("whole")
+        {
+            told(Some(ring), Duration::ZERO);
+        }
+    }
 }
 
-fn url(folder: &Path) -> String {
-    format!("sqlite:{}", folder.join("tixing.db").display())
+/// What backends ask, and what people look at.
+impl Disk {
+    pub fn insert(&self, new: NewReminder) -> Inserted {
+        let at = new.at;
+        let inserted = match &self.books {
+            Books::Model(model) => model.lock().expect("whole").insert(new),
+            Books::Store(store) => {
+                let store = store.clone();
+                wait(async move { store.insert(vec![new]).await })[0]
+            }
+        };
+        self.ring(Ring { from: at, until: at });
+        inserted
+    }
+
+    pub fn record(&self, report: Report) -> usize {
+        match &self.books {
+            Books::Model(model) => model.lock().expect("whole").record(&report),
+            Books::Store(store) => {
+                let store = store.clone();
+                wait(async move { store.record(vec![report]).await })[0]
+            }
+        }
+    }
+
+    pub fn cancel(&self, id: ReminderId, now: Millis) -> Changed {
+        match &self.books {
+            Books::Model(model) => model.lock().expect("whole").cancel(id, now),
+            Books::Store(store) => {
+                let store = store.clone();
+                wait(async move { store.cancel(id).await })
+            }
+        }
+    }
+
+    pub fn change(&self, id: ReminderId, change: Change) -> Changed {
+        let changed = match &self.books {
+            Books::Model(model) => model.lock().expect("whole").change(id, &change),
+            Books::Store(store) => {
+                let (store, change) = (store.clone(), change.clone());
+                wait(async move { store.change(id, change).await })
+            }
+        };
+        let everywhere = Ring { from: Millis::MIN, until: Millis::MAX };
+        self.ring(change.at.map_or(everywhere, |(at, _)| Ring { from: at, until: at }));
+        changed
+    }
+
+    pub fn everything(&self) -> Vec<Seen> {
+        match &self.books {
+            Books::Model(model) => model.lock().expect("whole").everything(),
+            Books::Store(store) => {
+                let filter = Filter { apps: vec!["coffee".into()], limit: 10_000, ..Filter::default() };
+                let store = store.clone();
+                let stored = wait(async move { store.list(&filter).await });
+                let seen = |s: tixing::store::reminders::Stored| Seen {
+                    id: s.due.id,
+                    openid: s.openid,
+                    at: s.due.at,
+                    expires_at: s.due.expires_at,
+                    data: s.data,
+                    claim: s.claim,
+                    state: s.due.state,
+                };
+                stored.into_iter().map(seen).collect()
+            }
+        }
+    }
+
+    pub fn events(&self, id: ReminderId) -> Vec<Event> {
+        match &self.books {
+            Books::Model(model) => model.lock().expect("whole").events(id),
+            Books::Store(store) => {
+                let store = store.clone();
+                wait(async move {
+                    match store.reminder(id).await? {
+                        Some(stored) => store.events(&stored).await,
+                        None => Ok(Vec::new()),
+                    }
+                })
+            }
+        }
+    }
+
+    pub fn balance(&self, openid: &str, template: &str) -> Balance {
+        match &self.books {
+            Books::Model(model) => model.lock().expect("whole").balance(openid, template),
+            Books::Store(store) => {
+                let (store, user) = (store.clone(), openid.to_owned());
+                let mut balances = wait(async move { store.balances("coffee", &user).await });
+                balances.remove(template).unwrap_or_default()
+            }
+        }
+    }
+
+    /// The counts that the store keeps beside its rows; the model keeps none.
+    pub fn tally(&self) -> Option<BTreeMap<String, i64>> {
+        match &self.books {
+            Books::Model(_) => None,
+            Books::Store(store) => {
+                let store = store.clone();
+                wait(async move { store.tally().await }).remove("coffee")
+            }
+        }
+    }
 }
 
 async fn pass(ms: u64) {
@@ -154,28 +323,34 @@ async fn pass(ms: u64) {
     }
 }
 
-/// The living rows as they stand now, for faults that do not look at the fence.
-async fn now_living(store: &Store, lane: i64) -> Result<Vec<Job>, StoreError> {
-    store.prefetch(lane, (i64::MIN, 0), i64::MAX, 10_000).await
-}
-
-/// `due` as its row stands now, if it lives.
+/// `due` as its row stands now, if it lives: for faults that do not look at the fence.
 fn refreshed(due: &mut Due, living: &[Job]) {
     if let Some(now) = living.iter().find(|job| job.due.id == due.id) {
         (due.state, due.fence, due.due_at) = (now.due.state, now.due.fence, now.due.due_at);
     }
 }
 
+fn living(books: &Books) -> Vec<Job> {
+    books.prefetch((Millis::MIN, 0), Millis::MAX, 10_000)
+}
+
 impl Queue for Disk {
-    fn names(&self) -> &Names {
-        self.store.names()
+    fn lane(&self, _: &str) -> i64 {
+        LANE
+    }
+
+    fn code(&self, _: i64) -> &str {
+        crate::harness::EVENT
     }
 
     fn on_commit(&self, told: OnCommit) {
-        self.store.on_commit(told);
+        match &self.books {
+            Books::Model(_) => *self.told.lock().expect("whole") = Some(told),
+            Books::Store(store) => store.on_commit(told),
+        }
     }
 
-    fn prefetch(&self, lane: i64, after: (Millis, i64), until: Millis, limit: i64) -> Asked<Vec<Job>> {
+    fn prefetch(&self, _: i64, after: (Millis, i64), until: Millis, limit: i64) -> Asked<Vec<Job>> {
         let [unsent, known, blind, timeless] = [
             Sabotage::CutOffCountsAsUnsent,
             Sabotage::DoubtCountsAsUnsent,
@@ -183,85 +358,73 @@ impl Queue for Disk {
             Sabotage::DeadlineReadAtInsertOnly,
         ]
         .map(|sabotage| self.is(sabotage));
-        self.ask(move |store| async move {
-            let mut jobs = store.prefetch(lane, after, until, limit).await?;
+        self.ask(move |books| {
+            let mut jobs = books.prefetch(after, until, limit);
             for job in &mut jobs {
                 if (unsent && job.due.state == State::Sending) || (known && job.due.state == State::InDoubt) {
                     job.due.state = State::Scheduled;
                 }
                 if blind {
-                    job.claim = tixing::domain::reminder::Claim::Reserve;
+                    job.claim = Claim::Reserve;
                 }
                 if timeless {
                     job.due.expires_at = Millis::MAX;
                 }
             }
-            Ok(jobs)
+            jobs
         })
     }
 
-    fn past_deadline(&self, lane: i64, now: Millis, limit: i64) -> Asked<Vec<Job>> {
+    fn past_deadline(&self, _: i64, now: Millis, limit: i64) -> Asked<Vec<Job>> {
         let timeless = self.is(Sabotage::DeadlineReadAtInsertOnly);
-        self.ask(move |store| async move {
-            if timeless { Ok(Vec::new()) } else { store.past_deadline(lane, now, limit).await }
-        })
+        self.ask(move |books| if timeless { Vec::new() } else { books.past_deadline(now, limit) })
     }
 
     fn mark(&self, mut jobs: Vec<Job>) -> Asked<Vec<Marked>> {
         if self.is(Sabotage::SendBeforeMark) {
             // Answered at once, written a moment later: by a daemon that may be dead by then.
             let verdicts = vec![Marked::Yes; jobs.len()];
-            let written = self.ask(move |store| async move { store.mark(jobs).await });
+            let written = self.ask(move |books| books.mark(jobs));
             self.late.lock().expect("whole").spawn(async move { drop(written.await) });
             return Box::pin(async move { Ok(verdicts) });
         }
         let unfenced = [Sabotage::MarkWithoutFence, Sabotage::CutOffCountsAsUnsent, Sabotage::DoubtCountsAsUnsent]
             .iter()
             .any(|sabotage| self.is(*sabotage));
-        self.ask(move |store| async move {
-            if unfenced && let Some(first) = jobs.first() {
-                let living = now_living(&store, first.lane).await?;
+        self.ask(move |books| {
+            if unfenced {
+                let living = living(&books);
                 jobs.iter_mut().for_each(|job| refreshed(&mut job.due, &living));
             }
-            store.mark(jobs).await
+            books.mark(jobs)
         })
     }
 
     fn settle(&self, mut settles: Vec<Settle>) -> Asked<Vec<bool>> {
-        let [unfenced, freed, forgotten, endless] = [
+        let [unfenced, freed, kept, forgotten] = [
             Sabotage::SettleWithoutFence,
             Sabotage::ConsentFreedAfterSend,
-            Sabotage::SettlementForgotten,
             Sabotage::ConsentNotGivenBack,
+            Sabotage::SettlementForgotten,
         ]
         .map(|sabotage| self.is(sabotage));
-        self.ask(move |store| async move {
-            if unfenced && let Some(first) = settles.first() {
-                let living = now_living(&store, first.job.lane).await?;
+        self.ask(move |books| {
+            if unfenced {
+                let living = living(&books);
                 settles.iter_mut().for_each(|settle| refreshed(&mut settle.job.due, &living));
             }
-            for settle in &mut settles {
-                let sent = settle.settlement.next == Next::Final(State::Sent);
-                if freed && sent {
-                    settle.settlement.consent = Consent::Free;
+            for Settle { settlement, .. } in &mut settles {
+                if freed && settlement.next == Next::Final(State::Sent) {
+                    settlement.consent = Consent::Free;
                 }
-                if endless && settle.settlement.consent == Consent::Free {
-                    settle.settlement.consent = Consent::Keep;
+                if kept && settlement.consent == Consent::Free {
+                    settlement.consent = Consent::Keep;
                 }
             }
-            if forgotten && settles.len() > 1 {
-                settles.pop();
-                let mut written = store.settle(settles).await?;
-                written.push(true);
-                return Ok(written);
-            }
-            store.settle(settles).await
+            let last = if forgotten && settles.len() > 1 { settles.pop() } else { None };
+            let mut written = books.settle(settles);
+            written.extend(last.map(|_| true));
+            written
         })
     }
-}
-
-/// Everything that is stored of one app.
-pub fn everything(store: &Store, app: &str) -> Vec<tixing::store::reminders::Stored> {
-    let (store, filter) = (store.clone(), Filter { apps: vec![app.to_owned()], limit: 10_000, ..Filter::default() });
-    wait(async move { store.list(&filter).await }).expect("the store answers")
 }

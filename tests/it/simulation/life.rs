@@ -1,13 +1,13 @@
 //! One seed, one life: users, backends, operators, a platform with moods, crashes; then calm, and the verdict.
 
 use super::{
-    disk::{self, Disk, wait},
+    disk::{self, Disk},
     network::{self, Network},
     sabotage::Sabotage,
     time::Time,
     verdict,
 };
-use crate::harness::{self, EVENT};
+use crate::harness::{self, EVENT, model::Seen};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,7 +29,7 @@ use tixing::{
     engine::{Engine, Signals},
     metrics::Metrics,
     sandbox::{AppSpec, Check, Faults, Sandbox},
-    store::reminders::{Change, Changed, Inserted, Stored},
+    store::reminders::{Change, Changed, Inserted},
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -38,8 +38,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
     pub seed: u64,
-    /// A crash takes the power with it: the next daemon opens the files as they were.
-    pub power_loss: bool,
+    /// On a real file, and a crash takes the power with it; else on the model of the store.
+    pub on_file: bool,
     pub sabotage: Option<Sabotage>,
 }
 
@@ -106,11 +106,11 @@ const USERS: u32 = 5;
 impl Life {
     /// Lives the life of a seed and judges it.
     pub fn live(terms: Terms) -> Result<Vec<String>, String> {
-        let folder = tempfile::Builder::new().prefix("tixing-sim").tempdir_in(ram()).expect("a folder");
+        let folder = terms.on_file.then(|| tempfile::tempdir().expect("a folder"));
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
         runtime.block_on(async {
-            let mut life = Self::begin(terms, folder.path());
+            let mut life = Self::begin(terms, folder.as_ref().map(tempfile::TempDir::path));
             life.turbulent().await;
             let calm = life.calm().await;
             let verdict = calm.and_then(|()| verdict::judge(&life));
@@ -119,7 +119,7 @@ impl Life {
         })
     }
 
-    fn begin(terms: Terms, folder: &std::path::Path) -> Self {
+    fn begin(terms: Terms, folder: Option<&std::path::Path>) -> Self {
         let mut rng = StdRng::seed_from_u64(terms.seed);
         let time = Time::begin();
         let sandbox = Sandbox::new(time.of_world(), rng.random());
@@ -141,8 +141,10 @@ impl Life {
         }
         sandbox.world().add_app(spec);
         let network = Network::new(sandbox.router(), Arc::clone(&time), rng.random(), terms.sabotage);
-        let disk =
-            Disk::fresh(folder, time.of_store(), std::slice::from_ref(&app), rng.random(), terms.sabotage);
+        let disk = match folder {
+            Some(folder) => Disk::file(folder, std::slice::from_ref(&app), time.of_store(), rng.random()),
+            None => Disk::model(rng.random(), terms.sabotage),
+        };
         Self {
             terms,
             app,
@@ -185,8 +187,8 @@ impl Life {
     }
 
     fn sending(&self) -> BTreeSet<ReminderId> {
-        let all = disk::everything(&self.disk.store, "coffee");
-        all.iter().filter(|s| s.due.state == State::Sending).map(|s| s.due.id).collect()
+        let all = self.disk.everything();
+        all.iter().filter(|s| s.state == State::Sending).map(|s| s.id).collect()
     }
 
     /// The daemon dies, if it lives; what it had not committed is gone.
@@ -194,14 +196,13 @@ impl Life {
         let Some(daemon) = self.daemon.take() else { return };
         daemon.task.abort();
         let _ = daemon.task.await;
+        self.died();
+    }
+
+    fn died(&mut self) {
         self.crashes += 1;
-        self.disk.crash();
-        if self.terms.power_loss {
-            let weather = *self.disk.weather.lock().expect("whole");
-            let seed = self.rng.random();
-            self.disk = self.disk.after_power_loss(self.time.of_store(), std::slice::from_ref(&self.app), seed);
-            *self.disk.weather.lock().expect("whole") = weather;
-        }
+        let seed = self.rng.random();
+        self.disk = self.disk.after_crash(std::slice::from_ref(&self.app), self.time.of_store(), seed);
     }
 
     /// SIGTERM: what is under way is finished, and nothing is left in doubt by it (I7).
@@ -211,7 +212,10 @@ impl Life {
         match tokio::time::timeout(Duration::from_secs(600), daemon.task).await {
             Ok(Ok(true)) => {}
             // Its time had come anyway.
-            Ok(Ok(false)) => return Ok(self.disk.crash()),
+            Ok(Ok(false)) => {
+                self.died();
+                return Ok(());
+            }
             other => return Err(format!("an orderly stop does not end: {other:?}")),
         }
         if let Some(cut_off) = self.sending().difference(&daemon.inherited).next() {
@@ -287,9 +291,7 @@ impl Life {
     fn tapper(&mut self) -> Option<String> {
         let user = self.user();
         let resent = self.app.rules.exclusive
-            && disk::everything(&self.disk.store, "coffee")
-                .iter()
-                .any(|s| s.openid == user && s.due.state == State::Sending);
+            && self.disk.everything().iter().any(|s| s.openid == user && s.state == State::Sending);
         (!resent).then_some(user)
     }
 
@@ -321,7 +323,7 @@ impl Life {
             data: data(&mark, 0),
             ..harness::reminder(&openid, at)
         };
-        let answer = self.ask_insert(new.clone());
+        let answer = self.disk.insert(new.clone());
         let Inserted::Created(id) = answer else {
             assert_eq!(answer, Inserted::NoConsent, "a new key");
             assert!(new.accepted.is_none(), "a reminder that brings its consent needs no other");
@@ -331,14 +333,13 @@ impl Life {
             *self.reported.entry((openid, EVENT.to_owned())).or_default() += 1;
         }
         if new.key.is_some() && self.rng.random_ratio(1, 3) {
-            assert_eq!(self.ask_insert(new.clone()), Inserted::Replayed(id), "I3: the same key gives the same reminder");
+            assert_eq!(
+                self.disk.insert(new.clone()),
+                Inserted::Replayed(id),
+                "I3: the same key gives the same reminder"
+            );
         }
         self.promises.push(Promise { id, new, cancelled: false });
-    }
-
-    fn ask_insert(&self, new: NewReminder) -> Inserted {
-        let store = self.disk.store.clone();
-        wait(async move { store.insert(vec![new]).await }).expect("the store answers")[0]
     }
 
     /// A backend passes a tap on, perhaps twice.
@@ -354,8 +355,7 @@ impl Life {
             event: Some(format!("t{}", self.rng.random::<u64>())),
         };
         for _ in 0..self.rng.random_range(1..=2) {
-            let (store, report) = (self.disk.store.clone(), report.clone());
-            wait(async move { store.record(vec![report]).await }).expect("the store answers");
+            self.disk.record(report.clone());
         }
         *self.reported.entry((openid, EVENT.to_owned())).or_default() += 1;
     }
@@ -372,8 +372,7 @@ impl Life {
         if self.rng.random() {
             change.data = Some(data(&mark_of(&new), self.rng.random_range(1..60)));
         }
-        let (store, asked) = (self.disk.store.clone(), change.clone());
-        if wait(async move { store.change(id, asked).await }).expect("the store answers") == Changed::Yes {
+        if self.disk.change(id, change.clone()) == Changed::Yes {
             let new = &mut self.promises[i].new;
             new.at = change.at.map_or(new.at, |(at, _)| at);
             new.expires_at = change.expires_at.unwrap_or(new.expires_at);
@@ -383,8 +382,7 @@ impl Life {
 
     fn cancel(&mut self) {
         let Some(i) = (0..self.promises.len()).collect::<Vec<_>>().choose(&mut self.rng).copied() else { return };
-        let (store, id) = (self.disk.store.clone(), self.promises[i].id);
-        let answer = wait(async move { store.cancel(id).await }).expect("the store answers");
+        let answer = self.disk.cancel(self.promises[i].id, self.time.machine());
         self.promises[i].cancelled |= answer == Changed::Yes;
     }
 
@@ -429,12 +427,14 @@ impl Life {
     }
 
     /// I8: what has ended stays as it ended. Answers what has not.
-    fn look_at_finals(&mut self) -> Vec<Stored> {
-        let (ended, living): (Vec<_>, Vec<_>) =
-            disk::everything(&self.disk.store, "coffee").into_iter().partition(|s| s.due.state.is_final());
+    fn look_at_finals(&mut self) -> Vec<Seen> {
+        let (ended, living): (Vec<_>, Vec<_>) = self.disk.everything().into_iter().partition(|s| s.state.is_final());
         for stored in ended {
-            let first = *self.finals.entry(stored.due.id).or_insert(stored.due.state);
-            assert_eq!(first, stored.due.state, "I8: {} has ended already", stored.due.id);
+            let early = stored.expires_at - self.time.world();
+            let expired = stored.state == State::Expired;
+            assert!(!expired || early < verdict::AGREES + 6 * SECOND, "{} expired {early} ms too early", stored.id);
+            let first = *self.finals.entry(stored.id).or_insert(stored.state);
+            assert_eq!(first, stored.state, "I8: {} has ended already", stored.id);
         }
         living
     }
@@ -464,15 +464,10 @@ impl Life {
                 return self.stop().await;
             }
         }
-        let left: Vec<String> = living.iter().map(|s| format!("{} is {}", s.due.id, s.due.state.word())).collect();
-        Err(format!("I5: two hours after the last fault not all has ended: {}", left.join(", ")))
+        let left: Vec<String> = living.iter().map(|s| format!("{} is {}", s.id, s.state.word())).collect();
+        let status = self.daemon.as_ref().map(|daemon| daemon.signals.status());
+        Err(format!("I5: two hours after the last fault not all has ended: {}; {status:?}", left.join(", ")))
     }
-}
-
-/// A file system that costs nothing, where there is one.
-fn ram() -> std::path::PathBuf {
-    let ram = std::path::Path::new("/dev/shm");
-    if ram.is_dir() { ram.to_owned() } else { std::env::temp_dir() }
 }
 
 /// Field values that tell whose they are and which edition.

@@ -1,4 +1,5 @@
-//! Lives by the thousand: the real engine, adapters and store on virtual time, with crashes at every await. A seed makes the whole
+//! Lives by the thousand: the real engine and adapters on virtual time, over the model of the store or the store itself, with
+//! crashes at every await. A seed makes the whole
 //! life, and the platform's own ledger judges it.
 
 mod disk;
@@ -52,14 +53,15 @@ fn explore(seeds: std::ops::Range<u64>, terms: impl Fn(u64) -> Terms + Sync) -> 
     failed.into_inner().expect("whole")
 }
 
-fn all_hold(level: &str, lives: u64, power_loss: bool) {
+fn all_hold(level: &str, lives: u64, on_file: bool) {
     if let Ok(filter) = std::env::var("TIXING_LOG") {
         // What the daemon says in a life that is looked at again.
-        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().try_init();
+        let _ =
+            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().try_init();
     }
     let first = from_environment("TIXING_SEED").unwrap_or(1);
     let begun = std::time::Instant::now();
-    let failed = explore(first..first + lives, |seed| Terms { seed, power_loss, sabotage: None });
+    let failed = explore(first..first + lives, |seed| Terms { seed, on_file, sabotage: None });
     if let Some((seed, why)) = failed {
         panic!(
             "seed {seed}: {why}\n\
@@ -75,16 +77,16 @@ fn i1_to_i9_hold_in_ten_thousand_lives() {
 }
 
 #[test]
-fn i1_to_i9_hold_in_five_hundred_lives_that_end_in_the_dark() {
+fn i1_to_i9_hold_in_five_hundred_lives_on_a_file_whose_crashes_take_the_power() {
     let lives = from_environment("TIXING_SIM").map_or(500, |lives| lives.div_ceil(20));
-    all_hold("i1_to_i9_hold_in_five_hundred_lives_that_end_in_the_dark", lives, true);
+    all_hold("i1_to_i9_hold_in_five_hundred_lives_on_a_file_whose_crashes_take_the_power", lives, true);
 }
 
 #[test]
 fn a_seed_makes_the_same_life_every_time() {
     for seed in 1..=20 {
-        for power_loss in [false, true] {
-            let terms = Terms { seed, power_loss, sabotage: None };
+        for on_file in [false, true] {
+            let terms = Terms { seed, on_file, sabotage: None };
             assert_eq!(live(terms), live(terms), "seed {seed}");
         }
     }
@@ -93,7 +95,7 @@ fn a_seed_makes_the_same_life_every_time() {
 #[test]
 fn every_deliberate_fault_is_found() {
     for sabotage in Sabotage::ALL {
-        let found = explore(1..10_001, |seed| Terms { seed, power_loss: false, sabotage: Some(sabotage) });
+        let found = explore(1..10_001, |seed| Terms { seed, on_file: false, sabotage: Some(sabotage) });
         let (seed, why) = found.unwrap_or_else(|| panic!("{sabotage:?} is not found in 10,000 lives"));
         eprintln!("{sabotage:?}: found by seed {seed}: {why}");
     }

@@ -1,10 +1,7 @@
 //! What must hold after every life, whatever happened in it: I1 to I9, by the platform's account and not by ours.
 
-use super::{
-    disk::{self, wait},
-    life::{Life, Promise, mark_of, seconds},
-};
-use crate::harness::EVENT;
+use super::life::{Life, Promise, mark_of, seconds};
+use crate::harness::{EVENT, model::Seen};
 use std::collections::BTreeMap;
 use tixing::{
     domain::{
@@ -13,11 +10,11 @@ use tixing::{
         reminder::{ReminderId, State},
     },
     sandbox::Message,
-    store::reminders::{Event, Stored},
+    store::reminders::Event,
 };
 
 /// A platform's clock that agrees within this is believed.
-const AGREES: Millis = 60 * SECOND;
+pub const AGREES: Millis = 60 * SECOND;
 /// What a slow store may shift between the gate and the first byte.
 const SHIFT: Millis = 2 * SECOND;
 
@@ -31,16 +28,16 @@ macro_rules! must {
 
 /// Judges a life; answers its trace, which two runs of one seed must share.
 pub fn judge(life: &Life) -> Result<Vec<String>, String> {
-    let stored: BTreeMap<ReminderId, Stored> =
-        disk::everything(&life.disk.store, "coffee").into_iter().map(|s| (s.due.id, s)).collect();
+    let stored: BTreeMap<ReminderId, Seen> = life.disk.everything().into_iter().map(|s| (s.id, s)).collect();
     let messages = life.sandbox.world().messages().to_vec();
     let mut trace = Vec::new();
     for promise in &life.promises {
         let (id, mark) = (promise.id, mark_of(&promise.new));
         let Some(stored) = stored.get(&id) else { return Err(format!("I3: {mark} ({id}) was answered and is gone")) };
-        let events = events(life, stored);
+        let events = life.disk.events(id);
         let received: Vec<&Message> = messages.iter().filter(|m| m.data["thing1"] == mark).collect();
-        one(life, promise, stored, &events, &received).map_err(|why| format!("{mark}: {why}; {}", told(stored, &events)))?;
+        one(life, promise, stored, &events, &received)
+            .map_err(|why| format!("{mark}: {why}; {}", told(stored, &events)))?;
         trace.push(format!("{mark} {}", told(stored, &events)));
     }
     must!(stored.len() == life.promises.len(), "{} reminders stored, {} promised", stored.len(), life.promises.len());
@@ -49,43 +46,39 @@ pub fn judge(life: &Life) -> Result<Vec<String>, String> {
     must!(!life.metrics.text().contains("o-user-"), "I9: an openid in the metrics");
     for left in life.network.left.lock().expect("whole").iter() {
         if let Some(quiet) = life.app.rules.quiet_hours {
-            must!(quiet.ends(left.machine).is_none(), "I6: {} left at {} in quiet hours", left.mark, seconds(left.machine));
+            must!(
+                quiet.ends(left.machine).is_none(),
+                "I6: {} left at {} in quiet hours",
+                left.mark,
+                seconds(left.machine)
+            );
         }
         trace.push(format!("{} left at {}", left.mark, seconds(left.world)));
     }
     Ok(trace)
 }
 
-fn told(stored: &Stored, events: &[Event]) -> String {
+fn told(stored: &Seen, events: &[Event]) -> String {
     let event = |e: &Event| format!("{} {} {}", seconds(e.ended_at), e.state.word(), e.code.as_deref().unwrap_or("-"));
     format!(
         "at {} until {} is {}: [{}]",
-        seconds(stored.due.at),
-        seconds(stored.due.expires_at),
-        stored.due.state.word(),
+        seconds(stored.at),
+        seconds(stored.expires_at),
+        stored.state.word(),
         events.iter().map(event).collect::<Vec<_>>().join(", ")
     )
 }
 
-fn events(life: &Life, stored: &Stored) -> Vec<Event> {
-    let (store, stored) = (life.disk.store.clone(), stored.clone());
-    wait(async move { store.events(&stored).await }).expect("the store answers")
-}
-
 /// One reminder.
-fn one(
-    life: &Life,
-    promise: &Promise,
-    stored: &Stored,
-    events: &[Event],
-    received: &[&Message],
-) -> Result<(), String> {
-    let state = stored.due.state;
+fn one(life: &Life, promise: &Promise, stored: &Seen, events: &[Event], received: &[&Message]) -> Result<(), String> {
+    let state = stored.state;
     must!(received.len() <= 1, "I2: the platform accepted it {} times", received.len());
-    must!(promise.cancelled == (state == State::Cancelled), "a cancellation that was answered counts, and no other does");
     must!(
-        (stored.due.at, stored.due.expires_at, &stored.data)
-            == (promise.new.at, promise.new.expires_at, &promise.new.data),
+        promise.cancelled == (state == State::Cancelled),
+        "a cancellation that was answered counts, and no other does"
+    );
+    must!(
+        (stored.at, stored.expires_at, &stored.data) == (promise.new.at, promise.new.expires_at, &promise.new.data),
         "I3: it is not as it was promised"
     );
     let last = events.last().ok_or("I5: it ended without a reason")?;
@@ -106,7 +99,7 @@ fn one(
     let left = life.network.left.lock().expect("whole");
     let left = left.iter().rfind(|left| left.mark == mark_of(&promise.new));
     if let (Some(message), Some(left)) = (received.first(), left) {
-        let (at, until) = (stored.due.at, stored.due.expires_at);
+        let (at, until) = (stored.at, stored.expires_at);
         let when = |clock: Millis| format!("I6: it left at {}", seconds(clock));
         must!((at..until).contains(&left.machine), "{}", when(left.machine));
         must!(life.clock_set || (at..until).contains(&left.world), "{}", when(left.world));
@@ -118,42 +111,52 @@ fn one(
 }
 
 /// I1 and I4: our ledger balances, and agrees with the platform's.
-fn ledger(life: &Life, stored: &BTreeMap<ReminderId, Stored>) -> Result<(), String> {
+fn ledger(life: &Life, stored: &BTreeMap<ReminderId, Seen>) -> Result<(), String> {
     let mut total = Balance::default();
     let platform = life.sandbox.world().ledger();
     for entry in &platform {
-        must!(entry.used <= entry.granted, "I1: {} accepted against {} consents of {}", entry.used, entry.granted, entry.openid);
+        must!(
+            entry.used <= entry.granted,
+            "I1: {} accepted against {} consents of {}",
+            entry.used,
+            entry.granted,
+            entry.openid
+        );
     }
     for ((openid, template), reported) in &life.reported {
-        let (store, user) = (life.disk.store.clone(), openid.clone());
-        let balances = wait(async move { store.balances("coffee", &user).await }).expect("the store answers");
-        let b = balances.get(template).copied().unwrap_or_default();
+        let b = life.disk.balance(openid, template);
         must!(b.available + b.held + b.used + b.void == *reported, "I4: {openid} has {b:?} of {reported}");
         must!(b.held == 0, "I4: everything has ended, and {openid} has {b:?}");
         must!(life.withdrawn || b.void == 0, "nobody withdrew, and {openid} has {b:?}");
-        let spent = stored.values().filter(|s| s.openid == *openid && s.due.state.spends()).count();
-        must!(b.used == spent as i64, "I4: {openid} has {b:?}, and {spent} reminders spent one: {}", story(life, openid, stored));
+        let spent = stored.values().filter(|s| s.openid == *openid && s.state.spends()).count();
+        must!(
+            b.used == spent as i64,
+            "I4: {openid} has {b:?}, and {spent} reminders spent one: {}",
+            story(life, openid, stored)
+        );
         let accepted = platform.iter().find(|e| e.openid == *openid && e.template == EVENT).map_or(0, |e| e.used);
         must!(accepted <= b.used, "I1: {openid}'s phone got {accepted}, by our account {b:?}");
         total.available += b.available;
         total.used += b.used;
         total.void += b.void;
     }
-    let store = life.disk.store.clone();
-    let tally = &wait(async move { store.tally().await }).expect("the store answers")["coffee"];
-    let counted = Balance {
-        available: tally["consent_available"],
-        held: tally["consent_held"],
-        used: tally["consent_used"],
-        void: tally["consent_void"],
-    };
-    must!(counted == total, "I4: the rows say {total:?}, the counts {counted:?}");
-    for state in State::ALL {
-        let rows = stored.values().filter(|s| s.due.state == state).count() as i64;
-        must!(tally[state.word()] == rows, "I4: {rows} rows are {}, the count says {}", state.word(), tally[state.word()]);
+    if let Some(tally) = life.disk.tally() {
+        let counted = Balance {
+            available: tally["consent_available"],
+            held: tally["consent_held"],
+            used: tally["consent_used"],
+            void: tally["consent_void"],
+        };
+        must!(counted == total, "I4: the rows say {total:?}, the counts {counted:?}");
+        for state in State::ALL {
+            let (rows, count) = (stored.values().filter(|s| s.state == state).count() as i64, tally[state.word()]);
+            must!(count == rows, "I4: {rows} rows are {}, the count says {count}", state.word());
+        }
     }
-    let cut_off: usize =
-        stored.values().map(|s| events(life, s).iter().filter(|e| e.code.as_deref() == Some("interrupted")).count()).sum();
+    let cut_off: usize = stored
+        .values()
+        .map(|s| life.disk.events(s.id).iter().filter(|e| e.code.as_deref() == Some("interrupted")).count())
+        .sum();
     must!(
         cut_off <= life.crashes as usize * life.app.concurrency as usize,
         "I7: {cut_off} cut off by {} crashes, {} at once",
@@ -163,14 +166,12 @@ fn ledger(life: &Life, stored: &BTreeMap<ReminderId, Stored>) -> Result<(), Stri
     Ok(())
 }
 
-/// A user's reminders and consents, for a failure.
-fn story(life: &Life, openid: &str, stored: &BTreeMap<ReminderId, Stored>) -> String {
-    let (store, user) = (life.disk.store.clone(), openid.to_owned());
-    let consents = wait(async move { store.consents("coffee", &user).await }).expect("the store answers");
+/// A user's reminders, for a failure.
+fn story(life: &Life, openid: &str, stored: &BTreeMap<ReminderId, Seen>) -> String {
     let reminders = stored.values().filter(|s| s.openid == openid);
     let reminders: Vec<String> =
-        reminders.map(|s| format!("{} {:?} {}", s.due.id, s.claim, told(s, &events(life, s)))).collect();
-    format!("{}\n{}", reminders.join("\n"), consents.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join("\n"))
+        reminders.map(|s| format!("{} {:?} {}", s.id, s.claim, told(s, &life.disk.events(s.id)))).collect();
+    reminders.join("\n")
 }
 
 /// The app's rate, within one life of the daemon.
@@ -181,7 +182,13 @@ fn pace(life: &Life) -> Result<(), String> {
         for (n, last) in left[i..].iter().enumerate().take_while(|(_, last)| last.life == first.life) {
             let least = interval * n as Millis - SHIFT;
             // A machine that slept made no time pass for its own clocks.
-            must!(last.world - first.world >= least, "{} left within {} ms at {}/s", n + 1, last.world - first.world, life.app.rate);
+            must!(
+                last.world - first.world >= least,
+                "{} left within {} ms at {}/s",
+                n + 1,
+                last.world - first.world,
+                life.app.rate
+            );
         }
     }
     Ok(())

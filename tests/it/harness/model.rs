@@ -1,0 +1,379 @@
+//! What the store promises, in the fewest words: plain maps, one step at a time, nothing durable. The store is checked against it,
+//! and lives are simulated on it.
+
+use super::{DIGEST, EVENT};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tixing::{
+    domain::{
+        Millis,
+        consent::{Balance, Report, Standing},
+        decide::Due,
+        reminder::{Claim, NewReminder, ReminderId, State},
+        settle::{Consent, Next, Settlement},
+    },
+    store::{
+        queue::{Body, Job, Marked, Settle, Settled},
+        reminders::{Change, Changed, Event, Inserted},
+    },
+};
+
+/// The lane of the app `coffee`.
+pub const LANE: i64 = 1;
+
+#[derive(Debug, Clone)]
+struct Row {
+    new: NewReminder,
+    events: Vec<Event>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Living {
+    state: State,
+    fence: i64,
+    tries: u32,
+}
+
+#[derive(Debug, Clone)]
+struct Grant {
+    pair: Pair,
+    event: Option<String>,
+    standing: bool,
+    reminder: Option<ReminderId>,
+    void: bool,
+}
+
+impl Grant {
+    fn free(&self) -> bool {
+        !self.void && !self.standing && self.reminder.is_none()
+    }
+}
+
+/// A user and a template.
+type Pair = (String, String);
+
+/// A reminder as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    pub id: ReminderId,
+    pub openid: String,
+    pub at: Millis,
+    pub expires_at: Millis,
+    pub data: String,
+    pub claim: Claim,
+    pub state: State,
+}
+
+/// The model of a store with the app `coffee` alone.
+#[derive(Debug, Default, Clone)]
+pub struct Model {
+    last_id: i64,
+    rows: BTreeMap<ReminderId, Row>,
+    due: BTreeMap<(Millis, ReminderId), Living>,
+    grants: Vec<Grant>,
+    keys: BTreeMap<String, (ReminderId, String)>,
+    users: Vec<String>,
+}
+
+impl Model {
+    fn pair(new: &NewReminder) -> Pair {
+        (new.openid.clone(), new.template.clone())
+    }
+
+    fn user(&mut self, openid: &str) -> i64 {
+        let known = self.users.iter().position(|user| user == openid);
+        let index = known.unwrap_or_else(|| {
+            self.users.push(openid.to_owned());
+            self.users.len() - 1
+        });
+        i64::try_from(index).expect("few") + 1
+    }
+
+    fn knows(&self, pair: &Pair, event: &Option<String>) -> bool {
+        event.is_some() && self.grants.iter().any(|g| g.pair == *pair && g.event == *event)
+    }
+
+    fn stands(&self, pair: &Pair) -> bool {
+        self.grants.iter().any(|g| g.pair == *pair && g.standing && !g.void)
+    }
+
+    /// The oldest free consent goes to `id`.
+    fn take(&mut self, pair: &Pair, id: ReminderId) -> bool {
+        let free = self.grants.iter_mut().find(|g| g.pair == *pair && g.free());
+        free.map(|grant| grant.reminder = Some(id)).is_some()
+    }
+
+    fn holds(&self, id: ReminderId) -> bool {
+        self.grants.iter().any(|g| g.reminder == Some(id))
+    }
+
+    pub fn record(&mut self, report: &Report) -> usize {
+        let mut added = 0;
+        for code in report.results.iter().filter(|(_, accepted)| **accepted).map(|(code, _)| code) {
+            let (pair, standing) = ((report.openid.clone(), code.clone()), code == DIGEST);
+            if !(self.knows(&pair, &report.event) || standing && self.stands(&pair)) {
+                self.grants.push(Grant { pair, event: report.event.clone(), standing, reminder: None, void: false });
+                added += 1;
+            }
+        }
+        added
+    }
+
+    pub fn insert(&mut self, new: NewReminder) -> Inserted {
+        if let Some((id, digest)) = new.key.as_ref().and_then(|key| self.keys.get(key)) {
+            return if *digest == new.digest { Inserted::Replayed(*id) } else { Inserted::KeyConflict(*id) };
+        }
+        let pair = Self::pair(&new);
+        let known = |model: &Self, event| model.knows(&pair, event) || new.standing && model.stands(&pair);
+        let fresh = new.accepted.as_ref().is_some_and(|accepted| !known(self, &accepted.event));
+        let id = ReminderId(self.last_id + 1);
+        let reserve = new.claim == Claim::Reserve && !new.standing;
+        let has = match (fresh, reserve) {
+            (true, _) => true,
+            (false, true) => self.take(&pair, id),
+            (false, false) => new.claim == Claim::AtFire || self.stands(&pair),
+        };
+        if !has {
+            return Inserted::NoConsent;
+        }
+        self.last_id += 1;
+        if let (true, Some(accepted)) = (fresh, &new.accepted) {
+            let (event, standing) = (accepted.event.clone(), new.standing);
+            self.grants.push(Grant { pair, event, standing, reminder: reserve.then_some(id), void: false });
+        }
+        if let Some(key) = &new.key {
+            self.keys.insert(key.clone(), (id, new.digest.clone()));
+        }
+        self.due.insert((new.at, id), Living { state: State::Scheduled, fence: 0, tries: 0 });
+        self.rows.insert(id, Row { new, events: Vec::new() });
+        Inserted::Created(id)
+    }
+
+    fn living(&self, id: ReminderId) -> Option<(Millis, Living)> {
+        self.due.iter().find(|((_, due), _)| *due == id).map(|((at, _), living)| (*at, *living))
+    }
+
+    fn state(&self, id: ReminderId) -> State {
+        let ended = || self.rows[&id].events.last().map_or(State::Cancelled, |event| event.state);
+        self.living(id).map_or_else(ended, |(_, living)| living.state)
+    }
+
+    fn job(&mut self, due_at: Millis, id: ReminderId) -> Job {
+        let (living, row) = (self.due[&(due_at, id)], self.rows[&id].clone());
+        let new = row.new;
+        Job {
+            due: Due {
+                id,
+                due_at,
+                at: new.at,
+                expires_at: new.expires_at,
+                state: living.state,
+                fence: living.fence,
+                tries: living.tries,
+            },
+            lane: LANE,
+            recipient: self.user(&new.openid),
+            template: if new.template == EVENT { 1 } else { 2 },
+            claim: new.claim,
+            standing: new.standing,
+            body: Arc::new(Body {
+                openid: new.openid,
+                page: new.page,
+                data: new.data,
+                lang: new.lang,
+                miniprogram_state: new.miniprogram_state,
+            }),
+        }
+    }
+
+    pub fn prefetch(&mut self, after: (Millis, i64), until: Millis, limit: usize) -> Vec<Job> {
+        let keys: Vec<_> = self.due.keys().copied().collect();
+        let wanted = keys.into_iter().filter(|(at, id)| (*at, id.0) > after && *at <= until).take(limit);
+        wanted.map(|(at, id)| self.job(at, id)).collect()
+    }
+
+    pub fn past_deadline(&mut self, now: Millis, limit: usize) -> Vec<Job> {
+        let mut jobs = self.prefetch((Millis::MIN, 0), now, usize::MAX);
+        jobs.retain(|job| job.due.state == State::Scheduled && job.due.expires_at <= now);
+        jobs.truncate(limit);
+        jobs
+    }
+
+    /// Whether every other consent of the pair was spent by a message that was certainly accepted.
+    fn sole(&self, job: &Job) -> bool {
+        let pair = Self::pair(&self.rows[&job.due.id].new);
+        let sent = |id: &ReminderId| self.living(*id).is_none() && self.state(*id) == State::Sent;
+        let mut open = self.grants.iter().filter(|g| g.pair == pair && !g.reminder.as_ref().is_some_and(sent));
+        !job.standing && open.next().is_some_and(|g| g.reminder == Some(job.due.id)) && open.next().is_none()
+    }
+
+    pub fn mark(&mut self, jobs: &[Job]) -> Vec<Marked> {
+        jobs.iter().map(|job| self.mark_one(job)).collect()
+    }
+
+    fn mark_one(&mut self, job: &Job) -> Marked {
+        let (id, pair) = (job.due.id, Self::pair(&self.rows[&job.due.id].new));
+        if job.due.state == State::InDoubt && !self.sole(job) {
+            return Marked::NotSole;
+        }
+        let holding = job.due.fence > 0 && self.holds(id);
+        let wants = job.claim == Claim::AtFire && !job.standing && !holding;
+        if job.standing && !self.stands(&pair) {
+            return Marked::NoConsent;
+        }
+        let expected = Living { state: job.due.state, fence: job.due.fence, tries: job.due.tries };
+        let current = self.due.get(&(job.due.due_at, id)).copied();
+        let ours = current.is_some_and(|now| (now.state, now.fence) == (expected.state, expected.fence));
+        if wants && !self.grants.iter().any(|g| g.pair == pair && g.free()) {
+            return Marked::NoConsent;
+        }
+        if !ours {
+            return Marked::Late;
+        }
+        if wants {
+            self.take(&pair, id);
+        }
+        let living = self.due.get_mut(&(job.due.due_at, id)).expect("just seen");
+        (living.state, living.fence) = (State::Sending, living.fence + 1);
+        Marked::Yes
+    }
+
+    pub fn settle(&mut self, settles: &[Settle]) -> Vec<bool> {
+        let mut written = Vec::new();
+        for settle in settles {
+            let due = &settle.job.due;
+            let ours =
+                self.due.get(&(due.due_at, due.id)).is_some_and(|now| (now.state, now.fence) == (due.state, due.fence));
+            if ours {
+                self.due.remove(&(due.due_at, due.id));
+            }
+            written.push(ours);
+        }
+        let kept = || settles.iter().zip(&written).filter(|(_, written)| **written).map(|(settle, _)| settle);
+        for settle in kept() {
+            let due = &settle.job.due;
+            let (state, again) = match settle.settlement.next {
+                Next::Final(state) => (state, None),
+                Next::Again { due_at, counted } => (State::Scheduled, Some((due_at, counted))),
+                Next::Doubt { look_at } => (State::InDoubt, Some((look_at, true))),
+            };
+            if let Some((due_at, counted)) = again {
+                let living = Living { state, fence: due.fence + 1, tries: due.tries + u32::from(counted) };
+                self.due.insert((due_at, due.id), living);
+            }
+            let event = Event {
+                began_at: settle.began_at,
+                ended_at: settle.ended_at,
+                state,
+                code: settle.settlement.code.clone(),
+                text: settle.settlement.text.clone(),
+                message_id: settle.settlement.message_id.clone(),
+            };
+            self.rows.get_mut(&due.id).expect("it was stored").events.push(event);
+        }
+        let ended = |settle: &&Settle| matches!(settle.settlement.next, Next::Final(_));
+        for settle in kept().filter(ended).filter(|s| s.settlement.consent == Consent::Free) {
+            let held = self.grants.iter_mut().filter(|g| g.reminder == Some(settle.job.due.id) && !g.void);
+            held.for_each(|grant| grant.reminder = None);
+        }
+        for settle in kept().filter(ended).filter(|s| s.settlement.consent == Consent::Deny) {
+            self.deny(settle.job.due.id, settle.ended_at);
+        }
+        written
+    }
+
+    /// The platform knows no consent of the user's: what is available or held by a reminder that waits is void, and ends it.
+    fn deny(&mut self, by: ReminderId, now: Millis) {
+        let pair = Self::pair(&self.rows[&by].new);
+        let waits = |model: &Self, id| model.living(id).is_some_and(|(_, living)| living.state == State::Scheduled);
+        let lost: Vec<usize> = (0..self.grants.len())
+            .filter(|i| {
+                let grant = &self.grants[*i];
+                let lost = grant.reminder.is_none_or(|id| id == by || waits(self, id));
+                grant.pair == pair && !grant.void && lost
+            })
+            .collect();
+        for i in lost {
+            self.grants[i].void = true;
+            if let Some(id) = self.grants[i].reminder.filter(|id| *id != by) {
+                let settlement = Settlement::end(State::Failed, "no_consent", "…", Consent::Keep);
+                let settle = Settle { job: self.settled(id), settlement, began_at: None, ended_at: now };
+                self.settle(&[settle]);
+            }
+        }
+    }
+
+    fn settled(&mut self, id: ReminderId) -> Settled {
+        let (due_at, _) = self.living(id).expect("it lives");
+        self.job(due_at, id).settled(false)
+    }
+
+    pub fn cancel(&mut self, id: ReminderId, now: Millis) -> Changed {
+        if !self.rows.contains_key(&id) {
+            return Changed::NotFound;
+        }
+        match self.state(id) {
+            State::Scheduled => {
+                let settlement =
+                    Settlement::end(State::Cancelled, "cancelled", "its owner cancelled it", Consent::Free);
+                let settle = Settle { job: self.settled(id), settlement, began_at: None, ended_at: now };
+                self.settle(&[settle]);
+                Changed::Yes
+            }
+            other => Changed::NotScheduled(other),
+        }
+    }
+
+    pub fn change(&mut self, id: ReminderId, change: &Change) -> Changed {
+        if !self.rows.contains_key(&id) {
+            return Changed::NotFound;
+        }
+        let state = self.state(id);
+        if state != State::Scheduled {
+            return Changed::NotScheduled(state);
+        }
+        let (due_at, mut living) = self.living(id).expect("it waits");
+        let new = &mut self.rows.get_mut(&id).expect("it is there").new;
+        if let Some((at, local_at)) = &change.at {
+            (new.at, new.local_at) = (*at, local_at.clone());
+        }
+        new.expires_at = change.expires_at.unwrap_or(new.expires_at);
+        new.data = change.data.clone().unwrap_or_else(|| new.data.clone());
+        new.page = change.page.clone().unwrap_or_else(|| new.page.clone());
+        let now_due = change.at.as_ref().map_or(due_at, |(at, _)| *at);
+        living.fence += 1;
+        self.due.remove(&(due_at, id));
+        self.due.insert((now_due, id), living);
+        Changed::Yes
+    }
+
+    pub fn everything(&self) -> Vec<Seen> {
+        let seen = |(id, row): (&ReminderId, &Row)| Seen {
+            id: *id,
+            openid: row.new.openid.clone(),
+            at: row.new.at,
+            expires_at: row.new.expires_at,
+            data: row.new.data.clone(),
+            claim: row.new.claim,
+            state: self.state(*id),
+        };
+        self.rows.iter().map(seen).collect()
+    }
+
+    pub fn events(&self, id: ReminderId) -> Vec<Event> {
+        self.rows.get(&id).map(|row| row.events.clone()).unwrap_or_default()
+    }
+
+    pub fn balance(&self, openid: &str, template: &str) -> Balance {
+        let mut balance = Balance::default();
+        for grant in self.grants.iter().filter(|g| g.pair.0 == openid && g.pair.1 == template) {
+            balance.add(match grant.reminder {
+                _ if grant.void => Standing::Void,
+                None => Standing::Available,
+                Some(id) if self.living(id).is_some() => Standing::Held,
+                Some(_) => Standing::Used,
+            });
+        }
+        balance
+    }
+}
