@@ -44,6 +44,8 @@ fn before(at: Millis) -> Place {
 /// A stretch of a lane, read in order into a bounded buffer.
 #[derive(Debug)]
 pub struct Stream {
+    /// Tells its reads from those of the stream that stood here before.
+    number: u64,
     from: Millis,
     until: Millis,
     read_to: Place,
@@ -57,7 +59,9 @@ pub struct Stream {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Read {
     /// Live or backlog.
-    pub backlog: bool,
+    backlog: bool,
+    /// The stream's number.
+    stream: u64,
     /// After this place.
     pub after: Place,
     /// Up to and including this instant.
@@ -67,9 +71,9 @@ pub struct Read {
 }
 
 impl Stream {
-    fn new(from: Millis, until: Millis) -> Self {
+    fn new(number: u64, from: Millis, until: Millis) -> Self {
         let read_to = before(from);
-        Self { from, until, read_to, buffer: BTreeMap::new(), reading: false, reread: None }
+        Self { number, from, until, read_to, buffer: BTreeMap::new(), reading: false, reread: None }
     }
 
     fn first(&self) -> Option<Millis> {
@@ -94,7 +98,7 @@ impl Stream {
         }
         if let Some((after, until)) = self.reread.take() {
             self.reading = true;
-            return Some(Read { backlog, after, until: until.min(self.read_to.0), again: true });
+            return Some(Read { backlog, stream: self.number, after, until: until.min(self.read_to.0), again: true });
         }
         let until = (now + HORIZON).min(self.until);
         let ahead = self.read_to.0 >= until || (self.read_to.0 >= now + HORIZON / 2 && self.read_to.1.0 == i64::MAX);
@@ -102,7 +106,7 @@ impl Stream {
             return None;
         }
         self.reading = true;
-        Some(Read { backlog, after: self.read_to, until, again: false })
+        Some(Read { backlog, stream: self.number, after: self.read_to, until, again: false })
     }
 
     fn fill(&mut self, read: Read, jobs: Vec<Job>, active: &HashSet<ReminderId>) {
@@ -191,8 +195,8 @@ impl Lane {
             app,
             adapter,
             token: Token::default(),
-            live: Stream::new(now, Millis::MAX),
-            backlog: Stream::new(Millis::MIN + 1, now - 1),
+            live: Stream::new(0, now, Millis::MAX),
+            backlog: Stream::new(0, Millis::MIN + 1, now - 1),
             active: HashSet::new(),
             busy: HashSet::new(),
             in_flight: 0,
@@ -208,8 +212,9 @@ impl Lane {
 
     /// Starts over after a time in which nothing was sent: what is overdue now is caught up with at half the rate.
     pub fn resume(&mut self, now: Millis) {
-        self.live = Stream::new(now, Millis::MAX);
-        self.backlog = Stream::new(Millis::MIN + 1, now - 1);
+        let number = self.live.number + 1;
+        self.live = Stream::new(number, now, Millis::MAX);
+        self.backlog = Stream::new(number, Millis::MIN + 1, now - 1);
         self.sorted = false;
     }
 
@@ -243,17 +248,24 @@ impl Lane {
 
     /// A read is done.
     pub fn fill(&mut self, read: Read, jobs: Vec<Job>) {
-        let stream = if read.backlog { &mut self.backlog } else { &mut self.live };
-        stream.fill(read, jobs, &self.active);
+        if let Some(stream) = Self::reader(&mut self.live, &mut self.backlog, read) {
+            stream.fill(read, jobs, &self.active);
+        }
     }
 
     /// A read failed; it is asked for again.
     pub fn unfilled(&mut self, read: Read) {
-        let stream = if read.backlog { &mut self.backlog } else { &mut self.live };
-        stream.reading = false;
-        if read.again {
-            stream.read_again(read.after, read.until);
+        if let Some(stream) = Self::reader(&mut self.live, &mut self.backlog, read) {
+            stream.reading = false;
+            if read.again {
+                stream.read_again(read.after, read.until);
+            }
         }
+    }
+
+    /// The stream that asked for a read, if it still stands.
+    fn reader<'a>(live: &'a mut Stream, backlog: &'a mut Stream, read: Read) -> Option<&'a mut Stream> {
+        Some(if read.backlog { backlog } else { live }).filter(|stream| stream.number == read.stream)
     }
 
     /// How many may be marked now.
@@ -272,13 +284,18 @@ impl Lane {
             let mut taken = Vec::new();
             let mut users = HashSet::new();
             for (place, job) in stream.buffer.range(..=(now, ReminderId(i64::MAX))).take(LOOK) {
+                if self.active.contains(&job.due.id) {
+                    // Read twice, and under way already: whatever comes of that rings.
+                    taken.push((*place, None));
+                    continue;
+                }
                 let decision = decide(&job.due, &job.body.openid, &self.app.rules, now);
                 match decision {
                     Decision::Wait { until } => {
                         self.quiet_until = until;
                         window = 0;
                     }
-                    Decision::End(_) | Decision::CutOff => taken.push((*place, decision)),
+                    Decision::End(_) | Decision::CutOff => taken.push((*place, Some(decision))),
                     Decision::Send => {
                         let ready = self.pace.ready(now) && (!backlog || self.catch_up.ready(now));
                         if window == 0 || !ready {
@@ -293,12 +310,13 @@ impl Lane {
                             self.catch_up.take(now);
                         }
                         window -= 1;
-                        taken.push((*place, decision));
+                        taken.push((*place, Some(decision)));
                     }
                 }
             }
             for (place, decision) in taken {
                 let job = stream.buffer.remove(&place).expect("just seen");
+                let Some(decision) = decision else { continue };
                 self.active.insert(job.due.id);
                 picks.push(match decision {
                     Decision::End(settlement) => Pick::End(job, settlement),

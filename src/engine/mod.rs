@@ -58,6 +58,8 @@ const SETTLE: usize = 2_000;
 const SETTLE_FEW: usize = 64;
 /// …but not longer than this: at a steady thousand a second, a commit for each would cost half a core.
 const SETTLE_LINGER: Millis = 5;
+/// All that is in reach.
+const EVERYTHING: Ring = Ring { from: Millis::MIN, until: Millis::MAX };
 /// After a store that did not answer.
 const STORE_RETRY: Millis = 500;
 
@@ -294,14 +296,9 @@ impl Engine {
         let now = self.clock.now();
         let monotonic = self.clock.monotonic();
         self.signals.heartbeat.store(monotonic, Ordering::Release);
-        let mut step = 0;
-        self.watch_clock(now, |watch| step = watch.tick(now, monotonic));
-        if step < -SECOND {
-            self.set_back(-step);
-        }
+        self.watch_clock(now, None);
         let trusted = self.clockwatch.trusted();
         let ring = self.signals.ring.lock().expect("nobody panics while ringing").take();
-        let everything = Ring { from: Millis::MIN, until: Millis::MAX };
         let reread = now >= self.reread_at;
         if reread {
             self.reread_at = now + REREAD_EVERY;
@@ -314,7 +311,7 @@ impl Engine {
                 lane.ring(ring);
             }
             if reread {
-                lane.ring(everything);
+                lane.ring(EVERYTHING);
             }
             lane.end_pause(now);
             if self.stopping || !store_answers {
@@ -335,10 +332,16 @@ impl Engine {
         self.publish();
     }
 
-    /// Lets `look` change what is thought of the clock, and acts on it if it did.
-    fn watch_clock(&mut self, now: Millis, look: impl FnOnce(&mut ClockWatch)) {
+    /// Looks at the clock, with what a platform said of the time if one has just answered.
+    fn watch_clock(&mut self, now: Millis, answered: Option<Option<Millis>>) {
         let was = self.clockwatch.held().is_some();
-        look(&mut self.clockwatch);
+        let step = self.clockwatch.tick(now, self.clock.monotonic());
+        if let Some(date) = answered {
+            self.clockwatch.witness(date, now);
+        }
+        if step < -SECOND {
+            self.set_back(-step);
+        }
         match (was, self.clockwatch.held()) {
             (false, Some(why)) => {
                 tracing::error!(why, "the clock is not believed; NOTHING IS SENT until it is");
@@ -610,7 +613,11 @@ impl Engine {
         for (job, verdict) in jobs.into_iter().zip(verdicts) {
             match verdict {
                 Marked::Yes => self.send(i, job, now),
-                Marked::Late => self.release(i, &job),
+                Marked::Late => {
+                    self.release(i, &job);
+                    // It was changed: as it is now it may have been read meanwhile, and passed over because this one was under way.
+                    self.lanes[i].ring(EVERYTHING);
+                }
                 Marked::NotSole => {
                     self.release(i, &job);
                     self.lanes[i].active.insert(job.due.id);
@@ -699,7 +706,7 @@ impl Engine {
     fn token(&mut self, i: usize, result: Result<Granted, Outcome>, date: Option<Millis>, now: Millis) {
         let jitter = self.jitter();
         if !matches!(result, Err(Outcome::NotSent { .. })) {
-            self.watch_clock(now, |watch| watch.witness(date, now));
+            self.watch_clock(now, Some(date));
         }
         let lane = &mut self.lanes[i];
         match result {

@@ -8,6 +8,7 @@ use crate::harness::model::{LANE, Model, Seen};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{
     collections::BTreeMap,
+    fmt::Debug,
     future::Future,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock},
@@ -176,7 +177,11 @@ impl Disk {
     }
 
     /// Runs a call in the disk's weather.
-    fn ask<T: Send + 'static>(&self, call: impl FnOnce(Books) -> T + Send + 'static) -> Asked<T> {
+    fn ask<T: Debug + Send + 'static>(
+        &self,
+        asked: &'static str,
+        call: impl FnOnce(Books) -> T + Send + 'static,
+    ) -> Asked<T> {
         let weather = *self.weather.lock().expect("whole");
         let mut rng = self.rng.lock().expect("whole");
         let mut delay = || if weather.slow_ms == 0 { 0 } else { rng.random_range(0..=weather.slow_ms) };
@@ -188,10 +193,13 @@ impl Disk {
             let failure = || Err(StoreError::Unavailable("the disk, says the simulation".into()));
             pass(before).await;
             if fails_early {
+                tracing::trace!(asked, "fails before it takes effect");
                 return failure();
             }
             let result = call(books);
+            tracing::trace!(asked, ?result, "takes effect");
             pass(after).await;
+            tracing::trace!(asked, fails, "is answered");
             if fails { failure() } else { Ok(result) }
         })
     }
@@ -358,7 +366,7 @@ impl Queue for Disk {
             Sabotage::DeadlineReadAtInsertOnly,
         ]
         .map(|sabotage| self.is(sabotage));
-        self.ask(move |books| {
+        self.ask("prefetch", move |books| {
             let mut jobs = books.prefetch(after, until, limit);
             for job in &mut jobs {
                 if (unsent && job.due.state == State::Sending) || (known && job.due.state == State::InDoubt) {
@@ -377,21 +385,21 @@ impl Queue for Disk {
 
     fn past_deadline(&self, _: i64, now: Millis, limit: i64) -> Asked<Vec<Job>> {
         let timeless = self.is(Sabotage::DeadlineReadAtInsertOnly);
-        self.ask(move |books| if timeless { Vec::new() } else { books.past_deadline(now, limit) })
+        self.ask("past_deadline", move |books| if timeless { Vec::new() } else { books.past_deadline(now, limit) })
     }
 
     fn mark(&self, mut jobs: Vec<Job>) -> Asked<Vec<Marked>> {
         if self.is(Sabotage::SendBeforeMark) {
             // Answered at once, written a moment later: by a daemon that may be dead by then.
             let verdicts = vec![Marked::Yes; jobs.len()];
-            let written = self.ask(move |books| books.mark(jobs));
+            let written = self.ask("mark", move |books| books.mark(jobs));
             self.late.lock().expect("whole").spawn(async move { drop(written.await) });
             return Box::pin(async move { Ok(verdicts) });
         }
         let unfenced = [Sabotage::MarkWithoutFence, Sabotage::CutOffCountsAsUnsent, Sabotage::DoubtCountsAsUnsent]
             .iter()
             .any(|sabotage| self.is(*sabotage));
-        self.ask(move |books| {
+        self.ask("mark", move |books| {
             if unfenced {
                 let living = living(&books);
                 jobs.iter_mut().for_each(|job| refreshed(&mut job.due, &living));
@@ -408,7 +416,7 @@ impl Queue for Disk {
             Sabotage::SettlementForgotten,
         ]
         .map(|sabotage| self.is(sabotage));
-        self.ask(move |books| {
+        self.ask("settle", move |books| {
             if unfenced {
                 let living = living(&books);
                 settles.iter_mut().for_each(|settle| refreshed(&mut settle.job.due, &living));

@@ -1,0 +1,288 @@
+//! The store against its model: random histories, shrunk to the shortest that differs, on both databases.
+
+use crate::harness::{
+    DIGEST, EVENT, START, accept, databases, fresh_url,
+    model::{LANE, Model},
+    open, reminder,
+};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    test_runner::{Config, RngSeed, TestRunner},
+};
+use tixing::{
+    clock::ManualClock,
+    domain::{
+        Millis,
+        consent::Report,
+        reminder::{Accepted, Claim, NewReminder, ReminderId, State},
+        settle::{Consent, Next, Settlement},
+    },
+    store::{
+        Store,
+        queue::{Job, Queue, Settle},
+        reminders::{Change, Changed, Filter, Inserted},
+    },
+};
+
+/// One step of a history. Numbers are taken modulo what there is.
+#[derive(Debug, Clone)]
+enum Step {
+    Report {
+        user: u8,
+        standing: bool,
+        event: Option<u8>,
+    },
+    Insert {
+        user: u8,
+        standing: bool,
+        at_fire: bool,
+        accepted: Option<Option<u8>>,
+        key: Option<u8>,
+        digest: bool,
+        due: u16,
+    },
+    Look,
+    Mark {
+        look: usize,
+        job: usize,
+    },
+    Settle {
+        look: usize,
+        job: usize,
+        marked: bool,
+        how: usize,
+    },
+    Cancel {
+        which: usize,
+    },
+    Change {
+        which: usize,
+        at: Option<u16>,
+        body: bool,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let event = || proptest::option::of(0..4_u8);
+    let insert =
+        (0..3_u8, any::<bool>(), any::<bool>(), proptest::option::of(event()), event(), any::<bool>(), 0..900_u16);
+    prop_oneof![
+        2 => (0..3_u8, any::<bool>(), event()).prop_map(|(user, standing, event)| Step::Report { user, standing, event }),
+        4 => insert.prop_map(|(user, standing, at_fire, accepted, key, digest, due)| Step::Insert { user, standing, at_fire, accepted, key, digest, due }),
+        2 => Just(Step::Look),
+        4 => (any::<usize>(), any::<usize>()).prop_map(|(look, job)| Step::Mark { look, job }),
+        4 => (any::<usize>(), any::<usize>(), any::<bool>(), any::<usize>()).prop_map(|(look, job, marked, how)| Step::Settle { look, job, marked, how }),
+        1 => any::<usize>().prop_map(|which| Step::Cancel { which }),
+        1 => (any::<usize>(), proptest::option::of(0..900_u16), any::<bool>()).prop_map(|(which, at, body)| Step::Change { which, at, body }),
+    ]
+}
+
+fn settlements() -> [Settlement; 8] {
+    let end = |state, code, consent| Settlement::end(state, code, "…", consent);
+    let sent = Settlement { code: None, text: None, ..end(State::Sent, "", Consent::Keep) };
+    let again = |next| Settlement { next, ..end(State::Sent, "-1", Consent::Keep) };
+    [
+        sent.clone(),
+        sent,
+        end(State::Failed, "47003", Consent::Free),
+        end(State::Failed, "43101", Consent::Deny),
+        end(State::Expired, "expired", Consent::Free),
+        end(State::Unconfirmed, "unconfirmed", Consent::Keep),
+        again(Next::Again { due_at: START + 950, counted: true }),
+        again(Next::Doubt { look_at: START + 960 }),
+    ]
+}
+
+/// The store and the model side by side.
+struct Pair {
+    store: Store,
+    model: Model,
+    /// Each reminder's id here and there.
+    ids: Vec<(ReminderId, ReminderId)>,
+    /// What was read at one moment, here and there.
+    looks: Vec<(Vec<Job>, Vec<Job>)>,
+}
+
+/// What of a job must agree.
+fn shape(job: &Job) -> impl PartialEq + std::fmt::Debug + use<> {
+    let d = &job.due;
+    (
+        d.due_at,
+        d.at,
+        d.expires_at,
+        d.state,
+        d.fence,
+        d.tries,
+        job.claim,
+        job.standing,
+        job.body.openid.clone(),
+        job.body.data.clone(),
+    )
+}
+
+impl Pair {
+    async fn take(&mut self, step: &Step) {
+        match step {
+            Step::Report { user, standing, event } => {
+                let template = if *standing { DIGEST } else { EVENT };
+                let event = event.map(|e| format!("e{e}"));
+                let report = Report { event, ..accept("coffee", &format!("o{user}"), template) };
+                let added = self.store.record(vec![report.clone()]).await.expect("answers");
+                assert_eq!(added, [self.model.record(&report)]);
+            }
+            Step::Insert { user, standing, at_fire, accepted, key, digest, due } => {
+                let at = START + Millis::from(*due);
+                let accepted = accepted.as_ref().map(|event| Accepted {
+                    at: START,
+                    source: "test".into(),
+                    event: event.map(|e| format!("e{e}")),
+                });
+                let new = NewReminder {
+                    standing: *standing,
+                    template: if *standing { DIGEST } else { EVENT }.into(),
+                    claim: if *at_fire { Claim::AtFire } else { Claim::Reserve },
+                    accepted,
+                    key: key.map(|k| format!("k{k}")),
+                    digest: if *digest { "a" } else { "b" }.into(),
+                    ..reminder(&format!("o{user}"), at)
+                };
+                let here = self.store.insert(vec![new.clone()]).await.expect("answers")[0];
+                let there = self.model.insert(new);
+                if let (Inserted::Created(here), Inserted::Created(there)) = (here, there) {
+                    self.ids.push((here, there));
+                }
+                let theirs = |id| self.ids.iter().find(|(here, _)| *here == id).expect("known").1;
+                let here = match here {
+                    Inserted::Created(id) => Inserted::Created(theirs(id)),
+                    Inserted::Replayed(id) => Inserted::Replayed(theirs(id)),
+                    Inserted::KeyConflict(id) => Inserted::KeyConflict(theirs(id)),
+                    Inserted::NoConsent => Inserted::NoConsent,
+                };
+                assert_eq!(here, there);
+            }
+            Step::Look => {
+                let here = self.store.prefetch(LANE, (Millis::MIN, 0), Millis::MAX, 100).await.expect("answers");
+                let there = self.model.prefetch((Millis::MIN, 0), Millis::MAX, 100);
+                assert_eq!(here.iter().map(shape).collect::<Vec<_>>(), there.iter().map(shape).collect::<Vec<_>>());
+                let late = self.store.past_deadline(LANE, START + 3_600_300, 100).await.expect("answers");
+                assert_eq!(late.len(), self.model.past_deadline(START + 3_600_300, 100).len());
+                self.looks.push((here, there));
+            }
+            Step::Mark { look, job } => {
+                let Some((here, there)) = self.seen(*look, *job) else { return };
+                let marked = self.store.mark(vec![here]).await.expect("answers");
+                assert_eq!(marked, self.model.mark(&[there]));
+            }
+            Step::Settle { look, job, marked, how } => {
+                let Some((here, there)) = self.seen(*look, *job) else { return };
+                let mut all = settlements().to_vec();
+                if !marked && here.due.state == State::Scheduled {
+                    // Nothing was sent: it cannot have been accepted or denied.
+                    all.retain(|s| s.consent == Consent::Free);
+                }
+                let settle = |job: &Job| Settle {
+                    job: job.settled(*marked),
+                    settlement: all[how % all.len()].clone(),
+                    began_at: None,
+                    ended_at: START,
+                };
+                let written = self.store.settle(vec![settle(&here)]).await.expect("answers");
+                assert_eq!(written, self.model.settle(&[settle(&there)]));
+            }
+            Step::Cancel { which } => {
+                let Some((here, there)) = self.known(*which) else { return };
+                assert_eq!(self.store.cancel(here).await.expect("answers"), self.model.cancel(there, START));
+            }
+            Step::Change { which, at, body } => {
+                let Some((here, there)) = self.known(*which) else { return };
+                let at = at.map(|at| START + Millis::from(at));
+                let change = Change {
+                    at: at.map(|at| (at, None)),
+                    expires_at: at.map(|at| at + 3_600_000),
+                    data: body.then(|| r#"{"thing1":"other","time2":"10:00"}"#.to_owned()),
+                    ..Change::default()
+                };
+                let changed: Changed = self.store.change(here, change.clone()).await.expect("answers");
+                assert_eq!(changed, self.model.change(there, &change));
+            }
+        }
+    }
+
+    fn seen(&self, look: usize, job: usize) -> Option<(Job, Job)> {
+        let (here, there) = self.looks.get(look.checked_rem(self.looks.len())?)?;
+        let job = job.checked_rem(here.len())?;
+        Some((here[job].clone(), there[job].clone()))
+    }
+
+    fn known(&self, which: usize) -> Option<(ReminderId, ReminderId)> {
+        Some(self.ids[which.checked_rem(self.ids.len())?])
+    }
+
+    /// Rows, events, balances and the counts beside them agree, and so the ledger balances (I4).
+    async fn check(&self) {
+        let filter = Filter { apps: vec!["coffee".into()], limit: 1_000, ..Filter::default() };
+        let mut here = self.store.list(&filter).await.expect("answers");
+        here.sort_by_key(|s| s.due.id);
+        let there = self.model.everything();
+        let tally = &self.store.tally().await.expect("answers")["coffee"];
+        for state in State::ALL {
+            let count = there.iter().filter(|s| s.state == state).count() as i64;
+            assert_eq!(tally[state.word()], count, "{}", state.word());
+        }
+        assert_eq!(here.len(), there.len());
+        for (here, there) in here.iter().zip(&there) {
+            assert_eq!(
+                (here.due.at, here.due.expires_at, here.due.state, &here.data, &here.openid),
+                (there.at, there.expires_at, there.state, &there.data, &there.openid)
+            );
+            let events = self.store.events(here).await.expect("answers");
+            let short = |events: Vec<tixing::store::reminders::Event>| -> Vec<_> {
+                events.into_iter().map(|e| (e.state, e.code, e.began_at)).collect()
+            };
+            assert_eq!(short(events), short(self.model.events(there.id)));
+        }
+        let mut sums = [0; 4];
+        for openid in ["o0", "o1", "o2"] {
+            let balances = self.store.balances("coffee", openid).await.expect("answers");
+            for template in [EVENT, DIGEST] {
+                let balance = balances.get(template).copied().unwrap_or_default();
+                assert_eq!(balance, self.model.balance(openid, template), "{openid} {template}");
+                for (sum, n) in sums.iter_mut().zip([balance.available, balance.held, balance.used, balance.void]) {
+                    *sum += n;
+                }
+            }
+        }
+        let counts = ["available", "held", "used", "void"].map(|what| tally[&format!("consent_{what}")]);
+        assert_eq!(counts, sums, "I4: the counts beside the rows: available, held, used, void");
+    }
+}
+
+#[test]
+fn i4_the_store_does_what_its_model_does() {
+    let seed = std::env::var("TIXING_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(rand::random);
+    eprintln!("TIXING_SEED={seed} replays these histories; PROPTEST_CASES sets how many");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    for database in databases() {
+        let cases = if database == "sqlite" { 150 } else { 40 };
+        let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(cases);
+        let config = Config { cases, rng_seed: RngSeed::Fixed(seed), failure_persistence: None, ..Config::default() };
+        let result = TestRunner::new(config).run(&vec(step(), 1..40), |steps| {
+            runtime.block_on(async {
+                let folder = tempfile::tempdir().expect("a folder");
+                let store = open(&fresh_url(database, folder.path()), &ManualClock::at(START)).await;
+                let mut pair = Pair { store, model: Model::default(), ids: Vec::new(), looks: Vec::new() };
+                for step in &steps {
+                    pair.take(step).await;
+                    pair.check().await;
+                }
+                pair.store.close().await;
+            });
+            Ok(())
+        });
+        if let Err(e) = result {
+            panic!("{database}: {e}");
+        }
+    }
+}
