@@ -10,6 +10,7 @@ use crate::{
     metrics::Metrics,
     platform::transport::{HttpTransport, Limits},
     store::{OpenError, Store},
+    trip::trip,
 };
 use anyhow::{Context, anyhow};
 use rand::RngExt;
@@ -143,17 +144,20 @@ impl Daemon {
     /// # Errors
     /// When what was under way did not end in time.
     pub async fn stop(mut self) -> anyhow::Result<()> {
+        trip("stop.begun");
         self.stop_engine.cancel();
         // The scheduler's own shutdown does not wait, and nothing that it rings needs it to.
         let _ = self.bells.shutdown().await;
         let engine = self.engine;
         let joined = tokio::task::spawn_blocking(move || engine.join());
         let finished = tokio::time::timeout(STOP_LIMIT, joined).await;
+        trip("stop.engine_ended");
         self.stop_http.cancel();
         for server in self.servers {
             let _ = server.await;
         }
         self.api.store().close().await;
+        trip("stop.store_closed");
         let _ = std::fs::remove_file(&self.socket);
         match finished {
             Ok(Ok(Ok(()))) => Ok(()),
@@ -222,6 +226,7 @@ pub async fn serve(config: Config, clock: SharedClock) -> Result<(), StartError>
     }
     let apps = config.apps.len();
     let daemon = Daemon::start(config, Arc::clone(&clock)).await?;
+    trip("start.before_first_look");
     warn_of_forgotten(&daemon).await;
     daemon.ready().await;
     tell(&[NotifyState::Ready]);

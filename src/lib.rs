@@ -17,6 +17,7 @@
 
 pub mod domain;
 pub mod clock;
+pub mod trip;
 pub mod config;
 pub mod store;
 pub mod platform;

@@ -1,6 +1,7 @@
 //! The only HTTP client. It tells apart what was never sent from what may have arrived.
 
 use super::{Answer, Request};
+use crate::trip::trip;
 use bytes::BytesMut;
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -73,7 +74,9 @@ impl Transport for HttpTransport {
             .body(request.body)
             .send();
         Box::pin(async move {
+            trip("send.before_first_byte");
             let mut response = sent.await.map_err(failure)?;
+            trip("send.after_head");
             let status = response.status().as_u16();
             let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
             let date = date
@@ -88,6 +91,7 @@ impl Transport for HttpTransport {
                 }
                 body.extend_from_slice(&chunk);
             }
+            trip("send.after_answer");
             Ok(Answer { status, body: body.freeze(), date })
         })
     }

@@ -20,6 +20,7 @@ use crate::{
         reminder::{NewReminder, ReminderId, State},
         template::Kind,
     },
+    trip::trip,
 };
 use keys::NewApiKey;
 use reminders::{Change, Changed, Inserted};
@@ -242,7 +243,9 @@ impl Store {
                 sqlx::query("SELECT sqlite_version() AS v").fetch_one(&mut conn).await.map_err(sql_failed)?.get("v");
             file::check_version(&version)?;
         }
+        trip("start.before_migration");
         migrate(&mut conn, dialect, url).await?;
+        trip("start.after_migration");
         let names = Arc::new(learn_names(&mut conn, apps).await.map_err(sql_failed)?);
         let last = sqlx::query("SELECT COALESCE(MAX(id), 0) AS last FROM reminder").fetch_one(&mut conn).await;
         let last: i64 = last.map_err(sql_failed)?.get("last");

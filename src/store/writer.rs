@@ -15,6 +15,7 @@ use crate::{
         consent::Report,
         reminder::{NewReminder, ReminderId},
     },
+    trip::trip,
 };
 use sqlx::AnyConnection;
 use std::{sync::Arc, time::Duration};
@@ -255,6 +256,22 @@ impl Group {
         Ok(Done { settles, marks, records, inserts, singles })
     }
 
+    /// A point for each kind of command in the group.
+    fn trip(&self, points: [&'static str; 6]) {
+        let single = |wanted: fn(&Single) -> bool| self.singles.iter().any(wanted);
+        let here = [
+            !self.settles.rows.is_empty(),
+            !self.marks.rows.is_empty(),
+            !self.records.rows.is_empty(),
+            !self.inserts.rows.is_empty(),
+            single(|single| matches!(single, Single::Cancel(..))),
+            single(|single| matches!(single, Single::Change(..))),
+        ];
+        for (point, _) in points.into_iter().zip(here).filter(|(_, here)| *here) {
+            trip(point);
+        }
+    }
+
     /// The instants that the engine should look at again.
     fn ring(&self) -> Option<Ring> {
         let changed = self.singles.iter().filter_map(|single| match single {
@@ -340,7 +357,23 @@ impl WriterTask {
         let work = async {
             let mut tx = Tx::begin(conn, self.opened.dialect, &self.names, &mut self.ids, now).await?;
             let done = group.apply(&mut tx).await?;
+            group.trip([
+                "settle.before_commit",
+                "mark.before_commit",
+                "record.before_commit",
+                "insert.before_commit",
+                "cancel.before_commit",
+                "change.before_commit",
+            ]);
             tx.commit().await?;
+            group.trip([
+                "settle.after_commit",
+                "mark.after_commit",
+                "record.after_commit",
+                "insert.after_commit",
+                "cancel.after_commit",
+                "change.after_commit",
+            ]);
             Ok::<Done, sqlx::Error>(done)
         };
         let result = tokio::time::timeout(Duration::from_secs(30), work).await;

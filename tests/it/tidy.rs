@@ -58,15 +58,16 @@ fn layers_point_downward_only() {
         ("config", &["domain"]),
         ("http", &[]),
         ("metrics", &[]),
-        ("store", &["domain", "clock", "config"]),
-        ("platform", &["domain", "config"]),
+        ("trip", &[]),
+        ("store", &["domain", "clock", "config", "trip"]),
+        ("platform", &["domain", "config", "trip"]),
         ("sandbox", &["domain", "clock", "config", "http"]),
         ("engine", &["domain", "clock", "config", "metrics", "store", "platform"]),
         ("api", &["domain", "clock", "config", "http", "metrics", "store", "platform", "engine"]),
     ];
     let all = [
-        "domain", "clock", "config", "http", "metrics", "store", "platform", "sandbox", "engine", "api", "daemon",
-        "cli",
+        "domain", "clock", "trip", "config", "http", "metrics", "store", "platform", "sandbox", "engine", "api",
+        "daemon", "cli",
     ];
     for (file, text) in sources() {
         let layer = file.split(['/', '.']).next().expect("a name");
@@ -88,6 +89,31 @@ fn sql_stands_in_the_store_and_http_in_the_transport() {
         let may = ["platform/transport.rs", "cli/client.rs"].contains(&file.as_str());
         assert!(may || !calls, "src/{file} makes an HTTP client; the transport is the place for it");
     }
+}
+
+#[test]
+fn only_tests_switch_on_the_points_at_which_they_kill() {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let features = |edges: &str| {
+        let args = [
+            "tree",
+            "--locked",
+            "--offline",
+            "--depth",
+            "0",
+            "--edges",
+            edges,
+            "--prefix",
+            "none",
+            "--format",
+            "{p} [{f}]",
+        ];
+        let out = std::process::Command::new(&cargo).args(args).current_dir(root()).output().expect("cargo runs");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).expect("UTF-8")
+    };
+    assert!(features("normal,build,dev").contains("[trip]"), "the tests need it");
+    assert!(features("normal,build").contains("[]"), "a release build must lack it");
 }
 
 #[test]

@@ -117,8 +117,14 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间" }}
 
     /// As [`Self::serve`]; what it said if it ended instead.
     pub fn try_serve(&self) -> Result<Program, (ExitStatus, String)> {
+        self.try_serve_with(&[])
+    }
+
+    /// As [`Self::try_serve`], with more in its environment.
+    pub fn try_serve_with(&self, environment: &[(&str, &str)]) -> Result<Program, (ExitStatus, String)> {
         let mut child = self
             .command(&["serve"])
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -159,10 +165,15 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间" }}
     /// Starts the daemon and makes a key for it.
     pub fn serve_with_key(&self) -> Program {
         let mut program = self.serve();
+        program.key = self.key();
+        program
+    }
+
+    /// A key for everything.
+    pub fn key(&self) -> String {
         let (code, key, said) = self.run(&["key", "create", "--name", "test", "--scope", "admin"]);
         assert_eq!(code, 0, "{said}");
-        program.key = key.trim().to_owned();
-        program
+        key.trim().to_owned()
     }
 }
 
@@ -186,6 +197,11 @@ impl Drop for Program {
 impl Program {
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether the process is no more.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is ours").is_some()
     }
 
     /// SIGKILL.
