@@ -4,7 +4,7 @@ use crate::{
     api::Api,
     clock::SharedClock,
     config::Config,
-    domain::timing::rfc3339,
+    domain::{Millis, timing::rfc3339},
     engine::{Engine, Signals, alarm},
     http,
     metrics::Metrics,
@@ -91,6 +91,7 @@ impl Daemon {
             seed,
         );
         let signals = engine.signals();
+        signals.hold(store.hold().await.context("cannot read the store")?.is_some());
         let api = Api::new(
             Arc::clone(&config),
             store.clone(),
@@ -228,6 +229,7 @@ pub async fn serve(config: Config, clock: SharedClock) -> Result<(), StartError>
     let daemon = Daemon::start(config, Arc::clone(&clock)).await?;
     trip("start.before_first_look");
     warn_of_forgotten(&daemon).await;
+    warn_of_hold(&daemon, clock.now()).await;
     daemon.ready().await;
     tell(&[NotifyState::Ready]);
     tracing::info!(address = %daemon.address, apps, version = env!("CARGO_PKG_VERSION"), "ready");
@@ -265,6 +267,26 @@ async fn warn_of_forgotten(daemon: &Daemon) {
             app,
             waiting,
             "the store holds reminders of an app that is not configured: nobody sends them; configure it again, or cancel them"
+        );
+    }
+}
+
+/// A restored store sends nothing, and everybody who looks must see why.
+async fn warn_of_hold(daemon: &Daemon, now: Millis) {
+    let store = daemon.api.store();
+    let Ok(Some(as_of)) = store.hold().await else { return };
+    tracing::warn!(
+        as_of = rfc3339(as_of),
+        "ON HOLD: the store was restored from a backup, and NOTHING IS SENT until `tixing release`"
+    );
+    for overdue in store.overdue_by_app(now).await.unwrap_or_default() {
+        let (first, last) = (rfc3339(overdue.first), rfc3339(overdue.last));
+        tracing::warn!(
+            app = overdue.app,
+            reminders = overdue.n,
+            first,
+            last,
+            "became due since, and may have been sent"
         );
     }
 }

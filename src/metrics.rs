@@ -50,6 +50,8 @@ pub struct Metrics {
     pub commit: Histogram,
     /// 1 while all lanes are held because the clock is not believed.
     pub clock_held: Gauge,
+    /// 1 while nothing is sent because the store was restored from a backup.
+    pub held: Gauge,
 }
 
 fn buckets() -> Histogram {
@@ -74,6 +76,7 @@ impl Default for Metrics {
             token_expiry: Family::default(),
             commit: buckets(),
             clock_held: Gauge::default(),
+            held: Gauge::default(),
             registry: Mutex::default(),
         };
         let r = &mut registry;
@@ -101,6 +104,8 @@ impl Default for Metrics {
             "1 while all lanes are held because the clock is not believed",
             metrics.clock_held.clone(),
         );
+        let what = "1 while nothing is sent because the store was restored from a backup";
+        r.register("held", what, metrics.held.clone());
         r.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self { registry: Mutex::new(registry), ..metrics }
     }

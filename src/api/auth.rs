@@ -19,12 +19,14 @@ use std::{
 pub struct Caller {
     scope: Scope,
     apps: Option<Vec<String>>,
+    /// Came by the Unix socket.
+    owner: bool,
 }
 
 impl Caller {
     /// Somebody on this machine's socket, which only its owner can open.
     pub fn owner() -> Self {
-        Self { scope: Scope::Admin, apps: None }
+        Self { scope: Scope::Admin, apps: None, owner: true }
     }
 
     /// Whether the caller may do things of this scope.
@@ -54,6 +56,17 @@ impl Caller {
         }
     }
 
+    /// Whether the caller is at home on this machine: what is written to its disk is not for the network to say.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn must_own(&self) -> Result<(), Problem> {
+        if self.owner {
+            return Ok(());
+        }
+        Err(Problem::new("forbidden", "this is only for the command line on the daemon's machine: run `tixing` there"))
+    }
+
     /// Whether the caller may touch this app.
     pub fn sees(&self, app: &str) -> bool {
         self.apps.as_ref().is_none_or(|apps| apps.iter().any(|a| a == app))
@@ -81,7 +94,7 @@ pub struct Keys(RwLock<HashMap<String, Caller>>);
 impl Keys {
     fn replace(&self, keys: Vec<ApiKey>) {
         let living = keys.into_iter().filter(|key| key.revoked_at.is_none());
-        let by_hash = living.map(|key| (key.hash, Caller { scope: key.scope, apps: key.apps })).collect();
+        let by_hash = living.map(|key| (key.hash, Caller { scope: key.scope, apps: key.apps, owner: false })).collect();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = by_hash;
     }
 

@@ -1,5 +1,6 @@
 //! One sentence on why a reminder was or was not sent, in English and Chinese, with the evidence.
 
+use super::operations::on_hold;
 use crate::{
     config::App,
     domain::{Millis, reminder::State, timing::rfc3339},
@@ -22,12 +23,13 @@ pub struct Explanation {
     evidence: Vec<String>,
 }
 
-/// Explains a reminder from its events; `pause` is what holds up its app now.
+/// Explains a reminder from its events; `pause` is what holds up its app now, `hold` since when a restored store is on hold.
 pub fn explain(
     stored: &Stored,
     events: &[Event],
     app: Option<&App>,
     pause: Option<(String, String, Millis)>,
+    hold: Option<Millis>,
     now: Millis,
 ) -> Explanation {
     let last = events.last();
@@ -81,6 +83,10 @@ pub fn explain(
             format!("结果未知：请求可能已到达；将于 {due_at} 再次判断。"),
         ),
         State::Sending => ("It is being sent right now.".to_owned(), "正在发送。".to_owned()),
+        State::Scheduled if let Some(as_of) = hold => (
+            format!("Not sent yet: {}.", on_hold(as_of)),
+            format!("尚未发送：数据由 {} 的备份恢复，此后是否发送过无法得知；请运行 tixing release 解除保持。", rfc3339(as_of)),
+        ),
         State::Scheduled => match pause {
             Some((code, why, until)) if stored.due.due_at <= until => (
                 format!("Not sent yet: the app's sends are paused until {} because of {code}: {why}.", rfc3339(until)),

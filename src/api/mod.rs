@@ -9,6 +9,7 @@ mod openapi;
 mod operations;
 mod problem;
 mod reminders;
+mod safekeeping;
 
 pub use auth::{Caller, new_key};
 pub use check::ReminderBody;
@@ -97,6 +98,8 @@ impl Api {
             .route("/reminders/{id}/explain", get(reminders::explain))
             .route("/templates", get(operations::templates))
             .route("/stats", get(operations::stats))
+            .route("/backup", post(safekeeping::backup))
+            .route("/release", post(safekeeping::release))
             .route("/keys", post(operations::create_key).get(operations::list_keys))
             .route("/keys/{id}", axum::routing::delete(operations::revoke_key))
             .layer(middleware::from_fn_with_state((self.clone(), caller), authenticated));

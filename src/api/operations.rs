@@ -1,7 +1,10 @@
 //! What is not about one user: templates, stats, keys, health, metrics.
 
 use super::{Api, Caller, Json, Query, auth::new_key, check, json, problem::Problem};
-use crate::{domain::timing::rfc3339, store::keys::Scope};
+use crate::{
+    domain::{Millis, timing::rfc3339},
+    store::keys::Scope,
+};
 use axum::{
     extract::{Path, State},
     http::{StatusCode, header},
@@ -55,6 +58,7 @@ pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<O
     }
     let now = api.clock.now();
     let status = api.signals.as_ref().map(|signals| signals.status()).unwrap_or_default();
+    let hold = api.store.hold().await?;
     let mut apps = Vec::new();
     for (app, counts) in api.store.tally().await? {
         let configured = api.config.apps.iter().any(|a| a.name == app);
@@ -82,7 +86,10 @@ pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<O
             "paused": pause.map(|(code, why, until)| json!({ "code": code, "why": why, "until": rfc3339(until) })),
         }));
     }
-    Ok(json(StatusCode::OK, &json!({ "now": rfc3339(now), "clock_held": status.clock_held, "apps": apps })))
+    Ok(json(
+        StatusCode::OK,
+        &json!({ "now": rfc3339(now), "clock_held": status.clock_held, "held_since": hold.map(rfc3339), "apps": apps }),
+    ))
 }
 
 /// A key to make.
@@ -174,7 +181,7 @@ pub async fn healthy() -> &'static str {
     "ok\n"
 }
 
-/// Whether it does its work: the store answers, the first look at the queue is done, the clock is believed.
+/// Whether it does its work: the store answers and is not on hold, the first look at the queue is done, the clock is believed.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses(
     (status = 200, description = "It does"), (status = 503, description = "It does not; the text says why")))]
 pub async fn ready(State(api): State<Api>) -> (StatusCode, String) {
@@ -183,11 +190,22 @@ pub async fn ready(State(api): State<Api>) -> (StatusCode, String) {
         (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n".into())
     } else if !status.ready {
         (StatusCode::SERVICE_UNAVAILABLE, "starting: the first look at the queue is not done\n".into())
+    } else if let Ok(Some(as_of)) = api.store.hold().await {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("nothing is sent: {}\n", on_hold(as_of)))
     } else if let Some(why) = status.clock_held {
         (StatusCode::SERVICE_UNAVAILABLE, format!("nothing is sent: {why}\n"))
     } else {
         (StatusCode::OK, "ready\n".into())
     }
+}
+
+/// What a hold means and what to do.
+pub(super) fn on_hold(as_of: Millis) -> String {
+    format!(
+        "the store was restored from a backup of {}, and what was sent since is not known; `tixing release` says what became due and \
+         ends the hold",
+        rfc3339(as_of)
+    )
 }
 
 /// Prometheus text.

@@ -219,7 +219,7 @@ pub async fn explain(State(api): State<Api>, caller: Caller, Path(id): Path<Stri
     let events = api.store.events(&stored).await?;
     let app = check::app(&api.config, &stored.app).ok();
     let pause = api.signals.as_ref().and_then(|s| s.status().lanes.get(&stored.app)?.pause.clone());
-    Ok(json(StatusCode::OK, &explanation(&stored, &events, app, pause, api.clock.now())))
+    Ok(json(StatusCode::OK, &explanation(&stored, &events, app, pause, api.store.hold().await?, api.clock.now())))
 }
 
 /// Change a scheduled reminder.

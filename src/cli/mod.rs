@@ -4,6 +4,7 @@ mod client;
 mod demo;
 mod init;
 mod log;
+mod safekeeping;
 mod verbs;
 
 use crate::{
@@ -93,6 +94,30 @@ enum Verb {
     /// Insert, list, show, explain and cancel reminders.
     #[command(subcommand)]
     Reminder(Reminder),
+    /// Write a consistent copy of the store, while the daemon runs.
+    Backup {
+        /// Where to; must not exist yet.
+        file: PathBuf,
+    },
+    /// Say whether a backup is whole and its ledger balances.
+    Verify {
+        /// The backup.
+        file: PathBuf,
+    },
+    /// Put a backup in the place of the store, on hold. On PostgreSQL, put what pg_restore has restored on hold.
+    Restore {
+        /// The backup; none on PostgreSQL.
+        file: Option<PathBuf>,
+    },
+    /// End the hold of a restored store: by itself it says what became due since the backup, and changes nothing.
+    Release {
+        /// What became due since ends as «unconfirmed»: nobody gets a message twice.
+        #[arg(long, conflicts_with = "send")]
+        assume_sent: bool,
+        /// What became due since is sent as far as its deadline allows: nobody misses a message, some may get one twice.
+        #[arg(long)]
+        send: bool,
+    },
     /// Print a shell's completions.
     Completions {
         /// Which shell.
@@ -339,6 +364,15 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Consent(verb) => verbs::consent(&client::connect(configured(cli.config)?).await?, verb, cli.json).await,
         Verb::Reminder(verb) => {
             verbs::reminder(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await
+        }
+        Verb::Backup { file } => {
+            safekeeping::backup(&client::connect(configured(cli.config)?).await?, &file, cli.json, lang).await
+        }
+        Verb::Verify { file } => safekeeping::verify(&file, cli.json, lang).await,
+        Verb::Restore { file } => safekeeping::restore(configured(cli.config)?, file, cli.json, lang).await,
+        Verb::Release { assume_sent, send } => {
+            let due = if send { Some("send") } else { assume_sent.then_some("assume_sent") };
+            safekeeping::release(configured(cli.config)?, due, cli.json, lang).await
         }
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tixing", &mut std::io::stdout());

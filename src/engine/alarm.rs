@@ -58,6 +58,7 @@ impl Bells {
     pub async fn measure(&self) {
         let now = self.clock.now();
         let status = self.signals.status();
+        self.metrics.held.set(i64::from(self.signals.is_held()));
         let Ok(tally) = self.store.tally().await else { return };
         for (app, counts) in tally {
             for state in State::ALL {

@@ -7,6 +7,7 @@
 mod lane;
 mod pace;
 mod clockwatch;
+pub mod hold;
 pub mod alarm;
 
 use crate::{
@@ -67,6 +68,7 @@ const STORE_RETRY: Millis = 500;
 pub struct Signals {
     ring: Mutex<Option<Ring>>,
     sweep: AtomicBool,
+    held: AtomicBool,
     woken: Notify,
     heartbeat: AtomicI64,
     status: Mutex<Status>,
@@ -101,6 +103,7 @@ impl Default for Signals {
         Self {
             ring: Mutex::new(None),
             sweep: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             woken: Notify::new(),
             heartbeat: AtomicI64::new(0),
             status: Mutex::default(),
@@ -125,6 +128,17 @@ impl Signals {
     pub fn sweep(&self) {
         self.sweep.store(true, Ordering::Release);
         self.woken.notify_one();
+    }
+
+    /// Nothing is sent, and nothing ends, until the hold is ended: what may have been sent already is not known.
+    pub fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
+        self.woken.notify_one();
+    }
+
+    /// Whether the store is on hold.
+    pub fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
     }
 
     /// When the engine's loop last went round, on the monotonic clock.
@@ -297,7 +311,7 @@ impl Engine {
         let monotonic = self.clock.monotonic();
         self.signals.heartbeat.store(monotonic, Ordering::Release);
         self.watch_clock(now, None);
-        let trusted = self.clockwatch.trusted();
+        let may_act = self.may_act();
         let ring = self.signals.ring.lock().expect("nobody panics while ringing").take();
         let reread = now >= self.reread_at;
         if reread {
@@ -317,14 +331,14 @@ impl Engine {
             if self.stopping || !store_answers {
                 continue;
             }
-            if (sweep || !lane.sorted) && !lane.sweeping && trusted {
+            if (sweep || !lane.sorted) && !lane.sweeping && may_act {
                 self.sweep(i, now);
             }
             while let Some(read) = self.lanes[i].wants(now) {
                 self.read(i, read);
             }
             self.keep_token(i, now);
-            if trusted && self.lanes[i].sorted {
+            if may_act && self.lanes[i].sorted {
                 self.pick(i, now);
             }
         }
@@ -357,6 +371,11 @@ impl Engine {
         self.metrics.clock_held.set(i64::from(self.clockwatch.held().is_some()));
     }
 
+    /// Whether reminders may be sent or ended: by this clock, and from this store.
+    fn may_act(&self) -> bool {
+        self.clockwatch.trusted() && !self.signals.is_held()
+    }
+
     /// Whoever waits for an instant that was reckoned by a clock that has been set back since would wait too long.
     fn set_back(&mut self, by: Millis) {
         self.store_retry_at -= by;
@@ -369,7 +388,7 @@ impl Engine {
 
     fn next_wake(&self) -> Millis {
         let now = self.clock.now();
-        let held = !self.clockwatch.trusted() || self.stopping;
+        let held = !self.may_act() || self.stopping;
         let lanes = self
             .lanes
             .iter()

@@ -42,7 +42,11 @@ pub fn prepare(path: &Path) -> Result<Lock, OpenError> {
     Ok(lock)
 }
 
-fn lock(path: &Path) -> Result<Lock, OpenError> {
+/// Takes the file for this process, whatever is in it.
+///
+/// # Errors
+/// Who has it.
+pub fn lock(path: &Path) -> Result<Lock, OpenError> {
     let lock_path = PathBuf::from(format!("{}.lock", path.display()));
     let cannot = |e: std::io::Error| {
         OpenError::Wrong(format!(
@@ -80,10 +84,14 @@ fn lock(path: &Path) -> Result<Lock, OpenError> {
     }
 }
 
-fn check_header(path: &Path) -> Result<(), OpenError> {
+/// Looks at the file's header; one that is not there is fine.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_header(path: &Path) -> Result<(), OpenError> {
     let wrong = |what: &str| {
         OpenError::Wrong(format!(
-            "{} {what}; it is left as it is: name another file, or restore a copy",
+            "{} {what}; it is left as it is: name another file, or put a backup in its place with `tixing restore`",
             path.display()
         ))
     };

@@ -7,6 +7,7 @@ pub mod reminders;
 pub mod queue;
 pub mod consents;
 pub mod keys;
+pub mod backup;
 mod file;
 
 pub use dialect::Dialect;
@@ -16,6 +17,7 @@ use crate::{
     clock::SharedClock,
     config::{App, Durability},
     domain::{
+        Millis,
         consent::Report,
         reminder::{NewReminder, ReminderId, State},
         template::Kind,
@@ -63,9 +65,10 @@ impl From<sqlx::Error> for StoreError {
                     ("8" | "1032" | "25006", _) => {
                         Self::Unavailable("it is read-only; check the file's and the folder's permissions".into())
                     }
-                    ("11" | "26", _) => {
-                        Self::Unavailable("the file is damaged; stop the daemon and restore a copy".into())
-                    }
+                    ("11" | "26", _) => Self::Unavailable(
+                        "the file is damaged; stop the daemon and put a backup in its place with `tixing restore`"
+                            .into(),
+                    ),
                     (code, message)
                         if code.starts_with("22") || code.starts_with("23") || message.contains("constraint") =>
                     {
@@ -146,6 +149,11 @@ impl Names {
         self.codes.get(&template).map_or("?", |(_, code)| code)
     }
 
+    /// All lanes.
+    pub fn lanes(&self) -> Vec<i64> {
+        self.lanes.keys().copied().collect()
+    }
+
     /// The app whose lane this is.
     pub fn app_of_lane(&self, lane: i64) -> &str {
         self.lanes.get(&lane).map_or("?", String::as_str)
@@ -206,6 +214,7 @@ impl Opened {
 /// The open store. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
+    opened: Opened,
     read: AnyPool,
     writer: Writer,
     names: Arc<Names>,
@@ -274,8 +283,8 @@ impl Store {
             .await
             .map_err(sql_failed)?;
         let (on_commit, told) = watch::channel(None);
-        let writer = writer::start(opened, conn, last, Arc::clone(&names), clock, told);
-        Ok(Self { read, writer, names, on_commit, lock: Arc::new(Mutex::new(lock)) })
+        let writer = writer::start(opened.clone(), conn, last, Arc::clone(&names), clock, told);
+        Ok(Self { opened, read, writer, names, on_commit, lock: Arc::new(Mutex::new(lock)) })
     }
 
     /// Names to small integers and back.
@@ -329,6 +338,14 @@ impl Store {
     /// When nothing was kept.
     pub async fn revoke_key(&self, id: i64) -> Result<bool, StoreError> {
         self.writer.ask(|answer| Command::RevokeKey(id, answer)).await
+    }
+
+    /// Puts the store on hold, or, with `None`, ends the hold.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn set_hold(&self, as_of: Option<Millis>) -> Result<(), StoreError> {
+        self.writer.ask(|answer| Command::SetHold(as_of, answer)).await
     }
 
     /// How many there are: each state's word, and `consent_available` and its like, by app.
@@ -395,7 +412,7 @@ async fn migrate(conn: &mut AnyConnection, dialect: Dialect, url: &str) -> Resul
     let applied: i64 = applied.map_or(0, |row| row.get("version"));
     if applied > newest {
         return Err(OpenError::Wrong(format!(
-            "{} was written by a newer tixing (schema {applied}, this one knows {newest}): run that version, or restore a copy from before",
+            "{} was written by a newer tixing (schema {applied}, this one knows {newest}): run that version, or restore a backup from before",
             shown(url)
         )));
     }

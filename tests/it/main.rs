@@ -10,4 +10,5 @@ mod bad_input;
 mod cli;
 mod tidy;
 mod crash;
+mod safekeeping;
 mod trouble;

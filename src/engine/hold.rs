@@ -1,0 +1,61 @@
+//! The end of a hold: what became due between a backup and its restoration may have been sent, and is not sent again.
+
+use crate::{
+    domain::{
+        Millis,
+        reminder::State,
+        settle::{Consent, Next, Settlement},
+    },
+    store::{
+        StoreError,
+        queue::{Job, Marked, Queue, Settle},
+    },
+};
+
+/// Reminders of one slice.
+const SLICE: i64 = 1_000;
+
+/// Ends everything of a lane that is due by `now` as `unconfirmed`, its consent used; answers how many. Only while the lane is held.
+///
+/// # Errors
+/// When the store does not answer. What was ended is ended; asking again goes on from there.
+pub async fn assume_sent(store: &dyn Queue, lane: i64, now: Millis) -> Result<u64, StoreError> {
+    let mut ended = 0;
+    loop {
+        let jobs = store.prefetch(lane, (Millis::MIN, 0), now, SLICE).await?;
+        if jobs.is_empty() {
+            return Ok(ended);
+        }
+        let (waiting, begun): (Vec<Job>, Vec<Job>) =
+            jobs.into_iter().partition(|job| job.due.state == State::Scheduled);
+        // Marking takes the consent of those that claim one at the instant.
+        let verdicts = store.mark(waiting.clone()).await?;
+        let waiting = waiting.iter().zip(verdicts).filter_map(|(job, verdict)| match verdict {
+            Marked::Yes => Some(end(job, true, unconfirmed(), now)),
+            Marked::NoConsent => Some(end(job, false, no_consent(), now)),
+            // Its owner changed it just now; the next slice has it as it is.
+            Marked::Late | Marked::NotSole => None,
+        });
+        let settles: Vec<Settle> = waiting.chain(begun.iter().map(|job| end(job, false, unconfirmed(), now))).collect();
+        ended += store.settle(settles).await?.into_iter().filter(|written| *written).count() as u64;
+    }
+}
+
+fn end(job: &Job, marked: bool, settlement: Settlement, now: Millis) -> Settle {
+    Settle { job: job.settled(marked), settlement, began_at: None, ended_at: now }
+}
+
+fn unconfirmed() -> Settlement {
+    Settlement {
+        next: Next::Final(State::Unconfirmed),
+        code: Some("restored".into()),
+        text: Some("it was due between the backup and its restoration, and may have been sent".into()),
+        consent: Consent::Keep,
+        message_id: None,
+    }
+}
+
+fn no_consent() -> Settlement {
+    let text = "it was due between the backup and its restoration, and the user has no consent";
+    Settlement::end(State::Failed, "no_consent", text, Consent::Free)
+}

@@ -1,0 +1,180 @@
+//! Backups made, verified and restored by the real program, and the hold that keeps a restored ledger from being believed.
+
+use crate::harness::{
+    EVENT, START, accepted_reminder, apps, databases, fresh_url, postgres,
+    program::{Program, SandboxServer, Site, body},
+};
+use serde_json::Value;
+use std::{path::Path, sync::Arc};
+use tixing::{clock::ManualClock, config::Durability, store::Store};
+
+const APPID: &str = "wx0123456789abcdef";
+
+async fn insert(program: &Program, sandbox: &SandboxServer, openid: &str, ms: i64) -> String {
+    sandbox.sandbox.world().tap(APPID, openid, EVENT, true);
+    let (status, answer) = program.post("/v1/reminders", &body(openid, ms)).await;
+    assert_eq!(status, 201, "{answer}");
+    format!("/v1/reminders/{}", answer["id"].as_str().expect("an id"))
+}
+
+async fn ready(program: &Program) -> (u16, String) {
+    let answer = program.http.get(format!("{}/readyz", program.base)).send().await.expect("an answer");
+    (answer.status().as_u16(), answer.text().await.expect("a text"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i2_what_was_sent_since_the_backup_is_not_sent_again_after_it_is_restored() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
+    let program = site.serve_with_key();
+    let key = program.key.clone();
+    let sent = insert(&program, &sandbox, "o1", 1_500).await;
+    let later = insert(&program, &sandbox, "o2", 3_600_000).await;
+    let (code, _, said) = site.run(&["backup", "backup.db"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(site.run(&["backup", "backup.db"]).0, 1, "nothing is overwritten");
+    let (code, out, said) = site.run(&["verify", "backup.db"]);
+    assert!(code == 0 && out.contains("2 reminders") && out.contains("2 consents"), "{out} {said}");
+    program.wait(&sent, 10, |r| r["state"] == "sent").await;
+    let (code, _, said) = site.run(&["restore", "backup.db"]);
+    assert!(code == 78 && said.contains("in use"), "a running daemon keeps its store: {code} {said}");
+    assert!(program.terminate().0.success());
+
+    let (code, out, said) = site.run(&["restore", "backup.db"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(out.contains("coffee: 1 reminders became due since"), "{out}");
+    assert!(said.contains("before-restore") && said.contains("tixing release"), "{said}");
+
+    let mut program = site.serve();
+    program.key = key;
+    let other = insert(&program, &sandbox, "o3", 200).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    let (status, text) = ready(&program).await;
+    assert!(status == 503 && text.contains("restored from a backup"), "{text}");
+    let (_, why) = program.get(&format!("{sent}/explain")).await;
+    assert!(why["en"].as_str().is_some_and(|en| en.contains("tixing release")), "{why}");
+    assert_eq!(sandbox.sandbox.world().messages().len(), 1, "on hold, nothing is sent");
+    let (code, out, said) = site.run(&["release"]);
+    assert!(code == 0 && out.contains("coffee: 2 reminders") && said.contains("nothing has changed"), "{out} {said}");
+
+    let (code, _, said) = site.run(&["release", "--assume-sent"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(site.run(&["release"]).0, 4, "it is released");
+    assert_eq!(ready(&program).await.0, 200);
+    for path in [&sent, &other] {
+        let (_, reminder) = program.get(path).await;
+        assert_eq!((reminder["state"].as_str(), reminder["reason"].as_str()), (Some("unconfirmed"), Some("restored")));
+    }
+    assert_eq!(program.get(&later).await.1["state"], "scheduled");
+    let after = insert(&program, &sandbox, "o4", 100).await;
+    program.wait(&after, 10, |r| r["state"] == "sent").await;
+    assert_eq!(sandbox.sandbox.world().messages().len(), 2, "the first and the last");
+    let (_, stats) = program.get("/v1/stats?app=coffee").await;
+    assert_eq!(stats["apps"][0]["consents"]["used"], 3, "{stats}");
+    let (status, log) = program.terminate();
+    assert!(status.success() && log.contains("ON HOLD"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_put_in_place_by_hand_is_on_hold_too_and_may_be_sent_on_demand() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
+    let program = site.serve_with_key();
+    let due = insert(&program, &sandbox, "o1", 2_000).await;
+    assert_eq!(site.run(&["backup", "backup.db"]).0, 0);
+    let key = program.key.clone();
+    program.kill();
+    for ending in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(site.path(&format!("tixing.db{ending}")));
+    }
+    std::fs::rename(site.path("backup.db"), site.path("tixing.db")).expect("moved");
+    let mut program = site.serve();
+    program.key = key;
+    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    assert_eq!(sandbox.sandbox.world().messages().len(), 0);
+    assert_eq!(site.run(&["release", "--send"]).0, 0);
+    program.wait(&due, 10, |r| r["state"] == "sent").await;
+    assert!(program.terminate().0.success());
+}
+
+#[test]
+fn what_is_no_good_backup_is_refused_and_the_store_left_alone() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let (code, _, said) =
+        site.run(&["consent", "add", "--app", "coffee", "--openid", "o1", "--template", "event-start"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(site.run(&["backup", "good.db"]).0, 0);
+    let good = std::fs::read(site.path("good.db")).expect("read");
+    let write = |name: &str, bytes: &[u8]| std::fs::write(site.path(name), bytes).expect("written");
+    write("half.db", &good[..good.len() / 2]);
+    write("text.db", b"not a database, though long enough to hold a header of a hundred bytes, which is what is looked at first of all");
+    write("empty.db", b"");
+    let mut damaged = good.clone();
+    let length = damaged.len();
+    damaged[4_096..length.min(20_480)].fill(0x5a);
+    write("damaged.db", &damaged);
+    std::fs::copy(site.path("tixing.db"), site.path("store.db")).expect("copied");
+    for name in ["half.db", "text.db", "empty.db", "damaged.db", "store.db", "nowhere.db"] {
+        let (code, _, said) = site.run(&["verify", name]);
+        assert!(code == 1 && said.contains(name), "{name}: {code} {said}");
+        let (code, _, said) = site.run(&["restore", name]);
+        assert!(code == 78 && said.contains(name), "{name}: {code} {said}");
+    }
+    assert_eq!(site.run(&["restore"]).0, 2);
+    let (code, table, _) = site.run(&["consent", "show", "--app", "coffee", "--openid", "o1", "--json"]);
+    let balances: Value = serde_json::from_str(&table).expect("JSON");
+    assert!(code == 0 && balances["balances"][0]["available"] == 1, "{table}");
+}
+
+#[test]
+fn a_restored_postgresql_is_put_on_hold_by_command() {
+    if !postgres::available() {
+        return;
+    }
+    let site = Site::new(&postgres::fresh_url(), "http://127.0.0.1:1", "");
+    assert_eq!(site.run(&["migrate"]).0, 0);
+    let (code, _, said) = site.run(&["backup", "backup.db"]);
+    assert!(code == 1 && said.contains("pg_dump"), "{said}");
+    assert_eq!(site.run(&["restore", "backup.db"]).0, 2);
+    assert_eq!(site.run(&["release"]).0, 4);
+    assert_eq!(site.run(&["restore"]).0, 0);
+    assert_eq!(site.run(&["release", "--assume-sent"]).0, 0);
+    assert_eq!(site.run(&["release"]).0, 4);
+}
+
+/// A store of the version before, with a reminder in it.
+async fn of_the_version_before(folder: &Path, url: &str, sqlite: bool) {
+    sqlx::any::install_default_drivers();
+    let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let from = migrations.join(if sqlite { "sqlite" } else { "postgres" });
+    let first = folder.join("first");
+    std::fs::create_dir(&first).expect("a folder");
+    std::fs::copy(from.join("0001_init.sql"), first.join("0001_init.sql")).expect("copied");
+    let migrator = sqlx::migrate::Migrator::new(first.as_path()).await.expect("migrations");
+    let options = if sqlite { format!("{url}?mode=rwc") } else { url.to_owned() };
+    let mut conn = <sqlx::AnyConnection as sqlx::Connection>::connect(&options).await.expect("connects");
+    if sqlite {
+        sqlx::query("PRAGMA application_id = 1953069161").execute(&mut conn).await.expect("set");
+    }
+    migrator.run(&mut conn).await.expect("migrated");
+    sqlx::Connection::close(conn).await.expect("closed");
+}
+
+#[tokio::test]
+async fn i3_an_older_store_is_copied_and_brought_up_to_date() {
+    for database in databases() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = fresh_url(database, folder.path());
+        of_the_version_before(folder.path(), &url, database == "sqlite").await;
+        let clock = ManualClock::at(START);
+        let apps = apps("http://127.0.0.1:1");
+        let open = || Store::open(&url, Durability::Full, &apps, Arc::clone(&clock) as _);
+        let opened = open().await;
+        let store = opened.unwrap_or_else(|e| panic!("{database}: {e}"));
+        store.insert(vec![accepted_reminder("o1", START + 1_000)]).await.expect("inserted");
+        assert_eq!(store.hold().await.expect("answers"), None);
+        store.close().await;
+        assert_eq!(folder.path().join("tixing.db.before-2").exists(), database == "sqlite", "{database}: a copy");
+        open().await.expect("opens again").close().await;
+    }
+}
