@@ -102,6 +102,16 @@ pub fn settle(due: &Due, outcome: Outcome, now: Millis, jitter: f64) -> Settleme
             consent: Consent::Keep,
             message_id: None,
         },
+        // A refusal of the second request says nothing about the first.
+        Outcome::Answered { code, text, reaction: Reaction::Refuse } if resend => Settlement {
+            next: Next::Final(State::Unconfirmed),
+            text: Some(format!(
+                "nobody knows whether the first request arrived; a second was refused with {code}: {text}"
+            )),
+            code: Some(code),
+            consent: Consent::Keep,
+            message_id: None,
+        },
         Outcome::Answered { code, text, reaction } => {
             let (next, consent) = match reaction {
                 // The only consent is gone: the first request had arrived and spent it.
@@ -139,6 +149,7 @@ mod tests {
             (answered(Reaction::Deny), false, 0, Next::Final(Failed), Deny),
             (answered(Reaction::Deny), true, 0, Next::Final(Sent), Keep),
             (answered(Reaction::Refuse), false, 0, Next::Final(Failed), Free),
+            (answered(Reaction::Refuse), true, 0, Next::Final(Unconfirmed), Keep),
             (answered(busy), false, 0, Next::Again { due_at: 12_000, counted: true }, Keep),
             (answered(busy), false, 1, Next::Again { due_at: 14_000, counted: true }, Keep),
             (answered(busy), false, 2, Next::Final(Failed), Free),

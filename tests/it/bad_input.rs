@@ -1,6 +1,6 @@
 //! Everything that somebody may get wrong: a clear answer, nothing lost, nothing half done.
 
-use crate::harness::program::{Site, body, now};
+use crate::harness::program::{SandboxServer, Site, body, now};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tixing::domain::timing::rfc3339;
@@ -221,7 +221,10 @@ async fn i3_fifty_callers_with_one_key_at_one_moment_make_one_reminder() {
 
 #[tokio::test]
 async fn a_replay_is_answered_though_its_deadline_has_passed() {
-    let site = site();
+    // A platform that answers, and refuses everything: so its clock is known, and nothing is sent.
+    let sandbox = SandboxServer::start(1).await;
+    sandbox.sandbox.world().faults.ip_blocked = true;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
     let program = site.serve_with_key();
     let mut short = body("o1", 300);
     short["key"] = "k".into();

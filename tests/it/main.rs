@@ -8,6 +8,7 @@ mod model;
 mod engine;
 mod bad_input;
 mod cli;
+mod fuzz;
 mod tidy;
 mod crash;
 mod safekeeping;

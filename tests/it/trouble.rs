@@ -262,3 +262,46 @@ async fn the_unit_is_hardened_and_a_reminder_in_the_log_has_an_id_and_no_openid(
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i2_i6_a_daemon_that_was_stopped_for_a_while_sends_nothing_twice_and_nothing_too_late() {
+    let seconds = std::env::var("TIXING_STOPPED").ok().and_then(|s| s.parse().ok()).unwrap_or(12);
+    let sandbox = SandboxServer::start(1).await;
+    sandbox.sandbox.world().faults.latency_ms = 400;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "rate = 500\nconcurrency = 8");
+    let program = site.serve_with_key();
+    let mut paths = Vec::new();
+    // Some are under way when it stops, some become due meanwhile, and some of those expire.
+    for (i, (due, lives)) in
+        [(300, "1h"); 8].into_iter().chain([(2_000, "1h"); 8]).chain([(2_000, "3s"); 8]).enumerate()
+    {
+        let openid = format!("o{i}");
+        sandbox.sandbox.world().tap(APPID, &openid, crate::harness::EVENT, true);
+        let mut reminder = body(&openid, due);
+        reminder["expires_at"] = lives.into();
+        let (_, created) = program.post("/v1/reminders", &reminder).await;
+        paths.push((openid, format!("/v1/reminders/{}", created["id"].as_str().expect("an id"))));
+    }
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &program.pid().to_string()]).status().expect("kill runs").success());
+    };
+    signal("-STOP");
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    signal("-CONT");
+    for (i, (openid, path)) in paths.iter().enumerate() {
+        let reminder = program
+            .wait(path, 40, |r| {
+                !["scheduled", "sending", "in_doubt"].contains(&r["state"].as_str().unwrap_or("scheduled"))
+            })
+            .await;
+        let received = sandbox.sandbox.world().messages().iter().filter(|m| m.openid == *openid).count();
+        match (i, reminder["state"].as_str()) {
+            (0..8, Some("sent" | "unconfirmed")) => assert!(received <= 1, "I2: {reminder}"),
+            (8..16, Some("sent")) => assert_eq!(received, 1, "{reminder}"),
+            (16.., Some("expired")) => assert_eq!(received, 0, "I6: {reminder}"),
+            _ => panic!("{i}: {reminder}"),
+        }
+    }
+    assert!(program.terminate().0.success());
+}

@@ -264,7 +264,11 @@ impl Life {
                 *self.disk.weather.lock().expect("whole") = weather;
             }
             84..87 => self.clock_is_set(),
-            87..89 => self.time.suspend(self.rng.random_range(1..90) * SECOND),
+            87..89 => {
+                // A nap, or longer than a token lives.
+                let longest = *[90 * SECOND, 3 * HOUR].choose(&mut self.rng).expect("some");
+                self.time.suspend(self.rng.random_range(SECOND..longest));
+            }
             89..96 => self.crash().await,
             96..98 => {
                 if let Err(why) = self.stop().await {
@@ -397,7 +401,7 @@ impl Life {
     fn platform_mood(&mut self) {
         let mut faults = Faults { latency_ms: self.rng.random_range(0..300), ..Faults::default() };
         let rate = *[0.1, 0.5, 1.0].choose(&mut self.rng).expect("some");
-        match self.rng.random_range(0..12) {
+        match self.rng.random_range(0..14) {
             0 => faults.busy_rate = rate,
             1 => faults.reset_before_rate = rate,
             2 => faults.reset_after_rate = rate,
@@ -412,6 +416,8 @@ impl Life {
                 faults.ip_blocked = true;
             }
             10 => faults.quota_left = Some(self.rng.random_range(0..4)),
+            11 => faults.minute_left = Some(self.rng.random_range(0..4)),
+            12 => faults.account_code = Some(48_001),
             _ => {}
         }
         self.sandbox.world().faults = faults;

@@ -12,6 +12,7 @@ mod verdict;
 use life::{Life, Terms};
 use sabotage::Sabotage;
 use std::{
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Mutex,
@@ -31,9 +32,27 @@ fn live(terms: Terms) -> Result<Vec<String>, String> {
     })
 }
 
-/// Lives the lives of `seeds` on both cores; the first failure ends it.
-fn explore(seeds: std::ops::Range<u64>, terms: impl Fn(u64) -> Terms + Sync) -> Option<(u64, String)> {
+/// What must have happened somewhere, or the lives were too quiet to prove anything.
+const EVENTS: [&str; 13] = [
+    " is sent",
+    " is failed",
+    " is expired",
+    " is cancelled",
+    " is unconfirmed",
+    "in_doubt unknown",
+    "in_doubt interrupted",
+    "scheduled not_sent",
+    "scheduled -1",
+    "scheduled 40001",
+    "scheduled 45009",
+    "failed no_consent",
+    "sent 43101",
+];
+
+/// Lives the lives of `seeds` on both cores, and counts [`EVENTS`]; the first failure ends it.
+fn explore(seeds: Range<u64>, terms: impl Fn(u64) -> Terms + Sync) -> Result<[usize; EVENTS.len()], (u64, String)> {
     let (next, over, failed) = (AtomicU64::new(seeds.start), AtomicBool::new(false), Mutex::new(None));
+    let seen = Mutex::new([0; EVENTS.len()]);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -42,15 +61,24 @@ fn explore(seeds: std::ops::Range<u64>, terms: impl Fn(u64) -> Terms + Sync) -> 
                     if seed >= seeds.end {
                         return;
                     }
-                    if let Err(why) = live(terms(seed)) {
-                        over.store(true, Ordering::SeqCst);
-                        failed.lock().expect("whole").get_or_insert((seed, why));
+                    match live(terms(seed)) {
+                        Ok(trace) => {
+                            let mut seen = seen.lock().expect("whole");
+                            for (seen, event) in seen.iter_mut().zip(EVENTS) {
+                                *seen += trace.iter().filter(|line| line.contains(event)).count();
+                            }
+                        }
+                        Err(why) => {
+                            over.store(true, Ordering::SeqCst);
+                            failed.lock().expect("whole").get_or_insert((seed, why));
+                        }
                     }
                 }
             });
         }
     });
-    failed.into_inner().expect("whole")
+    let seen = seen.into_inner().expect("whole");
+    failed.into_inner().expect("whole").map_or(Ok(seen), Err)
 }
 
 fn all_hold(level: &str, lives: u64, on_file: bool) {
@@ -61,14 +89,16 @@ fn all_hold(level: &str, lives: u64, on_file: bool) {
     }
     let first = from_environment("TIXING_SEED").unwrap_or(1);
     let begun = std::time::Instant::now();
-    let failed = explore(first..first + lives, |seed| Terms { seed, on_file, sabotage: None });
-    if let Some((seed, why)) = failed {
+    let explored = explore(first..first + lives, |seed| Terms { seed, on_file, sabotage: None });
+    let seen = explored.unwrap_or_else(|(seed, why)| {
         panic!(
             "seed {seed}: {why}\n\
              TIXING_SEED={seed} TIXING_SIM=1 cargo test --locked --test it simulation::{level} -- --nocapture"
-        );
-    }
-    eprintln!("{level}: {lives} lives from seed {first} in {:.0} s", begun.elapsed().as_secs_f64());
+        )
+    });
+    let seen: Vec<_> = EVENTS.into_iter().zip(seen).collect();
+    assert!(lives < 400 || seen.iter().all(|(_, n)| *n > 0), "too quiet to prove anything: {seen:?}");
+    eprintln!("{level}: {lives} lives from seed {first} in {:.0} s; {seen:?}", begun.elapsed().as_secs_f64());
 }
 
 #[test]
@@ -96,7 +126,7 @@ fn a_seed_makes_the_same_life_every_time() {
 fn every_deliberate_fault_is_found() {
     for sabotage in Sabotage::ALL {
         let found = explore(1..10_001, |seed| Terms { seed, on_file: false, sabotage: Some(sabotage) });
-        let (seed, why) = found.unwrap_or_else(|| panic!("{sabotage:?} is not found in 10,000 lives"));
+        let Err((seed, why)) = found else { panic!("{sabotage:?} is not found in 10,000 lives") };
         eprintln!("{sabotage:?}: found by seed {seed}: {why}");
     }
 }

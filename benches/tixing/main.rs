@@ -1,11 +1,14 @@
 //! What tixing does in a second, beside what this machine can do at all. It prints; it asserts nothing.
 //!
 //! `cargo bench -- NAME…` with names among: floor spike spike20 bulk single steady stored; `--postgres` for PostgreSQL,
-//! `--stored N` for the size of a store that `bulk` and `stored` meet, `--n N` for the number of reminders.
+//! `--stored N` for the size of a store that `bulk` and `stored` meet, `--n N` for the number of reminders. `soak --minutes N` runs only
+//! when it is named.
 
 #[allow(dead_code, reason = "shared with the tests, which use more of it")]
-#[path = "../tests/it/harness/postgres.rs"]
+#[path = "../../tests/it/harness/postgres.rs"]
 mod postgres;
+
+mod soak;
 
 use axum::{Router, extract::State, routing::post};
 use std::{
@@ -60,6 +63,9 @@ fn main() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
+        if args.iter().any(|a| a == "soak") {
+            return soak::run(&bench.place("soak"), value("--minutes", 5)).await;
+        }
         if named("floor") || named("spike") {
             let floor = bench.floor(0, 1_024).await;
             let rate = bench.spike(0).await;

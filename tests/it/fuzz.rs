@@ -1,0 +1,287 @@
+//! Every parser against whatever may come. The ordinary run takes the corpus and a second of random input for each target;
+//! `BOLERO_RANDOM_ITERATIONS=1000000 cargo test --release --test it fuzz::` takes a million, and `cargo bolero test` follows coverage.
+//!
+//! Each input is taken twice: as it is, and as a recipe that spoils a good text.
+
+use crate::harness::{EVENT, START, apps};
+use axum::{
+    Router,
+    body::Body,
+    http::{Method, Request, StatusCode},
+};
+use bolero::check;
+use http_body_util::BodyExt;
+use serde_json::Value;
+use std::{panic::RefUnwindSafe, path::Path, sync::Arc};
+use tixing::{
+    api::Api,
+    clock::ManualClock,
+    config::{self, Durability},
+    domain::{
+        outcome::Outcome,
+        reminder::ReminderId,
+        template::{KNOWN_TYPES, Profile, check_value, normalise},
+        timing::{QuietHours, parse_duration, parse_instant, rfc3339},
+    },
+    metrics::Metrics,
+    platform::{Answer, adapter},
+    store::Store,
+};
+use tokio::runtime::Runtime;
+use tower::ServiceExt;
+
+/// `text`, spoilt in the places and ways that `recipe` says.
+fn spoil(texts: &[&str], recipe: &[u8]) -> Vec<u8> {
+    let Some((which, edits)) = recipe.split_first() else { return Vec::new() };
+    let mut bytes = texts[usize::from(*which) % texts.len()].as_bytes().to_vec();
+    for edit in edits.chunks_exact(4).take(12) {
+        let [how, high, low, with] = edit else { unreachable!("chunks of four") };
+        let at = usize::from(u16::from_be_bytes([*high, *low])) % (bytes.len() + 1);
+        match how % 6 {
+            0 if at < bytes.len() => bytes[at] = *with,
+            1 => bytes.insert(at, *with),
+            2 if at < bytes.len() => drop(bytes.remove(at)),
+            3 => bytes.truncate(at),
+            4 => {
+                let end = (at + usize::from(*with)).min(bytes.len());
+                let piece = bytes[at..end].to_vec();
+                bytes.splice(at..at, piece);
+            }
+            _ => {
+                const PIECES: [&str; 12] = [
+                    "\"",
+                    "\\u0000",
+                    "{",
+                    "[",
+                    "null",
+                    "1e999",
+                    "-1",
+                    "\u{202e}",
+                    "𠮷",
+                    "é",
+                    "\r\n",
+                    "99999999999999999999",
+                ];
+                let piece = PIECES[usize::from(*with) % PIECES.len()].as_bytes().to_vec();
+                bytes.splice(at..at, piece);
+            }
+        }
+    }
+    bytes
+}
+
+/// Runs a target on texts.
+fn texts(name: &'static str, good: &[&str], target: impl Fn(&str) + RefUnwindSafe) {
+    check!(name = name).for_each(|input: &[u8]| {
+        for bytes in [input, &spoil(good, input)] {
+            target(&String::from_utf8_lossy(bytes));
+        }
+    });
+    good.iter().for_each(|text| target(text));
+}
+
+#[test]
+fn a_time_a_duration_and_a_span_are_read_or_refused() {
+    let zones = [None, Some(chrono_tz::Asia::Shanghai), Some(chrono_tz::America::New_York)];
+    let good = ["2027-03-01T10:00:00+08:00", "2027-03-14 02:30", "2h", "90m", "22:00-08:00"];
+    texts("times", &good, |text| {
+        for zone in zones {
+            match parse_instant(text, zone) {
+                Ok(written) => {
+                    let again = rfc3339(written.at);
+                    assert!(again.len() > 24 || parse_instant(&again, None).map(|w| w.at) == Ok(written.at), "{again}");
+                }
+                Err(why) => assert!(why.len() > 10),
+            }
+        }
+        if let Ok(ms) = parse_duration(text) {
+            assert!((0..=3_660 * 86_400_000).contains(&ms));
+        }
+        if let Ok(quiet) = QuietHours::parse(text, chrono_tz::Asia::Shanghai) {
+            assert!(quiet.ends(START).is_none_or(|end| (START + 1..=START + 2 * 86_400_000).contains(&end)));
+        }
+        if let Ok(id) = text.parse::<ReminderId>() {
+            assert_eq!(id.to_string(), text);
+        }
+    });
+}
+
+#[test]
+fn a_field_that_is_taken_is_one_the_platform_takes() {
+    let good =
+        ["周三读书会", "2027年3月1日 15:01~16:00", "¥214.00", "粤A8Z888挂", "+86-0766-66888866", "12.50", "陈小明"];
+    texts("fields", &good, |text| {
+        for kind in KNOWN_TYPES {
+            let key = format!("{kind}1");
+            let value = normalise(text);
+            assert_eq!(normalise(&value), value, "normal is normal");
+            if check_value(&key, &value, Profile::Strict).is_ok() {
+                assert!(check_value(&key, &value, Profile::Platform).is_ok(), "{key} {value:?}");
+                assert!(!value.is_empty() && !value.contains(['\n', '\r', '\0']), "{key} {value:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn i9_a_configuration_is_read_or_refused_and_never_tells_its_secret() {
+    let good =
+        include_str!("../../src/cli/tixing.toml").replace("{ file = \"coffee.secret\" }", "{ env = \"SECRET\" }");
+    texts("configuration", &[&good, "[server]\nlisten = \"127.0.0.1:1\"\n"], |text| {
+        let env = |_: &str| Some("s3cr3t-s3cr3t".to_owned());
+        match config::parse(Path::new("tixing.toml"), text, &env, Default::default()) {
+            Ok(config) => assert!(!format!("{config:?}").contains("s3cr3t-s3cr3t")),
+            Err(problems) => {
+                let said = problems.to_string();
+                assert!(said.contains("tixing.toml:") && !said.contains("s3cr3t-s3cr3t"), "{said}");
+            }
+        }
+    });
+}
+
+#[test]
+fn i2_an_answer_counts_as_accepted_only_if_it_says_so() {
+    let app = apps("http://127.0.0.1:1").swap_remove(0);
+    let adapter = std::panic::AssertUnwindSafe(adapter(&app));
+    let good = [
+        r#"{"errcode":0,"errmsg":"ok","msgid":3248682510344192008}"#,
+        r#"{"errcode":"43101","errmsg":"user refuse to accept the msg rid: 1-2-3"}"#,
+        r#"{"access_token":"T","expires_in":7200}"#,
+        "\u{feff}{\"errcode\": 47003, \"errmsg\": \"argument invalid! data.thing1.value is empty\"}",
+    ];
+    texts("answers", &good, |text| {
+        for status in [200, 302, 412, 502] {
+            let answer = Answer { status, body: text.to_owned().into(), date: None };
+            match adapter.classify(&answer) {
+                Outcome::Accepted { .. } => {
+                    let spaced: String = text.chars().map(|c| if c < ' ' { ' ' } else { c }).collect();
+                    let value: Value = serde_json::Deserializer::from_str(spaced.trim_start_matches('\u{feff}'))
+                        .into_iter()
+                        .next()
+                        .expect("something")
+                        .expect("JSON");
+                    let code = value["errcode"].as_i64().or_else(|| value["errcode"].as_str()?.trim().parse().ok());
+                    assert!(status == 200 && code.unwrap_or(0) == 0, "{text}");
+                }
+                Outcome::Answered { code, text, .. } => assert!(!code.is_empty() && text.chars().count() <= 300),
+                Outcome::NotSent { .. } => panic!("it was answered"),
+                Outcome::Unknown { cause } => assert!(!cause.is_empty()),
+            }
+            let _ = adapter.read_token(&answer);
+        }
+    });
+}
+
+/// The API over a store of its own.
+struct Service {
+    runtime: Runtime,
+    router: Router,
+    _folder: tempfile::TempDir,
+}
+
+impl Service {
+    fn start() -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = crate::harness::program::Site::new(
+            "sqlite:tixing.db",
+            "http://127.0.0.1:1",
+            "timezone = \"Asia/Shanghai\"",
+        );
+        let text = std::fs::read_to_string(text.path("tixing.toml")).expect("read");
+        let env = |_: &str| Some("s".to_owned());
+        let config = config::parse(&folder.path().join("tixing.toml"), &text, &env, Default::default()).expect("good");
+        let router = runtime.block_on(async {
+            let clock = ManualClock::at(START);
+            let store =
+                Store::open(&config.store_url, Durability::Process, &config.apps, clock.clone()).await.expect("opens");
+            Api::new(Arc::new(config), store, clock, Arc::new(Metrics::default()), None).await.owner_router()
+        });
+        Self { runtime, router, _folder: folder }
+    }
+
+    fn ask(&self, method: Method, path: &str, body: &str) -> (StatusCode, String) {
+        let request = Request::builder().method(method).uri(path).body(Body::from(body.to_owned())).expect("a request");
+        self.runtime.block_on(async {
+            let response = self.router.clone().oneshot(request).await.expect("infallible");
+            let status = response.status();
+            let body = response.into_body().collect().await.expect("a body").to_bytes();
+            (status, String::from_utf8(body.to_vec()).expect("UTF-8"))
+        })
+    }
+}
+
+/// A refusal has a known code and a sentence, and never a fault of ours.
+fn refused_well(status: StatusCode, answer: &str) {
+    if !status.is_success() {
+        let problem: Value = serde_json::from_str(answer).expect("a problem");
+        assert!(status.is_client_error(), "{problem}");
+        assert!(problem["code"].is_string() && problem["detail"].as_str().is_some_and(|d| d.len() > 10), "{problem}");
+    }
+}
+
+fn reminder_text(more: &str) -> String {
+    format!(
+        r#"{{"app":"coffee","openid":"o1","template":"{EVENT}","at":"2027-03-02T10:00","accepted":true,"data":{{"thing1":"周三读书会","time2":"10:00"}}{more}}}"#
+    )
+}
+
+#[test]
+fn a_body_is_taken_or_refused_with_its_field() {
+    let service = std::panic::AssertUnwindSafe(Service::start());
+    let good = [
+        reminder_text(""),
+        reminder_text(
+            r#","expires_at":"2h","key":"k1","consent":"at_fire","page":"pages/x?id=1","lang":"en_US","miniprogram_state":"trial""#,
+        ),
+        format!(
+            r#"{{"app":"coffee","openid":"o1","results":{{"{EVENT}":"accept","errMsg":"ok"}},"event":"e1","at":"2027-02-01T10:00"}}"#
+        ),
+    ];
+    let good: Vec<&str> = good.iter().map(String::as_str).collect();
+    texts("bodies", &good, |text| {
+        for path in ["/v1/reminders", "/v1/consents"] {
+            let (status, answer) = service.ask(Method::POST, path, text);
+            refused_well(status, &answer);
+        }
+    });
+}
+
+#[test]
+fn a_batch_answers_each_of_its_lines_in_order() {
+    let service = std::panic::AssertUnwindSafe(Service::start());
+    let lines = format!("{}\n{{broken\n\n{}", reminder_text(""), reminder_text(r#","key":"k2""#));
+    texts("batches", &[&lines], |text| {
+        let (status, answer) = service.ask(Method::POST, "/v1/reminders/batch", text);
+        assert_eq!(status, 200);
+        let expected =
+            text.split('\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty()).map(|(i, _)| i as u64 + 1);
+        let answered = answer.lines().map(|line| {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            assert!(line["id"].is_string() != line["error"].is_object(), "{line}");
+            line["line"].as_u64().expect("a number")
+        });
+        assert!(answered.eq(expected), "{text:?}: {answer}");
+    });
+}
+
+#[test]
+fn a_query_is_answered_or_refused() {
+    let service = std::panic::AssertUnwindSafe(Service::start());
+    let good = [
+        "app=coffee&limit=3&state=sent&from=2027-01-01T00:00",
+        "cursor=MTgwMzg1OTIwMDAwMCA3&openid=o1",
+        "app=coffee&openid=o1&history=true",
+    ];
+    texts("queries", &good, |text| {
+        let query: String = text.chars().filter(|c| c.is_ascii_graphic() && *c != '#').collect();
+        for path in ["/v1/reminders", "/v1/consents", "/v1/stats"] {
+            let uri = format!("{path}?{query}");
+            if uri.parse::<axum::http::Uri>().is_ok() {
+                let (status, answer) = service.ask(Method::GET, &uri, "");
+                refused_well(status, &answer);
+            }
+        }
+    });
+}
