@@ -432,13 +432,7 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
 /// Starts the real program on the store and looks how soon it is ready and how much memory it takes.
 fn stored_alone(place: &Place, n: usize) {
     let Some(program) = program() else { return println!("start: not measured: target/release/tixing is not built") };
-    let text = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"{}\"\n[[app]]\nname = \"coffee\"\nplatform = \"wechat\"\nappid = \"wx0123456789abcdef\"\n\
-         secret = {{ env = \"SECRET\" }}\nbase_url = \"http://127.0.0.1:1\"\n[[app.template]]\nid = \"{TEMPLATE}\"\nkind = \"one-time\"\n\
-         fields = {{ thing1 = \"a\", time2 = \"b\", thing5 = \"c\" }}\n",
-        place.url
-    );
-    std::fs::write(place.folder.join("tixing.toml"), text).expect("written");
+    write_config(place, "http://127.0.0.1:1");
     let begun = Instant::now();
     let mut child = Command::new(program)
         .arg("serve")
@@ -459,6 +453,17 @@ fn stored_alone(place: &Place, n: usize) {
     println!("start with {n} stored: ready={ready} after {took:?}; {:.0} MB RSS idle", rss / 1_024.0);
     let _ = child.kill();
     let _ = child.wait();
+}
+
+/// Configures the real program in a place.
+fn write_config(place: &Place, platform: &str) {
+    let text = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"{}\"\n[[app]]\nname = \"coffee\"\nplatform = \"wechat\"\nappid = \"wx0123456789abcdef\"\n\
+         secret = {{ env = \"SECRET\" }}\nbase_url = \"{platform}\"\nrate = 2000\n[[app.template]]\nname = \"event-start\"\nid = \"{TEMPLATE}\"\n\
+         kind = \"one-time\"\nfields = {{ thing1 = \"a\", time2 = \"b\", thing5 = \"c\" }}\n",
+        place.url
+    );
+    std::fs::write(place.folder.join("tixing.toml"), text).expect("written");
 }
 
 fn program() -> Option<PathBuf> {

@@ -1,6 +1,6 @@
 //! The real program under a steady load with churn, watched from outside: what grows, and how late it gets.
 
-use super::{Place, Sink, TEMPLATE, line, program};
+use super::{Place, Sink, line, program, write_config};
 use reqwest::{Client, Method};
 use serde_json::Value;
 use std::{
@@ -43,13 +43,7 @@ impl Drop for Daemon {
 impl Daemon {
     fn start(place: &Place, platform: &str) -> Option<Self> {
         let program = program()?;
-        let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"{}\"\n[[app]]\nname = \"coffee\"\nplatform = \"wechat\"\nappid = \"wx0123456789abcdef\"\n\
-             secret = {{ env = \"SECRET\" }}\nbase_url = \"{platform}\"\nrate = 2000\nconcurrency = 64\n[[app.template]]\nname = \"event-start\"\nid = \"{TEMPLATE}\"\n\
-             kind = \"one-time\"\nfields = {{ thing1 = \"a\", time2 = \"b\", thing5 = \"c\" }}\n",
-            place.url
-        );
-        std::fs::write(place.folder.join("tixing.toml"), text).expect("written");
+        write_config(place, platform);
         let command = |verb: &[&str]| {
             let mut command = Command::new(&program);
             command.args(verb).current_dir(&place.folder).env("SECRET", "s");

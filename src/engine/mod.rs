@@ -33,11 +33,13 @@ use crate::{
     },
 };
 use clockwatch::ClockWatch;
+use futures_util::FutureExt;
 use lane::{Lane, PAGE, Pick, Read};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use secrecy::SecretString;
 use std::{
     collections::BTreeMap,
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -294,10 +296,11 @@ impl Engine {
     fn absorb_joined(&mut self, done: Result<Done, tokio::task::JoinError>) {
         match done {
             Ok(done) => self.absorb(done),
-            // Only a panic inside a task gets here; what it held is found in doubt at the next start.
-            Err(e) => {
-                tracing::error!(error = %e, "a task of the engine failed; its reminders stay as they are until the next start")
-            }
+            // What it held would be held for ever: the daemon ends, and the next start finds it in doubt.
+            Err(e) => match e.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(e) => tracing::error!(error = %e, "a task of the engine was cancelled"),
+            },
         }
     }
 
@@ -514,13 +517,19 @@ impl Engine {
                 lang: job.body.lang.as_deref(),
                 miniprogram_state: job.body.miniprogram_state.as_deref(),
             };
-            let request = adapter.build(&send, &token);
             let began_at = clock.now();
-            let outcome = match transport.call(request).await {
-                Ok(answer) => adapter.classify(&answer),
-                Err(Failure::NotSent(cause)) => Outcome::NotSent { cause },
-                Err(Failure::Unknown(cause)) => Outcome::Unknown { cause },
+            let call = async {
+                match transport.call(adapter.build(&send, &token)).await {
+                    Ok(answer) => adapter.classify(&answer),
+                    Err(Failure::NotSent(cause)) => Outcome::NotSent { cause },
+                    Err(Failure::Unknown(cause)) => Outcome::Unknown { cause },
+                }
             };
+            // A fault of ours over one message must not stop the others.
+            let outcome = AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
+                tracing::error!(reminder = %job.due.id, "a fault of tixing while sending; please report it with what stands above");
+                Outcome::Unknown { cause: "a fault of tixing; the log says more".into() }
+            });
             let outcome = without_openid(outcome, &job.body.openid);
             Done::Sent(i, Box::new(job), outcome, token, began_at, clock.now())
         });

@@ -172,6 +172,23 @@ async fn i6_quiet_hours_hold_everything_until_they_end() {
 }
 
 #[tokio::test]
+async fn a_fault_of_ours_over_one_message_stops_no_other() {
+    on_both_rigs(plain, async |mut rig| {
+        for i in 0..5 {
+            rig.tap(&format!("o{i}"));
+            rig.store().insert(vec![accepted_reminder(&format!("o{i}"), at(1))]).await.expect("inserted");
+        }
+        *rig.wire.stumbles_over.lock().expect("whole") = Some("\"o3\"".into());
+        rig.engine.turn().await;
+        rig.pass(30_000, 500).await;
+        assert_eq!(rig.openids(), ["o0", "o1", "o2", "o4"]);
+        assert_eq!(rig.states().await.iter().filter(|(state, _)| *state == State::Unconfirmed).count(), 1);
+        rig
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn one_send_at_a_time_for_a_user_and_none_is_lost() {
     on_both_rigs(plain, async |mut rig| {
         for _ in 0..6 {

@@ -155,6 +155,8 @@ fn what_the_project_says_has_no_machine_in_it() {
         "docs/README.zh-CN.md",
         "docs/performance.md",
         "docs/metrics.md",
+        "docs/reliability.md",
+        "deny.toml",
         "packaging/tixing.service",
         ".ci/run",
     ] {

@@ -7,7 +7,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
@@ -34,13 +34,18 @@ pub struct Wire {
     pub down: AtomicBool,
     /// What the platform's `Date` says, if it says anything.
     pub date: AtomicI64,
+    /// A message that says this makes the daemon stumble.
+    pub stumbles_over: Mutex<Option<String>>,
 }
 
 impl Transport for Wire {
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>> {
         let (router, down, date) =
             (self.router.clone(), self.down.load(Ordering::SeqCst), self.date.load(Ordering::SeqCst));
+        let stumbles = self.stumbles_over.lock().expect("whole").clone();
+        let stumbles = stumbles.is_some_and(|word| String::from_utf8_lossy(&request.body).contains(&word));
         Box::pin(async move {
+            assert!(!stumbles, "a fault of ours, on purpose");
             if down {
                 return Err(Failure::NotSent("connection refused".into()));
             }
@@ -83,7 +88,12 @@ impl Rig {
         for app in &apps {
             sandbox.world().add_configured(app);
         }
-        let wire = Arc::new(Wire { router: sandbox.router(), down: false.into(), date: 0.into() });
+        let wire = Arc::new(Wire {
+            router: sandbox.router(),
+            down: false.into(),
+            date: 0.into(),
+            stumbles_over: Mutex::default(),
+        });
         let metrics = Arc::new(Metrics::default());
         let engine =
             Engine::new(Arc::new(test.store.clone()), wire.clone(), test.clock.clone(), metrics.clone(), &apps, 1);
