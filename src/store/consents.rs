@@ -2,6 +2,7 @@
 
 use super::{
     Store, StoreError,
+    dialect::Cell,
     queue::{LIVING, SCHEDULED},
     tx::Tx,
 };
@@ -10,7 +11,6 @@ use crate::domain::{
     consent::{Balance, Report, Standing},
     reminder::ReminderId,
 };
-use serde::Serialize;
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
@@ -104,7 +104,6 @@ pub(super) struct Grant<'a> {
     pub reminder: Option<ReminderId>,
 }
 
-#[derive(Serialize)]
 pub(super) struct NewConsent {
     recipient: i64,
     template: i64,
@@ -117,11 +116,11 @@ pub(super) struct NewConsent {
 }
 
 /// What is wanted of a pair: with `grants` its last number is read too.
-#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Wanted {
     pub recipient: i64,
     pub template: i64,
-    pub grants: i64,
+    pub grants: bool,
     pub event: Option<String>,
 }
 
@@ -131,17 +130,16 @@ pub(super) async fn read_pairs(tx: &mut Tx<'_>, wanted: &BTreeSet<Wanted>) -> sq
     if wanted.is_empty() {
         return Ok(held);
     }
-    let wanted: Vec<&Wanted> = wanted.iter().collect();
+    let cells = wanted.iter().map(|w| [w.recipient.into(), w.template.into(), w.event.as_deref().into()]);
+    let pairs = tx.dialect.rows(["recipient", "template", "event"], cells);
     let rows = tx
         .rows(
             "SELECT c.recipient, c.template, c.n, c.standing, c.event,
                     CASE WHEN c.reminder IS NULL AND c.voided_at IS NULL THEN 1 ELSE 0 END AS free
-             FROM (SELECT CAST(j.value->>'recipient' AS BIGINT) AS recipient, CAST(j.value->>'template' AS BIGINT) AS template,
-                          j.value->>'event' AS event FROM {rows}) AS r
-             JOIN consent c ON c.recipient = r.recipient AND c.template = r.template
+             FROM {rows} JOIN consent c ON c.recipient = r.recipient AND c.template = r.template
              WHERE (c.reminder IS NULL AND c.voided_at IS NULL) OR c.event = r.event
              ORDER BY c.recipient, c.template, c.n {lock c}",
-            &wanted,
+            &pairs,
         )
         .await?;
     for row in rows {
@@ -163,13 +161,13 @@ pub(super) async fn read_pairs(tx: &mut Tx<'_>, wanted: &BTreeSet<Wanted>) -> sq
             }
         }
     }
-    let grants: Vec<&Wanted> = wanted.into_iter().filter(|w| w.grants != 0).collect();
+    let grants: Vec<_> = wanted.iter().filter(|w| w.grants).map(|w| [w.recipient.into(), w.template.into()]).collect();
     if !grants.is_empty() {
+        let grants = tx.dialect.rows(["recipient", "template"], grants);
         let rows = tx
             .rows(
-                "SELECT CAST(j.value->>'recipient' AS BIGINT) AS recipient, CAST(j.value->>'template' AS BIGINT) AS template,
-                        COALESCE((SELECT MAX(c.n) FROM consent c WHERE c.recipient = CAST(j.value->>'recipient' AS BIGINT)
-                                  AND c.template = CAST(j.value->>'template' AS BIGINT)), 0) AS last
+                "SELECT r.recipient, r.template, COALESCE((SELECT MAX(c.n) FROM consent c
+                     WHERE c.recipient = r.recipient AND c.template = r.template), 0) AS last
                  FROM {rows}",
                 &grants,
             )
@@ -192,19 +190,31 @@ pub(super) async fn insert(tx: &mut Tx<'_>, mut consents: Vec<NewConsent>) -> sq
         return Ok(());
     }
     consents.sort_by_key(|c| (c.recipient, c.template, c.n));
+    let columns = ["recipient", "template", "n", "granted_at", "source", "event", "standing", "reminder"];
+    let cells = consents.iter().map(|c| {
+        [
+            c.recipient.into(),
+            c.template.into(),
+            c.n.into(),
+            c.granted_at.into(),
+            c.source.as_str().into(),
+            c.event.as_deref().into(),
+            c.standing.into(),
+            c.reminder.into(),
+        ]
+    });
+    let rows = tx.dialect.rows(columns, cells);
     tx.run(
         "INSERT INTO consent (recipient, template, n, granted_at, source, event, standing, reminder)
-         SELECT CAST(j.value->>'recipient' AS BIGINT), CAST(j.value->>'template' AS BIGINT), CAST(j.value->>'n' AS BIGINT),
-                CAST(j.value->>'granted_at' AS BIGINT), j.value->>'source', j.value->>'event',
-                CAST(j.value->>'standing' AS BIGINT), CAST(j.value->>'reminder' AS BIGINT) FROM {rows}",
-        &consents,
+         SELECT r.recipient, r.template, r.n, r.granted_at, r.source, r.event, r.standing, r.reminder FROM {rows}",
+        &rows,
     )
     .await?;
     Ok(())
 }
 
 /// A consent that changes hands: to a reminder, or back to nobody.
-#[derive(Serialize, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Hold {
     pub recipient: i64,
     pub template: i64,
@@ -218,23 +228,32 @@ pub(super) async fn hold(tx: &mut Tx<'_>, mut holds: Vec<Hold>) -> sqlx::Result<
         return Ok(());
     }
     holds.sort_by_key(|h| (h.recipient, h.template, h.n));
+    let cells = holds.iter().map(|h| [h.recipient.into(), h.template.into(), h.n.into(), h.reminder.into()]);
+    let rows = tx.dialect.rows(["recipient", "template", "n", "reminder"], cells);
     tx.run(
-        "UPDATE consent SET reminder = r.reminder
-         FROM (SELECT CAST(j.value->>'recipient' AS BIGINT) AS recipient, CAST(j.value->>'template' AS BIGINT) AS template,
-                      CAST(j.value->>'n' AS BIGINT) AS n, CAST(j.value->>'reminder' AS BIGINT) AS reminder FROM {rows}) AS r
+        "UPDATE consent SET reminder = r.reminder FROM {rows}
          WHERE consent.recipient = r.recipient AND consent.template = r.template AND consent.n = r.n",
-        &holds,
+        &rows,
     )
     .await?;
     Ok(())
 }
 
 /// A reminder and the pair whose consent it may hold.
-#[derive(Serialize, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Holder {
     pub recipient: i64,
     pub template: i64,
     pub reminder: i64,
+}
+
+/// The columns of [`Holder::cells`].
+pub(super) const HOLDER: [&str; 3] = ["recipient", "template", "reminder"];
+
+impl Holder {
+    pub fn cells(&self) -> [Cell<'_>; 3] {
+        [self.recipient.into(), self.template.into(), self.reminder.into()]
+    }
 }
 
 /// Makes available again what these reminders hold; answers the reminders that held something.
@@ -242,13 +261,13 @@ pub(super) async fn free(tx: &mut Tx<'_>, holders: &[Holder]) -> sqlx::Result<Ve
     if holders.is_empty() {
         return Ok(Vec::new());
     }
+    let wanted = tx.dialect.rows(HOLDER, holders.iter().map(Holder::cells));
     let rows = tx
         .rows(
-            "SELECT c.recipient, c.template, c.n, c.reminder
-             FROM {rows} JOIN consent c ON c.recipient = CAST(j.value->>'recipient' AS BIGINT)
-                 AND c.template = CAST(j.value->>'template' AS BIGINT) AND c.reminder = CAST(j.value->>'reminder' AS BIGINT)
+            "SELECT c.recipient, c.template, c.n, c.reminder FROM {rows} JOIN consent c
+             ON c.recipient = r.recipient AND c.template = r.template AND c.reminder = r.reminder
              WHERE c.voided_at IS NULL {lock c}",
-            holders,
+            &wanted,
         )
         .await?;
     let freed: Vec<i64> = rows.iter().map(|row| row.get("reminder")).collect();
@@ -267,11 +286,10 @@ pub(super) async fn free(tx: &mut Tx<'_>, holders: &[Holder]) -> sqlx::Result<Ve
 /// Keeps a user's reminders findable though no consent names them.
 pub(super) async fn remember(tx: &mut Tx<'_>, holders: &[Holder]) -> sqlx::Result<()> {
     if !holders.is_empty() {
+        let rows = tx.dialect.rows(HOLDER, holders.iter().map(Holder::cells));
         tx.run(
-            "INSERT INTO unheld (recipient, reminder)
-             SELECT CAST(j.value->>'recipient' AS BIGINT), CAST(j.value->>'reminder' AS BIGINT) FROM {rows} WHERE true
-             ON CONFLICT DO NOTHING",
-            holders,
+            "INSERT INTO unheld (recipient, reminder) SELECT r.recipient, r.reminder FROM {rows} WHERE true ON CONFLICT DO NOTHING",
+            &rows,
         )
         .await?;
     }
@@ -337,7 +355,7 @@ pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<
         let app = tx.names.app(&report.app).id;
         for code in report.results.iter().filter(|(_, accepted)| **accepted).map(|(code, _)| code) {
             let pair = (recipients[&(app, report.openid.clone())], tx.names.template(app, code));
-            pairs.insert(Wanted { recipient: pair.0, template: pair.1, grants: 1, event: report.event.clone() });
+            pairs.insert(Wanted { recipient: pair.0, template: pair.1, grants: true, event: report.event.clone() });
             accepts.push((i, pair, report));
         }
     }

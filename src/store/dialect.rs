@@ -1,8 +1,10 @@
 //! What differs between SQLite and PostgreSQL. Everything else is one text for both: `$1`, TEXT and 64-bit integers, times as
-//! UTC milliseconds, `ON CONFLICT`, `RETURNING`, `->>`.
+//! UTC milliseconds, `ON CONFLICT`, `RETURNING`.
 //!
-//! A statement about many rows takes them as one JSON array in `$1`, because each statement costs a hand-over to SQLite's
-//! thread: a thousand rows in one statement cost one hand-over instead of a thousand.
+//! A statement about many rows is one statement, because each costs a hand-over to SQLite's thread: a thousand rows in one cost one
+//! hand-over instead of a thousand.
+
+use std::fmt::Write;
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +15,47 @@ pub enum Dialect {
     Postgres,
 }
 
+/// A value of a row that is handed to a statement.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cell<'a> {
+    Int(Option<i64>),
+    Text(Option<&'a str>),
+}
+
+impl From<i64> for Cell<'_> {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Cell<'_> {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl<'a> From<&'a str> for Cell<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Cell<'a> {
+    fn from(value: Option<&'a str>) -> Self {
+        Self::Text(value)
+    }
+}
+
+/// Rows as parameters, and the table `r` that unfolds them in a statement.
+pub(super) struct Rows {
+    /// What stands for `{rows}`.
+    pub table: String,
+    /// `$1` and on.
+    pub parameters: Vec<String>,
+    /// How many rows.
+    pub len: usize,
+}
+
 impl Dialect {
     /// The dialect of a store URL.
     pub fn of(url: &str) -> Self {
@@ -20,15 +63,70 @@ impl Dialect {
     }
 
     /// Completes a statement:
-    /// - `{rows}` unfolds the JSON array of `$1`; each element is `j.value`. SQLite's `jsonb_each` hands elements on as they were
-    ///   parsed; `json_each` would write each back as text, to be parsed again for every column.
+    /// - `{rows}` is the table `r` of the rows handed to it.
     /// - `{lock c}` locks the rows read from `c` until the transaction ends. SQLite has one writer and needs none.
-    pub fn sql(self, text: &str) -> String {
+    pub(super) fn sql(self, text: &str, rows: &Rows) -> String {
+        let lock = if self == Self::Postgres { "FOR UPDATE OF c" } else { "" };
+        text.replace("{rows}", &rows.table).replace("{lock c}", lock)
+    }
+
+    /// Folds rows into parameters. All rows of a column are of one kind, and there is at least one.
+    ///
+    /// SQLite unfolds a JSON array of arrays; `jsonb_each` hands its elements on as they were parsed, where `json_each` would write
+    /// each back as text, to be parsed again for every column. PostgreSQL takes an array for each column.
+    pub(super) fn rows<'a, const N: usize>(
+        self,
+        columns: [&str; N],
+        rows: impl IntoIterator<Item = [Cell<'a>; N]>,
+    ) -> Rows {
         match self {
-            Self::Sqlite => text.replace("{rows}", "jsonb_each($1) AS j").replace("{lock c}", ""),
-            Self::Postgres => text
-                .replace("{rows}", "json_array_elements($1::json) AS j(value)")
-                .replace("{lock c}", "FOR UPDATE OF c"),
+            Self::Sqlite => {
+                let (mut json, mut len) = (String::from("["), 0);
+                for row in rows {
+                    json.push_str(if len == 0 { "[" } else { ",[" });
+                    len += 1;
+                    for (i, cell) in row.into_iter().enumerate() {
+                        if i > 0 {
+                            json.push(',');
+                        }
+                        match cell {
+                            Cell::Int(Some(n)) => write!(json, "{n}").expect("a String takes everything"),
+                            Cell::Text(Some(text)) => json += &serde_json::to_string(text).expect("texts serialise"),
+                            Cell::Int(None) | Cell::Text(None) => json.push_str("null"),
+                        }
+                    }
+                    json.push(']');
+                }
+                json.push(']');
+                let column = |(i, name): (usize, &&str)| format!("j.value->>{i} AS {name}");
+                let columns: Vec<String> = columns.iter().enumerate().map(column).collect();
+                let table = format!("(SELECT {} FROM jsonb_each($1) AS j) AS r", columns.join(", "));
+                Rows { table, parameters: vec![json], len }
+            }
+            Self::Postgres => {
+                let (mut arrays, mut kinds, mut len) = (vec![String::from("{"); N], ["bigint"; N], 0);
+                for row in rows {
+                    for ((array, kind), cell) in arrays.iter_mut().zip(&mut kinds).zip(row) {
+                        if len > 0 {
+                            array.push(',');
+                        }
+                        if matches!(cell, Cell::Text(_)) {
+                            *kind = "text";
+                        }
+                        match cell {
+                            Cell::Int(Some(n)) => write!(array, "{n}").expect("a String takes everything"),
+                            Cell::Text(Some(text)) => quote(array, text),
+                            Cell::Int(None) | Cell::Text(None) => array.push_str("NULL"),
+                        }
+                    }
+                    len += 1;
+                }
+                arrays.iter_mut().for_each(|array| array.push('}'));
+                let array = |(i, kind): (usize, &&str)| format!("${}::text::{kind}[]", i + 1);
+                let unfolded: Vec<String> = kinds.iter().enumerate().map(array).collect();
+                let table = format!("unnest({}) AS r({})", unfolded.join(", "), columns.join(", "));
+                Rows { table, parameters: arrays, len }
+            }
         }
     }
 
@@ -39,4 +137,16 @@ impl Dialect {
             Self::Postgres => "BEGIN",
         }
     }
+}
+
+/// A text as an element of an array's literal.
+fn quote(array: &mut String, text: &str) {
+    array.push('"');
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            array.push('\\');
+        }
+        array.push(c);
+    }
+    array.push('"');
 }

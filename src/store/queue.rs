@@ -5,7 +5,8 @@
 
 use super::{
     OnCommit, Store, StoreError,
-    consents::{self, Hold, Holder, Wanted},
+    consents::{self, HOLDER, Hold, Holder, Wanted},
+    dialect::Cell,
     tx::Tx,
     writer::Command,
 };
@@ -15,7 +16,6 @@ use crate::domain::{
     reminder::{Claim, ReminderId, State},
     settle::{Consent, Next, Settlement},
 };
-use serde::Serialize;
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -158,19 +158,11 @@ impl Job {
     }
 }
 
-#[derive(Serialize)]
-struct Key {
-    lane: i64,
-    due_at: Millis,
-    id: i64,
-    state: i64,
-    fence: i64,
-}
+/// The columns that name a row of `due` as it is expected to be.
+const KEY: [&str; 5] = ["lane", "due_at", "id", "state", "fence"];
 
-impl Key {
-    fn of(lane: i64, due: &Due) -> Self {
-        Self { lane, due_at: due.due_at, id: due.id.0, state: state_number(due.state), fence: due.fence }
-    }
+fn key<'a>(lane: i64, due: &Due) -> [Cell<'a>; 5] {
+    [lane.into(), due.due_at.into(), due.id.0.into(), state_number(due.state).into(), due.fence.into()]
 }
 
 /// Marks jobs `sending` and raises their fences; durable when the transaction is. What takes its consent at the instant takes it here.
@@ -183,17 +175,18 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
     }
     let (without, taken) = take_consents(tx, jobs).await?;
     let stopped = |job: &Job| without.contains(&job.due.id) || doubtful.contains(&job.due.id);
-    let keys: Vec<Key> = jobs.iter().filter(|job| !stopped(job)).map(|job| Key::of(job.lane, &job.due)).collect();
-    let marked = tx
-        .touch(
-            "UPDATE due SET state = 1, fence = due.fence + 1
-             FROM (SELECT CAST(j.value->>'lane' AS BIGINT) AS lane, CAST(j.value->>'due_at' AS BIGINT) AS due_at,
-                          CAST(j.value->>'id' AS BIGINT) AS id, CAST(j.value->>'state' AS BIGINT) AS state,
-                          CAST(j.value->>'fence' AS BIGINT) AS fence FROM {rows}) AS r
+    let keys: Vec<_> = jobs.iter().filter(|job| !stopped(job)).map(|job| key(job.lane, &job.due)).collect();
+    let marked = if keys.is_empty() {
+        Some(HashSet::new())
+    } else {
+        let keys = tx.dialect.rows(KEY, keys);
+        tx.touch(
+            "UPDATE due SET state = 1, fence = due.fence + 1 FROM {rows}
              WHERE due.lane = r.lane AND due.due_at = r.due_at AND due.id = r.id AND due.state = r.state AND due.fence = r.fence",
             &keys,
         )
-        .await?;
+        .await?
+    };
     let mut late = HashSet::new();
     let verdicts = jobs
         .iter()
@@ -250,7 +243,7 @@ async fn take_consents(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<(HashSet<R
         .collect();
     let wanted: BTreeSet<Wanted> = asks
         .iter()
-        .map(|job| Wanted { recipient: job.recipient, template: job.template, grants: 0, event: None })
+        .map(|job| Wanted { recipient: job.recipient, template: job.template, grants: false, event: None })
         .collect();
     let mut held = consents::read_pairs(tx, &wanted).await?;
     let (mut without, mut taken) = (HashSet::new(), Vec::new());
@@ -282,17 +275,17 @@ async fn holding(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<HashSet<i64>> {
     if tried.is_empty() {
         return Ok(HashSet::new());
     }
+    let tried = tx.dialect.rows(HOLDER, tried.iter().map(Holder::cells));
     let rows = tx
         .rows(
-            "SELECT c.reminder FROM {rows} JOIN consent c ON c.recipient = CAST(j.value->>'recipient' AS BIGINT)
-                 AND c.template = CAST(j.value->>'template' AS BIGINT) AND c.reminder = CAST(j.value->>'reminder' AS BIGINT)",
+            "SELECT c.reminder FROM {rows} JOIN consent c
+             ON c.recipient = r.recipient AND c.template = r.template AND c.reminder = r.reminder",
             &tried,
         )
         .await?;
     Ok(rows.iter().map(|row| row.get("reminder")).collect())
 }
 
-#[derive(Serialize)]
 struct NewOutcome<'a> {
     lane: i64,
     at: Millis,
@@ -310,17 +303,34 @@ struct NewOutcome<'a> {
     tries: i64,
 }
 
+impl NewOutcome<'_> {
+    fn cells(&self) -> [Cell<'_>; 11] {
+        [
+            self.lane.into(),
+            self.at.into(),
+            self.id.into(),
+            self.fence.into(),
+            self.state.into(),
+            self.ended_at.into(),
+            self.began_at.into(),
+            self.next_at.into(),
+            self.code.into(),
+            self.text.into(),
+            self.message_id.into(),
+        ]
+    }
+}
+
 /// Writes settlements. Answers for each whether it was written: `false` means that the row had changed or ended, and nothing was touched.
 pub(super) async fn settle(tx: &mut Tx<'_>, settles: &[Settle]) -> sqlx::Result<Vec<bool>> {
     if settles.is_empty() {
         return Ok(Vec::new());
     }
-    let keys: Vec<Key> = settles.iter().map(|s| Key::of(s.job.lane, &s.job.due)).collect();
+    let keys = tx.dialect.rows(KEY, settles.iter().map(|s| key(s.job.lane, &s.job.due)));
     let ours = tx
         .touch(
             "DELETE FROM due WHERE (lane, due_at, id, state, fence) IN
-                 (SELECT CAST(j.value->>'lane' AS BIGINT), CAST(j.value->>'due_at' AS BIGINT), CAST(j.value->>'id' AS BIGINT),
-                         CAST(j.value->>'state' AS BIGINT), CAST(j.value->>'fence' AS BIGINT) FROM {rows})",
+                 (SELECT r.lane, r.due_at, r.id, r.state, r.fence FROM {rows})",
             &keys,
         )
         .await?;
@@ -332,23 +342,27 @@ pub(super) async fn settle(tx: &mut Tx<'_>, settles: &[Settle]) -> sqlx::Result<
     let kept: Vec<&Settle> = settles.iter().zip(&written).filter(|(_, written)| **written).map(|(s, _)| s).collect();
 
     let outcomes: Vec<NewOutcome<'_>> = kept.iter().map(|s| new_outcome(s)).collect();
-    tx.run(
-        "INSERT INTO outcome (lane, at, id, fence, state, ended_at, began_at, next_at, code, text, message_id)
-         SELECT CAST(j.value->>'lane' AS BIGINT), CAST(j.value->>'at' AS BIGINT), CAST(j.value->>'id' AS BIGINT),
-                CAST(j.value->>'fence' AS BIGINT), j.value->>'state', CAST(j.value->>'ended_at' AS BIGINT),
-                CAST(j.value->>'began_at' AS BIGINT), CAST(j.value->>'next_at' AS BIGINT), j.value->>'code', j.value->>'text',
-                j.value->>'message_id' FROM {rows}",
-        &outcomes,
-    )
-    .await?;
+    if !outcomes.is_empty() {
+        let columns =
+            ["lane", "at", "id", "fence", "state", "ended_at", "began_at", "next_at", "code", "text", "message_id"];
+        let rows = tx.dialect.rows(columns, outcomes.iter().map(NewOutcome::cells));
+        tx.run(
+            "INSERT INTO outcome (lane, at, id, fence, state, ended_at, began_at, next_at, code, text, message_id)
+             SELECT r.lane, r.at, r.id, r.fence, r.state, r.ended_at, r.began_at, r.next_at, r.code, r.text, r.message_id FROM {rows}",
+            &rows,
+        )
+        .await?;
+    }
     let living: Vec<&NewOutcome<'_>> = outcomes.iter().filter(|o| o.next_at.is_some()).collect();
     if !living.is_empty() {
+        let rows = living.iter().map(|o| {
+            [o.lane.into(), o.next_at.into(), o.id.into(), o.living.into(), o.next_fence.into(), o.tries.into()]
+        });
+        let rows = tx.dialect.rows(["lane", "due_at", "id", "state", "fence", "tries"], rows);
         tx.run(
             "INSERT INTO due (lane, due_at, id, state, fence, tries)
-             SELECT CAST(j.value->>'lane' AS BIGINT), CAST(j.value->>'next_at' AS BIGINT), CAST(j.value->>'id' AS BIGINT),
-                    CAST(j.value->>'living' AS BIGINT), CAST(j.value->>'next_fence' AS BIGINT), CAST(j.value->>'tries' AS BIGINT)
-             FROM {rows}",
-            &living,
+             SELECT r.lane, r.due_at, r.id, r.state, r.fence, r.tries FROM {rows}",
+            &rows,
         )
         .await?;
     }

@@ -3,6 +3,7 @@
 use super::{
     Names, Store, StoreError,
     consents::{self, Grant, Hold, Holder, Pair, Wanted},
+    dialect::Cell,
     queue::{self, LIVING, Settle, Settled, living_state},
     tx::Tx,
 };
@@ -12,7 +13,6 @@ use crate::domain::{
     reminder::{Claim, NewReminder, ReminderId, State},
     settle::{Consent, Settlement},
 };
-use serde::Serialize;
 use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -140,11 +140,6 @@ pub(super) async fn recipients(
     wanted: &[(i64, String)],
     create: bool,
 ) -> sqlx::Result<HashMap<(i64, String), i64>> {
-    #[derive(Serialize)]
-    struct User<'a> {
-        app: i64,
-        openid: &'a str,
-    }
     let mut users: Vec<(i64, &str)> = wanted.iter().map(|(app, openid)| (*app, openid.as_str())).collect();
     users.sort_unstable();
     users.dedup();
@@ -152,23 +147,22 @@ pub(super) async fn recipients(
     if users.is_empty() {
         return Ok(found);
     }
-    let rows: Vec<User<'_>> = users.iter().map(|(app, openid)| User { app: *app, openid }).collect();
-    const FIND: &str = "SELECT p.app, p.openid, p.id FROM {rows} JOIN recipient p
-         ON p.app = CAST(j.value->>'app' AS BIGINT) AND p.openid = j.value->>'openid'";
-    const CREATE: &str = "INSERT INTO recipient (app, openid)
-         SELECT CAST(j.value->>'app' AS BIGINT), j.value->>'openid' FROM {rows} WHERE true
-         ON CONFLICT (app, openid) DO UPDATE SET app = excluded.app RETURNING app, openid, id";
+    const COLUMNS: [&str; 2] = ["app", "openid"];
+    let wanted = tx.dialect.rows(COLUMNS, users.iter().map(|(app, openid)| [(*app).into(), (*openid).into()]));
     let mut keep = |rows: Vec<AnyRow>| {
         for row in rows {
             found.insert((row.get("app"), row.get("openid")), row.get("id"));
         }
     };
-    keep(tx.rows(FIND, &rows).await?);
+    let find = "SELECT p.app, p.openid, p.id FROM {rows} JOIN recipient p ON p.app = r.app AND p.openid = r.openid";
+    keep(tx.rows(find, &wanted).await?);
     if create {
-        let missing: Vec<User<'_>> =
-            rows.into_iter().filter(|u| !found.contains_key(&(u.app, u.openid.to_owned()))).collect();
-        if !missing.is_empty() {
-            for row in tx.rows(CREATE, &missing).await? {
+        users.retain(|(app, openid)| !found.contains_key(&(*app, (*openid).to_owned())));
+        if !users.is_empty() {
+            let missing = tx.dialect.rows(COLUMNS, users.iter().map(|(app, openid)| [(*app).into(), (*openid).into()]));
+            let create = "INSERT INTO recipient (app, openid) SELECT r.app, r.openid FROM {rows} WHERE true
+                 ON CONFLICT (app, openid) DO UPDATE SET app = excluded.app RETURNING app, openid, id";
+            for row in tx.rows(create, &missing).await? {
                 found.insert((row.get("app"), row.get("openid")), row.get("id"));
             }
         }
@@ -176,7 +170,6 @@ pub(super) async fn recipients(
     Ok(found)
 }
 
-#[derive(Serialize)]
 struct NewRow<'a> {
     id: i64,
     lane: i64,
@@ -194,7 +187,27 @@ struct NewRow<'a> {
     miniprogram_state: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+impl NewRow<'_> {
+    fn cells(&self) -> [Cell<'_>; 14] {
+        [
+            self.id.into(),
+            self.lane.into(),
+            self.recipient.into(),
+            self.template.into(),
+            self.at.into(),
+            self.expires_at.into(),
+            self.at_fire.into(),
+            self.standing.into(),
+            self.data.into(),
+            self.page.into(),
+            self.key.into(),
+            self.local_at.into(),
+            self.lang.into(),
+            self.miniprogram_state.into(),
+        ]
+    }
+}
+
 struct NewKey<'a> {
     app: i64,
     key: &'a str,
@@ -223,7 +236,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
         .filter_map(|new| {
             let (recipient, template) = pair(new)?;
             let event = new.accepted.as_ref().and_then(|a| a.event.clone());
-            Some(Wanted { recipient, template, grants: i64::from(new.accepted.is_some()), event })
+            Some(Wanted { recipient, template, grants: new.accepted.is_some(), event })
         })
         .collect();
     let mut held = consents::read_pairs(tx, &wanted).await?;
@@ -309,28 +322,40 @@ async fn write_rows(tx: &mut Tx<'_>, rows: &[NewRow<'_>], keys: &[NewKey<'_>]) -
     if rows.is_empty() {
         return Ok(());
     }
+    let columns = [
+        "id",
+        "lane",
+        "recipient",
+        "template",
+        "at",
+        "expires_at",
+        "at_fire",
+        "standing",
+        "data",
+        "page",
+        "key",
+        "local_at",
+        "lang",
+        "miniprogram_state",
+    ];
+    let reminders = tx.dialect.rows(columns, rows.iter().map(NewRow::cells));
     tx.run(
         "INSERT INTO reminder (id, lane, recipient, template, at, expires_at, at_fire, standing, data, page, key, local_at, lang,
                                miniprogram_state)
-         SELECT CAST(j.value->>'id' AS BIGINT), CAST(j.value->>'lane' AS BIGINT), CAST(j.value->>'recipient' AS BIGINT),
-                CAST(j.value->>'template' AS BIGINT), CAST(j.value->>'at' AS BIGINT), CAST(j.value->>'expires_at' AS BIGINT),
-                CAST(j.value->>'at_fire' AS BIGINT), CAST(j.value->>'standing' AS BIGINT), j.value->>'data', j.value->>'page',
-                j.value->>'key', j.value->>'local_at', j.value->>'lang', j.value->>'miniprogram_state' FROM {rows}",
-        rows,
+         SELECT r.id, r.lane, r.recipient, r.template, r.at, r.expires_at, r.at_fire, r.standing, r.data, r.page, r.key, r.local_at,
+                r.lang, r.miniprogram_state FROM {rows}",
+        &reminders,
     )
     .await?;
-    tx.run(
-        "INSERT INTO due (lane, due_at, id)
-         SELECT CAST(j.value->>'lane' AS BIGINT), CAST(j.value->>'at' AS BIGINT), CAST(j.value->>'id' AS BIGINT) FROM {rows}",
-        rows,
-    )
-    .await?;
+    let due = rows.iter().map(|row| [row.lane.into(), row.at.into(), row.id.into()]);
+    let due = tx.dialect.rows(["lane", "due_at", "id"], due);
+    tx.run("INSERT INTO due (lane, due_at, id) SELECT r.lane, r.due_at, r.id FROM {rows}", &due).await?;
     if !keys.is_empty() {
+        let keys = keys.iter().map(|k| [k.app.into(), k.key.into(), k.reminder.into(), k.digest.into()]);
+        let keys = tx.dialect.rows(["app", "key", "reminder", "digest"], keys);
         tx.run(
-            "INSERT INTO idempotency (app, key, reminder, digest)
-             SELECT CAST(j.value->>'app' AS BIGINT), j.value->>'key', CAST(j.value->>'reminder' AS BIGINT), j.value->>'digest'
-             FROM {rows}",
-            keys,
+            "INSERT INTO idempotency (app, key, reminder, digest) SELECT r.app, r.key, r.reminder, r.digest FROM {rows}",
+            &keys,
         )
         .await?;
     }
@@ -342,19 +367,15 @@ async fn known_keys(
     news: &[NewReminder],
 ) -> sqlx::Result<HashMap<(i64, String), (ReminderId, String)>> {
     let names = tx.names;
-    let asked: Vec<NewKey<'_>> = news
-        .iter()
-        .filter_map(|new| {
-            Some(NewKey { app: names.app(&new.app).id, key: new.key.as_deref()?, reminder: 0, digest: "" })
-        })
-        .collect();
+    let asked: Vec<[Cell<'_>; 2]> =
+        news.iter().filter_map(|new| Some([names.app(&new.app).id.into(), new.key.as_deref()?.into()])).collect();
     if asked.is_empty() {
         return Ok(HashMap::new());
     }
+    let asked = tx.dialect.rows(["app", "key"], asked);
     let rows = tx
         .rows(
-            "SELECT i.app, i.key, i.reminder, i.digest FROM {rows} JOIN idempotency i
-             ON i.app = CAST(j.value->>'app' AS BIGINT) AND i.key = j.value->>'key'",
+            "SELECT i.app, i.key, i.reminder, i.digest FROM {rows} JOIN idempotency i ON i.app = r.app AND i.key = r.key",
             &asked,
         )
         .await?;

@@ -1,8 +1,10 @@
 //! One write transaction, as the writer hands it to the functions that own the statements.
 
-use super::{Names, dialect::Dialect};
+use super::{
+    Names,
+    dialect::{Dialect, Rows},
+};
 use crate::domain::{Millis, reminder::ReminderId};
-use serde::Serialize;
 use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
 use std::collections::{BTreeMap, HashSet};
 
@@ -50,21 +52,15 @@ impl<'a> Tx<'a> {
 
     /// Commits; durable when it returns.
     pub(super) async fn commit(mut self) -> sqlx::Result<()> {
-        #[derive(Serialize)]
-        struct Row {
-            lane: i64,
-            name: &'static str,
-            n: i64,
-        }
-        let changed = std::mem::take(&mut self.counted);
-        let changed: Vec<Row> =
-            changed.into_iter().filter(|(_, n)| *n != 0).map(|((lane, name), n)| Row { lane, name, n }).collect();
+        let mut changed = std::mem::take(&mut self.counted);
+        changed.retain(|_, n| *n != 0);
         if !changed.is_empty() {
+            let rows = changed.iter().map(|((lane, name), n)| [(*lane).into(), (*name).into(), (*n).into()]);
+            let rows = self.dialect.rows(["lane", "name", "n"], rows);
             self.run(
-                "INSERT INTO tally (lane, name, n)
-                 SELECT CAST(j.value->>'lane' AS BIGINT), j.value->>'name', CAST(j.value->>'n' AS BIGINT) FROM {rows} WHERE true
+                "INSERT INTO tally (lane, name, n) SELECT r.lane, r.name, r.n FROM {rows} WHERE true
                  ON CONFLICT (lane, name) DO UPDATE SET n = tally.n + excluded.n",
-                &changed,
+                &rows,
             )
             .await?;
         }
@@ -83,19 +79,19 @@ impl<'a> Tx<'a> {
     }
 
     /// Runs a statement about many rows.
-    pub(super) async fn run<R: Serialize>(&mut self, text: &str, rows: &[R]) -> sqlx::Result<u64> {
-        let query = sqlx::query(AssertSqlSafe(self.dialect.sql(text))).bind(json(rows));
-        Ok(query.execute(&mut *self.conn).await?.rows_affected())
+    pub(super) async fn run(&mut self, text: &str, rows: &Rows) -> sqlx::Result<u64> {
+        let sql = self.dialect.sql(text, rows);
+        Ok(bound(&sql, rows).execute(&mut *self.conn).await?.rows_affected())
     }
 
     /// Runs a statement that should touch a row of `due` for each of `rows`. `None` if it did; else the ids of those it touched.
     ///
     /// Answering each id costs more than touching its row, so they are asked for only when something was late: then what was done
     /// is undone and done again.
-    pub(super) async fn touch<R: Serialize>(&mut self, text: &str, rows: &[R]) -> sqlx::Result<Option<HashSet<i64>>> {
+    pub(super) async fn touch(&mut self, text: &str, rows: &Rows) -> sqlx::Result<Option<HashSet<i64>>> {
         sqlx::query("SAVEPOINT touch").execute(&mut *self.conn).await?;
         let touched = self.run(text, rows).await?;
-        let late = if touched == rows.len() as u64 {
+        let late = if touched == rows.len as u64 {
             None
         } else {
             sqlx::query("ROLLBACK TO SAVEPOINT touch").execute(&mut *self.conn).await?;
@@ -107,12 +103,13 @@ impl<'a> Tx<'a> {
     }
 
     /// Runs a statement about many rows that answers rows.
-    pub(super) async fn rows<R: Serialize>(&mut self, text: &str, rows: &[R]) -> sqlx::Result<Vec<AnyRow>> {
-        let query = sqlx::query(AssertSqlSafe(self.dialect.sql(text))).bind(json(rows));
-        query.fetch_all(&mut *self.conn).await
+    pub(super) async fn rows(&mut self, text: &str, rows: &Rows) -> sqlx::Result<Vec<AnyRow>> {
+        let sql = self.dialect.sql(text, rows);
+        bound(&sql, rows).fetch_all(&mut *self.conn).await
     }
 }
 
-fn json<R: Serialize>(rows: &[R]) -> String {
-    serde_json::to_string(rows).expect("rows are plain numbers and texts")
+fn bound<'q>(sql: &str, rows: &'q Rows) -> sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments> {
+    let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
+    rows.parameters.iter().fold(query, |query, parameter| query.bind(parameter.as_str()))
 }

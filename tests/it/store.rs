@@ -124,6 +124,40 @@ async fn a_platform_that_knows_no_consent_ends_the_reminders_that_counted_on_one
 }
 
 #[tokio::test]
+async fn every_text_comes_back_as_it_was_given() {
+    on_both(async |TestStore { store, .. }| {
+        let texts =
+            [r#"a"b\c"#, "{x,y}", "NULL", "null", "", " ' ; -- ", "周三\u{1f375}", "%{rows}$1", "\u{202e}e\u{301}"];
+        for (i, text) in texts.into_iter().enumerate() {
+            let data = serde_json::json!({ "thing1": text }).to_string();
+            let openid = format!("o{i}{text}");
+            let new = NewReminder {
+                data: data.clone(),
+                page: Some(text.into()),
+                key: Some(format!("{i}{text}")),
+                local_at: (i % 2 == 0).then(|| text.into()),
+                ..accepted_reminder(&openid, START + 1_000)
+            };
+            let id = created(&store, new.clone()).await;
+            let stored = store.reminder(id).await.expect("answers").expect("there");
+            assert_eq!(
+                (stored.openid, stored.data, stored.page, stored.key, stored.local_at),
+                (new.openid.clone(), data, new.page.clone(), new.key.clone(), new.local_at.clone())
+            );
+            assert_eq!(store.insert(vec![new]).await.expect("answers"), [Inserted::Replayed(id)]);
+            let job = due(&store, START + 1_000).await.remove(0);
+            store.mark(vec![job.clone()]).await.expect("answers");
+            let failed = Settlement::end(State::Failed, text, text, Consent::Free);
+            assert_eq!(store.settle(vec![settle(&job, true, failed)]).await.expect("answers"), [true]);
+            let stored = store.reminder(id).await.expect("answers").expect("there");
+            let last = store.events(&stored).await.expect("answers").pop().expect("one");
+            assert_eq!((last.code.as_deref(), last.text.as_deref()), (Some(text), Some(text)));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn i3_a_key_gives_the_same_reminder_for_ever() {
     on_both(async |TestStore { store, clock, url, .. }| {
         let keyed = |digest: &str| NewReminder {
