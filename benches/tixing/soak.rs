@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
-use tixing::{clock::SystemClock, domain::timing::rfc3339};
+use tixing::{clock::SystemClock, domain::timing::rfc3339, platform::transport::install_crypto};
 
 /// New reminders a second, all of which are sent but the cancelled ones.
 const RATE: usize = 300;
@@ -43,6 +43,7 @@ impl Drop for Daemon {
 impl Daemon {
     fn start(place: &Place, platform: &str) -> Option<Self> {
         let program = program()?;
+        install_crypto();
         write_config(place, platform);
         let command = |verb: &[&str]| {
             let mut command = Command::new(&program);
