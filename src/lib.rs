@@ -10,7 +10,7 @@
 //!         domain             what things are and what follows from what: no I/O, no clock
 //! ```
 //!
-//! `sandbox` stands in for the platforms: for the demo, for tests, for users' staging.
+//! `sandbox` stands in for the platforms: for the demo, for tests, for users' staging. `trip` is where tests kill the process.
 //!
 //! One reminder goes through once, forward: insert → prefetch → gate → mark → send → settle.
 #![forbid(unsafe_code)]
