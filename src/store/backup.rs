@@ -8,6 +8,7 @@ use crate::domain::Millis;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::{
     fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -59,6 +60,10 @@ impl Store {
         if to.exists() {
             return Err(BackupError(format!("{} exists and is not overwritten: name another file", to.display())));
         }
+        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            return Err(BackupError(format!("the folder {} does not exist: create it", folder.display())));
+        }
         let part = PathBuf::from(format!("{}.part", to.display()));
         // What an earlier try left behind.
         let _ = std::fs::remove_file(&part);
@@ -67,7 +72,7 @@ impl Store {
             sqlx::query("VACUUM INTO $1").bind(part.display().to_string()).execute(&mut conn).await?;
             conn.close().await?;
             let mut conn = AnyConnection::connect(&format!("sqlite:{}?mode=rw", part.display())).await?;
-            sqlx::query("DELETE FROM hold").execute(&mut conn).await?;
+            // One that is there already stays: the earliest counts.
             sqlx::query("INSERT INTO hold (as_of) VALUES ($1)").bind(now).execute(&mut conn).await?;
             conn.close().await
         };
@@ -82,7 +87,7 @@ impl Store {
         placed
     }
 
-    /// Since when the store is on hold, if it is.
+    /// Since when the store is on hold, if it is: the earliest, where a backup was made of a store on hold.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -186,8 +191,13 @@ pub async fn restore(backup: &Path, store: &Path, now: Millis) -> Result<(Vec<Ov
     // Whatever is wrong with the store, it is what is being replaced; only another process must not have it.
     let _lock = file::lock(store)?;
     let part = PathBuf::from(format!("{}.restoring", store.display()));
-    std::fs::copy(backup, &part).map_err(failed)?;
-    OpenOptions::new().write(true).open(&part).and_then(|file| file.sync_all()).map_err(failed)?;
+    // Bytes alone: a backup may be read-only, and a store is its owner's.
+    let copy = || {
+        let mut to = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+        std::io::copy(&mut File::open(backup)?, &mut to)?;
+        to.sync_all()
+    };
+    copy().map_err(failed)?;
     let mut former = None;
     for ending in ["", "-wal", "-shm"] {
         let from = PathBuf::from(format!("{}{ending}", store.display()));

@@ -39,6 +39,9 @@ pub fn prepare(path: &Path) -> Result<Lock, OpenError> {
     }
     let lock = lock(path)?;
     check_header(path)?;
+    if path.exists() && OpenOptions::new().write(true).open(path).is_err() {
+        return Err(left_alone(path, "cannot be written by this user"));
+    }
     Ok(lock)
 }
 
@@ -89,20 +92,15 @@ pub fn lock(path: &Path) -> Result<Lock, OpenError> {
 /// # Errors
 /// What is wrong with it.
 pub fn check_header(path: &Path) -> Result<(), OpenError> {
-    let wrong = |what: &str| {
-        OpenError::Wrong(format!(
-            "{} {what}; it is left as it is: name another file, or put a backup in its place with `tixing restore`",
-            path.display()
-        ))
-    };
+    let wrong = |what: &str| left_alone(path, what);
+    if path.is_dir() {
+        return Err(wrong("is a folder"));
+    }
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(wrong(&format!("cannot be read ({e})"))),
     };
-    if OpenOptions::new().write(true).open(path).is_err() {
-        return Err(wrong("cannot be written by this user"));
-    }
     let length = file.metadata().map_err(|e| wrong(&e.to_string()))?.len();
     let mut header = [0; 100];
     if length == 0 {
@@ -125,6 +123,13 @@ pub fn check_header(path: &Path) -> Result<(), OpenError> {
         return Err(wrong("is truncated"));
     }
     Ok(())
+}
+
+fn left_alone(path: &Path, what: &str) -> OpenError {
+    OpenError::Wrong(format!(
+        "{} {what}; it is left as it is: name another file, or put a backup in its place with `tixing restore`",
+        path.display()
+    ))
 }
 
 /// SQLite before 3.51.3 can corrupt a WAL file when two connections write.

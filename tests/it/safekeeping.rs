@@ -5,7 +5,7 @@ use crate::harness::{
     program::{Program, SandboxServer, Site, body},
 };
 use serde_json::Value;
-use std::{path::Path, sync::Arc};
+use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 use tixing::{clock::ManualClock, config::Durability, store::Store};
 
 const APPID: &str = "wx0123456789abcdef";
@@ -114,13 +114,16 @@ fn what_is_no_good_backup_is_refused_and_the_store_left_alone() {
     damaged[4_096..length.min(20_480)].fill(0x5a);
     write("damaged.db", &damaged);
     std::fs::copy(site.path("tixing.db"), site.path("store.db")).expect("copied");
-    for name in ["half.db", "text.db", "empty.db", "damaged.db", "store.db", "nowhere.db"] {
+    std::fs::create_dir(site.path("folder.db")).expect("made");
+    for name in ["folder.db", "half.db", "text.db", "empty.db", "damaged.db", "store.db", "nowhere.db"] {
         let (code, _, said) = site.run(&["verify", name]);
         assert!(code == 1 && said.contains(name), "{name}: {code} {said}");
         let (code, _, said) = site.run(&["restore", name]);
         assert!(code == 78 && said.contains(name), "{name}: {code} {said}");
     }
     assert_eq!(site.run(&["restore"]).0, 2);
+    let (code, _, said) = site.run(&["backup", "nowhere/backup.db"]);
+    assert!(code == 1 && said.contains("does not exist"), "{said}");
     let (code, table, _) = site.run(&["consent", "show", "--app", "coffee", "--openid", "o1", "--json"]);
     let balances: Value = serde_json::from_str(&table).expect("JSON");
     assert!(code == 0 && balances["balances"][0]["available"] == 1, "{table}");
@@ -140,6 +143,26 @@ fn a_restored_postgresql_is_put_on_hold_by_command() {
     assert_eq!(site.run(&["restore"]).0, 0);
     assert_eq!(site.run(&["release", "--assume-sent"]).0, 0);
     assert_eq!(site.run(&["release"]).0, 4);
+}
+
+#[test]
+fn a_backup_of_a_store_on_hold_is_held_since_the_first() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    assert_eq!(site.run(&["migrate"]).0, 0);
+    let as_of = |name: &str| -> String {
+        let (code, out, said) = site.run(&["verify", name, "--json"]);
+        assert_eq!(code, 0, "{said}");
+        serde_json::from_str::<Value>(&out).expect("JSON")["as_of"].as_str().expect("a time").to_owned()
+    };
+    assert_eq!(site.run(&["backup", "first.db"]).0, 0);
+    // Whoever keeps backups makes them read-only.
+    std::fs::set_permissions(site.path("first.db"), std::fs::Permissions::from_mode(0o400)).expect("set");
+    assert_eq!(site.run(&["restore", "first.db"]).0, 0);
+    assert_eq!(site.run(&["backup", "second.db"]).0, 0);
+    assert_eq!(as_of("second.db"), as_of("first.db"));
+    assert_eq!(site.run(&["release", "--send"]).0, 0);
+    assert_eq!(site.run(&["backup", "third.db"]).0, 0);
+    assert_ne!(as_of("third.db"), as_of("first.db"));
 }
 
 /// A store of the version before, with a reminder in it.
