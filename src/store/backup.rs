@@ -71,7 +71,7 @@ impl Store {
             let mut conn = AnyConnection::connect(&self.opened.url).await?;
             sqlx::query("VACUUM INTO $1").bind(part.display().to_string()).execute(&mut conn).await?;
             conn.close().await?;
-            let mut conn = AnyConnection::connect(&format!("sqlite:{}?mode=rw", part.display())).await?;
+            let mut conn = AnyConnection::connect(&file::url(&part, "rw")).await?;
             // One that is there already stays: the earliest counts.
             sqlx::query("INSERT INTO hold (as_of) VALUES ($1)").bind(now).execute(&mut conn).await?;
             conn.close().await
@@ -144,7 +144,7 @@ pub async fn verify(path: &Path) -> Result<Contents, BackupError> {
     file::check_header(path).map_err(|e| BackupError(e.to_string()))?;
     let wrong = |what: String| BackupError(format!("{} is not a good backup: {what}", path.display()));
     let look = async {
-        let mut conn = AnyConnection::connect(&format!("sqlite:{}?mode=ro", path.display())).await?;
+        let mut conn = AnyConnection::connect(&file::url(path, "ro")).await?;
         let first: String = sqlx::query("PRAGMA integrity_check(1)").fetch_one(&mut conn).await?.get(0);
         if first != "ok" {
             return Ok(Err(wrong(first)));
@@ -211,7 +211,7 @@ pub async fn restore(backup: &Path, store: &Path, now: Millis) -> Result<(Vec<Ov
     }
     std::fs::rename(&part, store).map_err(failed)?;
     let look = async {
-        let mut conn = AnyConnection::connect(&format!("sqlite:{}?mode=ro", store.display())).await?;
+        let mut conn = AnyConnection::connect(&file::url(store, "ro")).await?;
         let overdue = overdue_by_app(&mut conn, now).await?;
         conn.close().await?;
         Ok::<_, sqlx::Error>(overdue)

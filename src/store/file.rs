@@ -132,6 +132,13 @@ fn left_alone(path: &Path, what: &str) -> OpenError {
     ))
 }
 
+/// The URL that opens a file in a mode (`ro`, `rw`, `rwc`), whatever characters its name has.
+pub fn url(path: &Path, mode: &str) -> String {
+    let path = path.display().to_string();
+    let path = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    format!("sqlite:{path}?mode={mode}")
+}
+
 /// SQLite before 3.51.3 can corrupt a WAL file when two connections write.
 ///
 /// # Errors

@@ -234,7 +234,7 @@ impl Store {
         let mut full_url = url.to_owned();
         if let Some(path) = url.strip_prefix("sqlite:") {
             lock = Some(file::prepare(path.as_ref())?);
-            full_url = format!("sqlite:{path}?mode=rwc");
+            full_url = file::url(path.as_ref(), "rwc");
         }
         let opened = Opened { url: full_url.clone(), dialect, durability };
         let failed = |e: StoreError| {

@@ -147,8 +147,9 @@ fn a_restored_postgresql_is_put_on_hold_by_command() {
 
 #[test]
 fn a_backup_of_a_store_on_hold_is_held_since_the_first() {
-    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let site = Site::new("sqlite:my 100%41#.db", "http://127.0.0.1:1", "");
     assert_eq!(site.run(&["migrate"]).0, 0);
+    assert!(site.path("my 100%41#.db").exists(), "a name is a name");
     let as_of = |name: &str| -> String {
         let (code, out, said) = site.run(&["verify", name, "--json"]);
         assert_eq!(code, 0, "{said}");
@@ -158,8 +159,8 @@ fn a_backup_of_a_store_on_hold_is_held_since_the_first() {
     // Whoever keeps backups makes them read-only.
     std::fs::set_permissions(site.path("first.db"), std::fs::Permissions::from_mode(0o400)).expect("set");
     assert_eq!(site.run(&["restore", "first.db"]).0, 0);
-    assert_eq!(site.run(&["backup", "second.db"]).0, 0);
-    assert_eq!(as_of("second.db"), as_of("first.db"));
+    assert_eq!(site.run(&["backup", "se%41cond? #2 'q.db"]).0, 0);
+    assert_eq!(as_of("se%41cond? #2 'q.db"), as_of("first.db"));
     assert_eq!(site.run(&["release", "--send"]).0, 0);
     assert_eq!(site.run(&["backup", "third.db"]).0, 0);
     assert_ne!(as_of("third.db"), as_of("first.db"));
