@@ -21,6 +21,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("no_consent", 409, "The user has no consent to reserve"),
     ("key_conflict", 409, "The idempotency key belongs to another body"),
     ("not_scheduled", 409, "The reminder is no longer scheduled"),
+    ("on_hold", 409, "The store was restored from a backup, and the reminder may have been sent"),
     ("too_large", 413, "The body is too large"),
     ("unsupported_media_type", 415, "The content type is not the documented one"),
     ("unknown_app", 422, "No such app is configured"),

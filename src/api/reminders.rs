@@ -237,6 +237,10 @@ pub async fn change(
     if stored.due.state != ReminderState::Scheduled {
         return Err(not_scheduled(stored.due.state));
     }
+    if api.store.doubtful_until().await?.is_some_and(|until| stored.due.id.created_at() <= until) {
+        let detail = "the store is on hold, and this reminder may have been sent already: end the hold first with `tixing release`";
+        return Err(Problem::new("on_hold", detail));
+    }
     let change = check::change(&api.config, &stored, body, api.clock.now())?;
     done(api.store.change(stored.due.id, change).await?)?;
     show(State(api), caller, Path(id)).await

@@ -27,7 +27,7 @@ pub async fn backup(State(api): State<Api>, caller: Caller, Json(body): Json<Bac
         return Err(refused("this is not an absolute path; write one like /var/backups/tixing.db".into()));
     }
     let as_of = api.clock.now();
-    api.store.backup(to, as_of).await.map_err(|e| refused(e.to_string()))?;
+    api.store.backup(to, &*api.clock).await.map_err(|e| refused(e.to_string()))?;
     Ok(json(StatusCode::CREATED, &json!({ "to": body.to, "as_of": rfc3339(as_of) })))
 }
 
@@ -64,8 +64,9 @@ pub async fn release(
     let now = api.clock.now();
     let mut assumed = 0;
     if body.due == Due::AssumeSent {
+        let made_by = api.store.doubtful_until().await?.unwrap_or(as_of);
         for lane in api.store.names().lanes() {
-            assumed += assume_sent(&api.store, lane, now).await?;
+            assumed += assume_sent(&api.store, lane, made_by, now).await?;
         }
     }
     api.store.set_hold(None).await?;

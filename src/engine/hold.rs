@@ -15,17 +15,18 @@ use crate::{
 /// Reminders of one slice.
 const SLICE: i64 = 1_000;
 
-/// Ends everything of a lane that is due by `now` as `unconfirmed`, its consent used; answers how many. Only while the lane is held.
+/// Ends what is due by `now` in a lane, and was made by `made_by`, as `unconfirmed`, its consent used; answers how many. Only while the
+/// lane is held. What was made later was made here and cannot have been sent.
 ///
 /// # Errors
 /// When the store does not answer. What was ended is ended; asking again goes on from there.
-pub async fn assume_sent(store: &dyn Queue, lane: i64, now: Millis) -> Result<u64, StoreError> {
-    let mut ended = 0;
+pub async fn assume_sent(store: &dyn Queue, lane: i64, made_by: Millis, now: Millis) -> Result<u64, StoreError> {
+    let (mut ended, mut after) = (0, (Millis::MIN, 0));
     loop {
-        let jobs = store.prefetch(lane, (Millis::MIN, 0), now, SLICE).await?;
-        if jobs.is_empty() {
-            return Ok(ended);
-        }
+        let mut jobs = store.prefetch(lane, after, now, SLICE).await?;
+        let Some(last) = jobs.last() else { return Ok(ended) };
+        after = (last.due.due_at, last.due.id.0);
+        jobs.retain(|job| job.due.id.created_at() <= made_by);
         let (waiting, begun): (Vec<Job>, Vec<Job>) =
             jobs.into_iter().partition(|job| job.due.state == State::Scheduled);
         // Marking takes the consent of those that claim one at the instant.
@@ -33,7 +34,7 @@ pub async fn assume_sent(store: &dyn Queue, lane: i64, now: Millis) -> Result<u6
         let waiting = waiting.iter().zip(verdicts).filter_map(|(job, verdict)| match verdict {
             Marked::Yes => Some(end(job, true, unconfirmed(), now)),
             Marked::NoConsent => Some(end(job, false, no_consent(), now)),
-            // Its owner changed it just now; the next slice has it as it is.
+            // Its owner cancelled it just now.
             Marked::Late | Marked::NotSole => None,
         });
         let settles: Vec<Settle> = waiting.chain(begun.iter().map(|job| end(job, false, unconfirmed(), now))).collect();

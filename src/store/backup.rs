@@ -4,7 +4,7 @@
 //! operator has seen what may have been sent since.
 
 use super::{Dialect, OpenError, Store, StoreError, file, shown, tx::Tx};
-use crate::domain::Millis;
+use crate::{clock::Clock, domain::Millis};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::{
     fs::{File, OpenOptions},
@@ -48,7 +48,7 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written, or the store is no SQLite file.
-    pub async fn backup(&self, to: &Path, now: Millis) -> Result<(), BackupError> {
+    pub async fn backup(&self, to: &Path, clock: &dyn Clock) -> Result<(), BackupError> {
         let failed = |e: StoreError| BackupError(format!("cannot back up to {}: {e}", to.display()));
         if self.opened.dialect == Dialect::Postgres {
             return Err(BackupError(
@@ -72,8 +72,8 @@ impl Store {
             sqlx::query("VACUUM INTO $1").bind(part.display().to_string()).execute(&mut conn).await?;
             conn.close().await?;
             let mut conn = AnyConnection::connect(&file::url(&part, "rw")).await?;
-            // One that is there already stays: the earliest counts.
-            sqlx::query("INSERT INTO hold (as_of) VALUES ($1)").bind(now).execute(&mut conn).await?;
+            // One that is there already stays. The instant is that after the copy, so that all it has was made by then.
+            sqlx::query("INSERT INTO hold (as_of) VALUES ($1)").bind(clock.now()).execute(&mut conn).await?;
             conn.close().await
         };
         let copied = copy.await.map_err(|e| failed(e.into()));
@@ -93,6 +93,15 @@ impl Store {
     /// When the database does not answer.
     pub async fn hold(&self) -> Result<Option<Millis>, StoreError> {
         let row = sqlx::query("SELECT MIN(as_of) AS as_of FROM hold").fetch_one(&self.read).await?;
+        Ok(row.get("as_of"))
+    }
+
+    /// Reminders made by then may have been sent by another life of a store on hold; later ones were made here.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn doubtful_until(&self) -> Result<Option<Millis>, StoreError> {
+        let row = sqlx::query("SELECT MAX(as_of) AS as_of FROM hold").fetch_one(&self.read).await?;
         Ok(row.get("as_of"))
     }
 
