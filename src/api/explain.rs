@@ -74,6 +74,10 @@ pub fn explain(
             "Not sent: its owner cancelled it; its consent is free again.".to_owned(),
             "未发送：已被取消，订阅次数已退回。".to_owned(),
         ),
+        State::Unconfirmed if code == "restored" => (
+            format!("Perhaps sent, and never sent again: {text}; the consent it held counts as used."),
+            "可能已发送，不会再次发送：它在备份之后、恢复之前到点；它占用的订阅次数按已使用计。".to_owned(),
+        ),
         State::Unconfirmed => (
             format!("Perhaps sent, and never sent again: {text}; its consent counts as used."),
             "可能已发送，不会再次发送：结果无法确认，重发可能让用户收到两次；订阅次数按已使用计。".to_owned(),

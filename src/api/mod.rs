@@ -99,7 +99,7 @@ impl Api {
             .route("/templates", get(operations::templates))
             .route("/stats", get(operations::stats))
             .route("/backup", post(safekeeping::backup))
-            .route("/release", post(safekeeping::release))
+            .route("/release", post(safekeeping::release).get(safekeeping::held))
             .route("/keys", post(operations::create_key).get(operations::list_keys))
             .route("/keys/{id}", axum::routing::delete(operations::revoke_key))
             .layer(middleware::from_fn_with_state((self.clone(), caller), authenticated));

@@ -88,7 +88,7 @@ pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<O
     }
     Ok(json(
         StatusCode::OK,
-        &json!({ "now": rfc3339(now), "clock_held": status.clock_held, "held_since": hold.map(rfc3339), "apps": apps }),
+        &json!({ "now": rfc3339(now), "clock_held": status.clock_held, "held_since": hold.map(|hold| rfc3339(hold.since)), "apps": apps }),
     ))
 }
 
@@ -190,8 +190,8 @@ pub async fn ready(State(api): State<Api>) -> (StatusCode, String) {
         (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n".into())
     } else if !status.ready {
         (StatusCode::SERVICE_UNAVAILABLE, "starting: the first look at the queue is not done\n".into())
-    } else if let Ok(Some(as_of)) = api.store.hold().await {
-        (StatusCode::SERVICE_UNAVAILABLE, format!("nothing is sent: {}\n", on_hold(as_of)))
+    } else if let Ok(Some(hold)) = api.store.hold().await {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("nothing is sent: {}\n", on_hold(hold.since)))
     } else if let Some(why) = status.clock_held {
         (StatusCode::SERVICE_UNAVAILABLE, format!("nothing is sent: {why}\n"))
     } else {

@@ -22,6 +22,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("key_conflict", 409, "The idempotency key belongs to another body"),
     ("not_scheduled", 409, "The reminder is no longer scheduled"),
     ("on_hold", 409, "The store was restored from a backup, and the reminder may have been sent"),
+    ("not_backed_up", 409, "The backup could not be written"),
     ("too_large", 413, "The body is too large"),
     ("unsupported_media_type", 415, "The content type is not the documented one"),
     ("unknown_app", 422, "No such app is configured"),

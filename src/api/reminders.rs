@@ -123,6 +123,11 @@ impl Api {
         let stored = self.store.reminder(id).await?;
         stored.filter(|stored| caller.sees(&stored.app)).ok_or_else(Problem::no_reminder)
     }
+
+    /// Whether another life of a restored store may have sent it.
+    async fn is_doubtful(&self, stored: &Stored) -> Result<bool, Problem> {
+        Ok(self.store.hold().await?.is_some_and(|hold| stored.due.id <= hold.last_id))
+    }
 }
 
 /// Insert one reminder.
@@ -219,7 +224,10 @@ pub async fn explain(State(api): State<Api>, caller: Caller, Path(id): Path<Stri
     let events = api.store.events(&stored).await?;
     let app = check::app(&api.config, &stored.app).ok();
     let pause = api.signals.as_ref().and_then(|s| s.status().lanes.get(&stored.app)?.pause.clone());
-    Ok(json(StatusCode::OK, &explanation(&stored, &events, app, pause, api.store.hold().await?, api.clock.now())))
+    Ok(json(
+        StatusCode::OK,
+        &explanation(&stored, &events, app, pause, api.store.hold().await?.map(|hold| hold.since), api.clock.now()),
+    ))
 }
 
 /// Change a scheduled reminder.
@@ -237,9 +245,8 @@ pub async fn change(
     if stored.due.state != ReminderState::Scheduled {
         return Err(not_scheduled(stored.due.state));
     }
-    if api.store.doubtful_until().await?.is_some_and(|until| stored.due.id.created_at() <= until) {
-        let detail = "the store is on hold, and this reminder may have been sent already: end the hold first with `tixing release`";
-        return Err(Problem::new("on_hold", detail));
+    if api.is_doubtful(&stored).await? {
+        return Err(on_hold());
     }
     let change = check::change(&api.config, &stored, body, api.clock.now())?;
     done(api.store.change(stored.due.id, change).await?)?;
@@ -253,8 +260,17 @@ pub async fn change(
 pub async fn cancel(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
     let stored = api.visible(&caller, &id).await?;
+    if stored.due.due_at <= api.clock.now() && api.is_doubtful(&stored).await? {
+        return Err(on_hold());
+    }
     done(api.store.cancel(stored.due.id).await?)?;
     show(State(api), caller, Path(id)).await
+}
+
+fn on_hold() -> Problem {
+    let detail =
+        "the store is on hold, and this reminder may have been sent already: end the hold first with `tixing release`";
+    Problem::new("on_hold", detail)
 }
 
 fn done(changed: Changed) -> Result<(), Problem> {

@@ -1,10 +1,14 @@
 //! Backups and the hold that a restored one puts on everything.
 
 use super::{Api, Caller, Json, json, problem::Problem};
-use crate::{domain::timing::rfc3339, engine::hold::assume_sent};
+use crate::{
+    domain::timing::rfc3339,
+    engine::hold::assume_sent,
+    store::backup::{Hold, Overdue},
+};
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 use utoipa::ToSchema;
 
@@ -21,14 +25,32 @@ pub struct BackupBody {
     (status = 201, description = "With `to` and `as_of`", body = Object)))]
 pub async fn backup(State(api): State<Api>, caller: Caller, Json(body): Json<BackupBody>) -> Result<Response, Problem> {
     caller.must_own()?;
-    let refused = |detail: String| Problem { code: "bad_value", detail, param: Some("/to".into()) };
     let to = Path::new(&body.to);
     if !to.is_absolute() {
-        return Err(refused("this is not an absolute path; write one like /var/backups/tixing.db".into()));
+        let detail = "this is not an absolute path; write one like /var/backups/tixing.db".into();
+        return Err(Problem { code: "bad_value", detail, param: Some("/to".into()) });
     }
     let as_of = api.clock.now();
-    api.store.backup(to, &*api.clock).await.map_err(|e| refused(e.to_string()))?;
+    api.store.backup(to, &*api.clock).await.map_err(|e| Problem::new("not_backed_up", e.to_string()))?;
     Ok(json(StatusCode::CREATED, &json!({ "to": body.to, "as_of": rfc3339(as_of) })))
+}
+
+/// What would follow from ending the hold: by app, what became due since the backup and may have been sent.
+#[utoipa::path(get, path = "/v1/release", tag = "operations", responses(
+    (status = 200, description = "With `held_since`, and `overdue`: app, n, first, last", body = Object),
+    (status = 404, description = "The store is not on hold")))]
+pub async fn held(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
+    caller.may_manage_keys()?;
+    let hold = api.must_be_on_hold().await?;
+    let overdue = api.store.overdue_on_hold(hold, api.clock.now()).await?;
+    let overdue: Vec<Value> = overdue.iter().map(Overdue::json).collect();
+    Ok(json(StatusCode::OK, &json!({ "held_since": rfc3339(hold.since), "overdue": overdue })))
+}
+
+impl Api {
+    async fn must_be_on_hold(&self) -> Result<Hold, Problem> {
+        self.store.hold().await?.ok_or_else(|| Problem::new("not_found", "the store is not on hold"))
+    }
 }
 
 /// What becomes of reminders that were due between the backup and now.
@@ -50,7 +72,7 @@ pub struct ReleaseBody {
 
 /// End the hold of a restored store.
 #[utoipa::path(post, path = "/v1/release", request_body = ReleaseBody, tag = "operations", responses(
-    (status = 200, description = "With `as_of`, and how many reminders were `assumed_sent`", body = Object),
+    (status = 200, description = "With `held_since`, how many reminders were `assumed_sent`, and how many are `to_send`", body = Object),
     (status = 404, description = "The store is not on hold")))]
 pub async fn release(
     State(api): State<Api>,
@@ -58,21 +80,22 @@ pub async fn release(
     Json(body): Json<ReleaseBody>,
 ) -> Result<Response, Problem> {
     caller.may_manage_keys()?;
-    let Some(as_of) = api.store.hold().await? else {
-        return Err(Problem::new("not_found", "the store is not on hold"));
-    };
+    let hold = api.must_be_on_hold().await?;
     let now = api.clock.now();
-    let mut assumed = 0;
-    if body.due == Due::AssumeSent {
-        let made_by = api.store.doubtful_until().await?.unwrap_or(as_of);
-        for lane in api.store.names().lanes() {
-            assumed += assume_sent(&api.store, lane, made_by, now).await?;
+    let (mut assumed, mut to_send) = (0, 0);
+    match body.due {
+        Due::AssumeSent => {
+            for lane in api.store.names().lanes() {
+                assumed += assume_sent(&api.store, lane, hold.last_id, now).await?;
+            }
         }
+        Due::Send => to_send = api.store.overdue_on_hold(hold, now).await?.iter().map(|app| app.n).sum(),
     }
-    api.store.set_hold(None).await?;
+    api.store.end_hold().await?;
     if let Some(signals) = &api.signals {
         signals.hold(false);
     }
-    tracing::warn!(as_of = rfc3339(as_of), assumed_sent = assumed, due = ?body.due, "the hold was ended; reminders are sent again");
-    Ok(json(StatusCode::OK, &json!({ "as_of": rfc3339(as_of), "assumed_sent": assumed })))
+    let held_since = rfc3339(hold.since);
+    tracing::warn!(held_since, assumed_sent = assumed, to_send, "the hold was ended; reminders are sent again");
+    Ok(json(StatusCode::OK, &json!({ "held_since": held_since, "assumed_sent": assumed, "to_send": to_send })))
 }

@@ -14,7 +14,7 @@ use crate::{
 use anyhow::Context;
 use axum::{Router, body::Body, http::Request};
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{path::Path, sync::Arc};
 use tower::ServiceExt;
 
@@ -58,6 +58,12 @@ fn client(socket: &Path) -> Result<reqwest::Client, Failure> {
     Ok(client.context("cannot make a client")?)
 }
 
+/// An error answer, which is a problem unless something else than tixing gave it.
+fn refused(status: StatusCode, text: &str) -> Failure {
+    let problem = serde_json::from_str(text);
+    Failure::Refused(problem.unwrap_or_else(|_| json!({ "status": status.as_u16(), "detail": text })))
+}
+
 impl Client {
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Failure> {
         let Some((_, router)) = &self.own else {
@@ -80,18 +86,10 @@ impl Client {
         let response = self.send(request).await?;
         let status = response.status();
         let text = response.text().await.context("the answer broke off")?;
-        let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         if status.is_success() {
-            return Ok(value);
+            return Ok(serde_json::from_str(&text).unwrap_or(Value::Null));
         }
-        let field = value["param"].as_str().map_or(String::new(), |param| format!("{param}: "));
-        let sentence =
-            format!("{field}{} ({})", value["detail"].as_str().unwrap_or(&text), value["code"].as_str().unwrap_or("?"));
-        Err(match status {
-            StatusCode::NOT_FOUND => Failure::NotFound(sentence),
-            StatusCode::SERVICE_UNAVAILABLE => Failure::Unreachable(sentence),
-            _ => Failure::Failed(anyhow::anyhow!(sentence)),
-        })
+        Err(refused(status, &text))
     }
 
     /// A batch: the body streams out, the answer's lines are handed over as they come.
@@ -100,7 +98,7 @@ impl Client {
             self.http.post(format!("http://tixing{path}")).header("content-type", "application/x-ndjson").body(body);
         let mut response = self.send(request).await?;
         if !response.status().is_success() {
-            return Err(Failure::Failed(anyhow::anyhow!(response.text().await.unwrap_or_default())));
+            return Err(refused(response.status(), &response.text().await.unwrap_or_default()));
         }
         let mut rest = Vec::new();
         while let Some(chunk) = response.chunk().await.context("the answer broke off; what it had said is kept")? {

@@ -1,6 +1,9 @@
 //! `tixing demo`: users, sandbox and daemon in one process, and a picture of it on the terminal.
 
-use super::{Failure, Lang};
+use super::{
+    Failure, Lang,
+    out::{data, talk},
+};
 use crate::{
     clock::{SharedClock, SystemClock},
     config::{self, Config},
@@ -115,6 +118,7 @@ struct Demo {
     daemon: Daemon,
     config: Arc<Config>,
     clock: SharedClock,
+    as_json: bool,
     lang: Lang,
     colour: bool,
     shown: usize,
@@ -122,15 +126,15 @@ struct Demo {
 }
 
 /// Runs the demo for `duration` milliseconds, or until Ctrl-C.
-pub async fn run(duration: Option<Millis>, lang: Lang) -> Result<(), Failure> {
+pub async fn run(duration: Option<Millis>, as_json: bool, lang: Lang) -> Result<(), Failure> {
     let folder = std::env::temp_dir().join(format!("tixing-demo-{}", std::process::id()));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let result = run_in(&folder, duration, lang).await;
+    let result = run_in(&folder, duration, as_json, lang).await;
     let _ = std::fs::remove_dir_all(&folder);
     result
 }
 
-async fn run_in(folder: &Path, duration: Option<Millis>, lang: Lang) -> Result<(), Failure> {
+async fn run_in(folder: &Path, duration: Option<Millis>, as_json: bool, lang: Lang) -> Result<(), Failure> {
     let clock = SystemClock::shared();
     let sandbox = Sandbox::new(Arc::clone(&clock), rand::rng().random());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("cannot listen for the sandbox")?;
@@ -145,31 +149,37 @@ async fn run_in(folder: &Path, duration: Option<Millis>, lang: Lang) -> Result<(
     daemon.ready().await;
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let config = Arc::clone(daemon.api.config());
-    let mut demo = Demo { sandbox, daemon, config, clock, lang, colour, shown: 0, accepted: 0 };
+    let mut demo = Demo { sandbox, daemon, config, clock, as_json, lang, colour, shown: 0, accepted: 0 };
     demo.introduce(&url);
     demo.play(duration).await?;
     let summary = demo.summary().await?;
     demo.daemon.stop().await?;
     stop_sandbox.cancel();
-    println!("{summary}");
+    data!("{summary}");
     Ok(())
 }
 
 impl Demo {
+    /// Shows a line of the picture, which is data unless JSON was asked for.
+    fn show(&self, text: &str) {
+        if self.as_json {
+            talk!("{text}");
+        } else {
+            data!("{text}");
+        }
+    }
+
     fn say(&self, en: &str, zh: &str) {
         let (dim, off) = if self.colour { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
-        println!("{dim}{}  {}{off}", clock_text(self.clock.now()), self.lang.pick(en, zh));
+        self.show(&format!("{dim}{}  {}{off}", clock_text(self.clock.now()), self.lang.pick(en, zh)));
     }
 
     fn introduce(&self, url: &str) {
         let address = self.daemon.address;
-        println!(
-            "{}",
-            self.lang.pick(
-                "tixing 提醒 · reminders that arrive once, on time, with consent",
-                "tixing 提醒 · 准时、只发一次、得到同意才发"
-            )
-        );
+        self.show(self.lang.pick(
+            "tixing 提醒 · reminders that arrive once, on time, with consent",
+            "tixing 提醒 · 准时、只发一次、得到同意才发",
+        ));
         self.say(&format!("a stand-in for WeChat answers on {url}"), &format!("微信的替身运行在 {url}"));
         self.say(
             &format!("the daemon runs on a fresh store; its API is at http://{address}/docs"),
@@ -251,7 +261,7 @@ impl Demo {
     fn show_arrivals(&mut self) {
         let fresh: Vec<Message> = self.sandbox.world().messages()[self.shown..].to_vec();
         for message in &fresh {
-            println!("{}", self.card(message));
+            self.show(&self.card(message));
         }
         self.shown += fresh.len();
     }
@@ -299,6 +309,12 @@ impl Demo {
         let (used, left) = (sum("consent_used"), sum("consent_available") + sum("consent_held"));
         let waiting = sum("scheduled");
         let (sent, accepted) = (sent.len(), self.accepted);
+        if self.as_json {
+            let summary = json!({
+                "accepted": accepted, "sent": sent, "latest_ms": latest, "used": used, "left": left, "waiting": waiting,
+            });
+            return Ok(summary.to_string());
+        }
         let en = format!(
             "\n{accepted} consents given · {sent} messages sent, at most {latest} ms late · {used} consents used, {left} left · {waiting} reminders still waiting\n\
              next: `tixing init` writes a configuration, the README shows the rest"

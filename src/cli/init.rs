@@ -1,20 +1,28 @@
 //! `tixing init`: a configuration to start from.
 
-use super::{Failure, Lang};
-use anyhow::Context;
-use std::{fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
+use super::{
+    Failure, Lang,
+    out::{data, talk},
+};
+use serde_json::json;
+use std::{
+    fs::OpenOptions,
+    io::{ErrorKind, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 
 const TEMPLATE: &str = include_str!("tixing.toml");
 
 /// Writes the file and a secret's placeholder beside it; never over something that is there.
-pub fn write(path: &Path, lang: Lang) -> Result<(), Failure> {
+pub fn write(path: &Path, as_json: bool, lang: Lang) -> Result<(), Failure> {
     let create = |path: &Path, mode: u32, text: &str| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
         file.write_all(text.as_bytes())
     };
     match create(path, 0o644, TEMPLATE) {
         Ok(()) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
             return Err(Failure::Failed(anyhow::anyhow!(
                 "{} exists already and is left as it is; name another path",
                 path.display()
@@ -25,21 +33,27 @@ pub fn write(path: &Path, lang: Lang) -> Result<(), Failure> {
         }
     }
     let secret = path.with_file_name("coffee.secret");
-    if !secret.exists() {
-        create(&secret, 0o600, "sandbox-secret\n").with_context(|| format!("cannot write {}", secret.display()))?;
+    let kept = match create(&secret, 0o600, "sandbox-secret\n") {
+        Ok(()) => false,
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => true,
+        Err(e) => return Err(anyhow::Error::new(e).context(format!("cannot write {}", secret.display())).into()),
+    };
+    if as_json {
+        data!("{}", json!({ "config": path, "secret": secret, "secret_kept": kept }));
+        return Ok(());
     }
-    let (en, zh) = (
-        format!(
-            "wrote {} and {}\nnext: tixing check, then tixing sandbox in one terminal and tixing serve in another",
-            path.display(),
-            secret.display()
-        ),
-        format!(
-            "已写入 {} 和 {}\n下一步：tixing check，然后在两个终端分别运行 tixing sandbox 和 tixing serve",
-            path.display(),
-            secret.display()
-        ),
+    talk!("{} {}", lang.pick("wrote", "已写入"), path.display());
+    talk!(
+        "{} {}",
+        if kept { lang.pick("left as it was:", "保持原样：") } else { lang.pick("wrote", "已写入") },
+        secret.display()
     );
-    eprintln!("{}", lang.pick(&en, &zh));
+    talk!(
+        "{}",
+        lang.pick(
+            "next: tixing check, then tixing sandbox in one terminal and tixing serve in another",
+            "下一步：tixing check，然后在两个终端分别运行 tixing sandbox 和 tixing serve"
+        )
+    );
     Ok(())
 }

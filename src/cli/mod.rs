@@ -1,9 +1,12 @@
 //! The verbs. stdout is data, stderr is talk.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod client;
 mod demo;
 mod init;
 mod log;
+mod out;
 mod safekeeping;
 mod verbs;
 
@@ -17,6 +20,8 @@ use crate::{
 };
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use out::{data, talk};
+use serde_json::{Value, json};
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 /// Scheduled reminders for mini-program subscribe messages.
@@ -77,9 +82,8 @@ enum Verb {
     },
     /// Write a commented configuration to start from.
     Init {
-        /// Where to.
-        #[arg(default_value = "tixing.toml")]
-        path: PathBuf,
+        /// Where to; else where --config says, or ./tixing.toml.
+        path: Option<PathBuf>,
     },
     /// Say whether the configuration is right.
     Check,
@@ -274,6 +278,9 @@ enum Failure {
     /// Exit 2.
     #[error("{0}")]
     Usage(String),
+    /// The API's refusal, a problem as it answers it. Exit by its status.
+    #[error("{}", sentence(.0))]
+    Refused(Value),
     /// Exit 3.
     #[error("{0}")]
     SomeRefused(String),
@@ -293,12 +300,40 @@ impl Failure {
         match self {
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
+            Self::Refused(problem) => match problem["status"].as_u64() {
+                Some(400) => 2,
+                Some(404) => 4,
+                Some(503) => 69,
+                _ => 1,
+            },
             Self::SomeRefused(_) => 3,
             Self::NotFound(_) => 4,
             Self::Unreachable(_) => 69,
             Self::Config(_) => 78,
         }
     }
+
+    /// As `--json` tells it on stderr.
+    fn json(&self) -> Value {
+        let mut error = match self {
+            Self::Refused(problem) => problem.clone(),
+            other => json!({ "detail": other.to_string() }),
+        };
+        error["exit"] = self.code().into();
+        json!({ "error": error })
+    }
+}
+
+/// A refusal of the API as one sentence.
+fn sentence(problem: &Value) -> String {
+    let text = |name: &str| problem[name].as_str();
+    let field = text("param").map_or(String::new(), |param| format!("{param}: "));
+    format!("{field}{} ({})", text("detail").unwrap_or("it gave no reason"), text("code").unwrap_or("?"))
+}
+
+/// A number of things in English.
+fn some(n: u64, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
 impl From<StartError> for Failure {
@@ -314,15 +349,24 @@ impl From<StartError> for Failure {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    let as_json = cli.json;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run(cli)),
         Err(e) => Err(Failure::Failed(e.into())),
     };
+    let result = result.and_then(|()| match out::lost() {
+        Some(e) => Err(Failure::Failed(anyhow::anyhow!("it is done, but stdout took not all of the answer: {e}"))),
+        None => Ok(()),
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("tixing: {failure}");
+            if as_json {
+                talk!("{}", failure.json());
+            } else {
+                talk!("tixing: {failure}");
+            }
             ExitCode::from(failure.code())
         }
     }
@@ -343,21 +387,28 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Demo { duration } => {
             log::start("error");
             let duration = duration.map(|text| crate::domain::timing::parse_duration(&text)).transpose();
-            demo::run(duration.map_err(|why| Failure::Usage(format!("--for {why}")))?, lang).await?;
+            demo::run(duration.map_err(|why| Failure::Usage(format!("--for {why}")))?, cli.json, lang).await?;
             Ok(())
         }
         Verb::Sandbox { listen, seed } => {
             log::start("info");
             sandbox(cli.config, listen, seed).await
         }
-        Verb::Init { path } => init::write(&path, lang),
+        Verb::Init { path } => {
+            let path = path.or(cli.config).unwrap_or_else(|| "tixing.toml".into());
+            init::write(&path, cli.json, lang)
+        }
         Verb::Check => check(cli.config, cli.json, lang),
         Verb::Migrate => {
             let config = configured(cli.config)?;
             let opened = Store::open(&config.store_url, config.durability, &config.apps, SystemClock::shared()).await;
             let store = opened.map_err(StartError::from)?;
             store.close().await;
-            eprintln!("{}", lang.pick("the schema is up to date", "数据库结构已是最新"));
+            if cli.json {
+                data!("{}", json!({ "ok": true }));
+            } else {
+                talk!("{}", lang.pick("the schema is up to date", "数据库结构已是最新"));
+            }
             Ok(())
         }
         Verb::Key(verb) => verbs::key(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await,
@@ -365,9 +416,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Reminder(verb) => {
             verbs::reminder(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await
         }
-        Verb::Backup { file } => {
-            safekeeping::backup(&client::connect(configured(cli.config)?).await?, &file, cli.json, lang).await
-        }
+        Verb::Backup { file } => safekeeping::backup(configured(cli.config)?, &file, cli.json, lang).await,
         Verb::Verify { file } => safekeeping::verify(&file, cli.json, lang).await,
         Verb::Restore { file } => safekeeping::restore(configured(cli.config)?, file, cli.json, lang).await,
         Verb::Release { assume_sent, send } => {
@@ -375,34 +424,37 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             safekeeping::release(configured(cli.config)?, due, cli.json, lang).await
         }
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "tixing", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tixing", &mut script);
+            data!("{}", String::from_utf8_lossy(&script).trim_end());
             Ok(())
         }
         Verb::Man => {
             let mut page = Vec::new();
             clap_mangen::Man::new(Cli::command()).render(&mut page).context("cannot write the manual page")?;
-            print!("{}", String::from_utf8_lossy(&page));
+            data!("{}", String::from_utf8_lossy(&page).trim_end());
             Ok(())
         }
     }
 }
 
-fn check(path: Option<PathBuf>, json: bool, lang: Lang) -> Result<(), Failure> {
+fn check(path: Option<PathBuf>, as_json: bool, lang: Lang) -> Result<(), Failure> {
     let loaded = config::search(path).and_then(|path| config::load(&path));
-    if json {
+    if as_json {
         let (problems, warnings) = match &loaded {
             Ok(config) => (Vec::new(), config.warnings.clone()),
             Err(problems) => (problems.0.iter().map(|p| format!("{}: {}", p.place, p.what)).collect(), Vec::new()),
         };
-        println!("{}", serde_json::json!({ "ok": problems.is_empty(), "problems": problems, "warnings": warnings }));
+        data!("{}", json!({ "ok": problems.is_empty(), "problems": problems, "warnings": warnings }));
     }
     let config = loaded.map_err(|problems| Failure::Config(problems.to_string()))?;
     for warning in &config.warnings {
-        eprintln!("{}: {warning}", lang.pick("warning", "警告"));
+        talk!("{}: {warning}", lang.pick("warning", "警告"));
     }
-    if !json {
+    if !as_json {
         let templates: usize = config.apps.iter().map(|app| app.templates.len()).sum();
-        println!("{}: ok, {} apps, {templates} templates", config.path.display(), config.apps.len());
+        let (apps, templates) = (some(config.apps.len() as u64, "app"), some(templates as u64, "template"));
+        data!("{}: ok, {apps}, {templates}", config.path.display());
     }
     Ok(())
 }
@@ -414,13 +466,13 @@ async fn sandbox(path: Option<PathBuf>, listen: SocketAddr, seed: u64) -> Result
         let config = config::load(&path).map_err(|problems| Failure::Config(problems.to_string()))?;
         for app in &config.apps {
             sandbox.world().add_configured(app);
-            eprintln!("knows the app {} ({}) from {}", app.name, app.appid, path.display());
+            talk!("knows the app {} ({}) from {}", app.name, app.appid, path.display());
         }
     }
     let listener = tokio::net::TcpListener::bind(listen).await;
     let listener = listener.map_err(|e| Failure::Config(format!("cannot listen on {listen}: {e}")))?;
     let address = listener.local_addr().context("cannot read the address")?;
-    eprintln!("the sandbox listens on http://{address}; orders under /_sandbox");
+    talk!("the sandbox listens on http://{address}; orders under /_sandbox");
     let stop = tokio_util::sync::CancellationToken::new();
     let server = tokio::spawn(http::serve(listener, sandbox.router(), stop.clone()));
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())

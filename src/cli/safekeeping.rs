@@ -1,8 +1,9 @@
 //! `tixing backup`, `verify`, `restore`, `release`.
 
 use super::{
-    Failure, Lang,
-    client::{self, Client},
+    Failure, Lang, client,
+    out::{data, talk},
+    some,
 };
 use crate::{
     clock::SystemClock,
@@ -11,7 +12,7 @@ use crate::{
     domain::timing::rfc3339,
     store::{
         Store,
-        backup::{self, Overdue},
+        backup::{self, Overdue, RestoreError, Restored},
     },
 };
 use anyhow::Context;
@@ -20,21 +21,22 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Makes a backup through the daemon, or by itself where none runs.
-pub async fn backup(client: &Client, file: &Path, as_json: bool, lang: Lang) -> Result<(), Failure> {
+pub async fn backup(config: Config, file: &Path, as_json: bool, lang: Lang) -> Result<(), Failure> {
+    must_be_there(&config)?;
     // The daemon has another working folder.
     let to = std::path::absolute(file).with_context(|| format!("cannot name {}", file.display()))?;
-    let made = client.ask(Method::POST, "/v1/backup", Some(json!({ "to": to.display().to_string() }))).await;
+    let Some(name) = to.to_str() else {
+        return Err(Failure::Usage(format!("the name {} is not UTF-8: choose another", to.display())));
+    };
+    let client = client::connect(config).await?;
+    let made = client.ask(Method::POST, "/v1/backup", Some(json!({ "to": name }))).await;
     client.close().await;
     let made = made?;
     if as_json {
-        println!("{made}");
+        data!("{made}");
     } else {
         let said = lang.pick("the store is backed up to", "已备份到");
-        eprintln!(
-            "{said} {}; `tixing verify` {}",
-            to.display(),
-            lang.pick("says whether it is whole", "可检查其完整性")
-        );
+        talk!("{said} {}; `tixing verify` {}", to.display(), lang.pick("says whether it is whole", "可检查其完整性"));
     }
     Ok(())
 }
@@ -45,16 +47,20 @@ pub async fn verify(file: &Path, as_json: bool, lang: Lang) -> Result<(), Failur
     let as_of = rfc3339(contents.as_of);
     if as_json {
         let value = json!({ "ok": true, "as_of": as_of, "schema": contents.schema, "living": contents.living, "consents": contents.consents });
-        println!("{value}");
+        data!("{value}");
     } else {
-        println!(
-            "{}: {} {as_of}, {} {}, {} {}",
+        data!(
+            "{}: {}",
             file.display(),
-            lang.pick("a whole backup of", "完整备份，时间"),
-            contents.living,
-            lang.pick("reminders that have not ended", "条未结束的提醒"),
-            contents.consents,
-            lang.pick("consents", "次订阅"),
+            match lang {
+                Lang::En => format!(
+                    "a whole backup of {as_of}; {} not ended, {}",
+                    some(contents.living.unsigned_abs(), "reminder"),
+                    some(contents.consents.unsigned_abs(), "consent")
+                ),
+                Lang::Zh =>
+                    format!("完整备份，时间 {as_of}；{} 条未结束的提醒，{} 次订阅", contents.living, contents.consents),
+            }
         );
     }
     Ok(())
@@ -64,8 +70,11 @@ pub async fn verify(file: &Path, as_json: bool, lang: Lang) -> Result<(), Failur
 pub async fn restore(config: Config, file: Option<PathBuf>, as_json: bool, lang: Lang) -> Result<(), Failure> {
     let clock = SystemClock::shared();
     let now = clock.now();
-    let (overdue, former) = match (config.store_url.strip_prefix("sqlite:"), file) {
-        (Some(path), Some(file)) => backup::restore(&file, Path::new(path), now).await.map_err(StartError::from)?,
+    let restored = match (config.store_url.strip_prefix("sqlite:"), file) {
+        (Some(path), Some(file)) => backup::restore(&file, Path::new(path), now).await.map_err(|e| match e {
+            RestoreError::Backup(e) => Failure::Failed(e.into()),
+            RestoreError::Store(e) => StartError::from(e).into(),
+        })?,
         (Some(_), None) => return Err(Failure::Usage("name the backup: tixing restore FILE".into())),
         (None, Some(_)) => {
             let what = "PostgreSQL is restored with pg_restore; afterwards run `tixing restore` without a file, which puts it on hold";
@@ -75,23 +84,28 @@ pub async fn restore(config: Config, file: Option<PathBuf>, as_json: bool, lang:
             let opened = Store::open(&config.store_url, config.durability, &config.apps, clock).await;
             let store = opened.map_err(StartError::from)?;
             let held = async {
-                store.set_hold(Some(now)).await?;
-                store.overdue_by_app(now).await
+                store.set_hold().await?;
+                match store.hold().await? {
+                    Some(hold) => store.overdue_on_hold(hold, now).await,
+                    None => Ok(Vec::new()),
+                }
             };
             let overdue = held.await.map_err(|e| Failure::Unreachable(e.to_string()));
             store.close().await;
-            (overdue?, None)
+            Restored { since: now, overdue: overdue?, former: None }
         }
     };
+    let overdue: Vec<Value> = restored.overdue.iter().map(Overdue::json).collect();
     if as_json {
-        println!("{}", json!({ "overdue": shown(&overdue), "former": former }));
+        let held_since = rfc3339(restored.since);
+        data!("{}", json!({ "held_since": held_since, "overdue": overdue, "former": restored.former }));
         return Ok(());
     }
-    if let Some(former) = &former {
-        eprintln!("{} {}", lang.pick("the former store is kept as", "原数据保留为"), former.display());
+    if let Some(former) = &restored.former {
+        talk!("{} {}", lang.pick("the former store is kept as", "原数据保留为"), former.display());
     }
-    tell(&shown(&overdue), lang);
-    eprintln!(
+    tell(&overdue, lang);
+    talk!(
         "{}",
         lang.pick(
             "the store is on hold: the daemon starts, takes reminders and sends nothing until `tixing release`.\n\
@@ -105,59 +119,63 @@ pub async fn restore(config: Config, file: Option<PathBuf>, as_json: bool, lang:
 
 /// Ends a hold, or says what would follow from either way of ending it.
 pub async fn release(config: Config, due: Option<&str>, as_json: bool, lang: Lang) -> Result<(), Failure> {
+    must_be_there(&config)?;
     let client = client::connect(config).await?;
     let Some(due) = due else {
-        let stats = client.ask(Method::GET, "/v1/stats", None).await;
+        let held = client.ask(Method::GET, "/v1/release", None).await;
         client.close().await;
-        let stats = stats?;
-        if stats["held_since"].is_null() {
-            return Err(Failure::NotFound("the store is not on hold".into()));
-        }
-        let count = |app: &Value| json!({ "app": app["app"], "n": app["due"] });
-        let overdue: Vec<Value> = stats["apps"].as_array().into_iter().flatten().map(count).collect();
+        let held = held?;
         if as_json {
-            println!("{}", json!({ "held_since": stats["held_since"], "overdue": overdue }));
+            data!("{held}");
             return Ok(());
         }
-        tell(&overdue, lang);
+        tell(held["overdue"].as_array().map_or(&[], Vec::as_slice), lang);
         let what = lang.pick(
             "on hold; nothing has changed. End it with --assume-sent (nobody gets a message twice) or --send (nobody misses one)",
             "仍处于保持状态，未做任何更改。用 --assume-sent（没有人会收到两次）或 --send（没有人会漏收）解除",
         );
-        eprintln!("{what}");
+        talk!("{what}");
         return Ok(());
     };
     let released = client.ask(Method::POST, "/v1/release", Some(json!({ "due": due }))).await;
     client.close().await;
     let released = released?;
     if as_json {
-        println!("{released}");
+        data!("{released}");
     } else {
-        eprintln!(
-            "{}: {} {}",
-            lang.pick("the hold has ended; assumed to have been sent", "已解除保持；按已发送处理"),
-            released["assumed_sent"],
-            lang.pick("reminders", "条提醒"),
-        );
+        let n = |name: &str| released[name].as_u64().unwrap_or_default();
+        let (assumed, to_send) = (n("assumed_sent"), n("to_send"));
+        match lang {
+            Lang::En if due == "send" => {
+                talk!(
+                    "the hold has ended; {} go out now, as far as their deadlines allow",
+                    some(to_send, "overdue reminder")
+                );
+            }
+            Lang::En => talk!("the hold has ended; {} assumed to have been sent", some(assumed, "reminder")),
+            Lang::Zh if due == "send" => talk!("已解除保持；{to_send} 条已到点的提醒将在截止时间前发送"),
+            Lang::Zh => talk!("已解除保持；{assumed} 条提醒按已发送处理"),
+        }
     }
     Ok(())
 }
 
-fn shown(overdue: &[Overdue]) -> Vec<Value> {
-    let one = |o: &Overdue| json!({ "app": o.app, "n": o.n, "first": rfc3339(o.first), "last": rfc3339(o.last) });
-    overdue.iter().map(one).collect()
+/// Opening a store makes one, which these verbs do not want.
+fn must_be_there(config: &Config) -> Result<(), Failure> {
+    match config.store_url.strip_prefix("sqlite:") {
+        Some(path) if !Path::new(path).exists() => {
+            Err(Failure::NotFound(format!("there is no store at {path} yet; `tixing migrate` makes one")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn tell(overdue: &[Value], lang: Lang) {
-    for app in overdue.iter().filter(|app| app["n"] != 0) {
-        println!(
-            "{}: {} {}",
-            app["app"].as_str().unwrap_or_default(),
-            app["n"],
-            lang.pick(
-                "reminders became due since the backup and may have been sent",
-                "条提醒在备份之后到点，可能已经发送"
-            ),
-        );
+    for one in overdue {
+        let (app, n) = (one["app"].as_str().unwrap_or_default(), one["n"].as_u64().unwrap_or_default());
+        match lang {
+            Lang::En => data!("{app}: {} became due since the backup and may have been sent", some(n, "reminder")),
+            Lang::Zh => data!("{app}：{n} 条提醒在备份之后到点，可能已经发送"),
+        }
     }
 }

@@ -1,6 +1,11 @@
 //! Keys, consents and reminders from the command line: thin callers of the API.
 
-use super::{Add, Consent, Failure, Key, Lang, Reminder, client::Client};
+use super::{
+    Add, Consent, Failure, Key, Lang, Reminder,
+    client::Client,
+    out::{data, talk},
+    some,
+};
 use anyhow::Context;
 use comfy_table::{ContentArrangement, Table, presets};
 use reqwest::Method;
@@ -11,7 +16,7 @@ use std::path::Path;
 fn rows(items: &[Value], columns: &[(&str, &str)], as_json: bool) {
     if as_json {
         for item in items {
-            println!("{item}");
+            data!("{item}");
         }
         return;
     }
@@ -21,7 +26,7 @@ fn rows(items: &[Value], columns: &[(&str, &str)], as_json: bool) {
     for item in items {
         table.add_row(columns.iter().map(|(key, _)| text(&item[*key])));
     }
-    println!("{table}");
+    data!("{table}");
 }
 
 fn text(value: &Value) -> String {
@@ -59,10 +64,10 @@ pub async fn key(client: &Client, verb: Key, as_json: bool, lang: Lang) -> Resul
                 .ask(Method::POST, "/v1/keys", Some(json!({ "name": name, "scope": scope.word(), "apps": apps })))
                 .await?;
             if as_json {
-                println!("{made}");
+                data!("{made}");
             } else {
-                println!("{}", text(&made["key"]));
-                eprintln!("{}", lang.pick("keep it: it is not shown again", "请妥善保存：之后不再显示"));
+                data!("{}", text(&made["key"]));
+                talk!("{}", lang.pick("keep it: it is not shown again", "请妥善保存：之后不再显示"));
             }
         }
         Key::List => {
@@ -80,7 +85,11 @@ pub async fn key(client: &Client, verb: Key, as_json: bool, lang: Lang) -> Resul
         }
         Key::Revoke { id } => {
             client.ask(Method::DELETE, &format!("/v1/keys/{id}"), None).await?;
-            eprintln!("{}", lang.pick("revoked", "已吊销"));
+            if as_json {
+                data!("{}", json!({ "id": id, "revoked": true }));
+            } else {
+                talk!("{}", lang.pick("revoked", "已吊销"));
+            }
         }
     }
     client.close().await;
@@ -110,7 +119,7 @@ pub async fn consent(client: &Client, verb: Consent, as_json: bool) -> Result<()
     };
     client.close().await;
     if as_json {
-        println!("{answer}");
+        data!("{answer}");
         return Ok(());
     }
     let balances = answer["balances"].as_array().cloned().unwrap_or_default();
@@ -145,9 +154,9 @@ pub async fn reminder(client: &Client, verb: Reminder, as_json: bool, lang: Lang
             None => {
                 let answer = client.ask(Method::POST, "/v1/reminders", Some(body(*add)?)).await?;
                 if as_json {
-                    println!("{answer}");
+                    data!("{answer}");
                 } else {
-                    println!("{}", text(&answer["id"]));
+                    data!("{}", text(&answer["id"]));
                 }
             }
         },
@@ -173,7 +182,7 @@ pub async fn reminder(client: &Client, verb: Reminder, as_json: bool, lang: Lang
             ];
             rows(&items, &columns, as_json);
             if !page["next"].is_null() {
-                eprintln!(
+                talk!(
                     "{}",
                     lang.pick(
                         "there are more: narrow it down by --from, or raise --limit",
@@ -185,28 +194,28 @@ pub async fn reminder(client: &Client, verb: Reminder, as_json: bool, lang: Lang
         Reminder::Show { id } => {
             let reminder = client.ask(Method::GET, &id_path(&id)?, None).await?;
             if as_json {
-                println!("{reminder}");
+                data!("{reminder}");
             } else {
-                println!("{}", serde_json::to_string_pretty(&reminder).context("cannot print")?);
+                data!("{}", serde_json::to_string_pretty(&reminder).context("cannot print")?);
             }
         }
         Reminder::Explain { id } => {
             let why = client.ask(Method::GET, &format!("{}/explain", id_path(&id)?), None).await?;
             if as_json {
-                println!("{why}");
+                data!("{why}");
             } else {
-                println!("{}", text(&why[lang.pick("en", "zh")]));
+                data!("{}", text(&why[lang.pick("en", "zh")]));
                 for line in why["evidence"].as_array().into_iter().flatten() {
-                    println!("  {}", text(line));
+                    data!("  {}", text(line));
                 }
             }
         }
         Reminder::Cancel { id } => {
             let reminder = client.ask(Method::DELETE, &id_path(&id)?, None).await?;
             if as_json {
-                println!("{reminder}");
+                data!("{reminder}");
             } else {
-                eprintln!("{}", lang.pick("cancelled; its consent is free again", "已取消，订阅次数已退回"));
+                talk!("{}", lang.pick("cancelled; its consent is free again", "已取消，订阅次数已退回"));
             }
         }
     }
@@ -245,7 +254,11 @@ async fn add_many(client: &Client, file: &Path, as_json: bool, lang: Lang) -> Re
     let body = if file == Path::new("-") {
         reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(tokio::io::stdin()))
     } else {
-        let opened = tokio::fs::File::open(file).await.with_context(|| format!("cannot read {}", file.display()))?;
+        let cannot = || format!("cannot read {}", file.display());
+        let opened = tokio::fs::File::open(file).await.with_context(cannot)?;
+        if opened.metadata().await.with_context(cannot)?.is_dir() {
+            return Err(Failure::Usage(format!("{} is a folder; name a file of NDJSON", file.display())));
+        }
         reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(opened))
     };
     let (mut taken, mut refused) = (0_u64, 0_u64);
@@ -254,18 +267,18 @@ async fn add_many(client: &Client, file: &Path, as_json: bool, lang: Lang) -> Re
             let answer: Value = serde_json::from_str(line).unwrap_or(Value::Null);
             let error = &answer["error"];
             if as_json {
-                println!("{line}");
+                data!("{line}");
             } else if !error.is_null() {
                 let at = error["param"].as_str().map_or(String::new(), |param| format!(" {param}"));
-                println!("{}:{}:{at} {}", file.display(), answer["line"], text(&error["detail"]));
+                data!("{}:{}:{at} {}", file.display(), answer["line"], text(&error["detail"]));
             }
             if error.is_null() { taken += 1 } else { refused += 1 }
         })
         .await?;
-    eprintln!("{taken} {}, {refused} {}", lang.pick("taken", "条已接收"), lang.pick("refused", "条被拒绝"));
+    talk!("{taken} {}, {refused} {}", lang.pick("taken", "条已接收"), lang.pick("refused", "条被拒绝"));
     client.close().await;
     if refused > 0 {
-        Err(Failure::SomeRefused(format!("{refused} rows were refused; what was taken is stored")))
+        Err(Failure::SomeRefused(format!("{} refused; what was taken is stored", some(refused, "row"))))
     } else {
         Ok(())
     }

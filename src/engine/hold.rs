@@ -3,7 +3,7 @@
 use crate::{
     domain::{
         Millis,
-        reminder::State,
+        reminder::{ReminderId, State},
         settle::{Consent, Next, Settlement},
     },
     store::{
@@ -15,25 +15,26 @@ use crate::{
 /// Reminders of one slice.
 const SLICE: i64 = 1_000;
 
-/// Ends what is due by `now` in a lane, and was made by `made_by`, as `unconfirmed`, its consent used; answers how many. Only while the
+/// Ends what is due by `now` in a lane, up to the reminder `last_id`, as `unconfirmed`, its consent used; answers how many. Only while the
 /// lane is held. What was made later was made here and cannot have been sent.
 ///
 /// # Errors
 /// When the store does not answer. What was ended is ended; asking again goes on from there.
-pub async fn assume_sent(store: &dyn Queue, lane: i64, made_by: Millis, now: Millis) -> Result<u64, StoreError> {
+pub async fn assume_sent(store: &dyn Queue, lane: i64, last_id: ReminderId, now: Millis) -> Result<u64, StoreError> {
     let (mut ended, mut after) = (0, (Millis::MIN, 0));
     loop {
         let mut jobs = store.prefetch(lane, after, now, SLICE).await?;
         let Some(last) = jobs.last() else { return Ok(ended) };
         after = (last.due.due_at, last.due.id.0);
-        jobs.retain(|job| job.due.id.created_at() <= made_by);
+        jobs.retain(|job| job.due.id <= last_id);
         let (waiting, begun): (Vec<Job>, Vec<Job>) =
             jobs.into_iter().partition(|job| job.due.state == State::Scheduled);
         // Marking takes the consent of those that claim one at the instant.
         let verdicts = store.mark(waiting.clone()).await?;
         let waiting = waiting.iter().zip(verdicts).filter_map(|(job, verdict)| match verdict {
             Marked::Yes => Some(end(job, true, unconfirmed(), now)),
-            Marked::NoConsent => Some(end(job, false, no_consent(), now)),
+            // None is known here, but one may have come and been spent since the backup.
+            Marked::NoConsent => Some(end(job, false, Settlement { consent: Consent::Free, ..unconfirmed() }, now)),
             // Its owner cancelled it just now.
             Marked::Late | Marked::NotSole => None,
         });
@@ -54,9 +55,4 @@ fn unconfirmed() -> Settlement {
         consent: Consent::Keep,
         message_id: None,
     }
-}
-
-fn no_consent() -> Settlement {
-    let text = "it was due between the backup and its restoration, and the user has no consent";
-    Settlement::end(State::Failed, "no_consent", text, Consent::Free)
 }

@@ -18,7 +18,7 @@ use crate::{
         decide::{Decision, decide, not_sole},
         outcome::{Outcome, Reaction},
         reminder::State,
-        settle::{Consent, Next, Settlement, settle},
+        settle::{Consent, DOUBT_LOOK, Next, Settlement, settle},
         timing::rfc3339,
     },
     metrics::{ByAppAnd, Metrics},
@@ -476,10 +476,10 @@ impl Engine {
         self.queue_settlement(Pending { lane: i, marked: false, settle });
     }
 
-    /// A row cut off by a crash is written down as in doubt, to be looked at at once.
+    /// A row cut off by a crash is written down as in doubt. Its request may still be on its way, so a resend must not overtake it.
     fn cut_off(&mut self, i: usize, job: &Job, now: Millis) {
         let cut_off = Settlement {
-            next: Next::Doubt { look_at: job.due.again_at(now) },
+            next: Next::Doubt { look_at: job.due.again_at(now + DOUBT_LOOK) },
             code: Some("interrupted".into()),
             text: Some("the daemon stopped between marking and settling it: the request may have arrived".into()),
             consent: Consent::Keep,

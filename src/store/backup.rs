@@ -3,14 +3,19 @@
 //! A backup holds itself: it carries a row in `hold`, so that a daemon that finds it in the place of its store sends nothing until an
 //! operator has seen what may have been sent since.
 
-use super::{Dialect, OpenError, Store, StoreError, file, shown, tx::Tx};
-use crate::{clock::Clock, domain::Millis};
+use super::{Dialect, OpenError, Store, StoreError, file, tx::Tx};
+use crate::{
+    clock::Clock,
+    domain::{Millis, reminder::ReminderId, timing::rfc3339},
+};
+use serde_json::{Value, json};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::{
-    fs::{File, OpenOptions},
-    os::unix::fs::OpenOptionsExt,
+    fs::File,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
+use tempfile::NamedTempFile;
 
 /// Why a backup was not made, is not good, or was not restored: what was found and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +35,15 @@ pub struct Contents {
     pub consents: i64,
 }
 
+/// What keeps a restored store from sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// From here on it is not known what was sent: the earliest backup's instant, where one was made of a store on hold.
+    pub since: Millis,
+    /// Reminders up to this one may have been sent by another life of the store; later ones were made here.
+    pub last_id: ReminderId,
+}
+
 /// What may have been sent since a backup was made, by app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overdue {
@@ -43,13 +57,20 @@ pub struct Overdue {
     pub last: Millis,
 }
 
+impl Overdue {
+    /// As the API and the command line show it.
+    pub fn json(&self) -> Value {
+        json!({ "app": self.app, "n": self.n, "first": rfc3339(self.first), "last": rfc3339(self.last) })
+    }
+}
+
 impl Store {
     /// Writes a consistent copy of the store to `to`, which must not exist yet, and marks it as a backup.
     ///
     /// # Errors
     /// When it cannot be written, or the store is no SQLite file.
     pub async fn backup(&self, to: &Path, clock: &dyn Clock) -> Result<(), BackupError> {
-        let failed = |e: StoreError| BackupError(format!("cannot back up to {}: {e}", to.display()));
+        let failed = |why: String| BackupError(format!("cannot back up to {}: {why}", to.display()));
         if self.opened.dialect == Dialect::Postgres {
             return Err(BackupError(
                 "PostgreSQL has its own tools: make the backup with pg_dump, restore it with pg_restore, then run \
@@ -57,79 +78,103 @@ impl Store {
                     .into(),
             ));
         }
-        if to.exists() {
-            return Err(BackupError(format!("{} exists and is not overwritten: name another file", to.display())));
+        let exists = || BackupError(format!("{} exists and is not overwritten: name another file", to.display()));
+        if to.symlink_metadata().is_ok() {
+            return Err(exists());
         }
-        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !folder.is_dir() {
-            return Err(BackupError(format!("the folder {} does not exist: create it", folder.display())));
-        }
-        let part = PathBuf::from(format!("{}.part", to.display()));
-        // What an earlier try left behind.
-        let _ = std::fs::remove_file(&part);
+        let part = temporary(to).map_err(failed)?;
+        let path = utf8(part.path())?.to_owned();
         let copy = async {
             let mut conn = AnyConnection::connect(&self.opened.url).await?;
-            sqlx::query("VACUUM INTO $1").bind(part.display().to_string()).execute(&mut conn).await?;
+            sqlx::query("VACUUM INTO $1").bind(&path).execute(&mut conn).await?;
             conn.close().await?;
-            let mut conn = AnyConnection::connect(&file::url(&part, "rw")).await?;
+            let mut conn = AnyConnection::connect(&file::url(part.path(), "rw")).await?;
             // One that is there already stays. The instant is that after the copy, so that all it has was made by then.
-            sqlx::query("INSERT INTO hold (as_of) VALUES ($1)").bind(clock.now()).execute(&mut conn).await?;
+            hold(&mut conn, clock.now()).await?;
             conn.close().await
         };
-        let copied = copy.await.map_err(|e| failed(e.into()));
-        let placed = copied.and_then(|()| {
-            let synced = File::open(&part).and_then(|file| file.sync_all());
-            synced.and_then(|()| std::fs::rename(&part, to)).map_err(|e| failed(StoreError::Unavailable(e.to_string())))
-        });
-        if placed.is_err() {
-            let _ = std::fs::remove_file(&part);
+        copy.await.map_err(|e| failed(StoreError::from(e).to_string()))?;
+        part.as_file().sync_all().map_err(|e| failed(e.to_string()))?;
+        match part.persist_noclobber(to) {
+            Ok(_) => sync_folder(to).map_err(|e| failed(e.to_string())),
+            Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Err(exists()),
+            Err(e) => Err(failed(e.error.to_string())),
         }
-        placed
     }
 
-    /// Since when the store is on hold, if it is: the earliest, where a backup was made of a store on hold.
+    /// The hold that the store is on, if it is.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn hold(&self) -> Result<Option<Millis>, StoreError> {
-        let row = sqlx::query("SELECT MIN(as_of) AS as_of FROM hold").fetch_one(&self.read).await?;
-        Ok(row.get("as_of"))
+    pub async fn hold(&self) -> Result<Option<Hold>, StoreError> {
+        let sql = "SELECT MIN(as_of) AS since, MAX(last_id) AS last_id FROM hold WHERE released_at IS NULL";
+        let row = sqlx::query(sql).fetch_one(&self.read).await?;
+        let hold = row.get::<Option<_>, _>("since").zip(row.get::<Option<_>, _>("last_id"));
+        Ok(hold.map(|(since, last_id)| Hold { since, last_id: ReminderId(last_id) }))
     }
 
-    /// Reminders made by then may have been sent by another life of a store on hold; later ones were made here.
+    /// What became due by `now` of what a hold is in doubt about, by app.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn doubtful_until(&self) -> Result<Option<Millis>, StoreError> {
-        let row = sqlx::query("SELECT MAX(as_of) AS as_of FROM hold").fetch_one(&self.read).await?;
-        Ok(row.get("as_of"))
-    }
-
-    /// What is overdue, by app.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn overdue_by_app(&self, now: Millis) -> Result<Vec<Overdue>, StoreError> {
+    pub async fn overdue_on_hold(&self, hold: Hold, now: Millis) -> Result<Vec<Overdue>, StoreError> {
         let mut conn = self.read.acquire().await?;
-        Ok(overdue_by_app(&mut conn, now).await?)
+        Ok(overdue(&mut conn, hold, now).await?)
     }
 }
 
-/// Puts the store on hold, or, with `None`, ends the hold.
-pub(super) async fn set_hold(tx: &mut Tx<'_>, as_of: Option<Millis>) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM hold").execute(&mut *tx.conn).await?;
-    if let Some(as_of) = as_of {
-        sqlx::query("INSERT INTO hold (as_of) VALUES ($1)").bind(as_of).execute(&mut *tx.conn).await?;
-    }
-    Ok(())
+/// A file beside `to`, its owner's alone, that goes away by itself unless it is put in the place of `to`.
+fn temporary(to: &Path) -> Result<NamedTempFile, String> {
+    let name = to.file_name().ok_or("it names no file")?;
+    tempfile::Builder::new().prefix(name).suffix(".part").tempfile_in(folder(to)).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => format!("the folder {} does not exist: create it", folder(to).display()),
+        _ => e.to_string(),
+    })
 }
 
-async fn overdue_by_app(conn: &mut AnyConnection, now: Millis) -> sqlx::Result<Vec<Overdue>> {
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A new name is durable when its folder is.
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    File::open(folder(path))?.sync_all()
+}
+
+/// SQLite's driver takes names of files as text.
+fn utf8(path: &Path) -> Result<&str, BackupError> {
+    path.to_str().ok_or_else(|| BackupError(format!("the name {} is not UTF-8: choose another", path.display())))
+}
+
+/// Puts the store on hold, in doubt about all that it has now.
+pub(super) async fn set_hold(tx: &mut Tx<'_>) -> sqlx::Result<()> {
+    hold(tx.conn, tx.now).await
+}
+
+/// Ends the hold.
+pub(super) async fn end_hold(tx: &mut Tx<'_>) -> sqlx::Result<()> {
+    let sql = "UPDATE hold SET released_at = $1 WHERE released_at IS NULL";
+    sqlx::query(sql).bind(tx.now).execute(&mut *tx.conn).await.map(drop)
+}
+
+/// Whether a backup was ever put in the place of this store: then consents may have come that it does not know.
+pub(super) async fn was_restored(tx: &mut Tx<'_>) -> sqlx::Result<bool> {
+    Ok(sqlx::query("SELECT as_of FROM hold LIMIT 1").fetch_optional(&mut *tx.conn).await?.is_some())
+}
+
+async fn hold(conn: &mut AnyConnection, as_of: Millis) -> sqlx::Result<()> {
+    let sql = "INSERT INTO hold (as_of, last_id) SELECT $1, COALESCE(MAX(id), 0) FROM reminder";
+    sqlx::query(sql).bind(as_of).execute(conn).await.map(drop)
+}
+
+async fn overdue(conn: &mut AnyConnection, hold: Hold, now: Millis) -> sqlx::Result<Vec<Overdue>> {
     let rows = sqlx::query(
         "SELECT a.name, COUNT(*) AS n, MIN(d.due_at) AS first, MAX(d.due_at) AS last
-         FROM due d JOIN lane l ON l.id = d.lane JOIN app a ON a.id = l.app WHERE d.due_at <= $1 GROUP BY a.name ORDER BY a.name",
+         FROM due d JOIN lane l ON l.id = d.lane JOIN app a ON a.id = l.app WHERE d.due_at <= $1 AND d.id <= $2
+         GROUP BY a.name ORDER BY a.name",
     )
     .bind(now)
+    .bind(hold.last_id.0)
     .fetch_all(conn)
     .await?;
     let overdue = |row: &sqlx::any::AnyRow| Overdue {
@@ -147,10 +192,18 @@ async fn overdue_by_app(conn: &mut AnyConnection, now: Millis) -> sqlx::Result<V
 /// What is wrong with it.
 pub async fn verify(path: &Path) -> Result<Contents, BackupError> {
     sqlx::any::install_default_drivers();
-    if !path.exists() {
-        return Err(BackupError(format!("{} does not exist", path.display())));
+    utf8(path)?;
+    let header = file::header(path).map_err(|what| BackupError(format!("{} {what}: name a backup", path.display())))?;
+    let log = file::beside(path, "-wal");
+    if log.metadata().is_ok_and(|log| log.len() > 0) {
+        let what = format!(
+            "{} has a write-ahead log beside it ({}), so it is a copied store and not whole without it: make backups with `tixing \
+             backup`; to use the copy, put both files in the place of the store",
+            path.display(),
+            log.display()
+        );
+        return Err(BackupError(what));
     }
-    file::check_header(path).map_err(|e| BackupError(e.to_string()))?;
     let wrong = |what: String| BackupError(format!("{} is not a good backup: {what}", path.display()));
     let look = async {
         let mut conn = AnyConnection::connect(&file::url(path, "ro")).await?;
@@ -169,8 +222,8 @@ pub async fn verify(path: &Path) -> Result<Contents, BackupError> {
                 "its schema is {schema}, and this version of tixing knows {newest}: use the version that wrote it"
             ))));
         }
-        let as_of = number(&mut conn, "SELECT MIN(as_of) FROM hold").await?;
-        if as_of == 0 {
+        let as_of = number(&mut conn, "SELECT MIN(as_of) FROM hold WHERE released_at IS NULL").await?;
+        if as_of == 0 || header.wal {
             return Ok(Err(wrong("it is a store, not a backup: make one with `tixing backup`".into())));
         }
         let living = number(&mut conn, "SELECT COUNT(*) FROM due").await?;
@@ -189,44 +242,62 @@ pub async fn verify(path: &Path) -> Result<Contents, BackupError> {
     look.await.unwrap_or_else(|e| Err(wrong(StoreError::from(e).to_string())))
 }
 
+/// What a restored backup leaves to be known.
+#[derive(Debug)]
+pub struct Restored {
+    /// When the backup was made, from which on nothing is known.
+    pub since: Millis,
+    /// What may have been sent since.
+    pub overdue: Vec<Overdue>,
+    /// Where the former store is kept, if there was one.
+    pub former: Option<PathBuf>,
+}
+
+/// Why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The backup is not good, or cannot be put in its place.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// Somebody has the store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+}
+
 /// Puts a backup into the place of the store. What was there is kept beside it. Answers what may have been sent since the backup was
 /// made, and where the former store is.
 ///
 /// # Errors
 /// When a daemon runs, or the backup is not good: then nothing has changed.
-pub async fn restore(backup: &Path, store: &Path, now: Millis) -> Result<(Vec<Overdue>, Option<PathBuf>), OpenError> {
-    let failed = |e: std::io::Error| OpenError::Wrong(format!("cannot restore {}: {e}", store.display()));
-    verify(backup).await.map_err(|e| OpenError::Wrong(e.to_string()))?;
+pub async fn restore(backup: &Path, store: &Path, now: Millis) -> Result<Restored, RestoreError> {
+    let failed = |why: String| BackupError(format!("cannot restore {}: {why}", store.display()));
+    let io_failed = |e: std::io::Error| failed(e.to_string());
+    let since = verify(backup).await?.as_of;
     // Whatever is wrong with the store, it is what is being replaced; only another process must not have it.
     let _lock = file::lock(store)?;
-    let part = PathBuf::from(format!("{}.restoring", store.display()));
     // Bytes alone: a backup may be read-only, and a store is its owner's.
-    let copy = || {
-        let mut to = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-        std::io::copy(&mut File::open(backup)?, &mut to)?;
-        to.sync_all()
-    };
-    copy().map_err(failed)?;
+    let mut part = temporary(store).map_err(failed)?;
+    let copied = File::open(backup).and_then(|mut from| std::io::copy(&mut from, part.as_file_mut()));
+    copied.and_then(|_| part.as_file().sync_all()).map_err(io_failed)?;
     let mut former = None;
     for ending in ["", "-wal", "-shm"] {
-        let from = PathBuf::from(format!("{}{ending}", store.display()));
+        let from = file::beside(store, ending);
         if from.exists() {
-            let kept = PathBuf::from(format!("{}.before-restore-{now}{ending}", store.display()));
-            std::fs::rename(&from, &kept).map_err(failed)?;
+            let kept = file::beside(store, &format!(".before-restore-{now}{ending}"));
+            std::fs::rename(&from, &kept).map_err(io_failed)?;
             if ending.is_empty() {
                 former = Some(kept);
             }
         }
     }
-    std::fs::rename(&part, store).map_err(failed)?;
+    part.persist(store).map_err(|e| io_failed(e.error))?;
+    sync_folder(store).map_err(io_failed)?;
     let look = async {
         let mut conn = AnyConnection::connect(&file::url(store, "ro")).await?;
-        let overdue = overdue_by_app(&mut conn, now).await?;
+        let overdue = overdue(&mut conn, Hold { since, last_id: ReminderId(i64::MAX) }, now).await?;
         conn.close().await?;
         Ok::<_, sqlx::Error>(overdue)
     };
-    let url = format!("sqlite:{}", store.display());
-    let overdue =
-        look.await.map_err(|e| OpenError::Wrong(format!("cannot read {}: {}", shown(&url), StoreError::from(e))))?;
-    Ok((overdue, former))
+    let overdue = look.await.map_err(|e| failed(StoreError::from(e).to_string()))?;
+    Ok(Restored { since, overdue, former })
 }

@@ -4,6 +4,7 @@ use super::OpenError;
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -38,9 +39,11 @@ pub fn prepare(path: &Path) -> Result<Lock, OpenError> {
         )));
     }
     let lock = lock(path)?;
-    check_header(path)?;
-    if path.exists() && OpenOptions::new().write(true).open(path).is_err() {
-        return Err(left_alone(path, "cannot be written by this user"));
+    if path.exists() {
+        header(path).map_err(|what| left_alone(path, &what))?;
+    }
+    if let Err(e) = OpenOptions::new().write(true).create(true).mode(0o600).open(path) {
+        return Err(left_alone(path, &format!("cannot be written by this user ({e})")));
     }
     Ok(lock)
 }
@@ -50,14 +53,15 @@ pub fn prepare(path: &Path) -> Result<Lock, OpenError> {
 /// # Errors
 /// Who has it.
 pub fn lock(path: &Path) -> Result<Lock, OpenError> {
-    let lock_path = PathBuf::from(format!("{}.lock", path.display()));
+    let lock_path = beside(path, ".lock");
     let cannot = |e: std::io::Error| {
         OpenError::Wrong(format!(
             "cannot write beside the store: {}: {e}; check the folder's owner and permissions",
             lock_path.display()
         ))
     };
-    let mut file = OpenOptions::new().create(true).read(true).append(true).open(&lock_path).map_err(cannot)?;
+    let mut file =
+        OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&lock_path).map_err(cannot)?;
     // A command that has the store for a moment is waited for; a daemon is not.
     let mut tried = file.try_lock();
     for _ in 0..8 {
@@ -87,42 +91,56 @@ pub fn lock(path: &Path) -> Result<Lock, OpenError> {
     }
 }
 
-/// Looks at the file's header; one that is not there is fine.
+/// What the header of a file of ours says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// A store has been opened for writing and keeps a write-ahead log; a backup has not been yet.
+    pub wal: bool,
+}
+
+/// Looks at the file's header.
 ///
 /// # Errors
-/// What is wrong with it.
-pub fn check_header(path: &Path) -> Result<(), OpenError> {
-    let wrong = |what: &str| left_alone(path, what);
+/// What is wrong with it, to follow its name in a sentence.
+pub fn header(path: &Path) -> Result<Header, String> {
+    let wrong = |what: &str| Err(what.to_owned());
     if path.is_dir() {
-        return Err(wrong("is a folder"));
+        return wrong("is a folder");
     }
     let mut file = match File::open(path) {
         Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(wrong(&format!("cannot be read ({e})"))),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return wrong("does not exist"),
+        Err(e) => return Err(format!("cannot be read ({e})")),
     };
-    let length = file.metadata().map_err(|e| wrong(&e.to_string()))?.len();
+    let length = file.metadata().map_err(|e| format!("cannot be read ({e})"))?.len();
     let mut header = [0; 100];
     if length == 0 {
-        return Err(wrong("exists but is empty"));
+        return wrong("exists but is empty");
     }
     if file.read_exact(&mut header).is_err() || !header.starts_with(b"SQLite format 3\0") {
-        return Err(wrong("is not a tixing store (not an SQLite file)"));
+        return wrong("is not a tixing store (not an SQLite file)");
     }
     let word = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().expect("four bytes"));
     if word(68) != APPLICATION_ID {
-        return Err(wrong("is an SQLite file of another program"));
+        return wrong("is an SQLite file of another program");
     }
     let page_size = match u16::from_be_bytes([header[16], header[17]]) {
         1 => 65_536,
         size => u64::from(size),
     };
     // The WAL may hold pages that the file does not have yet, so only a file without one can be judged by its length.
-    let wal = PathBuf::from(format!("{}-wal", path.display()));
-    if !wal.exists() && length < u64::from(word(28)) * page_size {
-        return Err(wrong("is truncated"));
+    if !beside(path, "-wal").exists() && length < u64::from(word(28)) * page_size {
+        return wrong("is truncated");
     }
-    Ok(())
+    // The version that must be understood to write to it: 2 means a write-ahead log.
+    Ok(Header { wal: header[18] == 2 })
+}
+
+/// The file beside `path` that has `ending` after its whole name.
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 fn left_alone(path: &Path, what: &str) -> OpenError {
@@ -132,7 +150,7 @@ fn left_alone(path: &Path, what: &str) -> OpenError {
     ))
 }
 
-/// The URL that opens a file in a mode (`ro`, `rw`, `rwc`), whatever characters its name has.
+/// The URL that opens a file in a mode (`ro`, `rw`, `rwc`), whatever characters its name has, as long as it is UTF-8.
 pub fn url(path: &Path, mode: &str) -> String {
     let path = path.display().to_string();
     let path = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");

@@ -17,7 +17,6 @@ use crate::{
     clock::SharedClock,
     config::{App, Durability},
     domain::{
-        Millis,
         consent::Report,
         reminder::{NewReminder, ReminderId, State},
         template::Kind,
@@ -64,6 +63,9 @@ impl From<sqlx::Error> for StoreError {
                     }
                     ("8" | "1032" | "25006", _) => {
                         Self::Unavailable("it is read-only; check the file's and the folder's permissions".into())
+                    }
+                    ("14", _) => {
+                        Self::Unavailable("the file cannot be opened; check its folder and permissions".into())
                     }
                     ("11" | "26", _) => Self::Unavailable(
                         "the file is damaged; stop the daemon and put a backup in its place with `tixing restore`"
@@ -340,12 +342,20 @@ impl Store {
         self.writer.ask(|answer| Command::RevokeKey(id, answer)).await
     }
 
-    /// Puts the store on hold, or, with `None`, ends the hold.
+    /// Puts the store on hold, in doubt about all that it has now.
     ///
     /// # Errors
     /// When nothing was kept.
-    pub async fn set_hold(&self, as_of: Option<Millis>) -> Result<(), StoreError> {
-        self.writer.ask(|answer| Command::SetHold(as_of, answer)).await
+    pub async fn set_hold(&self) -> Result<(), StoreError> {
+        self.writer.ask(Command::SetHold).await
+    }
+
+    /// Ends the hold.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn end_hold(&self) -> Result<(), StoreError> {
+        self.writer.ask(Command::EndHold).await
     }
 
     /// How many there are: each state's word, and `consent_available` and its like, by app.

@@ -4,7 +4,7 @@
 //! both lie in the order of the instants, so a burst touches neighbouring pages only.
 
 use super::{
-    OnCommit, Store, StoreError,
+    OnCommit, Store, StoreError, backup,
     consents::{self, HOLDER, Hold, Holder, Wanted},
     dialect::Cell,
     tx::Tx,
@@ -169,7 +169,7 @@ fn key<'a>(lane: i64, due: &Due) -> [Cell<'a>; 5] {
 pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Marked>> {
     let mut doubtful = HashSet::new();
     for job in jobs.iter().filter(|job| job.due.state == State::InDoubt) {
-        if !holds_sole_consent(tx, job).await? {
+        if backup::was_restored(tx).await? || !holds_sole_consent(tx, job).await? {
             doubtful.insert(job.due.id);
         }
     }

@@ -33,7 +33,8 @@ pub(super) enum Command {
     Change(ReminderId, Box<Change>, Answer<Changed>),
     CreateKey(Box<NewApiKey>, Answer<i64>),
     RevokeKey(i64, Answer<bool>),
-    SetHold(Option<Millis>, Answer<()>),
+    SetHold(Answer<()>),
+    EndHold(Answer<()>),
     Close(Answer<()>),
 }
 
@@ -177,14 +178,15 @@ enum Single {
     Change(ReminderId, Box<Change>, Answer<Changed>),
     CreateKey(Box<NewApiKey>, Answer<i64>),
     RevokeKey(i64, Answer<bool>),
-    SetHold(Option<Millis>, Answer<()>),
+    SetHold(Answer<()>),
+    EndHold(Answer<()>),
 }
 
 enum SingleDone {
     Changed(Changed),
     KeyCreated(i64),
     KeyRevoked(bool),
-    HoldSet,
+    Nothing(()),
 }
 
 impl Single {
@@ -194,10 +196,8 @@ impl Single {
             Self::Change(id, change, _) => SingleDone::Changed(reminders::change(tx, *id, change).await?),
             Self::CreateKey(key, _) => SingleDone::KeyCreated(keys::create(tx, key).await?),
             Self::RevokeKey(id, _) => SingleDone::KeyRevoked(keys::revoke(tx, *id).await?),
-            Self::SetHold(as_of, _) => {
-                backup::set_hold(tx, *as_of).await?;
-                SingleDone::HoldSet
-            }
+            Self::SetHold(_) => SingleDone::Nothing(backup::set_hold(tx).await?),
+            Self::EndHold(_) => SingleDone::Nothing(backup::end_hold(tx).await?),
         })
     }
 
@@ -206,8 +206,8 @@ impl Single {
             (Self::Cancel(_, a) | Self::Change(_, _, a), Ok(SingleDone::Changed(changed))) => drop(a.send(Ok(changed))),
             (Self::CreateKey(_, a), Ok(SingleDone::KeyCreated(id))) => drop(a.send(Ok(id))),
             (Self::RevokeKey(_, a), Ok(SingleDone::KeyRevoked(done))) => drop(a.send(Ok(done))),
-            (Self::SetHold(_, a), Ok(SingleDone::HoldSet)) => drop(a.send(Ok(()))),
-            (Self::SetHold(_, a), Err(e)) => drop(a.send(Err(e))),
+            (Self::SetHold(a) | Self::EndHold(a), Ok(SingleDone::Nothing(()))) => drop(a.send(Ok(()))),
+            (Self::SetHold(a) | Self::EndHold(a), Err(e)) => drop(a.send(Err(e))),
             (Self::Cancel(_, a) | Self::Change(_, _, a), Err(e)) => drop(a.send(Err(e))),
             (Self::CreateKey(_, a), Err(e)) => drop(a.send(Err(e))),
             (Self::RevokeKey(_, a), Err(e)) => drop(a.send(Err(e))),
@@ -246,7 +246,8 @@ impl Group {
                 Command::Change(id, change, answer) => group.singles.push(Single::Change(id, change, answer)),
                 Command::CreateKey(key, answer) => group.singles.push(Single::CreateKey(key, answer)),
                 Command::RevokeKey(id, answer) => group.singles.push(Single::RevokeKey(id, answer)),
-                Command::SetHold(as_of, answer) => group.singles.push(Single::SetHold(as_of, answer)),
+                Command::SetHold(answer) => group.singles.push(Single::SetHold(answer)),
+                Command::EndHold(answer) => group.singles.push(Single::EndHold(answer)),
                 Command::Close(_) => unreachable!("taken out before"),
             }
         }

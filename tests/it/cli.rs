@@ -2,6 +2,7 @@
 
 use crate::harness::program::{SandboxServer, Site};
 use serde_json::Value;
+use std::process::Stdio;
 
 #[test]
 fn a_command_that_meets_a_daemon_just_starting_waits_for_it() {
@@ -83,6 +84,8 @@ fn init_writes_what_check_finds_good_and_never_over_something() {
     let (code, out, said) = site.run(&["check", "--config", "fresh.toml"]);
     assert_eq!((code, said.as_str()), (0, ""), "{out}");
     assert_eq!(site.run(&["init", "fresh.toml"]).0, 1);
+    let (code, out, said) = site.run(&["init", "--config", "second.toml"]);
+    assert!(code == 0 && said.contains("second.toml") && said.contains("left as it was"), "{out} {said}");
     let text = std::fs::read_to_string(site.path("fresh.toml")).expect("there").replace("[server]", "[servr]");
     std::fs::write(site.path("fresh.toml"), text).expect("written");
     let (code, _, said) = site.run(&["check", "--config", "fresh.toml"]);
@@ -95,6 +98,44 @@ fn init_writes_what_check_finds_good_and_never_over_something() {
     assert_eq!(site.run(&["completions", "bash"]).0, 0);
     let (code, man, _) = site.run(&["man"]);
     assert!(code == 0 && man.contains(".TH tixing"), "{man}");
+}
+
+#[test]
+fn a_wrong_argument_is_told_as_such_in_words_and_in_json() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    for wrong in [["--limit", "0"], ["--limit", "x"], ["--state", "foo"], ["--from", "foo"]] {
+        let (code, _, said) = site.run(&["reminder", "list", wrong[0], wrong[1]]);
+        assert!(code == 2 && said.contains(wrong[0].trim_start_matches('-')), "{wrong:?}: {code} {said}");
+    }
+    let (code, _, said) = site.run(&["reminder", "add", "--file", "."]);
+    assert!(code == 2 && said.contains("is a folder"), "{said}");
+    let (code, out, said) = site.run(&["reminder", "list", "--app", "nobody", "--json"]);
+    let error: Value = serde_json::from_str(&said).expect("JSON");
+    assert!(code == 1 && out.is_empty() && error["error"]["code"] == "unknown_app", "{said}");
+    assert_eq!((error["error"]["exit"].as_u64(), error["error"]["status"].as_u64()), (Some(1), Some(422)));
+    let (code, _, said) = site.run(&["verify", "nowhere.db", "--json"]);
+    let error: Value = serde_json::from_str(&said).expect("JSON");
+    assert!(code == 1 && error["error"]["detail"].as_str().is_some_and(|d| d.contains("nowhere.db")), "{said}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_fault_and_a_full_disk_is_one() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let full = || std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let (reader, closed) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    for verb in [&["completions", "bash"][..], &["man"], &["key", "list", "--json"]] {
+        let run = |out: Stdio| {
+            let done = site.command(verb).stdout(out).output().expect("runs");
+            (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+        };
+        assert_eq!(run(closed.try_clone().expect("a pipe").into()), (Some(0), String::new()), "{verb:?}");
+        let (code, said) = run(full().into());
+        // No keys, no data.
+        let code_wanted = if verb[0] == "key" { 0 } else { 1 };
+        assert_eq!(code, Some(code_wanted), "{verb:?}: {said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
 }
 
 #[test]

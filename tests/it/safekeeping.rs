@@ -3,10 +3,17 @@
 use crate::harness::{
     EVENT, START, accepted_reminder, apps, databases, fresh_url, postgres,
     program::{Program, SandboxServer, Site, body},
+    reminder,
 };
 use serde_json::Value;
 use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
-use tixing::{clock::ManualClock, config::Durability, store::Store};
+use tixing::{
+    clock::ManualClock,
+    config::Durability,
+    domain::reminder::{Claim, NewReminder, ReminderId, State},
+    engine::hold::assume_sent,
+    store::{Store, queue::Queue, reminders::Inserted},
+};
 
 const APPID: &str = "wx0123456789abcdef";
 
@@ -34,15 +41,17 @@ async fn i2_what_was_sent_since_the_backup_is_not_sent_again_after_it_is_restore
     assert_eq!(code, 0, "{said}");
     assert_eq!(site.run(&["backup", "backup.db"]).0, 1, "nothing is overwritten");
     let (code, out, said) = site.run(&["verify", "backup.db"]);
-    assert!(code == 0 && out.contains("2 reminders") && out.contains("2 consents"), "{out} {said}");
+    assert!(code == 0 && out.contains("2 reminders not ended") && out.contains("2 consents"), "{out} {said}");
     program.wait(&sent, 10, |r| r["state"] == "sent").await;
     let (code, _, said) = site.run(&["restore", "backup.db"]);
     assert!(code == 78 && said.contains("in use"), "a running daemon keeps its store: {code} {said}");
+    let modes = ["tixing.db", "tixing.db-wal", "tixing.db.lock", "backup.db"].map(|name| site.mode(name));
+    assert_eq!(modes, [0o600; 4], "they hold openids");
     assert!(program.terminate().0.success());
 
     let (code, out, said) = site.run(&["restore", "backup.db"]);
     assert_eq!(code, 0, "{said}");
-    assert!(out.contains("coffee: 1 reminders became due since"), "{out}");
+    assert!(out.contains("coffee: 1 reminder became due since"), "{out}");
     assert!(said.contains("before-restore") && said.contains("tixing release"), "{said}");
 
     let mut program = site.serve();
@@ -59,7 +68,7 @@ async fn i2_what_was_sent_since_the_backup_is_not_sent_again_after_it_is_restore
     let (_, refused) = program.call(reqwest::Method::PATCH, &sent, Some(&later_still)).await.expect("an answer");
     assert_eq!(refused["code"], "on_hold", "moved out of sight, it would be sent again: {refused}");
     let (code, out, said) = site.run(&["release"]);
-    assert!(code == 0 && out.contains("coffee: 2 reminders") && said.contains("nothing has changed"), "{out} {said}");
+    assert!(code == 0 && out.contains("coffee: 1 reminder ") && said.contains("nothing has changed"), "{out} {said}");
 
     let (code, _, said) = site.run(&["release", "--assume-sent"]);
     assert_eq!(code, 0, "{said}");
@@ -96,7 +105,8 @@ async fn a_backup_put_in_place_by_hand_is_on_hold_too_and_may_be_sent_on_demand(
     program.key = key;
     tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
     assert_eq!(sandbox.sandbox.world().messages().len(), 0);
-    assert_eq!(site.run(&["release", "--send"]).0, 0);
+    let (code, _, said) = site.run(&["release", "--send"]);
+    assert!(code == 0 && said.contains("1 overdue reminder go"), "{said}");
     program.wait(&due, 10, |r| r["state"] == "sent").await;
     assert!(program.terminate().0.success());
 }
@@ -123,14 +133,79 @@ fn what_is_no_good_backup_is_refused_and_the_store_left_alone() {
         let (code, _, said) = site.run(&["verify", name]);
         assert!(code == 1 && said.contains(name), "{name}: {code} {said}");
         let (code, _, said) = site.run(&["restore", name]);
-        assert!(code == 78 && said.contains(name), "{name}: {code} {said}");
+        assert!(code == 1 && said.contains(name), "{name}: {code} {said}");
+        assert!(!said.contains("with `tixing restore`"), "that is what was tried: {said}");
     }
+    // A copied store has part of its reminders in the file beside it.
+    std::fs::copy(site.path("good.db"), site.path("copied.db")).expect("copied");
+    write("copied.db-wal", &[1; 4_152]);
+    for verb in ["verify", "restore"] {
+        let (code, _, said) = site.run(&[verb, "copied.db"]);
+        assert!(code == 1 && said.contains("copied.db-wal"), "{said}");
+    }
+    // What was restored, opened and stopped is a store and no backup, though it is on hold.
+    assert_eq!(site.run(&["restore", "good.db"]).0, 0);
+    assert_eq!(site.run(&["reminder", "list"]).0, 0);
+    std::fs::copy(site.path("tixing.db"), site.path("held.db")).expect("copied");
+    let (code, _, said) = site.run(&["verify", "held.db"]);
+    assert!(code == 1 && said.contains("a store, not a backup"), "{said}");
+    assert_eq!(site.run(&["release", "--send"]).0, 0);
     assert_eq!(site.run(&["restore"]).0, 2);
     let (code, _, said) = site.run(&["backup", "nowhere/backup.db"]);
     assert!(code == 1 && said.contains("does not exist"), "{said}");
     let (code, table, _) = site.run(&["consent", "show", "--app", "coffee", "--openid", "o1", "--json"]);
     let balances: Value = serde_json::from_str(&table).expect("JSON");
     assert!(code == 0 && balances["balances"][0]["available"] == 1, "{table}");
+}
+
+#[test]
+fn a_backup_takes_nothing_that_is_there_and_of_many_at_once_one_is_made() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let (code, _, said) = site.run(&["backup", "early.db"]);
+    assert!(code == 4 && said.contains("no store"), "{said}");
+    assert_eq!(site.run(&["release"]).0, 4);
+    assert!(!site.path("tixing.db").exists(), "nothing was made");
+    assert_eq!(site.run(&["migrate"]).0, 0);
+    std::fs::write(site.path("mine.part"), "mine").expect("written");
+    std::os::unix::fs::symlink("nowhere", site.path("link.db")).expect("linked");
+    let (code, _, said) = site.run(&["backup", "link.db"]);
+    assert!(code == 1 && said.contains("exists"), "{said}");
+    let codes: Vec<i32> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..4).map(|_| scope.spawn(|| site.run(&["backup", "mine"]).0)).collect();
+        running.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1, "{codes:?}");
+    assert_eq!(site.run(&["verify", "mine"]).0, 0);
+    assert_eq!(std::fs::read_to_string(site.path("mine.part")).expect("there"), "mine");
+    let left = std::fs::read_dir(site.path(".")).expect("a folder");
+    let parts = left.filter(|e| e.as_ref().is_ok_and(|e| e.file_name().to_string_lossy().ends_with(".part"))).count();
+    assert_eq!(parts, 1, "no half-made file stays");
+}
+
+#[tokio::test]
+async fn i4_a_consent_that_came_after_the_backup_does_not_make_a_restored_reminder_unsent() {
+    for database in databases() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = fresh_url(database, folder.path());
+        let clock = ManualClock::at(START);
+        let apps = apps("http://127.0.0.1:1");
+        let store = Store::open(&url, Durability::Full, &apps, Arc::clone(&clock) as _).await.expect("opens");
+        let at_fire = NewReminder { claim: Claim::AtFire, ..reminder("o1", START + 1_000) };
+        let news = vec![at_fire, accepted_reminder("o2", START + 1_000)];
+        let inserted = store.insert(news).await.expect("inserted");
+        let lane = store.lane("coffee");
+        let ended = assume_sent(&store, lane, ReminderId(i64::MAX), START + 5_000).await.expect("answers");
+        assert_eq!(ended, 2, "{database}");
+        for inserted in inserted {
+            let Inserted::Created(id) = inserted else { panic!("{inserted:?}") };
+            let stored = store.reminder(id).await.expect("answers").expect("there");
+            assert_eq!(stored.due.state, State::Unconfirmed, "{database}: it may have been sent");
+        }
+        let tally = &store.tally().await.expect("answers")["coffee"];
+        let books = ["consent_available", "consent_held", "consent_used", "unconfirmed", "scheduled"].map(|n| tally[n]);
+        assert_eq!(books, [0, 0, 1, 2, 0], "{database}");
+        store.close().await;
+    }
 }
 
 #[test]
@@ -202,7 +277,7 @@ async fn i3_an_older_store_is_copied_and_brought_up_to_date() {
         store.insert(vec![accepted_reminder("o1", START + 1_000)]).await.expect("inserted");
         assert_eq!(store.hold().await.expect("answers"), None);
         store.close().await;
-        assert_eq!(folder.path().join("tixing.db.before-2").exists(), database == "sqlite", "{database}: a copy");
+        assert_eq!(folder.path().join("tixing.db.before-3").exists(), database == "sqlite", "{database}: a copy");
         open().await.expect("opens again").close().await;
     }
 }

@@ -6,6 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
@@ -86,6 +87,11 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间" }}
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// A file's permissions.
+    pub fn mode(&self, name: &str) -> u32 {
+        self.path(name).metadata().expect("there").permissions().mode() & 0o777
     }
 
     /// A command of the program in this folder.

@@ -25,7 +25,7 @@ use tixing::{
         settle::{Consent, Next},
     },
     store::{
-        OnCommit, Ring, Store, StoreError,
+        OnCommit, Ring, Store, StoreError, backup,
         queue::{Asked, Job, Marked, Queue, Settle},
         reminders::{Change, Changed, Event, Filter, Inserted},
     },
@@ -99,6 +99,12 @@ impl Books {
     }
 }
 
+/// A backup.
+pub enum Backup {
+    Model(Box<Model>),
+    File(PathBuf),
+}
+
 /// How the disk behaves.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Weather {
@@ -164,6 +170,60 @@ impl Disk {
         let next = Self::over(Books::Store(open(&folder, apps, clock)), folder, rng.random(), None);
         *next.weather.lock().expect("whole") = *self.weather.lock().expect("whole");
         next
+    }
+
+    /// A backup, made while all goes on.
+    pub fn backup(&self, number: u32, clock: SharedClock) -> Backup {
+        match &self.books {
+            Books::Model(model) => Backup::Model(Box::new(model.lock().expect("whole").clone())),
+            Books::Store(store) => {
+                let (store, path) = (store.clone(), self.folder.join(format!("backup-{number}.db")));
+                let to = path.clone();
+                wait(async move {
+                    store.backup(&to, &*clock).await.unwrap_or_else(|e| panic!("a backup is made: {e}"));
+                    Ok(())
+                });
+                Backup::File(path)
+            }
+        }
+    }
+
+    /// A backup in the place of the store, on hold; and the last reminder that it is in doubt about.
+    pub fn restore(self: &Arc<Self>, backup: Backup, apps: &[App], clock: SharedClock) -> (Arc<Self>, ReminderId) {
+        self.late.lock().expect("whole").abort_all();
+        match (&self.books, backup) {
+            (Books::Model(model), Backup::Model(saved)) => {
+                let last_id = saved.last_id();
+                model.lock().expect("whole").restore(*saved);
+                (Arc::clone(self), last_id)
+            }
+            (Books::Store(_), Backup::File(path)) => {
+                let folder = self.folder.join("next");
+                std::fs::create_dir(&folder).expect("a folder");
+                self.close();
+                let (to, now) = (folder.join("tixing.db"), clock.now());
+                wait(async move {
+                    backup::restore(&path, &to, now).await.unwrap_or_else(|e| panic!("a backup is restored: {e}"));
+                    Ok(())
+                });
+                let store = open(&folder, apps, clock);
+                let asked = store.clone();
+                let hold = wait(async move { asked.hold().await }).expect("it is on hold");
+                let seed = self.rng.lock().expect("whole").random();
+                let next = Self::over(Books::Store(store), folder, seed, None);
+                *next.weather.lock().expect("whole") = *self.weather.lock().expect("whole");
+                (next, hold.last_id)
+            }
+            _ => unreachable!("a backup is of its kind"),
+        }
+    }
+
+    /// The hold has ended.
+    pub fn end_hold(&self) {
+        if let Books::Store(store) = &self.books {
+            let store = store.clone();
+            wait(async move { store.end_hold().await });
+        }
     }
 
     pub fn close(&self) {

@@ -1,13 +1,16 @@
 //! One seed, one life: users, backends, operators, a platform with moods, crashes; then calm, and the verdict.
 
 use super::{
-    disk::{self, Disk},
+    disk::{self, Backup, Disk},
     network::{self, Network},
     sabotage::Sabotage,
     time::Time,
     verdict,
 };
-use crate::harness::{self, EVENT, model::Seen};
+use crate::harness::{
+    self, EVENT,
+    model::{LANE, Seen},
+};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,7 +29,7 @@ use tixing::{
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
         timing::QuietHours,
     },
-    engine::{Engine, Signals},
+    engine::{Engine, Signals, hold::assume_sent},
     metrics::Metrics,
     sandbox::{AppSpec, Check, Faults, Sandbox},
     store::reminders::{Change, Changed, Inserted},
@@ -67,12 +70,31 @@ pub struct Life {
     pub finals: BTreeMap<ReminderId, State>,
     /// A user withdrew a consent, so that the platform knows less than we do.
     pub withdrawn: bool,
+    /// A backup was put in the place of the store, which knows nothing of what came since.
+    pub restored: bool,
+    /// What was changed or cancelled since that backup, and so may go out in both ways.
+    pub unsure: BTreeSet<String>,
     /// The machine's clock was set to another time by somebody.
     pub clock_set: bool,
     /// How often the daemon died.
     pub crashes: u32,
     rng: StdRng,
     daemon: Option<Daemon>,
+    marks: u32,
+    /// The platform refuses a message without a consent.
+    counts_consents: bool,
+    backups: u32,
+    saved: Option<Saved>,
+    /// On hold, in doubt about reminders up to this one.
+    held: Option<ReminderId>,
+}
+
+/// A backup, and what was promised by then.
+struct Saved {
+    backup: Backup,
+    promises: Vec<Promise>,
+    reported: BTreeMap<(String, String), i64>,
+    finals: BTreeMap<ReminderId, State>,
 }
 
 struct Daemon {
@@ -134,7 +156,8 @@ impl Life {
         }
         let mut spec = AppSpec::of(&app);
         spec.msgid = rng.random();
-        if !app.rules.exclusive && rng.random() {
+        let lets_all_through = !app.rules.exclusive && rng.random();
+        if lets_all_through {
             // A platform that lets everything through: then our own ledger alone keeps the consents. (An exclusive app counts on the
             // platform to refuse a second message.)
             spec.order.retain(|check| *check != Check::Consent);
@@ -157,10 +180,17 @@ impl Life {
             reported: BTreeMap::new(),
             finals: BTreeMap::new(),
             withdrawn: false,
+            counts_consents: !lets_all_through,
+            restored: false,
+            unsure: BTreeSet::new(),
             clock_set: false,
             crashes: 0,
             rng,
             daemon: None,
+            marks: 0,
+            backups: 0,
+            saved: None,
+            held: None,
         }
     }
 
@@ -180,6 +210,7 @@ impl Life {
         let disk = Arc::clone(&self.disk);
         let engine = Engine::new(disk, self.network.clone(), self.clock(), Arc::clone(&self.metrics), &[app], seed);
         let (signals, stop) = (engine.signals(), CancellationToken::new());
+        signals.hold(self.held.is_some() && self.terms.sabotage != Some(Sabotage::HoldIgnored));
         let polls = if self.rng.random_ratio(1, 3) { self.rng.random_range(1..400) } else { u64::MAX };
         let inherited = self.sending();
         let task = tokio::spawn(Mortal { inner: Box::pin(engine.run(stop.clone())), polls });
@@ -218,7 +249,8 @@ impl Life {
             }
             other => return Err(format!("an orderly stop does not end: {other:?}")),
         }
-        if let Some(cut_off) = self.sending().difference(&daemon.inherited).next() {
+        // On hold nothing is sent; what is marked then was marked by an end of the hold that failed half-way.
+        if let Some(cut_off) = self.sending().difference(&daemon.inherited).next().filter(|_| self.held.is_none()) {
             return Err(format!("I7: an orderly stop leaves {cut_off} in doubt"));
         }
         Ok(())
@@ -240,7 +272,7 @@ impl Life {
     }
 
     async fn something_happens(&mut self) {
-        let what = self.rng.random_range(0..100);
+        let what = self.rng.random_range(0..106);
         tracing::debug!(at = seconds(self.time.world()), what, alive = self.daemon.is_some(), "something happens");
         match what {
             0..42 => self.insert(),
@@ -275,11 +307,14 @@ impl Life {
                     panic!("{why}");
                 }
             }
-            _ => {
+            98..100 => {
                 if let Some(daemon) = &self.daemon {
                     daemon.signals.sweep();
                 }
             }
+            100..102 => self.back_up(),
+            102..104 => self.restore().await,
+            _ => self.release().await,
         }
         if self.rng.random_ratio(1, 4) {
             self.look_at_finals();
@@ -318,7 +353,7 @@ impl Life {
         if accepted.is_some() {
             self.tap(&openid);
         }
-        let mark = format!("m{}", self.promises.len());
+        let mark = format!("m{}", self.marks);
         let new = NewReminder {
             claim: if self.rng.random_ratio(1, 3) { Claim::AtFire } else { Claim::Reserve },
             accepted,
@@ -333,6 +368,7 @@ impl Life {
             assert!(new.accepted.is_none(), "a reminder that brings its consent needs no other");
             return;
         };
+        self.marks += 1;
         if new.accepted.is_some() {
             *self.reported.entry((openid, EVENT.to_owned())).or_default() += 1;
         }
@@ -367,6 +403,10 @@ impl Life {
     fn edit(&mut self) {
         let Some(i) = (0..self.promises.len()).collect::<Vec<_>>().choose(&mut self.rng).copied() else { return };
         let (id, new) = (self.promises[i].id, self.promises[i].new.clone());
+        if self.held.is_some_and(|last_id| id <= last_id) {
+            // The API refuses it.
+            return;
+        }
         let mut change = Change::default();
         if self.rng.random() {
             let at = self.time.machine() + self.rng.random_range(0..30_000);
@@ -386,7 +426,11 @@ impl Life {
 
     fn cancel(&mut self) {
         let Some(i) = (0..self.promises.len()).collect::<Vec<_>>().choose(&mut self.rng).copied() else { return };
-        let answer = self.disk.cancel(self.promises[i].id, self.time.machine());
+        let (id, now) = (self.promises[i].id, self.time.machine());
+        if self.held.is_some_and(|last_id| id <= last_id) && self.promises[i].new.at <= now {
+            return;
+        }
+        let answer = self.disk.cancel(id, now);
         self.promises[i].cancelled |= answer == Changed::Yes;
     }
 
@@ -396,6 +440,51 @@ impl Life {
         self.withdrawn = true;
         let on = self.rng.random();
         self.sandbox.world().set_switch(&self.app.appid, &openid, Some(EVENT), on);
+    }
+
+    fn back_up(&mut self) {
+        if self.held.is_none() {
+            let clock = self.time.of_store();
+            self.backups += 1;
+            self.saved = Some(Saved {
+                backup: self.disk.backup(self.backups, clock),
+                promises: self.promises.clone(),
+                reported: self.reported.clone(),
+                finals: self.finals.clone(),
+            });
+        }
+    }
+
+    /// The store is lost, and an operator puts the last backup in its place. Only under a clock that was always right: what was sent
+    /// by a wrong one may not be due yet (docs/reliability.md). And on a platform that counts consents, because a restored ledger
+    /// has forgotten what was spent.
+    async fn restore(&mut self) {
+        let Some(saved) = self.saved.take_if(|_| !self.clock_set && self.counts_consents) else { return };
+        self.crash().await;
+        // It takes an operator longer than any request lives.
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let (disk, last_id) = self.disk.restore(saved.backup, std::slice::from_ref(&self.app), self.time.of_store());
+        self.disk = disk;
+        self.held = Some(last_id);
+        let same = |a: &Promise, b: &Promise| a.new == b.new && a.cancelled == b.cancelled;
+        let changed = |p: &&Promise| saved.promises.iter().any(|then| then.id == p.id && !same(then, p));
+        self.unsure.extend(self.promises.iter().filter(changed).map(|p| mark_of(&p.new)));
+        (self.promises, self.reported, self.finals) = (saved.promises, saved.reported, saved.finals);
+        (self.restored, self.withdrawn) = (true, true);
+    }
+
+    /// The operator ends the hold: what may have been sent is taken for sent.
+    async fn release(&mut self) {
+        let Some(last_id) = self.held else { return };
+        if assume_sent(&*self.disk, LANE, last_id, self.time.machine()).await.is_err() {
+            // What was ended is ended; asked again, it goes on from there.
+            return;
+        }
+        self.disk.end_hold();
+        self.held = None;
+        if let Some(daemon) = &self.daemon {
+            daemon.signals.hold(false);
+        }
     }
 
     fn platform_mood(&mut self) {
@@ -424,6 +513,9 @@ impl Life {
     }
 
     fn clock_is_set(&mut self) {
+        if self.restored {
+            return;
+        }
         self.clock_set = true;
         match self.rng.random_range(0..4) {
             0 => self.time.step(self.rng.random_range(-HOUR..0)),
@@ -451,6 +543,7 @@ impl Life {
         *self.network.weather.lock().expect("whole") = network::Weather { slow_ms: 20, down: false };
         *self.disk.weather.lock().expect("whole") = disk::Weather::default();
         self.time.set_right();
+        self.release().await;
         let mut living = Vec::new();
         for turn in 0..720 {
             if self.daemon.as_ref().is_some_and(|daemon| daemon.task.is_finished()) {

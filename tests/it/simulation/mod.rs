@@ -33,7 +33,7 @@ fn live(terms: Terms) -> Result<Vec<String>, String> {
 }
 
 /// What must have happened somewhere, or the lives were too quiet to prove anything.
-const EVENTS: [&str; 13] = [
+const EVENTS: [&str; 14] = [
     " is sent",
     " is failed",
     " is expired",
@@ -47,6 +47,7 @@ const EVENTS: [&str; 13] = [
     "scheduled 45009",
     "failed no_consent",
     "sent 43101",
+    "unconfirmed restored",
 ];
 
 /// Lives the lives of `seeds` on both cores, and counts [`EVENTS`]; the first failure ends it.

@@ -31,10 +31,12 @@ pub enum Sabotage {
     ClockJumpBelieved,
     /// The app's rate is not kept.
     RateIgnored,
+    /// A restored store sends at once.
+    HoldIgnored,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::SendBeforeMark,
         Self::MarkWithoutFence,
         Self::SettleWithoutFence,
@@ -49,5 +51,6 @@ impl Sabotage {
         Self::QuietHoursIgnored,
         Self::ClockJumpBelieved,
         Self::RateIgnored,
+        Self::HoldIgnored,
     ];
 }

@@ -1,0 +1,3 @@
+-- The twin of migrations/sqlite.
+ALTER TABLE hold ADD COLUMN last_id BIGINT NOT NULL DEFAULT 9223372036854775807;
+ALTER TABLE hold ADD COLUMN released_at BIGINT;
