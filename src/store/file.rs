@@ -42,7 +42,7 @@ pub fn prepare(path: &Path) -> Result<Lock, OpenError> {
     if path.exists() {
         header(path).map_err(|what| left_alone(path, &what))?;
     }
-    if let Err(e) = OpenOptions::new().write(true).create(true).mode(0o600).open(path) {
+    if let Err(e) = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path) {
         return Err(left_alone(path, &format!("cannot be written by this user ({e})")));
     }
     Ok(lock)
