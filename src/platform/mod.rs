@@ -3,6 +3,7 @@
 
 pub mod transport;
 pub mod token;
+pub mod push;
 pub mod wechat;
 
 use crate::{

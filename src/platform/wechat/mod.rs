@@ -3,7 +3,9 @@
 //! Source: developers.weixin.qq.com, `api_sendmessage` and `api_getstableaccesstoken`, copies of 2026; what rests on reports
 //! only is said where it is used.
 
+pub mod callback;
 pub mod errors;
+mod event;
 
 use super::{Adapter, Answer, Granted, Request, Send};
 use crate::domain::{
