@@ -1,13 +1,14 @@
 //! `tixing.toml`: read once, checked whole, every problem with its line.
 
 use crate::domain::{
+    consent::Feeds,
     decide::AppRules,
     did_you_mean,
-    template::{KNOWN_TYPES, Kind, Template, field_type},
+    template::{KNOWN_TYPES, Kind, OnDoubt, Template, field_type},
     timing::QuietHours,
 };
 use chrono_tz::Tz;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -76,6 +77,10 @@ pub struct App {
     pub concurrency: u32,
     /// What it says about sending at all.
     pub rules: AppRules,
+    /// How the platform's pushes are told from forgeries, if it pushes.
+    pub callback: Option<CallbackSecrets>,
+    /// Whose word on a tap counts.
+    pub consents: Feeds,
     /// Its templates.
     pub templates: Vec<Template>,
 }
@@ -85,6 +90,15 @@ impl App {
     pub fn template(&self, id_or_name: &str) -> Option<&Template> {
         self.templates.iter().find(|t| t.code == id_or_name || t.name.as_deref() == Some(id_or_name))
     }
+}
+
+/// What the platform's console says under 消息推送.
+#[derive(Debug, Clone)]
+pub struct CallbackSecrets {
+    /// Token.
+    pub token: SecretString,
+    /// EncodingAESKey: 43 characters of base64. None in the console's plain mode.
+    pub aes_key: Option<SecretString>,
 }
 
 /// A platform that tixing can send on.
@@ -196,7 +210,7 @@ struct RawApp {
     testers: Vec<String>,
     callback: Option<RawCallback>,
     #[serde(default)]
-    consents: Feed,
+    consents: Feeds,
     #[serde(default)]
     template: Vec<RawTemplate>,
 }
@@ -217,22 +231,12 @@ enum Mode {
     Test,
 }
 
-#[derive(Deserialize, Default, PartialEq)]
-#[serde(rename_all = "lowercase")]
-enum Feed {
-    #[default]
-    Client,
-    Callback,
-    Reconcile,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawCallback {
-    #[expect(dead_code, reason = "checked for its shape; callbacks are not received yet, and a warning says so")]
     token: SecretSource,
-    #[expect(dead_code, reason = "as above")]
-    aes_key: SecretSource,
+    /// Left out where the console's mode is plain.
+    aes_key: Option<SecretSource>,
 }
 
 #[derive(Deserialize)]
@@ -246,15 +250,6 @@ struct RawTemplate {
     fields: BTreeMap<String, String>,
     #[serde(default)]
     on_doubt: OnDoubt,
-}
-
-#[derive(Deserialize, Default, PartialEq)]
-#[serde(rename_all = "snake_case")]
-enum OnDoubt {
-    #[default]
-    AssumeSent,
-    Resend,
-    Ask,
 }
 
 enum SecretSource {
@@ -487,11 +482,28 @@ pub fn parse(
         if app.mode == Mode::Test && app.testers.is_empty() {
             warnings.push(format!("app {}: mode = \"test\" without testers reaches nobody", app.name));
         }
-        if app.callback.is_some() || app.consents != Feed::Client {
-            warnings.push(format!(
-                "app {}: callbacks are not received yet; consents count as the client reports them",
+        let callback = app.callback.as_ref().and_then(|raw| {
+            let mut read = |source: &SecretSource| source.read(&base, env).map_err(|why| problem(&at("callback"), why)).ok();
+            let (token, key) = (read(&raw.token), raw.aes_key.as_ref().map(&mut read));
+            let aes_key = key.map_or(Some(None), |key| key.map(Some));
+            let (token, aes_key) = token.zip(aes_key)?;
+            if aes_key.as_ref().is_some_and(|key| !is_aes_key(key)) {
+                let what = "its aes_key is no EncodingAESKey, which has 43 letters and digits: copy it from the platform's console";
+                problem(&at("callback"), what.into());
+            }
+            Some(CallbackSecrets { token, aes_key })
+        });
+        match &app.callback {
+            None if app.consents != Feeds::Client => {
+                let what = "consents that the platform pushes need a callback: add callback = { token = {…}, aes_key = {…} }";
+                problem(&at("consents"), what.into());
+            }
+            Some(RawCallback { aes_key: None, .. }) => warnings.push(format!(
+                "app {}: pushes come in clear, and whoever sees one can forge others: choose the secure mode in the platform's console, \
+                 and add aes_key",
                 app.name
-            ));
+            )),
+            _ => {}
         }
         let secret = app.secret.read(&base, env).map_err(|why| problem(&at("secret"), why)).ok();
         let templates = check_templates(i, app, &mut problem, &mut warnings);
@@ -510,6 +522,8 @@ pub fn parse(
                     testers: (app.mode == Mode::Test).then(|| app.testers.iter().cloned().collect()),
                     exclusive: app.exclusive,
                 },
+                callback,
+                consents: app.consents,
                 templates,
             });
         }
@@ -569,15 +583,13 @@ fn check_templates(
                 ));
             }
         }
-        if template.on_doubt != OnDoubt::AssumeSent {
-            warnings.push(format!("template {}: this version treats every on_doubt as \"assume_sent\"", template.id));
-        }
         templates.push(Template {
             name: template.name.clone(),
             code: template.id.clone(),
             kind: template.kind,
             title: template.title.clone(),
             fields: template.fields.clone(),
+            on_doubt: template.on_doubt,
         });
     }
     templates
@@ -586,6 +598,11 @@ fn check_templates(
 fn readable_by_others(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
+}
+
+fn is_aes_key(key: &SecretString) -> bool {
+    let key = key.expose_secret();
+    key.len() == 43 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/".contains(&b))
 }
 
 fn is_name(name: &str) -> bool {
@@ -714,6 +731,17 @@ fields = { thing1 = "活动名称" }
             ),
             ("{ thing1 = \"活动名称\" }", "{}", "tixing.toml:16: a template has 1 to 20 fields; found 0"),
             ("timezone =", "quiet_hours =", "quiet hours are wall time and need the app's timezone"),
+            (
+                "timezone = \"Asia/Shanghai\"",
+                "callback = { token = { env = \"COFFEE\" }, aes_key = { env = \"COFFEE\" } }",
+                "tixing.toml:11: its aes_key is no EncodingAESKey",
+            ),
+            ("timezone = \"Asia/Shanghai\"", "callback = { aes_key = { env = \"COFFEE\" } }", "missing field `token`"),
+            (
+                "timezone = \"Asia/Shanghai\"",
+                "consents = \"callback\"",
+                "tixing.toml:11: consents that the platform pushes need a callback",
+            ),
             ("timezone = \"Asia/Shanghai\"", "rate = 0", "tixing.toml:11: rate is 0; allowed are 1 to 100000"),
             ("[store]", "[store", "tixing.toml:4: "),
         ];

@@ -2,6 +2,7 @@
 
 use crate::{
     api::Api,
+    callback,
     clock::SharedClock,
     config::Config,
     domain::{Millis, timing::rfc3339},
@@ -102,7 +103,9 @@ impl Daemon {
         let api = api.await;
 
         let stop_http = CancellationToken::new();
-        let mut servers = vec![tokio::spawn(http::serve(listener, api.router(), stop_http.clone()))];
+        let callbacks = callback::router(&config.apps, store.clone(), Arc::clone(&clock), Arc::clone(&metrics));
+        let open_to_all = api.router().merge(callbacks);
+        let mut servers = vec![tokio::spawn(http::serve(listener, open_to_all, stop_http.clone()))];
         if let Some(address) = config.server.metrics {
             let listener = bind(address).await?;
             servers.push(tokio::spawn(http::serve(listener, api.metrics_router(), stop_http.clone())));

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! main ─ cli                 wiring: the only place that knows everything
-//!   api                      JSON for programs
+//!   api │ callback           JSON for programs │ the platforms' pushes
 //!         engine             when, in what order, how many at once
 //!     store │ platform       all SQL │ all that is known of a platform
 //!         domain             what things are and what follows from what: no I/O, no clock
@@ -12,7 +12,7 @@
 //!
 //! `sandbox` stands in for the platforms: for the demo, for tests, for users' staging. `trip` is where tests kill the process.
 //!
-//! One reminder goes through once, forward: insert → prefetch → gate → mark → send → settle.
+//! One reminder goes through once, forward: insert → prefetch → gate → mark → send → settle → receipt.
 #![forbid(unsafe_code)]
 
 pub mod domain;
@@ -26,5 +26,6 @@ pub mod sandbox;
 pub mod metrics;
 pub mod engine;
 pub mod api;
+pub mod callback;
 pub mod daemon;
 pub mod cli;

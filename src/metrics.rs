@@ -34,6 +34,12 @@ pub struct Metrics {
     pub sends: Family<ByAppAnd, Counter>,
     /// Refusals by code; a code that is not documented counts as `other`.
     pub errors: Family<ByAppAnd, Counter>,
+    /// Pushes by what became of them.
+    pub pushes: Family<ByAppAnd, Counter>,
+    /// Receipts by what they came to.
+    pub receipts: Family<ByAppAnd, Counter>,
+    /// Refusals for a consent that the ledger had and the platform did not know.
+    pub drift: Family<ByApp, Gauge>,
     /// Reminders by state.
     pub reminders: Family<ByAppAnd, Gauge>,
     /// Consents by state.
@@ -68,6 +74,9 @@ impl Default for Metrics {
             platform_latency: Family::new_with_constructor(buckets),
             sends: Family::default(),
             errors: Family::default(),
+            pushes: Family::default(),
+            receipts: Family::default(),
+            drift: Family::default(),
             reminders: Family::default(),
             consents: Family::default(),
             due: Family::default(),
@@ -85,6 +94,9 @@ impl Default for Metrics {
         r.register_with_unit("platform_latency", "From the first byte to the answer", Unit::Seconds, latency);
         r.register("sends", "Attempts by outcome", metrics.sends.clone());
         r.register("errors", "Refusals by the platform's code", metrics.errors.clone());
+        r.register("pushes", "The platform's pushes by what became of them", metrics.pushes.clone());
+        r.register("receipts", "The platform's receipts by what they came to", metrics.receipts.clone());
+        r.register("drift", "Refusals for a consent that the ledger had", metrics.drift.clone());
         r.register("reminders", "Reminders by state", metrics.reminders.clone());
         r.register("consents", "Consents by state", metrics.consents.clone());
         r.register("due", "Reminders whose instant has passed, counted up to 10000", metrics.due.clone());

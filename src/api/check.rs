@@ -4,7 +4,7 @@ use crate::{
     config::{App, Config},
     domain::{
         DAY, HOUR, Invalid, Millis,
-        consent::{Report, grants},
+        consent::{Feed, Report, grants},
         did_you_mean,
         reminder::{Accepted, Claim, NewReminder},
         template::{Kind, Template},
@@ -288,10 +288,19 @@ pub fn reminder(
     }
     one_of(&body.lang, &["zh_CN", "en_US", "zh_HK", "zh_TW"], "/lang")?;
     one_of(&body.miniprogram_state, &["formal", "trial", "developer"], "/miniprogram_state")?;
+    let mut claim = body.consent.unwrap_or(Claim::Reserve);
     let accepted = match body.accepted {
         None | Some(AcceptedBody::Plain(false)) => None,
         Some(AcceptedBody::Plain(true)) => Some(tap(Tap::default(), "/accepted", app, now)?),
         Some(AcceptedBody::Told(told)) => Some(tap(told, "/accepted", app, now)?),
+    };
+    // Where the platform's word alone counts, this consent is on its way: it is taken at the instant.
+    let accepted = match accepted {
+        Some(_) if !app.consents.counts(Feed::Client) => {
+            claim = Claim::AtFire;
+            None
+        }
+        accepted => accepted,
     };
     let new = NewReminder {
         app: body.app,
@@ -305,7 +314,7 @@ pub fn reminder(
         data: serde_json::to_string(&data).expect("texts serialise"),
         key: body.key,
         digest,
-        claim: body.consent.unwrap_or(Claim::Reserve),
+        claim,
         accepted,
         lang: body.lang,
         miniprogram_state: body.miniprogram_state,
@@ -338,6 +347,7 @@ pub fn consents(config: &Config, body: ConsentBody, now: Millis) -> Result<Repor
         openid: body.openid,
         results,
         at: accepted.at,
+        feed: Feed::Client,
         source: accepted.source,
         event: accepted.event,
     })

@@ -45,6 +45,8 @@ pub struct ConsentJson {
     n: i64,
     granted_at: String,
     source: Option<String>,
+    /// `client`, `callback` or `both`.
+    told_by: &'static str,
     event: Option<String>,
     /// Whether it stands for many sends.
     standing: bool,
@@ -80,6 +82,7 @@ fn story(consent: Consent) -> ConsentJson {
         n: consent.n,
         granted_at: rfc3339(consent.granted_at),
         source: consent.source,
+        told_by: consent.told_by,
         event: consent.event,
         standing: consent.standing,
         state: consent.state,
@@ -101,6 +104,7 @@ pub async fn record(
     caller.may_touch(&body.app)?;
     let report = check::consents(&api.config, body, api.clock.now())?;
     let (app, openid) = (report.app.clone(), report.openid.clone());
+    // Where the platform's word alone counts, this writes nothing down; the answer shows what is.
     api.store.record(vec![report]).await?;
     Ok(json(StatusCode::OK, &ledger(&api, &app, openid, false).await?))
 }

@@ -5,7 +5,10 @@ use crate::{
     config::App,
     domain::{Millis, reminder::State, timing::rfc3339},
     platform::meaning,
-    store::reminders::{Event, Stored},
+    store::{
+        pushes::Delivery,
+        reminders::{Event, Stored},
+    },
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -23,15 +26,21 @@ pub struct Explanation {
     evidence: Vec<String>,
 }
 
-/// Explains a reminder from its events; `pause` is what holds up its app now, `hold` since when a restored store is on hold.
-pub fn explain(
-    stored: &Stored,
-    events: &[Event],
-    app: Option<&App>,
-    pause: Option<(String, String, Millis)>,
-    hold: Option<Millis>,
-    now: Millis,
-) -> Explanation {
+/// What bears on a reminder besides its own events.
+pub struct Circumstances {
+    /// The platform's later word.
+    pub delivery: Option<Delivery>,
+    /// What holds up its app: the code, why, until when.
+    pub pause: Option<(String, String, Millis)>,
+    /// Since when a restored store is on hold.
+    pub hold: Option<Millis>,
+    /// The time.
+    pub now: Millis,
+}
+
+/// Explains a reminder from its events and what bears on it.
+pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstances: Circumstances) -> Explanation {
+    let Circumstances { delivery, pause, hold, now } = circumstances;
     let last = events.last();
     let code = last.and_then(|e| e.code.as_deref()).unwrap_or_default();
     let known = app.and_then(|app| meaning(app.platform, code));
@@ -46,6 +55,10 @@ pub fn explain(
                     format!("Sent: the platform accepted it {late} ms after its instant, and its consent is used."),
                     format!("已发送：到点后 {late} 毫秒被平台接受，订阅次数已使用。"),
                 ),
+                "receipt" => (
+                    "Sent: its answer was lost, and the platform's receipt says that it had been accepted; its consent is used.".to_owned(),
+                    "已发送：应答丢失，但平台的回执说明消息已被接受；订阅次数已使用。".to_owned(),
+                ),
                 code => (
                     format!("Sent: the first request had arrived; a safe second one was answered {code}, since the only consent was spent."),
                     format!("已发送：首次请求其实已到达；安全重发得到 {code}，说明唯一的订阅次数已被使用。"),
@@ -58,6 +71,10 @@ pub fn explain(
         State::Failed if code == "test_mode" => {
             (format!("Not sent: {why_en}; its consent is free again."), "未发送：应用处于测试模式，该用户不在测试名单内；订阅次数已退回。".to_owned())
         }
+        State::Failed if code == "turned_off" => (
+            format!("Not sent: {why_en} before its instant, so its consent is void."),
+            "未发送：用户在到点之前关闭了该模板的通知，订阅次数作废。".to_owned(),
+        ),
         State::Failed => (
             format!("Not sent: the platform refused it for good with {code}: {why_en}."),
             format!("未发送：平台以 {code} 拒绝：{why_zh}。"),
@@ -116,11 +133,26 @@ pub fn explain(
         let call = if event.began_at.is_some() { "attempt" } else { "decision" };
         format!("{when} {call} → {}{}{what}", event.state.word(), if what.is_empty() { "" } else { ", " })
     };
+    let (said_en, said_zh) = match &delivery {
+        None => Default::default(),
+        Some(Delivery { failure: None, .. }) => {
+            (" The platform says that it was delivered.".into(), "平台回执：已送达。".into())
+        }
+        Some(Delivery { failure: Some(code), text, .. }) => (
+            format!(" The platform says that it was not delivered: {code} {text}."),
+            format!("平台回执：未送达（{code} {text}）。"),
+        ),
+    };
+    let (en, zh) = (en + &said_en, zh + &said_zh);
+    let receipt = delivery.map(|d| {
+        let what = d.failure.map_or("delivered".to_owned(), |code| format!("undelivered, {code}"));
+        format!("{} receipt → {what}: {}", rfc3339(d.at), d.text)
+    });
     Explanation {
         id: stored.due.id.to_string(),
         state: stored.due.state,
         en,
         zh,
-        evidence: events.iter().map(told).collect(),
+        evidence: events.iter().map(told).chain(receipt).collect(),
     }
 }

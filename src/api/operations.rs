@@ -2,7 +2,7 @@
 
 use super::{Api, Caller, Json, Query, auth::new_key, check, json, problem::Problem};
 use crate::{
-    domain::{Millis, timing::rfc3339},
+    domain::{Millis, reminder::State as ReminderState, timing::rfc3339},
     store::keys::Scope,
 };
 use axum::{
@@ -68,17 +68,16 @@ pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<O
         let lane = api.store.names().app(&app).lane;
         let (oldest, due) = api.store.overdue(lane, now).await?;
         let next = api.store.next_due(lane, now).await?;
-        let (consents, reminders): (serde_json::Map<_, _>, serde_json::Map<_, _>) = counts
-            .iter()
-            .map(|(name, n)| (name.clone(), Value::from(*n)))
-            .partition(|(name, _)| name.starts_with("consent_"));
-        let consents: serde_json::Map<_, _> =
-            consents.into_iter().map(|(name, n)| (name.trim_start_matches("consent_").to_owned(), n)).collect();
+        let named = |names: &[&str], prefix: &str| -> serde_json::Map<String, Value> {
+            names.iter().map(|n| ((*n).to_owned(), counts.get(&format!("{prefix}{n}")).copied().into())).collect()
+        };
         let pause = status.lanes.get(&app).and_then(|lane| lane.pause.clone());
         apps.push(json!({
             "app": app,
-            "reminders": reminders,
-            "consents": consents,
+            "reminders": named(&ReminderState::ALL.map(ReminderState::word), ""),
+            "consents": named(&["available", "held", "used", "void"], "consent_"),
+            "receipts": named(&["delivered", "undelivered"], "receipt_"),
+            "drift": counts.get("drift"),
             "in_doubt": counts.get("in_doubt"),
             "due": due,
             "oldest_overdue_ms": oldest.map_or(0, |at| now - at),

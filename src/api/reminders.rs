@@ -3,7 +3,7 @@
 use super::{
     Api, Caller, Json, Query,
     check::{self, ChangeBody, ReminderBody},
-    explain::{Explanation, explain as explanation},
+    explain::{Circumstances, Explanation, explain as explanation},
     json,
     problem::Problem,
 };
@@ -15,6 +15,7 @@ use crate::{
     },
     store::{
         keys::Scope,
+        pushes::Delivery,
         reminders::{Changed, Event, Filter, Inserted, Stored},
     },
 };
@@ -52,9 +53,25 @@ pub struct ReminderJson {
     /// Why it is as it is, in one word or the platform's code.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// The platform's later word, once it came: `delivered` or `undelivered`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery: Option<&'static str>,
+    /// It in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<ReceiptJson>,
     /// What was tried, oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<Vec<AttemptJson>>,
+}
+
+/// The platform's later word on a message.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReceiptJson {
+    at: String,
+    /// What went wrong, if something did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    text: String,
 }
 
 /// One call to the platform.
@@ -84,7 +101,7 @@ pub(super) fn raw(data: String) -> Box<RawValue> {
     RawValue::from_string(data).unwrap_or_else(|_| RawValue::from_string("{}".into()).expect("an empty object"))
 }
 
-fn shown(stored: &Stored, events: Option<&[Event]>) -> ReminderJson {
+fn shown(stored: &Stored, story: Option<&(Vec<Event>, Option<Delivery>)>) -> ReminderJson {
     let attempt = |event: &Event| {
         let began_at = event.began_at?;
         Some(AttemptJson {
@@ -112,7 +129,13 @@ fn shown(stored: &Stored, events: Option<&[Event]>) -> ReminderJson {
         created_at: rfc3339(stored.due.id.created_at()),
         next_at: (stored.due.due_at != stored.due.at).then(|| rfc3339(stored.due.due_at)),
         reason: stored.reason.clone(),
-        attempts: events.map(|events| events.iter().filter_map(attempt).collect()),
+        delivery: stored.delivered.map(|delivered| if delivered { "delivered" } else { "undelivered" }),
+        receipt: story.and_then(|(_, delivery)| delivery.as_ref()).map(|delivery| ReceiptJson {
+            at: rfc3339(delivery.at),
+            code: delivery.failure.clone(),
+            text: delivery.text.clone(),
+        }),
+        attempts: story.map(|(events, _)| events.iter().filter_map(attempt).collect()),
     }
 }
 
@@ -164,6 +187,8 @@ pub async fn insert(
                 created_at: rfc3339(id.created_at()),
                 next_at: None,
                 reason: None,
+                delivery: None,
+                receipt: None,
                 attempts: None,
             };
             Ok(json(StatusCode::CREATED, &answer))
@@ -211,8 +236,8 @@ pub(super) fn refusal(verdict: Inserted) -> Problem {
     (status = 200, description = "With `attempts` and `reason`", body = ReminderJson), (status = 404, description = "No such reminder")))]
 pub async fn show(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
     let stored = api.visible(&caller, &id).await?;
-    let events = api.store.events(&stored).await?;
-    Ok(json(StatusCode::OK, &shown(&stored, Some(&events))))
+    let story = (api.store.events(&stored).await?, api.store.delivery(&stored).await?);
+    Ok(json(StatusCode::OK, &shown(&stored, Some(&story))))
 }
 
 /// Why it was or was not sent.
@@ -223,11 +248,13 @@ pub async fn explain(State(api): State<Api>, caller: Caller, Path(id): Path<Stri
     let stored = api.visible(&caller, &id).await?;
     let events = api.store.events(&stored).await?;
     let app = check::app(&api.config, &stored.app).ok();
-    let pause = api.signals.as_ref().and_then(|s| s.status().lanes.get(&stored.app)?.pause.clone());
-    Ok(json(
-        StatusCode::OK,
-        &explanation(&stored, &events, app, pause, api.store.hold().await?.map(|hold| hold.since), api.clock.now()),
-    ))
+    let circumstances = Circumstances {
+        delivery: api.store.delivery(&stored).await?,
+        pause: api.signals.as_ref().and_then(|s| s.status().lanes.get(&stored.app)?.pause.clone()),
+        hold: api.store.hold().await?.map(|hold| hold.since),
+        now: api.clock.now(),
+    };
+    Ok(json(StatusCode::OK, &explanation(&stored, &events, app, circumstances)))
 }
 
 /// Change a scheduled reminder.

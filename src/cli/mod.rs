@@ -15,7 +15,8 @@ use crate::{
     config::{self, Config},
     daemon::{self, StartError},
     http,
-    sandbox::Sandbox,
+    platform::callback,
+    sandbox::{Format, Mode, Pusher, Sandbox},
     store::{Store, keys::Scope},
 };
 use anyhow::Context;
@@ -466,6 +467,12 @@ async fn sandbox(path: Option<PathBuf>, listen: SocketAddr, seed: u64) -> Result
         let config = config::load(&path).map_err(|problems| Failure::Config(problems.to_string()))?;
         for app in &config.apps {
             sandbox.world().add_configured(app);
+            if let Some(callback) = callback(app) {
+                let url = format!("http://{}/callback/{}", config.server.listen, app.name);
+                let mode = if callback.has_key() { Mode::Secure } else { Mode::Plain };
+                talk!("pushes to {url}");
+                sandbox.world().push_to(&app.appid, Pusher { url, callback, mode, format: Format::Json });
+            }
             talk!("knows the app {} ({}) from {}", app.name, app.appid, path.display());
         }
     }
@@ -475,6 +482,7 @@ async fn sandbox(path: Option<PathBuf>, listen: SocketAddr, seed: u64) -> Result
     talk!("the sandbox listens on http://{address}; orders under /_sandbox");
     let stop = tokio_util::sync::CancellationToken::new();
     let server = tokio::spawn(http::serve(listener, sandbox.router(), stop.clone()));
+    tokio::spawn(sandbox.push(stop.clone()));
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .context("cannot listen for signals")?;
     tokio::select! {

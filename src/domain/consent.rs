@@ -11,6 +11,42 @@ pub fn grants(result: &str) -> bool {
     result.starts_with("accept")
 }
 
+/// Who says that a user accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feed {
+    /// The mini-program, through its backend: at once, but it may be forged or lost.
+    Client,
+    /// The platform's push: signed, but it may be late, lost, or not made for a silent accept.
+    Platform,
+}
+
+/// Whose word counts for an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Feeds {
+    /// The mini-program's.
+    #[default]
+    Client,
+    /// The platform's.
+    Callback,
+    /// Both, and a tap that both tell of counts once.
+    Reconcile,
+}
+
+impl Feeds {
+    /// Whether the word of this feed counts.
+    pub fn counts(self, feed: Feed) -> bool {
+        match self {
+            Self::Client => feed == Feed::Client,
+            Self::Callback => feed == Feed::Platform,
+            Self::Reconcile => true,
+        }
+    }
+}
+
+/// Two feeds that tell of an accept of the same user and template within this mean the same tap: neither names it.
+pub const SAME_TAP: super::Millis = 10 * super::MINUTE;
+
 /// The ledger of one user and one template. `granted = available + held + used + void` always holds (I4).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Balance {
@@ -61,6 +97,8 @@ pub struct Report {
     pub results: BTreeMap<String, bool>,
     /// When the user tapped.
     pub at: super::Millis,
+    /// Whose word it is.
+    pub feed: Feed,
     /// Who told us; free text of at most 64 characters.
     pub source: String,
     /// The caller's own id of this tap: the same event twice counts once.

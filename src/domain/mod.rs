@@ -5,6 +5,7 @@ pub mod timing;
 pub mod consent;
 pub mod reminder;
 pub mod outcome;
+pub mod push;
 pub mod decide;
 pub mod settle;
 

@@ -53,6 +53,11 @@ pub enum Consent {
 }
 
 impl Settlement {
+    /// Whether it leaves open what became of a request, so that a receipt would know better.
+    pub fn leaves_open(&self) -> bool {
+        matches!(self.next, Next::Doubt { .. } | Next::Final(State::Unconfirmed))
+    }
+
     /// An end with a reason.
     pub fn end(state: State, code: &str, text: &str, consent: Consent) -> Self {
         Self { next: Next::Final(state), code: Some(code.into()), text: Some(text.into()), consent, message_id: None }

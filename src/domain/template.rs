@@ -18,6 +18,19 @@ pub enum Kind {
     LongTerm,
 }
 
+/// What becomes of a doubt that neither a safe resend nor a receipt has settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDoubt {
+    /// It ends as `unconfirmed`, its consent used: nobody gets it twice.
+    #[default]
+    AssumeSent,
+    /// It is sent again: nobody misses it, and some may get it twice.
+    Resend,
+    /// An operator decides, until its deadline.
+    Ask,
+}
+
 /// The platform's approved form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
@@ -31,6 +44,8 @@ pub struct Template {
     pub title: String,
     /// Key → label. The key's prefix is its type.
     pub fields: BTreeMap<String, String>,
+    /// What becomes of a doubt.
+    pub on_doubt: OnDoubt,
 }
 
 /// How strictly values are checked.

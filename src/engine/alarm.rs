@@ -24,7 +24,7 @@ pub struct Bells {
     pub clock: SharedClock,
 }
 
-/// Starts the bells: every half minute a look for expired reminders, every ten seconds the gauges.
+/// Starts the bells: every half minute a look for expired reminders, every ten seconds the gauges and a slice of what is too old to keep.
 ///
 /// # Errors
 /// When the scheduler cannot start.
@@ -45,6 +45,8 @@ pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
                 // Still at it from the last time: skip.
                 if let Ok(bells) = bells.try_lock() {
                     bells.measure().await;
+                    // A store that does not answer is told of elsewhere; what is too old stays a little longer.
+                    let _ = bells.store.tidy().await;
                 }
             })
         })?)
@@ -73,6 +75,7 @@ impl Bells {
                 self.metrics.consents.get_or_create(&ByAppAnd { app: app.clone(), what }).set(count);
             }
             let by_app = ByApp { app: app.clone() };
+            self.metrics.drift.get_or_create(&by_app).set(counts.get("drift").copied().unwrap_or_default());
             if let Ok((oldest, n)) = self.store.overdue(self.store.names().app(&app).lane, now).await {
                 self.metrics.due.get_or_create(&by_app).set(n);
                 self.metrics.oldest_overdue.get_or_create(&by_app).set(seconds(oldest.map_or(0, |at| now - at)));

@@ -3,7 +3,6 @@
 
 pub mod transport;
 pub mod token;
-pub mod push;
 pub mod wechat;
 
 use crate::{
@@ -85,9 +84,53 @@ pub fn adapter(app: &App) -> Box<dyn Adapter> {
     }
 }
 
+/// How an app's pushes are told from forgeries, if it has any.
+pub fn callback(app: &App) -> Option<wechat::callback::Callback> {
+    let secrets = app.callback.as_ref()?;
+    let callback = wechat::callback::Callback::new(app.appid.clone(), secrets.token.clone(), secrets.aes_key.as_ref());
+    Some(callback.expect("the configuration has checked the key's shape"))
+}
+
 /// The adapter's table without an app, for explanations.
 pub fn meaning(platform: Platform, code: &str) -> Option<(&'static str, &'static str)> {
     match platform {
         Platform::Wechat => wechat::errors::find(code).map(|e| (e.en, e.zh)),
+    }
+}
+
+/// Why a push is not believed. Its `Display` names no content of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It is not signed by who knows the token.
+    #[error("its signature is not made with this app's callback token")]
+    Signature,
+    /// It was signed too long ago, or for a time to come.
+    #[error("it is signed for another time than now: it is a replay, or the clock is wrong")]
+    Stale,
+    /// It is encrypted by the key of another, or broken.
+    #[error("it cannot be decrypted with this app's callback key")]
+    Key,
+    /// It is about another mini-program.
+    #[error("it is for another appid")]
+    Appid,
+    /// It is in clear though a key is configured.
+    #[error("it is not encrypted though this app has a callback key: choose the secure mode in the platform's console")]
+    InClear,
+    /// It is neither the platform's JSON nor its XML.
+    #[error("it is not of the platform's shape")]
+    Shape,
+}
+
+impl Refused {
+    /// A word for metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Signature => "signature",
+            Self::Stale => "stale",
+            Self::Key => "key",
+            Self::Appid => "appid",
+            Self::InClear => "in_clear",
+            Self::Shape => "shape",
+        }
     }
 }

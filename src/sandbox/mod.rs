@@ -2,8 +2,10 @@
 //!
 //! For the demo, for tests, and for staging: point an app's `base_url` at it. Orders come in under `/_sandbox`.
 
+mod push;
 mod world;
 
+pub use push::{Format, Mode, Outgoing, PushSpec, Pushed, Pusher};
 pub use world::{AppSpec, Check, Faults, Ledger, Message, TemplateSpec, World};
 
 use crate::{clock::SharedClock, http::Hang};
@@ -56,6 +58,7 @@ impl Sandbox {
             .route("/_sandbox/popup", post(popup))
             .route("/_sandbox/settings", post(settings))
             .route("/_sandbox/messages", get(messages))
+            .route("/_sandbox/pushes", get(pushes))
             .route("/_sandbox/ledger", get(ledger))
             .route("/_sandbox/faults", post(set_faults).get(faults))
             .route("/_sandbox/reset", post(reset))
@@ -169,9 +172,15 @@ fn broken(kind: world::Broken) -> Response {
     }
 }
 
-async fn add_app(State(sandbox): State<Sandbox>, Json(app): Json<AppSpec>) -> Json<Value> {
-    sandbox.world().add_app(app);
-    Json(json!({ "ok": true }))
+async fn add_app(State(sandbox): State<Sandbox>, Json(app): Json<AppSpec>) -> Response {
+    let mut world = sandbox.world();
+    match app.push.as_ref().map(|spec| Pusher::new(&app.appid, spec)).transpose() {
+        Ok(Some(pusher)) => world.push_to(&app.appid, pusher),
+        Ok(None) => {}
+        Err(why) => return (StatusCode::UNPROCESSABLE_ENTITY, format!("push: {why}\n")).into_response(),
+    }
+    world.add_app(app);
+    Json(json!({ "ok": true })).into_response()
 }
 
 #[derive(Deserialize)]
@@ -184,11 +193,12 @@ struct Popup {
 /// The user taps. Answers what `wx.requestSubscribeMessage` hands to the mini-program, to be passed on to `/v1/consents`.
 async fn popup(State(sandbox): State<Sandbox>, Json(tap): Json<Popup>) -> Json<Value> {
     let mut answer = json!({ "errMsg": "requestSubscribeMessage:ok" });
-    let mut world = sandbox.world();
     for (template, result) in &tap.results {
-        world.tap(&tap.appid, &tap.openid, template, crate::domain::consent::grants(result));
         answer[template] = result.clone().into();
     }
+    let results =
+        tap.results.iter().map(|(template, result)| (template.clone(), crate::domain::consent::grants(result)));
+    sandbox.world().popup(&tap.appid, &tap.openid, &results.collect(), sandbox.clock.now());
     Json(answer)
 }
 
@@ -201,7 +211,12 @@ struct Settings {
 }
 
 async fn settings(State(sandbox): State<Sandbox>, Json(change): Json<Settings>) -> Json<Value> {
-    sandbox.world().set_switch(&change.appid, &change.openid, change.template.as_deref(), change.on);
+    let mut world = sandbox.world();
+    match &change.template {
+        // The only change that the platform documents to tell of.
+        Some(template) if !change.on => world.turn_off(&change.appid, &change.openid, template, sandbox.clock.now()),
+        template => world.set_switch(&change.appid, &change.openid, template.as_deref(), change.on),
+    }
     Json(json!({ "ok": true }))
 }
 
@@ -218,6 +233,11 @@ async fn messages(State(sandbox): State<Sandbox>, Query(who): Query<Who>) -> Jso
             && who.openid.as_ref().is_none_or(|openid| m.openid == *openid)
     });
     Json(json!({ "messages": wanted.collect::<Vec<_>>() }))
+}
+
+/// What became of the pushes.
+async fn pushes(State(sandbox): State<Sandbox>) -> Json<Value> {
+    Json(json!({ "pushes": sandbox.world().pushed() }))
 }
 
 async fn ledger(State(sandbox): State<Sandbox>) -> Json<Value> {

@@ -1,7 +1,9 @@
 //! What the platform knows and how it judges: accounts, tokens, templates, consents, messages. No I/O, no clock.
 
+use super::push::{Outgoing, PushSpec, Pushed, Pusher};
 use crate::domain::{
     MINUTE, Millis,
+    push::{Item, Receipt},
     template::{Kind, Profile, check_value},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -35,6 +37,9 @@ pub struct AppSpec {
     /// Whether grants from before a refusal in the settings count again after it is lifted (unknown).
     #[serde(default)]
     pub revive: bool,
+    /// Where its pushes go, if it wants them.
+    #[serde(default)]
+    pub push: Option<PushSpec>,
 }
 
 impl AppSpec {
@@ -55,6 +60,7 @@ impl AppSpec {
             order: Check::default_order(),
             msgid: true,
             revive: false,
+            push: None,
         }
     }
 }
@@ -150,11 +156,21 @@ pub struct Faults {
     pub minute_left: Option<u64>,
     /// The account is restricted: every send is refused with this code, such as 43107, 48001, 48004 or 50002.
     pub account_code: Option<i64>,
+    /// Every push leaves so late at least.
+    pub push_delay_ms: u64,
+    /// And at most so much later: with it they overtake each other.
+    pub push_jitter_ms: u64,
+    /// A push never leaves.
+    pub push_lost_rate: f64,
+    /// A push leaves twice.
+    pub push_twice_rate: f64,
+    /// A message is accepted and then not delivered: its receipt says so.
+    pub undelivered_rate: f64,
 }
 
 impl Faults {
     /// All rates by name.
-    pub(super) fn rates(&self) -> [(&'static str, f64); 9] {
+    pub(super) fn rates(&self) -> [(&'static str, f64); 12] {
         [
             ("busy_rate", self.busy_rate),
             ("reset_before_rate", self.reset_before_rate),
@@ -165,6 +181,9 @@ impl Faults {
             ("redirect_rate", self.redirect_rate),
             ("huge_rate", self.huge_rate),
             ("silent_rate", self.silent_rate),
+            ("push_lost_rate", self.push_lost_rate),
+            ("push_twice_rate", self.push_twice_rate),
+            ("undelivered_rate", self.undelivered_rate),
         ]
     }
 }
@@ -284,6 +303,9 @@ pub struct World {
     messages: Vec<Message>,
     /// What goes wrong.
     pub faults: Faults,
+    pushers: HashMap<String, Pusher>,
+    pub(super) pushes: Vec<Outgoing>,
+    pub(super) pushed: Vec<Pushed>,
     rng: StdRng,
     counter: u64,
 }
@@ -298,6 +320,9 @@ impl World {
             in_flight: HashSet::new(),
             messages: Vec::new(),
             faults: Faults::default(),
+            pushers: HashMap::new(),
+            pushes: Vec::new(),
+            pushed: Vec::new(),
             rng: StdRng::seed_from_u64(seed),
             counter: 0,
         }
@@ -308,16 +333,86 @@ impl World {
         self.apps.insert(app.appid.clone(), app);
     }
 
+    /// An app's pushes go there from now on.
+    pub fn push_to(&mut self, appid: &str, pusher: Pusher) {
+        self.pushers.insert(appid.to_owned(), pusher);
+    }
+
+    /// The user answers a popup, and the platform tells.
+    pub fn popup(&mut self, appid: &str, openid: &str, results: &BTreeMap<String, bool>, now: Millis) {
+        for (template, accepted) in results {
+            self.tap(appid, openid, template, *accepted);
+        }
+        let item =
+            |(template, accepted): (&String, &bool)| Item::Answered { template: template.clone(), accepted: *accepted };
+        self.tell(appid, openid, results.iter().map(item).collect(), now);
+    }
+
+    /// The user turns a template off on the card of a message, and the platform tells.
+    pub fn turn_off(&mut self, appid: &str, openid: &str, template: &str, now: Millis) {
+        self.set_switch(appid, openid, Some(template), false);
+        self.tell(appid, openid, vec![Item::TurnedOff { template: template.to_owned() }], now);
+    }
+
+    /// Queues a push, as the faults will have it.
+    fn tell(&mut self, appid: &str, openid: &str, items: Vec<Item>, now: Millis) {
+        if !self.pushers.contains_key(appid) || items.is_empty() {
+            return;
+        }
+        let hit = |rng: &mut StdRng, rate: f64| rate > 0.0 && rng.random::<f64>() < rate;
+        let copies = if hit(&mut self.rng, self.faults.push_lost_rate) {
+            0
+        } else {
+            1 + u32::from(hit(&mut self.rng, self.faults.push_twice_rate))
+        };
+        for _ in 0..copies {
+            let jitter = self.faults.push_jitter_ms;
+            let late = self.faults.push_delay_ms + if jitter > 0 { self.rng.random_range(0..=jitter) } else { 0 };
+            self.pushes.push(Outgoing {
+                appid: appid.to_owned(),
+                openid: openid.to_owned(),
+                items: items.clone(),
+                at: now,
+                due: now + Millis::try_from(late).unwrap_or(Millis::MAX / 2),
+                tries: 0,
+                shape: self.rng.random(),
+            });
+        }
+    }
+
+    /// The pushes that leave now, and where to.
+    pub fn take_pushes(&mut self, now: Millis) -> Vec<(Outgoing, Pusher)> {
+        let (due, later) = std::mem::take(&mut self.pushes).into_iter().partition(|push| push.due <= now);
+        self.pushes = later;
+        let mut due: Vec<Outgoing> = due;
+        due.sort_by_key(|push| push.due);
+        due.into_iter()
+            .filter_map(|push| Some((self.pushers.get(&push.appid)?.clone(), push)))
+            .map(|(to, push)| (push, to))
+            .collect()
+    }
+
+    /// When the next push leaves.
+    pub fn next_push(&self) -> Option<Millis> {
+        self.pushes.iter().map(|push| push.due).min()
+    }
+
+    /// What became of the pushes.
+    pub fn pushed(&self) -> &[Pushed] {
+        &self.pushed
+    }
+
     /// Registers an app as it is configured.
     pub fn add_configured(&mut self, app: &crate::config::App) {
         self.add_app(AppSpec::of(app));
     }
 
-    /// Forgets users, messages, tokens and faults; the apps stay.
+    /// Forgets users, messages, tokens, pushes and faults; the apps stay.
     pub fn reset(&mut self) {
         let apps = std::mem::take(&mut self.apps);
+        let pushers = std::mem::take(&mut self.pushers);
         let seed = self.rng.random();
-        *self = Self { apps, ..Self::new(seed) };
+        *self = Self { apps, pushers, ..Self::new(seed) };
     }
 
     /// The user answers the popup for one template.
@@ -564,9 +659,15 @@ impl World {
         }
         let data = body["data"].as_object().into_iter().flatten();
         let data = data.map(|(k, v)| (k.clone(), v["value"].as_str().unwrap_or_default().to_owned())).collect();
-        self.messages.push(Message { appid, openid, template: code, page, data, at: now });
         self.counter += 1;
-        Ok(app.msgid.then_some(3_248_682_510_344_192_000 + self.counter))
+        let id = 3_248_682_510_344_192_000 + self.counter;
+        let undelivered = self.faults.undelivered_rate > 0.0 && self.rng.random::<f64>() < self.faults.undelivered_rate;
+        let (failure, text) = if undelivered { (Some("-1".into()), "system error") } else { (None, "success") };
+        // The push names the message even where the answer does not.
+        let receipt = Receipt { template: code.clone(), message_id: Some(id.to_string()), failure, text: text.into() };
+        self.tell(&appid, &openid, vec![Item::Receipt(receipt)], now);
+        self.messages.push(Message { appid, openid, template: code, page, data, at: now });
+        Ok(app.msgid.then_some(id))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::{
     Millis,
-    consent::{Balance, Report, Standing},
+    consent::{Balance, Feed, Feeds, Report, SAME_TAP, Standing},
     reminder::ReminderId,
 };
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
@@ -35,6 +35,8 @@ pub struct Consent {
     pub state: Standing,
     /// Why it is void.
     pub void_reason: Option<String>,
+    /// `client`, `callback` or `both`.
+    pub told_by: &'static str,
 }
 
 /// A user and a template, as small integers.
@@ -47,6 +49,29 @@ pub(super) struct Held {
     standing: HashSet<Pair>,
     events: HashSet<(Pair, String)>,
     last: HashMap<Pair, i64>,
+    turned_off: HashMap<Pair, Millis>,
+    /// Of apps that count both feeds: what one of them has told of, and the other not yet.
+    told_once: HashMap<Pair, Vec<ToldOnce>>,
+    told_twice: Vec<ToldTwice>,
+}
+
+struct ToldOnce {
+    n: i64,
+    at: Millis,
+    feed: Feed,
+}
+
+struct ToldTwice {
+    pair: Pair,
+    n: i64,
+    event: Option<String>,
+}
+
+fn feed_number(feed: Feed) -> i64 {
+    match feed {
+        Feed::Client => 1,
+        Feed::Platform => 2,
+    }
 }
 
 impl Held {
@@ -60,9 +85,25 @@ impl Held {
         self.standing.contains(&pair)
     }
 
-    /// Whether this tap is recorded already.
-    pub fn knows(&self, pair: Pair, event: &Option<String>) -> bool {
-        event.as_ref().is_some_and(|event| self.events.contains(&(pair, event.clone())))
+    /// Whether a tap adds a consent: not one that is recorded already, by its event or by the other feed, and not one from before the
+    /// user turned the template off.
+    pub fn adds(&mut self, pair: Pair, tap: &Grant<'_>) -> bool {
+        let known = tap.event.as_ref().is_some_and(|event| self.events.contains(&(pair, event.clone())));
+        let off = self.turned_off.get(&pair).is_some_and(|off| tap.at <= *off);
+        if known || off || tap.standing && self.stands(pair) {
+            return false;
+        }
+        let told = self.told_once.get_mut(&pair).and_then(|told| {
+            let same = |(_, told): &(usize, &ToldOnce)| told.feed != tap.feed && (told.at - tap.at).abs() <= SAME_TAP;
+            let (i, _) = told.iter().enumerate().filter(same).min_by_key(|(_, told)| (told.at - tap.at).abs())?;
+            Some(told.swap_remove(i))
+        });
+        let Some(told) = told else { return true };
+        if let Some(event) = tap.event {
+            self.events.insert((pair, event.clone()));
+        }
+        self.told_twice.push(ToldTwice { pair, n: told.n, event: tap.event.clone() });
+        false
     }
 
     fn next_n(&mut self, pair: Pair) -> i64 {
@@ -76,6 +117,9 @@ impl Held {
         let n = self.next_n(pair);
         if let Some(event) = grant.event {
             self.events.insert((pair, event.clone()));
+        }
+        if let Some(told) = self.told_once.get_mut(&pair) {
+            told.push(ToldOnce { n, at: grant.at, feed: grant.feed });
         }
         if grant.standing {
             self.standing.insert(pair);
@@ -91,13 +135,32 @@ impl Held {
             event: grant.event.clone(),
             standing: i64::from(grant.standing),
             reminder: grant.reminder.map(|id| id.0),
+            feeds: feed_number(grant.feed),
         }
+    }
+
+    /// Writes down which consents both feeds have told of.
+    pub async fn confirm(&mut self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
+        let twice = std::mem::take(&mut self.told_twice);
+        if twice.is_empty() {
+            return Ok(());
+        }
+        let cells = twice.iter().map(|t| [t.pair.0.into(), t.pair.1.into(), t.n.into(), t.event.as_deref().into()]);
+        let rows = tx.dialect.rows(["recipient", "template", "n", "event"], cells);
+        tx.run(
+            "UPDATE consent SET feeds = 3, event = COALESCE(consent.event, r.event) FROM {rows}
+             WHERE consent.recipient = r.recipient AND consent.template = r.template AND consent.n = r.n",
+            &rows,
+        )
+        .await?;
+        Ok(())
     }
 }
 
 /// A consent about to be recorded.
 pub(super) struct Grant<'a> {
     pub at: Millis,
+    pub feed: Feed,
     pub source: &'a str,
     pub event: &'a Option<String>,
     pub standing: bool,
@@ -113,14 +176,16 @@ pub(super) struct NewConsent {
     event: Option<String>,
     standing: i64,
     reminder: Option<i64>,
+    feeds: i64,
 }
 
-/// What is wanted of a pair: with `grants` its last number is read too.
+/// What is wanted of a pair: with `grants` its last number is read too, and with `reconcile` what one feed alone has told of.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Wanted {
     pub recipient: i64,
     pub template: i64,
     pub grants: bool,
+    pub reconcile: bool,
     pub event: Option<String>,
 }
 
@@ -167,13 +232,37 @@ pub(super) async fn read_pairs(tx: &mut Tx<'_>, wanted: &BTreeSet<Wanted>) -> sq
         let rows = tx
             .rows(
                 "SELECT r.recipient, r.template, COALESCE((SELECT MAX(c.n) FROM consent c
-                     WHERE c.recipient = r.recipient AND c.template = r.template), 0) AS last
+                     WHERE c.recipient = r.recipient AND c.template = r.template), 0) AS last,
+                     (SELECT t.at FROM turned_off t WHERE t.recipient = r.recipient AND t.template = r.template) AS off_at
                  FROM {rows}",
                 &grants,
             )
             .await?;
         for row in rows {
-            held.last.insert((row.get("recipient"), row.get("template")), row.get("last"));
+            let pair = (row.get("recipient"), row.get("template"));
+            held.last.insert(pair, row.get("last"));
+            if let Some(off) = row.get("off_at") {
+                held.turned_off.insert(pair, off);
+            }
+        }
+    }
+    let reconcile: BTreeSet<Pair> =
+        wanted.iter().filter(|w| w.grants && w.reconcile).map(|w| (w.recipient, w.template)).collect();
+    if !reconcile.is_empty() {
+        held.told_once.extend(reconcile.iter().map(|pair| (*pair, Vec::new())));
+        let pairs = reconcile.iter().map(|(recipient, template)| [(*recipient).into(), (*template).into()]);
+        let pairs = tx.dialect.rows(["recipient", "template"], pairs);
+        let rows = tx
+            .rows(
+                "SELECT c.recipient, c.template, c.n, c.granted_at, c.feeds FROM {rows} JOIN consent c
+                 ON c.recipient = r.recipient AND c.template = r.template WHERE c.feeds <> 3",
+                &pairs,
+            )
+            .await?;
+        for row in rows {
+            let feed = if row.get::<i64, _>("feeds") == 1 { Feed::Client } else { Feed::Platform };
+            let told = ToldOnce { n: row.get("n"), at: row.get("granted_at"), feed };
+            held.told_once.entry((row.get("recipient"), row.get("template"))).or_default().push(told);
         }
     }
     Ok(held)
@@ -190,7 +279,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, mut consents: Vec<NewConsent>) -> sq
         return Ok(());
     }
     consents.sort_by_key(|c| (c.recipient, c.template, c.n));
-    let columns = ["recipient", "template", "n", "granted_at", "source", "event", "standing", "reminder"];
+    let columns = ["recipient", "template", "n", "granted_at", "source", "event", "standing", "reminder", "feeds"];
     let cells = consents.iter().map(|c| {
         [
             c.recipient.into(),
@@ -201,12 +290,13 @@ pub(super) async fn insert(tx: &mut Tx<'_>, mut consents: Vec<NewConsent>) -> sq
             c.event.as_deref().into(),
             c.standing.into(),
             c.reminder.into(),
+            c.feeds.into(),
         ]
     });
     let rows = tx.dialect.rows(columns, cells);
     tx.run(
-        "INSERT INTO consent (recipient, template, n, granted_at, source, event, standing, reminder)
-         SELECT r.recipient, r.template, r.n, r.granted_at, r.source, r.event, r.standing, r.reminder FROM {rows}",
+        "INSERT INTO consent (recipient, template, n, granted_at, source, event, standing, reminder, feeds)
+         SELECT r.recipient, r.template, r.n, r.granted_at, r.source, r.event, r.standing, r.reminder, r.feeds FROM {rows}",
         &rows,
     )
     .await?;
@@ -296,23 +386,26 @@ pub(super) async fn remember(tx: &mut Tx<'_>, holders: &[Holder]) -> sqlx::Resul
     Ok(())
 }
 
-/// Voids what is still worth something of a pair, and answers the scheduled reminders that held one of them.
+/// Voids what was granted by `until` and is still worth something of a pair, and answers the scheduled reminders that held one of
+/// them, without the reminder `by` that found out.
 ///
-/// The platform has just said that it knows no consent; believing it for one reminder and not for the next would only collect
-/// more refusals. What is in doubt keeps its consent: nobody knows whether that one was spent.
+/// The platform has just said that it knows no consent, or the user that they want none; believing it for one reminder and not for the
+/// next would only collect more refusals. What is in doubt keeps its consent: nobody knows whether that one was spent.
 pub(super) async fn void(
     tx: &mut Tx<'_>,
     pair: Pair,
     lane: i64,
-    by: ReminderId,
+    by: Option<ReminderId>,
+    until: Millis,
     reason: &str,
 ) -> sqlx::Result<Vec<i64>> {
     let rows = sqlx::query(AssertSqlSafe(format!(
         "SELECT c.n, c.reminder, d.state FROM consent c LEFT JOIN reminder m ON m.id = c.reminder {LIVING}
-         WHERE c.recipient = $1 AND c.template = $2 AND c.voided_at IS NULL"
+         WHERE c.recipient = $1 AND c.template = $2 AND c.voided_at IS NULL AND c.granted_at <= $3"
     )))
     .bind(pair.0)
     .bind(pair.1)
+    .bind(until)
     .fetch_all(&mut *tx.conn)
     .await?;
     let mut holders = Vec::new();
@@ -320,7 +413,7 @@ pub(super) async fn void(
         let reminder: Option<i64> = row.get("reminder");
         match (reminder, row.get::<Option<i64>, _>("state")) {
             (None, _) => {}
-            (Some(id), _) if id == by.0 => {}
+            (Some(id), _) if by == Some(ReminderId(id)) => {}
             (Some(id), Some(SCHEDULED)) => holders.push(id),
             _ => continue,
         }
@@ -340,40 +433,47 @@ pub(super) async fn void(
     Ok(holders)
 }
 
-/// Records popup reports. Afterwards each accepted template has one consent more, unless its event was known; a standing one is
+/// Records popup reports whose feed counts. Afterwards each accepted template has one consent more, unless its event was known; a standing one is
 /// recorded once. Answers how many consents each report added.
 pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<Vec<usize>> {
+    let asked = reports.len();
+    let counts = |report: &Report| tx.names.feeds(tx.names.app(&report.app).id).counts(report.feed);
+    let reports: Vec<(usize, &Report)> = reports.iter().enumerate().filter(|(_, report)| counts(report)).collect();
     let wanted: Vec<(i64, String)> = reports
         .iter()
+        .map(|(_, report)| report)
         .filter(|r| r.results.values().any(|accepted| *accepted))
         .map(|r| (tx.names.app(&r.app).id, r.openid.clone()))
         .collect();
     let recipients = super::reminders::recipients(tx, &wanted, true).await?;
     let mut pairs = BTreeSet::new();
     let mut accepts: Vec<(usize, Pair, &Report)> = Vec::new();
-    for (i, report) in reports.iter().enumerate() {
+    for (i, report) in reports {
         let app = tx.names.app(&report.app).id;
         for code in report.results.iter().filter(|(_, accepted)| **accepted).map(|(code, _)| code) {
             let pair = (recipients[&(app, report.openid.clone())], tx.names.template(app, code));
-            pairs.insert(Wanted { recipient: pair.0, template: pair.1, grants: true, event: report.event.clone() });
+            let (reconcile, event) = (tx.names.feeds(app) == Feeds::Reconcile, report.event.clone());
+            pairs.insert(Wanted { recipient: pair.0, template: pair.1, grants: true, reconcile, event });
             accepts.push((i, pair, report));
         }
     }
     let mut held = read_pairs(tx, &pairs).await?;
-    let mut added = vec![0; reports.len()];
+    let mut added = vec![0; asked];
     let mut rows = Vec::new();
     for (i, pair, report) in accepts {
         let standing = tx.names.standing(pair.1);
-        if held.knows(pair, &report.event) || (standing && held.stands(pair)) {
+        let Report { at, feed, source, event, .. } = report;
+        let grant = Grant { at: *at, feed: *feed, source, event, standing, reminder: None };
+        if !held.adds(pair, &grant) {
             continue;
         }
-        let grant = Grant { at: report.at, source: &report.source, event: &report.event, standing, reminder: None };
         rows.push(held.grant(pair, grant));
         added[i] += 1;
         let lane = tx.names.app(&report.app).lane;
         tx.count(lane, "consent_available", 1);
     }
     insert(tx, rows).await?;
+    held.confirm(tx).await?;
     Ok(added)
 }
 
@@ -385,7 +485,7 @@ impl Store {
     pub async fn consents(&self, app: &str, openid: &str) -> Result<Vec<Consent>, StoreError> {
         let rows = sqlx::query(
             "SELECT t.code AS template, c.n, c.granted_at, c.source, c.event, c.standing, c.reminder, c.voided_at, c.void_reason,
-                    o.state AS ended
+                    c.feeds, o.state AS ended
              FROM recipient p JOIN consent c ON c.recipient = p.id JOIN template t ON t.id = c.template
              LEFT JOIN reminder m ON m.id = c.reminder
              LEFT JOIN outcome o ON o.lane = m.lane AND o.at = m.at AND o.id = m.id AND o.next_at IS NULL
@@ -433,5 +533,10 @@ fn consent(row: &AnyRow) -> Consent {
         reminder: reminder.map(ReminderId),
         state,
         void_reason: row.get("void_reason"),
+        told_by: match row.get::<i64, _>("feeds") {
+            1 => "client",
+            2 => "callback",
+            _ => "both",
+        },
     }
 }

@@ -6,6 +6,7 @@ mod writer;
 pub mod reminders;
 pub mod queue;
 pub mod consents;
+pub mod pushes;
 pub mod keys;
 pub mod backup;
 mod file;
@@ -17,13 +18,14 @@ use crate::{
     clock::SharedClock,
     config::{App, Durability},
     domain::{
-        consent::Report,
+        consent::{Feeds, Report},
         reminder::{NewReminder, ReminderId, State},
         template::Kind,
     },
     trip::trip,
 };
 use keys::NewApiKey;
+use pushes::{NewPush, Taken};
 use reminders::{Change, Changed, Inserted};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, any::AnyPoolOptions, migrate::Migrator};
 use std::{
@@ -125,6 +127,7 @@ pub struct Names {
     templates: HashMap<(i64, String), i64>,
     codes: HashMap<i64, (i64, String)>,
     standing: HashSet<i64>,
+    feeds: HashMap<i64, Feeds>,
     configured: HashSet<String>,
 }
 
@@ -139,7 +142,16 @@ impl Names {
 
     fn find_template_of_lane(&self, lane: i64, code: &str) -> Option<i64> {
         let app = self.lanes.get(&lane).map(|name| self.app(name).id)?;
+        self.find_template(app, code)
+    }
+
+    pub(crate) fn find_template(&self, app: i64, code: &str) -> Option<i64> {
         self.templates.get(&(app, code.to_owned())).copied()
+    }
+
+    /// Whose word counts for an app.
+    pub(crate) fn feeds(&self, app: i64) -> Feeds {
+        self.feeds.get(&app).copied().unwrap_or_default()
     }
 
     pub(crate) fn standing(&self, template: i64) -> bool {
@@ -310,6 +322,22 @@ impl Store {
         self.writer.ask(|answer| Command::Record(reports, answer)).await
     }
 
+    /// Takes in what a platform has pushed; durable when it returns.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn push(&self, push: NewPush) -> Result<Taken, StoreError> {
+        self.writer.ask(|answer| Command::Push(Box::new(push), answer)).await
+    }
+
+    /// Forgets a slice of what is too old to be of use; answers how many rows went.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn tidy(&self) -> Result<u64, StoreError> {
+        self.writer.ask(Command::Tidy).await
+    }
+
     /// Cancels a scheduled reminder.
     ///
     /// # Errors
@@ -368,7 +396,8 @@ impl Store {
         for name in self.names.apps.keys() {
             let words = State::ALL.into_iter().map(State::word);
             let consents = ["consent_available", "consent_held", "consent_used", "consent_void"];
-            tally.insert(name.clone(), words.chain(consents).map(|word| (word.to_owned(), 0)).collect());
+            let others = ["drift", "receipt_delivered", "receipt_undelivered"];
+            tally.insert(name.clone(), words.chain(consents).chain(others).map(|word| (word.to_owned(), 0)).collect());
         }
         for row in rows {
             if let Some(app) = tally.get_mut(self.names.app_of_lane(row.get("lane"))) {
@@ -486,6 +515,7 @@ async fn learn_names(conn: &mut AnyConnection, apps: &[App]) -> sqlx::Result<Nam
     for app in apps {
         names.configured.insert(app.name.clone());
         let place = names.app(&app.name);
+        names.feeds.insert(place.id, app.consents);
         for template in app.templates.iter().filter(|t| t.kind == Kind::LongTerm) {
             let id = names.template(place.id, &template.code);
             names.standing.insert(id);

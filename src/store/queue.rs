@@ -7,6 +7,7 @@ use super::{
     OnCommit, Store, StoreError, backup,
     consents::{self, HOLDER, Hold, Holder, Wanted},
     dialect::Cell,
+    pushes,
     tx::Tx,
     writer::Command,
 };
@@ -18,6 +19,7 @@ use crate::domain::{
 };
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap, HashSet},
     future::Future,
     pin::Pin,
@@ -243,7 +245,13 @@ async fn take_consents(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<(HashSet<R
         .collect();
     let wanted: BTreeSet<Wanted> = asks
         .iter()
-        .map(|job| Wanted { recipient: job.recipient, template: job.template, grants: false, event: None })
+        .map(|job| Wanted {
+            recipient: job.recipient,
+            template: job.template,
+            grants: false,
+            reconcile: false,
+            event: None,
+        })
         .collect();
     let mut held = consents::read_pairs(tx, &wanted).await?;
     let (mut without, mut taken) = (HashSet::new(), Vec::new());
@@ -339,7 +347,10 @@ pub(super) async fn settle(tx: &mut Tx<'_>, settles: &[Settle]) -> sqlx::Result<
         None => vec![true; settles.len()],
         Some(mut ours) => settles.iter().map(|s| ours.remove(&s.job.due.id.0)).collect(),
     };
-    let kept: Vec<&Settle> = settles.iter().zip(&written).filter(|(_, written)| **written).map(|(s, _)| s).collect();
+    let kept = settles.iter().zip(&written).filter(|(_, written)| **written).map(|(s, _)| s);
+    let doubts = kept.clone().any(|s| s.settlement.leaves_open());
+    let kept: Vec<Cow<'_, Settle>> = kept.map(Cow::Borrowed).collect();
+    let kept = if doubts { by_receipt(tx, kept).await? } else { kept };
 
     let outcomes: Vec<NewOutcome<'_>> = kept.iter().map(|s| new_outcome(s)).collect();
     if !outcomes.is_empty() {
@@ -367,11 +378,24 @@ pub(super) async fn settle(tx: &mut Tx<'_>, settles: &[Settle]) -> sqlx::Result<
         .await?;
     }
     settle_consents(tx, &kept).await?;
-    for s in kept {
+    for s in &kept {
         tx.count(s.job.lane, s.job.due.state.word(), -1);
         tx.count(s.job.lane, new_outcome(s).state, 1);
     }
     Ok(written)
+}
+
+/// A receipt may have come before the attempt is settled: then there is no doubt.
+async fn by_receipt<'a>(tx: &mut Tx<'_>, mut settles: Vec<Cow<'a, Settle>>) -> sqlx::Result<Vec<Cow<'a, Settle>>> {
+    let open = settles.iter().filter(|s| s.settlement.leaves_open());
+    let keys = open.map(|s| [s.job.lane.into(), s.job.due.at.into(), s.job.due.id.0.into()]);
+    let keys = tx.dialect.rows(["lane", "at", "id"], keys);
+    let sql = "SELECT q.id FROM {rows} JOIN receipt q ON q.lane = r.lane AND q.at = r.at AND q.id = r.id";
+    let received: HashSet<i64> = tx.rows(sql, &keys).await?.iter().map(|row| row.get("id")).collect();
+    for settle in settles.iter_mut().filter(|s| received.contains(&s.job.due.id.0) && s.settlement.leaves_open()) {
+        settle.to_mut().settlement = pushes::received();
+    }
+    Ok(settles)
 }
 
 fn new_outcome(s: &Settle) -> NewOutcome<'_> {
@@ -400,7 +424,7 @@ fn new_outcome(s: &Settle) -> NewOutcome<'_> {
 }
 
 /// What is given back is given back first, so that a denial in the same transaction voids it too.
-async fn settle_consents(tx: &mut Tx<'_>, kept: &[&Settle]) -> sqlx::Result<()> {
+async fn settle_consents(tx: &mut Tx<'_>, kept: &[Cow<'_, Settle>]) -> sqlx::Result<()> {
     let (mut givers, mut denials) = (Vec::new(), Vec::new());
     for s in kept.iter().filter(|s| matches!(s.settlement.next, Next::Final(_))) {
         let holder = Holder { recipient: s.job.recipient, template: s.job.template, reminder: s.job.due.id.0 };
@@ -423,25 +447,30 @@ async fn settle_consents(tx: &mut Tx<'_>, kept: &[&Settle]) -> sqlx::Result<()> 
     }
     for (s, holder) in denials {
         let pair = (holder.recipient, holder.template);
-        let others = consents::void(tx, pair, s.job.lane, s.job.due.id, "platform_denied").await?;
-        end_scheduled(tx, &others, s.ended_at).await?;
+        let by = Some(s.job.due.id);
+        let others = consents::void(tx, pair, s.job.lane, by, Millis::MAX, "platform_denied").await?;
+        let why = "the platform refused an earlier message to this user: it knows no consent any more";
+        end_scheduled(tx, &others, "no_consent", why, s.ended_at).await?;
+        // The ledger had one that the platform does not know.
+        tx.count(s.job.lane, "drift", 1);
     }
     Ok(())
 }
 
 /// Ends scheduled reminders whose consent has just become void.
-async fn end_scheduled(tx: &mut Tx<'_>, ids: &[i64], now: Millis) -> sqlx::Result<()> {
+pub(super) async fn end_scheduled(
+    tx: &mut Tx<'_>,
+    ids: &[i64],
+    code: &str,
+    why: &str,
+    now: Millis,
+) -> sqlx::Result<()> {
     let mut ends = Vec::new();
     for id in ids {
         if let Some(stored) = super::reminders::find(&mut *tx.conn, tx.names, ReminderId(*id)).await?
-            && let Some(job) = stored.settled()
+            && let Some(job) = stored.settled(State::Scheduled)
         {
-            let settlement = Settlement::end(
-                State::Failed,
-                "no_consent",
-                "the platform refused an earlier message to this user: it knows no consent any more",
-                Consent::Keep,
-            );
+            let settlement = Settlement::end(State::Failed, code, why, Consent::Keep);
             ends.push(Settle { job, settlement, began_at: None, ended_at: now });
         }
     }

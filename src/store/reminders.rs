@@ -9,6 +9,7 @@ use super::{
 };
 use crate::domain::{
     Millis,
+    consent::{Feed, Feeds},
     decide::Due,
     reminder::{Claim, NewReminder, ReminderId, State},
     settle::{Consent, Settlement},
@@ -54,15 +55,17 @@ pub struct Stored {
     pub local_at: Option<String>,
     /// The last word said about it: the platform's code, or tixing's.
     pub reason: Option<String>,
+    /// Whether its message was delivered, once the platform has said so.
+    pub delivered: Option<bool>,
     recipient: i64,
     template_id: i64,
     standing: bool,
 }
 
 impl Stored {
-    /// What a settlement needs, while it is scheduled.
-    pub(super) fn settled(&self) -> Option<Settled> {
-        (self.due.state == State::Scheduled).then(|| Settled {
+    /// What a settlement needs, if it lives in this state.
+    pub(super) fn settled(&self, state: State) -> Option<Settled> {
+        (self.due.state == state).then(|| Settled {
             due: self.due.clone(),
             lane: self.lane,
             recipient: self.recipient,
@@ -236,7 +239,8 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
         .filter_map(|new| {
             let (recipient, template) = pair(new)?;
             let event = new.accepted.as_ref().and_then(|a| a.event.clone());
-            Some(Wanted { recipient, template, grants: new.accepted.is_some(), event })
+            let reconcile = names.feeds(names.app(&new.app).id) == Feeds::Reconcile;
+            Some(Wanted { recipient, template, grants: new.accepted.is_some(), reconcile, event })
         })
         .collect();
     let mut held = consents::read_pairs(tx, &wanted).await?;
@@ -256,8 +260,15 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
             verdicts.push(Inserted::NoConsent);
             continue;
         };
-        let fresh =
-            new.accepted.as_ref().filter(|a| !(held.knows(pair, &a.event) || new.standing && held.stands(pair)));
+        let fresh = new.accepted.as_ref().map(|tap| Grant {
+            at: tap.at,
+            feed: Feed::Client,
+            source: &tap.source,
+            event: &tap.event,
+            standing: new.standing,
+            reminder: None,
+        });
+        let fresh = fresh.filter(|tap| held.adds(pair, tap));
         let reserve = new.claim == Claim::Reserve && !new.standing;
         if fresh.is_none() && new.standing && new.claim == Claim::Reserve && !held.stands(pair) {
             verdicts.push(Inserted::NoConsent);
@@ -269,16 +280,8 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
             continue;
         }
         let id = tx.new_id();
-        if let Some(accepted) = fresh {
-            let holder = reserve.then_some(id);
-            let grant = Grant {
-                at: accepted.at,
-                source: &accepted.source,
-                event: &accepted.event,
-                standing: new.standing,
-                reminder: holder,
-            };
-            grants.push(held.grant(pair, grant));
+        if let Some(grant) = fresh {
+            grants.push(held.grant(pair, Grant { reminder: reserve.then_some(id), ..grant }));
             tx.count(lane, if reserve { "consent_held" } else { "consent_available" }, 1);
         } else if let Some(n) = taken {
             holds.push(Hold { recipient: pair.0, template: pair.1, n, reminder: Some(id.0) });
@@ -312,6 +315,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
         verdicts.push(Inserted::Created(id));
     }
     consents::insert(tx, grants).await?;
+    held.confirm(tx).await?;
     consents::hold(tx, holds).await?;
     consents::remember(tx, &unheld).await?;
     write_rows(tx, &rows, &new_keys).await?;
@@ -388,7 +392,8 @@ async fn known_keys(
 const STORED: &str =
     "m.id, m.lane, m.recipient, m.template, m.at, m.expires_at, m.at_fire, m.standing, m.data, m.page, m.key,
     m.local_at, p.openid, (SELECT x.code FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
-                           ORDER BY x.fence DESC LIMIT 1) AS reason, d.due_at, d.state, d.fence, d.tries";
+                           ORDER BY x.fence DESC LIMIT 1) AS reason,
+    (SELECT COALESCE(q.failure, '') FROM receipt q WHERE q.lane = m.lane AND q.at = m.at AND q.id = m.id) AS receipt, d.due_at, d.state, d.fence, d.tries";
 
 /// Finds one reminder, living or ended.
 pub(super) async fn find(conn: &mut AnyConnection, names: &Names, id: ReminderId) -> sqlx::Result<Option<Stored>> {
@@ -430,6 +435,7 @@ fn stored(row: &AnyRow, names: &Names) -> Stored {
         claim: if row.get::<i64, _>("at_fire") != 0 { Claim::AtFire } else { Claim::Reserve },
         local_at: row.get("local_at"),
         reason: row.get("reason"),
+        delivered: row.get::<Option<String>, _>("receipt").map(|failure| failure.is_empty()),
         recipient: row.get("recipient"),
         template_id: template,
         standing: row.get::<i64, _>("standing") != 0,
@@ -439,7 +445,7 @@ fn stored(row: &AnyRow, names: &Names) -> Stored {
 /// Cancels a scheduled reminder; its consent is available again.
 pub(super) async fn cancel(tx: &mut Tx<'_>, id: ReminderId) -> sqlx::Result<Changed> {
     let Some(stored) = find(&mut *tx.conn, tx.names, id).await? else { return Ok(Changed::NotFound) };
-    let Some(job) = stored.settled() else { return Ok(Changed::NotScheduled(stored.due.state)) };
+    let Some(job) = stored.settled(State::Scheduled) else { return Ok(Changed::NotScheduled(stored.due.state)) };
     let settlement = Settlement::end(State::Cancelled, "cancelled", "its owner cancelled it", Consent::Free);
     let ended_at = tx.now;
     queue::settle(tx, &[Settle { job, settlement, began_at: None, ended_at }]).await?;

@@ -4,6 +4,7 @@
 use super::{
     Names, Opened, StoreError, backup, consents,
     keys::{self, NewApiKey},
+    pushes::{self, NewPush, Taken},
     queue::{self, Job, Marked, Settle},
     reminders::{self, Change, Changed, Inserted},
     tx::{Ids, Tx},
@@ -29,12 +30,14 @@ pub(super) enum Command {
     Mark(Vec<Job>, Answer<Vec<Marked>>),
     Insert(Vec<NewReminder>, Answer<Vec<Inserted>>),
     Record(Vec<Report>, Answer<Vec<usize>>),
+    Push(Box<NewPush>, Answer<Taken>),
     Cancel(ReminderId, Answer<Changed>),
     Change(ReminderId, Box<Change>, Answer<Changed>),
     CreateKey(Box<NewApiKey>, Answer<i64>),
     RevokeKey(i64, Answer<bool>),
     SetHold(Answer<()>),
     EndHold(Answer<()>),
+    Tidy(Answer<u64>),
     Close(Answer<()>),
 }
 
@@ -52,6 +55,8 @@ impl Command {
 
 /// At most so many rows that nobody sends with share a transaction, so that a mark never waits long behind an import.
 const ROWS_PER_COMMIT: usize = 4_000;
+/// Rows of one slice of tidying.
+const TIDY: i64 = 500;
 /// Commands that may wait before those who ask have to wait too.
 const QUEUE: usize = 256;
 
@@ -174,40 +179,50 @@ impl<R, T> Gathered<R, T> {
 }
 
 enum Single {
+    Push(Box<NewPush>, Answer<Taken>),
     Cancel(ReminderId, Answer<Changed>),
     Change(ReminderId, Box<Change>, Answer<Changed>),
     CreateKey(Box<NewApiKey>, Answer<i64>),
     RevokeKey(i64, Answer<bool>),
     SetHold(Answer<()>),
     EndHold(Answer<()>),
+    Tidy(Answer<u64>),
 }
 
 enum SingleDone {
+    Pushed(Box<Taken>),
     Changed(Changed),
     KeyCreated(i64),
     KeyRevoked(bool),
     Nothing(()),
+    Tidied(u64),
 }
 
 impl Single {
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<SingleDone> {
         Ok(match self {
+            Self::Push(push, _) => SingleDone::Pushed(Box::new(pushes::take(tx, push).await?)),
             Self::Cancel(id, _) => SingleDone::Changed(reminders::cancel(tx, *id).await?),
             Self::Change(id, change, _) => SingleDone::Changed(reminders::change(tx, *id, change).await?),
             Self::CreateKey(key, _) => SingleDone::KeyCreated(keys::create(tx, key).await?),
             Self::RevokeKey(id, _) => SingleDone::KeyRevoked(keys::revoke(tx, *id).await?),
             Self::SetHold(_) => SingleDone::Nothing(backup::set_hold(tx).await?),
             Self::EndHold(_) => SingleDone::Nothing(backup::end_hold(tx).await?),
+            Self::Tidy(_) => SingleDone::Tidied(pushes::forget_old(tx, TIDY).await?),
         })
     }
 
     fn answer(self, done: Result<SingleDone, StoreError>) {
         match (self, done) {
             (Self::Cancel(_, a) | Self::Change(_, _, a), Ok(SingleDone::Changed(changed))) => drop(a.send(Ok(changed))),
+            (Self::Push(_, a), Ok(SingleDone::Pushed(taken))) => drop(a.send(Ok(*taken))),
+            (Self::Push(_, a), Err(e)) => drop(a.send(Err(e))),
             (Self::CreateKey(_, a), Ok(SingleDone::KeyCreated(id))) => drop(a.send(Ok(id))),
             (Self::RevokeKey(_, a), Ok(SingleDone::KeyRevoked(done))) => drop(a.send(Ok(done))),
             (Self::SetHold(a) | Self::EndHold(a), Ok(SingleDone::Nothing(()))) => drop(a.send(Ok(()))),
             (Self::SetHold(a) | Self::EndHold(a), Err(e)) => drop(a.send(Err(e))),
+            (Self::Tidy(a), Ok(SingleDone::Tidied(n))) => drop(a.send(Ok(n))),
+            (Self::Tidy(a), Err(e)) => drop(a.send(Err(e))),
             (Self::Cancel(_, a) | Self::Change(_, _, a), Err(e)) => drop(a.send(Err(e))),
             (Self::CreateKey(_, a), Err(e)) => drop(a.send(Err(e))),
             (Self::RevokeKey(_, a), Err(e)) => drop(a.send(Err(e))),
@@ -242,12 +257,14 @@ impl Group {
                 Command::Mark(rows, answer) => group.marks.add(rows, answer),
                 Command::Record(rows, answer) => group.records.add(rows, answer),
                 Command::Insert(rows, answer) => group.inserts.add(rows, answer),
+                Command::Push(push, answer) => group.singles.push(Single::Push(push, answer)),
                 Command::Cancel(id, answer) => group.singles.push(Single::Cancel(id, answer)),
                 Command::Change(id, change, answer) => group.singles.push(Single::Change(id, change, answer)),
                 Command::CreateKey(key, answer) => group.singles.push(Single::CreateKey(key, answer)),
                 Command::RevokeKey(id, answer) => group.singles.push(Single::RevokeKey(id, answer)),
                 Command::SetHold(answer) => group.singles.push(Single::SetHold(answer)),
                 Command::EndHold(answer) => group.singles.push(Single::EndHold(answer)),
+                Command::Tidy(answer) => group.singles.push(Single::Tidy(answer)),
                 Command::Close(_) => unreachable!("taken out before"),
             }
         }

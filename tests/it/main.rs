@@ -12,4 +12,5 @@ mod fuzz;
 mod tidy;
 mod crash;
 mod safekeeping;
+mod callback;
 mod trouble;

@@ -277,7 +277,9 @@ async fn i3_an_older_store_is_copied_and_brought_up_to_date() {
         store.insert(vec![accepted_reminder("o1", START + 1_000)]).await.expect("inserted");
         assert_eq!(store.hold().await.expect("answers"), None);
         store.close().await;
-        assert_eq!(folder.path().join("tixing.db.before-3").exists(), database == "sqlite", "{database}: a copy");
+        let names = std::fs::read_dir(folder.path()).expect("a folder").flatten().map(|entry| entry.file_name());
+        let copied = names.filter(|name| name.to_string_lossy().starts_with("tixing.db.before-")).count();
+        assert_eq!(copied, usize::from(database == "sqlite"), "{database}: a copy");
         open().await.expect("opens again").close().await;
     }
 }

@@ -5,8 +5,8 @@
 
 use super::event;
 use crate::{
-    domain::{MINUTE, Millis, SECOND},
-    platform::push::{Push, Refused},
+    domain::{MINUTE, Millis, SECOND, push::Push},
+    platform::Refused,
 };
 use aes::Aes256;
 use cbc::{
@@ -69,6 +69,11 @@ impl Callback {
             })
         };
         Ok(Self { appid, token, key: aes_key.map(read).transpose()? })
+    }
+
+    /// Whether pushes are encrypted.
+    pub fn has_key(&self) -> bool {
+        self.key.is_some()
     }
 
     /// The console asks whether this address is ours: answers what must be sent back.
@@ -158,7 +163,7 @@ fn decrypt(key: &[u8; 32], sealed: &str, appid: &str) -> Result<Vec<u8>, Refused
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::push::Item;
+    use crate::domain::push::Item;
     use serde_json::Value;
 
     fn vectors(group: &str) -> Vec<Value> {

@@ -4,8 +4,11 @@
 //! reports, each of which broke an SDK.
 
 use crate::{
-    domain::SECOND,
-    platform::push::{Item, MAX_ITEMS, Push, Receipt, Refused},
+    domain::{
+        SECOND,
+        push::{Item, MAX_ITEMS, Push, Receipt},
+    },
+    platform::Refused,
 };
 use quick_xml::{Reader, events::Event};
 use serde_json::{Map, Value};

@@ -11,7 +11,7 @@ use tixing::{
     config::{self, App, Durability},
     domain::{
         Millis,
-        consent::Report,
+        consent::{Feed, Report},
         reminder::{Accepted, Claim, NewReminder},
     },
     store::Store,
@@ -101,6 +101,7 @@ pub fn accept(app: &str, openid: &str, template: &str) -> Report {
         openid: openid.into(),
         results: [(template.to_owned(), true)].into(),
         at: START,
+        feed: Feed::Client,
         source: "test".into(),
         event: None,
     }

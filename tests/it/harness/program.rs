@@ -27,6 +27,7 @@ impl SandboxServer {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(http::serve(listener, sandbox.router(), CancellationToken::new()));
+        tokio::spawn(sandbox.clone().push(CancellationToken::new()));
         let apps = super::apps(&url);
         for app in &apps {
             sandbox.world().add_configured(app);

@@ -25,7 +25,7 @@ use tixing::{
     config::App,
     domain::{
         HOUR, MINUTE, Millis, SECOND,
-        consent::Report,
+        consent::{Feed, Report},
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
         timing::QuietHours,
     },
@@ -391,6 +391,7 @@ impl Life {
             openid: openid.clone(),
             results: [(EVENT.to_owned(), true)].into(),
             at: self.time.machine(),
+            feed: Feed::Client,
             source: "sim".into(),
             event: Some(format!("t{}", self.rng.random::<u64>())),
         };

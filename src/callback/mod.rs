@@ -1,0 +1,158 @@
+//! The platforms' pushes at `/callback/{app}`: believed only when signed, written down before they are answered, harmless when repeated.
+//!
+//! A push is answered when its content is durable, which takes milliseconds of the five seconds that the platform waits: one that is
+//! answered first and written afterwards is lost in a crash, and nothing brings it back. One that cannot be written is answered 503, and
+//! the platform tries twice more.
+
+use crate::{
+    clock::SharedClock,
+    config::App,
+    domain::{MINUTE, Millis},
+    metrics::{ByAppAnd, Metrics},
+    platform::{
+        Refused, callback,
+        wechat::callback::{Callback, Query},
+    },
+    store::{Store, pushes::NewPush},
+};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, RawQuery, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http_body_util::{BodyExt, Limited};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// Bytes of a push; real ones have less than two thousand.
+const MAX_BODY: usize = 64 * 1024;
+/// Bytes of an `echostr`; real ones have 19.
+const MAX_ECHO: usize = 256;
+/// Time for a push to arrive, and for it to be written: together below the five seconds that WeChat waits.
+const ARRIVES: Duration = Duration::from_secs(2);
+const WRITTEN: Duration = Duration::from_millis(2_500);
+/// A forger must not fill the log: one line for each reason and app in this time.
+const LOG_EVERY: Millis = MINUTE;
+
+/// What the handlers share.
+pub struct Callbacks {
+    apps: HashMap<String, Callback>,
+    store: Store,
+    clock: SharedClock,
+    metrics: Arc<Metrics>,
+    logged: Mutex<HashMap<(String, &'static str), Millis>>,
+}
+
+/// The routes of all configured callbacks.
+pub fn router(apps: &[App], store: Store, clock: SharedClock, metrics: Arc<Metrics>) -> Router {
+    let apps = apps.iter().filter_map(|app| Some((app.name.clone(), callback(app)?))).collect();
+    let callbacks = Callbacks { apps, store, clock, metrics, logged: Mutex::default() };
+    Router::new().route("/callback/{app}", get(verify).post(receive)).with_state(Arc::new(callbacks))
+}
+
+impl Callbacks {
+    fn count(&self, app: &str, what: &'static str) {
+        self.metrics.pushes.get_or_create(&ByAppAnd { app: app.to_owned(), what }).inc();
+    }
+
+    fn refuse(&self, app: &str, why: Refused) -> Response {
+        self.count(app, why.word());
+        let now = self.clock.now();
+        let mut logged = self.logged.lock().expect("nobody panics while looking");
+        let last = logged.entry((app.to_owned(), why.word())).or_insert(Millis::MIN);
+        if *last == Millis::MIN || (now - *last).abs() >= LOG_EVERY {
+            *last = now;
+            tracing::warn!(app, reason = why.word(), "a push is refused: {why}");
+        }
+        let status = if why == Refused::Shape { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
+        said(status, &format!("refused: {why}\n"))
+    }
+}
+
+fn said(status: StatusCode, text: &str) -> Response {
+    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text.to_owned()).into_response()
+}
+
+fn nothing_here() -> Response {
+    said(
+        StatusCode::NOT_FOUND,
+        "no callback is configured here: an app's is at /callback/ and its name, and needs callback = {…}\n",
+    )
+}
+
+/// The pairs of a query, decoded.
+fn pairs(query: Option<&str>) -> Vec<(String, String)> {
+    // The names are known and the values short; whatever else stands there is not looked at.
+    let url = reqwest::Url::parse(&format!("http://query/?{}", query.unwrap_or_default()));
+    url.map(|url| url.query_pairs().into_owned().take(32).collect()).unwrap_or_default()
+}
+
+/// The console asks whether this address is ours.
+async fn verify(
+    State(callbacks): State<Arc<Callbacks>>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let Some((app, callback)) = callbacks.apps.get_key_value(&name) else { return nothing_here() };
+    let pairs = pairs(query.as_deref());
+    let query = Query::new(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    match callback.verify(&query) {
+        Ok(echo) if echo.len() <= MAX_ECHO => {
+            callbacks.count(app, "verified");
+            said(StatusCode::OK, echo)
+        }
+        Ok(_) => callbacks.refuse(app, Refused::Shape),
+        Err(why) => callbacks.refuse(app, why),
+    }
+}
+
+/// A push.
+async fn receive(
+    State(callbacks): State<Arc<Callbacks>>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Response {
+    let Some((app, callback)) = callbacks.apps.get_key_value(&name) else { return nothing_here() };
+    let body = match tokio::time::timeout(ARRIVES, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        // Too long, broken off, too slow: no push of the platform is.
+        _ => return callbacks.refuse(app, Refused::Shape),
+    };
+    let pairs = pairs(query.as_deref());
+    let query = Query::new(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let push = match callback.open(&query, &body, callbacks.clock.now()) {
+        Ok(Some(push)) => push,
+        Ok(None) => {
+            callbacks.count(app, "other");
+            return said(StatusCode::OK, "success");
+        }
+        Err(why) => return callbacks.refuse(app, why),
+    };
+    let new = NewPush { app: app.clone(), push };
+    match tokio::time::timeout(WRITTEN, callbacks.store.push(new)).await {
+        Ok(Ok(taken)) => {
+            callbacks.count(app, if taken.known { "known" } else { "taken" });
+            for what in taken.receipts {
+                callbacks.metrics.receipts.get_or_create(&ByAppAnd { app: app.to_owned(), what }).inc();
+                if matches!(what, "unmatched" | "ambiguous") {
+                    tracing::info!(app, what, "a receipt is about no message that tixing can name");
+                }
+            }
+            if taken.ended > 0 {
+                tracing::info!(app, ended = taken.ended, "a user turned a template off; what waited for it has ended");
+            }
+            said(StatusCode::OK, "success")
+        }
+        _ => {
+            callbacks.count(app, "unavailable");
+            said(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer; push it again\n")
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a platform pushes to our callback address, understood: the same for every platform.
+
+use super::{Millis, SECOND, reminder::State};
+use sha2::{Digest, Sha256};
+
+/// A push about one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    /// The user.
+    pub openid: String,
+    /// When it happened, by the platform's clock, which counts in seconds.
+    pub at: Millis,
+    /// What happened, at most [`MAX_ITEMS`].
+    pub items: Vec<Item>,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Item {
+    /// The user answered a popup.
+    Answered {
+        /// The platform's template id.
+        template: String,
+        /// Whether with «allow».
+        accepted: bool,
+    },
+    /// The user turned a template off.
+    TurnedOff {
+        /// The platform's template id.
+        template: String,
+    },
+    /// What became of a message that the platform had accepted.
+    Receipt(Receipt),
+}
+
+/// The platform's later word on a message.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Receipt {
+    /// The platform's template id.
+    pub template: String,
+    /// The platform's message id, if it gives one.
+    pub message_id: Option<String>,
+    /// The code of what went wrong; `None` when it was delivered.
+    pub failure: Option<String>,
+    /// The platform's words.
+    pub text: String,
+}
+
+/// Items of one push: a popup shows five templates at most.
+pub const MAX_ITEMS: usize = 64;
+
+impl Push {
+    /// A name of its content: the same push sent again has the same, whatever carries it and in whatever order its items stand. Wider
+    /// than the user and the second, in which two different things can happen.
+    pub fn digest(&self) -> String {
+        let mut items: Vec<&Item> = self.items.iter().collect();
+        items.sort();
+        let mut hash = Sha256::new();
+        for part in
+            std::iter::once(format!("{}\n{}", self.openid, self.at)).chain(items.iter().map(|i| format!("{i:?}")))
+        {
+            hash.update(Sha256::digest(part.as_bytes()));
+        }
+        data_encoding::BASE64URL_NOPAD.encode(&hash.finalize())
+    }
+}
+
+/// An attempt that a receipt may be about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Where its reminder stands: one that is being sent, is in doubt, or has ended as sent or unconfirmed.
+    pub state: State,
+    /// When it was due.
+    pub at: Millis,
+    /// The message id that the platform gave with its answer.
+    pub message_id: Option<String>,
+    /// Whether it has a receipt.
+    pub receipt: bool,
+}
+
+/// What a receipt is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// The attempt at this index.
+    To(usize),
+    /// One that has a receipt already.
+    Known,
+    /// Several that it could be about, not all of which are known to have been accepted: believing it of the wrong one would be a lie.
+    Ambiguous,
+    /// Nothing of ours.
+    Nothing,
+}
+
+/// How far the platform's clock may be behind ours.
+const SKEW: Millis = 60 * SECOND;
+
+/// Finds the attempt that a receipt is about: by its message id, else the one open attempt of its user and template that lies before
+/// it. WeChat does not promise an id, and forbids two sends to one user at once, which makes the second rule good in practice.
+pub fn join(receipt: &Receipt, pushed_at: Millis, candidates: &[Candidate]) -> Joined {
+    let named = |c: &Candidate| c.message_id.is_some() && c.message_id == receipt.message_id;
+    if let Some(i) = candidates.iter().position(named) {
+        return if candidates[i].receipt { Joined::Known } else { Joined::To(i) };
+    }
+    let open = |c: &Candidate| c.message_id.is_none() && !c.receipt && c.at <= pushed_at + SECOND + SKEW;
+    let mut open: Vec<usize> = (0..candidates.len()).filter(|i| open(&candidates[*i])).collect();
+    open.sort_by_key(|i| candidates[*i].at);
+    match open[..] {
+        [] => Joined::Nothing,
+        [one] => Joined::To(one),
+        [first, ..] if open.iter().all(|i| candidates[*i].state == State::Sent) => Joined::To(first),
+        _ => Joined::Ambiguous,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_finds_its_attempt_and_never_guesses() {
+        use Joined::{Ambiguous, Known, Nothing, To};
+        use State::{InDoubt, Sending, Sent, Unconfirmed};
+        let c =
+            |state, at, id: Option<&str>, receipt| Candidate { state, at, message_id: id.map(str::to_owned), receipt };
+        // (the receipt's id, the attempts) → what it is about; it was pushed at 100 s
+        let table = [
+            (Some("7"), vec![], Nothing),
+            (Some("7"), vec![c(Sent, 1_000, Some("6"), false), c(Sent, 500, Some("7"), false)], To(1)),
+            (Some("7"), vec![c(Sent, 1_000, Some("7"), true)], Known),
+            (Some("7"), vec![c(Sent, 1_000, Some("6"), false)], Nothing),
+            (Some("7"), vec![c(Sent, 1_000, Some("6"), false), c(InDoubt, 900, None, false)], To(1)),
+            (None, vec![c(Sending, 1_000, None, false)], To(0)),
+            (None, vec![c(Unconfirmed, 1_000, None, false)], To(0)),
+            (None, vec![c(Sent, 1_000, None, true)], Nothing),
+            (None, vec![c(Sent, 1_000, None, false), c(Sent, 500, None, false)], To(1)),
+            (None, vec![c(Sent, 1_000, None, false), c(InDoubt, 500, None, false)], Ambiguous),
+            (None, vec![c(InDoubt, 1_000, None, false), c(Unconfirmed, 500, None, false)], Ambiguous),
+            (None, vec![c(Sent, 1_000, None, false), c(InDoubt, 500_000, None, false)], To(0)),
+        ];
+        for (id, candidates, about) in table {
+            let receipt =
+                Receipt { template: "A".into(), message_id: id.map(str::to_owned), failure: None, text: String::new() };
+            assert_eq!(join(&receipt, 100_000, &candidates), about, "{id:?} {candidates:?}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What platforms push, in SQL: taken in once, joined to what it is about.
+
+use super::{
+    Place, Store, StoreError,
+    consents::{self, Pair},
+    queue::{self, LIVING, SCHEDULED, Settle, living_state},
+    reminders::{self, Stored},
+    tx::Tx,
+};
+use crate::domain::{
+    DAY, Millis, SECOND,
+    consent::{Feed, Report},
+    push::{Candidate, Item, Joined, Push, Receipt, join},
+    reminder::{ReminderId, State},
+    settle::{Consent, Next, Settlement},
+};
+use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use std::collections::BTreeMap;
+
+/// A push to take in.
+#[derive(Debug, Clone)]
+pub struct NewPush {
+    /// The app's name in the configuration.
+    pub app: String,
+    /// What it says.
+    pub push: Push,
+}
+
+/// What came of a push.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// It came before; nothing was written.
+    pub known: bool,
+    /// Consents that it added.
+    pub granted: usize,
+    /// Reminders that it ended, because their user turned the template off.
+    pub ended: usize,
+    /// What its receipts came to: `delivered`, `undelivered`, `known`, `ambiguous`, `unmatched`.
+    pub receipts: Vec<&'static str>,
+}
+
+/// The platform's later word on a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// When it was pushed.
+    pub at: Millis,
+    /// What went wrong; `None` when it was delivered.
+    pub failure: Option<String>,
+    /// The platform's words.
+    pub text: String,
+}
+
+/// So many days a push is known again. One that is older is refused by its signature's time.
+const KNOWN_DAYS: i64 = 3;
+/// A user's latest attempts that a receipt is compared with.
+const CANDIDATES: i64 = 64;
+
+/// Takes in a push. Afterwards it is known, and what it says is written.
+pub(super) async fn take(tx: &mut Tx<'_>, new: &NewPush) -> sqlx::Result<Taken> {
+    let (place, push) = (tx.names.app(&new.app), &new.push);
+    let mut taken = Taken::default();
+    if !is_new(tx, place, &push.digest()).await? {
+        return Ok(Taken { known: true, ..taken });
+    }
+    let mut accepted = BTreeMap::new();
+    for item in &push.items {
+        match item {
+            Item::Answered { template, accepted: true } if known_template(tx, place, template).is_some() => {
+                accepted.insert(template.clone(), true);
+            }
+            Item::Answered { .. } => {}
+            Item::TurnedOff { template } => {
+                if let Some(template) = known_template(tx, place, template) {
+                    taken.ended += turn_off(tx, place, &push.openid, template, push.at).await?;
+                }
+            }
+            Item::Receipt(receipt) => taken.receipts.push(book(tx, place, push, receipt).await?),
+        }
+    }
+    if !accepted.is_empty() {
+        let report = Report {
+            app: new.app.clone(),
+            openid: push.openid.clone(),
+            results: accepted,
+            at: push.at,
+            feed: Feed::Platform,
+            source: "callback".into(),
+            event: None,
+        };
+        taken.granted = consents::record(tx, &[report]).await?.into_iter().sum();
+    }
+    Ok(taken)
+}
+
+fn known_template(tx: &Tx<'_>, place: Place, code: &str) -> Option<i64> {
+    tx.names.find_template(place.id, code)
+}
+
+/// Remembers a push; `false` if it was known.
+async fn is_new(tx: &mut Tx<'_>, place: Place, digest: &str) -> sqlx::Result<bool> {
+    let today = tx.now.div_euclid(DAY);
+    // A clock that was set back finds those of days to come.
+    let days: Vec<String> = (-KNOWN_DAYS..=1).map(|day| (today + day).to_string()).collect();
+    let sql = format!("SELECT day FROM push WHERE day IN ({}) AND app = $1 AND digest = $2", days.join(", "));
+    let found = sqlx::query(AssertSqlSafe(sql)).bind(place.id).bind(digest).fetch_optional(&mut *tx.conn).await?;
+    if found.is_some() {
+        return Ok(false);
+    }
+    let sql = "INSERT INTO push (day, app, digest) VALUES ($1, $2, $3)";
+    sqlx::query(sql).bind(today).bind(place.id).bind(digest).execute(&mut *tx.conn).await?;
+    Ok(true)
+}
+
+/// The user wants nothing more of a template: what was granted by then is void, and the reminders that waited on it end.
+async fn turn_off(tx: &mut Tx<'_>, place: Place, openid: &str, template: i64, at: Millis) -> sqlx::Result<usize> {
+    let users = reminders::recipients(tx, &[(place.id, openid.to_owned())], true).await?;
+    let pair: Pair = (users[&(place.id, openid.to_owned())], template);
+    // The platform counts in seconds: all of this one.
+    let until = at + SECOND - 1;
+    sqlx::query(
+        "INSERT INTO turned_off (recipient, template, at) VALUES ($1, $2, $3)
+         ON CONFLICT (recipient, template) DO UPDATE SET at = excluded.at WHERE turned_off.at < excluded.at",
+    )
+    .bind(pair.0)
+    .bind(pair.1)
+    .bind(until)
+    .execute(&mut *tx.conn)
+    .await?;
+    let mut waiting = consents::void(tx, pair, place.lane, None, until, "turned_off").await?;
+    if tx.names.standing(template) {
+        // A standing consent is held by nobody.
+        let sql = format!(
+            "SELECT m.id FROM unheld u JOIN reminder m ON m.id = u.reminder {LIVING}
+             WHERE u.recipient = $1 AND m.template = $2 AND m.standing = 1 AND d.state = $3"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(pair.0).bind(pair.1).bind(SCHEDULED);
+        waiting.extend(query.fetch_all(&mut *tx.conn).await?.iter().map(|row| row.get::<i64, _>("id")));
+    }
+    let now = tx.now;
+    queue::end_scheduled(tx, &waiting, "turned_off", "the user turned this template off", now).await?;
+    Ok(waiting.len())
+}
+
+/// Joins a receipt to its attempt and books it.
+async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> sqlx::Result<&'static str> {
+    let users = reminders::recipients(tx, &[(place.id, push.openid.clone())], false).await?;
+    let user = users.get(&(place.id, push.openid.clone()));
+    let Some((user, template)) = user.zip(known_template(tx, place, &receipt.template)) else { return Ok("unmatched") };
+    let sql = format!(
+        "SELECT m.id, m.at, d.state, o.state AS ended, o.message_id, q.pushed_at
+         FROM reminder m {LIVING}
+         LEFT JOIN outcome o ON o.lane = m.lane AND o.at = m.at AND o.id = m.id AND o.next_at IS NULL
+         LEFT JOIN receipt q ON q.lane = m.lane AND q.at = m.at AND q.id = m.id
+         WHERE m.id IN (SELECT c.reminder FROM consent c WHERE c.recipient = $1 AND c.template = $2 AND c.reminder IS NOT NULL
+                        UNION SELECT u.reminder FROM unheld u WHERE u.recipient = $1)
+           AND m.template = $2 AND (d.state IN (1, 2) OR o.state IN ('sent', 'unconfirmed'))
+         ORDER BY m.at DESC, m.id DESC LIMIT $3"
+    );
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(*user).bind(template).bind(CANDIDATES);
+    let rows = query.fetch_all(&mut *tx.conn).await?;
+    let candidates: Vec<Candidate> = rows.iter().map(candidate).collect();
+    let index = match join(receipt, push.at, &candidates) {
+        Joined::To(index) => index,
+        Joined::Known => return Ok("known"),
+        Joined::Ambiguous => return Ok("ambiguous"),
+        Joined::Nothing => return Ok("unmatched"),
+    };
+    let (id, at, state) = (rows[index].get::<i64, _>("id"), candidates[index].at, candidates[index].state);
+    sqlx::query(
+        "INSERT INTO receipt (lane, at, id, pushed_at, received_at, failure, text, message_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(place.lane)
+    .bind(at)
+    .bind(id)
+    .bind(push.at)
+    .bind(tx.now)
+    .bind(&receipt.failure)
+    .bind(&receipt.text)
+    .bind(&receipt.message_id)
+    .execute(&mut *tx.conn)
+    .await?;
+    match state {
+        State::InDoubt => {
+            if let Some(stored) = reminders::find(&mut *tx.conn, tx.names, ReminderId(id)).await?
+                && let Some(job) = stored.settled(State::InDoubt)
+            {
+                let settle = Settle { job, settlement: received(), began_at: None, ended_at: tx.now };
+                queue::settle(tx, &[settle]).await?;
+            }
+        }
+        State::Unconfirmed => confirm(tx, place, at, id).await?,
+        // One that is being sent is looked up when it is settled.
+        _ => {}
+    }
+    let word = if receipt.failure.is_none() { "delivered" } else { "undelivered" };
+    tx.count(place.lane, if receipt.failure.is_none() { "receipt_delivered" } else { "receipt_undelivered" }, 1);
+    Ok(word)
+}
+
+fn candidate(row: &AnyRow) -> Candidate {
+    let ended = || row.get::<Option<String>, _>("ended").as_deref().and_then(State::from_word);
+    Candidate {
+        state: row.get::<Option<i64>, _>("state").map(living_state).or_else(ended).unwrap_or(State::Cancelled),
+        at: row.get("at"),
+        message_id: row.get("message_id"),
+        receipt: row.get::<Option<i64>, _>("pushed_at").is_some(),
+    }
+}
+
+/// How a doubt ends that has a receipt: the platform had accepted the message, whatever became of it then.
+pub(super) fn received() -> Settlement {
+    Settlement {
+        next: Next::Final(State::Sent),
+        code: Some("receipt".into()),
+        text: Some("its answer was lost, and the platform's receipt says that it had been accepted".into()),
+        consent: Consent::Keep,
+        message_id: None,
+    }
+}
+
+/// I8: what had ended as unconfirmed was sent after all; the platform says so.
+async fn confirm(tx: &mut Tx<'_>, place: Place, at: Millis, id: i64) -> sqlx::Result<()> {
+    let Settlement { code, text, .. } = received();
+    sqlx::query(
+        "UPDATE outcome SET state = 'sent', code = $4, text = $5
+         WHERE lane = $1 AND at = $2 AND id = $3 AND next_at IS NULL AND state = 'unconfirmed'",
+    )
+    .bind(place.lane)
+    .bind(at)
+    .bind(id)
+    .bind(code)
+    .bind(text)
+    .execute(&mut *tx.conn)
+    .await?;
+    tx.count(place.lane, "unconfirmed", -1);
+    tx.count(place.lane, "sent", 1);
+    Ok(())
+}
+
+/// Forgets pushes that are too old to come again, at most so many.
+pub(super) async fn forget_old(tx: &mut Tx<'_>, limit: i64) -> sqlx::Result<u64> {
+    let before = tx.now.div_euclid(DAY) - KNOWN_DAYS - 1;
+    let sql =
+        "DELETE FROM push WHERE (day, app, digest) IN (SELECT day, app, digest FROM push WHERE day < $1 LIMIT $2)";
+    Ok(sqlx::query(sql).bind(before).bind(limit).execute(&mut *tx.conn).await?.rows_affected())
+}
+
+impl Store {
+    /// The platform's later word on a reminder's message, if there is one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delivery(&self, stored: &Stored) -> Result<Option<Delivery>, StoreError> {
+        let sql = "SELECT pushed_at, failure, text FROM receipt WHERE lane = $1 AND at = $2 AND id = $3";
+        let query = sqlx::query(sql).bind(stored.lane).bind(stored.due.at).bind(stored.due.id.0);
+        let row = query.fetch_optional(&self.read).await?;
+        Ok(row.map(|row| Delivery { at: row.get("pushed_at"), failure: row.get("failure"), text: row.get("text") }))
+    }
+}
