@@ -1,11 +1,12 @@
 //! `tixing.toml`: read once, checked whole, every problem with its line.
 
 use crate::domain::{
+    DAY, Millis, SECOND,
     consent::Feeds,
     decide::AppRules,
     did_you_mean,
     template::{KNOWN_TYPES, Kind, OnDoubt, Template, field_type},
-    timing::QuietHours,
+    timing::{QuietHours, parse_duration},
 };
 use chrono_tz::Tz;
 use secrecy::{ExposeSecret, SecretString};
@@ -209,11 +210,15 @@ struct RawApp {
     #[serde(default)]
     testers: Vec<String>,
     callback: Option<RawCallback>,
+    receipt_wait: Option<String>,
     #[serde(default)]
     consents: Feeds,
     #[serde(default)]
     template: Vec<RawTemplate>,
 }
+
+/// How long the platform's receipt for a doubt is waited for, unless the app says otherwise.
+const RECEIPT_WAIT: Millis = 60 * SECOND;
 
 fn default_rate() -> u32 {
     500
@@ -505,6 +510,18 @@ pub fn parse(
             )),
             _ => {}
         }
+        let receipt_wait = match app.receipt_wait.as_deref().map(parse_duration) {
+            None => RECEIPT_WAIT,
+            Some(Ok(wait)) if wait <= DAY => wait,
+            Some(Ok(_)) => {
+                problem(&at("receipt_wait"), "a receipt is waited for a day at most".into());
+                RECEIPT_WAIT
+            }
+            Some(Err(why)) => {
+                problem(&at("receipt_wait"), why);
+                RECEIPT_WAIT
+            }
+        };
         let secret = app.secret.read(&base, env).map_err(|why| problem(&at("secret"), why)).ok();
         let templates = check_templates(i, app, &mut problem, &mut warnings);
         if let Some(secret) = secret {
@@ -521,6 +538,7 @@ pub fn parse(
                     quiet_hours,
                     testers: (app.mode == Mode::Test).then(|| app.testers.iter().cloned().collect()),
                     exclusive: app.exclusive,
+                    receipt_wait: app.callback.is_some().then_some(receipt_wait),
                 },
                 callback,
                 consents: app.consents,

@@ -17,6 +17,8 @@ use std::{
 /// Who asks.
 #[derive(Debug, Clone)]
 pub struct Caller {
+    /// The key's name.
+    name: String,
     scope: Scope,
     apps: Option<Vec<String>>,
     /// Came by the Unix socket.
@@ -26,7 +28,12 @@ pub struct Caller {
 impl Caller {
     /// Somebody on this machine's socket, which only its owner can open.
     pub fn owner() -> Self {
-        Self { scope: Scope::Admin, apps: None, owner: true }
+        Self { name: "the command line".into(), scope: Scope::Admin, apps: None, owner: true }
+    }
+
+    /// Who it is, for the record of what people decide.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Whether the caller may do things of this scope.
@@ -94,7 +101,19 @@ pub struct Keys(RwLock<HashMap<String, Caller>>);
 impl Keys {
     fn replace(&self, keys: Vec<ApiKey>) {
         let living = keys.into_iter().filter(|key| key.revoked_at.is_none());
-        let by_hash = living.map(|key| (key.hash, Caller { scope: key.scope, apps: key.apps, owner: false })).collect();
+        let by_hash = living
+            .map(|key| {
+                (
+                    key.hash,
+                    Caller {
+                        name: format!("key {} ({})", key.id, key.name),
+                        scope: key.scope,
+                        apps: key.apps,
+                        owner: false,
+                    },
+                )
+            })
+            .collect();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = by_hash;
     }
 

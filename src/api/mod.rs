@@ -4,6 +4,7 @@ mod auth;
 mod batch;
 mod check;
 mod consents;
+mod doubts;
 mod explain;
 mod openapi;
 mod operations;
@@ -96,6 +97,8 @@ impl Api {
             .route("/reminders/batch", post(batch::reminders))
             .route("/reminders/{id}", get(reminders::show).patch(reminders::change).delete(reminders::cancel))
             .route("/reminders/{id}/explain", get(reminders::explain))
+            .route("/doubts", get(doubts::doubts))
+            .route("/doubts/{id}", post(doubts::resolve))
             .route("/templates", get(operations::templates))
             .route("/stats", get(operations::stats))
             .route("/backup", post(safekeeping::backup))

@@ -21,6 +21,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("no_consent", 409, "The user has no consent to reserve"),
     ("key_conflict", 409, "The idempotency key belongs to another body"),
     ("not_scheduled", 409, "The reminder is no longer scheduled"),
+    ("not_in_doubt", 409, "There is nothing to decide about the reminder"),
     ("on_hold", 409, "The store was restored from a backup, and the reminder may have been sent"),
     ("not_backed_up", 409, "The backup could not be written"),
     ("too_large", 413, "The body is too large"),

@@ -141,7 +141,7 @@ fn shown(stored: &Stored, story: Option<&(Vec<Event>, Option<Delivery>)>) -> Rem
 
 impl Api {
     /// The reminder, if there is one and the caller may see it: of another's nothing is said, not even that it exists.
-    async fn visible(&self, caller: &Caller, id: &str) -> Result<Stored, Problem> {
+    pub(super) async fn visible(&self, caller: &Caller, id: &str) -> Result<Stored, Problem> {
         let id: ReminderId = id.parse().map_err(|()| Problem::no_reminder())?;
         let stored = self.store.reminder(id).await?;
         stored.filter(|stored| caller.sees(&stored.app)).ok_or_else(Problem::no_reminder)
@@ -317,20 +317,20 @@ fn not_scheduled(state: ReminderState) -> Problem {
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct ListQuery {
-    app: Option<String>,
-    openid: Option<String>,
-    template: Option<String>,
-    state: Option<String>,
+    pub app: Option<String>,
+    pub openid: Option<String>,
+    pub template: Option<String>,
+    pub state: Option<String>,
     /// Schedule files are not built yet; naming one finds nothing.
-    schedule: Option<String>,
+    pub schedule: Option<String>,
     /// Instants at or after this.
-    from: Option<String>,
+    pub from: Option<String>,
     /// Instants before this.
-    to: Option<String>,
+    pub to: Option<String>,
     /// 1 to 1000; 100 by default.
-    limit: Option<String>,
+    pub limit: Option<String>,
     /// `next` of the page before.
-    cursor: Option<String>,
+    pub cursor: Option<String>,
 }
 
 /// Reminders by instant, newest last.

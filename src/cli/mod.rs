@@ -99,6 +99,9 @@ enum Verb {
     /// Insert, list, show, explain and cancel reminders.
     #[command(subcommand)]
     Reminder(Reminder),
+    /// List reminders of which nobody knows whether they arrived, and decide about them.
+    #[command(subcommand)]
+    Doubt(Doubt),
     /// Write a consistent copy of the store, while the daemon runs.
     Backup {
         /// Where to; must not exist yet.
@@ -230,6 +233,30 @@ enum Reminder {
     Cancel {
         /// Its id.
         id: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum Doubt {
+    /// List them, by the instant at which they are looked at next.
+    List {
+        /// Only this app's.
+        #[arg(long)]
+        app: Option<String>,
+        /// Those that were given up as «unconfirmed» instead; they can be corrected.
+        #[arg(long)]
+        all: bool,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Decide about one; who decided is kept.
+    Resolve {
+        /// Its id.
+        id: String,
+        /// What you found out, or want.
+        #[arg(long = "as", value_name = "VERDICT", value_parser = ["sent", "not_sent", "resend", "unconfirmed"])]
+        verdict: String,
     },
 }
 
@@ -417,6 +444,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Reminder(verb) => {
             verbs::reminder(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await
         }
+        Verb::Doubt(verb) => verbs::doubt(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await,
         Verb::Backup { file } => safekeeping::backup(configured(cli.config)?, &file, cli.json, lang).await,
         Verb::Verify { file } => safekeeping::verify(&file, cli.json, lang).await,
         Verb::Restore { file } => safekeeping::restore(configured(cli.config)?, file, cli.json, lang).await,

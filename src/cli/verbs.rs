@@ -1,7 +1,7 @@
 //! Keys, consents and reminders from the command line: thin callers of the API.
 
 use super::{
-    Add, Consent, Failure, Key, Lang, Reminder,
+    Add, Consent, Doubt, Failure, Key, Lang, Reminder,
     client::Client,
     out::{data, talk},
     some,
@@ -216,6 +216,40 @@ pub async fn reminder(client: &Client, verb: Reminder, as_json: bool, lang: Lang
                 data!("{reminder}");
             } else {
                 talk!("{}", lang.pick("cancelled; its consent is free again", "已取消，订阅次数已退回"));
+            }
+        }
+    }
+    client.close().await;
+    Ok(())
+}
+
+/// `tixing doubt …`
+pub async fn doubt(client: &Client, verb: Doubt, as_json: bool, lang: Lang) -> Result<(), Failure> {
+    match verb {
+        Doubt::List { app, all, limit } => {
+            let all = all.then(|| "true".to_owned());
+            let query = query(&[("app", app), ("all", all), ("limit", Some(limit.to_string()))]);
+            let page = client.ask(Method::GET, &format!("/v1/doubts{query}"), None).await?;
+            let items = page["items"].as_array().cloned().unwrap_or_default();
+            let columns = [
+                ("at", "at"),
+                ("id", "id"),
+                ("state", "state"),
+                ("reason", "reason"),
+                ("next_at", "looked at"),
+                ("expires_at", "deadline"),
+                ("app", "app"),
+                ("openid", "openid"),
+            ];
+            rows(&items, &columns, as_json);
+        }
+        Doubt::Resolve { id, verdict } => {
+            let path = id_path(&id)?.replace("/reminders/", "/doubts/");
+            let reminder = client.ask(Method::POST, &path, Some(json!({ "as": verdict }))).await?;
+            if as_json {
+                data!("{reminder}");
+            } else {
+                talk!("{} {}", lang.pick("decided; it is now", "已决定；当前状态："), text(&reminder["state"]));
             }
         }
     }

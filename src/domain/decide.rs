@@ -4,6 +4,7 @@ use super::{
     Millis,
     reminder::{ReminderId, State},
     settle::{Consent, Next, Settlement},
+    template::OnDoubt,
     timing::QuietHours,
 };
 
@@ -24,6 +25,8 @@ pub struct Due {
     pub fence: i64,
     /// Attempts that the platform answered, or may have.
     pub tries: u32,
+    /// Since when nobody knows whether its request arrived.
+    pub doubt_since: Option<Millis>,
 }
 
 impl Due {
@@ -42,20 +45,24 @@ pub struct AppRules {
     pub testers: Option<std::collections::HashSet<String>>,
     /// Nobody else sends with this app's consents.
     pub exclusive: bool,
+    /// How long the platform's receipt for a doubt is waited for; `None` if it pushes none.
+    pub receipt_wait: Option<Millis>,
 }
 
 /// The verdict on one reminder at one instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// Mark it and send. One in doubt is marked only if it holds the sole consent that can still be unspent; the store looks in the
-    /// same transaction, and [`not_sole`] is what follows if it does not.
+    /// same transaction, and [`open_doubt`] says what follows if it does not.
     Send,
+    /// Mark it and send it a second time, though both may arrive: its template's owner wants that.
+    Resend,
     /// Not before this instant.
     Wait {
         /// When to ask again.
         until: Millis,
     },
-    /// It ends without a call.
+    /// It ends without a call, or waits in doubt.
     End(Settlement),
     /// A crash cut it off while it was being sent: that is to be written down first.
     CutOff,
@@ -63,17 +70,13 @@ pub enum Decision {
 
 /// Decides about one reminder. Order matters: a deadline beats everything, since nothing can be right after it (I6).
 ///
-/// A doubt may be resent only where a second message is impossible: the app is exclusive and this reminder holds the only consent
-/// that the platform can still know, so that a first message that did arrive has spent it (I1, I2).
-pub fn decide(due: &Due, openid: &str, rules: &AppRules, now: Millis) -> Decision {
+/// A doubt may be resent unasked only where a second message is impossible: the app is exclusive and this reminder holds the only
+/// consent that the platform can still know, so that a first message that did arrive has spent it (I1, I2).
+pub fn decide(due: &Due, openid: &str, rules: &AppRules, on_doubt: OnDoubt, now: Millis) -> Decision {
     match due.state {
         State::Sending => return Decision::CutOff,
         State::InDoubt if now >= due.expires_at => {
             return Decision::End(unconfirmed("nobody knows whether the request arrived, and its deadline has passed"));
-        }
-        State::InDoubt if !rules.exclusive => {
-            let why = "nobody knows whether the request arrived, and the app is not exclusive, so a resend could deliver twice";
-            return Decision::End(unconfirmed(why));
         }
         _ if now >= due.expires_at => {
             let why = "its deadline passed before it could be sent";
@@ -84,6 +87,13 @@ pub fn decide(due: &Due, openid: &str, rules: &AppRules, now: Millis) -> Decisio
     if now < due.due_at {
         return Decision::Wait { until: due.due_at };
     }
+    let go = match due.state {
+        State::InDoubt if !rules.exclusive => match open_doubt(due, rules, on_doubt, now) {
+            Decision::Resend => Decision::Resend,
+            other => return other,
+        },
+        _ => Decision::Send,
+    };
     if rules.testers.as_ref().is_some_and(|testers| !testers.contains(openid)) {
         return Decision::End(Settlement::end(
             State::Failed,
@@ -94,15 +104,34 @@ pub fn decide(due: &Due, openid: &str, rules: &AppRules, now: Millis) -> Decisio
     }
     match rules.quiet_hours.and_then(|quiet| quiet.ends(now)) {
         Some(until) => Decision::Wait { until },
-        None => Decision::Send,
+        None => go,
     }
 }
 
-/// How a doubt ends whose user has other consents, any of which could pay for a second message.
-pub fn not_sole() -> Settlement {
-    unconfirmed(
-        "nobody knows whether the request arrived, and the user has other consents, so a resend could deliver twice",
-    )
+/// What follows for a doubt that cannot be resent safely: the platform's receipt is waited for, then its template's owner has said.
+pub fn open_doubt(due: &Due, rules: &AppRules, on_doubt: OnDoubt, now: Millis) -> Decision {
+    let waited = due.doubt_since.unwrap_or(now) + rules.receipt_wait.unwrap_or(0);
+    if now < waited {
+        let why = "nobody knows whether the request arrived; the platform's receipt is waited for";
+        return Decision::End(still_open(due.again_at(waited), "awaits_receipt", why));
+    }
+    match on_doubt {
+        OnDoubt::AssumeSent => Decision::End(unconfirmed(if rules.exclusive {
+            "nobody knows whether the request arrived, and the user may have other consents, so a resend could deliver twice"
+        } else {
+            "nobody knows whether the request arrived, and the app is not exclusive, so a resend could deliver twice"
+        })),
+        OnDoubt::Resend => Decision::Resend,
+        OnDoubt::Ask => Decision::End(still_open(
+            due.expires_at,
+            "asks",
+            "nobody knows whether the request arrived; an operator decides with `tixing doubt resolve`, until its deadline",
+        )),
+    }
+}
+
+fn still_open(look_at: Millis, code: &str, why: &str) -> Settlement {
+    Settlement { next: Next::Doubt { look_at }, code: Some(code.into()), ..unconfirmed(why) }
 }
 
 fn unconfirmed(why: &str) -> Settlement {
@@ -120,7 +149,16 @@ mod tests {
     use super::*;
 
     fn due(state: State) -> Due {
-        Due { id: ReminderId(1), due_at: 1_000, at: 1_000, expires_at: 5_000, state, fence: 0, tries: 0 }
+        Due {
+            id: ReminderId(1),
+            due_at: 1_000,
+            at: 1_000,
+            expires_at: 5_000,
+            state,
+            fence: 0,
+            tries: 0,
+            doubt_since: Some(1_500),
+        }
     }
 
     #[test]
@@ -128,7 +166,7 @@ mod tests {
         let rules = AppRules::default();
         let table = [(999, "wait"), (1_000, "send"), (4_999, "send"), (5_000, "end"), (9_000, "end")];
         for (now, expected) in table {
-            let got = match decide(&due(State::Scheduled), "o", &rules, now) {
+            let got = match decide(&due(State::Scheduled), "o", &rules, OnDoubt::AssumeSent, now) {
                 Decision::Send => "send",
                 Decision::Wait { until: 1_000 } => "wait",
                 Decision::End(s) if s.next == Next::Final(State::Expired) && s.consent == Consent::Free => "end",
@@ -145,7 +183,7 @@ mod tests {
             [(true, 2_000, true), (false, 2_000, false), (true, 5_000, false), (false, 5_000, false)]
         {
             let rules = AppRules { exclusive, ..AppRules::default() };
-            match decide(&due(State::InDoubt), "o", &rules, now) {
+            match decide(&due(State::InDoubt), "o", &rules, OnDoubt::AssumeSent, now) {
                 Decision::Send => assert!(resent, "{exclusive} {now}"),
                 Decision::End(end) => {
                     assert!(!resent && end.next == Next::Final(State::Unconfirmed), "{exclusive} {now}")
@@ -156,10 +194,38 @@ mod tests {
     }
 
     #[test]
+    fn a_doubt_waits_for_its_receipt_and_then_for_what_its_owner_wants() {
+        let table =
+            [(OnDoubt::AssumeSent, "unconfirmed"), (OnDoubt::Resend, "resend"), (OnDoubt::Ask, "in doubt until 5000")];
+        for (on_doubt, wanted) in table {
+            for (receipt_wait, now, wanted) in [
+                (None, 2_000, wanted),
+                (Some(1_000), 2_000, "in doubt until 2500"),
+                (Some(60_000), 2_000, "in doubt until 5000"),
+                (Some(1_000), 2_500, wanted),
+                (Some(60_000), 5_000, "unconfirmed"),
+            ] {
+                let rules = AppRules { receipt_wait, ..AppRules::default() };
+                let got = match decide(&due(State::InDoubt), "o", &rules, on_doubt, now) {
+                    Decision::Resend => "resend".to_owned(),
+                    Decision::End(Settlement { next: Next::Final(State::Unconfirmed), .. }) => "unconfirmed".to_owned(),
+                    Decision::End(Settlement { next: Next::Doubt { look_at }, .. }) => {
+                        format!("in doubt until {look_at}")
+                    }
+                    other => panic!("{other:?}"),
+                };
+                assert_eq!(got, wanted, "{on_doubt:?} {receipt_wait:?} {now}");
+            }
+        }
+    }
+
+    #[test]
     fn test_mode_reaches_testers_alone_and_keeps_the_others_consents() {
         let rules = AppRules { testers: Some(["a".to_owned()].into()), ..AppRules::default() };
-        assert_eq!(decide(&due(State::Scheduled), "a", &rules, 1_000), Decision::Send);
-        let Decision::End(end) = decide(&due(State::Scheduled), "b", &rules, 1_000) else { panic!("must end") };
+        assert_eq!(decide(&due(State::Scheduled), "a", &rules, OnDoubt::AssumeSent, 1_000), Decision::Send);
+        let Decision::End(end) = decide(&due(State::Scheduled), "b", &rules, OnDoubt::AssumeSent, 1_000) else {
+            panic!("must end")
+        };
         assert_eq!((end.code.as_deref(), end.consent), (Some("test_mode"), Consent::Free));
     }
 }

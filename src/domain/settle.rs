@@ -78,11 +78,12 @@ pub fn backoff(tries: u32, first: Millis, jitter: f64) -> Millis {
     delay.max(1)
 }
 
-/// Settles one attempt. `due` is the reminder as it was when it was marked; for a resend its state is `InDoubt`.
+/// Settles one attempt. `due` is the reminder as it was when it was marked; for a resend its state is `InDoubt`, and it is `blind` if
+/// the first message may have arrived without spending the consent that the second would need. There is one blind resend at most.
 ///
 /// A retry never lies beyond the deadline: it is brought forward to it, and [`super::decide::decide`] ends the reminder there.
 /// Nor before the instant, to which a clock that was set back may return.
-pub fn settle(due: &Due, outcome: Outcome, now: Millis, jitter: f64) -> Settlement {
+pub fn settle(due: &Due, blind: bool, outcome: Outcome, now: Millis, jitter: f64) -> Settlement {
     let resend = due.state == State::InDoubt;
     let later = |delay: Millis, counted: bool| {
         let at = due.again_at(now + delay);
@@ -93,6 +94,13 @@ pub fn settle(due: &Due, outcome: Outcome, now: Millis, jitter: f64) -> Settleme
         Outcome::Accepted { message_id } => {
             Settlement { next: Next::Final(State::Sent), code: None, text: None, consent: Consent::Keep, message_id }
         }
+        Outcome::Unknown { cause } if blind => Settlement {
+            next: Next::Final(State::Unconfirmed),
+            code: Some("unknown".into()),
+            text: Some(format!("it was sent twice, and nobody knows whether either arrived: {cause}")),
+            consent: Consent::Keep,
+            message_id: None,
+        },
         Outcome::Unknown { cause } => Settlement {
             next: Next::Doubt { look_at: due.again_at(now + DOUBT_LOOK) },
             code: Some("unknown".into()),
@@ -108,7 +116,7 @@ pub fn settle(due: &Due, outcome: Outcome, now: Millis, jitter: f64) -> Settleme
             message_id: None,
         },
         // A refusal of the second request says nothing about the first.
-        Outcome::Answered { code, text, reaction: Reaction::Refuse } if resend => Settlement {
+        Outcome::Answered { code, text, reaction } if resend && refuses(reaction, blind) => Settlement {
             next: Next::Final(State::Unconfirmed),
             text: Some(format!(
                 "nobody knows whether the first request arrived; a second was refused with {code}: {text}"
@@ -133,6 +141,12 @@ pub fn settle(due: &Due, outcome: Outcome, now: Millis, jitter: f64) -> Settleme
             Settlement { next, code: Some(code), text: Some(text), consent, message_id: None }
         }
     }
+}
+
+/// Whether an answer ends a resend and says nothing about the first request. That no consent is left proves the first only where it
+/// held the sole one.
+fn refuses(reaction: Reaction, blind: bool) -> bool {
+    reaction == Reaction::Refuse || blind && reaction == Reaction::Deny
 }
 
 #[cfg(test)]
@@ -170,9 +184,41 @@ mod tests {
         ];
         for (outcome, resend, tries, next, consent) in table {
             let state = if resend { InDoubt } else { Scheduled };
-            let due = Due { id: ReminderId(1), due_at: 1_000, at: 1_000, expires_at: 60_000, state, fence: 1, tries };
-            let settled = settle(&due, outcome.clone(), 10_000, 1.0);
+            let due = Due {
+                id: ReminderId(1),
+                due_at: 1_000,
+                at: 1_000,
+                expires_at: 60_000,
+                state,
+                fence: 1,
+                tries,
+                doubt_since: None,
+            };
+            let settled = settle(&due, false, outcome.clone(), 10_000, 1.0);
             assert_eq!((settled.next, settled.consent), (next, consent), "{outcome:?} resend={resend} tries={tries}");
+        }
+        // A blind resend proves less, and is not repeated when it is lost too.
+        for (outcome, next) in [
+            (Outcome::Accepted { message_id: None }, Next::Final(Sent)),
+            (Outcome::Unknown { cause: String::new() }, Next::Final(Unconfirmed)),
+            (Outcome::NotSent { cause: String::new() }, Next::Doubt { look_at: 12_000 }),
+            (answered(Reaction::Deny), Next::Final(Unconfirmed)),
+            (answered(Reaction::Refuse), Next::Final(Unconfirmed)),
+            (answered(busy), Next::Doubt { look_at: 12_000 }),
+        ] {
+            let (at, state) = (1_000, InDoubt);
+            let due = Due {
+                id: ReminderId(1),
+                due_at: at,
+                at,
+                expires_at: 60_000,
+                state,
+                fence: 1,
+                tries: 0,
+                doubt_since: None,
+            };
+            let settled = settle(&due, true, outcome.clone(), 10_000, 1.0);
+            assert_eq!((settled.next, settled.consent), (next, Keep), "{outcome:?}");
         }
     }
 

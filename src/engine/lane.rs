@@ -5,9 +5,10 @@ use crate::{
     config::App,
     domain::{
         Millis, SECOND,
-        decide::{Decision, decide},
+        decide::{Decision, decide, open_doubt},
         reminder::ReminderId,
         settle::{Settlement, backoff},
+        template::OnDoubt,
     },
     metrics::{ByApp, Metrics},
     platform::{Adapter, token::Token},
@@ -15,7 +16,7 @@ use crate::{
 };
 use prometheus_client::metrics::histogram::Histogram;
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -149,6 +150,8 @@ pub struct Lane {
     pub id: i64,
     pub app: Arc<App>,
     pub adapter: Arc<dyn Adapter>,
+    /// What the owners of its templates want of a doubt.
+    on_doubt: HashMap<i64, OnDoubt>,
     pub token: Token,
     /// The lane's own histograms, so that a send does not look them up.
     pub lateness: Histogram,
@@ -184,7 +187,14 @@ pub enum Pick {
 }
 
 impl Lane {
-    pub fn new(id: i64, app: Arc<App>, adapter: Arc<dyn Adapter>, metrics: &Metrics, now: Millis) -> Self {
+    pub fn new(
+        id: i64,
+        app: Arc<App>,
+        adapter: Arc<dyn Adapter>,
+        on_doubt: HashMap<i64, OnDoubt>,
+        metrics: &Metrics,
+        now: Millis,
+    ) -> Self {
         let by_app = ByApp { app: app.name.clone() };
         Self {
             id,
@@ -194,6 +204,7 @@ impl Lane {
             catch_up: Pace::new((app.rate / 2).max(1)),
             app,
             adapter,
+            on_doubt,
             token: Token::default(),
             live: Stream::new(0, now, Millis::MAX),
             backlog: Stream::new(0, Millis::MIN + 1, now - 1),
@@ -233,6 +244,20 @@ impl Lane {
             pause.since -= by;
             pause.until -= by;
         }
+    }
+
+    /// What follows for a job that cannot be resent safely.
+    pub fn open_doubt(&self, job: &Job, now: Millis) -> Decision {
+        open_doubt(&job.due, &self.app.rules, self.on_doubt(job), now)
+    }
+
+    /// Whether a job may go.
+    pub fn decide(&self, job: &Job, now: Millis) -> Decision {
+        decide(&job.due, &job.body.openid, &self.app.rules, self.on_doubt(job), now)
+    }
+
+    fn on_doubt(&self, job: &Job) -> OnDoubt {
+        self.on_doubt.get(&job.template).copied().unwrap_or_default()
     }
 
     /// Rows at these instants changed.
@@ -289,14 +314,15 @@ impl Lane {
                     taken.push((*place, None));
                     continue;
                 }
-                let decision = decide(&job.due, &job.body.openid, &self.app.rules, now);
+                let on_doubt = self.on_doubt.get(&job.template).copied().unwrap_or_default();
+                let decision = decide(&job.due, &job.body.openid, &self.app.rules, on_doubt, now);
                 match decision {
                     Decision::Wait { until } => {
                         self.quiet_until = until;
                         window = 0;
                     }
                     Decision::End(_) | Decision::CutOff => taken.push((*place, Some(decision))),
-                    Decision::Send => {
+                    Decision::Send | Decision::Resend => {
                         let ready = self.pace.ready(now) && (!backlog || self.catch_up.ready(now));
                         if window == 0 || !ready {
                             // Behind it there may still be something that ends without a call, but not within this look.
@@ -315,13 +341,14 @@ impl Lane {
                 }
             }
             for (place, decision) in taken {
-                let job = stream.buffer.remove(&place).expect("just seen");
+                let mut job = stream.buffer.remove(&place).expect("just seen");
                 let Some(decision) = decision else { continue };
                 self.active.insert(job.due.id);
                 picks.push(match decision {
                     Decision::End(settlement) => Pick::End(job, settlement),
                     Decision::CutOff => Pick::CutOff(job),
-                    _ => {
+                    decision => {
+                        job.blind = decision == Decision::Resend;
                         self.busy.insert(job.recipient);
                         self.in_flight += 1;
                         Pick::Mark(job)

@@ -15,10 +15,11 @@ use crate::{
     config::App,
     domain::{
         Millis, SECOND,
-        decide::{Decision, decide, not_sole},
+        decide::Decision,
         outcome::{Outcome, Reaction},
         reminder::State,
         settle::{Consent, DOUBT_LOOK, Next, Settlement, settle},
+        template::Template,
         timing::rfc3339,
     },
     metrics::{ByAppAnd, Metrics},
@@ -210,7 +211,9 @@ impl Engine {
         let now = clock.now();
         let lane = |app: &App| {
             let id = store.lane(&app.name);
-            Lane::new(id, Arc::new(app.clone()), adapter(app).into(), &metrics, now)
+            let policy = |t: &Template| Some((store.template(id, &t.code)?, t.on_doubt));
+            let on_doubt = app.templates.iter().filter_map(policy).collect();
+            Lane::new(id, Arc::new(app.clone()), adapter(app).into(), on_doubt, &metrics, now)
         };
         let signals = Arc::new(Signals::default());
         let (told, commit) = (Arc::clone(&signals), metrics.commit.clone());
@@ -492,8 +495,9 @@ impl Engine {
     fn send(&mut self, i: usize, job: Job, now: Millis) {
         let lane = &self.lanes[i];
         // Marking took its time: the gate is asked once more at the very last moment.
-        let decision = decide(&job.due, &job.body.openid, &lane.app.rules, now);
-        let Some(token) = lane.token.usable(now).cloned().filter(|_| decision == Decision::Send) else {
+        let decision = lane.decide(&job, now);
+        let goes = matches!(decision, Decision::Send | Decision::Resend);
+        let Some(token) = lane.token.usable(now).cloned().filter(|_| goes) else {
             let due_at = job.due.again_at(if let Decision::Wait { until } = decision { until } else { now });
             let next = if job.due.state == State::InDoubt {
                 Next::Doubt { look_at: due_at }
@@ -579,7 +583,7 @@ impl Engine {
                 let more = jobs.len() >= usize::try_from(SWEEP).expect("small");
                 for job in jobs {
                     // The clock may have been set since the look began.
-                    if let Decision::End(settlement) = decide(&job.due, &job.body.openid, &self.lanes[i].app.rules, now)
+                    if let Decision::End(settlement) = self.lanes[i].decide(&job, now)
                         && self.lanes[i].active.insert(job.due.id)
                     {
                         self.end(i, &job, settlement, now);
@@ -638,6 +642,7 @@ impl Engine {
                 return;
             }
         };
+        let mut again = Vec::new();
         for (job, verdict) in jobs.into_iter().zip(verdicts) {
             match verdict {
                 Marked::Yes => self.send(i, job, now),
@@ -646,11 +651,14 @@ impl Engine {
                     // It was changed: as it is now it may have been read meanwhile, and passed over because this one was under way.
                     self.lanes[i].ring(EVERYTHING);
                 }
-                Marked::NotSole => {
-                    self.release(i, &job);
-                    self.lanes[i].active.insert(job.due.id);
-                    self.end(i, &job, not_sole(), now);
-                }
+                Marked::NotSole => match self.lanes[i].open_doubt(&job, now) {
+                    Decision::End(settlement) => {
+                        self.release(i, &job);
+                        self.lanes[i].active.insert(job.due.id);
+                        self.end(i, &job, settlement, now);
+                    }
+                    _ => again.push(Job { blind: true, ..job }),
+                },
                 Marked::NoConsent => {
                     self.release(i, &job);
                     self.lanes[i].active.insert(job.due.id);
@@ -658,6 +666,9 @@ impl Engine {
                     self.end(i, &job, Settlement::end(State::Failed, "no_consent", text, Consent::Free), now);
                 }
             }
+        }
+        if !again.is_empty() {
+            self.mark(i, again);
         }
     }
 
@@ -701,7 +712,7 @@ impl Engine {
         lane.platform_latency.observe(seconds(ended_at - began_at));
         let label = outcome.label();
         self.metrics.sends.get_or_create(&ByAppAnd { app: app.clone(), what: label }).inc();
-        let settlement = settle(&job.due, outcome, ended_at, jitter);
+        let settlement = settle(&job.due, job.blind, outcome, ended_at, jitter);
         match &settlement.next {
             Next::Final(State::Sent) => {
                 tracing::debug!(reminder = %job.due.id, app, late_ms = began_at - job.due.at, "sent")

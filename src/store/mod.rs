@@ -7,6 +7,7 @@ pub mod reminders;
 pub mod queue;
 pub mod consents;
 pub mod pushes;
+pub mod doubts;
 pub mod keys;
 pub mod backup;
 mod file;
@@ -24,6 +25,7 @@ use crate::{
     },
     trip::trip,
 };
+use doubts::{Decided, Resolved};
 use keys::NewApiKey;
 use pushes::{NewPush, Taken};
 use reminders::{Change, Changed, Inserted};
@@ -328,6 +330,14 @@ impl Store {
     /// When nothing was kept.
     pub async fn push(&self, push: NewPush) -> Result<Taken, StoreError> {
         self.writer.ask(|answer| Command::Push(Box::new(push), answer)).await
+    }
+
+    /// Writes down what somebody decided about a doubt.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn resolve(&self, decided: Decided) -> Result<Resolved, StoreError> {
+        self.writer.ask(|answer| Command::Resolve(Box::new(decided), answer)).await
     }
 
     /// Forgets a slice of what is too old to be of use; answers how many rows went.

@@ -35,6 +35,8 @@ pub trait Queue: Send + Sync {
     fn lane(&self, app: &str) -> i64;
     /// The platform's id of a template.
     fn code(&self, template: i64) -> &str;
+    /// A lane's template by the platform's id.
+    fn template(&self, lane: i64, code: &str) -> Option<i64>;
     /// Calls `told` after each commit with the instants it brought and how long it took.
     fn on_commit(&self, told: OnCommit);
     /// The next jobs of a lane after the key `after` up to and including `until`, in order of (due_at, id), bodies included.
@@ -88,6 +90,8 @@ pub struct Job {
     pub claim: Claim,
     /// Whether a consent for its template stands for many sends.
     pub standing: bool,
+    /// It is in doubt and may be sent again whatever consents there are. The engine says so; the store does not keep it.
+    pub blind: bool,
     /// What is sent, shared and not copied.
     pub body: Arc<Body>,
 }
@@ -170,7 +174,7 @@ fn key<'a>(lane: i64, due: &Due) -> [Cell<'a>; 5] {
 /// Marks jobs `sending` and raises their fences; durable when the transaction is. What takes its consent at the instant takes it here.
 pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Marked>> {
     let mut doubtful = HashSet::new();
-    for job in jobs.iter().filter(|job| job.due.state == State::InDoubt) {
+    for job in jobs.iter().filter(|job| job.due.state == State::InDoubt && !job.blind) {
         if backup::was_restored(tx).await? || !holds_sole_consent(tx, job).await? {
             doubtful.insert(job.due.id);
         }
@@ -309,6 +313,7 @@ struct NewOutcome<'a> {
     living: i64,
     next_fence: i64,
     tries: i64,
+    doubt_since: Option<Millis>,
 }
 
 impl NewOutcome<'_> {
@@ -367,12 +372,20 @@ pub(super) async fn settle(tx: &mut Tx<'_>, settles: &[Settle]) -> sqlx::Result<
     let living: Vec<&NewOutcome<'_>> = outcomes.iter().filter(|o| o.next_at.is_some()).collect();
     if !living.is_empty() {
         let rows = living.iter().map(|o| {
-            [o.lane.into(), o.next_at.into(), o.id.into(), o.living.into(), o.next_fence.into(), o.tries.into()]
+            [
+                o.lane.into(),
+                o.next_at.into(),
+                o.id.into(),
+                o.living.into(),
+                o.next_fence.into(),
+                o.tries.into(),
+                o.doubt_since.into(),
+            ]
         });
-        let rows = tx.dialect.rows(["lane", "due_at", "id", "state", "fence", "tries"], rows);
+        let rows = tx.dialect.rows(["lane", "due_at", "id", "state", "fence", "tries", "doubt_since"], rows);
         tx.run(
-            "INSERT INTO due (lane, due_at, id, state, fence, tries)
-             SELECT r.lane, r.due_at, r.id, r.state, r.fence, r.tries FROM {rows}",
+            "INSERT INTO due (lane, due_at, id, state, fence, tries, doubt_since)
+             SELECT r.lane, r.due_at, r.id, r.state, r.fence, r.tries, r.doubt_since FROM {rows}",
             &rows,
         )
         .await?;
@@ -420,6 +433,7 @@ fn new_outcome(s: &Settle) -> NewOutcome<'_> {
         living: state_number(state),
         next_fence: due.fence + 1,
         tries: i64::from(due.tries) + i64::from(counted),
+        doubt_since: (state == State::InDoubt).then(|| due.doubt_since.unwrap_or(s.ended_at)),
     }
 }
 
@@ -489,12 +503,14 @@ fn job(row: &AnyRow) -> Job {
             state: living_state(row.get("state")),
             fence: row.get("fence"),
             tries: u32::try_from(row.get::<i64, _>("tries")).unwrap_or(u32::MAX),
+            doubt_since: row.get("doubt_since"),
         },
         lane: row.get("lane"),
         recipient: row.get("recipient"),
         template: row.get("template"),
         claim: if row.get::<i64, _>("at_fire") != 0 { Claim::AtFire } else { Claim::Reserve },
         standing: row.get::<i64, _>("standing") != 0,
+        blind: false,
         body: Arc::new(Body {
             openid: row.get("openid"),
             page: row.get("page"),
@@ -506,7 +522,7 @@ fn job(row: &AnyRow) -> Job {
 }
 
 /// The columns of a job.
-const JOB: &str = "d.lane, d.due_at, d.id, d.state, d.fence, d.tries, m.at, m.expires_at, m.recipient, m.template, m.at_fire, m.standing,
+const JOB: &str = "d.lane, d.due_at, d.id, d.state, d.fence, d.tries, d.doubt_since, m.at, m.expires_at, m.recipient, m.template, m.at_fire, m.standing,
     p.openid";
 
 impl Queue for Store {
@@ -516,6 +532,10 @@ impl Queue for Store {
 
     fn code(&self, template: i64) -> &str {
         self.names.code(template)
+    }
+
+    fn template(&self, lane: i64, code: &str) -> Option<i64> {
+        self.names.find_template_of_lane(lane, code)
     }
 
     fn on_commit(&self, told: OnCommit) {

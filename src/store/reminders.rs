@@ -63,6 +63,11 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// Its user and template.
+    pub(super) fn pair(&self) -> Pair {
+        (self.recipient, self.template_id)
+    }
+
     /// What a settlement needs, if it lives in this state.
     pub(super) fn settled(&self, state: State) -> Option<Settled> {
         (self.due.state == state).then(|| Settled {
@@ -393,7 +398,7 @@ const STORED: &str =
     "m.id, m.lane, m.recipient, m.template, m.at, m.expires_at, m.at_fire, m.standing, m.data, m.page, m.key,
     m.local_at, p.openid, (SELECT x.code FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
                            ORDER BY x.fence DESC LIMIT 1) AS reason,
-    (SELECT COALESCE(q.failure, '') FROM receipt q WHERE q.lane = m.lane AND q.at = m.at AND q.id = m.id) AS receipt, d.due_at, d.state, d.fence, d.tries";
+    (SELECT COALESCE(q.failure, '') FROM receipt q WHERE q.lane = m.lane AND q.at = m.at AND q.id = m.id) AS receipt, d.due_at, d.state, d.fence, d.tries, d.doubt_since";
 
 /// Finds one reminder, living or ended.
 pub(super) async fn find(conn: &mut AnyConnection, names: &Names, id: ReminderId) -> sqlx::Result<Option<Stored>> {
@@ -424,6 +429,7 @@ fn stored(row: &AnyRow, names: &Names) -> Stored {
             state,
             fence: row.get::<Option<i64>, _>("fence").unwrap_or_default(),
             tries: row.get::<Option<i64>, _>("tries").and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+            doubt_since: row.get("doubt_since"),
         },
         lane,
         app: names.app_of_lane(lane).to_owned(),
@@ -608,7 +614,10 @@ impl Store {
                  WHERE o.lane = $1 AND (o.at, o.id) > ($2, $3) AND o.at < $4 AND o.next_at IS NULL
                    AND ($5 = 0 OR m.template = $5) AND ($6 = '' OR o.state = $6)
                  ORDER BY o.at, o.id LIMIT $7",
-                STORED.replace("d.due_at, d.state, d.fence, d.tries", "o.next_at AS due_at, o.next_at AS state, o.fence, o.next_at AS tries")
+                STORED.replace(
+                    "d.due_at, d.state, d.fence, d.tries, d.doubt_since",
+                    "o.next_at AS due_at, o.next_at AS state, o.fence, o.next_at AS tries, o.next_at AS doubt_since"
+                )
             );
             let word = filter.state.map_or("", State::word);
             let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(after.0).bind(after.1).bind(to).bind(template);

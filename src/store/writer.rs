@@ -3,6 +3,7 @@
 
 use super::{
     Names, Opened, StoreError, backup, consents,
+    doubts::{self, Decided, Resolved},
     keys::{self, NewApiKey},
     pushes::{self, NewPush, Taken},
     queue::{self, Job, Marked, Settle},
@@ -31,6 +32,7 @@ pub(super) enum Command {
     Insert(Vec<NewReminder>, Answer<Vec<Inserted>>),
     Record(Vec<Report>, Answer<Vec<usize>>),
     Push(Box<NewPush>, Answer<Taken>),
+    Resolve(Box<Decided>, Answer<Resolved>),
     Cancel(ReminderId, Answer<Changed>),
     Change(ReminderId, Box<Change>, Answer<Changed>),
     CreateKey(Box<NewApiKey>, Answer<i64>),
@@ -180,6 +182,7 @@ impl<R, T> Gathered<R, T> {
 
 enum Single {
     Push(Box<NewPush>, Answer<Taken>),
+    Resolve(Box<Decided>, Answer<Resolved>),
     Cancel(ReminderId, Answer<Changed>),
     Change(ReminderId, Box<Change>, Answer<Changed>),
     CreateKey(Box<NewApiKey>, Answer<i64>),
@@ -191,6 +194,7 @@ enum Single {
 
 enum SingleDone {
     Pushed(Box<Taken>),
+    Resolved(Resolved),
     Changed(Changed),
     KeyCreated(i64),
     KeyRevoked(bool),
@@ -202,6 +206,7 @@ impl Single {
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<SingleDone> {
         Ok(match self {
             Self::Push(push, _) => SingleDone::Pushed(Box::new(pushes::take(tx, push).await?)),
+            Self::Resolve(decided, _) => SingleDone::Resolved(doubts::resolve(tx, decided).await?),
             Self::Cancel(id, _) => SingleDone::Changed(reminders::cancel(tx, *id).await?),
             Self::Change(id, change, _) => SingleDone::Changed(reminders::change(tx, *id, change).await?),
             Self::CreateKey(key, _) => SingleDone::KeyCreated(keys::create(tx, key).await?),
@@ -217,6 +222,8 @@ impl Single {
             (Self::Cancel(_, a) | Self::Change(_, _, a), Ok(SingleDone::Changed(changed))) => drop(a.send(Ok(changed))),
             (Self::Push(_, a), Ok(SingleDone::Pushed(taken))) => drop(a.send(Ok(*taken))),
             (Self::Push(_, a), Err(e)) => drop(a.send(Err(e))),
+            (Self::Resolve(_, a), Ok(SingleDone::Resolved(resolved))) => drop(a.send(Ok(resolved))),
+            (Self::Resolve(_, a), Err(e)) => drop(a.send(Err(e))),
             (Self::CreateKey(_, a), Ok(SingleDone::KeyCreated(id))) => drop(a.send(Ok(id))),
             (Self::RevokeKey(_, a), Ok(SingleDone::KeyRevoked(done))) => drop(a.send(Ok(done))),
             (Self::SetHold(a) | Self::EndHold(a), Ok(SingleDone::Nothing(()))) => drop(a.send(Ok(()))),
@@ -258,6 +265,7 @@ impl Group {
                 Command::Record(rows, answer) => group.records.add(rows, answer),
                 Command::Insert(rows, answer) => group.inserts.add(rows, answer),
                 Command::Push(push, answer) => group.singles.push(Single::Push(push, answer)),
+                Command::Resolve(decided, answer) => group.singles.push(Single::Resolve(decided, answer)),
                 Command::Cancel(id, answer) => group.singles.push(Single::Cancel(id, answer)),
                 Command::Change(id, change, answer) => group.singles.push(Single::Change(id, change, answer)),
                 Command::CreateKey(key, answer) => group.singles.push(Single::CreateKey(key, answer)),
@@ -306,8 +314,12 @@ impl Group {
             Single::Change(_, change, _) => change.at.as_ref().map(|(at, _)| *at),
             _ => None,
         });
-        // A change of the body alone must be read again too; where it lies is not known here, so all of it is looked at.
-        let body = self.singles.iter().any(|s| matches!(s, Single::Change(_, change, _) if change.at.is_none()));
+        // A change of the body alone, or a decision, must be read again too; where it lies is not known here, so all of it is looked at.
+        let body = self.singles.iter().any(|s| match s {
+            Single::Change(_, change, _) => change.at.is_none(),
+            Single::Resolve(..) => true,
+            _ => false,
+        });
         let instants = self.inserts.rows.iter().map(|new| new.at).chain(changed);
         let (from, until) =
             instants.fold((Millis::MAX, Millis::MIN), |(from, until), at| (from.min(at), until.max(at)));

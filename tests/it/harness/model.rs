@@ -32,6 +32,7 @@ struct Living {
     state: State,
     fence: i64,
     tries: u32,
+    doubt_since: Option<Millis>,
 }
 
 #[derive(Debug, Clone)]
@@ -156,7 +157,7 @@ impl Model {
         if let Some(key) = &new.key {
             self.keys.insert(key.clone(), (id, new.digest.clone()));
         }
-        self.due.insert((new.at, id), Living { state: State::Scheduled, fence: 0, tries: 0 });
+        self.due.insert((new.at, id), Living { state: State::Scheduled, fence: 0, tries: 0, doubt_since: None });
         self.rows.insert(id, Row { new, events: Vec::new() });
         Inserted::Created(id)
     }
@@ -182,12 +183,14 @@ impl Model {
                 state: living.state,
                 fence: living.fence,
                 tries: living.tries,
+                doubt_since: living.doubt_since,
             },
             lane: LANE,
             recipient: self.user(&new.openid),
             template: if new.template == EVENT { 1 } else { 2 },
             claim: new.claim,
             standing: new.standing,
+            blind: false,
             body: Arc::new(Body {
                 openid: new.openid,
                 page: new.page,
@@ -228,7 +231,7 @@ impl Model {
 
     fn mark_one(&mut self, job: &Job) -> Marked {
         let (id, pair) = (job.due.id, Self::pair(&self.rows[&job.due.id].new));
-        if job.due.state == State::InDoubt && !self.sole(job) {
+        if job.due.state == State::InDoubt && !job.blind && !self.sole(job) {
             return Marked::NotSole;
         }
         let holding = job.due.fence > 0 && self.holds(id);
@@ -236,9 +239,8 @@ impl Model {
         if job.standing && !self.stands(&pair) {
             return Marked::NoConsent;
         }
-        let expected = Living { state: job.due.state, fence: job.due.fence, tries: job.due.tries };
         let current = self.due.get(&(job.due.due_at, id)).copied();
-        let ours = current.is_some_and(|now| (now.state, now.fence) == (expected.state, expected.fence));
+        let ours = current.is_some_and(|now| (now.state, now.fence) == (job.due.state, job.due.fence));
         if wants && !self.grants.iter().any(|g| g.pair == pair && g.free()) {
             return Marked::NoConsent;
         }
@@ -273,7 +275,8 @@ impl Model {
                 Next::Doubt { look_at } => (State::InDoubt, Some((look_at, true))),
             };
             if let Some((due_at, counted)) = again {
-                let living = Living { state, fence: due.fence + 1, tries: due.tries + u32::from(counted) };
+                let doubt_since = (state == State::InDoubt).then(|| due.doubt_since.unwrap_or(settle.ended_at));
+                let living = Living { state, fence: due.fence + 1, tries: due.tries + u32::from(counted), doubt_since };
                 self.due.insert((due_at, due.id), living);
             }
             let event = Event {

@@ -1,0 +1,90 @@
+//! `/v1/doubts`: reminders of which nobody knows whether they arrived, and what people decide about them.
+
+use super::{
+    Api, Caller, Json, Query, check,
+    problem::Problem,
+    reminders::{ListQuery, list, show},
+};
+use crate::store::{
+    doubts::{Decided, Resolved, Verdict},
+    keys::Scope,
+};
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// Which.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct DoubtsQuery {
+    app: Option<String>,
+    /// Also those that were given up as `unconfirmed`, which can be corrected.
+    #[serde(default)]
+    all: bool,
+    /// 1 to 1000; 100 by default.
+    limit: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// Reminders in doubt, by the instant at which they are looked at next; with `all` those that were given up instead.
+#[utoipa::path(get, path = "/v1/doubts", tag = "operations", params(DoubtsQuery), responses(
+    (status = 200, description = "A page, as of reminders", body = Object)))]
+pub async fn doubts(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(query): Query<DoubtsQuery>,
+) -> Result<Response, Problem> {
+    let state = Some(if query.all { "unconfirmed" } else { "in_doubt" }.to_owned());
+    let query = ListQuery { app: query.app, state, limit: query.limit, cursor: query.cursor, ..ListQuery::default() };
+    list(State(api), caller, Query(query)).await
+}
+
+/// A decision.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveBody {
+    /// `sent`, `not_sent`, `resend` or `unconfirmed`.
+    r#as: String,
+}
+
+/// Decide about a reminder in doubt, or correct one that was given up. Who decided is kept.
+#[utoipa::path(post, path = "/v1/doubts/{id}", request_body = ResolveBody, tag = "operations", params(("id" = String, Path)),
+    responses((status = 200, description = "The reminder as it is now", body = Object), (status = 404, description = "No such reminder"),
+    (status = 409, description = "`not_in_doubt`")))]
+pub async fn resolve(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(body): Json<ResolveBody>,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Write)?;
+    let verdict = Verdict::from_word(&body.r#as).ok_or_else(|| {
+        let words = Verdict::ALL.map(Verdict::word).join(", ");
+        let detail = format!("«{}» is no decision; allowed are {words}", crate::domain::timing::cut(&body.r#as));
+        Problem { code: "bad_value", detail, param: Some("/as".into()) }
+    })?;
+    let stored = api.visible(&caller, &id).await?;
+    check::app(&api.config, &stored.app)?;
+    let decided = Decided { id: stored.due.id, verdict, actor: caller.name().to_owned() };
+    match api.store.resolve(decided).await? {
+        Resolved::Yes => {
+            tracing::warn!(reminder = id, verdict = verdict.word(), by = caller.name(), "a doubt was decided");
+            show(State(api), caller, Path(id)).await
+        }
+        Resolved::Not(state) => Err(Problem::new(
+            "not_in_doubt",
+            format!(
+                "the reminder is «{}»: one in doubt can be decided in every way, one that is unconfirmed as sent or not_sent",
+                state.word()
+            ),
+        )),
+        Resolved::TooLate => {
+            Err(Problem::new("not_in_doubt", "its deadline has passed, so it cannot be sent again: decide otherwise"))
+        }
+        Resolved::NotFound => Err(Problem::no_reminder()),
+    }
+}

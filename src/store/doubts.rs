@@ -1,0 +1,139 @@
+//! What people decide about doubts, written down with who decided.
+
+use super::{
+    consents::{self, Holder},
+    queue::{self, Settle},
+    reminders::{self, Stored},
+    tx::Tx,
+};
+use crate::domain::{
+    reminder::{ReminderId, State},
+    settle::{Consent, Next, Settlement},
+};
+
+/// What somebody found out, or wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The message was sent.
+    Sent,
+    /// It was not, and is not to be.
+    NotSent,
+    /// It was not, or may arrive twice: it is sent again.
+    Resend,
+    /// Nobody will know.
+    Unconfirmed,
+}
+
+impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Sent, Self::NotSent, Self::Resend, Self::Unconfirmed];
+
+    /// The word in JSON and on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::NotSent => "not_sent",
+            Self::Resend => "resend",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+
+    /// The verdict of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.word() == word)
+    }
+}
+
+/// A decision about one reminder.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// Which.
+    pub id: ReminderId,
+    /// What.
+    pub verdict: Verdict,
+    /// Who.
+    pub actor: String,
+}
+
+/// What a decision came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolved {
+    /// Written.
+    Yes,
+    /// It is in this state, about which there is nothing to decide so; nothing was written.
+    Not(State),
+    /// Its deadline has passed, so it cannot be sent again; nothing was written.
+    TooLate,
+    /// There is no such reminder.
+    NotFound,
+}
+
+/// Resolves a doubt, or corrects one that was given up (I8).
+pub(super) async fn resolve(tx: &mut Tx<'_>, decided: &Decided) -> sqlx::Result<Resolved> {
+    let Some(stored) = reminders::find(&mut *tx.conn, tx.names, decided.id).await? else {
+        return Ok(Resolved::NotFound);
+    };
+    let state = stored.due.state;
+    match (state, decided.verdict) {
+        (State::InDoubt, Verdict::Resend) if stored.due.expires_at <= tx.now => return Ok(Resolved::TooLate),
+        (State::InDoubt, _) | (State::Unconfirmed, Verdict::Sent | Verdict::NotSent) => {}
+        _ => return Ok(Resolved::Not(state)),
+    }
+    let said = settlement(decided, tx.now);
+    match stored.settled(State::InDoubt) {
+        Some(job) => {
+            let settle = Settle { job, settlement: said, began_at: None, ended_at: tx.now };
+            queue::settle(tx, &[settle]).await?;
+        }
+        None => correct(tx, &stored, said).await?,
+    }
+    sqlx::query("INSERT INTO audit (at, actor, action, reminder, detail) VALUES ($1, $2, 'resolve', $3, $4)")
+        .bind(tx.now)
+        .bind(&decided.actor)
+        .bind(decided.id.0)
+        .bind(format!("{} -> {}", state.word(), decided.verdict.word()))
+        .execute(&mut *tx.conn)
+        .await?;
+    Ok(Resolved::Yes)
+}
+
+fn settlement(decided: &Decided, now: i64) -> Settlement {
+    let (next, consent, what) = match decided.verdict {
+        Verdict::Sent => (Next::Final(State::Sent), Consent::Keep, "it was sent"),
+        Verdict::NotSent => (Next::Final(State::Failed), Consent::Free, "it was not sent and is not to be"),
+        Verdict::Resend => (Next::Again { due_at: now, counted: false }, Consent::Keep, "it is to be sent again"),
+        Verdict::Unconfirmed => {
+            (Next::Final(State::Unconfirmed), Consent::Keep, "nobody will know whether it was sent")
+        }
+    };
+    let text = format!("{} decided: {what}", decided.actor);
+    Settlement { next, code: Some("resolved".into()), text: Some(text), consent, message_id: None }
+}
+
+/// A final state, corrected.
+async fn correct(tx: &mut Tx<'_>, stored: &Stored, said: Settlement) -> sqlx::Result<()> {
+    let Next::Final(state) = said.next else { unreachable!("only ends are corrected") };
+    sqlx::query(
+        "UPDATE outcome SET state = $4, code = $5, text = $6
+         WHERE lane = $1 AND at = $2 AND id = $3 AND next_at IS NULL AND state = 'unconfirmed'",
+    )
+    .bind(stored.lane)
+    .bind(stored.due.at)
+    .bind(stored.due.id.0)
+    .bind(state.word())
+    .bind(said.code)
+    .bind(said.text)
+    .execute(&mut *tx.conn)
+    .await?;
+    tx.count(stored.lane, "unconfirmed", -1);
+    tx.count(stored.lane, state.word(), 1);
+    if said.consent == Consent::Free {
+        let (recipient, template) = stored.pair();
+        let holder = Holder { recipient, template, reminder: stored.due.id.0 };
+        for _ in consents::free(tx, &[holder]).await? {
+            tx.count(stored.lane, "consent_used", -1);
+            tx.count(stored.lane, "consent_available", 1);
+        }
+    }
+    Ok(())
+}
