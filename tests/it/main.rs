@@ -13,4 +13,5 @@ mod tidy;
 mod crash;
 mod safekeeping;
 mod callback;
+mod doubt;
 mod trouble;

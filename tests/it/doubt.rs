@@ -1,0 +1,236 @@
+//! Doubts: every combination of what can be known about one, and what people decide.
+
+use crate::harness::{
+    DIGEST, EVENT, accept, accepted_reminder,
+    program::{Program, SandboxServer, Site, body},
+    reminder,
+    rig::{Rig, at, on_both_rigs},
+};
+use serde_json::Value;
+use tixing::{
+    clock::Clock,
+    domain::{
+        MINUTE, SECOND,
+        consent::Balance,
+        push::{Item, Push, Receipt},
+        reminder::{NewReminder, ReminderId, State},
+        template::OnDoubt,
+    },
+    sandbox::Faults,
+    store::{pushes::NewPush, reminders::Inserted},
+};
+
+/// What is known of the receipts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Feed {
+    /// The app has no callback.
+    None,
+    /// It has one, and nothing comes.
+    Silent,
+    /// It has one, and the receipt comes.
+    Tells,
+}
+
+/// What a second request would be answered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Answer {
+    Accepted,
+    NoConsent,
+    Refused,
+    Lost,
+}
+
+struct Case {
+    consents: usize,
+    long_term: bool,
+    exclusive: bool,
+    feed: Feed,
+    policy: OnDoubt,
+    answer: Answer,
+}
+
+impl Case {
+    fn name(&self) -> String {
+        let Self { consents, long_term, exclusive, feed, policy, answer } = self;
+        format!(
+            "{consents} consents, long-term {long_term}, exclusive {exclusive}, receipts {feed:?}, {policy:?}, {answer:?}"
+        )
+    }
+
+    /// Whether a resend cannot deliver twice.
+    fn safe(&self) -> bool {
+        self.exclusive && self.consents == 1 && !self.long_term
+    }
+
+    /// How it must end, and by what a resend is followed at all.
+    fn expected(&self) -> (State, bool) {
+        match (self.feed, self.safe(), self.policy, self.answer) {
+            // A safe resend does not wait for a receipt.
+            (_, true, _, Answer::Accepted | Answer::NoConsent) => (State::Sent, true),
+            (Feed::Tells, ..) => (State::Sent, self.safe()),
+            (_, true, _, Answer::Refused | Answer::Lost) => (State::Unconfirmed, true),
+            (_, false, OnDoubt::Resend, Answer::Accepted) => (State::Sent, true),
+            (_, false, OnDoubt::Resend, _) => (State::Unconfirmed, true),
+            (_, false, OnDoubt::AssumeSent | OnDoubt::Ask, _) => (State::Unconfirmed, false),
+        }
+    }
+}
+
+async fn state(rig: &Rig, id: ReminderId) -> State {
+    rig.store().reminder(id).await.expect("answers").expect("it is there").due.state
+}
+
+/// Lives one case through on a user of its own, from second `start` on.
+async fn live(rig: &mut Rig, case: &Case, number: i64, start: i64) {
+    let (openid, name) = (format!("o-{number}"), case.name());
+    let template = if case.long_term { DIGEST } else { EVENT };
+    let appid = rig.apps[0].appid.clone();
+    // A message that arrives, so that what was lost before is forgiven.
+    rig.sandbox.world().faults = Faults::default();
+    rig.tap("o-calm");
+    rig.store().insert(vec![accepted_reminder("o-calm", at(start - 5))]).await.expect("inserted");
+    rig.pass(at(start) - 4 * SECOND - rig.clock().now(), SECOND).await;
+    for _ in 0..case.consents {
+        rig.sandbox.world().tap(&appid, &openid, template, true);
+        rig.store().record(vec![accept("coffee", &openid, template)]).await.expect("recorded");
+    }
+    let data = if case.long_term {
+        r#"{"thing1":"摘要"}"#
+    } else {
+        r#"{"thing1":"读书会","time2":"2027年3月1日 10:00"}"#
+    };
+    let new = NewReminder {
+        template: template.into(),
+        standing: case.long_term,
+        expires_at: at(start) + 3 * MINUTE,
+        data: data.into(),
+        ..reminder(&openid, at(start))
+    };
+    let inserted = rig.store().insert(vec![new]).await.expect("answers");
+    let [Inserted::Created(id)] = inserted[..] else { panic!("{name}: {inserted:?}") };
+    // The first request is lost: before or after it was accepted, which only the platform knows.
+    let arrives = case.answer == Answer::NoConsent || case.feed == Feed::Tells;
+    rig.sandbox.world().faults = match arrives {
+        true => Faults { reset_after_rate: 1.0, ..Faults::default() },
+        false => Faults { reset_before_rate: 1.0, ..Faults::default() },
+    };
+    rig.pass(at(start) + 2 * SECOND - rig.clock().now(), SECOND).await;
+    assert_eq!(state(rig, id).await, State::InDoubt, "{name}");
+    rig.sandbox.world().faults = match case.answer {
+        Answer::Accepted | Answer::NoConsent => Faults::default(),
+        Answer::Refused => Faults { account_code: Some(40_003), ..Faults::default() },
+        Answer::Lost => Faults { reset_before_rate: 1.0, ..Faults::default() },
+    };
+    if case.answer == Answer::NoConsent && !case.safe() {
+        rig.sandbox.world().set_switch(&appid, &openid, Some(template), false);
+    }
+    let before = rig.messages().len();
+    rig.pass(10 * SECOND, SECOND).await;
+    if case.feed != Feed::None && !case.safe() {
+        assert_eq!(state(rig, id).await, State::InDoubt, "{name}: the receipt is waited for");
+        assert_eq!(rig.messages().len(), before, "{name}: and nothing is sent meanwhile");
+    }
+    if case.feed == Feed::Tells && state(rig, id).await != State::Sent {
+        let receipt = Receipt { template: template.into(), message_id: None, failure: None, text: "success".into() };
+        let push = Push { openid: openid.clone(), at: at(start), items: vec![Item::Receipt(receipt)] };
+        let taken = rig.store().push(NewPush { app: "coffee".into(), push }).await.expect("answers");
+        assert_eq!(taken.receipts, ["delivered"], "{name}");
+    }
+    rig.pass(80 * SECOND, 10 * SECOND).await;
+    if case.policy == OnDoubt::Ask && !case.safe() && case.feed != Feed::Tells {
+        assert_eq!(state(rig, id).await, State::InDoubt, "{name}: an operator may still decide");
+    }
+    rig.pass(2 * MINUTE, 20 * SECOND).await;
+    let (wanted, resent) = case.expected();
+    assert_eq!(state(rig, id).await, wanted, "{name}");
+    let received = rig.openids().iter().filter(|received| **received == openid).count();
+    let accepted_again = usize::from(resent && case.answer == Answer::Accepted && !(case.safe() && arrives));
+    assert_eq!(received, usize::from(arrives) + accepted_again, "{name}");
+    let balance = rig.store().balances("coffee", &openid).await.expect("answers")[template];
+    let spent = if case.long_term {
+        Balance { available: 1, ..Balance::default() }
+    } else {
+        Balance { available: case.consents as i64 - 1, held: 0, used: 1, void: 0 }
+    };
+    assert_eq!(balance, spent, "I4: {name}");
+}
+
+#[tokio::test]
+async fn i2_every_combination_of_what_is_known_of_a_doubt_ends_as_it_should() {
+    for exclusive in [false, true] {
+        for feed in [Feed::None, Feed::Silent, Feed::Tells] {
+            for policy in [OnDoubt::AssumeSent, OnDoubt::Resend, OnDoubt::Ask] {
+                let change = move |app: &mut tixing::config::App| {
+                    app.rules.exclusive = exclusive;
+                    app.rules.receipt_wait = (feed != Feed::None).then_some(60 * SECOND);
+                    app.templates.iter_mut().for_each(|template| template.on_doubt = policy);
+                };
+                on_both_rigs(change, async |mut rig| {
+                    rig.engine.turn().await;
+                    let mut number = 0;
+                    for (consents, long_term) in [(1, false), (2, false), (1, true)] {
+                        for answer in [Answer::Accepted, Answer::NoConsent, Answer::Refused, Answer::Lost] {
+                            let case = Case { consents, long_term, exclusive, feed, policy, answer };
+                            live(&mut rig, &case, number, 10 + number * 600).await;
+                            number += 1;
+                        }
+                    }
+                    rig
+                })
+                .await;
+            }
+        }
+    }
+}
+
+async fn in_doubt(program: &Program, sandbox: &SandboxServer, openid: &str) -> String {
+    sandbox.sandbox.world().tap("wx0123456789abcdef", openid, EVENT, true);
+    let (status, answer) = program.post("/v1/reminders", &body(openid, 50)).await;
+    assert_eq!(status, 201, "{answer}");
+    let id = answer["id"].as_str().expect("an id").to_owned();
+    program.wait(&format!("/v1/reminders/{id}"), 20, |r| r["reason"] == "asks").await;
+    id
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i8_an_operator_decides_about_a_doubt_and_is_remembered() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
+    let text = std::fs::read_to_string(site.path("tixing.toml")).expect("there");
+    let text = text.replace("kind = \"one-time\"", "kind = \"one-time\"\non_doubt = \"ask\"");
+    std::fs::write(site.path("tixing.toml"), text).expect("written");
+    let program = site.serve_with_key();
+    sandbox.sandbox.world().faults = Faults { reset_before_rate: 1.0, ..Faults::default() };
+    let mut ids = Vec::new();
+    for openid in ["o1", "o2", "o3", "o4"] {
+        ids.push(in_doubt(&program, &sandbox, openid).await);
+    }
+    let (code, out, said) = site.run(&["doubt", "list", "--json"]);
+    assert!(code == 0 && out.lines().count() == 4, "{out}{said}");
+    sandbox.sandbox.world().faults = Faults::default();
+    let state = async |id: &str| program.get(&format!("/v1/reminders/{id}")).await.1["state"].clone();
+    for (id, verdict) in ids.iter().zip(["sent", "not_sent", "unconfirmed"]) {
+        let (code, _, said) = site.run(&["doubt", "resolve", id, "--as", verdict]);
+        assert_eq!(code, 0, "{said}");
+    }
+    assert_eq!([state(&ids[0]).await, state(&ids[1]).await, state(&ids[2]).await], ["sent", "failed", "unconfirmed"]);
+    assert_eq!(site.run(&["doubt", "resolve", &ids[3], "--as", "resend"]).0, 0);
+    program.wait(&format!("/v1/reminders/{}", ids[3]), 10, |r| r["state"] == "sent").await;
+    assert_eq!(sandbox.sandbox.world().messages().len(), 1);
+    // What was given up can be corrected; what has ended otherwise cannot.
+    let (code, out, _) = site.run(&["doubt", "list", "--all", "--json"]);
+    assert!(code == 0 && out.contains(&ids[2]), "{out}");
+    let (code, _, said) = site.run(&["doubt", "resolve", &ids[0], "--as", "not_sent"]);
+    assert!(code == 1 && said.contains("«sent»"), "{said}");
+    assert_eq!(site.run(&["doubt", "resolve", &ids[2], "--as", "resend"]).0, 1);
+    assert_eq!(site.run(&["doubt", "resolve", &ids[2], "--as", "not_sent"]).0, 0);
+    assert_eq!(site.run(&["doubt", "resolve", "r_0000000000000", "--as", "sent"]).0, 4);
+    assert_eq!(site.run(&["doubt", "resolve", &ids[2], "--as", "perhaps"]).0, 2);
+    let (_, why) = program.get(&format!("/v1/reminders/{}/explain", ids[2])).await;
+    let evidence: String = why["evidence"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    assert!(evidence.contains("the command line decided"), "{why}");
+    let (_, stats) = program.get("/v1/stats?app=coffee").await;
+    let consents = &stats["apps"][0]["consents"];
+    assert_eq!(["available", "held", "used"].map(|n| consents[n].as_i64().unwrap_or(-1)), [2, 0, 2], "{stats}");
+    assert!(program.terminate().0.success());
+}
