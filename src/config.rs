@@ -2,7 +2,7 @@
 
 use crate::domain::{
     DAY, Millis, SECOND,
-    consent::Feeds,
+    consent::{Feed, Feeds},
     decide::AppRules,
     did_you_mean,
     template::{KNOWN_TYPES, Kind, OnDoubt, Template, field_type},
@@ -510,6 +510,13 @@ pub fn parse(
             )),
             _ => {}
         }
+        if app.exclusive && !app.consents.counts(Feed::Client) {
+            warnings.push(format!(
+                "app {}: with consents = \"callback\" a tap is known only when its push arrives, so a doubt is never resent as safe: exclusive \
+                 has no effect",
+                app.name
+            ));
+        }
         let receipt_wait = match app.receipt_wait.as_deref().map(parse_duration) {
             None => RECEIPT_WAIT,
             Some(Ok(wait)) if wait <= DAY => wait,
@@ -537,7 +544,7 @@ pub fn parse(
                 rules: AppRules {
                     quiet_hours,
                     testers: (app.mode == Mode::Test).then(|| app.testers.iter().cloned().collect()),
-                    exclusive: app.exclusive,
+                    exclusive: app.exclusive && app.consents.counts(Feed::Client),
                     receipt_wait: app.callback.is_some().then_some(receipt_wait),
                 },
                 callback,

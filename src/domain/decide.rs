@@ -3,7 +3,7 @@
 use super::{
     Millis,
     reminder::{ReminderId, State},
-    settle::{Consent, Next, Settlement},
+    settle::{Consent, DOUBT_LOOK, Next, Settlement},
     template::OnDoubt,
     timing::QuietHours,
 };
@@ -43,7 +43,7 @@ pub struct AppRules {
     pub quiet_hours: Option<QuietHours>,
     /// `Some` in test mode: nobody else is reached.
     pub testers: Option<std::collections::HashSet<String>>,
-    /// Nobody else sends with this app's consents.
+    /// Nobody else sends with this app's consents, and what a user grants is known at once.
     pub exclusive: bool,
     /// How long the platform's receipt for a doubt is waited for; `None` if it pushes none.
     pub receipt_wait: Option<Millis>,
@@ -128,6 +128,18 @@ pub fn open_doubt(due: &Due, rules: &AppRules, on_doubt: OnDoubt, now: Millis) -
             "nobody knows whether the request arrived; an operator decides with `tixing doubt resolve`, until its deadline",
         )),
     }
+}
+
+/// What is written down about a reminder that a crash cut off while it was being sent. Its request may still be on its way, so a resend
+/// must not overtake it. Where the resend itself was cut off, and had perhaps not been a safe one, there is no other.
+pub fn cut_off(due: &Due, on_doubt: OnDoubt, now: Millis) -> Settlement {
+    if due.doubt_since.is_some() && on_doubt == OnDoubt::Resend {
+        return unconfirmed(
+            "the daemon stopped while it was being sent a second time, and nobody knows whether either arrived",
+        );
+    }
+    let why = "the daemon stopped between marking and settling it: the request may have arrived";
+    still_open(due.again_at(now + DOUBT_LOOK), "interrupted", why)
 }
 
 fn still_open(look_at: Millis, code: &str, why: &str) -> Settlement {

@@ -1,6 +1,6 @@
 //! What a platform pushes to our callback address, understood: the same for every platform.
 
-use super::{Millis, SECOND, reminder::State};
+use super::{HOUR, Millis, SECOND, reminder::State};
 use sha2::{Digest, Sha256};
 
 /// A push about one user.
@@ -70,12 +70,16 @@ impl Push {
 pub struct Candidate {
     /// Where its reminder stands: one that is being sent, is in doubt, or has ended as sent or unconfirmed.
     pub state: State,
-    /// When it was due.
-    pub at: Millis,
+    /// It did not begin before this.
+    pub from: Millis,
+    /// Nor after this.
+    pub until: Millis,
     /// The message id that the platform gave with its answer.
     pub message_id: Option<String>,
     /// Whether it has a receipt.
     pub receipt: bool,
+    /// Whether several of its requests may have arrived, each of which has a receipt of its own.
+    pub several: bool,
 }
 
 /// What a receipt is about.
@@ -93,6 +97,8 @@ pub enum Joined {
 
 /// How far the platform's clock may be behind ours.
 const SKEW: Millis = 60 * SECOND;
+/// How long a receipt may take, for one that names no message of ours.
+const TAKES: Millis = HOUR;
 
 /// Finds the attempt that a receipt is about: by its message id, else the one open attempt of its user and template that lies before
 /// it. WeChat does not promise an id, and forbids two sends to one user at once, which makes the second rule good in practice.
@@ -101,13 +107,17 @@ pub fn join(receipt: &Receipt, pushed_at: Millis, candidates: &[Candidate]) -> J
     if let Some(i) = candidates.iter().position(named) {
         return if candidates[i].receipt { Joined::Known } else { Joined::To(i) };
     }
-    let open = |c: &Candidate| c.message_id.is_none() && !c.receipt && c.at <= pushed_at + SECOND + SKEW;
+    let recent = |c: &Candidate| c.from <= pushed_at + SECOND + SKEW && c.until >= pushed_at - TAKES;
+    let open = |c: &Candidate| c.message_id.is_none() && (!c.receipt || c.several) && recent(c);
     let mut open: Vec<usize> = (0..candidates.len()).filter(|i| open(&candidates[*i])).collect();
-    open.sort_by_key(|i| candidates[*i].at);
+    open.sort_by_key(|i| candidates[*i].from);
     match open[..] {
         [] => Joined::Nothing,
+        [one] if candidates[one].receipt => Joined::Known,
         [one] => Joined::To(one),
-        [first, ..] if open.iter().all(|i| candidates[*i].state == State::Sent) => Joined::To(first),
+        [first, ..] if open.iter().all(|i| candidates[*i].state == State::Sent && !candidates[*i].several) => {
+            Joined::To(first)
+        }
         _ => Joined::Ambiguous,
     }
 }
@@ -120,9 +130,12 @@ mod tests {
     fn a_receipt_finds_its_attempt_and_never_guesses() {
         use Joined::{Ambiguous, Known, Nothing, To};
         use State::{InDoubt, Sending, Sent, Unconfirmed};
-        let c =
-            |state, at, id: Option<&str>, receipt| Candidate { state, at, message_id: id.map(str::to_owned), receipt };
-        // (the receipt's id, the attempts) → what it is about; it was pushed at 100 s
+        let c = |state, at: Millis, id: Option<&str>, receipt| {
+            let (at, message_id) = (4_000_000 + at, id.map(str::to_owned));
+            Candidate { state, from: at, until: at, message_id, receipt, several: false }
+        };
+        let twice = |c| Candidate { several: true, ..c };
+        // (the receipt's id, the attempts) → what it is about; times are after 4,000 s, and it was pushed 100 s after
         let table = [
             (Some("7"), vec![], Nothing),
             (Some("7"), vec![c(Sent, 1_000, Some("6"), false), c(Sent, 500, Some("7"), false)], To(1)),
@@ -136,11 +149,15 @@ mod tests {
             (None, vec![c(Sent, 1_000, None, false), c(InDoubt, 500, None, false)], Ambiguous),
             (None, vec![c(InDoubt, 1_000, None, false), c(Unconfirmed, 500, None, false)], Ambiguous),
             (None, vec![c(Sent, 1_000, None, false), c(InDoubt, 500_000, None, false)], To(0)),
+            (None, vec![c(Unconfirmed, -3_600_000, None, false), c(Sent, 1_000, None, false)], To(1)),
+            (None, vec![twice(c(Sent, 1_000, None, true))], Known),
+            (None, vec![twice(c(Sent, 1_000, None, true)), c(Sending, 2_000, None, false)], Ambiguous),
+            (None, vec![twice(c(Sent, 1_000, None, false)), c(Sent, 2_000, None, false)], Ambiguous),
         ];
         for (id, candidates, about) in table {
             let receipt =
                 Receipt { template: "A".into(), message_id: id.map(str::to_owned), failure: None, text: String::new() };
-            assert_eq!(join(&receipt, 100_000, &candidates), about, "{id:?} {candidates:?}");
+            assert_eq!(join(&receipt, 4_100_000, &candidates), about, "{id:?} {candidates:?}");
         }
     }
 }

@@ -64,6 +64,17 @@ impl Settlement {
     }
 }
 
+/// How a doubt ends that has a receipt: the platform had accepted the message, whatever became of it then.
+pub fn received() -> Settlement {
+    Settlement {
+        next: Next::Final(State::Sent),
+        code: Some("receipt".into()),
+        text: Some("its answer was lost, and the platform's receipt says that it had been accepted".into()),
+        consent: Consent::Keep,
+        message_id: None,
+    }
+}
+
 /// How long after an unreadable outcome a doubt is looked at: long enough for the first request to have ended there.
 pub const DOUBT_LOOK: Millis = 5 * SECOND;
 /// The longest delay between two tries.

@@ -5,7 +5,7 @@ use crate::{
     config::App,
     domain::{
         Millis, SECOND,
-        decide::{Decision, decide, open_doubt},
+        decide::{Decision, cut_off, decide, open_doubt},
         reminder::ReminderId,
         settle::{Settlement, backoff},
         template::OnDoubt,
@@ -249,6 +249,11 @@ impl Lane {
     /// What follows for a job that cannot be resent safely.
     pub fn open_doubt(&self, job: &Job, now: Millis) -> Decision {
         open_doubt(&job.due, &self.app.rules, self.on_doubt(job), now)
+    }
+
+    /// What is written down about a job that a crash has cut off.
+    pub fn cut_off(&self, job: &Job, now: Millis) -> Settlement {
+        cut_off(&job.due, self.on_doubt(job), now)
     }
 
     /// Whether a job may go.

@@ -18,7 +18,7 @@ use crate::{
         decide::Decision,
         outcome::{Outcome, Reaction},
         reminder::State,
-        settle::{Consent, DOUBT_LOOK, Next, Settlement, settle},
+        settle::{Consent, Next, Settlement, settle},
         template::Template,
         timing::rfc3339,
     },
@@ -479,17 +479,11 @@ impl Engine {
         self.queue_settlement(Pending { lane: i, marked: false, settle });
     }
 
-    /// A row cut off by a crash is written down as in doubt. Its request may still be on its way, so a resend must not overtake it.
+    /// A row cut off by a crash is written down as in doubt.
     fn cut_off(&mut self, i: usize, job: &Job, now: Millis) {
-        let cut_off = Settlement {
-            next: Next::Doubt { look_at: job.due.again_at(now + DOUBT_LOOK) },
-            code: Some("interrupted".into()),
-            text: Some("the daemon stopped between marking and settling it: the request may have arrived".into()),
-            consent: Consent::Keep,
-            message_id: None,
-        };
         tracing::warn!(reminder = %job.due.id, "found in doubt: cut off while it was being sent");
-        self.end(i, job, cut_off, now);
+        let settlement = self.lanes[i].cut_off(job, now);
+        self.end(i, job, settlement, now);
     }
 
     fn send(&mut self, i: usize, job: Job, now: Millis) {

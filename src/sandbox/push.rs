@@ -238,7 +238,7 @@ impl Sandbox {
         outgoing.tries += 1;
         if !taken && outgoing.tries < TRIES {
             outgoing.due = now + SECOND;
-            world.pushes.push(outgoing);
+            world.push_again(outgoing);
         }
     }
 }

@@ -304,7 +304,7 @@ pub struct World {
     /// What goes wrong.
     pub faults: Faults,
     pushers: HashMap<String, Pusher>,
-    pub(super) pushes: Vec<Outgoing>,
+    pushes: Vec<Outgoing>,
     pub(super) pushed: Vec<Pushed>,
     rng: StdRng,
     counter: u64,
@@ -392,9 +392,9 @@ impl World {
             .collect()
     }
 
-    /// When the next push leaves.
-    pub fn next_push(&self) -> Option<Millis> {
-        self.pushes.iter().map(|push| push.due).min()
+    /// A push that nobody took leaves again.
+    pub fn push_again(&mut self, push: Outgoing) {
+        self.pushes.push(push);
     }
 
     /// What became of the pushes.

@@ -12,7 +12,7 @@ use crate::domain::{
     consent::{Feed, Report},
     push::{Candidate, Item, Joined, Push, Receipt, join},
     reminder::{ReminderId, State},
-    settle::{Consent, Next, Settlement},
+    settle::{Settlement, received},
 };
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use std::collections::BTreeMap;
@@ -147,7 +147,9 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
     let user = users.get(&(place.id, push.openid.clone()));
     let Some((user, template)) = user.zip(known_template(tx, place, &receipt.template)) else { return Ok("unmatched") };
     let sql = format!(
-        "SELECT m.id, m.at, d.state, o.state AS ended, o.message_id, q.pushed_at
+        "SELECT m.id, m.at, d.state, o.state AS ended, o.message_id, q.pushed_at, o.ended_at,
+                (SELECT COUNT(*) FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
+                    AND x.state IN ('in_doubt', 'sent', 'unconfirmed') AND (x.began_at IS NOT NULL OR x.code = 'interrupted')) AS requests
          FROM reminder m {LIVING}
          LEFT JOIN outcome o ON o.lane = m.lane AND o.at = m.at AND o.id = m.id AND o.next_at IS NULL
          LEFT JOIN receipt q ON q.lane = m.lane AND q.at = m.at AND q.id = m.id
@@ -165,7 +167,8 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
         Joined::Ambiguous => return Ok("ambiguous"),
         Joined::Nothing => return Ok("unmatched"),
     };
-    let (id, at, state) = (rows[index].get::<i64, _>("id"), candidates[index].at, candidates[index].state);
+    let (id, at) = (rows[index].get::<i64, _>("id"), rows[index].get::<i64, _>("at"));
+    let state = candidates[index].state;
     sqlx::query(
         "INSERT INTO receipt (lane, at, id, pushed_at, received_at, failure, text, message_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
@@ -201,20 +204,11 @@ fn candidate(row: &AnyRow) -> Candidate {
     let ended = || row.get::<Option<String>, _>("ended").as_deref().and_then(State::from_word);
     Candidate {
         state: row.get::<Option<i64>, _>("state").map(living_state).or_else(ended).unwrap_or(State::Cancelled),
-        at: row.get("at"),
+        from: row.get("at"),
+        until: row.get::<Option<i64>, _>("ended_at").unwrap_or(Millis::MAX),
         message_id: row.get("message_id"),
         receipt: row.get::<Option<i64>, _>("pushed_at").is_some(),
-    }
-}
-
-/// How a doubt ends that has a receipt: the platform had accepted the message, whatever became of it then.
-pub(super) fn received() -> Settlement {
-    Settlement {
-        next: Next::Final(State::Sent),
-        code: Some("receipt".into()),
-        text: Some("its answer was lost, and the platform's receipt says that it had been accepted".into()),
-        consent: Consent::Keep,
-        message_id: None,
+        several: consents::int(row, "requests") > 1,
     }
 }
 

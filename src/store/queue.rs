@@ -7,7 +7,6 @@ use super::{
     OnCommit, Store, StoreError, backup,
     consents::{self, HOLDER, Hold, Holder, Wanted},
     dialect::Cell,
-    pushes,
     tx::Tx,
     writer::Command,
 };
@@ -15,7 +14,7 @@ use crate::domain::{
     Millis,
     decide::Due,
     reminder::{Claim, ReminderId, State},
-    settle::{Consent, Next, Settlement},
+    settle::{Consent, Next, Settlement, received},
 };
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use std::{
@@ -404,9 +403,9 @@ async fn by_receipt<'a>(tx: &mut Tx<'_>, mut settles: Vec<Cow<'a, Settle>>) -> s
     let keys = open.map(|s| [s.job.lane.into(), s.job.due.at.into(), s.job.due.id.0.into()]);
     let keys = tx.dialect.rows(["lane", "at", "id"], keys);
     let sql = "SELECT q.id FROM {rows} JOIN receipt q ON q.lane = r.lane AND q.at = r.at AND q.id = r.id";
-    let received: HashSet<i64> = tx.rows(sql, &keys).await?.iter().map(|row| row.get("id")).collect();
-    for settle in settles.iter_mut().filter(|s| received.contains(&s.job.due.id.0) && s.settlement.leaves_open()) {
-        settle.to_mut().settlement = pushes::received();
+    let told: HashSet<i64> = tx.rows(sql, &keys).await?.iter().map(|row| row.get("id")).collect();
+    for settle in settles.iter_mut().filter(|s| told.contains(&s.job.due.id.0) && s.settlement.leaves_open()) {
+        settle.to_mut().settlement = received();
     }
     Ok(settles)
 }

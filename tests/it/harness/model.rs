@@ -2,15 +2,16 @@
 //! and lives are simulated on it.
 
 use super::{DIGEST, EVENT};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tixing::{
     domain::{
         Millis,
-        consent::{Balance, Report, Standing},
+        consent::{Balance, Feed, Feeds, Report, SAME_TAP, Standing},
         decide::Due,
-        reminder::{Claim, NewReminder, ReminderId, State},
-        settle::{Consent, Next, Settlement},
+        push::{Candidate, Item, Joined, Push, Receipt, join},
+        reminder::{Accepted, Claim, NewReminder, ReminderId, State},
+        settle::{Consent, Next, Settlement, received},
     },
     store::{
         queue::{Body, Job, Marked, Settle, Settled},
@@ -42,6 +43,9 @@ struct Grant {
     standing: bool,
     reminder: Option<ReminderId>,
     void: bool,
+    at: Millis,
+    /// Who told of it; `None` if both did.
+    feed: Option<Feed>,
 }
 
 impl Grant {
@@ -65,6 +69,11 @@ pub struct Seen {
     pub state: State,
 }
 
+fn may_have_arrived(event: &Event) -> bool {
+    matches!(event.state, State::InDoubt | State::Sent | State::Unconfirmed)
+        && (event.began_at.is_some() || event.code.as_deref() == Some("interrupted"))
+}
+
 /// The model of a store with the app `coffee` alone.
 #[derive(Debug, Default, Clone)]
 pub struct Model {
@@ -76,6 +85,11 @@ pub struct Model {
     users: Vec<String>,
     /// A backup was put in its place.
     restored: bool,
+    /// Whose word counts.
+    pub feeds: Feeds,
+    pushes: BTreeSet<String>,
+    turned_off: BTreeMap<Pair, Millis>,
+    receipts: BTreeSet<ReminderId>,
 }
 
 impl Model {
@@ -102,8 +116,98 @@ impl Model {
         i64::try_from(index).expect("few") + 1
     }
 
-    fn knows(&self, pair: &Pair, event: &Option<String>) -> bool {
-        event.is_some() && self.grants.iter().any(|g| g.pair == *pair && g.event == *event)
+    /// Books a tap, held by `reminder` if there is one; `false` if it adds nothing.
+    fn grant(&mut self, pair: &Pair, tap: &Accepted, feed: Feed, standing: bool, reminder: Option<ReminderId>) -> bool {
+        let same = |g: &Grant| tap.event.is_some() && g.pair == *pair && g.event == tap.event;
+        let off = self.turned_off.get(pair).is_some_and(|off| tap.at <= *off);
+        if off || self.grants.iter().any(same) || standing && self.stands(pair) {
+            return false;
+        }
+        if self.feeds == Feeds::Reconcile {
+            let told = |g: &&mut Grant| {
+                g.pair == *pair && g.feed.is_some_and(|f| f != feed) && (g.at - tap.at).abs() <= SAME_TAP
+            };
+            if let Some(told) = self.grants.iter_mut().filter(told).min_by_key(|g| (g.at - tap.at).abs()) {
+                told.feed = None;
+                told.event = told.event.take().or_else(|| tap.event.clone());
+                return false;
+            }
+        }
+        let (pair, event) = (pair.clone(), tap.event.clone());
+        self.grants.push(Grant { pair, event, standing, reminder, void: false, at: tap.at, feed: Some(feed) });
+        true
+    }
+
+    /// What a platform pushes; answers how many consents it added.
+    pub fn push(&mut self, push: &Push, now: Millis) -> usize {
+        if !self.pushes.insert(push.digest()) {
+            return 0;
+        }
+        let mut added = 0;
+        for item in &push.items {
+            match item {
+                Item::Answered { template, accepted: true } if self.feeds.counts(Feed::Platform) => {
+                    let tap = Accepted { at: push.at, source: "callback".into(), event: None };
+                    let pair = (push.openid.clone(), template.clone());
+                    added += usize::from(self.grant(&pair, &tap, Feed::Platform, template == DIGEST, None));
+                }
+                Item::Answered { .. } => {}
+                Item::TurnedOff { template } => {
+                    let (pair, until) = ((push.openid.clone(), template.clone()), push.at + 999);
+                    let off = self.turned_off.entry(pair.clone()).or_insert(until);
+                    *off = until.max(*off);
+                    self.void(&pair, until, None, "turned_off", now);
+                }
+                Item::Receipt(receipt) => self.book(push, receipt, now),
+            }
+        }
+        added
+    }
+
+    fn book(&mut self, push: &Push, receipt: &Receipt, now: Millis) {
+        let ours = |row: &Row| row.new.openid == push.openid && row.new.template == receipt.template;
+        let ids: Vec<ReminderId> = self.rows.iter().filter(|(_, row)| ours(row)).map(|(id, _)| *id).collect();
+        let may = |state| matches!(state, State::Sending | State::InDoubt | State::Sent | State::Unconfirmed);
+        let ids: Vec<ReminderId> = ids.into_iter().filter(|id| may(self.state(*id))).collect();
+        let candidates: Vec<Candidate> = ids
+            .iter()
+            .map(|id| Candidate {
+                state: self.state(*id),
+                from: self.rows[id].new.at,
+                until: if self.living(*id).is_some() {
+                    Millis::MAX
+                } else {
+                    self.rows[id].events.last().map_or(Millis::MAX, |e| e.ended_at)
+                },
+                several: self.rows[id].events.iter().filter(|e| may_have_arrived(e)).count() > 1,
+                message_id: self.rows[id].events.last().and_then(|e| e.message_id.clone()),
+                receipt: self.receipts.contains(id),
+            })
+            .collect();
+        let Joined::To(i) = join(receipt, push.at, &candidates) else { return };
+        self.receipts.insert(ids[i]);
+        match candidates[i].state {
+            State::InDoubt => {
+                let settle =
+                    Settle { job: self.settled(ids[i]), settlement: received(), began_at: None, ended_at: now };
+                self.settle(&[settle]);
+            }
+            State::Unconfirmed => {
+                let last = self.rows.get_mut(&ids[i]).and_then(|row| row.events.last_mut()).expect("it has ended");
+                let Settlement { code, text, .. } = received();
+                (last.state, last.code, last.text) = (State::Sent, code, text);
+            }
+            _ => {}
+        }
+    }
+
+    /// What an operator decides about a doubt.
+    pub fn resolve(&mut self, id: ReminderId, state: State, now: Millis) {
+        if self.state(id) == State::InDoubt {
+            let settlement = Settlement::end(state, "resolved", "somebody decided", Consent::Keep);
+            let settle = Settle { job: self.settled(id), settlement, began_at: None, ended_at: now };
+            self.settle(&[settle]);
+        }
     }
 
     fn stands(&self, pair: &Pair) -> bool {
@@ -124,9 +228,9 @@ impl Model {
         let mut added = 0;
         for code in report.results.iter().filter(|(_, accepted)| **accepted).map(|(code, _)| code) {
             let (pair, standing) = ((report.openid.clone(), code.clone()), code == DIGEST);
-            if !(self.knows(&pair, &report.event) || standing && self.stands(&pair)) {
-                self.grants.push(Grant { pair, event: report.event.clone(), standing, reminder: None, void: false });
-                added += 1;
+            let tap = Accepted { at: report.at, source: String::new(), event: report.event.clone() };
+            if self.feeds.counts(report.feed) {
+                added += usize::from(self.grant(&pair, &tap, report.feed, standing, None));
             }
         }
         added
@@ -137,10 +241,10 @@ impl Model {
             return if *digest == new.digest { Inserted::Replayed(*id) } else { Inserted::KeyConflict(*id) };
         }
         let pair = Self::pair(&new);
-        let known = |model: &Self, event| model.knows(&pair, event) || new.standing && model.stands(&pair);
-        let fresh = new.accepted.as_ref().is_some_and(|accepted| !known(self, &accepted.event));
         let id = ReminderId(self.last_id + 1);
         let reserve = new.claim == Claim::Reserve && !new.standing;
+        let tap = new.accepted.as_ref();
+        let fresh = tap.is_some_and(|tap| self.grant(&pair, tap, Feed::Client, new.standing, reserve.then_some(id)));
         let has = match (fresh, reserve) {
             (true, _) => true,
             (false, true) => self.take(&pair, id),
@@ -150,10 +254,6 @@ impl Model {
             return Inserted::NoConsent;
         }
         self.last_id += 1;
-        if let (true, Some(accepted)) = (fresh, &new.accepted) {
-            let (event, standing) = (accepted.event.clone(), new.standing);
-            self.grants.push(Grant { pair, event, standing, reminder: reserve.then_some(id), void: false });
-        }
         if let Some(key) = &new.key {
             self.keys.insert(key.clone(), (id, new.digest.clone()));
         }
@@ -269,7 +369,9 @@ impl Model {
         let kept = || settles.iter().zip(&written).filter(|(_, written)| **written).map(|(settle, _)| settle);
         for settle in kept() {
             let due = &settle.job.due;
-            let (state, again) = match settle.settlement.next {
+            let known = settle.settlement.leaves_open() && self.receipts.contains(&due.id);
+            let settlement = if known { received() } else { settle.settlement.clone() };
+            let (state, again) = match settlement.next {
                 Next::Final(state) => (state, None),
                 Next::Again { due_at, counted } => (State::Scheduled, Some((due_at, counted))),
                 Next::Doubt { look_at } => (State::InDoubt, Some((look_at, true))),
@@ -283,9 +385,9 @@ impl Model {
                 began_at: settle.began_at,
                 ended_at: settle.ended_at,
                 state,
-                code: settle.settlement.code.clone(),
-                text: settle.settlement.text.clone(),
-                message_id: settle.settlement.message_id.clone(),
+                code: settlement.code,
+                text: settlement.text,
+                message_id: settlement.message_id,
             };
             self.rows.get_mut(&due.id).expect("it was stored").events.push(event);
         }
@@ -303,18 +405,22 @@ impl Model {
     /// The platform knows no consent of the user's: what is available or held by a reminder that waits is void, and ends it.
     fn deny(&mut self, by: ReminderId, now: Millis) {
         let pair = Self::pair(&self.rows[&by].new);
+        self.void(&pair, Millis::MAX, Some(by), "no_consent", now);
+    }
+
+    fn void(&mut self, pair: &Pair, until: Millis, by: Option<ReminderId>, code: &str, now: Millis) {
         let waits = |model: &Self, id| model.living(id).is_some_and(|(_, living)| living.state == State::Scheduled);
         let lost: Vec<usize> = (0..self.grants.len())
             .filter(|i| {
                 let grant = &self.grants[*i];
-                let lost = grant.reminder.is_none_or(|id| id == by || waits(self, id));
-                grant.pair == pair && !grant.void && lost
+                let lost = grant.reminder.is_none_or(|id| by == Some(id) || waits(self, id));
+                grant.pair == *pair && !grant.void && grant.at <= until && lost
             })
             .collect();
         for i in lost {
             self.grants[i].void = true;
-            if let Some(id) = self.grants[i].reminder.filter(|id| *id != by) {
-                let settlement = Settlement::end(State::Failed, "no_consent", "…", Consent::Keep);
+            if let Some(id) = self.grants[i].reminder.filter(|id| by != Some(*id)) {
+                let settlement = Settlement::end(State::Failed, code, "…", Consent::Keep);
                 let settle = Settle { job: self.settled(id), settlement, began_at: None, ended_at: now };
                 self.settle(&[settle]);
             }

@@ -19,13 +19,16 @@ use tixing::{
     config::{App, Durability},
     domain::{
         Millis,
-        consent::{Balance, Report},
+        consent::{Balance, Feeds, Report},
         decide::Due,
+        push::Push,
         reminder::{Claim, NewReminder, ReminderId, State},
         settle::{Consent, Next},
     },
     store::{
         OnCommit, Ring, Store, StoreError, backup,
+        doubts::{Decided, Verdict},
+        pushes::NewPush,
         queue::{Asked, Job, Marked, Queue, Settle},
         reminders::{Change, Changed, Event, Filter, Inserted},
     },
@@ -140,8 +143,10 @@ impl Disk {
     }
 
     /// The model.
-    pub fn model(seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
-        Self::over(Books::Model(Arc::default()), PathBuf::new(), seed, sabotage)
+    pub fn model(feeds: Feeds, seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
+        let mut model = Model::default();
+        model.feeds = feeds;
+        Self::over(Books::Model(Arc::new(Mutex::new(model))), PathBuf::new(), seed, sabotage)
     }
 
     /// A fresh store in a real file.
@@ -299,6 +304,31 @@ impl Disk {
             Books::Store(store) => {
                 let store = store.clone();
                 wait(async move { store.record(vec![report]).await })[0]
+            }
+        }
+    }
+
+    /// What the platform pushes; answers how many consents it added.
+    pub fn push(&self, push: Push, now: Millis) -> usize {
+        match &self.books {
+            Books::Model(model) => model.lock().expect("whole").push(&push, now),
+            Books::Store(store) => {
+                let (store, push) = (store.clone(), NewPush { app: "coffee".into(), push });
+                wait(async move { store.push(push).await }).granted
+            }
+        }
+    }
+
+    /// What an operator decides about a doubt.
+    pub fn resolve(&self, id: ReminderId, verdict: Verdict, now: Millis) {
+        match &self.books {
+            Books::Model(model) => {
+                let state = if verdict == Verdict::Sent { State::Sent } else { State::Unconfirmed };
+                model.lock().expect("whole").resolve(id, state, now);
+            }
+            Books::Store(store) => {
+                let store = store.clone();
+                wait(async move { store.resolve(Decided { id, verdict, actor: "sim".into() }).await });
             }
         }
     }

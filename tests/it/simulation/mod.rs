@@ -33,7 +33,7 @@ fn live(terms: Terms) -> Result<Vec<String>, String> {
 }
 
 /// What must have happened somewhere, or the lives were too quiet to prove anything.
-const EVENTS: [&str; 14] = [
+const EVENTS: [&str; 18] = [
     " is sent",
     " is failed",
     " is expired",
@@ -48,6 +48,10 @@ const EVENTS: [&str; 14] = [
     "failed no_consent",
     "sent 43101",
     "unconfirmed restored",
+    "sent receipt",
+    "failed turned_off",
+    "in_doubt awaits_receipt",
+    "resolved",
 ];
 
 /// Lives the lives of `seeds` on both cores, and counts [`EVENTS`]; the first failure ends it.
