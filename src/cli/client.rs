@@ -92,6 +92,13 @@ impl Client {
         Err(refused(status, &text))
     }
 
+    /// A page of text, and whether its status is a good one.
+    pub async fn text(&self, path: &str) -> Result<(bool, String), Failure> {
+        let response = self.send(self.http.get(format!("http://tixing{path}"))).await?;
+        let good = response.status().is_success();
+        Ok((good, response.text().await.context("the answer broke off")?))
+    }
+
     /// A batch: the body streams out, the answer's lines are handed over as they come.
     pub async fn batch(&self, path: &str, body: reqwest::Body, mut line: impl FnMut(&str)) -> Result<(), Failure> {
         let request =

@@ -4,6 +4,7 @@
 
 mod client;
 mod demo;
+mod doctor;
 mod init;
 mod log;
 mod out;
@@ -88,6 +89,8 @@ enum Verb {
     },
     /// Say whether the configuration is right.
     Check,
+    /// Look at everything that can be wrong, and say what to do about it.
+    Doctor,
     /// Bring the store's schema up to date.
     Migrate,
     /// Make, list and revoke API keys.
@@ -426,6 +429,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             let path = path.or(cli.config).unwrap_or_else(|| "tixing.toml".into());
             init::write(&path, cli.json, lang)
         }
+        Verb::Doctor => doctor::run(cli.config, cli.json, lang).await,
         Verb::Check => check(cli.config, cli.json, lang),
         Verb::Migrate => {
             let config = configured(cli.config)?;

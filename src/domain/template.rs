@@ -48,6 +48,42 @@ pub struct Template {
     pub on_doubt: OnDoubt,
 }
 
+/// A template as the platform lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The platform's own id.
+    pub code: String,
+    /// Title as the user sees it.
+    pub title: String,
+    /// How many sends one accept allows, if the platform says so in a way that is known.
+    pub kind: Option<Kind>,
+    /// Key → label.
+    pub fields: BTreeMap<String, String>,
+    /// What a field of an enumerated type may say.
+    pub choices: BTreeMap<String, Vec<String>>,
+}
+
+impl Listed {
+    /// How the configured template differs in what matters to a send: one sentence each.
+    pub fn differences(&self, configured: &Template) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.kind.is_some_and(|kind| kind != configured.kind) {
+            let word = if configured.kind == Kind::OneTime { "long-term" } else { "one-time" };
+            found.push(format!("the platform says that it is {word}: correct its kind"));
+        }
+        let names = |keys: Vec<&String>| keys.into_iter().cloned().collect::<Vec<_>>().join(", ");
+        let missing: Vec<&String> = self.fields.keys().filter(|key| !configured.fields.contains_key(*key)).collect();
+        if !missing.is_empty() {
+            found.push(format!("the platform's has also {}: add them to its fields", names(missing)));
+        }
+        let gone: Vec<&String> = configured.fields.keys().filter(|key| !self.fields.contains_key(*key)).collect();
+        if !gone.is_empty() {
+            found.push(format!("the platform's has no {}: take them out of its fields", names(gone)));
+        }
+        found
+    }
+}
+
 /// How strictly values are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {

@@ -7,7 +7,7 @@ pub mod wechat;
 
 use crate::{
     config::{App, Platform},
-    domain::{Millis, outcome::Outcome},
+    domain::{Millis, outcome::Outcome, template::Listed},
 };
 use bytes::Bytes;
 use secrecy::SecretString;
@@ -17,7 +17,7 @@ use secrecy::SecretString;
 pub struct Request {
     /// Absolute; may carry a token, so it is never logged.
     pub url: String,
-    /// JSON.
+    /// JSON; empty for a GET.
     pub body: Bytes,
 }
 
@@ -58,6 +58,19 @@ pub struct Granted {
     pub lives: Millis,
 }
 
+/// What is left of an API's calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Calls a day.
+    pub limit: i64,
+    /// Calls used today.
+    pub used: i64,
+    /// Calls left today.
+    pub left: i64,
+    /// So many calls in so many seconds, if the platform says.
+    pub rate: Option<(i64, i64)>,
+}
+
 /// What a platform's adapter does.
 pub trait Adapter: std::marker::Send + Sync {
     /// The request that fetches a token; `force` asks for a new one though the old one lives.
@@ -71,6 +84,20 @@ pub trait Adapter: std::marker::Send + Sync {
     fn build(&self, send: &Send<'_>, token: &SecretString) -> Request;
     /// What the answer to it means.
     fn classify(&self, answer: &Answer) -> Outcome;
+    /// The request that asks how many sends are left.
+    fn quota_request(&self, token: &SecretString) -> Request;
+    /// Reads the answer to it.
+    ///
+    /// # Errors
+    /// What the platform said, as an outcome that a send would have had.
+    fn read_quota(&self, answer: &Answer) -> Result<Quota, Outcome>;
+    /// The request that lists the account's templates.
+    fn templates_request(&self, token: &SecretString) -> Request;
+    /// Reads the answer to it.
+    ///
+    /// # Errors
+    /// What the platform said, as an outcome that a send would have had.
+    fn read_templates(&self, answer: &Answer) -> Result<Vec<Listed>, Outcome>;
     /// The code's name if it is a documented one: a closed list, fit for a metric's label.
     fn known_code(&self, code: &str) -> Option<&'static str>;
     /// What the code means and what to do, in English and Chinese.

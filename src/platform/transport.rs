@@ -67,12 +67,13 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>> {
-        let sent = self
-            .client
-            .post(request.url)
-            .header(reqwest::header::CONTENT_TYPE, "application/json")
-            .body(request.body)
-            .send();
+        let sent = if request.body.is_empty() {
+            self.client.get(request.url)
+        } else {
+            let post = self.client.post(request.url).body(request.body);
+            post.header(reqwest::header::CONTENT_TYPE, "application/json")
+        };
+        let sent = sent.send();
         Box::pin(async move {
             trip("send.before_first_byte");
             let mut response = sent.await.map_err(failure)?;

@@ -54,6 +54,8 @@ impl Sandbox {
             .route("/cgi-bin/stable_token", post(stable_token))
             .route("/cgi-bin/token", get(legacy_token))
             .route("/cgi-bin/message/subscribe/send", post(send))
+            .route("/cgi-bin/openapi/quota/get", post(quota))
+            .route("/wxaapi/newtmpl/gettemplate", get(list_templates))
             .route("/_sandbox/apps", post(add_app))
             .route("/_sandbox/popup", post(popup))
             .route("/_sandbox/settings", post(settings))
@@ -122,6 +124,35 @@ async fn send(
     // What has arrived is worked on to its end, whether or not the caller still listens.
     let worked = tokio::spawn(async move { work(&sandbox, &token, &body).await });
     worked.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+async fn quota(State(sandbox): State<Sandbox>, Query(query): Query<HashMap<String, String>>) -> Response {
+    let token = query.get("access_token").cloned().unwrap_or_default();
+    match sandbox.world().quota(&token, sandbox.clock.now()) {
+        Ok((limit, used, left)) => Json(json!({
+            "errcode": 0, "errmsg": "ok", "quota": { "daily_limit": limit, "used": used, "remain": left },
+            "rate_limit": { "call_count": 0, "refresh_second": 0 },
+        }))
+        .into_response(),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn list_templates(State(sandbox): State<Sandbox>, Query(query): Query<HashMap<String, String>>) -> Response {
+    let token = query.get("access_token").cloned().unwrap_or_default();
+    match sandbox.world().templates(&token, sandbox.clock.now()) {
+        Ok(templates) => {
+            let shown = |t: &TemplateSpec| {
+                let content: String =
+                    t.fields.iter().map(|(key, label)| format!("{label}:{{{{{key}.DATA}}}}\n")).collect();
+                let kind = if t.kind == crate::domain::template::Kind::OneTime { 2 } else { 3 };
+                json!({ "priTmplId": t.id, "title": "", "content": content, "example": "", "type": kind })
+            };
+            Json(json!({ "errcode": 0, "errmsg": "ok", "data": templates.iter().map(shown).collect::<Vec<_>>() }))
+                .into_response()
+        }
+        Err(refusal) => refused(&refusal),
+    }
 }
 
 async fn work(sandbox: &Sandbox, token: &str, body: &[u8]) -> Response {

@@ -574,6 +574,33 @@ impl World {
         result
     }
 
+    /// Whose token it is.
+    fn owner(&mut self, token: &str, now: Millis) -> Result<String, Refusal> {
+        let owner = self.tokens.iter().find_map(|((appid, _), tokens)| {
+            let known = tokens.current.iter().chain(&tokens.previous).find(|(known, _)| known == token)?;
+            Some((appid.clone(), known.1))
+        });
+        match owner {
+            None => Err(self.refuse(40001, "invalid credential, access_token is invalid or not latest")),
+            Some((_, until)) if until <= now => Err(self.refuse(42001, "access_token expired")),
+            Some((appid, _)) => Ok(appid),
+        }
+    }
+
+    /// Sends a day, used, and left.
+    pub(super) fn quota(&mut self, token: &str, now: Millis) -> Result<(i64, i64, i64), Refusal> {
+        let appid = self.owner(token, now)?;
+        let used = self.messages.iter().filter(|m| m.appid == appid).count() as i64;
+        let left = self.faults.quota_left.map_or(10_000_000 - used, |left| left as i64);
+        Ok((used + left, used, left))
+    }
+
+    /// The account's templates.
+    pub(super) fn templates(&mut self, token: &str, now: Millis) -> Result<Vec<TemplateSpec>, Refusal> {
+        let appid = self.owner(token, now)?;
+        Ok(self.apps.get(&appid).map(|app| app.templates.clone()).unwrap_or_default())
+    }
+
     fn judge_head(&mut self, token: &str, body: &[u8], now: Millis) -> Result<(String, Value), Refusal> {
         if self.faults.token_revoked {
             self.faults.token_revoked = false;
@@ -582,15 +609,7 @@ impl World {
         if token.is_empty() {
             return Err(self.refuse(41001, "access_token missing"));
         }
-        let owner = self.tokens.iter().find_map(|((appid, _), tokens)| {
-            let known = tokens.current.iter().chain(&tokens.previous).find(|(known, _)| known == token)?;
-            Some((appid.clone(), known.1))
-        });
-        let appid = match owner {
-            None => return Err(self.refuse(40001, "invalid credential, access_token is invalid or not latest")),
-            Some((_, until)) if until <= now => return Err(self.refuse(42001, "access_token expired")),
-            Some((appid, _)) => appid,
-        };
+        let appid = self.owner(token, now)?;
         if self.faults.busy_rate > 0.0 && self.rng.random::<f64>() < self.faults.busy_rate {
             return Err(self.refuse(-1, "system error"));
         }

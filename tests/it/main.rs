@@ -14,4 +14,5 @@ mod crash;
 mod safekeeping;
 mod callback;
 mod doubt;
+mod doctor;
 mod trouble;

@@ -7,11 +7,13 @@ pub mod callback;
 pub mod errors;
 mod event;
 
-use super::{Adapter, Answer, Granted, Request, Send};
+use super::{Adapter, Answer, Granted, Quota, Request, Send};
 use crate::domain::{
     SECOND,
     outcome::{Outcome, Reaction},
+    template::{Kind, Listed},
 };
+use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
@@ -21,6 +23,11 @@ use std::collections::BTreeMap;
 pub const TOKEN_PATH: &str = "/cgi-bin/stable_token";
 /// Path of the send call.
 pub const SEND_PATH: &str = "/cgi-bin/message/subscribe/send";
+
+/// Path of the call that asks how many calls are left.
+pub const QUOTA_PATH: &str = "/cgi-bin/openapi/quota/get";
+/// Path of the call that lists templates. Its own daily quota is small: it is asked at starts, daily and by command.
+pub const TEMPLATES_PATH: &str = "/wxaapi/newtmpl/gettemplate";
 
 /// The adapter of one mini-program.
 pub struct Wechat {
@@ -106,6 +113,35 @@ impl Adapter for Wechat {
         }
     }
 
+    fn quota_request(&self, token: &SecretString) -> Request {
+        let url = format!("{}{QUOTA_PATH}?access_token={}", self.base_url, token.expose_secret());
+        Request { url, body: json!({ "cgi_path": SEND_PATH }).to_string().into() }
+    }
+
+    fn read_quota(&self, answer: &Answer) -> Result<Quota, Outcome> {
+        let value = succeeded(answer)?;
+        let number = |value: &Value| value.as_i64();
+        let (quota, rate) = (&value["quota"], &value["rate_limit"]);
+        match (number(&quota["daily_limit"]), number(&quota["used"]), number(&quota["remain"])) {
+            (Some(limit), Some(used), Some(left)) => {
+                let rate = number(&rate["call_count"]).zip(number(&rate["refresh_second"]));
+                Ok(Quota { limit, used, left, rate: rate.filter(|(calls, seconds)| *calls > 0 && *seconds > 0) })
+            }
+            _ => Err(Outcome::Unknown { cause: "an answer without a quota".into() }),
+        }
+    }
+
+    fn templates_request(&self, token: &SecretString) -> Request {
+        let url = format!("{}{TEMPLATES_PATH}?access_token={}", self.base_url, token.expose_secret());
+        Request { url, body: Bytes::new() }
+    }
+
+    fn read_templates(&self, answer: &Answer) -> Result<Vec<Listed>, Outcome> {
+        let value = succeeded(answer)?;
+        let listed = value["data"].as_array().ok_or(Outcome::Unknown { cause: "an answer without a list".into() })?;
+        Ok(listed.iter().filter_map(template).collect())
+    }
+
     fn known_code(&self, code: &str) -> Option<&'static str> {
         errors::find(code).map(|e| e.code)
     }
@@ -156,6 +192,42 @@ fn code(value: &Value) -> Option<i64> {
         Value::String(s) => s.trim().parse().ok(),
         _ => None,
     }
+}
+
+/// The body, if it is a success.
+fn succeeded(answer: &Answer) -> Result<Value, Outcome> {
+    let value = read(answer)?;
+    match code(&value) {
+        Some(code) if code != 0 => Err(answered(code, &value)),
+        _ => Ok(value),
+    }
+}
+
+/// One entry of the list. Its fields stand in `content` alone, as `label:{{key.DATA}}`, a line each.
+fn template(entry: &Value) -> Option<Listed> {
+    let fields = entry["content"].as_str().unwrap_or_default().lines().filter_map(|line| {
+        let (label, rest) = line.split_once("{{")?;
+        let key = rest.split_once(".DATA}}")?.0.trim();
+        let label = label.trim().trim_end_matches([':', '：']).trim();
+        Some((key.to_owned(), label.to_owned()))
+    });
+    let choices = entry["keywordEnumValueList"].as_array().into_iter().flatten().filter_map(|list| {
+        // Whether `.DATA` belongs to it is not certain.
+        let key = list["keywordCode"].as_str()?.trim_end_matches(".DATA").to_owned();
+        let values = list["enumValueList"].as_array()?.iter().filter_map(|v| v.as_str().map(str::to_owned));
+        Some((key, values.collect()))
+    });
+    Some(Listed {
+        code: entry["priTmplId"].as_str()?.to_owned(),
+        title: entry["title"].as_str().unwrap_or_default().to_owned(),
+        kind: match entry["type"].as_i64().or_else(|| entry["type"].as_str()?.parse().ok()) {
+            Some(2) => Some(Kind::OneTime),
+            Some(3) => Some(Kind::LongTerm),
+            _ => None,
+        },
+        fields: fields.collect(),
+        choices: choices.collect(),
+    })
 }
 
 fn text_or_number(value: &Value) -> Option<String> {

@@ -1,0 +1,90 @@
+//! `tixing doctor` by the real program, healthy and with each thing wrong that a sandbox can have wrong.
+
+use crate::harness::program::{SandboxServer, Site};
+use serde_json::Value;
+use tixing::sandbox::Faults;
+
+struct Told {
+    code: i32,
+    checks: Vec<(String, String, String, String)>,
+}
+
+impl Told {
+    fn of(site: &Site) -> Self {
+        let (code, out, said) = site.run(&["doctor", "--json"]);
+        let told: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out} {said}"));
+        let text = |check: &Value, name: &str| check[name].as_str().expect("a text").to_owned();
+        let check = |c: &Value| (text(c, "check"), text(c, "level"), text(c, "found"), text(c, "fix"));
+        Self { code, checks: told["checks"].as_array().expect("checks").iter().map(check).collect() }
+    }
+
+    /// The worst that is said of a thing.
+    fn level(&self, name: &str) -> &str {
+        let words = ["failed", "warning", "skipped", "ok"];
+        let levels: Vec<&str> = self.checks.iter().filter(|c| c.0 == name).map(|c| c.1.as_str()).collect();
+        words.into_iter().find(|word| levels.contains(word)).unwrap_or_else(|| panic!("{name} was not looked at"))
+    }
+
+    fn says(&self, name: &str, words: &str) -> bool {
+        self.checks.iter().any(|c| c.0 == name && (c.2.contains(words) || c.3.contains(words)))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_doctor_names_what_is_wrong_and_what_to_do() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "timezone = \"Asia/Shanghai\"");
+    // The second app is not in the sandbox under its template alone.
+    let told = Told::of(&site);
+    assert_eq!((told.code, told.level("daemon"), told.level("database")), (0, "warning", "skipped"));
+    let program = site.serve_with_key();
+    let told = Told::of(&site);
+    let failed: Vec<_> = told.checks.iter().filter(|c| c.1 == "failed").collect();
+    assert!(told.code == 0 && failed.is_empty(), "{failed:?}");
+    assert!(told.checks.len() >= 25, "{}", told.checks.len());
+    for good in
+        ["database", "readiness", "hold", "coffee: credentials", "coffee: quota", "coffee: templates", "coffee: drift"]
+    {
+        assert_eq!(told.level(good), "ok", "{good}");
+    }
+    assert!(
+        told.checks.iter().all(|c| (c.1 == "ok" || c.1 == "skipped") == c.3.is_empty()),
+        "a fix for each: {:?}",
+        told.checks
+    );
+
+    let faults = |faults: Faults| sandbox.sandbox.world().faults = faults;
+    faults(Faults { ip_blocked: true, ..Faults::default() });
+    let told = Told::of(&site);
+    assert_eq!((told.code, told.level("coffee: IP whitelist")), (1, "failed"));
+    assert!(told.says("coffee: IP whitelist", "add 203.0.113.9 to the IP whitelist"), "{:?}", told.checks);
+    faults(Faults { quota_left: Some(0), ..Faults::default() });
+    let told = Told::of(&site);
+    assert_eq!((told.code, told.level("coffee: quota")), (1, "failed"));
+    faults(Faults::default());
+
+    // The account has lost a template and changed another.
+    let mut spec = tixing::sandbox::AppSpec::of(&crate::harness::apps(&sandbox.url)[0]);
+    spec.templates.retain(|t| t.id == crate::harness::EVENT);
+    spec.templates[0].fields.insert("thing9".into(), "备注".into());
+    sandbox.sandbox.world().add_app(spec);
+    let told = Told::of(&site);
+    assert_eq!((told.code, told.level("coffee: templates")), (1, "failed"));
+    assert!(
+        told.says("coffee: templates", "«digest» is not in the account") && told.says("coffee: templates", "thing9")
+    );
+    let wrong = site.command(&["doctor", "--json"]).env("SECRET", "wrong").output().expect("runs");
+    assert!(String::from_utf8_lossy(&wrong.stdout).contains("40125"), "a wrong secret is named");
+    assert!(!String::from_utf8_lossy(&wrong.stdout).contains("app-secret"), "I9");
+    assert!(program.terminate().0.success());
+
+    let gone = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let told = Told::of(&gone);
+    assert_eq!((told.code, told.level("coffee: reach"), told.level("coffee: quota")), (69, "failed", "skipped"));
+    let text = std::fs::read_to_string(gone.path("tixing.toml")).expect("there").replacen("wechat", "wechta", 1);
+    std::fs::write(gone.path("tixing.toml"), text).expect("written");
+    let told = Told::of(&gone);
+    assert!(told.code == 78 && told.says("configuration", "wechta"), "{:?}", told.checks);
+    let (code, out, said) = gone.run(&["doctor"]);
+    assert!(code == 78 && out.starts_with("✗ configuration") && said.contains("1 failed"), "{out}{said}");
+}
