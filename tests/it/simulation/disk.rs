@@ -19,7 +19,7 @@ use tixing::{
     config::{App, Durability},
     domain::{
         Millis,
-        consent::{Balance, Feeds, Report},
+        consent::{Balance, Feeds, Report, SAME_TAP},
         decide::Due,
         push::Push,
         reminder::{Claim, NewReminder, ReminderId, State},
@@ -309,7 +309,13 @@ impl Disk {
     }
 
     /// What the platform pushes; answers how many consents it added.
-    pub fn push(&self, push: Push, now: Millis) -> usize {
+    pub fn push(&self, mut push: Push, now: Millis) -> usize {
+        if self.is(Sabotage::PushCountsTwice) {
+            push.at += self.rng.lock().expect("whole").random_range(0..1_000);
+        }
+        if self.is(Sabotage::BothFeedsCount) {
+            push.at += 2 * SAME_TAP;
+        }
         match &self.books {
             Books::Model(model) => model.lock().expect("whole").push(&push, now),
             Books::Store(store) => {

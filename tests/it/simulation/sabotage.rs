@@ -33,10 +33,14 @@ pub enum Sabotage {
     RateIgnored,
     /// A restored store sends at once.
     HoldIgnored,
+    /// The same push again counts again.
+    PushCountsTwice,
+    /// A tap that both feeds tell of counts twice.
+    BothFeedsCount,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::SendBeforeMark,
         Self::MarkWithoutFence,
         Self::SettleWithoutFence,
@@ -52,5 +56,7 @@ impl Sabotage {
         Self::ClockJumpBelieved,
         Self::RateIgnored,
         Self::HoldIgnored,
+        Self::PushCountsTwice,
+        Self::BothFeedsCount,
     ];
 }
