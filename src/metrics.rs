@@ -50,6 +50,10 @@ pub struct Metrics {
     pub oldest_overdue: Family<ByApp, Gauge<f64, AtomicU64>>,
     /// 1 while an app's lane is paused.
     pub paused: Family<ByApp, Gauge>,
+    /// Sends per second that the app may make for now.
+    pub rate: Family<ByApp, Gauge>,
+    /// Templates that are held because the platform keeps refusing them.
+    pub held_templates: Family<ByApp, Gauge>,
     /// Until the app's token ends, seconds.
     pub token_expiry: Family<ByApp, Gauge<f64, AtomicU64>>,
     /// How long a commit takes, seconds.
@@ -82,6 +86,8 @@ impl Default for Metrics {
             due: Family::default(),
             oldest_overdue: Family::default(),
             paused: Family::default(),
+            rate: Family::default(),
+            held_templates: Family::default(),
             token_expiry: Family::default(),
             commit: buckets(),
             clock_held: Gauge::default(),
@@ -108,6 +114,9 @@ impl Default for Metrics {
             oldest,
         );
         r.register("paused", "1 while nothing of the app is sent", metrics.paused.clone());
+        r.register("rate", "Sends per second that the app may make for now", metrics.rate.clone());
+        let held = metrics.held_templates.clone();
+        r.register("held_templates", "Templates that are held because the platform keeps refusing them", held);
         let expiry = metrics.token_expiry.clone();
         r.register_with_unit("token_expiry", "Until the app's token ends", Unit::Seconds, expiry);
         r.register_with_unit("commit", "How long a commit takes", Unit::Seconds, metrics.commit.clone());

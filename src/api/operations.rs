@@ -71,6 +71,11 @@ pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<O
         let named = |names: &[&str], prefix: &str| -> serde_json::Map<String, Value> {
             names.iter().map(|n| ((*n).to_owned(), counts.get(&format!("{prefix}{n}")).copied().into())).collect()
         };
+        let held = status.lanes.get(&app).map(|lane| lane.held_templates.as_slice()).unwrap_or_default();
+        let held_templates: Vec<Value> = held
+            .iter()
+            .map(|(template, code, why, until)| json!({ "template": template, "code": code, "why": why, "until": rfc3339(*until) }))
+            .collect();
         let pause = status.lanes.get(&app).and_then(|lane| lane.pause.clone());
         apps.push(json!({
             "app": app,
@@ -82,6 +87,8 @@ pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<O
             "due": due,
             "oldest_overdue_ms": oldest.map_or(0, |at| now - at),
             "next_due": next.map(rfc3339),
+            "rate": status.lanes.get(&app).map(|lane| lane.rate),
+            "held_templates": held_templates,
             "paused": pause.map(|(code, why, until)| json!({ "code": code, "why": why, "until": rfc3339(until) })),
         }));
     }

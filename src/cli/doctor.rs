@@ -347,6 +347,26 @@ fn books(stats: &Value, keys: &Value, apps: &[App], report: &mut Report) {
             if paused.is_null() { "goes on".into() } else { why() },
             "do what the sentence says; it is tried again by itself",
         );
+        let held = of["held_templates"].as_array().cloned().unwrap_or_default();
+        let told = |held: &Value| {
+            let text = |name: &str| held[name].as_str().unwrap_or_default();
+            format!("{} until {} because of {}: {}", text("template"), text("until"), text("code"), text("why"))
+        };
+        report.judge(
+            &name("held templates"),
+            held.is_empty(),
+            Level::Failed,
+            if held.is_empty() { "none".into() } else { held.iter().map(told).collect::<Vec<_>>().join("; ") },
+            "correct the template or what is inserted for it; one reminder tries it again by itself",
+        );
+        let rate = of["rate"].as_u64().unwrap_or_else(|| app.rate.into());
+        report.judge(
+            &name("rate for now"),
+            rate >= app.rate.into(),
+            Level::Warning,
+            format!("{rate} of {} a second", app.rate),
+            "the platform complained of too many (45011): lower the app's rate, or leave it to recover",
+        );
         let late = n(&of["oldest_overdue_ms"]);
         report.judge(
             &name("overdue"),

@@ -47,6 +47,11 @@ pub enum Reaction {
     },
     /// The token is bad: renew it and send again; the attempt is handed back.
     Token,
+    /// Too many at once: as [`Self::Hold`], and the app's rate halves for a while.
+    Slow {
+        /// For how long nothing is sent.
+        pause: Millis,
+    },
     /// Nothing of this app can be sent for now; the attempt is handed back and the app's lane pauses.
     Hold {
         /// For how long.
@@ -63,7 +68,7 @@ impl Outcome {
             Self::Answered { reaction: Reaction::Deny, .. } => "denied",
             Self::Answered { reaction: Reaction::Retry { .. }, .. } => "busy",
             Self::Answered { reaction: Reaction::Token, .. } => "token",
-            Self::Answered { reaction: Reaction::Hold { .. }, .. } => "held",
+            Self::Answered { reaction: Reaction::Hold { .. } | Reaction::Slow { .. }, .. } => "held",
             Self::NotSent { .. } => "not_sent",
             Self::Unknown { .. } => "unknown",
         }

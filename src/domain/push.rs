@@ -108,7 +108,8 @@ pub fn join(receipt: &Receipt, pushed_at: Millis, candidates: &[Candidate]) -> J
         return if candidates[i].receipt { Joined::Known } else { Joined::To(i) };
     }
     let recent = |c: &Candidate| c.from <= pushed_at + SECOND + SKEW && c.until >= pushed_at - TAKES;
-    let open = |c: &Candidate| c.message_id.is_none() && (!c.receipt || c.several) && recent(c);
+    // Of several requests at most one is named.
+    let open = |c: &Candidate| (c.message_id.is_none() && !c.receipt || c.several) && recent(c);
     let mut open: Vec<usize> = (0..candidates.len()).filter(|i| open(&candidates[*i])).collect();
     open.sort_by_key(|i| candidates[*i].from);
     match open[..] {
@@ -151,6 +152,7 @@ mod tests {
             (None, vec![c(Sent, 1_000, None, false), c(InDoubt, 500_000, None, false)], To(0)),
             (None, vec![c(Unconfirmed, -3_600_000, None, false), c(Sent, 1_000, None, false)], To(1)),
             (None, vec![twice(c(Sent, 1_000, None, true))], Known),
+            (Some("6"), vec![twice(c(Sent, 1_000, Some("7"), true)), c(Sending, 2_000, None, false)], Ambiguous),
             (None, vec![twice(c(Sent, 1_000, None, true)), c(Sending, 2_000, None, false)], Ambiguous),
             (None, vec![twice(c(Sent, 1_000, None, false)), c(Sent, 2_000, None, false)], Ambiguous),
         ];

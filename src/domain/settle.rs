@@ -64,6 +64,17 @@ impl Settlement {
     }
 }
 
+/// How a reminder ends of which a restored store does not know whether it was sent.
+pub fn assumed_sent() -> Settlement {
+    Settlement {
+        next: Next::Final(State::Unconfirmed),
+        code: Some("restored".into()),
+        text: Some("it was due between the backup and its restoration, and may have been sent".into()),
+        consent: Consent::Keep,
+        message_id: None,
+    }
+}
+
 /// How a doubt ends that has a receipt: the platform had accepted the message, whatever became of it then.
 pub fn received() -> Settlement {
     Settlement {
@@ -147,7 +158,7 @@ pub fn settle(due: &Due, blind: bool, outcome: Outcome, now: Millis, jitter: f64
                 }
                 Reaction::Retry { first, .. } => (later(backoff(due.tries, first, jitter), true), Consent::Keep),
                 Reaction::Token => (later(1, false), Consent::Keep),
-                Reaction::Hold { pause } => (later(pause, false), Consent::Keep),
+                Reaction::Hold { pause } | Reaction::Slow { pause } => (later(pause, false), Consent::Keep),
             };
             Settlement { next, code: Some(code), text: Some(text), consent, message_id: None }
         }

@@ -82,6 +82,9 @@ impl Bells {
             }
             if let Some(lane) = status.lanes.get(&app) {
                 self.metrics.paused.get_or_create(&by_app).set(i64::from(lane.pause.is_some()));
+                self.metrics.rate.get_or_create(&by_app).set(i64::from(lane.rate));
+                let held = i64::try_from(lane.held_templates.len()).unwrap_or(i64::MAX);
+                self.metrics.held_templates.get_or_create(&by_app).set(held);
                 let left = (lane.token_expires_at - now).max(0);
                 self.metrics.token_expiry.get_or_create(&by_app).set(seconds(left));
             }

@@ -4,7 +4,7 @@ use crate::{
     domain::{
         Millis,
         reminder::{ReminderId, State},
-        settle::{Consent, Next, Settlement},
+        settle::{Consent, Settlement, assumed_sent},
     },
     store::{
         StoreError,
@@ -32,27 +32,18 @@ pub async fn assume_sent(store: &dyn Queue, lane: i64, last_id: ReminderId, now:
         // Marking takes the consent of those that claim one at the instant.
         let verdicts = store.mark(waiting.clone()).await?;
         let waiting = waiting.iter().zip(verdicts).filter_map(|(job, verdict)| match verdict {
-            Marked::Yes => Some(end(job, true, unconfirmed(), now)),
+            Marked::Yes => Some(end(job, true, assumed_sent(), now)),
             // None is known here, but one may have come and been spent since the backup.
-            Marked::NoConsent => Some(end(job, false, Settlement { consent: Consent::Free, ..unconfirmed() }, now)),
+            Marked::NoConsent => Some(end(job, false, Settlement { consent: Consent::Free, ..assumed_sent() }, now)),
             // Its owner cancelled it just now.
             Marked::Late | Marked::NotSole => None,
         });
-        let settles: Vec<Settle> = waiting.chain(begun.iter().map(|job| end(job, false, unconfirmed(), now))).collect();
+        let settles: Vec<Settle> =
+            waiting.chain(begun.iter().map(|job| end(job, false, assumed_sent(), now))).collect();
         ended += store.settle(settles).await?.into_iter().filter(|written| *written).count() as u64;
     }
 }
 
 fn end(job: &Job, marked: bool, settlement: Settlement, now: Millis) -> Settle {
     Settle { job: job.settled(marked), settlement, began_at: None, ended_at: now }
-}
-
-fn unconfirmed() -> Settlement {
-    Settlement {
-        next: Next::Final(State::Unconfirmed),
-        code: Some("restored".into()),
-        text: Some("it was due between the backup and its restoration, and may have been sent".into()),
-        consent: Consent::Keep,
-        message_id: None,
-    }
 }

@@ -1,13 +1,16 @@
 //! One app's due-ordered stream, as the engine holds it in memory: what has been read, what is under way, what holds it up.
 
-use super::pace::Pace;
+use super::{
+    breaker::{Breakers, Held},
+    pace::Pace,
+};
 use crate::{
     config::App,
     domain::{
         Millis, SECOND,
-        decide::{Decision, cut_off, decide, open_doubt},
-        reminder::ReminderId,
-        settle::{Settlement, backoff},
+        decide::{Decision, Due, cut_off, decide, open_doubt},
+        reminder::{ReminderId, State},
+        settle::{Consent, Next, Settlement, backoff},
         template::OnDoubt,
     },
     metrics::{ByApp, Metrics},
@@ -30,6 +33,9 @@ const MAX_BUFFER: usize = 8_192;
 const LOOK: usize = 4_096;
 /// Unknown outcomes in a row after which only single probes go out: a platform that has fallen silent must not eat the queue.
 const UNKNOWN_IN_A_ROW: u32 = 5;
+
+/// How long a halved rate lasts before it doubles.
+const RECOVERS: Millis = 300 * SECOND;
 
 /// A pause after which the overdue are a backlog.
 const LONG_PAUSE: Millis = 60 * SECOND;
@@ -169,8 +175,12 @@ pub struct Lane {
     pub sorted: bool,
     pub sweeping: bool,
     pub pause: Option<Pause>,
+    pub breakers: Breakers,
     failures: u32,
     unknown: u32,
+    /// How often the rate was halved, and when it last changed.
+    halved: u32,
+    halved_at: Millis,
     pace: Pace,
     catch_up: Pace,
     quiet_until: Millis,
@@ -215,8 +225,11 @@ impl Lane {
             sorted: false,
             sweeping: false,
             pause: None,
+            breakers: Breakers::default(),
             failures: 0,
             unknown: 0,
+            halved: 0,
+            halved_at: 0,
             quiet_until: 0,
         }
     }
@@ -240,6 +253,8 @@ impl Lane {
         self.pace.set_back(by);
         self.catch_up.set_back(by);
         self.quiet_until = 0;
+        self.halved_at -= by;
+        self.breakers.set_back(by);
         if let Some(pause) = &mut self.pause {
             pause.since -= by;
             pause.until -= by;
@@ -333,9 +348,16 @@ impl Lane {
                             // Behind it there may still be something that ends without a call, but not within this look.
                             break;
                         }
-                        if self.busy.contains(&job.recipient) || !users.insert(job.recipient) {
+                        if self.busy.contains(&job.recipient) || users.contains(&job.recipient) {
                             continue;
                         }
+                        if let Some(held) = self.breakers.holds(job.template, job.due.id, &self.active, now) {
+                            taken.push((*place, Some(Decision::End(wait_for_template(&job.due, &held)))));
+                            continue;
+                        }
+                        users.insert(job.recipient);
+                        // At once, so that a probe is seen by those behind it.
+                        self.active.insert(job.due.id);
                         self.pace.take(now);
                         if backlog {
                             self.catch_up.take(now);
@@ -394,6 +416,37 @@ impl Lane {
         self.unknown = 0;
     }
 
+    /// The platform says that it was too much: the rate halves, down to one a second.
+    pub fn slow_down(&mut self, now: Millis) {
+        self.halved = (self.halved + 1).min(16);
+        self.set_halved(now);
+        tracing::warn!(
+            app = self.app.name,
+            rate = self.rate(),
+            "too many sends for the platform: the rate is halved for a while"
+        );
+    }
+
+    /// After some minutes without a complaint the rate doubles again.
+    pub fn speed_up(&mut self, now: Millis) {
+        if self.halved > 0 && now - self.halved_at >= RECOVERS {
+            self.halved -= 1;
+            self.set_halved(now);
+        }
+    }
+
+    fn set_halved(&mut self, now: Millis) {
+        self.halved_at = now;
+        let rate = self.rate();
+        self.pace.set_rate(rate);
+        self.catch_up.set_rate(rate / 2);
+    }
+
+    /// Sends per second for now.
+    pub fn rate(&self) -> u32 {
+        (self.app.rate >> self.halved).max(1)
+    }
+
     /// No connection: everything waits, then one probe goes out.
     pub fn unreachable(&mut self, why: &str, now: Millis, jitter: f64) {
         let until = now + backoff(self.failures.min(6), SECOND, jitter);
@@ -434,4 +487,16 @@ impl Lane {
             self.resume(now);
         }
     }
+}
+
+/// A reminder whose template is held comes again when that may have ended.
+fn wait_for_template(due: &Due, held: &Held) -> Settlement {
+    let at = due.again_at(held.until);
+    let next = if due.state == State::InDoubt {
+        Next::Doubt { look_at: at }
+    } else {
+        Next::Again { due_at: at, counted: false }
+    };
+    let text = format!("its template is held because the platform keeps refusing it with {}: {}", held.code, held.why);
+    Settlement { next, code: Some("template_held".into()), text: Some(text), consent: Consent::Keep, message_id: None }
 }

@@ -5,6 +5,7 @@
 //! [`Engine::turn`] turns the crank once for tests. Decisions are [`crate::domain::decide`]'s and [`crate::domain::settle`]'s.
 
 mod lane;
+mod breaker;
 mod pace;
 mod clockwatch;
 pub mod hold;
@@ -99,6 +100,10 @@ pub struct LaneStatus {
     pub in_flight: usize,
     /// When its token ends; 0 without one.
     pub token_expires_at: Millis,
+    /// Sends per second for now.
+    pub rate: u32,
+    /// Templates that are held: the platform's id, its code, why, until when.
+    pub held_templates: Vec<(String, String, String, Millis)>,
 }
 
 impl Default for Signals {
@@ -334,6 +339,7 @@ impl Engine {
                 lane.ring(EVERYTHING);
             }
             lane.end_pause(now);
+            lane.speed_up(now);
             if self.stopping || !store_answers {
                 continue;
             }
@@ -695,7 +701,31 @@ impl Engine {
                 let why = lane.adapter.meaning(code).map_or(text.as_str(), |(en, _)| en).to_owned();
                 lane.hold(ended_at, ended_at + pause, code, &format!("{why} ({text})"));
             }
-            _ => lane.answered(),
+            Outcome::Answered { reaction: Reaction::Slow { pause }, code, text } => {
+                lane.answered();
+                lane.slow_down(ended_at);
+                lane.hold(ended_at, ended_at + pause, code, text);
+            }
+            Outcome::Answered { code, text, .. } if lane.adapter.blames_template(code) => {
+                lane.answered();
+                let why = lane.adapter.meaning(code).map_or(text.as_str(), |(en, _)| en).to_owned();
+                if let Some(held) = lane.breakers.refused(job.template, code, &format!("{why} ({text})"), ended_at) {
+                    let (template, until) = (self.store.code(job.template), rfc3339(held.until));
+                    tracing::error!(
+                        app,
+                        template,
+                        code,
+                        why = held.why,
+                        until,
+                        "a template is held; its other reminders wait"
+                    );
+                }
+            }
+            Outcome::Accepted { .. } => {
+                lane.answered();
+                lane.breakers.accepted(job.template);
+            }
+            Outcome::Answered { .. } => lane.answered(),
         }
         if let Outcome::Answered { code, .. } = &outcome {
             let what = lane.adapter.known_code(code).unwrap_or("other");
@@ -746,7 +776,7 @@ impl Engine {
             Ok(granted) => lane.token.granted(granted, now),
             Err(Outcome::Answered { code, text, reaction }) => {
                 let pause = match reaction {
-                    Reaction::Hold { pause } => pause,
+                    Reaction::Hold { pause } | Reaction::Slow { pause } => pause,
                     Reaction::Retry { first, .. } => first,
                     // On the token call a bad credential is a bad secret.
                     _ => 600 * SECOND,
@@ -779,6 +809,11 @@ impl Engine {
             at.next_due = lane.next_due();
             at.in_flight = lane.in_flight;
             at.token_expires_at = lane.token.expires_at();
+            at.rate = lane.rate();
+            at.held_templates.clear();
+            at.held_templates.extend(lane.breakers.held().map(|(template, held)| {
+                (self.store.code(template).to_owned(), held.code.clone(), held.why.clone(), held.until)
+            }));
             if at.pause.as_ref().map(|p| p.2) != lane.pause.as_ref().map(|p| p.until) {
                 at.pause = lane.pause.as_ref().map(|p| (p.code.clone(), p.why.clone(), p.until));
             }

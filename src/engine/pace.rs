@@ -20,6 +20,11 @@ impl Pace {
         Self { interval_us: 1_000_000 / i64::from(rate.max(1)), next_us: 0 }
     }
 
+    /// Another rate from the next send on.
+    pub fn set_rate(&mut self, rate: u32) {
+        self.interval_us = 1_000_000 / i64::from(rate.max(1));
+    }
+
     /// When the next send may leave.
     pub fn ready_at(&self) -> Millis {
         (self.next_us - SLACK_US).div_euclid(1_000) + 1

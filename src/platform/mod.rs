@@ -100,6 +100,8 @@ pub trait Adapter: std::marker::Send + Sync {
     fn read_templates(&self, answer: &Answer) -> Result<Vec<Listed>, Outcome>;
     /// The code's name if it is a documented one: a closed list, fit for a metric's label.
     fn known_code(&self, code: &str) -> Option<&'static str>;
+    /// Whether a refusal with this code is the template's fault.
+    fn blames_template(&self, code: &str) -> bool;
     /// What the code means and what to do, in English and Chinese.
     fn meaning(&self, code: &str) -> Option<(&'static str, &'static str)>;
 }

@@ -157,6 +157,12 @@ pub(super) async fn end_hold(tx: &mut Tx<'_>) -> sqlx::Result<()> {
     sqlx::query(sql).bind(tx.now).execute(&mut *tx.conn).await.map(drop)
 }
 
+/// The last reminder that the store is in doubt about, while it is on hold.
+pub(super) async fn doubtful(tx: &mut Tx<'_>) -> sqlx::Result<Option<i64>> {
+    let sql = "SELECT MAX(last_id) AS last_id FROM hold WHERE released_at IS NULL";
+    Ok(sqlx::query(sql).fetch_one(&mut *tx.conn).await?.get("last_id"))
+}
+
 /// Whether a backup was ever put in the place of this store: then consents may have come that it does not know.
 pub(super) async fn was_restored(tx: &mut Tx<'_>) -> sqlx::Result<bool> {
     Ok(sqlx::query("SELECT as_of FROM hold LIMIT 1").fetch_optional(&mut *tx.conn).await?.is_some())

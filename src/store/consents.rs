@@ -85,25 +85,43 @@ impl Held {
         self.standing.contains(&pair)
     }
 
-    /// Whether a tap adds a consent: not one that is recorded already, by its event or by the other feed, and not one from before the
+    /// What a tap adds: nothing if it is recorded already, by its event or by the other feed; a void consent if it is from before the
     /// user turned the template off.
-    pub fn adds(&mut self, pair: Pair, tap: &Grant<'_>) -> bool {
+    pub fn adds(&mut self, pair: Pair, tap: &Grant<'_>) -> Adds {
         let known = tap.event.as_ref().is_some_and(|event| self.events.contains(&(pair, event.clone())));
-        let off = self.turned_off.get(&pair).is_some_and(|off| tap.at <= *off);
-        if known || off || tap.standing && self.stands(pair) {
-            return false;
+        if known || tap.standing && self.stands(pair) {
+            return Adds::Nothing;
         }
         let told = self.told_once.get_mut(&pair).and_then(|told| {
             let same = |(_, told): &(usize, &ToldOnce)| told.feed != tap.feed && (told.at - tap.at).abs() <= SAME_TAP;
             let (i, _) = told.iter().enumerate().filter(same).min_by_key(|(_, told)| (told.at - tap.at).abs())?;
             Some(told.swap_remove(i))
         });
-        let Some(told) = told else { return true };
+        let Some(told) = told else {
+            let off = self.turned_off.get(&pair).is_some_and(|off| tap.at <= *off);
+            return if off { Adds::Void } else { Adds::Consent };
+        };
         if let Some(event) = tap.event {
             self.events.insert((pair, event.clone()));
         }
         self.told_twice.push(ToldTwice { pair, n: told.n, event: tap.event.clone() });
-        false
+        Adds::Nothing
+    }
+
+    /// Books a consent that is void from the start. It is kept because the platform may know it all the same.
+    pub fn grant_void(&mut self, pair: Pair, tap: Grant<'_>, now: Millis) -> NewConsent {
+        let free = self.free.remove(&pair);
+        let stands = self.standing.contains(&pair);
+        let row = self.grant(pair, tap);
+        // Nobody can take it.
+        match free {
+            Some(free) => drop(self.free.insert(pair, free)),
+            None => drop(self.free.remove(&pair)),
+        }
+        if !stands {
+            self.standing.remove(&pair);
+        }
+        NewConsent { voided_at: Some(now), ..row }
     }
 
     fn next_n(&mut self, pair: Pair) -> i64 {
@@ -136,6 +154,7 @@ impl Held {
             standing: i64::from(grant.standing),
             reminder: grant.reminder.map(|id| id.0),
             feeds: feed_number(grant.feed),
+            voided_at: None,
         }
     }
 
@@ -155,6 +174,17 @@ impl Held {
         .await?;
         Ok(())
     }
+}
+
+/// What a tap adds to the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Adds {
+    /// It is recorded already.
+    Nothing,
+    /// A consent.
+    Consent,
+    /// A consent that the user has withdrawn since.
+    Void,
 }
 
 /// A consent about to be recorded.
@@ -177,6 +207,7 @@ pub(super) struct NewConsent {
     standing: i64,
     reminder: Option<i64>,
     feeds: i64,
+    voided_at: Option<Millis>,
 }
 
 /// What is wanted of a pair: with `grants` its last number is read too, and with `reconcile` what one feed alone has told of.
@@ -279,7 +310,19 @@ pub(super) async fn insert(tx: &mut Tx<'_>, mut consents: Vec<NewConsent>) -> sq
         return Ok(());
     }
     consents.sort_by_key(|c| (c.recipient, c.template, c.n));
-    let columns = ["recipient", "template", "n", "granted_at", "source", "event", "standing", "reminder", "feeds"];
+    let columns = [
+        "recipient",
+        "template",
+        "n",
+        "granted_at",
+        "source",
+        "event",
+        "standing",
+        "reminder",
+        "feeds",
+        "voided_at",
+        "void_reason",
+    ];
     let cells = consents.iter().map(|c| {
         [
             c.recipient.into(),
@@ -291,12 +334,15 @@ pub(super) async fn insert(tx: &mut Tx<'_>, mut consents: Vec<NewConsent>) -> sq
             c.standing.into(),
             c.reminder.into(),
             c.feeds.into(),
+            c.voided_at.into(),
+            c.voided_at.map(|_| "turned_off").into(),
         ]
     });
     let rows = tx.dialect.rows(columns, cells);
     tx.run(
-        "INSERT INTO consent (recipient, template, n, granted_at, source, event, standing, reminder, feeds)
-         SELECT r.recipient, r.template, r.n, r.granted_at, r.source, r.event, r.standing, r.reminder, r.feeds FROM {rows}",
+        "INSERT INTO consent (recipient, template, n, granted_at, source, event, standing, reminder, feeds, voided_at, void_reason)
+         SELECT r.recipient, r.template, r.n, r.granted_at, r.source, r.event, r.standing, r.reminder, r.feeds, r.voided_at,
+                r.void_reason FROM {rows}",
         &rows,
     )
     .await?;
@@ -464,13 +510,19 @@ pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<
         let standing = tx.names.standing(pair.1);
         let Report { at, feed, source, event, .. } = report;
         let grant = Grant { at: *at, feed: *feed, source, event, standing, reminder: None };
-        if !held.adds(pair, &grant) {
-            continue;
-        }
-        rows.push(held.grant(pair, grant));
-        added[i] += 1;
         let lane = tx.names.app(&report.app).lane;
-        tx.count(lane, "consent_available", 1);
+        match held.adds(pair, &grant) {
+            Adds::Nothing => {}
+            Adds::Consent => {
+                rows.push(held.grant(pair, grant));
+                added[i] += 1;
+                tx.count(lane, "consent_available", 1);
+            }
+            Adds::Void => {
+                rows.push(held.grant_void(pair, grant, tx.now));
+                tx.count(lane, "consent_void", 1);
+            }
+        }
     }
     insert(tx, rows).await?;
     held.confirm(tx).await?;

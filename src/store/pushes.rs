@@ -3,7 +3,7 @@
 use super::{
     Place, Store, StoreError,
     consents::{self, Pair},
-    queue::{self, LIVING, SCHEDULED, Settle, living_state},
+    queue::{self, LIVING, SCHEDULED, SENDING, Settle, living_state},
     reminders::{self, Stored},
     tx::Tx,
 };
@@ -208,7 +208,7 @@ fn candidate(row: &AnyRow) -> Candidate {
         until: row.get::<Option<i64>, _>("ended_at").unwrap_or(Millis::MAX),
         message_id: row.get("message_id"),
         receipt: row.get::<Option<i64>, _>("pushed_at").is_some(),
-        several: consents::int(row, "requests") > 1,
+        several: consents::int(row, "requests") + i64::from(row.get::<Option<i64>, _>("state") == Some(SENDING)) > 1,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::domain::{
     Millis,
     decide::Due,
     reminder::{Claim, ReminderId, State},
-    settle::{Consent, Next, Settlement, received},
+    settle::{Consent, Next, Settlement, assumed_sent, received},
 };
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use std::{
@@ -52,6 +52,8 @@ pub trait Queue: Send + Sync {
 
 /// `due.state` of a reminder that waits.
 pub(super) const SCHEDULED: i64 = 0;
+/// `due.state` of one that is being sent.
+pub(super) const SENDING: i64 = 1;
 
 /// Joins the living row `d` of the reminder `m`: a retry or a doubt has moved it, and its last outcome says where to.
 pub(super) const LIVING: &str = "LEFT JOIN due d ON d.lane = m.lane AND d.id = m.id AND d.due_at = COALESCE(
@@ -59,7 +61,7 @@ pub(super) const LIVING: &str = "LEFT JOIN due d ON d.lane = m.lane AND d.id = m
 
 fn state_number(state: State) -> i64 {
     match state {
-        State::Sending => 1,
+        State::Sending => SENDING,
         State::InDoubt => 2,
         _ => SCHEDULED,
     }
@@ -68,7 +70,7 @@ fn state_number(state: State) -> i64 {
 /// The living state of a number in `due.state`.
 pub(super) fn living_state(number: i64) -> State {
     match number {
-        1 => State::Sending,
+        SENDING => State::Sending,
         2 => State::InDoubt,
         _ => State::Scheduled,
     }
@@ -470,7 +472,7 @@ async fn settle_consents(tx: &mut Tx<'_>, kept: &[Cow<'_, Settle>]) -> sqlx::Res
     Ok(())
 }
 
-/// Ends scheduled reminders whose consent has just become void.
+/// Ends scheduled reminders whose consent has just become void. One that a store on hold is in doubt about may have been sent before.
 pub(super) async fn end_scheduled(
     tx: &mut Tx<'_>,
     ids: &[i64],
@@ -479,15 +481,21 @@ pub(super) async fn end_scheduled(
     now: Millis,
 ) -> sqlx::Result<()> {
     let mut ends = Vec::new();
+    let doubtful = if ids.is_empty() { None } else { backup::doubtful(tx).await? };
     for id in ids {
         if let Some(stored) = super::reminders::find(&mut *tx.conn, tx.names, ReminderId(*id)).await?
             && let Some(job) = stored.settled(State::Scheduled)
         {
-            let settlement = Settlement::end(State::Failed, code, why, Consent::Keep);
+            let settlement = if doubtful.is_some_and(|last| *id <= last) && stored.due.due_at <= now {
+                // Its consent is void already, and not used.
+                Settlement { consent: Consent::Free, ..assumed_sent() }
+            } else {
+                Settlement::end(State::Failed, code, why, Consent::Keep)
+            };
             ends.push(Settle { job, settlement, began_at: None, ended_at: now });
         }
     }
-    // `Keep` and a state that does not spend: no further consent is touched, so this does not come back here.
+    // No further consent is touched, so this does not come back here.
     Box::pin(settle(tx, &ends)).await?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Names, Store, StoreError,
-    consents::{self, Grant, Hold, Holder, Pair, Wanted},
+    consents::{self, Adds, Grant, Hold, Holder, Pair, Wanted},
     dialect::Cell,
     queue::{self, LIVING, Settle, Settled, living_state},
     tx::Tx,
@@ -273,7 +273,15 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
             standing: new.standing,
             reminder: None,
         });
-        let fresh = fresh.filter(|tap| held.adds(pair, tap));
+        let fresh = match fresh.map(|tap| (held.adds(pair, &tap), tap)) {
+            Some((Adds::Consent, tap)) => Some(tap),
+            Some((Adds::Void, tap)) => {
+                grants.push(held.grant_void(pair, tap, tx.now));
+                tx.count(lane, "consent_void", 1);
+                None
+            }
+            Some((Adds::Nothing, _)) | None => None,
+        };
         let reserve = new.claim == Claim::Reserve && !new.standing;
         if fresh.is_none() && new.standing && new.claim == Claim::Reserve && !held.stands(pair) {
             verdicts.push(Inserted::NoConsent);

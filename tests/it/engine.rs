@@ -528,3 +528,61 @@ async fn i9_no_openid_reaches_a_reason_or_a_metric() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_template_that_the_platform_keeps_refusing_is_held_and_one_probe_frees_it() {
+    on_both_rigs(plain, async |mut rig| {
+        for i in 0..8 {
+            let openid = format!("o{i}");
+            rig.tap(&openid);
+            let new = NewReminder { expires_at: at(36_000), ..accepted_reminder(&openid, at(10 + i)) };
+            rig.store().insert(vec![new]).await.expect("inserted");
+        }
+        rig.sandbox.world().faults = Faults { account_code: Some(47_003), ..Faults::default() };
+        rig.engine.turn().await;
+        rig.pass(30_000, 500).await;
+        let count = |states: &[(State, Option<String>)], state, code: Option<&str>| {
+            states.iter().filter(|s| s.0 == state && s.1.as_deref() == code).count()
+        };
+        let states = rig.states().await;
+        assert_eq!(count(&states, State::Failed, Some("47003")), 3, "{states:?}");
+        assert_eq!(count(&states, State::Scheduled, Some("template_held")), 5, "the rest is not burnt: {states:?}");
+        let status = rig.engine.signals().status();
+        let held = &status.lanes["coffee"].held_templates;
+        assert!(held.len() == 1 && held[0].1 == "47003", "{held:?}");
+        // The probe is refused, and the rest waits twice as long.
+        rig.pass(700_000, 10_000).await;
+        assert_eq!(count(&rig.states().await, State::Failed, Some("47003")), 4);
+        rig.sandbox.world().faults = Faults::default();
+        rig.pass(1_400_000, 10_000).await;
+        assert_eq!(count(&rig.states().await, State::Sent, None), 4, "{:?}", rig.states().await);
+        assert!(rig.engine.signals().status().lanes["coffee"].held_templates.is_empty());
+        rig
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn too_many_at_once_halves_the_rate_which_comes_back() {
+    on_both_rigs(
+        |app| app.rate = 100,
+        async |mut rig| {
+            let rate = |rig: &crate::harness::rig::Rig| rig.engine.signals().status().lanes["coffee"].rate;
+            rig.tap("o1");
+            rig.store().insert(vec![accepted_reminder("o1", at(10))]).await.expect("inserted");
+            rig.sandbox.world().faults = Faults { minute_left: Some(0), ..Faults::default() };
+            rig.engine.turn().await;
+            rig.pass(12_000, 500).await;
+            assert_eq!((rate(&rig), rig.messages().len()), (50, 0));
+            rig.pass(62_000, 500).await;
+            assert_eq!(rate(&rig), 25, "it complained again");
+            rig.sandbox.world().faults = Faults::default();
+            rig.pass(70_000, 500).await;
+            assert_eq!(rig.messages().len(), 1);
+            rig.pass(700_000, 5_000).await;
+            assert_eq!(rate(&rig), 100);
+            rig
+        },
+    )
+    .await;
+}

@@ -22,8 +22,10 @@ pub struct Entry {
 pub const UNKNOWN: Reaction = Reaction::Retry { max: 3, first: 5 * SECOND };
 
 const BUSY: Reaction = Reaction::Retry { max: 6, first: 2 * SECOND };
-const SHORT: Reaction = Reaction::Hold { pause: MINUTE };
 const LONG: Reaction = Reaction::Hold { pause: 10 * MINUTE };
+
+/// Refusals that are their template's fault: the next reminder of it will hardly fare better.
+pub const OF_THE_TEMPLATE: [&str; 2] = ["40037", "47003"];
 
 /// The entry of a code.
 pub fn find(code: &str) -> Option<&'static Entry> {
@@ -66,7 +68,7 @@ pub const TABLE: &[Entry] = &[
     // Pace.
     entry("43108", Reaction::Retry { max: 10, first: SECOND }, "another message to this user was under way; tixing tries again", "同一用户不可并发发送，稍后自动重试"),
     entry("45009", LONG, "the day's quota is used up; sends wait, and one is tried every ten minutes", "当日额度已用完，暂停发送，每十分钟试发一条"),
-    entry("45011", SHORT, "the minute's quota is used up; sends wait for the next", "分钟额度已用完，下一分钟继续"),
+    entry("45011", Reaction::Slow { pause: MINUTE }, "the minute's quota is used up; sends wait for the next, and the rate halves for a while", "分钟额度已用完，下一分钟继续，速率暂时减半"),
 
     // The account or the configuration: nothing of this app can be sent, and nothing is burnt while it is so.
     entry("40002", LONG, "the token request was malformed; report this to tixing's authors", "token 请求不合法，请向 tixing 反馈"),

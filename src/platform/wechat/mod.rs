@@ -146,6 +146,10 @@ impl Adapter for Wechat {
         errors::find(code).map(|e| e.code)
     }
 
+    fn blames_template(&self, code: &str) -> bool {
+        errors::OF_THE_TEMPLATE.contains(&code)
+    }
+
     fn meaning(&self, code: &str) -> Option<(&'static str, &'static str)> {
         errors::find(code).map(|e| (e.en, e.zh))
     }

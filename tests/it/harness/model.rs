@@ -11,7 +11,7 @@ use tixing::{
         decide::Due,
         push::{Candidate, Item, Joined, Push, Receipt, join},
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
-        settle::{Consent, Next, Settlement, received},
+        settle::{Consent, Next, Settlement, assumed_sent, received},
     },
     store::{
         queue::{Body, Job, Marked, Settle, Settled},
@@ -85,6 +85,8 @@ pub struct Model {
     users: Vec<String>,
     /// A backup was put in its place.
     restored: bool,
+    /// On hold, in doubt about reminders up to this one.
+    pub held: Option<ReminderId>,
     /// Whose word counts.
     pub feeds: Feeds,
     pushes: BTreeSet<String>,
@@ -95,7 +97,8 @@ pub struct Model {
 impl Model {
     /// Puts what was saved earlier in the place of what there is. Ids go on: no id is ever given out twice.
     pub fn restore(&mut self, saved: Self) {
-        *self = Self { last_id: self.last_id, restored: true, ..saved };
+        let held = Some(saved.last_id());
+        *self = Self { last_id: self.last_id, restored: true, held, ..saved };
     }
 
     /// The newest reminder.
@@ -119,8 +122,7 @@ impl Model {
     /// Books a tap, held by `reminder` if there is one; `false` if it adds nothing.
     fn grant(&mut self, pair: &Pair, tap: &Accepted, feed: Feed, standing: bool, reminder: Option<ReminderId>) -> bool {
         let same = |g: &Grant| tap.event.is_some() && g.pair == *pair && g.event == tap.event;
-        let off = self.turned_off.get(pair).is_some_and(|off| tap.at <= *off);
-        if off || self.grants.iter().any(same) || standing && self.stands(pair) {
+        if self.grants.iter().any(same) || standing && self.stands(pair) {
             return false;
         }
         if self.feeds == Feeds::Reconcile {
@@ -133,9 +135,10 @@ impl Model {
                 return false;
             }
         }
-        let (pair, event) = (pair.clone(), tap.event.clone());
-        self.grants.push(Grant { pair, event, standing, reminder, void: false, at: tap.at, feed: Some(feed) });
-        true
+        let void = self.turned_off.get(pair).is_some_and(|off| tap.at <= *off);
+        let (pair, event, reminder) = (pair.clone(), tap.event.clone(), reminder.filter(|_| !void));
+        self.grants.push(Grant { pair, event, standing, reminder, void, at: tap.at, feed: Some(feed) });
+        !void
     }
 
     /// What a platform pushes; answers how many consents it added.
@@ -179,7 +182,7 @@ impl Model {
                 } else {
                     self.rows[id].events.last().map_or(Millis::MAX, |e| e.ended_at)
                 },
-                several: self.rows[id].events.iter().filter(|e| may_have_arrived(e)).count() > 1,
+                several: self.requests(*id) > 1,
                 message_id: self.rows[id].events.last().and_then(|e| e.message_id.clone()),
                 receipt: self.receipts.contains(id),
             })
@@ -199,6 +202,12 @@ impl Model {
             }
             _ => {}
         }
+    }
+
+    /// How many requests of a reminder may have arrived.
+    fn requests(&self, id: ReminderId) -> usize {
+        let events = self.rows[&id].events.iter().filter(|e| may_have_arrived(e)).count();
+        events + usize::from(self.state(id) == State::Sending)
     }
 
     /// What an operator decides about a doubt.
@@ -420,7 +429,12 @@ impl Model {
         for i in lost {
             self.grants[i].void = true;
             if let Some(id) = self.grants[i].reminder.filter(|id| by != Some(*id)) {
-                let settlement = Settlement::end(State::Failed, code, "…", Consent::Keep);
+                let due = self.living(id).is_some_and(|(due_at, _)| due_at <= now);
+                let settlement = if due && self.held.is_some_and(|last| id <= last) {
+                    Settlement { consent: Consent::Free, ..assumed_sent() }
+                } else {
+                    Settlement::end(State::Failed, code, "…", Consent::Keep)
+                };
                 let settle = Settle { job: self.settled(id), settlement, began_at: None, ended_at: now };
                 self.settle(&[settle]);
             }

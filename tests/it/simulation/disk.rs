@@ -225,9 +225,12 @@ impl Disk {
 
     /// The hold has ended.
     pub fn end_hold(&self) {
-        if let Books::Store(store) = &self.books {
-            let store = store.clone();
-            wait(async move { store.end_hold().await });
+        match &self.books {
+            Books::Model(model) => model.lock().expect("whole").held = None,
+            Books::Store(store) => {
+                let store = store.clone();
+                wait(async move { store.end_hold().await });
+            }
         }
     }
 

@@ -370,9 +370,10 @@ impl Life {
             if self.daemon.is_some() {
                 let (openid, at) = (outgoing.openid.clone(), outgoing.at.div_euclid(SECOND) * SECOND);
                 tracing::debug!(openid, at = seconds(at), items = ?outgoing.items, "a push arrives");
-                let added =
-                    self.disk.push(Push { openid: openid.clone(), at, items: outgoing.items }, self.time.machine());
-                *self.reported.entry((openid, EVENT.to_owned())).or_default() += added as i64;
+                let before = self.known(&openid);
+                self.disk.push(Push { openid: openid.clone(), at, items: outgoing.items }, self.time.machine());
+                let added = self.known(&openid) - before;
+                *self.reported.entry((openid, EVENT.to_owned())).or_default() += added;
             } else if outgoing.tries < 2 {
                 (outgoing.tries, outgoing.due) = (outgoing.tries + 1, now + 5 * SECOND);
                 self.sandbox.world().push_again(outgoing);
@@ -434,6 +435,8 @@ impl Life {
             assert_eq!(answer, Inserted::NoConsent, "a new key");
             let told = self.app.consents == Feeds::Reconcile || self.withdrawn;
             assert!(new.accepted.is_none() || told, "a reminder that brings its consent needs no other");
+            // Perhaps a void consent.
+            *self.reported.entry((openid.clone(), EVENT.to_owned())).or_default() += self.known(&openid) - before;
             return;
         };
         self.marks += 1;
@@ -465,10 +468,11 @@ impl Life {
             source: "sim".into(),
             event: Some(format!("t{}", self.rng.random::<u64>())),
         };
-        let mut added = 0;
+        let before = self.known(&openid);
         for _ in 0..self.rng.random_range(1..=2) {
-            added += self.disk.record(report.clone()) as i64;
+            self.disk.record(report.clone());
         }
+        let added = self.known(&openid) - before;
         let exact = self.app.consents == Feeds::Client && !self.withdrawn;
         assert!(added == 1 || added == 0 && !exact, "I1: a tap that was told of once or twice adds {added}");
         *self.reported.entry((openid, EVENT.to_owned())).or_default() += added;
@@ -599,7 +603,7 @@ impl Life {
             }
             10 => faults.quota_left = Some(self.rng.random_range(0..4)),
             11 => faults.minute_left = Some(self.rng.random_range(0..4)),
-            12 => faults.account_code = Some(48_001),
+            12 => faults.account_code = Some(*[48_001, 47_003].choose(&mut self.rng).expect("some")),
             _ => {}
         }
         self.sandbox.world().faults = faults;

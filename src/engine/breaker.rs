@@ -1,0 +1,116 @@
+//! A breaker for each template: when the platform keeps refusing what its template is to blame for, the rest is held and not burnt.
+
+use crate::domain::{HOUR, MINUTE, Millis, SECOND, reminder::ReminderId};
+use std::collections::{HashMap, HashSet};
+
+/// Refusals in a row that open it.
+const IN_A_ROW: u32 = 3;
+/// How long it is open at first; it doubles each time a probe is refused.
+const FIRST: Millis = 10 * MINUTE;
+/// At most.
+const MOST: Millis = 2 * HOUR;
+/// How long others wait for a probe's answer before they look again.
+const PROBE: Millis = 10 * SECOND;
+
+/// Why a template is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Until when.
+    pub until: Millis,
+    /// The platform's code.
+    pub code: String,
+    /// One sentence; for a wrong field it names the field.
+    pub why: String,
+}
+
+#[derive(Debug, Default)]
+struct Breaker {
+    refused: u32,
+    opened: u32,
+    held: Option<Held>,
+    probe: Option<ReminderId>,
+}
+
+/// The breakers of an app's templates.
+#[derive(Debug, Default)]
+pub struct Breakers(HashMap<i64, Breaker>);
+
+impl Breakers {
+    /// Why a reminder of this template must wait, if it must. Once its time has come one goes as a probe, and then nobody until that
+    /// one is no longer `active`.
+    pub fn holds(&mut self, template: i64, id: ReminderId, active: &HashSet<ReminderId>, now: Millis) -> Option<Held> {
+        let breaker = self.0.get_mut(&template)?;
+        let held = breaker.held.as_ref()?;
+        if now < held.until {
+            return Some(held.clone());
+        }
+        if breaker.probe.is_some_and(|probe| active.contains(&probe)) {
+            return Some(Held { until: now + PROBE, ..held.clone() });
+        }
+        breaker.probe = Some(id);
+        None
+    }
+
+    /// The platform accepted a message of the template.
+    pub fn accepted(&mut self, template: i64) {
+        // Nearly always there is none.
+        if !self.0.is_empty() {
+            self.0.remove(&template);
+        }
+    }
+
+    /// The platform refused one, and the template is to blame. Answers why it is held from now on, if it is.
+    pub fn refused(&mut self, template: i64, code: &str, why: &str, now: Millis) -> Option<&Held> {
+        let breaker = self.0.entry(template).or_default();
+        breaker.refused += 1;
+        // Those that were under way when it opened say nothing new.
+        if breaker.refused < IN_A_ROW || breaker.held.as_ref().is_some_and(|held| now < held.until) {
+            return None;
+        }
+        let until = now + (FIRST << breaker.opened.min(8)).min(MOST);
+        breaker.opened += 1;
+        breaker.held = Some(Held { until, code: code.to_owned(), why: why.to_owned() });
+        breaker.held.as_ref()
+    }
+
+    /// The templates that are held.
+    pub fn held(&self) -> impl Iterator<Item = (i64, &Held)> {
+        self.0.iter().filter_map(|(template, breaker)| Some((*template, breaker.held.as_ref()?)))
+    }
+
+    /// The clock was set back.
+    pub fn set_back(&mut self, by: Millis) {
+        self.0.values_mut().filter_map(|breaker| breaker.held.as_mut()).for_each(|held| held.until -= by);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_refusals_hold_a_template_and_one_probe_decides() {
+        let mut breakers = Breakers::default();
+        let (one, two) = (ReminderId(1), ReminderId(2));
+        let mut active = HashSet::new();
+        assert!(breakers.refused(7, "47003", "data.thing1.value", 0).is_none());
+        assert!(breakers.refused(7, "47003", "data.thing1.value", 0).is_none());
+        breakers.accepted(7);
+        for _ in 0..2 {
+            assert!(breakers.refused(7, "47003", "data.thing1.value", 0).is_none(), "one that was accepted forgives");
+        }
+        assert_eq!(breakers.refused(7, "47003", "data.thing1.value", 0).map(|held| held.until), Some(FIRST));
+        assert!(breakers.refused(7, "47003", "data.thing1.value", 5).is_none(), "it was under way");
+        assert!(breakers.holds(8, one, &active, 0).is_none(), "another template");
+        assert_eq!(breakers.holds(7, one, &active, FIRST - 1).map(|held| held.until), Some(FIRST));
+        assert!(breakers.holds(7, one, &active, FIRST).is_none(), "the probe");
+        active.insert(one);
+        assert_eq!(breakers.holds(7, two, &active, FIRST).map(|held| held.until), Some(FIRST + PROBE));
+        let again = breakers.refused(7, "47003", "data.thing1.value", FIRST + 1).map(|held| held.until);
+        assert_eq!(again, Some(FIRST + 1 + 2 * FIRST), "it doubles");
+        active.clear();
+        assert!(breakers.holds(7, two, &active, 4 * FIRST).is_none(), "another probe");
+        breakers.accepted(7);
+        assert!(breakers.holds(7, one, &active, 4 * FIRST).is_none() && breakers.held().next().is_none());
+    }
+}
