@@ -82,6 +82,8 @@ pub struct App {
     pub callback: Option<CallbackSecrets>,
     /// Whose word on a tap counts.
     pub consents: Feeds,
+    /// Templates that a mini-program asks for in one popup.
+    pub ask_at_once: usize,
     /// Its templates.
     pub templates: Vec<Template>,
 }
@@ -211,6 +213,8 @@ struct RawApp {
     testers: Vec<String>,
     callback: Option<RawCallback>,
     receipt_wait: Option<String>,
+    #[serde(default = "default_ask_at_once")]
+    ask_at_once: usize,
     #[serde(default)]
     consents: Feeds,
     #[serde(default)]
@@ -219,6 +223,11 @@ struct RawApp {
 
 /// How long the platform's receipt for a doubt is waited for, unless the app says otherwise.
 const RECEIPT_WAIT: Millis = 60 * SECOND;
+
+/// WeChat took three in one popup for years, and takes five now; old clients do not.
+fn default_ask_at_once() -> usize {
+    3
+}
 
 fn default_rate() -> u32 {
     500
@@ -510,6 +519,9 @@ pub fn parse(
             )),
             _ => {}
         }
+        if !(1..=5).contains(&app.ask_at_once) {
+            problem(&at("ask_at_once"), format!("{} templates at once; allowed are 1 to 5", app.ask_at_once));
+        }
         if app.exclusive && !app.consents.counts(Feed::Client) {
             warnings.push(format!(
                 "app {}: with consents = \"callback\" a tap is known only when its push arrives, so a doubt is never resent as safe: exclusive \
@@ -549,6 +561,7 @@ pub fn parse(
                 },
                 callback,
                 consents: app.consents,
+                ask_at_once: app.ask_at_once,
                 templates,
             });
         }

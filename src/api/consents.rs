@@ -8,13 +8,17 @@ use super::{
 };
 use crate::{
     domain::{
+        self,
+        ask::{Ask, Wanted},
         consent::{Balance, Standing},
+        reminder::{Claim, State as ReminderState},
         timing::rfc3339,
     },
-    store::{consents::Consent, keys::Scope},
+    store::{consents::Consent, keys::Scope, reminders::Filter},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// The ledger of one user.
@@ -59,7 +63,7 @@ pub struct ConsentJson {
 
 async fn ledger(api: &Api, app: &str, openid: String, history: bool) -> Result<Ledger, Problem> {
     let consents = api.store.consents(app, &openid).await?;
-    let mut balances = std::collections::BTreeMap::<String, Balance>::new();
+    let mut balances = BTreeMap::<String, Balance>::new();
     for consent in &consents {
         balances.entry(consent.template.clone()).or_default().add(consent.state);
     }
@@ -128,4 +132,76 @@ pub async fn show(State(api): State<Api>, caller: Caller, Query(query): Query<Sh
     check::app(&api.config, &query.app)?;
     check::openid(&query.openid)?;
     Ok(json(StatusCode::OK, &ledger(&api, &query.app, query.openid, query.history).await?))
+}
+
+/// What to ask a user for now.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AskJson {
+    app: String,
+    openid: String,
+    /// For `wx.requestSubscribeMessage`, as it is.
+    #[serde(rename = "tmplIds")]
+    tmpl_ids: Vec<String>,
+    /// Why each.
+    why: Vec<WhyJson>,
+}
+
+/// Why a template is asked for.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WhyJson {
+    template: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Reminders that will find no consent at their instants; 0 if none waits and the user has none left.
+    missing: i64,
+    /// The first of their instants.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<String>,
+}
+
+/// Whom to ask.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct AskQuery {
+    app: String,
+    openid: String,
+}
+
+/// Reminders of one user that are looked at: more than that are answered by asking for them all the same.
+const LOOKED_AT: usize = 1_000;
+
+/// Which templates the mini-program should ask this user for now.
+#[utoipa::path(get, path = "/v1/consents/ask", tag = "consents", params(AskQuery), responses(
+    (status = 200, description = "At most `ask_at_once`, of one kind, the most pressing first", body = AskJson)))]
+pub async fn ask(State(api): State<Api>, caller: Caller, Query(query): Query<AskQuery>) -> Result<Response, Problem> {
+    caller.may_touch(&query.app)?;
+    let app = check::app(&api.config, &query.app)?;
+    check::openid(&query.openid)?;
+    let balances = api.store.balances(&query.app, &query.openid).await?;
+    let filter = Filter {
+        apps: vec![query.app.clone()],
+        openid: Some(query.openid.clone()),
+        state: Some(ReminderState::Scheduled),
+        limit: LOOKED_AT,
+        ..Filter::default()
+    };
+    let mut wanted: BTreeMap<String, Wanted> = BTreeMap::new();
+    for stored in api.store.list(&filter).await?.iter().filter(|stored| stored.claim == Claim::AtFire) {
+        let wanted = wanted.entry(stored.template.clone()).or_insert(Wanted { n: 0, first: stored.due.at });
+        *wanted = Wanted { n: wanted.n + 1, first: wanted.first.min(stored.due.at) };
+    }
+    let asks = domain::ask::ask(&app.templates, &balances, &wanted, app.ask_at_once);
+    let why = |ask: &Ask<'_>| WhyJson {
+        template: ask.template.code.clone(),
+        name: ask.template.name.clone(),
+        missing: ask.missing,
+        first: ask.first.map(rfc3339),
+    };
+    let answer = AskJson {
+        tmpl_ids: asks.iter().map(|ask| ask.template.code.clone()).collect(),
+        why: asks.iter().map(why).collect(),
+        app: query.app,
+        openid: query.openid,
+    };
+    Ok(json(StatusCode::OK, &answer))
 }

@@ -92,6 +92,7 @@ impl Api {
     fn build(&self, caller: Option<Caller>) -> Router {
         let v1 = Router::new()
             .route("/consents", post(consents::record).get(consents::show))
+            .route("/consents/ask", get(consents::ask))
             .route("/consents/batch", post(batch::consents))
             .route("/reminders", post(reminders::insert).get(reminders::list))
             .route("/reminders/batch", post(batch::reminders))

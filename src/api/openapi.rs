@@ -15,7 +15,7 @@ use utoipa::{
 #[openapi(
     info(title = "tixing", description = "Scheduled reminders for mini-program subscribe messages."),
     paths(
-        consents::record, batch::consents, consents::show,
+        consents::record, batch::consents, consents::show, consents::ask,
         reminders::insert, batch::reminders, reminders::show, reminders::explain, reminders::list, reminders::change,
         reminders::cancel, doubts::doubts, doubts::resolve,
         operations::templates, operations::stats, operations::create_key, operations::list_keys, operations::revoke_key,

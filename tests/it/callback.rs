@@ -207,6 +207,34 @@ async fn forged_replayed_and_broken_pushes_have_a_clear_answer_and_no_effect() {
     assert!(log.matches("reason=\"shape\"").count() == 1, "one line a minute: {log}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mini_program_is_told_what_to_ask_for_and_no_more_than_is_missing() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "ask_at_once = 1");
+    let program = site.serve_with_key();
+    let ask = async || program.get("/v1/consents/ask?app=coffee&openid=o1").await.1;
+    assert_eq!(ask().await["tmplIds"], json!([EVENT]), "of both he has none, and kinds are not mixed");
+    let mut later = body("o1", 3_600_000);
+    (later["accepted"], later["consent"]) = (Value::Null, json!("at_fire"));
+    for _ in 0..2 {
+        assert_eq!(program.post("/v1/reminders", &later).await.0, 201);
+    }
+    let (status, asked) = program.get("/v1/consents/ask?app=coffee&openid=o1").await;
+    assert_eq!((status.as_u16(), &asked["tmplIds"], &asked["why"][0]["missing"]), (200, &json!([EVENT]), &json!(2)));
+    let report = json!({ "app": "coffee", "openid": "o1", "results": { "event-start": "accept" } });
+    for missing in [1, 0] {
+        assert_eq!(program.post("/v1/consents", &report).await.0, 200);
+        let asked = ask().await;
+        match missing {
+            1 => assert_eq!(asked["why"][0]["missing"], 1, "{asked}"),
+            _ => assert_eq!(asked["tmplIds"], json!([DIGEST]), "{asked}"),
+        }
+    }
+    assert_eq!(program.get("/v1/consents/ask?app=nobody&openid=o1").await.0, 422);
+    assert_eq!(program.get("/v1/consents/ask?app=coffee").await.0, 400);
+    assert!(program.terminate().0.success());
+}
+
 /// A store whose app counts these feeds.
 async fn on_both_with(feeds: Feeds, test: impl AsyncFn(Store, Arc<ManualClock>)) {
     for database in databases() {
