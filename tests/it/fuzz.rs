@@ -11,6 +11,7 @@ use axum::{
 };
 use bolero::check;
 use http_body_util::BodyExt;
+use secrecy::SecretString;
 use serde_json::Value;
 use std::{panic::RefUnwindSafe, path::Path, sync::Arc};
 use tixing::{
@@ -19,12 +20,16 @@ use tixing::{
     config::{self, Durability},
     domain::{
         outcome::Outcome,
+        push::{Item, MAX_ITEMS},
         reminder::ReminderId,
         template::{KNOWN_TYPES, Profile, check_value, normalise},
         timing::{QuietHours, parse_duration, parse_instant, rfc3339},
     },
     metrics::Metrics,
-    platform::{Answer, adapter},
+    platform::{
+        Answer, adapter,
+        wechat::callback::{Callback, Query},
+    },
     store::Store,
 };
 use tokio::runtime::Runtime;
@@ -167,7 +172,53 @@ fn i2_an_answer_counts_as_accepted_only_if_it_says_so() {
                 Outcome::NotSent { .. } => panic!("it was answered"),
                 Outcome::Unknown { cause } => assert!(!cause.is_empty()),
             }
-            let _ = adapter.read_token(&answer);
+            let _ = (adapter.read_token(&answer), adapter.read_quota(&answer), adapter.read_templates(&answer));
+        }
+    });
+}
+
+#[test]
+fn a_push_is_opened_or_refused_and_its_content_has_bounds() {
+    let key = SecretString::from("kWxJ3v0QmZt8uB5nYdR2pLhC7sAeF1gKoTiN4XyUzVE");
+    let new = |key| Callback::new("wx0123456789abcdef".into(), "token".into(), key).expect("a callback");
+    let callbacks = std::panic::AssertUnwindSafe([new(None), new(Some(&key))]);
+    let good = [
+        r#"{"FromUserName":"o1","CreateTime":"1","MsgType":"event","Event":"subscribe_msg_sent_event","List":[{"TemplateId":"A","MsgID":7,"ErrorCode":"0","ErrorStatus":"x"}]}"#,
+        "<xml><FromUserName><![CDATA[o1]]></FromUserName><CreateTime>1</CreateTime><MsgType>event</MsgType>\
+         <Event>subscribe_msg_popup_event</Event><SubscribeMsgPopupEvent><List><TemplateId>A</TemplateId>\
+         <SubscribeStatusString>accept</SubscribeStatusString></List></SubscribeMsgPopupEvent></xml>",
+        r#"{"ToUserName":"gh","Encrypt":"OsHWaogY2I3x2AT3toz0w7AQArL8mVKmmHjyTaBcM13sI1iv8ctvH3rLjWf3/a0Q"}"#,
+    ];
+    texts("pushes", &good, |text| {
+        for callback in callbacks.iter() {
+            // As it would be signed by who knows the token.
+            let sealed =
+                serde_json::from_str::<Value>(text).ok().and_then(|v| v["Encrypt"].as_str().map(str::to_owned));
+            let (signature, over) = (callback.sign("1", "2", None), callback.sign("1", "2", sealed.as_deref()));
+            let query = Query::new([
+                ("timestamp", "1"),
+                ("nonce", "2"),
+                ("signature", signature.as_str()),
+                ("msg_signature", over.as_str()),
+            ]);
+            if let Ok(Some(push)) = callback.open(&query, text.as_bytes(), 1_000) {
+                let id = |id: &str| assert!((1..=128).contains(&id.len()) && id.is_ascii(), "{text}");
+                assert!(push.items.len() <= MAX_ITEMS, "{text}");
+                id(&push.openid);
+                for item in &push.items {
+                    match item {
+                        Item::Answered { template, .. } | Item::TurnedOff { template } => id(template),
+                        Item::Receipt(receipt) => {
+                            id(&receipt.template);
+                            assert!(
+                                receipt.text.chars().count() <= 200
+                                    && receipt.failure.as_ref().is_none_or(|f| f.len() <= 128)
+                            );
+                        }
+                    }
+                }
+                assert_eq!(push.digest(), push.clone().digest());
+            }
         }
     });
 }
