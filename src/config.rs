@@ -487,10 +487,13 @@ pub fn parse(
         if !(app.appid.starts_with("wx") && app.appid.len() == 18) {
             warnings.push(format!("app {}: the appid «{}» is not like WeChat's (wx and 16 more)", app.name, app.appid));
         }
-        if let SecretSource::File(file) = &app.secret
-            && readable_by_others(&base.join(file))
-        {
+        let callback_secrets = app.callback.iter().flat_map(|raw| [Some(&raw.token), raw.aes_key.as_ref()]).flatten();
+        for source in callback_secrets.chain([&app.secret]) {
+            let SecretSource::File(file) = source else { continue };
             let file = base.join(file);
+            if !readable_by_others(&file) {
+                continue;
+            }
             warnings.push(format!("app {}: others can read the secret: chmod 600 {}", app.name, file.display()));
         }
         if app.mode == Mode::Test && app.testers.is_empty() {

@@ -59,6 +59,7 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
                     "Sent: its answer was lost, and the platform's receipt says that it had been accepted; its consent is used.".to_owned(),
                     "已发送：应答丢失，但平台的回执说明消息已被接受；订阅次数已使用。".to_owned(),
                 ),
+                "resolved" => (format!("Sent: {text}; its consent is used."), format!("已发送：{text}；订阅次数已使用。")),
                 code => (
                     format!("Sent: the first request had arrived; a safe second one was answered {code}, since the only consent was spent."),
                     format!("已发送：首次请求其实已到达；安全重发得到 {code}，说明唯一的订阅次数已被使用。"),
@@ -71,6 +72,10 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
         State::Failed if code == "test_mode" => {
             (format!("Not sent: {why_en}; its consent is free again."), "未发送：应用处于测试模式，该用户不在测试名单内；订阅次数已退回。".to_owned())
         }
+        State::Failed if code == "resolved" => (
+            format!("Not sent: {text}; its consent is free again."),
+            format!("未发送：{text}；订阅次数已退回。"),
+        ),
         State::Failed if code == "turned_off" => (
             format!("Not sent: {why_en} before its instant, so its consent is void."),
             "未发送：用户在到点之前关闭了该模板的通知，订阅次数作废。".to_owned(),

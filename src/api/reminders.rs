@@ -226,7 +226,8 @@ pub(super) fn refusal(verdict: Inserted) -> Problem {
         _ => Problem::new(
             "no_consent",
             "the user has no consent available for this template: report the popup's result to /v1/consents first, \
-             add \"accepted\": true if the user has just accepted, or use \"consent\": \"at_fire\"",
+             add \"accepted\": true if the user has just accepted, or use \"consent\": \"at_fire\" (an app with consents = \"callback\" counts \
+             the platform's pushes alone)",
         ),
     }
 }

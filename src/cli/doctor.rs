@@ -3,6 +3,7 @@
 use super::{
     Failure, Lang, client,
     out::{data, talk},
+    some,
 };
 use crate::{
     config::{self, App, Config, Durability},
@@ -125,7 +126,9 @@ fn show(report: &Report, as_json: bool, lang: Lang) {
     let count = |level| report.0.iter().filter(|check| check.level == level).count();
     let (failed, warnings) = (count(Level::Failed), count(Level::Warning));
     match lang {
-        Lang::En => talk!("{} checks, {failed} failed, {warnings} warnings", report.0.len()),
+        Lang::En => {
+            talk!("{}, {failed} failed, {}", some(report.0.len() as u64, "check"), some(warnings as u64, "warning"))
+        }
         Lang::Zh => talk!("共 {} 项检查，{failed} 项失败，{warnings} 项警告", report.0.len()),
     }
 }
@@ -281,7 +284,7 @@ async fn store(config: Config, socket: &Path, report: &mut Report) -> Option<Fai
     let asked = async {
         let stats = client.ask(Method::GET, "/v1/stats", None).await?;
         let keys = client.ask(Method::GET, "/v1/keys", None).await?;
-        let ready = if runs { Some(client.text("/readyz").await?) } else { None };
+        let ready = if runs { Some((client.text("/readyz").await?, client.text("/metrics").await?.1)) } else { None };
         Ok::<_, Failure>((stats, keys, ready))
     };
     let asked = asked.await;
@@ -290,7 +293,8 @@ async fn store(config: Config, socket: &Path, report: &mut Report) -> Option<Fai
         Ok((stats, keys, ready)) => {
             report.ok("database", "answers, its schema is up to date");
             books(&stats, &keys, &apps, report);
-            if let Some((ok, text)) = ready {
+            if let Some(((ok, text), metrics)) = ready {
+                apps.iter().filter(|app| app.callback.is_some()).for_each(|app| pushes(app, &metrics, report));
                 report.judge("readiness", ok, Level::Failed, text.trim().to_owned(), "see the sentence");
             }
             None
@@ -300,6 +304,33 @@ async fn store(config: Config, socket: &Path, report: &mut Report) -> Option<Fai
             Some(failure)
         }
     }
+}
+
+/// Whether the platform's pushes are believed, as the running daemon has counted them.
+fn pushes(app: &App, metrics: &str, report: &mut Report) {
+    let count = |what: &str| {
+        let name = format!("tixing_pushes_total{{app=\"{}\",what=\"{what}\"}} ", app.name);
+        metrics.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse::<u64>().ok()).unwrap_or_default()
+    };
+    let refused: Vec<String> = ["signature", "key", "appid", "in_clear", "stale", "shape"]
+        .into_iter()
+        .filter(|what| count(what) > 0)
+        .map(|what| format!("{} for {what}", count(what)))
+        .collect();
+    let taken: u64 = ["taken", "known", "other"].into_iter().map(count).sum();
+    let level = if taken == 0 { Level::Failed } else { Level::Warning };
+    let found = if refused.is_empty() {
+        format!("{taken} taken")
+    } else {
+        format!("{taken} taken, refused {}", refused.join(", "))
+    };
+    report.judge(
+        &format!("{}: pushes", app.name),
+        refused.is_empty(),
+        level,
+        found,
+        "compare Token and EncodingAESKey with the platform's console; a few are forgers or noise",
+    );
 }
 
 /// What the books say.

@@ -75,7 +75,7 @@ pub enum Decision {
 pub fn decide(due: &Due, openid: &str, rules: &AppRules, on_doubt: OnDoubt, now: Millis) -> Decision {
     match due.state {
         State::Sending => return Decision::CutOff,
-        State::InDoubt if now >= due.expires_at => {
+        State::InDoubt | State::Scheduled if now >= due.expires_at && due.doubt_since.is_some() => {
             return Decision::End(unconfirmed("nobody knows whether the request arrived, and its deadline has passed"));
         }
         _ if now >= due.expires_at => {
@@ -142,6 +142,16 @@ pub fn cut_off(due: &Due, on_doubt: OnDoubt, now: Millis) -> Settlement {
     still_open(due.again_at(now + DOUBT_LOOK), "interrupted", why)
 }
 
+/// How a reminder ends that finds no consent at its instant. One that is sent again may have arrived before.
+pub fn no_consent(due: &Due) -> Settlement {
+    if due.doubt_since.is_some() {
+        let why = "nobody knows whether the first request arrived, and the user has no consent for a second";
+        return Settlement { consent: Consent::Free, ..unconfirmed(why) };
+    }
+    let why = "at its instant the user had no consent for this template";
+    Settlement::end(State::Failed, "no_consent", why, Consent::Free)
+}
+
 fn still_open(look_at: Millis, code: &str, why: &str) -> Settlement {
     Settlement { next: Next::Doubt { look_at }, code: Some(code.into()), ..unconfirmed(why) }
 }
@@ -169,7 +179,7 @@ mod tests {
             state,
             fence: 0,
             tries: 0,
-            doubt_since: Some(1_500),
+            doubt_since: (state == State::InDoubt).then_some(1_500),
         }
     }
 

@@ -106,7 +106,9 @@ pub fn backoff(tries: u32, first: Millis, jitter: f64) -> Millis {
 /// A retry never lies beyond the deadline: it is brought forward to it, and [`super::decide::decide`] ends the reminder there.
 /// Nor before the instant, to which a clock that was set back may return.
 pub fn settle(due: &Due, blind: bool, outcome: Outcome, now: Millis, jitter: f64) -> Settlement {
-    let resend = due.state == State::InDoubt;
+    // What an operator wants sent again is scheduled, and its first request may have arrived all the same.
+    let wanted = due.state == State::Scheduled && due.doubt_since.is_some();
+    let (resend, blind) = (due.state == State::InDoubt || wanted, blind || wanted);
     let later = |delay: Millis, counted: bool| {
         let at = due.again_at(now + delay);
         // What is known about a resend says nothing about the first request: the doubt stays.
@@ -158,7 +160,8 @@ pub fn settle(due: &Due, blind: bool, outcome: Outcome, now: Millis, jitter: f64
                 }
                 Reaction::Retry { first, .. } => (later(backoff(due.tries, first, jitter), true), Consent::Keep),
                 Reaction::Token => (later(1, false), Consent::Keep),
-                Reaction::Hold { pause } | Reaction::Slow { pause } => (later(pause, false), Consent::Keep),
+                // The lane's pause holds it, so that it goes with the others when that ends.
+                Reaction::Hold { .. } | Reaction::Slow { .. } => (later(1, false), Consent::Keep),
             };
             Settlement { next, code: Some(code), text: Some(text), consent, message_id: None }
         }
@@ -200,7 +203,7 @@ mod tests {
                 answered(Reaction::Hold { pause: 60_000 }),
                 false,
                 0,
-                Next::Again { due_at: 60_000, counted: false },
+                Next::Again { due_at: 10_001, counted: false },
                 Keep,
             ),
         ];

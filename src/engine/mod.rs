@@ -16,7 +16,7 @@ use crate::{
     config::App,
     domain::{
         Millis, SECOND,
-        decide::Decision,
+        decide::{Decision, no_consent},
         outcome::{Outcome, Reaction},
         reminder::State,
         settle::{Consent, Next, Settlement, settle},
@@ -662,8 +662,8 @@ impl Engine {
                 Marked::NoConsent => {
                     self.release(i, &job);
                     self.lanes[i].active.insert(job.due.id);
-                    let text = "at its instant the user had no consent for this template";
-                    self.end(i, &job, Settlement::end(State::Failed, "no_consent", text, Consent::Free), now);
+                    let settlement = no_consent(&job.due);
+                    self.end(i, &job, settlement, now);
                 }
             }
         }

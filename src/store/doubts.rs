@@ -114,7 +114,7 @@ fn settlement(decided: &Decided, now: i64) -> Settlement {
 async fn correct(tx: &mut Tx<'_>, stored: &Stored, said: Settlement) -> sqlx::Result<()> {
     let Next::Final(state) = said.next else { unreachable!("only ends are corrected") };
     sqlx::query(
-        "UPDATE outcome SET state = $4, code = $5, text = $6
+        "UPDATE outcome SET state = $4, code = $5, text = $6 || ' (before: ' || COALESCE(text, '') || ')', ended_at = $7
          WHERE lane = $1 AND at = $2 AND id = $3 AND next_at IS NULL AND state = 'unconfirmed'",
     )
     .bind(stored.lane)
@@ -123,6 +123,7 @@ async fn correct(tx: &mut Tx<'_>, stored: &Stored, said: Settlement) -> sqlx::Re
     .bind(state.word())
     .bind(said.code)
     .bind(said.text)
+    .bind(tx.now)
     .execute(&mut *tx.conn)
     .await?;
     tx.count(stored.lane, "unconfirmed", -1);

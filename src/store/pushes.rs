@@ -216,7 +216,7 @@ fn candidate(row: &AnyRow) -> Candidate {
 async fn confirm(tx: &mut Tx<'_>, place: Place, at: Millis, id: i64) -> sqlx::Result<()> {
     let Settlement { code, text, .. } = received();
     sqlx::query(
-        "UPDATE outcome SET state = 'sent', code = $4, text = $5
+        "UPDATE outcome SET state = 'sent', code = $4, text = $5 || ' (before: ' || COALESCE(text, '') || ')', ended_at = $6
          WHERE lane = $1 AND at = $2 AND id = $3 AND next_at IS NULL AND state = 'unconfirmed'",
     )
     .bind(place.lane)
@@ -224,6 +224,7 @@ async fn confirm(tx: &mut Tx<'_>, place: Place, at: Millis, id: i64) -> sqlx::Re
     .bind(id)
     .bind(code)
     .bind(text)
+    .bind(tx.now)
     .execute(&mut *tx.conn)
     .await?;
     tx.count(place.lane, "unconfirmed", -1);

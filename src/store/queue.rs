@@ -434,7 +434,7 @@ fn new_outcome(s: &Settle) -> NewOutcome<'_> {
         living: state_number(state),
         next_fence: due.fence + 1,
         tries: i64::from(due.tries) + i64::from(counted),
-        doubt_since: (state == State::InDoubt).then(|| due.doubt_since.unwrap_or(s.ended_at)),
+        doubt_since: if state == State::InDoubt { due.doubt_since.or(Some(s.ended_at)) } else { due.doubt_since },
     }
 }
 

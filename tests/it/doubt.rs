@@ -226,11 +226,18 @@ async fn i8_an_operator_decides_about_a_doubt_and_is_remembered() {
     assert_eq!(site.run(&["doubt", "resolve", &ids[2], "--as", "not_sent"]).0, 0);
     assert_eq!(site.run(&["doubt", "resolve", "r_0000000000000", "--as", "sent"]).0, 4);
     assert_eq!(site.run(&["doubt", "resolve", &ids[2], "--as", "perhaps"]).0, 2);
+    // Sent again on demand and refused: the first may have arrived, and here it had.
+    sandbox.sandbox.world().faults = Faults { reset_after_rate: 1.0, ..Faults::default() };
+    let arrived = in_doubt(&program, &sandbox, "o5").await;
+    sandbox.sandbox.world().faults = Faults::default();
+    assert_eq!(site.run(&["doubt", "resolve", &arrived, "--as", "resend"]).0, 0);
+    program.wait(&format!("/v1/reminders/{arrived}"), 10, |r| r["state"] == "unconfirmed").await;
     let (_, why) = program.get(&format!("/v1/reminders/{}/explain", ids[2])).await;
     let evidence: String = why["evidence"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    assert!(evidence.contains("the command line decided"), "{why}");
+    assert!(evidence.matches("the command line decided").count() == 2, "both decisions are kept: {why}");
+    assert!(why["en"].as_str().is_some_and(|en| en.starts_with("Not sent: the command line decided")), "{why}");
     let (_, stats) = program.get("/v1/stats?app=coffee").await;
     let consents = &stats["apps"][0]["consents"];
-    assert_eq!(["available", "held", "used"].map(|n| consents[n].as_i64().unwrap_or(-1)), [2, 0, 2], "{stats}");
+    assert_eq!(["available", "held", "used"].map(|n| consents[n].as_i64().unwrap_or(-1)), [2, 0, 3], "{stats}");
     assert!(program.terminate().0.success());
 }

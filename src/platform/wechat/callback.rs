@@ -5,7 +5,7 @@
 
 use super::event;
 use crate::{
-    domain::{MINUTE, Millis, SECOND, push::Push},
+    domain::{DAY, MINUTE, Millis, SECOND, push::Push},
     platform::Refused,
 };
 use aes::Aes256;
@@ -94,7 +94,7 @@ impl Callback {
         let Some(key) = &self.key else {
             self.check(query, "signature", None)?;
             fresh(query, now)?;
-            return event::read(body);
+            return told(body, now);
         };
         let sealed = match event::sealed(body) {
             Ok(Some(sealed)) => sealed,
@@ -104,7 +104,7 @@ impl Callback {
         self.check(query, "msg_signature", Some(&sealed))?;
         fresh(query, now)?;
         let clear = decrypt(key.expose_secret(), &sealed, &self.appid)?;
-        event::read(&clear)
+        told(&clear, now)
     }
 
     fn check(&self, query: &Query<'_>, name: &str, sealed: Option<&str>) -> Result<(), Refused> {
@@ -131,6 +131,14 @@ impl Callback {
         let encryptor = Encryptor::<Aes256>::new(key.into(), key[..16].try_into().expect("16 bytes"));
         let sealed = encryptor.encrypt_padded::<NoPadding>(&mut clear, whole).expect("whole blocks");
         Some(BASE64.encode(sealed))
+    }
+}
+
+/// What a push says, if it says it of these days: one that is tried again is some seconds old.
+fn told(clear: &[u8], now: Millis) -> Result<Option<Push>, Refused> {
+    match event::read(clear)? {
+        Some(push) if now.abs_diff(push.at) > DAY.unsigned_abs() => Err(Refused::Stale),
+        push => Ok(push),
     }
 }
 

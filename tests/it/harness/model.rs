@@ -386,7 +386,8 @@ impl Model {
                 Next::Doubt { look_at } => (State::InDoubt, Some((look_at, true))),
             };
             if let Some((due_at, counted)) = again {
-                let doubt_since = (state == State::InDoubt).then(|| due.doubt_since.unwrap_or(settle.ended_at));
+                let since = (state == State::InDoubt).then_some(settle.ended_at);
+                let doubt_since = due.doubt_since.or(since);
                 let living = Living { state, fence: due.fence + 1, tries: due.tries + u32::from(counted), doubt_since };
                 self.due.insert((due_at, due.id), living);
             }
