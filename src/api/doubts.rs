@@ -21,16 +21,16 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct DoubtsQuery {
     app: Option<String>,
-    /// Also those that were given up as `unconfirmed`, which can be corrected.
+    /// Those that were given up as `unconfirmed` instead, which can be corrected.
     #[serde(default)]
-    all: bool,
+    given_up: bool,
     /// 1 to 1000; 100 by default.
     limit: Option<String>,
     /// `next` of the page before.
     cursor: Option<String>,
 }
 
-/// Reminders in doubt, by the instant at which they are looked at next; with `all` those that were given up instead.
+/// Reminders in doubt, by the instant at which they are looked at next; with `given_up` those that were given up instead.
 #[utoipa::path(get, path = "/v1/doubts", tag = "operations", params(DoubtsQuery), responses(
     (status = 200, description = "A page, as of reminders", body = Object)))]
 pub async fn doubts(
@@ -38,7 +38,7 @@ pub async fn doubts(
     caller: Caller,
     Query(query): Query<DoubtsQuery>,
 ) -> Result<Response, Problem> {
-    let state = Some(if query.all { "unconfirmed" } else { "in_doubt" }.to_owned());
+    let state = Some(if query.given_up { "unconfirmed" } else { "in_doubt" }.to_owned());
     let query = ListQuery { app: query.app, state, limit: query.limit, cursor: query.cursor, ..ListQuery::default() };
     list(State(api), caller, Query(query)).await
 }

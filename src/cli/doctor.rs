@@ -461,7 +461,7 @@ async fn platform(app: &App, transport: &HttpTransport, report: &mut Report) -> 
     let asked = (host.clone(), port);
     let found = tokio::task::spawn_blocking(move || asked.to_socket_addrs().map(Iterator::count)).await;
     match found.unwrap_or(Ok(0)) {
-        Ok(n) if n > 0 => report.ok(&name("DNS"), format!("{host} has {n} addresses")),
+        Ok(n) if n > 0 => report.ok(&name("DNS"), format!("{host} is found ({n})")),
         Ok(_) => report.add(&name("DNS"), Level::Failed, format!("{host} has no address"), "is the name right?"),
         Err(e) => {
             report.add(

@@ -248,7 +248,7 @@ enum Doubt {
         app: Option<String>,
         /// Those that were given up as «unconfirmed» instead; they can be corrected.
         #[arg(long)]
-        all: bool,
+        given_up: bool,
         /// At most so many.
         #[arg(long, default_value_t = 100)]
         limit: u32,

@@ -226,9 +226,9 @@ pub async fn reminder(client: &Client, verb: Reminder, as_json: bool, lang: Lang
 /// `tixing doubt …`
 pub async fn doubt(client: &Client, verb: Doubt, as_json: bool, lang: Lang) -> Result<(), Failure> {
     match verb {
-        Doubt::List { app, all, limit } => {
-            let all = all.then(|| "true".to_owned());
-            let query = query(&[("app", app), ("all", all), ("limit", Some(limit.to_string()))]);
+        Doubt::List { app, given_up, limit } => {
+            let given_up = given_up.then(|| "true".to_owned());
+            let query = query(&[("app", app), ("given_up", given_up), ("limit", Some(limit.to_string()))]);
             let page = client.ask(Method::GET, &format!("/v1/doubts{query}"), None).await?;
             let items = page["items"].as_array().cloned().unwrap_or_default();
             let columns = [

@@ -410,6 +410,11 @@ impl Lane {
         [self.live.first(), self.backlog.first()].into_iter().flatten().min()
     }
 
+    /// What a code means and what to do, with the platform's own words.
+    pub fn meaning(&self, code: &str, text: &str) -> String {
+        self.adapter.meaning(code).map_or_else(|| text.to_owned(), |(en, _)| format!("{en} ({text})"))
+    }
+
     /// The platform answered, whatever it said.
     pub fn answered(&mut self) {
         self.failures = 0;

@@ -698,18 +698,17 @@ impl Engine {
             Outcome::Answered { reaction: Reaction::Token, .. } => lane.token.reject(token, ended_at),
             Outcome::Answered { reaction: Reaction::Hold { pause }, code, text } => {
                 lane.answered();
-                let why = lane.adapter.meaning(code).map_or(text.as_str(), |(en, _)| en).to_owned();
-                lane.hold(ended_at, ended_at + pause, code, &format!("{why} ({text})"));
+                lane.hold(ended_at, ended_at + pause, code, &lane.meaning(code, text));
             }
             Outcome::Answered { reaction: Reaction::Slow { pause }, code, text } => {
                 lane.answered();
                 lane.slow_down(ended_at);
-                lane.hold(ended_at, ended_at + pause, code, text);
+                lane.hold(ended_at, ended_at + pause, code, &lane.meaning(code, text));
             }
             Outcome::Answered { code, text, .. } if lane.adapter.blames_template(code) => {
                 lane.answered();
-                let why = lane.adapter.meaning(code).map_or(text.as_str(), |(en, _)| en).to_owned();
-                if let Some(held) = lane.breakers.refused(job.template, code, &format!("{why} ({text})"), ended_at) {
+                let why = lane.meaning(code, text);
+                if let Some(held) = lane.breakers.refused(job.template, code, &why, ended_at) {
                     let (template, until) = (self.store.code(job.template), rfc3339(held.until));
                     tracing::error!(
                         app,
@@ -782,8 +781,7 @@ impl Engine {
                     _ => 600 * SECOND,
                 };
                 lane.token.failed(pause, now);
-                let why = lane.adapter.meaning(&code).map_or(text.as_str(), |(en, _)| en).to_owned();
-                lane.hold(now, now + pause, &code, &format!("no token: {why} ({text})"));
+                lane.hold(now, now + pause, &code, &format!("no token: {}", lane.meaning(&code, &text)));
             }
             Err(outcome) => {
                 let cause = match outcome {

@@ -108,22 +108,6 @@ impl Held {
         Adds::Nothing
     }
 
-    /// Books a consent that is void from the start. It is kept because the platform may know it all the same.
-    pub fn grant_void(&mut self, pair: Pair, tap: Grant<'_>, now: Millis) -> NewConsent {
-        let free = self.free.remove(&pair);
-        let stands = self.standing.contains(&pair);
-        let row = self.grant(pair, tap);
-        // Nobody can take it.
-        match free {
-            Some(free) => drop(self.free.insert(pair, free)),
-            None => drop(self.free.remove(&pair)),
-        }
-        if !stands {
-            self.standing.remove(&pair);
-        }
-        NewConsent { voided_at: Some(now), ..row }
-    }
-
     fn next_n(&mut self, pair: Pair) -> i64 {
         let last = self.last.entry(pair).or_default();
         *last += 1;
@@ -132,17 +116,27 @@ impl Held {
 
     /// Books a new consent in memory and answers its row; free unless `reminder` holds it.
     pub fn grant(&mut self, pair: Pair, grant: Grant<'_>) -> NewConsent {
+        let row = self.book(pair, &grant, None);
+        if grant.standing {
+            self.standing.insert(pair);
+        } else if grant.reminder.is_none() {
+            self.free.entry(pair).or_default().push_back(row.n);
+        }
+        row
+    }
+
+    /// Books a consent that is void from the start. It is kept because the platform may know it all the same.
+    pub fn grant_void(&mut self, pair: Pair, grant: &Grant<'_>, now: Millis) -> NewConsent {
+        self.book(pair, grant, Some(now))
+    }
+
+    fn book(&mut self, pair: Pair, grant: &Grant<'_>, voided_at: Option<Millis>) -> NewConsent {
         let n = self.next_n(pair);
         if let Some(event) = grant.event {
             self.events.insert((pair, event.clone()));
         }
         if let Some(told) = self.told_once.get_mut(&pair) {
             told.push(ToldOnce { n, at: grant.at, feed: grant.feed });
-        }
-        if grant.standing {
-            self.standing.insert(pair);
-        } else if grant.reminder.is_none() {
-            self.free.entry(pair).or_default().push_back(n);
         }
         NewConsent {
             recipient: pair.0,
@@ -154,7 +148,7 @@ impl Held {
             standing: i64::from(grant.standing),
             reminder: grant.reminder.map(|id| id.0),
             feeds: feed_number(grant.feed),
-            voided_at: None,
+            voided_at,
         }
     }
 
@@ -519,7 +513,7 @@ pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<
                 tx.count(lane, "consent_available", 1);
             }
             Adds::Void => {
-                rows.push(held.grant_void(pair, grant, tx.now));
+                rows.push(held.grant_void(pair, &grant, tx.now));
                 tx.count(lane, "consent_void", 1);
             }
         }

@@ -175,8 +175,10 @@ fn key<'a>(lane: i64, due: &Due) -> [Cell<'a>; 5] {
 /// Marks jobs `sending` and raises their fences; durable when the transaction is. What takes its consent at the instant takes it here.
 pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Marked>> {
     let mut doubtful = HashSet::new();
-    for job in jobs.iter().filter(|job| job.due.state == State::InDoubt && !job.blind) {
-        if backup::was_restored(tx).await? || !holds_sole_consent(tx, job).await? {
+    let doubts: Vec<&Job> = jobs.iter().filter(|job| job.due.state == State::InDoubt && !job.blind).collect();
+    let restored = !doubts.is_empty() && backup::was_restored(tx).await?;
+    for job in doubts {
+        if restored || !holds_sole_consent(tx, job).await? {
             doubtful.insert(job.due.id);
         }
     }

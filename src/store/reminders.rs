@@ -276,7 +276,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
         let fresh = match fresh.map(|tap| (held.adds(pair, &tap), tap)) {
             Some((Adds::Consent, tap)) => Some(tap),
             Some((Adds::Void, tap)) => {
-                grants.push(held.grant_void(pair, tap, tx.now));
+                grants.push(held.grant_void(pair, &tap, tx.now));
                 tx.count(lane, "consent_void", 1);
                 None
             }

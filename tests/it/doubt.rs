@@ -218,7 +218,7 @@ async fn i8_an_operator_decides_about_a_doubt_and_is_remembered() {
     program.wait(&format!("/v1/reminders/{}", ids[3]), 10, |r| r["state"] == "sent").await;
     assert_eq!(sandbox.sandbox.world().messages().len(), 1);
     // What was given up can be corrected; what has ended otherwise cannot.
-    let (code, out, _) = site.run(&["doubt", "list", "--all", "--json"]);
+    let (code, out, _) = site.run(&["doubt", "list", "--given-up", "--json"]);
     assert!(code == 0 && out.contains(&ids[2]), "{out}");
     let (code, _, said) = site.run(&["doubt", "resolve", &ids[0], "--as", "not_sent"]);
     assert!(code == 1 && said.contains("«sent»"), "{said}");
