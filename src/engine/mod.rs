@@ -63,8 +63,6 @@ const SETTLE: usize = 2_000;
 const SETTLE_FEW: usize = 64;
 /// …but not longer than this: at a steady thousand a second, a commit for each would cost half a core.
 const SETTLE_LINGER: Millis = 5;
-/// All that is in reach.
-const EVERYTHING: Ring = Ring { from: Millis::MIN, until: Millis::MAX };
 /// After a store that did not answer.
 const STORE_RETRY: Millis = 500;
 
@@ -336,7 +334,7 @@ impl Engine {
                 lane.ring(ring);
             }
             if reread {
-                lane.ring(EVERYTHING);
+                lane.ring(Ring::EVERYTHING);
             }
             lane.end_pause(now);
             lane.speed_up(now);
@@ -649,7 +647,7 @@ impl Engine {
                 Marked::Late => {
                     self.release(i, &job);
                     // It was changed: as it is now it may have been read meanwhile, and passed over because this one was under way.
-                    self.lanes[i].ring(EVERYTHING);
+                    self.lanes[i].ring(Ring::EVERYTHING);
                 }
                 Marked::NotSole => match self.lanes[i].open_doubt(&job, now) {
                     Decision::End(settlement) => {

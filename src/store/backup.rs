@@ -3,7 +3,7 @@
 //! A backup holds itself: it carries a row in `hold`, so that a daemon that finds it in the place of its store sends nothing until an
 //! operator has seen what may have been sent since.
 
-use super::{Dialect, OpenError, Store, StoreError, file, tx::Tx};
+use super::{Dialect, OpenError, Store, StoreError, file, tx::Tx, writer::Single};
 use crate::{
     clock::Clock,
     domain::{Millis, reminder::ReminderId, timing::rfc3339},
@@ -147,14 +147,26 @@ fn utf8(path: &Path) -> Result<&str, BackupError> {
 }
 
 /// Puts the store on hold, in doubt about all that it has now.
-pub(super) async fn set_hold(tx: &mut Tx<'_>) -> sqlx::Result<()> {
-    hold(tx.conn, tx.now).await
+pub(super) struct SetHold;
+
+impl Single for SetHold {
+    type Done = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
+        hold(tx.conn, tx.now).await
+    }
 }
 
 /// Ends the hold.
-pub(super) async fn end_hold(tx: &mut Tx<'_>) -> sqlx::Result<()> {
-    let sql = "UPDATE hold SET released_at = $1 WHERE released_at IS NULL";
-    sqlx::query(sql).bind(tx.now).execute(&mut *tx.conn).await.map(drop)
+pub(super) struct EndHold;
+
+impl Single for EndHold {
+    type Done = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
+        let sql = "UPDATE hold SET released_at = $1 WHERE released_at IS NULL";
+        sqlx::query(sql).bind(tx.now).execute(&mut *tx.conn).await.map(drop)
+    }
 }
 
 /// The last reminder that the store is in doubt about, while it is on hold.

@@ -5,6 +5,7 @@ use super::{
     queue::{self, Settle},
     reminders::{self, Stored},
     tx::Tx,
+    writer::{Ring, Single},
 };
 use crate::domain::{
     reminder::{ReminderId, State},
@@ -69,7 +70,20 @@ pub enum Resolved {
 }
 
 /// Resolves a doubt, or corrects one that was given up (I8).
-pub(super) async fn resolve(tx: &mut Tx<'_>, decided: &Decided) -> sqlx::Result<Resolved> {
+impl Single for Decided {
+    type Done = Resolved;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Resolved> {
+        resolve(tx, self).await
+    }
+
+    /// Where it lies is not known here, so all of it is looked at.
+    fn ring(&self) -> Option<Ring> {
+        Some(Ring::EVERYTHING)
+    }
+}
+
+async fn resolve(tx: &mut Tx<'_>, decided: &Decided) -> sqlx::Result<Resolved> {
     let Some(stored) = reminders::find(&mut *tx.conn, tx.names, decided.id).await? else {
         return Ok(Resolved::NotFound);
     };

@@ -1,6 +1,6 @@
 //! API keys in SQL. Only their SHA-256 is kept: whoever reads the store cannot use them.
 
-use super::{Store, StoreError, tx::Tx};
+use super::{Store, StoreError, tx::Tx, writer::Single};
 use crate::domain::Millis;
 use sqlx::{Row, any::AnyRow};
 
@@ -63,28 +63,38 @@ pub struct NewApiKey {
     pub apps: Option<Vec<String>>,
 }
 
-pub(super) async fn create(tx: &mut Tx<'_>, key: &NewApiKey) -> sqlx::Result<i64> {
-    let row = sqlx::query(
-        "INSERT INTO api_key (name, hash, scope, apps, created_at) VALUES ($1, $2, $3, $4, $5) RETURNING id",
-    )
-    .bind(&key.name)
-    .bind(&key.hash)
-    .bind(key.scope.word())
-    .bind(key.apps.as_ref().map(|apps| apps.join(",")))
-    .bind(tx.now)
-    .fetch_one(&mut *tx.conn)
-    .await?;
-    Ok(row.get("id"))
+impl Single for NewApiKey {
+    type Done = i64;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<i64> {
+        let row = sqlx::query(
+            "INSERT INTO api_key (name, hash, scope, apps, created_at) VALUES ($1, $2, $3, $4, $5) RETURNING id",
+        )
+        .bind(&self.name)
+        .bind(&self.hash)
+        .bind(self.scope.word())
+        .bind(self.apps.as_ref().map(|apps| apps.join(",")))
+        .bind(tx.now)
+        .fetch_one(&mut *tx.conn)
+        .await?;
+        Ok(row.get("id"))
+    }
 }
 
 /// Revokes a key; `false` if there is no such key or it was revoked before.
-pub(super) async fn revoke(tx: &mut Tx<'_>, id: i64) -> sqlx::Result<bool> {
-    let done = sqlx::query("UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
-        .bind(id)
-        .bind(tx.now)
-        .execute(&mut *tx.conn)
-        .await?;
-    Ok(done.rows_affected() == 1)
+pub(super) struct Revoke(pub i64);
+
+impl Single for Revoke {
+    type Done = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
+        let done = sqlx::query("UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
+            .bind(self.0)
+            .bind(tx.now)
+            .execute(&mut *tx.conn)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
 }
 
 impl Store {

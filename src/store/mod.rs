@@ -329,7 +329,7 @@ impl Store {
     /// # Errors
     /// When nothing was kept.
     pub async fn push(&self, push: NewPush) -> Result<Taken, StoreError> {
-        self.writer.ask(|answer| Command::Push(Box::new(push), answer)).await
+        self.writer.do_one(push).await
     }
 
     /// Writes down what somebody decided about a doubt.
@@ -337,7 +337,7 @@ impl Store {
     /// # Errors
     /// When nothing was kept.
     pub async fn resolve(&self, decided: Decided) -> Result<Resolved, StoreError> {
-        self.writer.ask(|answer| Command::Resolve(Box::new(decided), answer)).await
+        self.writer.do_one(decided).await
     }
 
     /// Forgets a slice of what is too old to be of use; answers how many rows went.
@@ -345,7 +345,7 @@ impl Store {
     /// # Errors
     /// When nothing was kept.
     pub async fn tidy(&self) -> Result<u64, StoreError> {
-        self.writer.ask(Command::Tidy).await
+        self.writer.do_one(pushes::ForgetOld).await
     }
 
     /// Cancels a scheduled reminder.
@@ -353,7 +353,7 @@ impl Store {
     /// # Errors
     /// When nothing was kept.
     pub async fn cancel(&self, id: ReminderId) -> Result<Changed, StoreError> {
-        self.writer.ask(|answer| Command::Cancel(id, answer)).await
+        self.writer.do_one(reminders::Cancel(id)).await
     }
 
     /// Changes a scheduled reminder.
@@ -361,7 +361,7 @@ impl Store {
     /// # Errors
     /// When nothing was kept.
     pub async fn change(&self, id: ReminderId, change: Change) -> Result<Changed, StoreError> {
-        self.writer.ask(|answer| Command::Change(id, Box::new(change), answer)).await
+        self.writer.do_one((id, change)).await
     }
 
     /// Stores a key; answers its number.
@@ -369,7 +369,7 @@ impl Store {
     /// # Errors
     /// When nothing was kept.
     pub async fn create_key(&self, key: NewApiKey) -> Result<i64, StoreError> {
-        self.writer.ask(|answer| Command::CreateKey(Box::new(key), answer)).await
+        self.writer.do_one(key).await
     }
 
     /// Revokes a key; `false` if there is no such living key.
@@ -377,7 +377,7 @@ impl Store {
     /// # Errors
     /// When nothing was kept.
     pub async fn revoke_key(&self, id: i64) -> Result<bool, StoreError> {
-        self.writer.ask(|answer| Command::RevokeKey(id, answer)).await
+        self.writer.do_one(keys::Revoke(id)).await
     }
 
     /// Puts the store on hold, in doubt about all that it has now.
@@ -385,7 +385,7 @@ impl Store {
     /// # Errors
     /// When nothing was kept.
     pub async fn set_hold(&self) -> Result<(), StoreError> {
-        self.writer.ask(Command::SetHold).await
+        self.writer.do_one(backup::SetHold).await
     }
 
     /// Ends the hold.
@@ -393,7 +393,7 @@ impl Store {
     /// # Errors
     /// When nothing was kept.
     pub async fn end_hold(&self) -> Result<(), StoreError> {
-        self.writer.ask(Command::EndHold).await
+        self.writer.do_one(backup::EndHold).await
     }
 
     /// How many there are: each state's word, and `consent_available` and its like, by app.

@@ -6,6 +6,7 @@ use super::{
     queue::{self, LIVING, SCHEDULED, SENDING, Settle, living_state},
     reminders::{self, Stored},
     tx::Tx,
+    writer::Single,
 };
 use crate::domain::{
     DAY, Millis, SECOND,
@@ -52,11 +53,21 @@ pub struct Delivery {
 
 /// So many days a push is known again. One that is older is refused by its signature's time.
 const KNOWN_DAYS: i64 = 3;
+/// Pushes that are forgotten in one transaction.
+const SLICE: i64 = 500;
 /// A user's latest attempts that a receipt is compared with.
 const CANDIDATES: i64 = 64;
 
 /// Takes in a push. Afterwards it is known, and what it says is written.
-pub(super) async fn take(tx: &mut Tx<'_>, new: &NewPush) -> sqlx::Result<Taken> {
+impl Single for NewPush {
+    type Done = Taken;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Taken> {
+        take(tx, self).await
+    }
+}
+
+async fn take(tx: &mut Tx<'_>, new: &NewPush) -> sqlx::Result<Taken> {
     let (place, push) = (tx.names.app(&new.app), &new.push);
     let mut taken = Taken::default();
     if !is_new(tx, place, &push.digest()).await? {
@@ -232,12 +243,18 @@ async fn confirm(tx: &mut Tx<'_>, place: Place, at: Millis, id: i64) -> sqlx::Re
     Ok(())
 }
 
-/// Forgets pushes that are too old to come again, at most so many.
-pub(super) async fn forget_old(tx: &mut Tx<'_>, limit: i64) -> sqlx::Result<u64> {
-    let before = tx.now.div_euclid(DAY) - KNOWN_DAYS - 1;
-    let sql =
-        "DELETE FROM push WHERE (day, app, digest) IN (SELECT day, app, digest FROM push WHERE day < $1 LIMIT $2)";
-    Ok(sqlx::query(sql).bind(before).bind(limit).execute(&mut *tx.conn).await?.rows_affected())
+/// Forgets a slice of the pushes that are too old to come again; answers how many.
+pub(super) struct ForgetOld;
+
+impl Single for ForgetOld {
+    type Done = u64;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<u64> {
+        let before = tx.now.div_euclid(DAY) - KNOWN_DAYS - 1;
+        let sql =
+            "DELETE FROM push WHERE (day, app, digest) IN (SELECT day, app, digest FROM push WHERE day < $1 LIMIT $2)";
+        Ok(sqlx::query(sql).bind(before).bind(SLICE).execute(&mut *tx.conn).await?.rows_affected())
+    }
 }
 
 impl Store {

@@ -6,6 +6,7 @@ use super::{
     dialect::Cell,
     queue::{self, LIVING, Settle, Settled, living_state},
     tx::Tx,
+    writer::{Ring, Single},
 };
 use crate::domain::{
     Millis,
@@ -457,7 +458,21 @@ fn stored(row: &AnyRow, names: &Names) -> Stored {
 }
 
 /// Cancels a scheduled reminder; its consent is available again.
-pub(super) async fn cancel(tx: &mut Tx<'_>, id: ReminderId) -> sqlx::Result<Changed> {
+pub(super) struct Cancel(pub ReminderId);
+
+impl Single for Cancel {
+    type Done = Changed;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Changed> {
+        cancel(tx, self.0).await
+    }
+
+    fn trip_points(&self) -> Option<[&'static str; 2]> {
+        Some(["cancel.before_commit", "cancel.after_commit"])
+    }
+}
+
+async fn cancel(tx: &mut Tx<'_>, id: ReminderId) -> sqlx::Result<Changed> {
     let Some(stored) = find(&mut *tx.conn, tx.names, id).await? else { return Ok(Changed::NotFound) };
     let Some(job) = stored.settled(State::Scheduled) else { return Ok(Changed::NotScheduled(stored.due.state)) };
     let settlement = Settlement::end(State::Cancelled, "cancelled", "its owner cancelled it", Consent::Free);
@@ -467,7 +482,24 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: ReminderId) -> sqlx::Result<Chan
 }
 
 /// Changes a scheduled reminder. The fence rises, so that what the engine has read of it before is not sent.
-pub(super) async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Result<Changed> {
+impl Single for (ReminderId, Change) {
+    type Done = Changed;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Changed> {
+        change(tx, self.0, &self.1).await
+    }
+
+    /// A change of the body alone must be read again too; where it lies is not known here, so all of it is looked at.
+    fn ring(&self) -> Option<Ring> {
+        Some(self.1.at.as_ref().map_or(Ring::EVERYTHING, |(at, _)| Ring { from: *at, until: *at }))
+    }
+
+    fn trip_points(&self) -> Option<[&'static str; 2]> {
+        Some(["change.before_commit", "change.after_commit"])
+    }
+}
+
+async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Result<Changed> {
     let Some(stored) = find(&mut *tx.conn, tx.names, id).await? else { return Ok(Changed::NotFound) };
     if stored.due.state != State::Scheduled {
         return Ok(Changed::NotScheduled(stored.due.state));

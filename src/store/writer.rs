@@ -2,25 +2,18 @@
 //! before marks, marks before everything else.
 
 use super::{
-    Names, Opened, StoreError, backup, consents,
-    doubts::{self, Decided, Resolved},
-    keys::{self, NewApiKey},
-    pushes::{self, NewPush, Taken},
+    Names, Opened, StoreError, consents,
     queue::{self, Job, Marked, Settle},
-    reminders::{self, Change, Changed, Inserted},
+    reminders::{self, Inserted},
     tx::{Ids, Tx},
 };
 use crate::{
     clock::SharedClock,
-    domain::{
-        Millis,
-        consent::Report,
-        reminder::{NewReminder, ReminderId},
-    },
+    domain::{Millis, consent::Report, reminder::NewReminder},
     trip::trip,
 };
 use sqlx::AnyConnection;
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -31,16 +24,64 @@ pub(super) enum Command {
     Mark(Vec<Job>, Answer<Vec<Marked>>),
     Insert(Vec<NewReminder>, Answer<Vec<Inserted>>),
     Record(Vec<Report>, Answer<Vec<usize>>),
-    Push(Box<NewPush>, Answer<Taken>),
-    Resolve(Box<Decided>, Answer<Resolved>),
-    Cancel(ReminderId, Answer<Changed>),
-    Change(ReminderId, Box<Change>, Answer<Changed>),
-    CreateKey(Box<NewApiKey>, Answer<i64>),
-    RevokeKey(i64, Answer<bool>),
-    SetHold(Answer<()>),
-    EndHold(Answer<()>),
-    Tidy(Answer<u64>),
+    Single(Box<dyn AnySingle>),
     Close(Answer<()>),
+}
+
+/// A command that comes one at a time: whatever is to be written that is not settled, marked, inserted or recorded in bulk.
+pub(super) trait Single: Send + Sync + 'static {
+    /// What it answers.
+    type Done: Send;
+
+    /// Its statements. They may run a second time, in another transaction, when the first did not commit.
+    fn run(&self, tx: &mut Tx<'_>) -> impl Future<Output = sqlx::Result<Self::Done>> + Send;
+
+    /// The instants that the engine should look at again.
+    fn ring(&self) -> Option<Ring> {
+        None
+    }
+
+    /// Points just before and just after the commit.
+    fn trip_points(&self) -> Option<[&'static str; 2]> {
+        None
+    }
+}
+
+/// Any [`Single`], with what it did and whom to tell.
+pub(super) trait AnySingle: Send {
+    fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Pin<Box<dyn Future<Output = sqlx::Result<()>> + Send + 'a>>;
+    fn ring(&self) -> Option<Ring>;
+    fn trip_points(&self) -> Option<[&'static str; 2]>;
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct AskedSingle<S: Single> {
+    single: S,
+    done: Option<S::Done>,
+    answer: Answer<S::Done>,
+}
+
+impl<S: Single> AnySingle for AskedSingle<S> {
+    fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Pin<Box<dyn Future<Output = sqlx::Result<()>> + Send + 'a>> {
+        Box::pin(async {
+            self.done = Some(self.single.run(tx).await?);
+            Ok(())
+        })
+    }
+
+    fn ring(&self) -> Option<Ring> {
+        self.single.ring()
+    }
+
+    fn trip_points(&self) -> Option<[&'static str; 2]> {
+        self.single.trip_points()
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let Self { done, answer, .. } = *self;
+        // Whoever asked may have gone away; the transaction stands.
+        let _ = answer.send(committed.map(|()| done.expect("it ran before the commit")));
+    }
 }
 
 impl Command {
@@ -57,8 +98,6 @@ impl Command {
 
 /// At most so many rows that nobody sends with share a transaction, so that a mark never waits long behind an import.
 const ROWS_PER_COMMIT: usize = 4_000;
-/// Rows of one slice of tidying.
-const TIDY: i64 = 500;
 /// Commands that may wait before those who ask have to wait too.
 const QUEUE: usize = 256;
 
@@ -78,6 +117,15 @@ pub struct Ring {
     pub until: Millis,
 }
 
+impl Ring {
+    /// All that is in reach.
+    pub const EVERYTHING: Self = Self { from: Millis::MIN, until: Millis::MAX };
+
+    fn and(self, other: Self) -> Self {
+        Self { from: self.from.min(other.from), until: self.until.max(other.until) }
+    }
+}
+
 /// Told after each commit.
 pub type OnCommit = Box<dyn Fn(Option<Ring>, Duration) + Send + Sync>;
 
@@ -90,6 +138,11 @@ impl Writer {
             if matches!(command, Command::Settle(..) | Command::Mark(..)) { &self.urgent } else { &self.ordinary };
         queue.send(command).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// The same for a single command.
+    pub async fn do_one<S: Single>(&self, single: S) -> Result<S::Done, StoreError> {
+        self.ask(|answer| Command::Single(Box::new(AskedSingle { single, done: None, answer }))).await
     }
 }
 
@@ -180,71 +233,13 @@ impl<R, T> Gathered<R, T> {
     }
 }
 
-enum Single {
-    Push(Box<NewPush>, Answer<Taken>),
-    Resolve(Box<Decided>, Answer<Resolved>),
-    Cancel(ReminderId, Answer<Changed>),
-    Change(ReminderId, Box<Change>, Answer<Changed>),
-    CreateKey(Box<NewApiKey>, Answer<i64>),
-    RevokeKey(i64, Answer<bool>),
-    SetHold(Answer<()>),
-    EndHold(Answer<()>),
-    Tidy(Answer<u64>),
-}
-
-enum SingleDone {
-    Pushed(Box<Taken>),
-    Resolved(Resolved),
-    Changed(Changed),
-    KeyCreated(i64),
-    KeyRevoked(bool),
-    Nothing(()),
-    Tidied(u64),
-}
-
-impl Single {
-    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<SingleDone> {
-        Ok(match self {
-            Self::Push(push, _) => SingleDone::Pushed(Box::new(pushes::take(tx, push).await?)),
-            Self::Resolve(decided, _) => SingleDone::Resolved(doubts::resolve(tx, decided).await?),
-            Self::Cancel(id, _) => SingleDone::Changed(reminders::cancel(tx, *id).await?),
-            Self::Change(id, change, _) => SingleDone::Changed(reminders::change(tx, *id, change).await?),
-            Self::CreateKey(key, _) => SingleDone::KeyCreated(keys::create(tx, key).await?),
-            Self::RevokeKey(id, _) => SingleDone::KeyRevoked(keys::revoke(tx, *id).await?),
-            Self::SetHold(_) => SingleDone::Nothing(backup::set_hold(tx).await?),
-            Self::EndHold(_) => SingleDone::Nothing(backup::end_hold(tx).await?),
-            Self::Tidy(_) => SingleDone::Tidied(pushes::forget_old(tx, TIDY).await?),
-        })
-    }
-
-    fn answer(self, done: Result<SingleDone, StoreError>) {
-        match (self, done) {
-            (Self::Cancel(_, a) | Self::Change(_, _, a), Ok(SingleDone::Changed(changed))) => drop(a.send(Ok(changed))),
-            (Self::Push(_, a), Ok(SingleDone::Pushed(taken))) => drop(a.send(Ok(*taken))),
-            (Self::Push(_, a), Err(e)) => drop(a.send(Err(e))),
-            (Self::Resolve(_, a), Ok(SingleDone::Resolved(resolved))) => drop(a.send(Ok(resolved))),
-            (Self::Resolve(_, a), Err(e)) => drop(a.send(Err(e))),
-            (Self::CreateKey(_, a), Ok(SingleDone::KeyCreated(id))) => drop(a.send(Ok(id))),
-            (Self::RevokeKey(_, a), Ok(SingleDone::KeyRevoked(done))) => drop(a.send(Ok(done))),
-            (Self::SetHold(a) | Self::EndHold(a), Ok(SingleDone::Nothing(()))) => drop(a.send(Ok(()))),
-            (Self::SetHold(a) | Self::EndHold(a), Err(e)) => drop(a.send(Err(e))),
-            (Self::Tidy(a), Ok(SingleDone::Tidied(n))) => drop(a.send(Ok(n))),
-            (Self::Tidy(a), Err(e)) => drop(a.send(Err(e))),
-            (Self::Cancel(_, a) | Self::Change(_, _, a), Err(e)) => drop(a.send(Err(e))),
-            (Self::CreateKey(_, a), Err(e)) => drop(a.send(Err(e))),
-            (Self::RevokeKey(_, a), Err(e)) => drop(a.send(Err(e))),
-            _ => unreachable!("each command answers in its own kind"),
-        }
-    }
-}
-
 #[derive(Default)]
 struct Group {
     settles: Gathered<Settle, bool>,
     marks: Gathered<Job, Marked>,
     records: Gathered<Report, usize>,
     inserts: Gathered<NewReminder, Inserted>,
-    singles: Vec<Single>,
+    singles: Vec<Box<dyn AnySingle>>,
 }
 
 struct Done {
@@ -252,7 +247,6 @@ struct Done {
     marks: Vec<Marked>,
     records: Vec<usize>,
     inserts: Vec<Inserted>,
-    singles: Vec<SingleDone>,
 }
 
 impl Group {
@@ -264,15 +258,7 @@ impl Group {
                 Command::Mark(rows, answer) => group.marks.add(rows, answer),
                 Command::Record(rows, answer) => group.records.add(rows, answer),
                 Command::Insert(rows, answer) => group.inserts.add(rows, answer),
-                Command::Push(push, answer) => group.singles.push(Single::Push(push, answer)),
-                Command::Resolve(decided, answer) => group.singles.push(Single::Resolve(decided, answer)),
-                Command::Cancel(id, answer) => group.singles.push(Single::Cancel(id, answer)),
-                Command::Change(id, change, answer) => group.singles.push(Single::Change(id, change, answer)),
-                Command::CreateKey(key, answer) => group.singles.push(Single::CreateKey(key, answer)),
-                Command::RevokeKey(id, answer) => group.singles.push(Single::RevokeKey(id, answer)),
-                Command::SetHold(answer) => group.singles.push(Single::SetHold(answer)),
-                Command::EndHold(answer) => group.singles.push(Single::EndHold(answer)),
-                Command::Tidy(answer) => group.singles.push(Single::Tidy(answer)),
+                Command::Single(single) => group.singles.push(single),
                 Command::Close(_) => unreachable!("taken out before"),
             }
         }
@@ -280,54 +266,34 @@ impl Group {
     }
 
     /// Consents go before inserts, so that a backend may send both at once and the reminder finds its consent.
-    async fn apply(&self, tx: &mut Tx<'_>) -> sqlx::Result<Done> {
+    async fn apply(&mut self, tx: &mut Tx<'_>) -> sqlx::Result<Done> {
         let settles = queue::settle(tx, &self.settles.rows).await?;
         let marks = if self.marks.rows.is_empty() { Vec::new() } else { queue::mark(tx, &self.marks.rows).await? };
         let records = consents::record(tx, &self.records.rows).await?;
         let inserts = reminders::insert(tx, &self.inserts.rows).await?;
-        let mut singles = Vec::with_capacity(self.singles.len());
-        for single in &self.singles {
-            singles.push(single.run(tx).await?);
+        for single in &mut self.singles {
+            single.run(tx).await?;
         }
-        Ok(Done { settles, marks, records, inserts, singles })
+        Ok(Done { settles, marks, records, inserts })
     }
 
-    /// A point for each kind of command in the group.
-    fn trip(&self, points: [&'static str; 6]) {
-        let single = |wanted: fn(&Single) -> bool| self.singles.iter().any(wanted);
+    /// A point for each kind of command in the group, before the commit or after it.
+    fn trip(&self, after: bool) {
         let here = [
-            !self.settles.rows.is_empty(),
-            !self.marks.rows.is_empty(),
-            !self.records.rows.is_empty(),
-            !self.inserts.rows.is_empty(),
-            single(|single| matches!(single, Single::Cancel(..))),
-            single(|single| matches!(single, Single::Change(..))),
+            (!self.settles.rows.is_empty(), ["settle.before_commit", "settle.after_commit"]),
+            (!self.marks.rows.is_empty(), ["mark.before_commit", "mark.after_commit"]),
+            (!self.records.rows.is_empty(), ["record.before_commit", "record.after_commit"]),
+            (!self.inserts.rows.is_empty(), ["insert.before_commit", "insert.after_commit"]),
         ];
-        for (point, _) in points.into_iter().zip(here).filter(|(_, here)| *here) {
-            trip(point);
-        }
+        let singles = self.singles.iter().filter_map(|single| single.trip_points());
+        let here = here.into_iter().filter_map(|(here, points)| here.then_some(points));
+        here.chain(singles).for_each(|points| trip(points[usize::from(after)]));
     }
 
     /// The instants that the engine should look at again.
     fn ring(&self) -> Option<Ring> {
-        let changed = self.singles.iter().filter_map(|single| match single {
-            Single::Change(_, change, _) => change.at.as_ref().map(|(at, _)| *at),
-            _ => None,
-        });
-        // A change of the body alone, or a decision, must be read again too; where it lies is not known here, so all of it is looked at.
-        let body = self.singles.iter().any(|s| match s {
-            Single::Change(_, change, _) => change.at.is_none(),
-            Single::Resolve(..) => true,
-            _ => false,
-        });
-        let instants = self.inserts.rows.iter().map(|new| new.at).chain(changed);
-        let (from, until) =
-            instants.fold((Millis::MAX, Millis::MIN), |(from, until), at| (from.min(at), until.max(at)));
-        match (body, from <= until) {
-            (true, _) => Some(Ring { from: Millis::MIN, until: Millis::MAX }),
-            (false, true) => Some(Ring { from, until }),
-            (false, false) => None,
-        }
+        let inserts = self.inserts.rows.iter().map(|new| Ring { from: new.at, until: new.at });
+        inserts.chain(self.singles.iter().filter_map(|single| single.ring())).reduce(Ring::and)
     }
 }
 
@@ -338,15 +304,15 @@ impl WriterTask {
         }
         let mut group = Group::gather(commands);
         let started = std::time::Instant::now();
-        let mut done = self.commit(&group).await;
+        let mut done = self.commit(&mut group).await;
         if let Err(StoreError::Refused(_)) = done {
             // One row that the database refuses must not take the others with it: settlements and marks are retried without it.
-            let urgent = Group {
+            let mut urgent = Group {
                 settles: std::mem::take(&mut group.settles),
                 marks: std::mem::take(&mut group.marks),
                 ..Group::default()
             };
-            let first = self.commit(&urgent).await;
+            let first = self.commit(&mut urgent).await;
             match first {
                 Ok(done) => {
                     urgent.settles.answer(&Ok(done.settles));
@@ -357,7 +323,7 @@ impl WriterTask {
                     urgent.marks.answer(&Err(e));
                 }
             }
-            done = self.commit(&group).await;
+            done = self.commit(&mut group).await;
         }
         let ring = group.ring();
         match done {
@@ -370,24 +336,20 @@ impl WriterTask {
                 group.marks.answer(&Ok(done.marks));
                 group.records.answer(&Ok(done.records));
                 group.inserts.answer(&Ok(done.inserts));
-                for (single, done) in group.singles.into_iter().zip(done.singles) {
-                    single.answer(Ok(done));
-                }
+                group.singles.into_iter().for_each(|single| single.answer(Ok(())));
             }
             Err(e) => {
                 group.settles.answer(&Err(e.clone()));
                 group.marks.answer(&Err(e.clone()));
                 group.records.answer(&Err(e.clone()));
                 group.inserts.answer(&Err(e.clone()));
-                for single in group.singles {
-                    single.answer(Err(e.clone()));
-                }
+                group.singles.into_iter().for_each(|single| single.answer(Err(e.clone())));
             }
         }
     }
 
     /// One transaction. A connection that failed is given up and made anew by the next one.
-    async fn commit(&mut self, group: &Group) -> Result<Done, StoreError> {
+    async fn commit(&mut self, group: &mut Group) -> Result<Done, StoreError> {
         if self.conn.is_none() {
             let connect = tokio::time::timeout(Duration::from_secs(5), self.opened.connect_writer());
             self.conn = Some(connect.await.map_err(|_| StoreError::Unavailable("no connection within 5 s".into()))??);
@@ -397,23 +359,9 @@ impl WriterTask {
         let work = async {
             let mut tx = Tx::begin(conn, self.opened.dialect, &self.names, &mut self.ids, now).await?;
             let done = group.apply(&mut tx).await?;
-            group.trip([
-                "settle.before_commit",
-                "mark.before_commit",
-                "record.before_commit",
-                "insert.before_commit",
-                "cancel.before_commit",
-                "change.before_commit",
-            ]);
+            group.trip(false);
             tx.commit().await?;
-            group.trip([
-                "settle.after_commit",
-                "mark.after_commit",
-                "record.after_commit",
-                "insert.after_commit",
-                "cancel.after_commit",
-                "change.after_commit",
-            ]);
+            group.trip(true);
             Ok::<Done, sqlx::Error>(done)
         };
         let result = tokio::time::timeout(Duration::from_secs(30), work).await;
