@@ -54,6 +54,10 @@ pub struct Metrics {
     pub rate: Family<ByApp, Gauge>,
     /// Templates that are held because the platform keeps refusing them.
     pub held_templates: Family<ByApp, Gauge>,
+    /// Configured templates that the platform does not have so.
+    pub out_of_step: Family<ByApp, Gauge>,
+    /// Sends that the platform says are left today.
+    pub quota_left: Family<ByApp, Gauge>,
     /// Until the app's token ends, seconds.
     pub token_expiry: Family<ByApp, Gauge<f64, AtomicU64>>,
     /// How long a commit takes, seconds.
@@ -88,6 +92,8 @@ impl Default for Metrics {
             paused: Family::default(),
             rate: Family::default(),
             held_templates: Family::default(),
+            out_of_step: Family::default(),
+            quota_left: Family::default(),
             token_expiry: Family::default(),
             commit: buckets(),
             clock_held: Gauge::default(),
@@ -117,6 +123,9 @@ impl Default for Metrics {
         r.register("rate", "Sends per second that the app may make for now", metrics.rate.clone());
         let held = metrics.held_templates.clone();
         r.register("held_templates", "Templates that are held because the platform keeps refusing them", held);
+        let what = "Configured templates that the platform does not have so";
+        r.register("templates_out_of_step", what, metrics.out_of_step.clone());
+        r.register("quota_left", "Sends that the platform says are left today", metrics.quota_left.clone());
         let expiry = metrics.token_expiry.clone();
         r.register_with_unit("token_expiry", "Until the app's token ends", Unit::Seconds, expiry);
         r.register_with_unit("commit", "How long a commit takes", Unit::Seconds, metrics.commit.clone());

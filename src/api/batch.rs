@@ -7,7 +7,7 @@ use super::{
     check::{self, ConsentBody, ReminderBody},
     parse,
     problem::{Problem, ProblemJson},
-    reminders::{late_replay, refusal},
+    reminders::{refusal, replay},
 };
 use crate::{
     domain::reminder::{NewReminder, State as ReminderState},
@@ -110,7 +110,7 @@ async fn insert(api: &Api, caller: &Caller, lines: Vec<Result<Bytes, Problem>>) 
     for (i, line) in lines.into_iter().enumerate() {
         let checked = checked(line, |body: ReminderBody| {
             caller.may_touch(&body.app)?;
-            Ok(check::reminder(&api.config, body, now)?)
+            Ok(check::reminder(&api.config, &api.store, body, now)?)
         });
         answers.push(match checked {
             Some(Ok((new, Ok(())))) => {
@@ -118,9 +118,9 @@ async fn insert(api: &Api, caller: &Caller, lines: Vec<Result<Bytes, Problem>>) 
                 news.push(new);
                 Answer::Empty
             }
-            Some(Ok((new, Err(late)))) => match late_replay(api, &new).await {
+            Some(Ok((new, Err(why)))) => match replay(api, &new).await {
                 Ok(Some(verdict)) => Answer::Inserted(verdict),
-                Ok(None) => Answer::Refused(late.into()),
+                Ok(None) => Answer::Refused(why.into()),
                 Err(problem) => Answer::Refused(problem),
             },
             Some(Err(problem)) => Answer::Refused(problem),

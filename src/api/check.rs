@@ -10,7 +10,10 @@ use crate::{
         template::{Kind, Template},
         timing::{MAX_DAYS_AHEAD, cut, parse_duration, parse_instant, rfc3339},
     },
-    store::reminders::{Change, Stored},
+    store::{
+        Store,
+        reminders::{Change, Stored},
+    },
 };
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -262,13 +265,14 @@ fn not_past(expires_at: Millis, given: bool, now: Millis) -> Result<(), Invalid>
     Err(Invalid::new("past_deadline", param, detail))
 }
 
-/// A reminder that passed every check. When only its deadline has passed, the second value says so: a replay of an old key is
-/// answered all the same.
+/// A reminder that passed every check. What only time can have brought against it is the second value: its deadline has passed, or the
+/// platform's template has changed. A replay of an old key is answered all the same.
 ///
 /// # Errors
 /// The first field at fault.
 pub fn reminder(
     config: &Config,
+    store: &Store,
     body: ReminderBody,
     now: Millis,
 ) -> Result<(NewReminder, Result<(), Invalid>), Invalid> {
@@ -276,10 +280,13 @@ pub fn reminder(
     let app = app(config, &body.app)?;
     openid(&body.openid)?;
     let template = template(app, &body.template, "/template")?;
-    let data = template.check(&body.data)?;
+    let data = template.check(store.listing(&app.name).as_deref(), &body.data);
     let (at, local_at) = instant(&body.at, app, now)?;
     let expires_at = deadline(body.expires_at.as_deref(), at, app)?;
-    let timely = not_past(expires_at, body.expires_at.is_some(), now);
+    let (data, still_good) = match data {
+        Ok(data) => (data, not_past(expires_at, body.expires_at.is_some(), now)),
+        Err(why) => (body.data, Err(why)),
+    };
     if let Some(path) = &body.page {
         page(path)?;
     }
@@ -319,7 +326,7 @@ pub fn reminder(
         lang: body.lang,
         miniprogram_state: body.miniprogram_state,
     };
-    Ok((new, timely))
+    Ok((new, still_good))
 }
 
 /// A popup report that passed every check.
@@ -357,7 +364,13 @@ pub fn consents(config: &Config, body: ConsentBody, now: Millis) -> Result<Repor
 ///
 /// # Errors
 /// The first field at fault.
-pub fn change(config: &Config, stored: &Stored, body: ChangeBody, now: Millis) -> Result<Change, Invalid> {
+pub fn change(
+    config: &Config,
+    store: &Store,
+    stored: &Stored,
+    body: ChangeBody,
+    now: Millis,
+) -> Result<Change, Invalid> {
     let app = app(config, &stored.app)?;
     let mut change = Change::default();
     let mut at = stored.due.at;
@@ -382,7 +395,8 @@ pub fn change(config: &Config, stored: &Stored, body: ChangeBody, now: Millis) -
     }
     if let Some(data) = &body.data {
         let template = template(app, &stored.template, "/template")?;
-        change.data = Some(serde_json::to_string(&template.check(data)?).expect("texts serialise"));
+        let data = template.check(store.listing(&app.name).as_deref(), data)?;
+        change.data = Some(serde_json::to_string(&data).expect("texts serialise"));
     }
     Ok(change)
 }

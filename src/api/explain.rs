@@ -3,7 +3,7 @@
 use super::operations::on_hold;
 use crate::{
     config::App,
-    domain::{Millis, reminder::State, timing::rfc3339},
+    domain::{Millis, reminder::State, settle::TEMPLATE_HELD, timing::rfc3339},
     platform::meaning,
     store::{
         pushes::Delivery,
@@ -32,6 +32,8 @@ pub struct Circumstances {
     pub delivery: Option<Delivery>,
     /// What holds up its app: the code, why, until when.
     pub pause: Option<(String, String, Millis)>,
+    /// Why the platform would refuse it, by its list of templates.
+    pub refused: Option<String>,
     /// Since when a restored store is on hold.
     pub hold: Option<Millis>,
     /// The time.
@@ -40,7 +42,7 @@ pub struct Circumstances {
 
 /// Explains a reminder from its events and what bears on it.
 pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstances: Circumstances) -> Explanation {
-    let Circumstances { delivery, pause, hold, now } = circumstances;
+    let Circumstances { delivery, pause, refused, hold, now } = circumstances;
     let last = events.last();
     let code = last.and_then(|e| e.code.as_deref()).unwrap_or_default();
     let known = app.and_then(|app| meaning(app.platform, code));
@@ -86,7 +88,12 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
         ),
         State::Expired => {
             let before = events.iter().rev().find(|e| e.began_at.is_some()).and_then(|e| e.code.as_deref());
-            let (en, zh) = before.map_or_else(Default::default, |code| (format!(" (the last try was answered {code})"), format!("（最近一次尝试：{code}）")));
+            let held = events.iter().rev().find(|e| e.code.as_deref() == Some(TEMPLATE_HELD)).and_then(|e| e.text.as_deref());
+            let (en, zh) = match (held, before) {
+                (Some(held), _) => (format!(" ({held})"), format!("（模板被暂停：{held}）")),
+                (None, Some(code)) => (format!(" (the last try was answered {code})"), format!("（最近一次尝试：{code}）")),
+                (None, None) => Default::default(),
+            };
             (
                 format!("Not sent: its deadline {} passed before it could be sent{en}; its consent is free again.", rfc3339(stored.due.expires_at)),
                 format!("未发送：截止时间 {} 已过{zh}；订阅次数已退回。", rfc3339(stored.due.expires_at)),
@@ -112,6 +119,10 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
         State::Scheduled if let Some(as_of) = hold => (
             format!("Not sent yet: {}.", on_hold(as_of)),
             format!("尚未发送：数据由 {} 的备份恢复，此后是否发送过无法得知；请运行 tixing release 解除保持。", rfc3339(as_of)),
+        ),
+        State::Scheduled if let Some(why) = refused => (
+            format!("Not sent yet, and held until it would be accepted: {why}; `tixing template refresh` reads the platform's list again."),
+            format!("尚未发送，模板与平台不一致，暂停发送：{why}；修正后可运行 tixing template refresh 重新读取模板列表。"),
         ),
         State::Scheduled => match pause {
             Some((code, why, until)) if stored.due.due_at <= until => (

@@ -11,6 +11,7 @@ mod operations;
 mod problem;
 mod reminders;
 mod safekeeping;
+mod templates;
 
 pub use auth::{Caller, new_key};
 pub use check::ReminderBody;
@@ -100,7 +101,8 @@ impl Api {
             .route("/reminders/{id}/explain", get(reminders::explain))
             .route("/doubts", get(doubts::doubts))
             .route("/doubts/{id}", post(doubts::resolve))
-            .route("/templates", get(operations::templates))
+            .route("/templates", get(templates::templates))
+            .route("/templates/refresh", post(templates::refresh))
             .route("/stats", get(operations::stats))
             .route("/backup", post(safekeeping::backup))
             .route("/release", post(safekeeping::release).get(safekeeping::held))

@@ -1,6 +1,6 @@
 //! The API's own description, and a page to read it on that needs no network.
 
-use super::{batch, consents, doubts, operations, problem, reminders, safekeeping};
+use super::{batch, consents, doubts, operations, problem, reminders, safekeeping, templates};
 use axum::{
     http::header,
     response::{Html, IntoResponse, Response},
@@ -18,7 +18,7 @@ use utoipa::{
         consents::record, batch::consents, consents::show, consents::ask,
         reminders::insert, batch::reminders, reminders::show, reminders::explain, reminders::list, reminders::change,
         reminders::cancel, doubts::doubts, doubts::resolve,
-        operations::templates, operations::stats, operations::create_key, operations::list_keys, operations::revoke_key,
+        templates::templates, templates::refresh, operations::stats, operations::create_key, operations::list_keys, operations::revoke_key,
         safekeeping::backup, safekeeping::held, safekeeping::release, operations::healthy, operations::ready, operations::metrics,
     ),
     components(schemas(problem::ProblemJson)),

@@ -1,6 +1,6 @@
-//! What is not about one user: templates, stats, keys, health, metrics.
+//! What is not about one user: stats, keys, health, metrics.
 
-use super::{Api, Caller, Json, Query, auth::new_key, check, json, problem::Problem};
+use super::{Api, Caller, Json, Query, auth::new_key, check, json, problem::Problem, templates::out_of_step};
 use crate::{
     domain::{Millis, reminder::State as ReminderState, timing::rfc3339},
     store::keys::Scope,
@@ -18,34 +18,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct OfApp {
-    app: Option<String>,
-}
-
-/// The configured templates.
-#[utoipa::path(get, path = "/v1/templates", tag = "operations", params(OfApp), responses(
-    (status = 200, description = "With their fields and types", body = Object)))]
-pub async fn templates(
-    State(api): State<Api>,
-    caller: Caller,
-    Query(query): Query<OfApp>,
-) -> Result<Response, Problem> {
-    if let Some(app) = &query.app {
-        caller.may_touch(app)?;
-        check::app(&api.config, app)?;
-    }
-    let wanted = api
-        .config
-        .apps
-        .iter()
-        .filter(|app| caller.sees(&app.name) && query.app.as_ref().is_none_or(|a| *a == app.name));
-    let templates: Vec<Value> = wanted
-        .flat_map(|app| {
-            app.templates.iter().map(|t| {
-                json!({ "app": app.name, "id": t.code, "name": t.name, "kind": t.kind, "title": t.title, "fields": t.fields })
-            })
-        })
-        .collect();
-    Ok(json(StatusCode::OK, &json!({ "templates": templates })))
+    pub(super) app: Option<String>,
 }
 
 /// How many there are of each, how late the oldest is, what holds an app up.
@@ -77,6 +50,8 @@ pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<O
             .map(|(template, code, why, until)| json!({ "template": template, "code": code, "why": why, "until": rfc3339(*until) }))
             .collect();
         let pause = status.lanes.get(&app).and_then(|lane| lane.pause.clone());
+        let quota = status.lanes.get(&app).and_then(|lane| lane.quota);
+        let quota = quota.map(|(quota, at)| json!({ "limit": quota.limit, "used": quota.used, "left": quota.left, "asked_at": rfc3339(at) }));
         apps.push(json!({
             "app": app,
             "reminders": named(&ReminderState::ALL.map(ReminderState::word), ""),
@@ -89,6 +64,8 @@ pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<O
             "next_due": next.map(rfc3339),
             "rate": status.lanes.get(&app).map(|lane| lane.rate),
             "held_templates": held_templates,
+            "out_of_step": out_of_step(&api, &app),
+            "quota": quota,
             "paused": pause.map(|(code, why, until)| json!({ "code": code, "why": why, "until": rfc3339(until) })),
         }));
     }

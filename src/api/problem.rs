@@ -24,10 +24,12 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("not_in_doubt", 409, "There is nothing to decide about the reminder"),
     ("on_hold", 409, "The store was restored from a backup, and the reminder may have been sent"),
     ("not_backed_up", 409, "The backup could not be written"),
+    ("no_daemon", 409, "Only a running daemon can do it"),
     ("too_large", 413, "The body is too large"),
     ("unsupported_media_type", 415, "The content type is not the documented one"),
     ("unknown_app", 422, "No such app is configured"),
     ("unknown_template", 422, "The app has no such template"),
+    ("out_of_step", 422, "The platform does not have the template as it is configured"),
     ("unknown_field", 422, "The template has no such field"),
     ("missing_field", 422, "A field of the template is missing"),
     ("bad_field", 422, "A value breaks its field's rule"),
@@ -36,6 +38,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("bad_deadline", 422, "The deadline does not follow the instant"),
     ("past_deadline", 422, "The deadline has passed"),
     ("internal", 500, "A fault of tixing"),
+    ("platform_unavailable", 502, "The platform did not answer as it should"),
     ("unavailable", 503, "The store does not answer; try again"),
 ];
 

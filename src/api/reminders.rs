@@ -165,10 +165,10 @@ pub async fn insert(
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
     caller.may_touch(&body.app)?;
-    let (new, timely) = check::reminder(&api.config, body, api.clock.now())?;
-    let verdict = match timely {
+    let (new, still_good) = check::reminder(&api.config, &api.store, body, api.clock.now())?;
+    let verdict = match still_good {
         Ok(()) => api.store.insert(vec![new.clone()]).await?[0],
-        Err(late) => late_replay(&api, &new).await?.ok_or_else(|| Problem::from(late))?,
+        Err(why) => replay(&api, &new).await?.ok_or_else(|| Problem::from(why))?,
     };
     match verdict {
         Inserted::Created(id) => {
@@ -203,11 +203,8 @@ pub async fn insert(
     }
 }
 
-/// Whether a body that is too late now came in time before.
-pub(super) async fn late_replay(
-    api: &Api,
-    new: &crate::domain::reminder::NewReminder,
-) -> Result<Option<Inserted>, Problem> {
+/// Whether a body that is refused now was taken before.
+pub(super) async fn replay(api: &Api, new: &crate::domain::reminder::NewReminder) -> Result<Option<Inserted>, Problem> {
     let Some(key) = &new.key else { return Ok(None) };
     let owner = api.store.key_owner(&new.app, key).await?;
     Ok(owner.map(|(id, digest)| if digest == new.digest { Inserted::Replayed(id) } else { Inserted::KeyConflict(id) }))
@@ -252,6 +249,7 @@ pub async fn explain(State(api): State<Api>, caller: Caller, Path(id): Path<Stri
     let circumstances = Circumstances {
         delivery: api.store.delivery(&stored).await?,
         pause: api.signals.as_ref().and_then(|s| s.status().lanes.get(&stored.app)?.pause.clone()),
+        refused: api.store.listing(&stored.app).and_then(|listing| listing.refuses(&stored.template, &stored.data)),
         hold: api.store.hold().await?.map(|hold| hold.since),
         now: api.clock.now(),
     };
@@ -276,7 +274,7 @@ pub async fn change(
     if api.is_doubtful(&stored).await? {
         return Err(on_hold());
     }
-    let change = check::change(&api.config, &stored, body, api.clock.now())?;
+    let change = check::change(&api.config, &api.store, &stored, body, api.clock.now())?;
     done(api.store.change(stored.due.id, change).await?)?;
     show(State(api), caller, Path(id)).await
 }

@@ -7,7 +7,12 @@ use super::{
 };
 use crate::{
     config::{self, App, Config, Durability},
-    domain::{MINUTE, Millis, SECOND, consent::Feeds, outcome::Outcome},
+    domain::{
+        MINUTE, Millis, SECOND,
+        consent::Feeds,
+        outcome::Outcome,
+        template::{Listing, Template},
+    },
     platform::{
         Adapter, Answer, Request, adapter,
         transport::{Failure as Unsent, HttpTransport, Limits, Transport},
@@ -141,12 +146,12 @@ async fn look(config: Config, report: &mut Report) -> Option<Failure> {
     files(&config, report);
     machine(&config, report);
     let (apps, socket) = (config.apps.clone(), config.server.socket.clone());
-    let unreachable = store(config, &socket, report).await;
+    let (listed, unreachable) = store(config, &socket, report).await;
     let mut out_of_reach = false;
     match HttpTransport::new(Limits::default()) {
         Ok(transport) => {
             for app in &apps {
-                out_of_reach |= !platform(app, &transport, report).await;
+                out_of_reach |= !platform(app, &transport, listed.as_ref(), report).await;
             }
         }
         Err(e) => report.add("TLS roots", Level::Failed, e.to_string(), "install the package ca-certificates"),
@@ -247,8 +252,9 @@ fn machine(config: &Config, report: &mut Report) {
     }
 }
 
-/// The store, through the daemon if one runs. Answers why it cannot be reached, if it cannot.
-async fn store(config: Config, socket: &Path, report: &mut Report) -> Option<Failure> {
+/// The store, through the daemon if one runs. Answers what the daemon knows of the platforms' templates, and why the store cannot be
+/// reached, if it cannot.
+async fn store(config: Config, socket: &Path, report: &mut Report) -> (Option<Value>, Option<Failure>) {
     let runs = tokio::net::UnixStream::connect(socket).await.is_ok();
     report.judge(
         "daemon",
@@ -271,37 +277,39 @@ async fn store(config: Config, socket: &Path, report: &mut Report) -> Option<Fai
         && !Path::new(file).exists()
     {
         report.skipped("database", "there is no store yet; the daemon's first start makes it");
-        return None;
+        return (None, None);
     }
     let apps = config.apps.clone();
     let client = match client::connect(config).await {
         Ok(client) => client,
         Err(failure) => {
-            report.add("database", Level::Failed, failure.to_string(), "see the sentence");
-            return Some(failure);
+            report.add("database", Level::Failed, failure.to_string(), "nothing can be sent before it answers");
+            return (None, Some(failure));
         }
     };
     let asked = async {
         let stats = client.ask(Method::GET, "/v1/stats", None).await?;
         let keys = client.ask(Method::GET, "/v1/keys", None).await?;
         let ready = if runs { Some((client.text("/readyz").await?, client.text("/metrics").await?.1)) } else { None };
-        Ok::<_, Failure>((stats, keys, ready))
+        let listed = if runs { Some(client.ask(Method::GET, "/v1/templates", None).await?) } else { None };
+        Ok::<_, Failure>((stats, keys, ready, listed))
     };
     let asked = asked.await;
     client.close().await;
     match asked {
-        Ok((stats, keys, ready)) => {
+        Ok((stats, keys, ready, listed)) => {
             report.ok("database", "answers, its schema is up to date");
             books(&stats, &keys, &apps, report);
             if let Some(((ok, text), metrics)) = ready {
                 apps.iter().filter(|app| app.callback.is_some()).for_each(|app| pushes(app, &metrics, report));
-                report.judge("readiness", ok, Level::Failed, text.trim().to_owned(), "see the sentence");
+                let fix = "until then nothing is sent, and whoever watches /readyz is told";
+                report.judge("readiness", ok, Level::Failed, text.trim().to_owned(), fix);
             }
-            None
+            (listed, None)
         }
         Err(failure) => {
-            report.add("database", Level::Failed, failure.to_string(), "see the sentence");
-            Some(failure)
+            report.add("database", Level::Failed, failure.to_string(), "nothing can be sent before it answers");
+            (None, Some(failure))
         }
     }
 }
@@ -376,7 +384,7 @@ fn books(stats: &Value, keys: &Value, apps: &[App], report: &mut Report) {
             paused.is_null(),
             Level::Failed,
             if paused.is_null() { "goes on".into() } else { why() },
-            "do what the sentence says; it is tried again by itself",
+            "it goes on by itself once that has ended",
         );
         let held = of["held_templates"].as_array().cloned().unwrap_or_default();
         let told = |held: &Value| {
@@ -443,7 +451,7 @@ fn books(stats: &Value, keys: &Value, apps: &[App], report: &mut Report) {
 }
 
 /// One app's platform. Answers whether it could be reached.
-async fn platform(app: &App, transport: &HttpTransport, report: &mut Report) -> bool {
+async fn platform(app: &App, transport: &HttpTransport, listed: Option<&Value>, report: &mut Report) -> bool {
     let name = |what: &str| format!("{}: {what}", app.name);
     let all = ["reach", "credentials", "IP whitelist", "clock", "quota", "templates"];
     callback(app, report);
@@ -496,7 +504,7 @@ async fn platform(app: &App, transport: &HttpTransport, report: &mut Report) -> 
     report.ok(&name("credentials"), format!("a token for {} min", token.lives / MINUTE));
     report.ok(&name("IP whitelist"), "this machine's address is on it, or there is none");
     quota(app, &*adapter, transport, &token.token, report).await;
-    templates(app, &*adapter, transport, &token.token, report).await;
+    templates(app, &*adapter, transport, &token.token, listed, report).await;
     true
 }
 
@@ -552,9 +560,7 @@ fn refused_token(app: &App, adapter: &dyn Adapter, outcome: Outcome, report: &mu
         return report.skipped(&name("IP whitelist"), "there is no token");
     };
     let meaning = adapter.meaning(&code).map_or("unknown to tixing", |(en, _)| en);
-    if code == "40164" {
-        let seen = text.split_whitespace().nth(2).filter(|word| word.parse::<std::net::IpAddr>().is_ok());
-        let seen = seen.unwrap_or("an address that its text does not name");
+    if let Some(seen) = adapter.refused_address(&code, &text) {
         report.skipped(&name("credentials"), "the address is refused first");
         let fix =
             format!("add {seen} to the IP whitelist of {} in the platform's console (开发管理 → 开发设置)", app.appid);
@@ -616,50 +622,46 @@ async fn quota(app: &App, adapter: &dyn Adapter, transport: &HttpTransport, toke
     }
 }
 
+/// By the daemon's list if it has one, since the platforms answer this a few times a day only.
 async fn templates(
     app: &App,
     adapter: &dyn Adapter,
     transport: &HttpTransport,
     token: &SecretString,
+    listed: Option<&Value>,
     report: &mut Report,
 ) {
-    let request = adapter.templates_request(token);
     let name = format!("{}: templates", app.name);
-    let Some(listed) = ask(name.clone(), transport, request, |answer| adapter.read_templates(answer), report).await
-    else {
-        return;
+    let known = listed.and_then(|listed| listed["templates"].as_array()).into_iter().flatten();
+    let known: Vec<&Value> = known.filter(|t| t["app"] == app.name.as_str() && t["listed_at"].is_string()).collect();
+    let (when, differences): (String, Vec<(&Template, Vec<String>)>) = if known.is_empty() {
+        let request = adapter.templates_request(token);
+        let read = |answer: &Answer| adapter.read_templates(answer);
+        let Some(templates) = ask(name.clone(), transport, request, read, report).await else { return };
+        let listing = Listing { read_at: 0, templates };
+        ("now".into(), app.templates.iter().map(|t| (t, listing.differences(t))).collect())
+    } else {
+        let of = |t: &Template| -> Vec<String> {
+            let entry = known.iter().find(|entry| entry["id"] == t.code.as_str());
+            let why = entry.and_then(|entry| entry["out_of_step"].as_array()).into_iter().flatten();
+            why.filter_map(|why| why.as_str().map(str::to_owned)).collect()
+        };
+        let when = known[0]["listed_at"].as_str().unwrap_or_default();
+        (format!("the daemon asked at {when}"), app.templates.iter().map(|t| (t, of(t))).collect())
     };
-    let mut good = 0;
-    for template in &app.templates {
+    for (template, why) in &differences {
         let which = template.name.as_deref().unwrap_or(&template.code);
-        match listed.iter().find(|listed| listed.code == template.code) {
-            None => report.add(
-                &name,
-                Level::Failed,
-                format!("«{which}» is not in the account any more, or never was"),
-                "every reminder of it will be refused with 40037: add the template in the console and correct its id",
-            ),
-            Some(listed) => {
-                let differences = listed.differences(template);
-                if differences.is_empty() {
-                    good += 1;
-                }
-                for difference in differences {
-                    report.add(
-                        &name,
-                        Level::Failed,
-                        format!("«{which}»: {difference}"),
-                        "correct it in the configuration",
-                    );
-                }
-            }
+        for why in why {
+            let fix = "what it would refuse is held; once it is mended, `tixing template refresh` reads the list again";
+            report.add(&name, Level::Failed, format!("«{which}»: {why}"), fix);
         }
     }
+    let good = differences.iter().filter(|(_, why)| why.is_empty()).count();
     report.judge(
         &name,
         good == app.templates.len(),
         Level::Warning,
-        format!("{good} of {} as the platform has them", app.templates.len()),
-        "see above",
+        format!("{good} of {} as the platform has them ({when})", app.templates.len()),
+        "mend those above",
     );
 }

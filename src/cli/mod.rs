@@ -105,6 +105,9 @@ enum Verb {
     /// List reminders of which nobody knows whether they arrived, and decide about them.
     #[command(subcommand)]
     Doubt(Doubt),
+    /// List the templates and whether the platform has them so, or read them from it now.
+    #[command(subcommand)]
+    Template(Template),
     /// Write a consistent copy of the store, while the daemon runs.
     Backup {
         /// Where to; must not exist yet.
@@ -236,6 +239,22 @@ enum Reminder {
     Cancel {
         /// Its id.
         id: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum Template {
+    /// List them: fields and values as the platform has them, where it has been asked.
+    List {
+        /// Only this app's.
+        #[arg(long)]
+        app: Option<String>,
+    },
+    /// Have the daemon read them from the platform now. It answers that a few times a day only.
+    Refresh {
+        /// Only this app's.
+        #[arg(long)]
+        app: Option<String>,
     },
 }
 
@@ -449,6 +468,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             verbs::reminder(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await
         }
         Verb::Doubt(verb) => verbs::doubt(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await,
+        Verb::Template(verb) => {
+            verbs::template(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await
+        }
         Verb::Backup { file } => safekeeping::backup(configured(cli.config)?, &file, cli.json, lang).await,
         Verb::Verify { file } => safekeeping::verify(&file, cli.json, lang).await,
         Verb::Restore { file } => safekeeping::restore(configured(cli.config)?, file, cli.json, lang).await,

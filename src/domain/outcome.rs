@@ -52,6 +52,17 @@ pub enum Reaction {
         /// For how long nothing is sent.
         pause: Millis,
     },
+    /// The day's calls are used up: as [`Self::Hold`], until the platform says that some are left again.
+    Quota {
+        /// For how long nothing is sent before it is asked.
+        pause: Millis,
+    },
+    /// The account or this template is banned, and the platform does not say which: as [`Self::Hold`], and the template waits longer, so
+    /// that another one shows whether it is the account.
+    Ban {
+        /// For how long nothing is sent.
+        pause: Millis,
+    },
     /// Nothing of this app can be sent for now; the attempt is handed back and the app's lane pauses.
     Hold {
         /// For how long.
@@ -68,7 +79,10 @@ impl Outcome {
             Self::Answered { reaction: Reaction::Deny, .. } => "denied",
             Self::Answered { reaction: Reaction::Retry { .. }, .. } => "busy",
             Self::Answered { reaction: Reaction::Token, .. } => "token",
-            Self::Answered { reaction: Reaction::Hold { .. } | Reaction::Slow { .. }, .. } => "held",
+            Self::Answered {
+                reaction: Reaction::Hold { .. } | Reaction::Slow { .. } | Reaction::Quota { .. } | Reaction::Ban { .. },
+                ..
+            } => "held",
             Self::NotSent { .. } => "not_sent",
             Self::Unknown { .. } => "unknown",
         }

@@ -86,6 +86,21 @@ pub fn received() -> Settlement {
     }
 }
 
+/// The word for a reminder that waits because its template is held.
+pub const TEMPLATE_HELD: &str = "template_held";
+
+/// A reminder whose template is held comes again when that may have ended.
+pub fn held_back(due: &Due, until: Millis, why: &str) -> Settlement {
+    let at = due.again_at(until);
+    let next = if due.state == State::InDoubt {
+        Next::Doubt { look_at: at }
+    } else {
+        Next::Again { due_at: at, counted: false }
+    };
+    let text = format!("its template is held: {why}");
+    Settlement { next, code: Some(TEMPLATE_HELD.into()), text: Some(text), consent: Consent::Keep, message_id: None }
+}
+
 /// How long after an unreadable outcome a doubt is looked at: long enough for the first request to have ended there.
 pub const DOUBT_LOOK: Millis = 5 * SECOND;
 /// The longest delay between two tries.
@@ -161,7 +176,9 @@ pub fn settle(due: &Due, blind: bool, outcome: Outcome, now: Millis, jitter: f64
                 Reaction::Retry { first, .. } => (later(backoff(due.tries, first, jitter), true), Consent::Keep),
                 Reaction::Token => (later(1, false), Consent::Keep),
                 // The lane's pause holds it, so that it goes with the others when that ends.
-                Reaction::Hold { .. } | Reaction::Slow { .. } => (later(1, false), Consent::Keep),
+                Reaction::Hold { .. } | Reaction::Slow { .. } | Reaction::Quota { .. } | Reaction::Ban { .. } => {
+                    (later(1, false), Consent::Keep)
+                }
             };
             Settlement { next, code: Some(code), text: Some(text), consent, message_id: None }
         }

@@ -3,7 +3,7 @@
 //! A keyword's type is the prefix of its key (`thing1` → `thing`). The rules follow WeChat's parameter table
 //! (`api_sendmessage`, official, read 2026) and, where reports disagree with it, the stricter reading.
 
-use super::Invalid;
+use super::{Invalid, Millis, timing::cut};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use unicode_normalization::UnicodeNormalization;
@@ -49,7 +49,7 @@ pub struct Template {
 }
 
 /// A template as the platform lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     /// The platform's own id.
     pub code: String,
@@ -57,19 +57,76 @@ pub struct Listed {
     pub title: String,
     /// How many sends one accept allows, if the platform says so in a way that is known.
     pub kind: Option<Kind>,
-    /// Key → label.
+    /// Key → label; empty where the platform's words could not be read, and then nothing follows from them.
     pub fields: BTreeMap<String, String>,
     /// What a field of an enumerated type may say.
     pub choices: BTreeMap<String, Vec<String>>,
 }
 
-impl Listed {
-    /// How the configured template differs in what matters to a send: one sentence each.
+/// All templates of an account, as its platform has listed them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// When.
+    pub read_at: Millis,
+    /// In its order.
+    pub templates: Vec<Listed>,
+}
+
+impl Listing {
+    /// The entry of a template.
+    pub fn find(&self, code: &str) -> Option<&Listed> {
+        self.templates.iter().find(|listed| listed.code == code)
+    }
+
+    /// How a configured template is out of step with the platform's: one sentence each, with what to do; none if it is in step.
     pub fn differences(&self, configured: &Template) -> Vec<String> {
-        let mut found = Vec::new();
-        if self.kind.is_some_and(|kind| kind != configured.kind) {
-            let word = if configured.kind == Kind::OneTime { "long-term" } else { "one-time" };
-            found.push(format!("the platform says that it is {word}: correct its kind"));
+        match self.find(&configured.code) {
+            Some(listed) => listed.differences(configured),
+            None => vec![GONE.to_owned()],
+        }
+    }
+
+    /// Why the platform would refuse a message of this template with these field values, if it would. Asked again just before a send,
+    /// since the template may have changed since the reminder was accepted.
+    pub fn refuses(&self, code: &str, data: &str) -> Option<String> {
+        let Some(listed) = self.find(code) else { return Some(GONE.to_owned()) };
+        if listed.fields.is_empty() {
+            return None;
+        }
+        let data: BTreeMap<String, String> = serde_json::from_str(data).ok()?;
+        let missing = listed.fields.keys().find(|key| !data.contains_key(*key));
+        if let Some(key) = missing {
+            return Some(format!(
+                "the platform's template now has a field «{key}», which this message lacks: change its data"
+            ));
+        }
+        if let Some(key) = data.keys().find(|key| !listed.fields.contains_key(*key)) {
+            return Some(format!("the platform's template has no field «{key}» any more: change the message's data"));
+        }
+        let wrong = data.iter().find_map(|(key, value)| Some((key, listed.check_choice(key, value).err()?)));
+        wrong.map(|(key, why)| format!("{key} {why}"))
+    }
+}
+
+/// What is said of a template that its account does not list.
+const GONE: &str =
+    "the account has no such template any more, or never had: add it in the platform's console and correct its id";
+
+impl Listed {
+    fn check_choice(&self, key: &str, value: &str) -> Result<(), String> {
+        match self.choices.get(key) {
+            Some(choices) if !choices.iter().any(|choice| choice == value) => {
+                Err(format!("«{}» is not one of the template's values: {}", cut(value), choices.join(", ")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How the configured template differs in what matters to a send: one sentence each.
+    fn differences(&self, configured: &Template) -> Vec<String> {
+        let mut found: Vec<String> = self.other_kind(configured).into_iter().collect();
+        if self.fields.is_empty() {
+            return found;
         }
         let names = |keys: Vec<&String>| keys.into_iter().cloned().collect::<Vec<_>>().join(", ");
         let missing: Vec<&String> = self.fields.keys().filter(|key| !configured.fields.contains_key(*key)).collect();
@@ -81,6 +138,15 @@ impl Listed {
             found.push(format!("the platform's has no {}: take them out of its fields", names(gone)));
         }
         found
+    }
+
+    /// What is wrong with the configured kind. It decides what an accept is worth, so it is not simply taken over.
+    fn other_kind(&self, configured: &Template) -> Option<String> {
+        let word = match self.kind.filter(|kind| *kind != configured.kind)? {
+            Kind::OneTime => "one-time",
+            Kind::LongTerm => "long-term",
+        };
+        Some(format!("the platform says that it is {word}: correct its kind in the configuration"))
     }
 }
 
@@ -94,14 +160,32 @@ pub enum Profile {
 }
 
 impl Template {
-    /// Checks and normalises (NFC, trimmed) one reminder's `data`: every field of the template, no other.
+    /// Its fields: the platform's where they have been read, else the configured ones.
+    pub fn fields<'a>(&'a self, listing: Option<&'a Listing>) -> &'a BTreeMap<String, String> {
+        let listed = listing.and_then(|listing| listing.find(&self.code)).map(|listed| &listed.fields);
+        listed.filter(|fields| !fields.is_empty()).unwrap_or(&self.fields)
+    }
+
+    /// Checks and normalises (NFC, trimmed) one reminder's `data`: every field of the template, no other. By the platform's own list
+    /// where it has been read, else by the configuration.
     ///
     /// # Errors
-    /// The first field at fault, as `/data/<key>`.
-    pub fn check(&self, data: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Invalid> {
+    /// The first field at fault, as `/data/<key>`; the template itself, as `/template`, if the platform does not have it so.
+    pub fn check(
+        &self,
+        listing: Option<&Listing>,
+        data: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, Invalid> {
+        let listed = listing.map(|listing| listing.find(&self.code).ok_or(GONE.to_owned())).transpose();
+        let listed = listed.and_then(|listed| match listed.and_then(|listed| listed.other_kind(self)) {
+            Some(why) => Err(why),
+            None => Ok(listed),
+        });
+        let listed = listed.map_err(|why| Invalid::new("out_of_step", "/template", why))?;
+        let fields = self.fields(listing);
         for key in data.keys() {
-            if !self.fields.contains_key(key) {
-                let known: Vec<_> = self.fields.keys().map(String::as_str).collect();
+            if !fields.contains_key(key) {
+                let known: Vec<_> = fields.keys().map(String::as_str).collect();
                 return Err(Invalid::new(
                     "unknown_field",
                     pointer(key),
@@ -110,7 +194,7 @@ impl Template {
             }
         }
         let mut checked = BTreeMap::new();
-        for (key, label) in &self.fields {
+        for (key, label) in fields {
             let value = data.get(key).ok_or_else(|| {
                 Invalid::new(
                     "missing_field",
@@ -120,6 +204,7 @@ impl Template {
             })?;
             let value = normalise(value);
             check_value(key, &value, Profile::Strict)
+                .and_then(|()| listed.map_or(Ok(()), |listed| listed.check_choice(key, &value)))
                 .map_err(|why| Invalid::new("bad_field", pointer(key), format!("{label} ({key}): {why}")))?;
             checked.insert(key.clone(), value);
         }

@@ -85,6 +85,11 @@ impl Bells {
                 self.metrics.rate.get_or_create(&by_app).set(i64::from(lane.rate));
                 let held = i64::try_from(lane.held_templates.len()).unwrap_or(i64::MAX);
                 self.metrics.held_templates.get_or_create(&by_app).set(held);
+                let out_of_step = i64::try_from(lane.out_of_step).unwrap_or(i64::MAX);
+                self.metrics.out_of_step.get_or_create(&by_app).set(out_of_step);
+                if let Some((quota, _)) = lane.quota {
+                    self.metrics.quota_left.get_or_create(&by_app).set(quota.left);
+                }
                 let left = (lane.token_expires_at - now).max(0);
                 self.metrics.token_expiry.get_or_create(&by_app).set(seconds(left));
             }

@@ -1,20 +1,17 @@
 //! One app's due-ordered stream, as the engine holds it in memory: what has been read, what is under way, what holds it up.
 
-use super::{
-    breaker::{Breakers, Held},
-    pace::Pace,
-};
+use super::{breaker::Breakers, errand::Errands, pace::Pace};
 use crate::{
     config::App,
     domain::{
-        Millis, SECOND,
-        decide::{Decision, Due, cut_off, decide, open_doubt},
-        reminder::{ReminderId, State},
-        settle::{Consent, Next, Settlement, backoff},
-        template::OnDoubt,
+        HOUR, MINUTE, Millis, SECOND,
+        decide::{Decision, cut_off, decide, open_doubt},
+        reminder::ReminderId,
+        settle::{Settlement, backoff, held_back},
+        template::{Listing, OnDoubt, Template},
     },
     metrics::{ByApp, Metrics},
-    platform::{Adapter, token::Token},
+    platform::{Adapter, Quota, token::Token},
     store::{Ring, queue::Job},
 };
 use prometheus_client::metrics::histogram::Histogram;
@@ -176,6 +173,18 @@ pub struct Lane {
     pub sweeping: bool,
     pub pause: Option<Pause>,
     pub breakers: Breakers,
+    pub errands: Errands,
+    /// What the platform said was left of the day's sends, and when.
+    pub quota: Option<(Quota, Millis)>,
+    /// The day's sends are used up: the platform is asked for more, and not tried.
+    quota_is_out: bool,
+    /// Sends a second that the platform allows, as it says.
+    allowed: Option<u32>,
+    /// What the platform listed last as the app's templates.
+    listing: Option<Arc<Listing>>,
+    /// Templates whose reminders are looked at before they go, with the platform's ids: they are out of step, or enumerate values.
+    suspects: HashMap<i64, String>,
+    out_of_step: usize,
     failures: u32,
     unknown: u32,
     /// How often the rate was halved, and when it last changed.
@@ -226,6 +235,13 @@ impl Lane {
             sweeping: false,
             pause: None,
             breakers: Breakers::default(),
+            errands: Errands::new(None, now),
+            quota: None,
+            quota_is_out: false,
+            allowed: None,
+            listing: None,
+            suspects: HashMap::new(),
+            out_of_step: 0,
             failures: 0,
             unknown: 0,
             halved: 0,
@@ -255,6 +271,7 @@ impl Lane {
         self.quiet_until = 0;
         self.halved_at -= by;
         self.breakers.set_back(by);
+        self.errands.set_back(by);
         if let Some(pause) = &mut self.pause {
             pause.since -= by;
             pause.until -= by;
@@ -352,7 +369,17 @@ impl Lane {
                             continue;
                         }
                         if let Some(held) = self.breakers.holds(job.template, job.due.id, &self.active, now) {
-                            taken.push((*place, Some(Decision::End(wait_for_template(&job.due, &held)))));
+                            let why = format!("the platform keeps refusing it with {}: {}", held.code, held.why);
+                            let wait = held_back(&job.due, held.until, &why);
+                            taken.push((*place, Some(Decision::End(wait))));
+                            continue;
+                        }
+                        if let Some(code) = self.suspects.get(&job.template)
+                            && let Some(why) = self.listing.as_ref().and_then(|l| l.refuses(code, &job.body.data))
+                        {
+                            // Not at once after its instant, then ever more rarely.
+                            let until = now + (now - job.due.at).clamp(10 * MINUTE, 2 * HOUR);
+                            taken.push((*place, Some(Decision::End(held_back(&job.due, until, &why)))));
                             continue;
                         }
                         users.insert(job.recipient);
@@ -412,7 +439,63 @@ impl Lane {
 
     /// What a code means and what to do, with the platform's own words.
     pub fn meaning(&self, code: &str, text: &str) -> String {
-        self.adapter.meaning(code).map_or_else(|| text.to_owned(), |(en, _)| format!("{en} ({text})"))
+        match (self.adapter.refused_address(code, text), self.adapter.meaning(code)) {
+            (Some(address), Some((en, _))) => format!("{en}; the address is {address} ({text})"),
+            (None, Some((en, _))) => format!("{en} ({text})"),
+            (_, None) => text.to_owned(),
+        }
+    }
+
+    /// What the platform lists as the app's templates. Answers those that are newly out of step, and how.
+    pub fn learn(&mut self, listing: Arc<Listing>, number: impl Fn(&str) -> Option<i64>) -> Vec<(String, String)> {
+        let differs = |listing: &Listing, t: &Template| listing.differences(t);
+        let app = Arc::clone(&self.app);
+        let watched = app.templates.iter().filter(|t| {
+            let chooses = listing.find(&t.code).is_some_and(|listed| !listed.choices.is_empty());
+            chooses || !differs(&listing, t).is_empty()
+        });
+        self.suspects = watched.filter_map(|t| Some((number(&t.code)?, t.code.clone()))).collect();
+        self.out_of_step = app.templates.iter().filter(|t| !differs(&listing, t).is_empty()).count();
+        let before = self.listing.replace(Arc::clone(&listing));
+        let news = app.templates.iter().filter_map(|t| {
+            let found = differs(&listing, t);
+            let known = before.as_ref().is_some_and(|before| differs(before, t) == found);
+            (!known && !found.is_empty()).then(|| (t.code.clone(), found.join("; ")))
+        });
+        news.collect()
+    }
+
+    /// How many of the configured templates the platform does not have so, as far as is known.
+    pub fn out_of_step(&self) -> usize {
+        self.out_of_step
+    }
+
+    /// The day's sends are used up: nothing goes before the platform says that some are left again.
+    pub fn run_out(&mut self, pause: Millis, code: &str, why: &str, now: Millis) {
+        self.quota_is_out = true;
+        self.hold(now, now + pause, code, why);
+    }
+
+    /// The platform says what is left.
+    pub fn quota_said(&mut self, quota: Quota, now: Millis) {
+        self.quota = Some((quota, now));
+        let allowed = quota.rate.map(|(calls, seconds)| calls / seconds).and_then(|n| u32::try_from(n).ok());
+        if self.allowed != allowed {
+            self.allowed = allowed;
+            self.set_paces();
+        }
+        if self.quota_is_out && quota.left <= 0 {
+            if let Some(pause) = &mut self.pause {
+                pause.until = now + 10 * MINUTE;
+            }
+        } else {
+            self.quota_is_out = false;
+        }
+    }
+
+    /// The platform does not say what is left: one send will show.
+    pub fn quota_unsaid(&mut self) {
+        self.quota_is_out = false;
     }
 
     /// The platform answered, whatever it said.
@@ -442,6 +525,10 @@ impl Lane {
 
     fn set_halved(&mut self, now: Millis) {
         self.halved_at = now;
+        self.set_paces();
+    }
+
+    fn set_paces(&mut self) {
         let rate = self.rate();
         self.pace.set_rate(rate);
         self.catch_up.set_rate(rate / 2);
@@ -449,7 +536,8 @@ impl Lane {
 
     /// Sends per second for now.
     pub fn rate(&self) -> u32 {
-        (self.app.rate >> self.halved).max(1)
+        let most = self.allowed.map_or(self.app.rate, |allowed| allowed.min(self.app.rate));
+        (most >> self.halved).max(1)
     }
 
     /// No connection: everything waits, then one probe goes out.
@@ -486,22 +574,18 @@ impl Lane {
 
     /// Ends a pause whose time has come. After a long one, what has become overdue is caught up with and not burst out.
     pub fn end_pause(&mut self, now: Millis) {
+        if self.quota_is_out
+            && let Some(pause) = self.pause.as_mut().filter(|pause| pause.until <= now)
+        {
+            // First the platform is asked.
+            self.errands.ask_quota(now);
+            pause.until = now + SECOND;
+            return;
+        }
         if let Some(pause) = self.pause.take_if(|pause| pause.until <= now)
             && now - pause.since >= LONG_PAUSE
         {
             self.resume(now);
         }
     }
-}
-
-/// A reminder whose template is held comes again when that may have ended.
-fn wait_for_template(due: &Due, held: &Held) -> Settlement {
-    let at = due.again_at(held.until);
-    let next = if due.state == State::InDoubt {
-        Next::Doubt { look_at: at }
-    } else {
-        Next::Again { due_at: at, counted: false }
-    };
-    let text = format!("its template is held because the platform keeps refusing it with {}: {}", held.code, held.why);
-    Settlement { next, code: Some("template_held".into()), text: Some(text), consent: Consent::Keep, message_id: None }
 }

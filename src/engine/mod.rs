@@ -6,6 +6,7 @@
 
 mod lane;
 mod breaker;
+mod errand;
 mod pace;
 mod clockwatch;
 pub mod hold;
@@ -20,12 +21,12 @@ use crate::{
         outcome::{Outcome, Reaction},
         reminder::State,
         settle::{Consent, Next, Settlement, settle},
-        template::Template,
+        template::{Listing, Template},
         timing::rfc3339,
     },
     metrics::{ByAppAnd, Metrics},
     platform::{
-        Granted, Send, adapter,
+        Answer, Granted, Quota, Send, adapter,
         token::Need,
         transport::{Failure, Transport},
     },
@@ -35,6 +36,7 @@ use crate::{
     },
 };
 use clockwatch::ClockWatch;
+use errand::{Errand, Errands};
 use futures_util::FutureExt;
 use lane::{Lane, PAGE, Pick, Read};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -71,6 +73,8 @@ pub struct Signals {
     ring: Mutex<Option<Ring>>,
     sweep: AtomicBool,
     held: AtomicBool,
+    /// Apps whose templates somebody wants read.
+    wanted: Mutex<Vec<String>>,
     woken: Notify,
     heartbeat: AtomicI64,
     status: Mutex<Status>,
@@ -102,6 +106,12 @@ pub struct LaneStatus {
     pub rate: u32,
     /// Templates that are held: the platform's id, its code, why, until when.
     pub held_templates: Vec<(String, String, String, Millis)>,
+    /// How often the platform was asked for its templates, and what was wrong the last time, if something was.
+    pub templates_asked: (u64, Option<String>),
+    /// What the platform said was left of the day's sends, and when.
+    pub quota: Option<(Quota, Millis)>,
+    /// Configured templates that the platform does not have so.
+    pub out_of_step: usize,
 }
 
 impl Default for Signals {
@@ -110,6 +120,7 @@ impl Default for Signals {
             ring: Mutex::new(None),
             sweep: AtomicBool::new(false),
             held: AtomicBool::new(false),
+            wanted: Mutex::default(),
             woken: Notify::new(),
             heartbeat: AtomicI64::new(0),
             status: Mutex::default(),
@@ -133,6 +144,15 @@ impl Signals {
     /// It is time to look for what has expired.
     pub fn sweep(&self) {
         self.sweep.store(true, Ordering::Release);
+        self.woken.notify_one();
+    }
+
+    /// An app's templates are to be read from its platform now.
+    ///
+    /// # Panics
+    /// When somebody panicked while asking for it.
+    pub fn read_templates(&self, app: &str) {
+        self.wanted.lock().expect("nobody panics while asking for it").push(app.to_owned());
         self.woken.notify_one();
     }
 
@@ -176,6 +196,8 @@ enum Done {
     Sent(usize, Box<Job>, Outcome, SecretString, Millis, Millis),
     Settled(Vec<Pending>, Result<Vec<bool>, StoreError>),
     Token(usize, Result<Granted, Outcome>, Option<Millis>),
+    Asked(usize, Errand, Result<Answer, Outcome>, SecretString),
+    Kept(Result<(), StoreError>),
 }
 
 /// The engine.
@@ -216,7 +238,12 @@ impl Engine {
             let id = store.lane(&app.name);
             let policy = |t: &Template| Some((store.template(id, &t.code)?, t.on_doubt));
             let on_doubt = app.templates.iter().filter_map(policy).collect();
-            Lane::new(id, Arc::new(app.clone()), adapter(app).into(), on_doubt, &metrics, now)
+            let mut lane = Lane::new(id, Arc::new(app.clone()), adapter(app).into(), on_doubt, &metrics, now);
+            if let Some(listing) = store.listing(&app.name) {
+                lane.errands = Errands::new(Some(listing.read_at), now);
+                learn(&mut lane, listing, &*store);
+            }
+            lane
         };
         let signals = Arc::new(Signals::default());
         let (told, commit) = (Arc::clone(&signals), metrics.commit.clone());
@@ -327,6 +354,11 @@ impl Engine {
             self.reread_at = now + REREAD_EVERY;
         }
         let sweep = self.signals.sweep.swap(false, Ordering::AcqRel);
+        for app in self.signals.wanted.lock().expect("nobody panics while asking for it").drain(..) {
+            if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.app.name == app) {
+                lane.errands.ask_templates(now);
+            }
+        }
         let store_answers = now >= self.store_retry_at;
         for i in 0..self.lanes.len() {
             let lane = &mut self.lanes[i];
@@ -348,6 +380,7 @@ impl Engine {
                 self.read(i, read);
             }
             self.keep_token(i, now);
+            self.ask(i, now);
             if may_act && self.lanes[i].sorted {
                 self.pick(i, now);
             }
@@ -436,8 +469,8 @@ impl Engine {
             Need::Nothing | Need::Wait { .. } if ask => false,
             Need::Nothing | Need::Wait { .. } => return,
         };
-        if lane.next_due().is_none() && !ask {
-            // Nothing is due within reach: no token is needed.
+        if lane.next_due().is_none() && lane.errands.next(now).is_none() && !ask {
+            // Nothing is due within reach, nothing is to be asked: no token is needed.
             return;
         }
         lane.token.begin(force, now);
@@ -449,6 +482,25 @@ impl Engine {
                     Done::Token(i, Err(Outcome::NotSent { cause }), None)
                 }
             }
+        });
+    }
+
+    /// Asks the platform what is to be asked beside sending.
+    fn ask(&mut self, i: usize, now: Millis) {
+        let lane = &mut self.lanes[i];
+        let Some(errand) = lane.errands.next(now) else { return };
+        let Some(token) = lane.token.usable(now).cloned() else { return };
+        lane.errands.begin();
+        let transport = Arc::clone(&self.transport);
+        let request = match errand {
+            Errand::Templates => lane.adapter.templates_request(&token),
+            Errand::Quota => lane.adapter.quota_request(&token),
+        };
+        self.tasks.spawn(async move {
+            let answer = transport.call(request).await;
+            let unsent = |(Failure::NotSent(cause) | Failure::Unknown(cause))| Outcome::NotSent { cause };
+            let answer = answer.map_err(unsent);
+            Done::Asked(i, errand, answer, token)
         });
     }
 
@@ -606,6 +658,10 @@ impl Engine {
                 self.store_failed(&e, now);
             }
             Done::Token(i, result, date) => self.token(i, result, date, now),
+            Done::Asked(i, errand, answer, token) => self.asked(i, errand, answer, &token, now),
+            Done::Kept(Ok(())) => {}
+            // It is known all the same, and the next start reads it again.
+            Done::Kept(Err(e)) => tracing::warn!(error = %e, "the platform's templates could not be kept"),
         }
     }
 
@@ -703,8 +759,19 @@ impl Engine {
                 lane.slow_down(ended_at);
                 lane.hold(ended_at, ended_at + pause, code, &lane.meaning(code, text));
             }
+            Outcome::Answered { reaction: Reaction::Quota { pause }, code, text } => {
+                lane.answered();
+                lane.run_out(*pause, code, &lane.meaning(code, text), ended_at);
+            }
+            Outcome::Answered { reaction: Reaction::Ban { pause }, code, text } => {
+                lane.answered();
+                let why = lane.meaning(code, text);
+                lane.breakers.banned(job.template, code, &why, *pause, ended_at);
+                lane.hold(ended_at, ended_at + pause, code, &why);
+            }
             Outcome::Answered { code, text, .. } if lane.adapter.blames_template(code) => {
                 lane.answered();
+                lane.errands.suspect(ended_at);
                 let why = lane.meaning(code, text);
                 if let Some(held) = lane.breakers.refused(job.template, code, &why, ended_at) {
                     let (template, until) = (self.store.code(job.template), rfc3339(held.until));
@@ -773,7 +840,10 @@ impl Engine {
             Ok(granted) => lane.token.granted(granted, now),
             Err(Outcome::Answered { code, text, reaction }) => {
                 let pause = match reaction {
-                    Reaction::Hold { pause } | Reaction::Slow { pause } => pause,
+                    Reaction::Hold { pause }
+                    | Reaction::Slow { pause }
+                    | Reaction::Quota { pause }
+                    | Reaction::Ban { pause } => pause,
                     Reaction::Retry { first, .. } => first,
                     // On the token call a bad credential is a bad secret.
                     _ => 600 * SECOND,
@@ -793,6 +863,57 @@ impl Engine {
         }
     }
 
+    fn asked(&mut self, i: usize, errand: Errand, answer: Result<Answer, Outcome>, token: &SecretString, now: Millis) {
+        let lane = &mut self.lanes[i];
+        let app = lane.app.name.clone();
+        let problem = match errand {
+            Errand::Quota => {
+                lane.errands.quota_asked(now);
+                match answer.and_then(|answer| lane.adapter.read_quota(&answer)) {
+                    Ok(quota) => return lane.quota_said(quota, now),
+                    Err(outcome) => {
+                        lane.quota_unsaid();
+                        outcome
+                    }
+                }
+            }
+            Errand::Templates => match answer.and_then(|answer| lane.adapter.read_templates(&answer)) {
+                Ok(templates) => {
+                    let listing = Arc::new(Listing { read_at: now, templates });
+                    learn(lane, Arc::clone(&listing), &*self.store);
+                    lane.errands.templates_asked(lane.out_of_step() == 0, now);
+                    self.templates_asked(i, None);
+                    let kept = self.store.keep_listing(&app, listing);
+                    self.tasks.spawn(async move { Done::Kept(kept.await) });
+                    return;
+                }
+                Err(outcome) => {
+                    lane.errands.templates_asked(false, now);
+                    outcome
+                }
+            },
+        };
+        let why = match &problem {
+            Outcome::Answered { code, text, .. } => format!("{code}: {}", lane.meaning(code, text)),
+            Outcome::NotSent { cause } | Outcome::Unknown { cause } => cause.clone(),
+            Outcome::Accepted { .. } => "an answer to another question".into(),
+        };
+        if let Outcome::Answered { reaction: Reaction::Token, .. } = problem {
+            lane.token.reject(token, now);
+        }
+        tracing::warn!(app, why, "the platform did not answer {}; it is asked again", asked_for(errand));
+        if errand == Errand::Templates {
+            self.templates_asked(i, Some(why));
+        }
+    }
+
+    /// Whoever waits for a reading sees that it is done.
+    fn templates_asked(&self, i: usize, problem: Option<String>) {
+        let mut status = self.signals.status.lock().expect("nobody panics while writing it");
+        let asked = &mut status.lanes.entry(self.lanes[i].app.name.clone()).or_default().templates_asked;
+        *asked = (asked.0 + 1, problem);
+    }
+
     fn publish(&self) {
         let mut status = self.signals.status.lock().expect("nobody panics while writing it");
         status.ready = status.ready || self.lanes.iter().all(Lane::looked);
@@ -806,6 +927,8 @@ impl Engine {
             at.in_flight = lane.in_flight;
             at.token_expires_at = lane.token.expires_at();
             at.rate = lane.rate();
+            at.quota = lane.quota;
+            at.out_of_step = lane.out_of_step();
             at.held_templates.clear();
             at.held_templates.extend(lane.breakers.held().map(|(template, held)| {
                 (self.store.code(template).to_owned(), held.code.clone(), held.why.clone(), held.until)
@@ -814,6 +937,30 @@ impl Engine {
                 at.pause = lane.pause.as_ref().map(|p| (p.code.clone(), p.why.clone(), p.until));
             }
         }
+    }
+}
+
+/// Hands a listing to its lane, and tells of what is out of step with it.
+fn learn(lane: &mut Lane, listing: Arc<Listing>, store: &dyn Queue) {
+    let (id, before) = (lane.id, lane.out_of_step());
+    for (template, why) in lane.learn(listing, |code| store.template(id, code)) {
+        let app = &lane.app.name;
+        tracing::error!(
+            app,
+            template,
+            why,
+            "a template is out of step with the platform's; what it would refuse is held"
+        );
+    }
+    if before > 0 && lane.out_of_step() == 0 {
+        tracing::info!(app = lane.app.name, "all templates are in step with the platform's again");
+    }
+}
+
+fn asked_for(errand: Errand) -> &'static str {
+    match errand {
+        Errand::Templates => "which templates there are",
+        Errand::Quota => "how many sends are left",
     }
 }
 

@@ -102,6 +102,8 @@ pub trait Adapter: std::marker::Send + Sync {
     fn known_code(&self, code: &str) -> Option<&'static str>;
     /// Whether a refusal with this code is the template's fault.
     fn blames_template(&self, code: &str) -> bool;
+    /// The address of ours that the platform saw, if it refuses that.
+    fn refused_address<'a>(&self, code: &str, text: &'a str) -> Option<&'a str>;
     /// What the code means and what to do, in English and Chinese.
     fn meaning(&self, code: &str) -> Option<(&'static str, &'static str)>;
 }

@@ -57,6 +57,7 @@ impl Sandbox {
             .route("/cgi-bin/openapi/quota/get", post(quota))
             .route("/wxaapi/newtmpl/gettemplate", get(list_templates))
             .route("/_sandbox/apps", post(add_app))
+            .route("/_sandbox/templates", post(set_templates))
             .route("/_sandbox/popup", post(popup))
             .route("/_sandbox/settings", post(settings))
             .route("/_sandbox/messages", get(messages))
@@ -128,10 +129,11 @@ async fn send(
 
 async fn quota(State(sandbox): State<Sandbox>, Query(query): Query<HashMap<String, String>>) -> Response {
     let token = query.get("access_token").cloned().unwrap_or_default();
+    let rate = sandbox.world().faults.rate_limit;
     match sandbox.world().quota(&token, sandbox.clock.now()) {
         Ok((limit, used, left)) => Json(json!({
             "errcode": 0, "errmsg": "ok", "quota": { "daily_limit": limit, "used": used, "remain": left },
-            "rate_limit": { "call_count": 0, "refresh_second": 0 },
+            "rate_limit": { "call_count": rate.unwrap_or(0), "refresh_second": i32::from(rate.is_some()) },
         }))
         .into_response(),
         Err(refusal) => refused(&refusal),
@@ -146,7 +148,13 @@ async fn list_templates(State(sandbox): State<Sandbox>, Query(query): Query<Hash
                 let content: String =
                     t.fields.iter().map(|(key, label)| format!("{label}:{{{{{key}.DATA}}}}\n")).collect();
                 let kind = if t.kind == crate::domain::template::Kind::OneTime { 2 } else { 3 };
-                json!({ "priTmplId": t.id, "title": "", "content": content, "example": "", "type": kind })
+                let mut shown =
+                    json!({ "priTmplId": t.id, "title": t.title, "content": content, "example": "", "type": kind });
+                if !t.choices.is_empty() {
+                    let list = |(key, values): (&String, &Vec<String>)| json!({ "keywordCode": format!("{key}.DATA"), "enumValueList": values });
+                    shown["keywordEnumValueList"] = t.choices.iter().map(list).collect();
+                }
+                shown
             };
             Json(json!({ "errcode": 0, "errmsg": "ok", "data": templates.iter().map(shown).collect::<Vec<_>>() }))
                 .into_response()
@@ -212,6 +220,21 @@ async fn add_app(State(sandbox): State<Sandbox>, Json(app): Json<AppSpec>) -> Re
     }
     world.add_app(app);
     Json(json!({ "ok": true })).into_response()
+}
+
+#[derive(Deserialize)]
+struct Templates {
+    appid: String,
+    templates: Vec<TemplateSpec>,
+}
+
+/// Somebody has changed the account's templates in the console.
+async fn set_templates(State(sandbox): State<Sandbox>, Json(change): Json<Templates>) -> Response {
+    if sandbox.world().set_templates(&change.appid, change.templates) {
+        Json(json!({ "ok": true })).into_response()
+    } else {
+        (StatusCode::NOT_FOUND, "there is no such appid: POST /_sandbox/apps first\n").into_response()
+    }
 }
 
 #[derive(Deserialize)]

@@ -48,8 +48,11 @@ impl AppSpec {
         use secrecy::ExposeSecret;
         let template = |t: &crate::domain::template::Template| TemplateSpec {
             id: t.code.clone(),
+            title: t.title.clone(),
             kind: t.kind,
             fields: t.fields.clone(),
+            choices: BTreeMap::new(),
+            banned: false,
         };
         Self {
             appid: app.appid.clone(),
@@ -71,10 +74,19 @@ impl AppSpec {
 pub struct TemplateSpec {
     /// `priTmplId`.
     pub id: String,
+    /// As the user sees it.
+    #[serde(default)]
+    pub title: String,
     /// One-time or long-term.
     pub kind: Kind,
     /// Key → label.
     pub fields: BTreeMap<String, String>,
+    /// What a field of an enumerated type may say.
+    #[serde(default)]
+    pub choices: BTreeMap<String, Vec<String>>,
+    /// Every send of it is refused with 43107.
+    #[serde(default)]
+    pub banned: bool,
 }
 
 /// A check of the send call.
@@ -89,7 +101,7 @@ pub enum Check {
     MinuteQuota,
     /// 40003.
     Openid,
-    /// 40037.
+    /// 40037, and 43107 for one that is banned.
     Template,
     /// 43108.
     Concurrency,
@@ -154,6 +166,10 @@ pub struct Faults {
     pub quota_left: Option<u64>,
     /// Sends left in this minute; then 45011.
     pub minute_left: Option<u64>,
+    /// How often the templates can be listed today; then 45009.
+    pub lists_left: Option<u64>,
+    /// Sends a second that the platform says it allows; it says nothing of it by default.
+    pub rate_limit: Option<u32>,
     /// The account is restricted: every send is refused with this code, such as 43107, 48001, 48004 or 50002.
     pub account_code: Option<i64>,
     /// Every push leaves so late at least.
@@ -331,6 +347,11 @@ impl World {
     /// Registers a mini-program, or changes one.
     pub fn add_app(&mut self, app: AppSpec) {
         self.apps.insert(app.appid.clone(), app);
+    }
+
+    /// The account's templates from now on; `false` if there is no such account.
+    pub fn set_templates(&mut self, appid: &str, templates: Vec<TemplateSpec>) -> bool {
+        self.apps.get_mut(appid).map(|app| app.templates = templates).is_some()
     }
 
     /// An app's pushes go there from now on.
@@ -598,6 +619,11 @@ impl World {
     /// The account's templates.
     pub(super) fn templates(&mut self, token: &str, now: Millis) -> Result<Vec<TemplateSpec>, Refusal> {
         let appid = self.owner(token, now)?;
+        match &mut self.faults.lists_left {
+            Some(0) => return Err(self.refuse(45009, "reach max api daily quota limit")),
+            Some(left) => *left -= 1,
+            None => {}
+        }
         Ok(self.apps.get(&appid).map(|app| app.templates.clone()).unwrap_or_default())
     }
 
@@ -638,7 +664,10 @@ impl World {
                     (self.faults.minute_left == Some(0)).then(|| (45011, "api minute-quota reach limit".into()))
                 }
                 Check::Openid => (openid.is_empty() || openid.len() > 128).then(|| (40003, "invalid openid".into())),
-                Check::Template => template.is_none().then(|| (40037, "invalid template_id".into())),
+                Check::Template => match template {
+                    None => Some((40037, "invalid template_id".into())),
+                    Some(template) => template.banned.then(|| (43107, "subscribe ability is banned".into())),
+                },
                 Check::Concurrency => call
                     .busy
                     .is_none()
@@ -696,8 +725,10 @@ fn wrong_field(template: &TemplateSpec, data: &Value) -> Option<String> {
         if value.trim().is_empty() {
             Some(format!("argument invalid! data.{key}.value is empty"))
         } else {
-            check_value(key, value, Profile::Platform)
-                .err()
+            let choices = template.choices.get(key);
+            let chosen = choices.is_none_or(|choices| choices.iter().any(|choice| choice == value));
+            (!chosen || check_value(key, value, Profile::Platform).is_err())
+                .then_some(())
                 .map(|_| format!("argument invalid! data.{key}.value invalid"))
         }
     })

@@ -8,6 +8,7 @@ pub mod queue;
 pub mod consents;
 pub mod pushes;
 pub mod doubts;
+mod templates;
 pub mod keys;
 pub mod backup;
 mod file;
@@ -35,6 +36,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
+use templates::Listings;
 use tokio::sync::watch;
 use writer::{Command, Writer};
 
@@ -234,6 +236,7 @@ pub struct Store {
     read: AnyPool,
     writer: Writer,
     names: Arc<Names>,
+    listings: Listings,
     on_commit: watch::Sender<Option<Arc<OnCommit>>>,
     lock: Arc<Mutex<Option<file::Lock>>>,
 }
@@ -272,6 +275,7 @@ impl Store {
         migrate(&mut conn, dialect, url).await?;
         trip("start.after_migration");
         let names = Arc::new(learn_names(&mut conn, apps).await.map_err(sql_failed)?);
+        let listings = templates::read(&mut conn, &names).await.map_err(sql_failed)?;
         let last = sqlx::query("SELECT COALESCE(MAX(id), 0) AS last FROM reminder").fetch_one(&mut conn).await;
         let last: i64 = last.map_err(sql_failed)?.get("last");
 
@@ -300,7 +304,7 @@ impl Store {
             .map_err(sql_failed)?;
         let (on_commit, told) = watch::channel(None);
         let writer = writer::start(opened.clone(), conn, last, Arc::clone(&names), clock, told);
-        Ok(Self { opened, read, writer, names, on_commit, lock: Arc::new(Mutex::new(lock)) })
+        Ok(Self { opened, read, writer, names, listings, on_commit, lock: Arc::new(Mutex::new(lock)) })
     }
 
     /// Names to small integers and back.

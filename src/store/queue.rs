@@ -15,6 +15,7 @@ use crate::domain::{
     decide::Due,
     reminder::{Claim, ReminderId, State},
     settle::{Consent, Next, Settlement, assumed_sent, received},
+    template::Listing,
 };
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use std::{
@@ -34,6 +35,10 @@ pub trait Queue: Send + Sync {
     fn lane(&self, app: &str) -> i64;
     /// The platform's id of a template.
     fn code(&self, template: i64) -> &str;
+    /// What the platform listed last as an app's templates.
+    fn listing(&self, app: &str) -> Option<Arc<Listing>>;
+    /// Keeps an app's listing: known at once, durable when it answers.
+    fn keep_listing(&self, app: &str, listing: Arc<Listing>) -> Asked<()>;
     /// A lane's template by the platform's id.
     fn template(&self, lane: i64, code: &str) -> Option<i64>;
     /// Calls `told` after each commit with the instants it brought and how long it took.
@@ -541,6 +546,15 @@ impl Queue for Store {
 
     fn code(&self, template: i64) -> &str {
         self.names.code(template)
+    }
+
+    fn listing(&self, app: &str) -> Option<Arc<Listing>> {
+        Self::listing(self, app)
+    }
+
+    fn keep_listing(&self, app: &str, listing: Arc<Listing>) -> Asked<()> {
+        let (store, app) = (self.clone(), app.to_owned());
+        Box::pin(async move { Self::keep_listing(&store, app, listing).await })
     }
 
     fn template(&self, lane: i64, code: &str) -> Option<i64> {

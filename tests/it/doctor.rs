@@ -68,10 +68,12 @@ async fn a_doctor_names_what_is_wrong_and_what_to_do() {
     spec.templates.retain(|t| t.id == crate::harness::EVENT);
     spec.templates[0].fields.insert("thing9".into(), "备注".into());
     sandbox.sandbox.world().add_app(spec);
+    assert_eq!(site.run(&["template", "refresh"]).0, 0);
     let told = Told::of(&site);
     assert_eq!((told.code, told.level("coffee: templates")), (1, "failed"));
     assert!(
-        told.says("coffee: templates", "«digest» is not in the account") && told.says("coffee: templates", "thing9")
+        told.says("coffee: templates", "«digest»: the account has no such template")
+            && told.says("coffee: templates", "thing9")
     );
     let wrong = site.command(&["doctor", "--json"]).env("SECRET", "wrong").output().expect("runs");
     assert!(String::from_utf8_lossy(&wrong.stdout).contains("40125"), "a wrong secret is named");

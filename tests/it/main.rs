@@ -16,3 +16,4 @@ mod callback;
 mod doubt;
 mod doctor;
 mod trouble;
+mod templates;

@@ -67,21 +67,21 @@ pub const TABLE: &[Entry] = &[
 
     // Pace.
     entry("43108", Reaction::Retry { max: 10, first: SECOND }, "another message to this user was under way; tixing tries again", "同一用户不可并发发送，稍后自动重试"),
-    entry("45009", LONG, "the day's quota is used up; sends wait, and one is tried every ten minutes", "当日额度已用完，暂停发送，每十分钟试发一条"),
+    entry("45009", Reaction::Quota { pause: 10 * MINUTE }, "the day's quota is used up; sends wait until WeChat says that some are left, which it is asked every ten minutes", "当日额度已用完，暂停发送，每十分钟查询一次剩余额度"),
     entry("45011", Reaction::Slow { pause: MINUTE }, "the minute's quota is used up; sends wait for the next, and the rate halves for a while", "分钟额度已用完，下一分钟继续，速率暂时减半"),
 
     // The account or the configuration: nothing of this app can be sent, and nothing is burnt while it is so.
     entry("40002", LONG, "the token request was malformed; report this to tixing's authors", "token 请求不合法，请向 tixing 反馈"),
     entry("40013", LONG, "the appid is wrong; correct it in the configuration", "appid 不正确，请检查配置"),
     entry("40125", LONG, "the app's secret is wrong or was reset; put the new one in place", "AppSecret 错误或已重置，请更新配置"),
-    entry("40164", Reaction::Hold { pause: 3 * MINUTE }, "this machine's address is not in the account's IP whitelist; the text names it: add it in the console", "本机 IP 不在白名单，请在后台添加错误信息中的 IP"),
+    entry("40164", Reaction::Hold { pause: 3 * MINUTE }, "this machine's address is not in the account's IP whitelist: add it in the console", "本机 IP 不在白名单，请在后台添加该 IP"),
     entry("40243", LONG, "the app's secret is frozen; the administrator must unfreeze it", "AppSecret 已被冻结，请管理员解冻"),
     entry("41002", LONG, "the appid is missing; correct the configuration", "缺少 appid，请检查配置"),
     entry("41004", LONG, "the secret is missing; correct the configuration", "缺少 AppSecret，请检查配置"),
     entry("43104", LONG, "this appid may not use subscribe messages", "该 appid 没有订阅消息权限"),
     entry("43106", LONG, "templates are locked because of a sanction; see the console", "因处罚不可添加模板，请查看后台通知"),
-    entry("43107", LONG, "the subscribe ability of the account or of this template is banned; see the console's notices", "订阅能力被封禁，请查看后台通知"),
-    entry("43116", LONG, "the template is restricted for abuse (reported for service accounts)", "模板因滥用被限制"),
+    entry("43107", Reaction::Ban { pause: 10 * MINUTE }, "the subscribe ability of the account or of this template is banned: see the console's notices; other templates are tried first", "订阅能力被封禁，请查看后台通知"),
+    entry("43116", Reaction::Ban { pause: 10 * MINUTE }, "the template is restricted for abuse (reported for service accounts)", "模板因滥用被限制"),
     entry("40249", LONG, "marketing content is not allowed (reported for service accounts)", "模板内容涉及营销，被限制"),
     entry("40250", LONG, "the content is irregular or empty (reported for service accounts)", "模板内容不规范，被限制"),
     entry("40251", LONG, "the account is capped because of past violations (reported for service accounts)", "账号因历史违规被限制"),

@@ -150,6 +150,11 @@ impl Adapter for Wechat {
         errors::OF_THE_TEMPLATE.contains(&code)
     }
 
+    fn refused_address<'a>(&self, code: &str, text: &'a str) -> Option<&'a str> {
+        let mut words = text.split_whitespace().filter(|_| code == "40164");
+        words.find(|word| word.parse::<std::net::IpAddr>().is_ok())
+    }
+
     fn meaning(&self, code: &str) -> Option<(&'static str, &'static str)> {
         errors::find(code).map(|e| (e.en, e.zh))
     }
@@ -211,7 +216,7 @@ fn succeeded(answer: &Answer) -> Result<Value, Outcome> {
 fn template(entry: &Value) -> Option<Listed> {
     let fields = entry["content"].as_str().unwrap_or_default().lines().filter_map(|line| {
         let (label, rest) = line.split_once("{{")?;
-        let key = rest.split_once(".DATA}}")?.0.trim();
+        let key = rest.split_once("}}")?.0.trim().trim_end_matches(".DATA");
         let label = label.trim().trim_end_matches([':', '：']).trim();
         Some((key.to_owned(), label.to_owned()))
     });

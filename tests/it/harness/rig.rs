@@ -1,7 +1,11 @@
 //! An engine on a manual clock, its store, and the sandbox in the place of the platform, without a socket between them.
 
 use super::{START, TestStore, apps, on_both, open};
-use axum::{Router, body::Body, http::Request as HttpRequest};
+use axum::{
+    Router,
+    body::Body,
+    http::{Method, Request as HttpRequest},
+};
 use http_body_util::BodyExt;
 use std::{
     future::Future,
@@ -56,7 +60,10 @@ impl Transport for Wire {
 
 /// Carries a request to the sandbox and its answer back.
 pub async fn deliver(router: Router, request: Request, date: Option<Millis>) -> Result<Answer, Failure> {
-    let request = HttpRequest::post(request.url)
+    let method = if request.body.is_empty() { Method::GET } else { Method::POST };
+    let request = HttpRequest::builder()
+        .method(method)
+        .uri(request.url)
         .header("content-type", "application/json")
         .header("content-length", request.body.len())
         .body(Body::from(request.body))

@@ -24,6 +24,7 @@ use tixing::{
         push::Push,
         reminder::{Claim, NewReminder, ReminderId, State},
         settle::{Consent, Next},
+        template::Listing,
     },
     store::{
         OnCommit, Ring, Store, StoreError, backup,
@@ -127,6 +128,8 @@ pub struct Disk {
     sabotage: Option<Sabotage>,
     /// Writes that were answered before they were done; a crash forgets them.
     late: Mutex<JoinSet<()>>,
+    /// What the platform listed last; the model forgets it in a crash.
+    listing: Mutex<Option<Arc<Listing>>>,
 }
 
 impl Disk {
@@ -139,6 +142,7 @@ impl Disk {
             told: Mutex::default(),
             sabotage,
             late: Mutex::default(),
+            listing: Mutex::default(),
         })
     }
 
@@ -448,6 +452,22 @@ impl Queue for Disk {
 
     fn code(&self, _: i64) -> &str {
         crate::harness::EVENT
+    }
+
+    fn listing(&self, app: &str) -> Option<Arc<Listing>> {
+        match &self.books {
+            Books::Model(_) => self.listing.lock().expect("whole").clone(),
+            Books::Store(store) => store.listing(app),
+        }
+    }
+
+    fn keep_listing(&self, app: &str, listing: Arc<Listing>) -> Asked<()> {
+        *self.listing.lock().expect("whole") = Some(Arc::clone(&listing));
+        let app = app.to_owned();
+        self.ask("keep_listing", move |books| match books {
+            Books::Model(_) => {}
+            Books::Store(store) => wait(Queue::keep_listing(&store, &app, listing)),
+        })
     }
 
     fn template(&self, _: i64, code: &str) -> Option<i64> {

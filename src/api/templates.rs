@@ -1,0 +1,122 @@
+//! `/v1/templates`: what is configured, and whether the platform has it so.
+
+use super::{Api, Caller, Json, Query, check, json, operations::OfApp, problem::Problem};
+use crate::{domain::timing::rfc3339, store::keys::Scope};
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+use utoipa::ToSchema;
+
+/// How long a platform's answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The configured templates: fields and values as the platform lists them, where it has been asked.
+#[utoipa::path(get, path = "/v1/templates", tag = "operations", params(OfApp), responses(
+    (status = 200, description = "With fields, values, when the platform was asked, and how it differs (`out_of_step`)", body = Object)))]
+pub async fn templates(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(query): Query<OfApp>,
+) -> Result<Response, Problem> {
+    if let Some(app) = &query.app {
+        caller.may_touch(app)?;
+        check::app(&api.config, app)?;
+    }
+    Ok(json(StatusCode::OK, &shown(&api, &caller, query.app.as_deref())))
+}
+
+/// Of which app.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefreshBody {
+    /// All of the caller's apps if left out.
+    app: Option<String>,
+}
+
+/// Read the templates from the platform now. It answers that a few times a day only.
+#[utoipa::path(post, path = "/v1/templates/refresh", request_body = RefreshBody, tag = "operations", responses(
+    (status = 200, description = "As they are now", body = Object), (status = 409, description = "`no_daemon`"),
+    (status = 502, description = "`platform_unavailable`: what it said")))]
+pub async fn refresh(
+    State(api): State<Api>,
+    caller: Caller,
+    Json(body): Json<RefreshBody>,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Write)?;
+    if let Some(app) = &body.app {
+        caller.may_touch(app)?;
+        check::app(&api.config, app)?;
+    }
+    let Some(signals) = &api.signals else {
+        let detail =
+            "no daemon runs, and only a daemon asks the platform: start it, which reads the templates by itself";
+        return Err(Problem::new("no_daemon", detail));
+    };
+    let asked =
+        |app: &str| signals.status().lanes.get(app).map(|lane| lane.templates_asked.clone()).unwrap_or_default();
+    let wanted: Vec<(&str, u64)> = api
+        .config
+        .apps
+        .iter()
+        .map(|app| app.name.as_str())
+        .filter(|app| caller.sees(app) && body.app.as_ref().is_none_or(|wanted| wanted == app))
+        .map(|app| (app, asked(app).0))
+        .collect();
+    wanted.iter().for_each(|(app, _)| signals.read_templates(app));
+    let answered = async {
+        while wanted.iter().any(|(app, before)| asked(app).0 == *before) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    // Whoever has not answered by then is told of.
+    let _ = tokio::time::timeout(PATIENCE, answered).await;
+    let problem = wanted.iter().find_map(|(app, before)| match asked(app) {
+        (n, _) if n == *before => {
+            let paused = signals.status().lanes.get(*app).and_then(|lane| lane.pause.clone());
+            let why = paused.map_or_else(String::new, |(code, why, _)| format!(": {code}: {why}"));
+            Some(format!("{app}: no answer within {} s{why}", PATIENCE.as_secs()))
+        }
+        (_, problem) => problem.map(|why| format!("{app}: {why}")),
+    });
+    match problem {
+        Some(why) => {
+            let detail = format!("the platform did not list its templates: {why}; what was listed before still counts");
+            Err(Problem::new("platform_unavailable", detail))
+        }
+        None => Ok(json(StatusCode::OK, &shown(&api, &caller, body.app.as_deref()))),
+    }
+}
+
+fn shown(api: &Api, caller: &Caller, only: Option<&str>) -> Value {
+    let apps = api.config.apps.iter().filter(|app| caller.sees(&app.name) && only.is_none_or(|only| only == app.name));
+    let of_app = |app| -> Vec<Value> {
+        let app: &crate::config::App = app;
+        let listing = api.store.listing(&app.name);
+        let listing = listing.as_deref();
+        let template = |t: &crate::domain::template::Template| {
+            let listed = listing.and_then(|listing| listing.find(&t.code));
+            json!({
+                "app": app.name, "id": t.code, "name": t.name, "kind": t.kind,
+                "title": listed.map(|listed| &listed.title).filter(|title| !title.is_empty()).unwrap_or(&t.title),
+                "fields": t.fields(listing),
+                "choices": listed.map(|listed| &listed.choices),
+                "listed_at": listing.map(|listing| rfc3339(listing.read_at)),
+                "out_of_step": listing.map(|listing| listing.differences(t)).unwrap_or_default(),
+            })
+        };
+        app.templates.iter().map(template).collect()
+    };
+    json!({ "templates": apps.flat_map(of_app).collect::<Vec<_>>() })
+}
+
+/// The configured templates of an app that the platform does not have so, and how.
+pub(super) fn out_of_step(api: &Api, app: &str) -> Vec<Value> {
+    let listing = api.store.listing(app);
+    let templates = api.config.apps.iter().filter(|a| a.name == app).flat_map(|a| &a.templates);
+    let differing = |t: &crate::domain::template::Template| {
+        let why = listing.as_ref()?.differences(t);
+        (!why.is_empty()).then(|| json!({ "template": t.code, "why": why.join("; ") }))
+    };
+    templates.filter_map(differing).collect()
+}
