@@ -293,7 +293,7 @@ impl Life {
     }
 
     async fn something_happens(&mut self) {
-        let what = self.rng.random_range(0..110);
+        let what = self.rng.random_range(0..111);
         tracing::debug!(at = seconds(self.time.world()), what, alive = self.daemon.is_some(), "something happens");
         match what {
             0..42 => self.insert(),
@@ -337,6 +337,7 @@ impl Life {
             102..104 => self.restore().await,
             104..106 => self.release().await,
             106..108 => self.push_weather(),
+            108 => self.template_changes(),
             _ => self.somebody_decides(),
         }
         if self.rng.random_ratio(1, 4) {
@@ -609,6 +610,21 @@ impl Life {
         self.sandbox.world().faults = faults;
     }
 
+    /// Somebody changes the template in the console, or deletes it, or puts it back; perhaps an operator has it read again.
+    fn template_changes(&mut self) {
+        let mut templates = AppSpec::of(&self.app).templates;
+        match self.rng.random_range(0..5) {
+            0 => templates.clear(),
+            1 => drop(templates[0].fields.insert("thing9".into(), "备注".into())),
+            2 => drop(templates[0].choices.insert("thing1".into(), vec!["别的".into()])),
+            _ => {}
+        }
+        self.sandbox.world().set_templates(&self.app.appid, templates);
+        if let Some(daemon) = self.daemon.as_ref().filter(|_| self.rng.random()) {
+            daemon.signals.read_templates(&self.app.name);
+        }
+    }
+
     fn clock_is_set(&mut self) {
         if self.restored {
             return;
@@ -638,6 +654,8 @@ impl Life {
     /// All faults stop; what is due must end (I5).
     async fn calm(&mut self) -> Result<(), String> {
         self.sandbox.world().faults = Faults::default();
+        let templates = AppSpec::of(&self.app).templates;
+        self.sandbox.world().set_templates(&self.app.appid, templates);
         *self.network.weather.lock().expect("whole") = network::Weather { slow_ms: 20, down: false };
         *self.disk.weather.lock().expect("whole") = disk::Weather::default();
         self.time.set_right();

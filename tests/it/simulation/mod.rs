@@ -33,7 +33,7 @@ fn live(terms: Terms) -> Result<Vec<String>, String> {
 }
 
 /// What must have happened somewhere, or the lives were too quiet to prove anything.
-const EVENTS: [&str; 18] = [
+const EVENTS: [&str; 19] = [
     " is sent",
     " is failed",
     " is expired",
@@ -52,6 +52,7 @@ const EVENTS: [&str; 18] = [
     "failed turned_off",
     "in_doubt awaits_receipt",
     "resolved",
+    "scheduled template_held",
 ];
 
 /// Lives the lives of `seeds` on both cores, and counts [`EVENTS`]; the first failure ends it.
