@@ -7,7 +7,7 @@ use super::{
     check::{self, ConsentBody, ReminderBody},
     parse,
     problem::{Problem, ProblemJson},
-    reminders::{refusal, replay},
+    reminders::{forgotten, refusal, replay},
 };
 use crate::{
     domain::reminder::{NewReminder, State as ReminderState},
@@ -177,7 +177,7 @@ async fn record(api: &Api, caller: &Caller, lines: Vec<Result<Bytes, Problem>>) 
     match api.store.record(reports).await {
         Ok(added) => {
             for (place, n) in places.into_iter().zip(added) {
-                answers[place] = Answer::Recorded(n);
+                answers[place] = n.map_or_else(|| Answer::Refused(forgotten()), Answer::Recorded);
             }
         }
         Err(e) => {

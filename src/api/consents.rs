@@ -5,6 +5,7 @@ use super::{
     check::{self, ConsentBody},
     json,
     problem::Problem,
+    reminders::forgotten,
 };
 use crate::{
     domain::{
@@ -61,7 +62,7 @@ pub struct ConsentJson {
     void_reason: Option<String>,
 }
 
-async fn ledger(api: &Api, app: &str, openid: String, history: bool) -> Result<Ledger, Problem> {
+pub(super) async fn ledger(api: &Api, app: &str, openid: String, history: bool) -> Result<Ledger, Problem> {
     let consents = api.store.consents(app, &openid).await?;
     let mut balances = BTreeMap::<String, Balance>::new();
     for consent in &consents {
@@ -109,7 +110,9 @@ pub async fn record(
     let report = check::consents(&api.config, body, api.clock.now())?;
     let (app, openid) = (report.app.clone(), report.openid.clone());
     // Where the platform's word alone counts, this writes nothing down; the answer shows what is.
-    api.store.record(vec![report]).await?;
+    if api.store.record(vec![report]).await?[0].is_none() {
+        return Err(forgotten());
+    }
     Ok(json(StatusCode::OK, &ledger(&api, &app, openid, false).await?))
 }
 

@@ -99,6 +99,10 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
                 format!("未发送：截止时间 {} 已过{zh}；订阅次数已退回。", rfc3339(stored.due.expires_at)),
             )
         }
+        State::Cancelled if code == "forgotten" => (
+            "Not sent: its user wished to be forgotten, and what it said is gone.".to_owned(),
+            "未发送：用户要求删除其数据，内容已清除。".to_owned(),
+        ),
         State::Cancelled => (
             "Not sent: its owner cancelled it; its consent is free again.".to_owned(),
             "未发送：已被取消，订阅次数已退回。".to_owned(),

@@ -12,6 +12,7 @@ mod problem;
 mod reminders;
 mod safekeeping;
 mod templates;
+mod users;
 
 pub use auth::{Caller, new_key};
 pub use check::ReminderBody;
@@ -103,6 +104,9 @@ impl Api {
             .route("/doubts/{id}", post(doubts::resolve))
             .route("/templates", get(templates::templates))
             .route("/templates/refresh", post(templates::refresh))
+            .route("/users/export", post(users::export))
+            .route("/users/forget", post(users::forget))
+            .route("/users/let-in", post(users::let_in))
             .route("/stats", get(operations::stats))
             .route("/backup", post(safekeeping::backup))
             .route("/release", post(safekeeping::release).get(safekeeping::held))

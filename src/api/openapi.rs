@@ -1,6 +1,6 @@
 //! The API's own description, and a page to read it on that needs no network.
 
-use super::{batch, consents, doubts, operations, problem, reminders, safekeeping, templates};
+use super::{batch, consents, doubts, operations, problem, reminders, safekeeping, templates, users};
 use axum::{
     http::header,
     response::{Html, IntoResponse, Response},
@@ -19,6 +19,7 @@ use utoipa::{
         reminders::insert, batch::reminders, reminders::show, reminders::explain, reminders::list, reminders::change,
         reminders::cancel, doubts::doubts, doubts::resolve,
         templates::templates, templates::refresh, operations::stats, operations::create_key, operations::list_keys, operations::revoke_key,
+        users::export, users::forget, users::let_in,
         safekeeping::backup, safekeeping::held, safekeeping::release, operations::healthy, operations::ready, operations::metrics,
     ),
     components(schemas(problem::ProblemJson)),

@@ -19,6 +19,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("method_not_allowed", 405, "The path does not know this method"),
     ("too_slow", 408, "The body came too slowly"),
     ("no_consent", 409, "The user has no consent to reserve"),
+    ("user_forgotten", 409, "The user wished to be forgotten"),
     ("key_conflict", 409, "The idempotency key belongs to another body"),
     ("not_scheduled", 409, "The reminder is no longer scheduled"),
     ("not_in_doubt", 409, "There is nothing to decide about the reminder"),

@@ -101,7 +101,7 @@ pub(super) fn raw(data: String) -> Box<RawValue> {
     RawValue::from_string(data).unwrap_or_else(|_| RawValue::from_string("{}".into()).expect("an empty object"))
 }
 
-fn shown(stored: &Stored, story: Option<&(Vec<Event>, Option<Delivery>)>) -> ReminderJson {
+pub(super) fn shown(stored: &Stored, story: Option<&(Vec<Event>, Option<Delivery>)>) -> ReminderJson {
     let attempt = |event: &Event| {
         let began_at = event.began_at?;
         Some(AttemptJson {
@@ -220,6 +220,7 @@ pub(super) fn refusal(verdict: Inserted) -> Problem {
             ),
             param: Some("/key".into()),
         },
+        Inserted::Forgotten => forgotten(),
         _ => Problem::new(
             "no_consent",
             "the user has no consent available for this template: report the popup's result to /v1/consents first, \
@@ -227,6 +228,13 @@ pub(super) fn refusal(verdict: Inserted) -> Problem {
              the platform's pushes alone)",
         ),
     }
+}
+
+/// The refusal of what is about a user who was forgotten.
+pub(super) fn forgotten() -> Problem {
+    let detail = "this user wished to be forgotten, so nothing is stored for them; if they have come back and want it, let them in again with \
+                  POST /v1/users/let-in or `tixing user let-in`";
+    Problem { code: "user_forgotten", detail: detail.into(), param: Some("/openid".into()) }
 }
 
 /// One reminder with its attempts.

@@ -108,6 +108,9 @@ enum Verb {
     /// List the templates and whether the platform has them so, or read them from it now.
     #[command(subcommand)]
     Template(Template),
+    /// Show everything that is stored about a user, forget them, or let them in again.
+    #[command(subcommand)]
+    User(Rights),
     /// Write a consistent copy of the store, while the daemon runs.
     Backup {
         /// Where to; must not exist yet.
@@ -240,6 +243,16 @@ enum Reminder {
         /// Its id.
         id: String,
     },
+}
+
+#[derive(Subcommand)]
+enum Rights {
+    /// Show everything that is stored about a user, as JSON.
+    Export(User),
+    /// Forget a user: gone from every row, waiting reminders cancelled, and nothing is stored for them again.
+    Forget(User),
+    /// Let a user in again who was forgotten and has come back.
+    LetIn(User),
 }
 
 #[derive(Subcommand)]
@@ -468,6 +481,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             verbs::reminder(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await
         }
         Verb::Doubt(verb) => verbs::doubt(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await,
+        Verb::User(verb) => verbs::user(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await,
         Verb::Template(verb) => {
             verbs::template(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await
         }

@@ -537,7 +537,8 @@ impl Engine {
 
     /// A row cut off by a crash is written down as in doubt.
     fn cut_off(&mut self, i: usize, job: &Job, now: Millis) {
-        tracing::warn!(reminder = %job.due.id, "found in doubt: cut off while it was being sent");
+        let user = self.store.pseudonym(&job.body.openid);
+        tracing::warn!(reminder = %job.due.id, user, "found in doubt: cut off while it was being sent");
         let settlement = self.lanes[i].cut_off(job, now);
         self.end(i, job, settlement, now);
     }
@@ -801,12 +802,14 @@ impl Engine {
         let label = outcome.label();
         self.metrics.sends.get_or_create(&ByAppAnd { app: app.clone(), what: label }).inc();
         let settlement = settle(&job.due, job.blind, outcome, ended_at, jitter);
+        // Looked up only if it is told.
+        let user = || self.store.pseudonym(&job.body.openid);
         match &settlement.next {
             Next::Final(State::Sent) => {
-                tracing::debug!(reminder = %job.due.id, app, late_ms = began_at - job.due.at, "sent")
+                tracing::debug!(reminder = %job.due.id, app, user = user(), late_ms = began_at - job.due.at, "sent")
             }
             next => tracing::info!(
-                reminder = %job.due.id, app, outcome = label, code = settlement.code, text = settlement.text, next = told(next), "not sent"
+                reminder = %job.due.id, app, user = user(), outcome = label, code = settlement.code, text = settlement.text, next = told(next), "not sent"
             ),
         }
         self.settled(i, job, settlement, Some(began_at), ended_at);

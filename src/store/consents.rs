@@ -474,8 +474,8 @@ pub(super) async fn void(
 }
 
 /// Records popup reports whose feed counts. Afterwards each accepted template has one consent more, unless its event was known; a standing one is
-/// recorded once. Answers how many consents each report added.
-pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<Vec<usize>> {
+/// recorded once. Answers how many consents each report added, or `None` for one of a user who was forgotten.
+pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<Vec<Option<usize>>> {
     let asked = reports.len();
     let counts = |report: &Report| tx.names.feeds(tx.names.app(&report.app).id).counts(report.feed);
     let reports: Vec<(usize, &Report)> = reports.iter().enumerate().filter(|(_, report)| counts(report)).collect();
@@ -488,17 +488,21 @@ pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<
     let recipients = super::reminders::recipients(tx, &wanted, true).await?;
     let mut pairs = BTreeSet::new();
     let mut accepts: Vec<(usize, Pair, &Report)> = Vec::new();
+    let mut added = vec![Some(0); asked];
     for (i, report) in reports {
         let app = tx.names.app(&report.app).id;
         for code in report.results.iter().filter(|(_, accepted)| **accepted).map(|(code, _)| code) {
-            let pair = (recipients[&(app, report.openid.clone())], tx.names.template(app, code));
+            let Some(recipient) = recipients.get(&(app, report.openid.clone())) else {
+                added[i] = None;
+                continue;
+            };
+            let pair = (*recipient, tx.names.template(app, code));
             let (reconcile, event) = (tx.names.feeds(app) == Feeds::Reconcile, report.event.clone());
             pairs.insert(Wanted { recipient: pair.0, template: pair.1, grants: true, reconcile, event });
             accepts.push((i, pair, report));
         }
     }
     let mut held = read_pairs(tx, &pairs).await?;
-    let mut added = vec![0; asked];
     let mut rows = Vec::new();
     for (i, pair, report) in accepts {
         let standing = tx.names.standing(pair.1);
@@ -509,7 +513,7 @@ pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<
             Adds::Nothing => {}
             Adds::Consent => {
                 rows.push(held.grant(pair, grant));
-                added[i] += 1;
+                added[i] = added[i].map(|n| n + 1);
                 tx.count(lane, "consent_available", 1);
             }
             Adds::Void => {

@@ -9,6 +9,7 @@ pub mod consents;
 pub mod pushes;
 pub mod doubts;
 mod templates;
+pub mod users;
 pub mod keys;
 pub mod backup;
 mod file;
@@ -38,6 +39,7 @@ use std::{
 };
 use templates::Listings;
 use tokio::sync::watch;
+use users::Pseudonyms;
 use writer::{Command, Writer};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -133,6 +135,7 @@ pub struct Names {
     standing: HashSet<i64>,
     feeds: HashMap<i64, Feeds>,
     configured: HashSet<String>,
+    pseudonyms: Pseudonyms,
 }
 
 impl Names {
@@ -160,6 +163,11 @@ impl Names {
 
     pub(crate) fn standing(&self, template: i64) -> bool {
         self.standing.contains(&template)
+    }
+
+    /// What users are called in logs.
+    pub fn pseudonyms(&self) -> &Pseudonyms {
+        &self.pseudonyms
     }
 
     /// The platform's id of a template.
@@ -320,11 +328,11 @@ impl Store {
         self.writer.ask(|answer| Command::Insert(news, answer)).await
     }
 
-    /// Records popup reports; answers how many consents each added.
+    /// Records popup reports; answers how many consents each added, or `None` for one of a user who was forgotten.
     ///
     /// # Errors
     /// When nothing was kept.
-    pub async fn record(&self, reports: Vec<Report>) -> Result<Vec<usize>, StoreError> {
+    pub async fn record(&self, reports: Vec<Report>) -> Result<Vec<Option<usize>>, StoreError> {
         self.writer.ask(|answer| Command::Record(reports, answer)).await
     }
 
@@ -513,7 +521,7 @@ async fn learn_names(conn: &mut AnyConnection, apps: &[App]) -> sqlx::Result<Nam
                 .await?;
         }
     }
-    let mut names = Names::default();
+    let mut names = Names { pseudonyms: Pseudonyms::of(conn).await?, ..Names::default() };
     let rows =
         sqlx::query("SELECT a.id, a.name, l.id AS lane FROM app a JOIN lane l ON l.app = a.id WHERE l.shard = 0");
     for row in rows.fetch_all(&mut *conn).await? {

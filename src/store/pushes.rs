@@ -98,7 +98,7 @@ async fn take(tx: &mut Tx<'_>, new: &NewPush) -> sqlx::Result<Taken> {
             source: "callback".into(),
             event: None,
         };
-        taken.granted = consents::record(tx, &[report]).await?.into_iter().sum();
+        taken.granted = consents::record(tx, &[report]).await?.into_iter().flatten().sum();
     }
     Ok(taken)
 }
@@ -125,7 +125,9 @@ async fn is_new(tx: &mut Tx<'_>, place: Place, digest: &str) -> sqlx::Result<boo
 /// The user wants nothing more of a template: what was granted by then is void, and the reminders that waited on it end.
 async fn turn_off(tx: &mut Tx<'_>, place: Place, openid: &str, template: i64, at: Millis) -> sqlx::Result<usize> {
     let users = reminders::recipients(tx, &[(place.id, openid.to_owned())], true).await?;
-    let pair: Pair = (users[&(place.id, openid.to_owned())], template);
+    // One who was forgotten has nothing to turn off.
+    let Some(user) = users.get(&(place.id, openid.to_owned())) else { return Ok(0) };
+    let pair: Pair = (*user, template);
     // The platform counts in seconds: all of this one.
     let until = at + SECOND - 1;
     sqlx::query(

@@ -35,6 +35,8 @@ pub trait Queue: Send + Sync {
     fn lane(&self, app: &str) -> i64;
     /// The platform's id of a template.
     fn code(&self, template: i64) -> &str;
+    /// What a user is called in logs.
+    fn pseudonym(&self, openid: &str) -> String;
     /// What the platform listed last as an app's templates.
     fn listing(&self, app: &str) -> Option<Arc<Listing>>;
     /// Keeps an app's listing: known at once, durable when it answers.
@@ -546,6 +548,10 @@ impl Queue for Store {
 
     fn code(&self, template: i64) -> &str {
         self.names.code(template)
+    }
+
+    fn pseudonym(&self, openid: &str) -> String {
+        self.names.pseudonyms().name(openid)
     }
 
     fn listing(&self, app: &str) -> Option<Arc<Listing>> {

@@ -6,6 +6,7 @@ use super::{
     dialect::Cell,
     queue::{self, LIVING, Settle, Settled, living_state},
     tx::Tx,
+    users,
     writer::{Ring, Single},
 };
 use crate::domain::{
@@ -29,6 +30,8 @@ pub enum Inserted {
     KeyConflict(ReminderId),
     /// No consent was available to reserve; nothing was written.
     NoConsent,
+    /// The user was forgotten at their wish; nothing was written.
+    Forgotten,
 }
 
 /// A reminder as it is stored.
@@ -143,7 +146,7 @@ pub struct Filter {
     pub limit: usize,
 }
 
-/// Finds, and with `create` makes, the rows of users.
+/// Finds, and with `create` makes, the rows of users; of those who were forgotten there is none.
 pub(super) async fn recipients(
     tx: &mut Tx<'_>,
     wanted: &[(i64, String)],
@@ -167,6 +170,8 @@ pub(super) async fn recipients(
     keep(tx.rows(find, &wanted).await?);
     if create {
         users.retain(|(app, openid)| !found.contains_key(&(*app, (*openid).to_owned())));
+        let gone = users::forgotten(tx, &users).await?;
+        users.retain(|(app, openid)| !gone.contains(&(*app, (*openid).to_owned())));
         if !users.is_empty() {
             let missing = tx.dialect.rows(COLUMNS, users.iter().map(|(app, openid)| [(*app).into(), (*openid).into()]));
             let create = "INSERT INTO recipient (app, openid) SELECT r.app, r.openid FROM {rows} WHERE true
@@ -239,6 +244,10 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
         let app = names.app(&new.app).id;
         Some((*users.get(&(app, new.openid.clone()))?, names.template(app, &new.template)))
     };
+    let unknown = news.iter().map(|new| (names.app(&new.app).id, new.openid.as_str()));
+    let unknown: Vec<(i64, &str)> =
+        unknown.filter(|(app, openid)| !users.contains_key(&(*app, (*openid).to_owned()))).collect();
+    let gone = users::forgotten(tx, &unknown).await?;
     let wanted: BTreeSet<Wanted> = news
         .iter()
         .filter(|new| new.accepted.is_some() || new.claim == Claim::Reserve)
@@ -263,7 +272,8 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
             continue;
         }
         let Some(pair) = pair(new) else {
-            verdicts.push(Inserted::NoConsent);
+            let gone = gone.contains(&(app, new.openid.clone()));
+            verdicts.push(if gone { Inserted::Forgotten } else { Inserted::NoConsent });
             continue;
         };
         let fresh = new.accepted.as_ref().map(|tap| Grant {
@@ -535,6 +545,25 @@ async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Resul
     Ok(Changed::Yes)
 }
 
+/// The statement that finds all reminders of some users.
+fn of_users(which: &str) -> String {
+    format!(
+        "SELECT {STORED}, (SELECT x.state FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
+                           ORDER BY x.fence DESC LIMIT 1) AS ended
+         FROM recipient p
+         JOIN reminder m ON m.id IN (SELECT c.reminder FROM consent c WHERE c.recipient = p.id AND c.reminder IS NOT NULL
+                                     UNION SELECT u.reminder FROM unheld u WHERE u.recipient = p.id)
+         {LIVING} WHERE {which}"
+    )
+}
+
+/// All reminders of a user.
+pub(super) async fn of_recipient(tx: &mut Tx<'_>, recipient: i64) -> sqlx::Result<Vec<Stored>> {
+    let sql = of_users("p.id = $1");
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(recipient).fetch_all(&mut *tx.conn).await?;
+    Ok(rows.iter().map(|row| stored(row, tx.names)).collect())
+}
+
 impl Store {
     /// One reminder, living or ended.
     ///
@@ -614,14 +643,7 @@ impl Store {
     }
 
     async fn of_user(&self, app: i64, openid: &str) -> Result<Vec<Stored>, StoreError> {
-        let sql = format!(
-            "SELECT {STORED}, (SELECT x.state FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
-                               ORDER BY x.fence DESC LIMIT 1) AS ended
-             FROM recipient p
-             JOIN reminder m ON m.id IN (SELECT c.reminder FROM consent c WHERE c.recipient = p.id AND c.reminder IS NOT NULL
-                                         UNION SELECT u.reminder FROM unheld u WHERE u.recipient = p.id)
-             {LIVING} WHERE p.app = $1 AND p.openid = $2"
-        );
+        let sql = of_users("p.app = $1 AND p.openid = $2");
         let rows = sqlx::query(AssertSqlSafe(sql)).bind(app).bind(openid).fetch_all(&self.read).await?;
         Ok(rows.iter().map(|row| stored(row, &self.names)).collect())
     }

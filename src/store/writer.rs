@@ -23,7 +23,7 @@ pub(super) enum Command {
     Settle(Vec<Settle>, Answer<Vec<bool>>),
     Mark(Vec<Job>, Answer<Vec<Marked>>),
     Insert(Vec<NewReminder>, Answer<Vec<Inserted>>),
-    Record(Vec<Report>, Answer<Vec<usize>>),
+    Record(Vec<Report>, Answer<Vec<Option<usize>>>),
     Single(Box<dyn AnySingle>),
     Close(Answer<()>),
 }
@@ -237,7 +237,7 @@ impl<R, T> Gathered<R, T> {
 struct Group {
     settles: Gathered<Settle, bool>,
     marks: Gathered<Job, Marked>,
-    records: Gathered<Report, usize>,
+    records: Gathered<Report, Option<usize>>,
     inserts: Gathered<NewReminder, Inserted>,
     singles: Vec<Box<dyn AnySingle>>,
 }
@@ -245,7 +245,7 @@ struct Group {
 struct Done {
     settles: Vec<bool>,
     marks: Vec<Marked>,
-    records: Vec<usize>,
+    records: Vec<Option<usize>>,
     inserts: Vec<Inserted>,
 }
 

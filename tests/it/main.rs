@@ -17,3 +17,4 @@ mod doubt;
 mod doctor;
 mod trouble;
 mod templates;
+mod users;

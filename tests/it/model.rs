@@ -129,7 +129,7 @@ impl Pair {
                 let event = event.map(|e| format!("e{e}"));
                 let report = Report { event, ..accept("coffee", &format!("o{user}"), template) };
                 let added = self.store.record(vec![report.clone()]).await.expect("answers");
-                assert_eq!(added, [self.model.record(&report)]);
+                assert_eq!(added, [Some(self.model.record(&report))]);
             }
             Step::Insert { user, standing, at_fire, accepted, key, digest, due } => {
                 let at = START + Millis::from(*due);
@@ -158,6 +158,7 @@ impl Pair {
                     Inserted::Replayed(id) => Inserted::Replayed(theirs(id)),
                     Inserted::KeyConflict(id) => Inserted::KeyConflict(theirs(id)),
                     Inserted::NoConsent => Inserted::NoConsent,
+                    Inserted::Forgotten => panic!("nobody was forgotten"),
                 };
                 assert_eq!(here, there);
             }

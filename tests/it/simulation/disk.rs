@@ -310,7 +310,7 @@ impl Disk {
             Books::Model(model) => model.lock().expect("whole").record(&report),
             Books::Store(store) => {
                 let store = store.clone();
-                wait(async move { store.record(vec![report]).await })[0]
+                wait(async move { store.record(vec![report]).await })[0].expect("nobody was forgotten")
             }
         }
     }
@@ -452,6 +452,13 @@ impl Queue for Disk {
 
     fn code(&self, _: i64) -> &str {
         crate::harness::EVENT
+    }
+
+    fn pseudonym(&self, openid: &str) -> String {
+        match &self.books {
+            Books::Model(_) => String::new(),
+            Books::Store(store) => store.pseudonym(openid),
+        }
     }
 
     fn listing(&self, app: &str) -> Option<Arc<Listing>> {

@@ -1,0 +1,112 @@
+//! `/v1/users`: everything that is known of a user, and its end.
+
+use super::{
+    Api, Caller, Json, check,
+    consents::{Ledger, ledger},
+    json,
+    problem::Problem,
+    reminders::{ReminderJson, shown},
+};
+use crate::{
+    domain::timing::rfc3339,
+    store::{keys::Scope, reminders::Filter, users::Wish},
+};
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+/// Who. An openid does not belong in a path.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserBody {
+    app: String,
+    openid: String,
+}
+
+impl UserBody {
+    fn checked(self, api: &Api, caller: &Caller, scope: Scope) -> Result<Wish, Problem> {
+        caller.may(scope)?;
+        caller.may_touch(&self.app)?;
+        check::app(&api.config, &self.app)?;
+        check::openid(&self.openid)?;
+        Ok(Wish { app: self.app, openid: self.openid, actor: caller.name().to_owned() })
+    }
+}
+
+/// All that is stored about a user.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Export {
+    /// Consents with their history.
+    #[serde(flatten)]
+    ledger: Ledger,
+    /// What the user is called in logs.
+    pseudonym: String,
+    /// When they were forgotten, if they were: then there is nothing else.
+    forgotten_at: Option<String>,
+    /// Templates that the user has turned off, and when.
+    turned_off: Vec<TurnedOff>,
+    /// Reminders with their attempts, newest instant last.
+    reminders: Vec<ReminderJson>,
+}
+
+/// A template that the user has turned off.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TurnedOff {
+    template: String,
+    at: String,
+}
+
+/// Everything that is stored about a user.
+#[utoipa::path(post, path = "/v1/users/export", request_body = UserBody, tag = "users", responses(
+    (status = 200, description = "All of it; empty lists if nothing is", body = Export)))]
+pub async fn export(State(api): State<Api>, caller: Caller, Json(body): Json<UserBody>) -> Result<Response, Problem> {
+    let Wish { app, openid, .. } = body.checked(&api, &caller, Scope::Read)?;
+    let filter =
+        Filter { apps: vec![app.clone()], openid: Some(openid.clone()), limit: usize::MAX, ..Filter::default() };
+    let mut reminders = Vec::new();
+    for stored in api.store.list(&filter).await? {
+        let story = (api.store.events(&stored).await?, api.store.delivery(&stored).await?);
+        reminders.push(shown(&stored, Some(&story)));
+    }
+    let turned_off = api.store.turned_off(&app, &openid).await?;
+    let export = Export {
+        pseudonym: api.store.names().pseudonyms().name(&openid),
+        forgotten_at: api.store.forgotten_at(&app, &openid).await?.map(rfc3339),
+        turned_off: turned_off.into_iter().map(|(template, at)| TurnedOff { template, at: rfc3339(at) }).collect(),
+        reminders,
+        ledger: ledger(&api, &app, openid, true).await?,
+    };
+    Ok(json(StatusCode::OK, &export))
+}
+
+/// Forget a user: gone from every row, waiting reminders cancelled, and nothing is stored for them again. Safe to repeat.
+#[utoipa::path(post, path = "/v1/users/forget", request_body = UserBody, tag = "users", responses(
+    (status = 200, description = "What it came to", body = Object)))]
+pub async fn forget(State(api): State<Api>, caller: Caller, Json(body): Json<UserBody>) -> Result<Response, Problem> {
+    let wish = body.checked(&api, &caller, Scope::Write)?;
+    let (app, user) = (wish.app.clone(), api.store.names().pseudonyms().name(&wish.openid));
+    let done = api.store.forget(wish).await?;
+    tracing::warn!(app, user, by = caller.name(), "a user was forgotten");
+    Ok(json(
+        StatusCode::OK,
+        &json!({
+            "app": app, "forgotten": true, "cancelled": done.cancelled, "given_up": done.given_up, "erased": done.erased,
+            "void": done.void,
+        }),
+    ))
+}
+
+/// Let a user in again who was forgotten and has come back.
+#[utoipa::path(post, path = "/v1/users/let-in", request_body = UserBody, tag = "users", responses(
+    (status = 200, description = "From now on they are a user like any other", body = Object),
+    (status = 404, description = "They were not forgotten")))]
+pub async fn let_in(State(api): State<Api>, caller: Caller, Json(body): Json<UserBody>) -> Result<Response, Problem> {
+    let wish = body.checked(&api, &caller, Scope::Write)?;
+    let (app, user) = (wish.app.clone(), api.store.names().pseudonyms().name(&wish.openid));
+    if !api.store.let_in(wish).await? {
+        return Err(Problem::new("not_found", "this user was not forgotten, so there is nothing to undo"));
+    }
+    tracing::warn!(app, user, by = caller.name(), "a user who was forgotten is let in again");
+    Ok(json(StatusCode::OK, &json!({ "app": app, "let_in": true })))
+}

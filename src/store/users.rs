@@ -1,0 +1,301 @@
+//! Users' rights in SQL: forgotten at their wish, kept out afterwards, let in again.
+//!
+//! An openid stands in `recipient` alone, so forgetting a user is that row, and what their reminders say. What is left names nobody:
+//! small integers, instants and states, so that the counts and the ledger stay true.
+
+use super::{
+    Place, Store, StoreError, backup,
+    queue::{self, Settle},
+    reminders::{self, Stored},
+    tx::Tx,
+    writer::{Ring, Single},
+};
+use crate::domain::{
+    Millis,
+    reminder::State,
+    settle::{Consent, Settlement},
+};
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit, Mac};
+use rand::RngExt;
+use secrecy::{ExposeSecret, SecretSlice};
+use sha2::Sha256;
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use std::collections::HashSet;
+
+/// Names users without naming them: the same user gets the same name in this store, and whoever lacks its key cannot tell whose it is.
+pub struct Pseudonyms {
+    key: SecretSlice<u8>,
+}
+
+impl Default for Pseudonyms {
+    fn default() -> Self {
+        Self { key: Vec::new().into() }
+    }
+}
+
+impl std::fmt::Debug for Pseudonyms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pseudonyms")
+    }
+}
+
+impl Pseudonyms {
+    /// Reads this store's key; the first start makes it.
+    pub(super) async fn of(conn: &mut AnyConnection) -> sqlx::Result<Self> {
+        let fresh: [u8; 32] = rand::rng().random();
+        sqlx::query("INSERT INTO secret (name, value) VALUES ('pseudonyms', $1) ON CONFLICT (name) DO NOTHING")
+            .bind(HEXLOWER.encode(&fresh))
+            .execute(&mut *conn)
+            .await?;
+        let row = sqlx::query("SELECT value FROM secret WHERE name = 'pseudonyms'").fetch_one(conn).await?;
+        // Whatever stands there is a key; nobody but us writes it.
+        Ok(Self { key: row.get::<String, _>("value").into_bytes().into() })
+    }
+
+    fn hash(&self, purpose: &str, openid: &str) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose_secret()).expect("HMAC takes any key");
+        mac.update(purpose.as_bytes());
+        mac.update(b"\0");
+        mac.update(openid.as_bytes());
+        HEXLOWER.encode(&mac.finalize().into_bytes())
+    }
+
+    /// A user's name in logs.
+    pub fn name(&self, openid: &str) -> String {
+        format!("u_{}", &self.hash("log", openid)[..12])
+    }
+
+    fn tag(&self, openid: &str) -> String {
+        self.hash("forgotten", openid)
+    }
+}
+
+/// Those of `users` who were forgotten. Asked about users who are not known, and only they can be among them.
+pub(super) async fn forgotten(tx: &mut Tx<'_>, users: &[(i64, &str)]) -> sqlx::Result<HashSet<(i64, String)>> {
+    if users.is_empty()
+        || sqlx::query("SELECT app FROM forgotten LIMIT 1").fetch_optional(&mut *tx.conn).await?.is_none()
+    {
+        return Ok(HashSet::new());
+    }
+    let tags: Vec<String> = users.iter().map(|(_, openid)| tx.names.pseudonyms().tag(openid)).collect();
+    let cells = users.iter().zip(&tags).map(|((app, _), tag)| [(*app).into(), tag.as_str().into()]);
+    let rows = tx.dialect.rows(["app", "tag"], cells);
+    let sql = "SELECT f.app, f.tag FROM {rows} JOIN forgotten f ON f.app = r.app AND f.tag = r.tag";
+    let found: HashSet<(i64, String)> =
+        tx.rows(sql, &rows).await?.iter().map(|row| (row.get("app"), row.get("tag"))).collect();
+    let gone = users.iter().zip(tags).filter(|((app, _), tag)| found.contains(&(*app, tag.clone())));
+    Ok(gone.map(|((app, openid), _)| (*app, (*openid).to_owned())).collect())
+}
+
+/// Somebody's wish about a user.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// The app's name in the configuration.
+    pub app: String,
+    /// The user.
+    pub openid: String,
+    /// Who passes it on.
+    pub actor: String,
+}
+
+/// What forgetting a user came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Reminders that were waiting and are cancelled.
+    pub cancelled: u64,
+    /// Reminders that were being sent or in doubt, and are given up as `unconfirmed`.
+    pub given_up: u64,
+    /// Reminders whose content is gone, these included.
+    pub erased: u64,
+    /// Consents that are void.
+    pub void: u64,
+}
+
+/// Forgets a user. Afterwards no row names them, nothing of theirs is sent, and nothing is stored for them before they are let in again.
+pub(super) struct Forget(pub Wish);
+
+impl Single for Forget {
+    type Done = Forgotten;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Forgotten> {
+        forget(tx, &self.0).await
+    }
+
+    /// What the engine has read of them is read again.
+    fn ring(&self) -> Option<Ring> {
+        Some(Ring::EVERYTHING)
+    }
+}
+
+async fn forget(tx: &mut Tx<'_>, wish: &Wish) -> sqlx::Result<Forgotten> {
+    let place = tx.names.app(&wish.app);
+    // What was there is overwritten and not only let go of.
+    sqlx::query(tx.dialect.erasing(true)).execute(&mut *tx.conn).await?;
+    sqlx::query("INSERT INTO forgotten (app, tag, at) VALUES ($1, $2, $3) ON CONFLICT (app, tag) DO NOTHING")
+        .bind(place.id)
+        .bind(tx.names.pseudonyms().tag(&wish.openid))
+        .bind(tx.now)
+        .execute(&mut *tx.conn)
+        .await?;
+    let mut done = Forgotten::default();
+    let user = (place.id, wish.openid.clone());
+    if let Some(recipient) = reminders::recipients(tx, std::slice::from_ref(&user), false).await?.get(&user) {
+        let all = reminders::of_recipient(tx, *recipient).await?;
+        end(tx, &all, &mut done).await?;
+        erase(tx, place, *recipient, &all).await?;
+        done.void = void(tx, place, *recipient).await?;
+        done.erased = all.len() as u64;
+    }
+    let what = format!("{} cancelled, {} given up, {} void", done.cancelled, done.given_up, done.void);
+    write_down(tx, wish, "forget", &what).await?;
+    sqlx::query(tx.dialect.erasing(false)).execute(&mut *tx.conn).await?;
+    Ok(done)
+}
+
+/// Ends what lives. Of what was being sent, or may have been before a store was restored, nobody will know.
+async fn end(tx: &mut Tx<'_>, all: &[Stored], done: &mut Forgotten) -> sqlx::Result<()> {
+    let doubtful = backup::doubtful(tx).await?;
+    let mut ends = Vec::new();
+    for stored in all.iter().filter(|stored| !stored.due.state.is_final()) {
+        let due = &stored.due;
+        let held_back = doubtful.is_some_and(|last| due.id.0 <= last) && due.due_at <= tx.now;
+        let waits = due.state == State::Scheduled && due.doubt_since.is_none();
+        let settlement = if waits && !held_back {
+            done.cancelled += 1;
+            Settlement::end(State::Cancelled, "forgotten", "its user wished to be forgotten", Consent::Free)
+        } else {
+            done.given_up += 1;
+            let text = "its user wished to be forgotten while nobody knew whether it had arrived";
+            // One that waits may hold none yet.
+            let consent = if waits { Consent::Free } else { Consent::Keep };
+            Settlement::end(State::Unconfirmed, "forgotten", text, consent)
+        };
+        let job = stored.settled(due.state).expect("in its own state");
+        ends.push(Settle { job, settlement, began_at: None, ended_at: tx.now });
+    }
+    queue::settle(tx, &ends).await.map(drop)
+}
+
+/// Takes out of every row what tells who it was and what they were told.
+async fn erase(tx: &mut Tx<'_>, place: Place, recipient: i64, all: &[Stored]) -> sqlx::Result<()> {
+    if !all.is_empty() {
+        let rows = all.iter().map(|stored| {
+            [
+                stored.due.id.0.into(),
+                stored.lane.into(),
+                stored.due.at.into(),
+                place.id.into(),
+                stored.key.as_deref().into(),
+            ]
+        });
+        let rows = tx.dialect.rows(["id", "lane", "at", "app", "key"], rows);
+        for sql in [
+            "UPDATE reminder SET data = '{}', page = NULL, key = NULL, local_at = NULL FROM {rows} WHERE reminder.id = r.id",
+            "UPDATE outcome SET message_id = NULL FROM {rows} WHERE outcome.lane = r.lane AND outcome.at = r.at AND outcome.id = r.id",
+            "UPDATE receipt SET message_id = NULL FROM {rows} WHERE receipt.lane = r.lane AND receipt.at = r.at AND receipt.id = r.id",
+            "DELETE FROM idempotency WHERE (app, key) IN (SELECT r.app, r.key FROM {rows} WHERE r.key IS NOT NULL)",
+        ] {
+            tx.run(sql, &rows).await?;
+        }
+    }
+    for sql in [
+        "UPDATE consent SET event = NULL, source = NULL WHERE recipient = $1",
+        "DELETE FROM turned_off WHERE recipient = $1",
+        // A space is in no openid, so nobody can ask for it.
+        "UPDATE recipient SET openid = 'forgotten ' || id WHERE id = $1",
+    ] {
+        sqlx::query(AssertSqlSafe(sql)).bind(recipient).execute(&mut *tx.conn).await?;
+    }
+    Ok(())
+}
+
+/// Makes void what no reminder holds or has used; answers how many.
+async fn void(tx: &mut Tx<'_>, place: Place, recipient: i64) -> sqlx::Result<u64> {
+    let sql = "UPDATE consent SET voided_at = $2, void_reason = 'forgotten' WHERE recipient = $1 AND voided_at IS NULL AND reminder IS NULL";
+    let void = sqlx::query(sql).bind(recipient).bind(tx.now).execute(&mut *tx.conn).await?.rows_affected();
+    let n = i64::try_from(void).unwrap_or(i64::MAX);
+    tx.count(place.lane, "consent_available", -n);
+    tx.count(place.lane, "consent_void", n);
+    Ok(void)
+}
+
+async fn write_down(tx: &mut Tx<'_>, wish: &Wish, action: &str, what: &str) -> sqlx::Result<()> {
+    let detail = format!("{}: {what}", tx.names.pseudonyms().name(&wish.openid));
+    sqlx::query("INSERT INTO audit (at, actor, action, reminder, detail) VALUES ($1, $2, $3, NULL, $4)")
+        .bind(tx.now)
+        .bind(&wish.actor)
+        .bind(action)
+        .bind(detail)
+        .execute(&mut *tx.conn)
+        .await
+        .map(drop)
+}
+
+/// Lets a user in again who was forgotten; `false` if they were not.
+pub(super) struct LetIn(pub Wish);
+
+impl Single for LetIn {
+    type Done = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
+        let Wish { app, openid, .. } = &self.0;
+        let deleted = sqlx::query("DELETE FROM forgotten WHERE app = $1 AND tag = $2")
+            .bind(tx.names.app(app).id)
+            .bind(tx.names.pseudonyms().tag(openid))
+            .execute(&mut *tx.conn)
+            .await?;
+        let was = deleted.rows_affected() > 0;
+        if was {
+            write_down(tx, &self.0, "let_in", "asked for it").await?;
+        }
+        Ok(was)
+    }
+}
+
+impl Store {
+    /// Forgets a user; durable when it returns.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn forget(&self, wish: Wish) -> Result<Forgotten, StoreError> {
+        self.writer.do_one(Forget(wish)).await
+    }
+
+    /// Lets a user in again who was forgotten; `false` if they were not.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn let_in(&self, wish: Wish) -> Result<bool, StoreError> {
+        self.writer.do_one(LetIn(wish)).await
+    }
+
+    /// When a user was forgotten, if they were.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forgotten_at(&self, app: &str, openid: &str) -> Result<Option<Millis>, StoreError> {
+        let row = sqlx::query("SELECT at FROM forgotten WHERE app = $1 AND tag = $2")
+            .bind(self.names.app(app).id)
+            .bind(self.names.pseudonyms().tag(openid))
+            .fetch_optional(&self.read)
+            .await?;
+        Ok(row.map(|row| row.get("at")))
+    }
+
+    /// Since when a user wants nothing more of which templates, by the platform's ids.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn turned_off(&self, app: &str, openid: &str) -> Result<Vec<(String, Millis)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT t.code, o.at FROM recipient p JOIN turned_off o ON o.recipient = p.id JOIN template t ON t.id = o.template
+             WHERE p.app = $1 AND p.openid = $2 ORDER BY o.at",
+        )
+        .bind(self.names.app(app).id)
+        .bind(openid)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows.iter().map(|row| (row.get("code"), row.get("at"))).collect())
+    }
+}
