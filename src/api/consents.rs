@@ -98,7 +98,7 @@ fn story(consent: Consent) -> ConsentJson {
 
 /// Record what a popup reported.
 #[utoipa::path(post, path = "/v1/consents", request_body = ConsentBody, tag = "consents", responses(
-    (status = 200, description = "The user's balances afterwards", body = Ledger),
+    (status = 200, description = "The user's balances afterwards", body = Ledger), (status = 409, description = "`user_forgotten`"),
     (status = 422, description = "A field is refused; `param` names it")))]
 pub async fn record(
     State(api): State<Api>,

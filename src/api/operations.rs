@@ -15,29 +15,40 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 /// Which app.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OfApp {
+    /// All that the caller may see if left out.
     pub(super) app: Option<String>,
+}
+
+impl OfApp {
+    /// Refuses an app that is unknown, or none of the caller's.
+    pub(super) fn check(&self, api: &Api, caller: &Caller) -> Result<(), Problem> {
+        let Some(app) = &self.app else { return Ok(()) };
+        caller.may_touch(app)?;
+        check::app(&api.config, app)?;
+        Ok(())
+    }
+
+    /// Whether it is about this app.
+    pub(super) fn covers(&self, caller: &Caller, app: &str) -> bool {
+        caller.sees(app) && self.app.as_ref().is_none_or(|wanted| wanted == app)
+    }
 }
 
 /// How many there are of each, how late the oldest is, what holds an app up.
 #[utoipa::path(get, path = "/v1/stats", tag = "operations", params(OfApp), responses(
     (status = 200, description = "By app", body = Object)))]
 pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<OfApp>) -> Result<Response, Problem> {
-    if let Some(app) = &query.app {
-        caller.may_touch(app)?;
-        check::app(&api.config, app)?;
-    }
+    query.check(&api, &caller)?;
     let now = api.clock.now();
     let status = api.signals.as_ref().map(|signals| signals.status()).unwrap_or_default();
     let hold = api.store.hold().await?;
     let mut apps = Vec::new();
     for (app, counts) in api.store.tally().await? {
-        let configured = api.config.apps.iter().any(|a| a.name == app);
-        if !configured || !caller.sees(&app) || query.app.as_ref().is_some_and(|a| *a != app) {
-            continue;
-        }
+        let configured = api.config.apps.iter().find(|a| a.name == app);
+        let Some(configured) = configured.filter(|_| query.covers(&caller, &app)) else { continue };
         let lane = api.store.names().app(&app).lane;
         let (oldest, due) = api.store.overdue(lane, now).await?;
         let next = api.store.next_due(lane, now).await?;
@@ -64,7 +75,7 @@ pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<O
             "next_due": next.map(rfc3339),
             "rate": status.lanes.get(&app).map(|lane| lane.rate),
             "held_templates": held_templates,
-            "out_of_step": out_of_step(&api, &app),
+            "out_of_step": out_of_step(&api, configured),
             "quota": quota,
             "paused": pause.map(|(code, why, until)| json!({ "code": code, "why": why, "until": rfc3339(until) })),
         }));

@@ -157,7 +157,7 @@ impl Api {
 #[utoipa::path(post, path = "/v1/reminders", request_body = ReminderBody, tag = "reminders", responses(
     (status = 201, description = "Durable, its consent held", body = ReminderJson),
     (status = 200, description = "The same key and body came before; `Idempotent-Replayed: true`", body = ReminderJson),
-    (status = 409, description = "`no_consent` or `key_conflict`"), (status = 422, description = "A field is refused; `param` names it")))]
+    (status = 409, description = "`no_consent`, `key_conflict` or `user_forgotten`"), (status = 422, description = "A field is refused; `param` names it")))]
 pub async fn insert(
     State(api): State<Api>,
     caller: Caller,

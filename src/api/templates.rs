@@ -1,12 +1,10 @@
 //! `/v1/templates`: what is configured, and whether the platform has it so.
 
-use super::{Api, Caller, Json, Query, check, json, operations::OfApp, problem::Problem};
-use crate::{domain::timing::rfc3339, store::keys::Scope};
+use super::{Api, Caller, Json, Query, json, operations::OfApp, problem::Problem};
+use crate::{config::App, domain::timing::rfc3339, store::keys::Scope};
 use axum::{extract::State, http::StatusCode, response::Response};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
-use utoipa::ToSchema;
 
 /// How long a platform's answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -19,35 +17,17 @@ pub async fn templates(
     caller: Caller,
     Query(query): Query<OfApp>,
 ) -> Result<Response, Problem> {
-    if let Some(app) = &query.app {
-        caller.may_touch(app)?;
-        check::app(&api.config, app)?;
-    }
-    Ok(json(StatusCode::OK, &shown(&api, &caller, query.app.as_deref())))
-}
-
-/// Of which app.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RefreshBody {
-    /// All of the caller's apps if left out.
-    app: Option<String>,
+    query.check(&api, &caller)?;
+    Ok(json(StatusCode::OK, &shown(&api, &caller, &query)))
 }
 
 /// Read the templates from the platform now. It answers that a few times a day only.
-#[utoipa::path(post, path = "/v1/templates/refresh", request_body = RefreshBody, tag = "operations", responses(
+#[utoipa::path(post, path = "/v1/templates/refresh", request_body = OfApp, tag = "operations", responses(
     (status = 200, description = "As they are now", body = Object), (status = 409, description = "`no_daemon`"),
     (status = 502, description = "`platform_unavailable`: what it said")))]
-pub async fn refresh(
-    State(api): State<Api>,
-    caller: Caller,
-    Json(body): Json<RefreshBody>,
-) -> Result<Response, Problem> {
+pub async fn refresh(State(api): State<Api>, caller: Caller, Json(wanted): Json<OfApp>) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
-    if let Some(app) = &body.app {
-        caller.may_touch(app)?;
-        check::app(&api.config, app)?;
-    }
+    wanted.check(&api, &caller)?;
     let Some(signals) = &api.signals else {
         let detail =
             "no daemon runs, and only a daemon asks the platform: start it, which reads the templates by itself";
@@ -55,23 +35,17 @@ pub async fn refresh(
     };
     let asked =
         |app: &str| signals.status().lanes.get(app).map(|lane| lane.templates_asked.clone()).unwrap_or_default();
-    let wanted: Vec<(&str, u64)> = api
-        .config
-        .apps
-        .iter()
-        .map(|app| app.name.as_str())
-        .filter(|app| caller.sees(app) && body.app.as_ref().is_none_or(|wanted| wanted == app))
-        .map(|app| (app, asked(app).0))
-        .collect();
-    wanted.iter().for_each(|(app, _)| signals.read_templates(app));
+    let names = api.config.apps.iter().map(|app| app.name.as_str()).filter(|app| wanted.covers(&caller, app));
+    let before: Vec<(&str, u64)> = names.map(|app| (app, asked(app).0)).collect();
+    before.iter().for_each(|(app, _)| signals.read_templates(app));
     let answered = async {
-        while wanted.iter().any(|(app, before)| asked(app).0 == *before) {
+        while before.iter().any(|(app, n)| asked(app).0 == *n) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     // Whoever has not answered by then is told of.
     let _ = tokio::time::timeout(PATIENCE, answered).await;
-    let problem = wanted.iter().find_map(|(app, before)| match asked(app) {
+    let problem = before.iter().find_map(|(app, before)| match asked(app) {
         (n, _) if n == *before => {
             let paused = signals.status().lanes.get(*app).and_then(|lane| lane.pause.clone());
             let why = paused.map_or_else(String::new, |(code, why, _)| format!(": {code}: {why}"));
@@ -84,17 +58,16 @@ pub async fn refresh(
             let detail = format!("the platform did not list its templates: {why}; what was listed before still counts");
             Err(Problem::new("platform_unavailable", detail))
         }
-        None => Ok(json(StatusCode::OK, &shown(&api, &caller, body.app.as_deref()))),
+        None => Ok(json(StatusCode::OK, &shown(&api, &caller, &wanted))),
     }
 }
 
-fn shown(api: &Api, caller: &Caller, only: Option<&str>) -> Value {
-    let apps = api.config.apps.iter().filter(|app| caller.sees(&app.name) && only.is_none_or(|only| only == app.name));
-    let of_app = |app| -> Vec<Value> {
-        let app: &crate::config::App = app;
+fn shown(api: &Api, caller: &Caller, wanted: &OfApp) -> Value {
+    let mut templates = Vec::new();
+    for app in api.config.apps.iter().filter(|app| wanted.covers(caller, &app.name)) {
         let listing = api.store.listing(&app.name);
         let listing = listing.as_deref();
-        let template = |t: &crate::domain::template::Template| {
+        templates.extend(app.templates.iter().map(|t| {
             let listed = listing.and_then(|listing| listing.find(&t.code));
             json!({
                 "app": app.name, "id": t.code, "name": t.name, "kind": t.kind,
@@ -104,19 +77,14 @@ fn shown(api: &Api, caller: &Caller, only: Option<&str>) -> Value {
                 "listed_at": listing.map(|listing| rfc3339(listing.read_at)),
                 "out_of_step": listing.map(|listing| listing.differences(t)).unwrap_or_default(),
             })
-        };
-        app.templates.iter().map(template).collect()
-    };
-    json!({ "templates": apps.flat_map(of_app).collect::<Vec<_>>() })
+        }));
+    }
+    json!({ "templates": templates })
 }
 
 /// The configured templates of an app that the platform does not have so, and how.
-pub(super) fn out_of_step(api: &Api, app: &str) -> Vec<Value> {
-    let listing = api.store.listing(app);
-    let templates = api.config.apps.iter().filter(|a| a.name == app).flat_map(|a| &a.templates);
-    let differing = |t: &crate::domain::template::Template| {
-        let why = listing.as_ref()?.differences(t);
-        (!why.is_empty()).then(|| json!({ "template": t.code, "why": why.join("; ") }))
-    };
-    templates.filter_map(differing).collect()
+pub(super) fn out_of_step(api: &Api, app: &App) -> Vec<Value> {
+    let Some(listing) = api.store.listing(&app.name) else { return Vec::new() };
+    let differing = app.templates.iter().map(|t| (t, listing.differences(t))).filter(|(_, why)| !why.is_empty());
+    differing.map(|(t, why)| json!({ "template": t.code, "why": why.join("; ") })).collect()
 }

@@ -70,6 +70,16 @@ pub enum Reaction {
     },
 }
 
+impl Reaction {
+    /// For how long nothing of the app is sent, if it stops.
+    pub fn pause(self) -> Option<Millis> {
+        match self {
+            Self::Slow { pause } | Self::Quota { pause } | Self::Ban { pause } | Self::Hold { pause } => Some(pause),
+            Self::Refuse | Self::Deny | Self::Retry { .. } | Self::Token => None,
+        }
+    }
+}
+
 impl Outcome {
     /// One of a closed list, for metrics.
     pub fn label(&self) -> &'static str {
@@ -79,10 +89,7 @@ impl Outcome {
             Self::Answered { reaction: Reaction::Deny, .. } => "denied",
             Self::Answered { reaction: Reaction::Retry { .. }, .. } => "busy",
             Self::Answered { reaction: Reaction::Token, .. } => "token",
-            Self::Answered {
-                reaction: Reaction::Hold { .. } | Reaction::Slow { .. } | Reaction::Quota { .. } | Reaction::Ban { .. },
-                ..
-            } => "held",
+            Self::Answered { .. } => "held",
             Self::NotSent { .. } => "not_sent",
             Self::Unknown { .. } => "unknown",
         }

@@ -5,6 +5,7 @@
 
 use super::{Invalid, Millis, timing::cut};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use unicode_normalization::UnicodeNormalization;
 
@@ -89,22 +90,10 @@ impl Listing {
     /// Why the platform would refuse a message of this template with these field values, if it would. Asked again just before a send,
     /// since the template may have changed since the reminder was accepted.
     pub fn refuses(&self, code: &str, data: &str) -> Option<String> {
-        let Some(listed) = self.find(code) else { return Some(GONE.to_owned()) };
-        if listed.fields.is_empty() {
-            return None;
+        match self.find(code) {
+            Some(listed) => listed.refuses(data),
+            None => Some(GONE.to_owned()),
         }
-        let data: BTreeMap<String, String> = serde_json::from_str(data).ok()?;
-        let missing = listed.fields.keys().find(|key| !data.contains_key(*key));
-        if let Some(key) = missing {
-            return Some(format!(
-                "the platform's template now has a field «{key}», which this message lacks: change its data"
-            ));
-        }
-        if let Some(key) = data.keys().find(|key| !listed.fields.contains_key(*key)) {
-            return Some(format!("the platform's template has no field «{key}» any more: change the message's data"));
-        }
-        let wrong = data.iter().find_map(|(key, value)| Some((key, listed.check_choice(key, value).err()?)));
-        wrong.map(|(key, why)| format!("{key} {why}"))
     }
 }
 
@@ -113,6 +102,26 @@ const GONE: &str =
     "the account has no such template any more, or never had: add it in the platform's console and correct its id";
 
 impl Listed {
+    /// Borrows what it reads: every message is looked at so.
+    fn refuses(&self, data: &str) -> Option<String> {
+        if self.fields.is_empty() {
+            return None;
+        }
+        let data: BTreeMap<&str, &RawValue> = serde_json::from_str(data).ok()?;
+        if let Some(key) = self.fields.keys().find(|key| !data.contains_key(key.as_str())) {
+            return Some(format!(
+                "the platform's template now has a field «{key}», which this message lacks: change its data"
+            ));
+        }
+        if let Some(key) = data.keys().find(|key| !self.fields.contains_key(**key)) {
+            return Some(format!("the platform's template has no field «{key}» any more: change the message's data"));
+        }
+        self.choices.keys().find_map(|key| {
+            let value: String = serde_json::from_str(data.get(key.as_str())?.get()).ok()?;
+            self.check_choice(key, &value).err().map(|why| format!("{key} {why}"))
+        })
+    }
+
     fn check_choice(&self, key: &str, value: &str) -> Result<(), String> {
         match self.choices.get(key) {
             Some(choices) if !choices.iter().any(|choice| choice == value) => {
@@ -176,12 +185,14 @@ impl Template {
         listing: Option<&Listing>,
         data: &BTreeMap<String, String>,
     ) -> Result<BTreeMap<String, String>, Invalid> {
-        let listed = listing.map(|listing| listing.find(&self.code).ok_or(GONE.to_owned())).transpose();
-        let listed = listed.and_then(|listed| match listed.and_then(|listed| listed.other_kind(self)) {
-            Some(why) => Err(why),
-            None => Ok(listed),
-        });
-        let listed = listed.map_err(|why| Invalid::new("out_of_step", "/template", why))?;
+        let out_of_step = |why: String| Invalid::new("out_of_step", "/template", why);
+        let listed = match listing {
+            Some(listing) => Some(listing.find(&self.code).ok_or_else(|| out_of_step(GONE.to_owned()))?),
+            None => None,
+        };
+        if let Some(why) = listed.and_then(|listed| listed.other_kind(self)) {
+            return Err(out_of_step(why));
+        }
         let fields = self.fields(listing);
         for key in data.keys() {
             if !fields.contains_key(key) {

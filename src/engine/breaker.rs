@@ -55,7 +55,7 @@ impl Breakers {
     /// that one of those goes first and shows which of the two it is.
     pub fn banned(&mut self, template: i64, code: &str, why: &str, pause: Millis, now: Millis) {
         let breaker = self.0.entry(template).or_default();
-        let until = now + (2 * pause).max((FIRST << breaker.opened.min(8)).min(MOST));
+        let until = now + ((2 * pause) << breaker.opened.min(8)).min(MOST);
         breaker.opened += 1;
         breaker.held = Some(Held { until, code: code.to_owned(), why: why.to_owned() });
     }

@@ -1,6 +1,16 @@
-//! What a lane asks its platform beside sending: which templates there are, and how many sends are left today. When: decisions only.
+//! What a lane asks its platform beside sending: which templates there are, and how many sends are left today.
 
-use crate::domain::{DAY, HOUR, MINUTE, Millis};
+use super::{Done, Engine, lane::Lane};
+use crate::{
+    domain::{
+        DAY, HOUR, MINUTE, Millis,
+        outcome::{Outcome, Reaction},
+        template::Listing,
+    },
+    platform::{Answer, transport::Failure},
+};
+use secrecy::SecretString;
+use std::sync::Arc;
 
 /// A question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,6 +19,15 @@ pub enum Errand {
     Templates,
     /// How many sends are left today.
     Quota,
+}
+
+impl Errand {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Templates => "which templates there are",
+            Self::Quota => "how many sends are left",
+        }
+    }
 }
 
 /// How often the quota is asked for while nothing is wrong.
@@ -84,6 +103,102 @@ impl Errands {
         self.templates_at -= by;
         self.quota_at -= by;
         self.read_at -= by;
+    }
+}
+
+impl Engine {
+    /// Asks the platform what is to be asked beside sending.
+    pub(super) fn ask(&mut self, i: usize, now: Millis) {
+        let lane = &mut self.lanes[i];
+        let Some(errand) = lane.errands.next(now) else { return };
+        let Some(token) = lane.token.usable(now).cloned() else { return };
+        lane.errands.begin();
+        let transport = Arc::clone(&self.transport);
+        let request = match errand {
+            Errand::Templates => lane.adapter.templates_request(&token),
+            Errand::Quota => lane.adapter.quota_request(&token),
+        };
+        self.tasks.spawn(async move {
+            let answer = transport.call(request).await;
+            let unsent = |(Failure::NotSent(cause) | Failure::Unknown(cause))| Outcome::NotSent { cause };
+            let answer = answer.map_err(unsent);
+            Done::Asked(i, errand, answer, token)
+        });
+    }
+
+    /// What was asked is answered, or not.
+    pub(super) fn asked(
+        &mut self,
+        i: usize,
+        errand: Errand,
+        answer: Result<Answer, Outcome>,
+        token: &SecretString,
+        now: Millis,
+    ) {
+        let lane = &mut self.lanes[i];
+        let app = lane.app.name.clone();
+        let problem = match errand {
+            Errand::Quota => {
+                lane.errands.quota_asked(now);
+                match answer.and_then(|answer| lane.adapter.read_quota(&answer)) {
+                    Ok(quota) => return lane.quota_said(quota, now),
+                    Err(outcome) => {
+                        lane.quota_unsaid();
+                        outcome
+                    }
+                }
+            }
+            Errand::Templates => match answer.and_then(|answer| lane.adapter.read_templates(&answer)) {
+                Ok(templates) => {
+                    let listing = Arc::new(Listing { read_at: now, templates });
+                    learn(lane, Arc::clone(&listing));
+                    lane.errands.templates_asked(lane.out_of_step() == 0, now);
+                    self.templates_asked(i, None);
+                    let kept = self.store.keep_listing(&app, listing);
+                    self.tasks.spawn(async move { Done::Kept(kept.await) });
+                    return;
+                }
+                Err(outcome) => {
+                    lane.errands.templates_asked(false, now);
+                    outcome
+                }
+            },
+        };
+        let why = match &problem {
+            Outcome::Answered { code, text, .. } => format!("{code}: {}", lane.meaning(code, text)),
+            Outcome::NotSent { cause } | Outcome::Unknown { cause } => cause.clone(),
+            Outcome::Accepted { .. } => "an answer to another question".into(),
+        };
+        if let Outcome::Answered { reaction: Reaction::Token, .. } = problem {
+            lane.token.reject(token, now);
+        }
+        tracing::warn!(app, why, "the platform did not answer {}; it is asked again", errand.words());
+        if errand == Errand::Templates {
+            self.templates_asked(i, Some(why));
+        }
+    }
+
+    /// Whoever waits for a reading sees that it is done.
+    fn templates_asked(&self, i: usize, problem: Option<String>) {
+        let mut status = self.signals.status.lock().expect("nobody panics while writing it");
+        let asked = &mut status.lanes.entry(self.lanes[i].app.name.clone()).or_default().templates_asked;
+        *asked = (asked.0 + 1, problem);
+    }
+}
+
+/// Hands a listing to its lane, and tells of what is out of step with it.
+pub fn learn(lane: &mut Lane, listing: Arc<Listing>) {
+    let (app, before) = (lane.app.name.clone(), lane.out_of_step());
+    for (template, why) in lane.learn(listing) {
+        tracing::error!(
+            app,
+            template,
+            why,
+            "a template is out of step with the platform's; what it would refuse is held"
+        );
+    }
+    if before > 0 && lane.out_of_step() == 0 {
+        tracing::info!(app, "all templates are in step with the platform's again");
     }
 }
 

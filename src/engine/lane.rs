@@ -153,8 +153,8 @@ pub struct Lane {
     pub id: i64,
     pub app: Arc<App>,
     pub adapter: Arc<dyn Adapter>,
-    /// What the owners of its templates want of a doubt.
-    on_doubt: HashMap<i64, OnDoubt>,
+    /// Its configured templates: the platform's id, and what their owners want of a doubt.
+    templates: HashMap<i64, (String, OnDoubt)>,
     pub token: Token,
     /// The lane's own histograms, so that a send does not look them up.
     pub lateness: Histogram,
@@ -182,8 +182,7 @@ pub struct Lane {
     allowed: Option<u32>,
     /// What the platform listed last as the app's templates.
     listing: Option<Arc<Listing>>,
-    /// Templates whose reminders are looked at before they go, with the platform's ids: they are out of step, or enumerate values.
-    suspects: HashMap<i64, String>,
+    /// How many of the configured templates it does not have so.
     out_of_step: usize,
     failures: u32,
     unknown: u32,
@@ -210,7 +209,7 @@ impl Lane {
         id: i64,
         app: Arc<App>,
         adapter: Arc<dyn Adapter>,
-        on_doubt: HashMap<i64, OnDoubt>,
+        templates: HashMap<i64, (String, OnDoubt)>,
         metrics: &Metrics,
         now: Millis,
     ) -> Self {
@@ -223,7 +222,7 @@ impl Lane {
             catch_up: Pace::new((app.rate / 2).max(1)),
             app,
             adapter,
-            on_doubt,
+            templates,
             token: Token::default(),
             live: Stream::new(0, now, Millis::MAX),
             backlog: Stream::new(0, Millis::MIN + 1, now - 1),
@@ -240,7 +239,6 @@ impl Lane {
             quota_is_out: false,
             allowed: None,
             listing: None,
-            suspects: HashMap::new(),
             out_of_step: 0,
             failures: 0,
             unknown: 0,
@@ -294,7 +292,7 @@ impl Lane {
     }
 
     fn on_doubt(&self, job: &Job) -> OnDoubt {
-        self.on_doubt.get(&job.template).copied().unwrap_or_default()
+        self.templates.get(&job.template).map(|(_, on_doubt)| *on_doubt).unwrap_or_default()
     }
 
     /// Rows at these instants changed.
@@ -351,7 +349,8 @@ impl Lane {
                     taken.push((*place, None));
                     continue;
                 }
-                let on_doubt = self.on_doubt.get(&job.template).copied().unwrap_or_default();
+                let template = self.templates.get(&job.template);
+                let on_doubt = template.map(|(_, on_doubt)| *on_doubt).unwrap_or_default();
                 let decision = decide(&job.due, &job.body.openid, &self.app.rules, on_doubt, now);
                 match decision {
                     Decision::Wait { until } => {
@@ -374,8 +373,9 @@ impl Lane {
                             taken.push((*place, Some(Decision::End(wait))));
                             continue;
                         }
-                        if let Some(code) = self.suspects.get(&job.template)
-                            && let Some(why) = self.listing.as_ref().and_then(|l| l.refuses(code, &job.body.data))
+                        if let Some(listing) = &self.listing
+                            && let Some((code, _)) = template
+                            && let Some(why) = listing.refuses(code, &job.body.data)
                         {
                             // Not at once after its instant, then ever more rarely.
                             let until = now + (now - job.due.at).clamp(10 * MINUTE, 2 * HOUR);
@@ -447,22 +447,14 @@ impl Lane {
     }
 
     /// What the platform lists as the app's templates. Answers those that are newly out of step, and how.
-    pub fn learn(&mut self, listing: Arc<Listing>, number: impl Fn(&str) -> Option<i64>) -> Vec<(String, String)> {
-        let differs = |listing: &Listing, t: &Template| listing.differences(t);
-        let app = Arc::clone(&self.app);
-        let watched = app.templates.iter().filter(|t| {
-            let chooses = listing.find(&t.code).is_some_and(|listed| !listed.choices.is_empty());
-            chooses || !differs(&listing, t).is_empty()
-        });
-        self.suspects = watched.filter_map(|t| Some((number(&t.code)?, t.code.clone()))).collect();
-        self.out_of_step = app.templates.iter().filter(|t| !differs(&listing, t).is_empty()).count();
+    pub fn learn(&mut self, listing: Arc<Listing>) -> Vec<(String, String)> {
         let before = self.listing.replace(Arc::clone(&listing));
-        let news = app.templates.iter().filter_map(|t| {
-            let found = differs(&listing, t);
-            let known = before.as_ref().is_some_and(|before| differs(before, t) == found);
-            (!known && !found.is_empty()).then(|| (t.code.clone(), found.join("; ")))
-        });
-        news.collect()
+        let differing = self.app.templates.iter().map(|t| (t, listing.differences(t)));
+        let differing: Vec<(&Template, Vec<String>)> = differing.filter(|(_, why)| !why.is_empty()).collect();
+        self.out_of_step = differing.len();
+        let known = |t: &Template, why| before.as_ref().is_some_and(|before| before.differences(t) == why);
+        let news = differing.into_iter().filter(|(t, why)| !known(t, why.clone()));
+        news.map(|(t, why)| (t.code.clone(), why.join("; "))).collect()
     }
 
     /// How many of the configured templates the platform does not have so, as far as is known.
@@ -470,10 +462,9 @@ impl Lane {
         self.out_of_step
     }
 
-    /// The day's sends are used up: nothing goes before the platform says that some are left again.
-    pub fn run_out(&mut self, pause: Millis, code: &str, why: &str, now: Millis) {
+    /// The day's sends are used up: the pause that follows lasts until the platform says that some are left again.
+    pub fn run_out(&mut self) {
         self.quota_is_out = true;
-        self.hold(now, now + pause, code, why);
     }
 
     /// The platform says what is left.

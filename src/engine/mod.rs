@@ -21,7 +21,7 @@ use crate::{
         outcome::{Outcome, Reaction},
         reminder::State,
         settle::{Consent, Next, Settlement, settle},
-        template::{Listing, Template},
+        template::Template,
         timing::rfc3339,
     },
     metrics::{ByAppAnd, Metrics},
@@ -236,12 +236,12 @@ impl Engine {
         let now = clock.now();
         let lane = |app: &App| {
             let id = store.lane(&app.name);
-            let policy = |t: &Template| Some((store.template(id, &t.code)?, t.on_doubt));
-            let on_doubt = app.templates.iter().filter_map(policy).collect();
-            let mut lane = Lane::new(id, Arc::new(app.clone()), adapter(app).into(), on_doubt, &metrics, now);
+            let template = |t: &Template| Some((store.template(id, &t.code)?, (t.code.clone(), t.on_doubt)));
+            let templates = app.templates.iter().filter_map(template).collect();
+            let mut lane = Lane::new(id, Arc::new(app.clone()), adapter(app).into(), templates, &metrics, now);
             if let Some(listing) = store.listing(&app.name) {
                 lane.errands = Errands::new(Some(listing.read_at), now);
-                learn(&mut lane, listing, &*store);
+                errand::learn(&mut lane, listing);
             }
             lane
         };
@@ -482,25 +482,6 @@ impl Engine {
                     Done::Token(i, Err(Outcome::NotSent { cause }), None)
                 }
             }
-        });
-    }
-
-    /// Asks the platform what is to be asked beside sending.
-    fn ask(&mut self, i: usize, now: Millis) {
-        let lane = &mut self.lanes[i];
-        let Some(errand) = lane.errands.next(now) else { return };
-        let Some(token) = lane.token.usable(now).cloned() else { return };
-        lane.errands.begin();
-        let transport = Arc::clone(&self.transport);
-        let request = match errand {
-            Errand::Templates => lane.adapter.templates_request(&token),
-            Errand::Quota => lane.adapter.quota_request(&token),
-        };
-        self.tasks.spawn(async move {
-            let answer = transport.call(request).await;
-            let unsent = |(Failure::NotSent(cause) | Failure::Unknown(cause))| Outcome::NotSent { cause };
-            let answer = answer.map_err(unsent);
-            Done::Asked(i, errand, answer, token)
         });
     }
 
@@ -751,23 +732,15 @@ impl Engine {
             Outcome::NotSent { cause } => lane.unreachable(cause, ended_at, jitter),
             Outcome::Unknown { cause } => lane.unknown(cause, ended_at, jitter),
             Outcome::Answered { reaction: Reaction::Token, .. } => lane.token.reject(token, ended_at),
-            Outcome::Answered { reaction: Reaction::Hold { pause }, code, text } => {
-                lane.answered();
-                lane.hold(ended_at, ended_at + pause, code, &lane.meaning(code, text));
-            }
-            Outcome::Answered { reaction: Reaction::Slow { pause }, code, text } => {
-                lane.answered();
-                lane.slow_down(ended_at);
-                lane.hold(ended_at, ended_at + pause, code, &lane.meaning(code, text));
-            }
-            Outcome::Answered { reaction: Reaction::Quota { pause }, code, text } => {
-                lane.answered();
-                lane.run_out(*pause, code, &lane.meaning(code, text), ended_at);
-            }
-            Outcome::Answered { reaction: Reaction::Ban { pause }, code, text } => {
-                lane.answered();
+            Outcome::Answered { reaction, code, text } if let Some(pause) = reaction.pause() => {
                 let why = lane.meaning(code, text);
-                lane.breakers.banned(job.template, code, &why, *pause, ended_at);
+                lane.answered();
+                match reaction {
+                    Reaction::Slow { .. } => lane.slow_down(ended_at),
+                    Reaction::Quota { .. } => lane.run_out(),
+                    Reaction::Ban { .. } => lane.breakers.banned(job.template, code, &why, pause, ended_at),
+                    _ => {}
+                }
                 lane.hold(ended_at, ended_at + pause, code, &why);
             }
             Outcome::Answered { code, text, .. } if lane.adapter.blames_template(code) => {
@@ -842,15 +815,11 @@ impl Engine {
         match result {
             Ok(granted) => lane.token.granted(granted, now),
             Err(Outcome::Answered { code, text, reaction }) => {
-                let pause = match reaction {
-                    Reaction::Hold { pause }
-                    | Reaction::Slow { pause }
-                    | Reaction::Quota { pause }
-                    | Reaction::Ban { pause } => pause,
+                let pause = reaction.pause().unwrap_or(match reaction {
                     Reaction::Retry { first, .. } => first,
                     // On the token call a bad credential is a bad secret.
                     _ => 600 * SECOND,
-                };
+                });
                 lane.token.failed(pause, now);
                 lane.hold(now, now + pause, &code, &format!("no token: {}", lane.meaning(&code, &text)));
             }
@@ -864,57 +833,6 @@ impl Engine {
                 lane.token.failed(until - now, now);
             }
         }
-    }
-
-    fn asked(&mut self, i: usize, errand: Errand, answer: Result<Answer, Outcome>, token: &SecretString, now: Millis) {
-        let lane = &mut self.lanes[i];
-        let app = lane.app.name.clone();
-        let problem = match errand {
-            Errand::Quota => {
-                lane.errands.quota_asked(now);
-                match answer.and_then(|answer| lane.adapter.read_quota(&answer)) {
-                    Ok(quota) => return lane.quota_said(quota, now),
-                    Err(outcome) => {
-                        lane.quota_unsaid();
-                        outcome
-                    }
-                }
-            }
-            Errand::Templates => match answer.and_then(|answer| lane.adapter.read_templates(&answer)) {
-                Ok(templates) => {
-                    let listing = Arc::new(Listing { read_at: now, templates });
-                    learn(lane, Arc::clone(&listing), &*self.store);
-                    lane.errands.templates_asked(lane.out_of_step() == 0, now);
-                    self.templates_asked(i, None);
-                    let kept = self.store.keep_listing(&app, listing);
-                    self.tasks.spawn(async move { Done::Kept(kept.await) });
-                    return;
-                }
-                Err(outcome) => {
-                    lane.errands.templates_asked(false, now);
-                    outcome
-                }
-            },
-        };
-        let why = match &problem {
-            Outcome::Answered { code, text, .. } => format!("{code}: {}", lane.meaning(code, text)),
-            Outcome::NotSent { cause } | Outcome::Unknown { cause } => cause.clone(),
-            Outcome::Accepted { .. } => "an answer to another question".into(),
-        };
-        if let Outcome::Answered { reaction: Reaction::Token, .. } = problem {
-            lane.token.reject(token, now);
-        }
-        tracing::warn!(app, why, "the platform did not answer {}; it is asked again", asked_for(errand));
-        if errand == Errand::Templates {
-            self.templates_asked(i, Some(why));
-        }
-    }
-
-    /// Whoever waits for a reading sees that it is done.
-    fn templates_asked(&self, i: usize, problem: Option<String>) {
-        let mut status = self.signals.status.lock().expect("nobody panics while writing it");
-        let asked = &mut status.lanes.entry(self.lanes[i].app.name.clone()).or_default().templates_asked;
-        *asked = (asked.0 + 1, problem);
     }
 
     fn publish(&self) {
@@ -940,30 +858,6 @@ impl Engine {
                 at.pause = lane.pause.as_ref().map(|p| (p.code.clone(), p.why.clone(), p.until));
             }
         }
-    }
-}
-
-/// Hands a listing to its lane, and tells of what is out of step with it.
-fn learn(lane: &mut Lane, listing: Arc<Listing>, store: &dyn Queue) {
-    let (id, before) = (lane.id, lane.out_of_step());
-    for (template, why) in lane.learn(listing, |code| store.template(id, code)) {
-        let app = &lane.app.name;
-        tracing::error!(
-            app,
-            template,
-            why,
-            "a template is out of step with the platform's; what it would refuse is held"
-        );
-    }
-    if before > 0 && lane.out_of_step() == 0 {
-        tracing::info!(app = lane.app.name, "all templates are in step with the platform's again");
-    }
-}
-
-fn asked_for(errand: Errand) -> &'static str {
-    match errand {
-        Errand::Templates => "which templates there are",
-        Errand::Quota => "how many sends are left",
     }
 }
 

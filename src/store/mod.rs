@@ -126,7 +126,7 @@ pub(crate) struct Place {
 }
 
 /// Names to small integers and back; fixed while the daemon runs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Names {
     apps: HashMap<String, Place>,
     lanes: HashMap<i64, String>,
@@ -139,6 +139,19 @@ pub struct Names {
 }
 
 impl Names {
+    fn nameless(pseudonyms: Pseudonyms) -> Self {
+        Self {
+            apps: HashMap::new(),
+            lanes: HashMap::new(),
+            templates: HashMap::new(),
+            codes: HashMap::new(),
+            standing: HashSet::new(),
+            feeds: HashMap::new(),
+            configured: HashSet::new(),
+            pseudonyms,
+        }
+    }
+
     pub(crate) fn app(&self, name: &str) -> Place {
         *self.apps.get(name).expect("the API and the engine name configured apps only")
     }
@@ -521,7 +534,7 @@ async fn learn_names(conn: &mut AnyConnection, apps: &[App]) -> sqlx::Result<Nam
                 .await?;
         }
     }
-    let mut names = Names { pseudonyms: Pseudonyms::of(conn).await?, ..Names::default() };
+    let mut names = Names::nameless(Pseudonyms::of(conn).await?);
     let rows =
         sqlx::query("SELECT a.id, a.name, l.id AS lane FROM app a JOIN lane l ON l.app = a.id WHERE l.shard = 0");
     for row in rows.fetch_all(&mut *conn).await? {

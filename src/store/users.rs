@@ -24,20 +24,9 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::HashSet;
 
 /// Names users without naming them: the same user gets the same name in this store, and whoever lacks its key cannot tell whose it is.
+#[derive(Debug)]
 pub struct Pseudonyms {
     key: SecretSlice<u8>,
-}
-
-impl Default for Pseudonyms {
-    fn default() -> Self {
-        Self { key: Vec::new().into() }
-    }
-}
-
-impl std::fmt::Debug for Pseudonyms {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Pseudonyms")
-    }
 }
 
 impl Pseudonyms {

@@ -26,6 +26,32 @@ fn token_request(change: impl Fn(&mut Value)) -> String {
     body.to_string()
 }
 
+async fn get(sandbox: &Sandbox, path: &str) -> Value {
+    let request = Request::get(path).body(Body::empty()).expect("a request");
+    let response = sandbox.router().oneshot(request).await.expect("infallible");
+    let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn templates_are_changed_by_order_and_listed_as_the_platform_does() {
+    let sandbox = world();
+    let templates = json!([{ "id": EVENT, "title": "活动", "kind": "one-time", "fields": { "enum_string3": "状态" },
+                             "choices": { "enum_string3": ["报名成功"] } }]);
+    let change = |appid: &str| json!({ "appid": appid, "templates": templates }).to_string();
+    assert_eq!(post(&sandbox, "/_sandbox/templates", &change("wx-nobody")).await, Value::Null);
+    assert_eq!(post(&sandbox, "/_sandbox/templates", &change(APPID)).await["ok"], true);
+    let token = post(&sandbox, "/cgi-bin/stable_token", &token_request(|_| ())).await;
+    let token = token["access_token"].as_str().expect("a token").to_owned();
+    let path = format!("/wxaapi/newtmpl/gettemplate?access_token={token}");
+    let listed = get(&sandbox, &path).await["data"][0].clone();
+    assert_eq!((listed["content"].as_str(), listed["type"].as_i64()), (Some("状态:{{enum_string3.DATA}}\n"), Some(2)));
+    let values = json!([{ "keywordCode": "enum_string3.DATA", "enumValueList": ["报名成功"] }]);
+    assert_eq!(listed["keywordEnumValueList"], values);
+    sandbox.world().faults.lists_left = Some(0);
+    assert_eq!(get(&sandbox, &path).await["errcode"], 45009);
+}
+
 fn world() -> Sandbox {
     let sandbox = Sandbox::new(ManualClock::at(crate::harness::START), 1);
     for app in apps("http://sandbox") {

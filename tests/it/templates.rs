@@ -75,6 +75,26 @@ async fn a_template_that_changes_holds_what_it_would_refuse_until_that_is_mended
 }
 
 #[tokio::test]
+async fn what_was_accepted_before_a_change_is_not_burnt_once_the_configuration_has_followed() {
+    on_both_rigs(plain, async |mut rig| {
+        rig.tap("o1");
+        rig.store().insert(vec![long_lived("o1", at(60))]).await.expect("inserted");
+        change(&rig, |templates| drop(templates[0].fields.insert("thing9".into(), "备注".into())));
+        rig.engine.turn().await;
+        assert_eq!(out_of_step(&rig), 1);
+        // An operator does what the doctor says, and starts anew.
+        rig.apps[0].templates[0].fields.insert("thing9".into(), "备注".into());
+        let mut rig = rig.restart().await;
+        rig.engine.turn().await;
+        assert_eq!(out_of_step(&rig), 0);
+        rig.pass(2 * MINUTE, 1_000).await;
+        assert_eq!(rig.states().await, [(State::Scheduled, Some("template_held".into()))]);
+        rig
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_template_that_is_gone_is_noticed_by_itself_and_read_again_ever_more_rarely() {
     on_both_rigs(plain, async |mut rig| {
         rig.engine.turn().await;

@@ -80,7 +80,7 @@ pub const TABLE: &[Entry] = &[
     entry("41004", LONG, "the secret is missing; correct the configuration", "缺少 AppSecret，请检查配置"),
     entry("43104", LONG, "this appid may not use subscribe messages", "该 appid 没有订阅消息权限"),
     entry("43106", LONG, "templates are locked because of a sanction; see the console", "因处罚不可添加模板，请查看后台通知"),
-    entry("43107", Reaction::Ban { pause: 10 * MINUTE }, "the subscribe ability of the account or of this template is banned: see the console's notices; other templates are tried first", "订阅能力被封禁，请查看后台通知"),
+    entry("43107", Reaction::Ban { pause: 10 * MINUTE }, "the subscribe ability of the account or of this template is banned: see the console's notices; other templates are tried first", "订阅能力被封禁，请查看后台通知；先用其他模板试发"),
     entry("43116", Reaction::Ban { pause: 10 * MINUTE }, "the template is restricted for abuse (reported for service accounts)", "模板因滥用被限制"),
     entry("40249", LONG, "marketing content is not allowed (reported for service accounts)", "模板内容涉及营销，被限制"),
     entry("40250", LONG, "the content is irregular or empty (reported for service accounts)", "模板内容不规范，被限制"),
