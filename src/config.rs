@@ -5,6 +5,7 @@ use crate::domain::{
     consent::{Feed, Feeds},
     decide::AppRules,
     did_you_mean,
+    retention::Retention,
     template::{KNOWN_TYPES, Kind, OnDoubt, Template, field_type},
     timing::{QuietHours, parse_duration},
 };
@@ -29,6 +30,8 @@ pub struct Config {
     pub store_url: String,
     /// How durable a commit is.
     pub durability: Durability,
+    /// How long what has ended is kept.
+    pub retention: Retention,
     /// The mini-programs.
     pub apps: Vec<App>,
     /// What is allowed but probably not meant.
@@ -154,6 +157,8 @@ struct RawConfig {
     store: RawStore,
     schedules: Option<RawSchedules>,
     #[serde(default)]
+    retention: RawRetention,
+    #[serde(default)]
     app: Vec<RawApp>,
 }
 
@@ -189,6 +194,14 @@ impl Default for RawStore {
 struct RawSchedules {
     #[expect(dead_code, reason = "checked for its shape; schedule files are not read yet, and a warning says so")]
     dir: PathBuf,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawRetention {
+    bodies: Option<String>,
+    attempts: Option<String>,
+    history: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -432,6 +445,31 @@ pub fn parse(
         warnings.push("[schedules] is set, but this version does not read schedule files yet".into());
     }
 
+    let mut term = |key: &'static str, text: &Option<String>| {
+        let at = [Step::Key("retention"), Step::Key(key)];
+        match parse_duration(text.as_deref()?) {
+            Ok(term) if term >= DAY => return Some(term),
+            Ok(_) => problem(
+                &at,
+                "less than a day: receipts and repeated calls would find nothing; allowed is 1d or more".into(),
+            ),
+            Err(why) => problem(&at, why),
+        }
+        None
+    };
+    let retention = Retention {
+        bodies: term("bodies", &raw.retention.bodies),
+        attempts: term("attempts", &raw.retention.attempts),
+        history: term("history", &raw.retention.history),
+    };
+    for (key, term) in [("bodies", retention.bodies), ("attempts", retention.attempts)] {
+        if term.zip(retention.history).is_some_and(|(term, history)| term >= history) {
+            warnings.push(format!(
+                "retention.{key} is not shorter than retention.history, with which everything goes: it has no effect"
+            ));
+        }
+    }
+
     let mut names = HashSet::new();
     let mut apps = Vec::new();
     for (i, app) in raw.app.iter().enumerate() {
@@ -578,6 +616,7 @@ pub fn parse(
             server: Server { listen, metrics, socket: base.join(&raw.server.socket) },
             store_url,
             durability: raw.store.durability,
+            retention,
             apps,
             warnings,
         }),
@@ -782,6 +821,17 @@ fields = { thing1 = "活动名称" }
                 "timezone = \"Asia/Shanghai\"",
                 "consents = \"callback\"",
                 "tixing.toml:11: consents that the platform pushes need a callback",
+            ),
+            (
+                "[store]",
+                "[retention]\nbodies = \"12h\"\n[store]",
+                "tixing.toml:5: less than a day: receipts and repeated calls would find nothing; allowed is 1d or more",
+            ),
+            ("[store]", "[retention]\nhistory = \"a year\"\n[store]", "tixing.toml:5: «a year» is not a duration"),
+            (
+                "[store]",
+                "[retention]\nbody = \"9d\"\n[store]",
+                "«body»; allowed are bodies, attempts, history; did you mean «bodies»?",
             ),
             ("timezone = \"Asia/Shanghai\"", "rate = 0", "tixing.toml:11: rate is 0; allowed are 1 to 100000"),
             ("[store]", "[store", "tixing.toml:4: "),

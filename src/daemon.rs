@@ -10,7 +10,7 @@ use crate::{
     http,
     metrics::Metrics,
     platform::transport::{HttpTransport, Limits},
-    store::{OpenError, Store},
+    store::{OpenError, Store, retention::Walk},
     trip::trip,
 };
 use anyhow::{Context, anyhow};
@@ -113,7 +113,8 @@ impl Daemon {
         let socket = bind_socket(&config.server.socket)?;
         servers.push(tokio::spawn(http::serve(socket, api.owner_router(), stop_http.clone())));
 
-        let bells = alarm::Bells { signals: Arc::clone(&signals), store, metrics, clock };
+        let (retention, walk) = (config.retention, Walk::default());
+        let bells = alarm::Bells { signals: Arc::clone(&signals), store, metrics, clock, retention, walk };
         bells.measure().await;
         let bells = alarm::start(bells).await.context("cannot start the alarm")?;
         let stop_engine = CancellationToken::new();

@@ -23,6 +23,13 @@ pub struct ByAppAnd {
     pub what: &'static str,
 }
 
+/// One of a closed list of words.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct By {
+    /// The word.
+    pub what: &'static str,
+}
+
 /// All measures.
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -60,6 +67,8 @@ pub struct Metrics {
     pub quota_left: Family<ByApp, Gauge>,
     /// Until the app's token ends, seconds.
     pub token_expiry: Family<ByApp, Gauge<f64, AtomicU64>>,
+    /// What went because its term was over.
+    pub erased: Family<By, Counter>,
     /// How long a commit takes, seconds.
     pub commit: Histogram,
     /// 1 while all lanes are held because the clock is not believed.
@@ -95,6 +104,7 @@ impl Default for Metrics {
             out_of_step: Family::default(),
             quota_left: Family::default(),
             token_expiry: Family::default(),
+            erased: Family::default(),
             commit: buckets(),
             clock_held: Gauge::default(),
             held: Gauge::default(),
@@ -128,6 +138,7 @@ impl Default for Metrics {
         r.register("quota_left", "Sends that the platform says are left today", metrics.quota_left.clone());
         let expiry = metrics.token_expiry.clone();
         r.register_with_unit("token_expiry", "Until the app's token ends", Unit::Seconds, expiry);
+        r.register("erased", "What went because its term was over", metrics.erased.clone());
         r.register_with_unit("commit", "How long a commit takes", Unit::Seconds, metrics.commit.clone());
         r.register(
             "clock_held",

@@ -46,7 +46,8 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
     let last = events.last();
     let code = last.and_then(|e| e.code.as_deref()).unwrap_or_default();
     let known = app.and_then(|app| meaning(app.platform, code));
-    let text = last.and_then(|e| e.text.as_deref()).unwrap_or_default();
+    let text = last.and_then(|e| e.text.as_deref());
+    let text = text.unwrap_or(if stored.erased.attempts { "what was said about it is no longer kept" } else { "" });
     let (why_en, why_zh) = known.unwrap_or((text, text));
     let (at, due_at) = (rfc3339(stored.due.at), rfc3339(stored.due.due_at));
     let (en, zh) = match stored.due.state {
@@ -100,8 +101,8 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
             )
         }
         State::Cancelled if code == "forgotten" => (
-            "Not sent: its user wished to be forgotten, and what it said is gone.".to_owned(),
-            "未发送：用户要求删除其数据，内容已清除。".to_owned(),
+            "Not sent: its user wished to be forgotten.".to_owned(),
+            "未发送：用户要求删除其数据。".to_owned(),
         ),
         State::Cancelled => (
             "Not sent: its owner cancelled it; its consent is free again.".to_owned(),
@@ -163,7 +164,12 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
             format!("平台回执：未送达（{code} {text}）。"),
         ),
     };
-    let (en, zh) = (en + &said_en, zh + &said_zh);
+    let (erased_en, erased_zh) = match (stored.erased.body, stored.erased.attempts) {
+        (_, true) => (" What was tried before its end is no longer kept.", "按保留期限，此前的尝试记录已清除。"),
+        (true, false) => (" What it said is no longer kept.", "内容已清除。"),
+        (false, false) => ("", ""),
+    };
+    let (en, zh) = (en + &said_en + erased_en, zh + &said_zh + erased_zh);
     let receipt = delivery.map(|d| {
         let what = d.failure.map_or("delivered".to_owned(), |code| format!("undelivered, {code}"));
         format!("{} receipt → {what}: {}", rfc3339(d.at), d.text)

@@ -46,6 +46,9 @@ pub struct ReminderJson {
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     data: Box<RawValue>,
     key: Option<String>,
+    /// What is no longer kept of it: `body`, `attempts`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    erased: Vec<&'static str>,
     created_at: String,
     /// When it is tried next, if that is not `at`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,6 +129,10 @@ pub(super) fn shown(stored: &Stored, story: Option<&(Vec<Event>, Option<Delivery
         page: stored.page.clone(),
         data: raw(stored.data.clone()),
         key: stored.key.clone(),
+        erased: [("body", stored.erased.body), ("attempts", stored.erased.attempts)]
+            .into_iter()
+            .filter_map(|(what, gone)| gone.then_some(what))
+            .collect(),
         created_at: rfc3339(stored.due.id.created_at()),
         next_at: (stored.due.due_at != stored.due.at).then(|| rfc3339(stored.due.due_at)),
         reason: stored.reason.clone(),
@@ -157,7 +164,7 @@ impl Api {
 #[utoipa::path(post, path = "/v1/reminders", request_body = ReminderBody, tag = "reminders", responses(
     (status = 201, description = "Durable, its consent held", body = ReminderJson),
     (status = 200, description = "The same key and body came before; `Idempotent-Replayed: true`", body = ReminderJson),
-    (status = 409, description = "`no_consent`, `key_conflict` or `user_forgotten`"), (status = 422, description = "A field is refused; `param` names it")))]
+    (status = 409, description = "`no_consent`, `key_conflict`, `key_spent` or `user_forgotten`"), (status = 422, description = "A field is refused; `param` names it")))]
 pub async fn insert(
     State(api): State<Api>,
     caller: Caller,
@@ -184,6 +191,7 @@ pub async fn insert(
                 page: new.page,
                 data: raw(new.data),
                 key: new.key,
+                erased: Vec::new(),
                 created_at: rfc3339(id.created_at()),
                 next_at: None,
                 reason: None,
@@ -206,8 +214,11 @@ pub async fn insert(
 /// Whether a body that is refused now was taken before.
 pub(super) async fn replay(api: &Api, new: &crate::domain::reminder::NewReminder) -> Result<Option<Inserted>, Problem> {
     let Some(key) = &new.key else { return Ok(None) };
-    let owner = api.store.key_owner(&new.app, key).await?;
-    Ok(owner.map(|(id, digest)| if digest == new.digest { Inserted::Replayed(id) } else { Inserted::KeyConflict(id) }))
+    Ok(match api.store.key_owner(&new.app, key).await? {
+        Some((id, digest)) if digest == new.digest => Some(Inserted::Replayed(id)),
+        Some((id, _)) => Some(Inserted::KeyConflict(id)),
+        None => api.store.is_spent(&new.app, key).await?.then_some(Inserted::Spent),
+    })
 }
 
 /// The refusal of an insert that wrote nothing.
@@ -218,6 +229,13 @@ pub(super) fn refusal(verdict: Inserted) -> Problem {
             detail: format!(
                 "this key belongs to {id}, which was inserted with another body: use a new key for a new reminder"
             ),
+            param: Some("/key".into()),
+        },
+        Inserted::Spent => Problem {
+            code: "key_spent",
+            detail: "this key belonged to a reminder that has ended and is no longer kept ([retention] history): nothing was stored; use a new \
+                     key for a new reminder"
+                .into(),
             param: Some("/key".into()),
         },
         Inserted::Forgotten => forgotten(),

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     config::{self, App, Config, Durability},
     domain::{
-        MINUTE, Millis, SECOND,
+        DAY, MINUTE, Millis, SECOND,
         consent::Feeds,
         outcome::Outcome,
         template::{Listing, Template},
@@ -223,6 +223,13 @@ fn machine(config: &Config, report: &mut Report) {
         format!("{:?}", config.durability).to_lowercase(),
         "a loss of power may forget what was sent and send it again: set store.durability = \"full\"",
     );
+    let term = |what: &str, term: Option<Millis>| match term {
+        Some(term) => format!("{what} {} days", term / DAY),
+        None => format!("{what} for ever"),
+    };
+    let kept = &config.retention;
+    let kept = [term("bodies", kept.bodies), term("attempts", kept.attempts), term("history", kept.history)];
+    report.ok("retention", format!("of what has ended: {}", kept.join(", ")));
     report.ok("zone data", format!("IANA {}", chrono_tz::IANA_TZDB_VERSION));
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     report.judge(

@@ -9,6 +9,7 @@ pub mod outcome;
 pub mod push;
 pub mod decide;
 pub mod settle;
+pub mod retention;
 
 /// An instant in UTC milliseconds since 1970: the only form in which the engine and the store know time.
 pub type Millis = i64;

@@ -4,9 +4,9 @@
 use super::Signals;
 use crate::{
     clock::SharedClock,
-    domain::reminder::State,
-    metrics::{ByApp, ByAppAnd, Metrics},
-    store::Store,
+    domain::{reminder::State, retention::Retention},
+    metrics::{By, ByApp, ByAppAnd, Metrics},
+    store::{Store, retention::Walk},
 };
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -22,6 +22,10 @@ pub struct Bells {
     pub metrics: Arc<Metrics>,
     /// The clock.
     pub clock: SharedClock,
+    /// How long what has ended is kept.
+    pub retention: Retention,
+    /// Where the walk through it is.
+    pub walk: Walk,
 }
 
 /// Starts the bells: every half minute a look for expired reminders, every ten seconds the gauges and a slice of what is too old to keep.
@@ -43,10 +47,9 @@ pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
             let bells = Arc::clone(&bells);
             Box::pin(async move {
                 // Still at it from the last time: skip.
-                if let Ok(bells) = bells.try_lock() {
+                if let Ok(mut bells) = bells.try_lock() {
                     bells.measure().await;
-                    // A store that does not answer is told of elsewhere; what is too old stays a little longer.
-                    let _ = bells.store.tidy().await;
+                    bells.tidy().await;
                 }
             })
         })?)
@@ -56,6 +59,32 @@ pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
 }
 
 impl Bells {
+    /// Erases a slice of what is too old to keep. Not by a clock that is not believed, which would erase everything; and not from a
+    /// restored store, before somebody has looked at it.
+    pub async fn tidy(&mut self) {
+        // A store that does not answer is told of elsewhere; what is too old stays a little longer.
+        let _ = self.store.tidy().await;
+        if self.signals.is_held() || !self.signals.status().clock_trusted {
+            return;
+        }
+        let now = self.clock.now();
+        let erased = match self.store.erase_step(&mut self.walk, &self.retention, now).await {
+            Ok(erased) => erased,
+            Err(e) => {
+                tracing::warn!(error = %e, "what is beyond its term could not be erased; it is tried again");
+                return;
+            }
+        };
+        for (what, n) in [
+            ("bodies", erased.bodies),
+            ("attempts", erased.attempts),
+            ("reminders", erased.reminders),
+            ("users", erased.users),
+        ] {
+            self.metrics.erased.get_or_create(&By { what }).inc_by(n);
+        }
+    }
+
     /// Brings the gauges up to date.
     pub async fn measure(&self) {
         let now = self.clock.now();

@@ -87,6 +87,8 @@ pub struct Status {
     pub ready: bool,
     /// Why all lanes are held, if they are.
     pub clock_held: Option<String>,
+    /// A platform has had the opportunity to contradict the clock, and has not.
+    pub clock_trusted: bool,
     /// By app.
     pub lanes: BTreeMap<String, LaneStatus>,
 }
@@ -839,6 +841,7 @@ impl Engine {
         let mut status = self.signals.status.lock().expect("nobody panics while writing it");
         status.ready = status.ready || self.lanes.iter().all(Lane::looked);
         status.clock_held = self.clockwatch.held().map(str::to_owned);
+        status.clock_trusted = self.clockwatch.trusted();
         for lane in &self.lanes {
             let at = match status.lanes.get_mut(&lane.app.name) {
                 Some(at) => at,

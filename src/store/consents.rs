@@ -4,6 +4,7 @@ use super::{
     Store, StoreError,
     dialect::Cell,
     queue::{LIVING, SCHEDULED},
+    retention::{self, Tap},
     tx::Tx,
 };
 use crate::domain::{
@@ -106,6 +107,11 @@ impl Held {
         }
         self.told_twice.push(ToldTwice { pair, n: told.n, event: tap.event.clone() });
         Adds::Nothing
+    }
+
+    /// A tap with this event was recorded, and its row is gone.
+    pub fn know(&mut self, pair: Pair, event: &str) {
+        self.events.insert((pair, event.to_owned()));
     }
 
     fn next_n(&mut self, pair: Pair) -> i64 {
@@ -503,6 +509,12 @@ pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<
         }
     }
     let mut held = read_pairs(tx, &pairs).await?;
+    let taps = accepts.iter().filter_map(|(_, pair, report)| {
+        let app = tx.names.app(&report.app).id;
+        Some(Tap { app, openid: &report.openid, pair: *pair, event: report.event.as_deref()? })
+    });
+    let taps: Vec<Tap<'_>> = taps.collect();
+    retention::recall(tx, &mut held, &taps).await?;
     let mut rows = Vec::new();
     for (i, pair, report) in accepts {
         let standing = tx.names.standing(pair.1);

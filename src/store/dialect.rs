@@ -131,7 +131,7 @@ impl Dialect {
     }
 
     /// Whether what is deleted from here on is overwritten too. PostgreSQL's vacuum sees to it by itself.
-    pub fn erasing(self, on: bool) -> &'static str {
+    pub fn overwriting(self, on: bool) -> &'static str {
         match (self, on) {
             (Self::Sqlite, true) => "PRAGMA secure_delete = ON",
             (Self::Sqlite, false) => "PRAGMA secure_delete = OFF",

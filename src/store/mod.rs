@@ -10,6 +10,7 @@ pub mod pushes;
 pub mod doubts;
 mod templates;
 pub mod users;
+pub mod retention;
 pub mod keys;
 pub mod backup;
 mod file;
@@ -188,12 +189,22 @@ impl Names {
         self.codes.get(&template).map_or("?", |(_, code)| code)
     }
 
+    /// The app whose lane this is.
+    pub(crate) fn app_id_of_lane(&self, lane: i64) -> i64 {
+        self.app(self.app_of_lane(lane)).id
+    }
+
+    /// The lane of an app.
+    pub(crate) fn lane_of_app_id(&self, app: i64) -> Option<i64> {
+        self.apps.values().find(|place| place.id == app).map(|place| place.lane)
+    }
+
     /// All lanes.
     pub fn lanes(&self) -> Vec<i64> {
         self.lanes.keys().copied().collect()
     }
 
-    /// The app whose lane this is.
+    /// The name of the app whose lane this is.
     pub fn app_of_lane(&self, lane: i64) -> &str {
         self.lanes.get(&lane).map_or("?", String::as_str)
     }

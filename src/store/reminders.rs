@@ -5,6 +5,7 @@ use super::{
     consents::{self, Adds, Grant, Hold, Holder, Pair, Wanted},
     dialect::Cell,
     queue::{self, LIVING, Settle, Settled, living_state},
+    retention::{self, Tap, Used},
     tx::Tx,
     users,
     writer::{Ring, Single},
@@ -14,6 +15,7 @@ use crate::domain::{
     consent::{Feed, Feeds},
     decide::Due,
     reminder::{Claim, NewReminder, ReminderId, State},
+    retention::Parts,
     settle::{Consent, Settlement},
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
@@ -28,6 +30,8 @@ pub enum Inserted {
     Replayed(ReminderId),
     /// The key belongs to another body: that reminder's.
     KeyConflict(ReminderId),
+    /// The key belonged to a reminder that has ended and is no longer kept; nothing was written.
+    Spent,
     /// No consent was available to reserve; nothing was written.
     NoConsent,
     /// The user was forgotten at their wish; nothing was written.
@@ -61,6 +65,8 @@ pub struct Stored {
     pub reason: Option<String>,
     /// Whether its message was delivered, once the platform has said so.
     pub delivered: Option<bool>,
+    /// What of it is no longer kept.
+    pub erased: Parts,
     recipient: i64,
     template_id: i64,
     standing: bool,
@@ -259,6 +265,15 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
         })
         .collect();
     let mut held = consents::read_pairs(tx, &wanted).await?;
+    let taps = news.iter().filter_map(|new| {
+        let event = new.accepted.as_ref()?.event.as_deref()?;
+        Some(Tap { app: names.app(&new.app).id, openid: &new.openid, pair: pair(new)?, event })
+    });
+    let taps: Vec<Tap<'_>> = taps.collect();
+    retention::recall(tx, &mut held, &taps).await?;
+    let fresh = news.iter().filter_map(|new| Some((names.app(&new.app).id, Used::Key(new.key.as_deref()?))));
+    let fresh: Vec<(i64, Used<'_>)> = fresh.collect();
+    let spent = retention::spent(tx, &fresh).await?;
 
     let mut verdicts = Vec::with_capacity(news.len());
     let (mut rows, mut new_keys) = (Vec::new(), Vec::new());
@@ -269,6 +284,12 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
             && let Some((id, digest)) = keys.get(&(app, key.clone()))
         {
             verdicts.push(if *digest == new.digest { Inserted::Replayed(*id) } else { Inserted::KeyConflict(*id) });
+            continue;
+        }
+        if let Some(key) = &new.key
+            && spent.has(names, app, Used::Key(key))
+        {
+            verdicts.push(Inserted::Spent);
             continue;
         }
         let Some(pair) = pair(new) else {
@@ -417,7 +438,9 @@ const STORED: &str =
     "m.id, m.lane, m.recipient, m.template, m.at, m.expires_at, m.at_fire, m.standing, m.data, m.page, m.key,
     m.local_at, p.openid, (SELECT x.code FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
                            ORDER BY x.fence DESC LIMIT 1) AS reason,
-    (SELECT COALESCE(q.failure, '') FROM receipt q WHERE q.lane = m.lane AND q.at = m.at AND q.id = m.id) AS receipt, d.due_at, d.state, d.fence, d.tries, d.doubt_since";
+    (SELECT COALESCE(q.failure, '') FROM receipt q WHERE q.lane = m.lane AND q.at = m.at AND q.id = m.id) AS receipt,
+    (SELECT x.erased FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id AND x.next_at IS NULL) AS erased,
+    d.due_at, d.state, d.fence, d.tries, d.doubt_since";
 
 /// Finds one reminder, living or ended.
 pub(super) async fn find(conn: &mut AnyConnection, names: &Names, id: ReminderId) -> sqlx::Result<Option<Stored>> {
@@ -461,6 +484,7 @@ fn stored(row: &AnyRow, names: &Names) -> Stored {
         local_at: row.get("local_at"),
         reason: row.get("reason"),
         delivered: row.get::<Option<String>, _>("receipt").map(|failure| failure.is_empty()),
+        erased: retention::erased(row),
         recipient: row.get("recipient"),
         template_id: template,
         standing: row.get::<i64, _>("standing") != 0,

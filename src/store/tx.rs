@@ -73,6 +73,11 @@ impl<'a> Tx<'a> {
         *self.counted.entry((lane, name)).or_default() += n;
     }
 
+    /// Whether what is deleted from here on is overwritten in the file too.
+    pub(super) async fn overwriting(&mut self, on: bool) -> sqlx::Result<()> {
+        sqlx::query(self.dialect.overwriting(on)).execute(&mut *self.conn).await.map(drop)
+    }
+
     /// A fresh id.
     pub(super) fn new_id(&mut self) -> ReminderId {
         self.ids.take(self.now)

@@ -7,6 +7,7 @@ use super::{
     Place, Store, StoreError, backup,
     queue::{self, Settle},
     reminders::{self, Stored},
+    retention,
     tx::Tx,
     writer::{Ring, Single},
 };
@@ -57,6 +58,11 @@ impl Pseudonyms {
 
     fn tag(&self, openid: &str) -> String {
         self.hash("forgotten", openid)
+    }
+
+    /// What is kept of a key or a tap that was used once and for ever. 128 bits tell all that ever come apart.
+    pub(super) fn spent(&self, what: &str, text: &str) -> String {
+        self.hash(what, text)[..32].to_owned()
     }
 }
 
@@ -119,8 +125,7 @@ impl Single for Forget {
 
 async fn forget(tx: &mut Tx<'_>, wish: &Wish) -> sqlx::Result<Forgotten> {
     let place = tx.names.app(&wish.app);
-    // What was there is overwritten and not only let go of.
-    sqlx::query(tx.dialect.erasing(true)).execute(&mut *tx.conn).await?;
+    tx.overwriting(true).await?;
     sqlx::query("INSERT INTO forgotten (app, tag, at) VALUES ($1, $2, $3) ON CONFLICT (app, tag) DO NOTHING")
         .bind(place.id)
         .bind(tx.names.pseudonyms().tag(&wish.openid))
@@ -138,7 +143,7 @@ async fn forget(tx: &mut Tx<'_>, wish: &Wish) -> sqlx::Result<Forgotten> {
     }
     let what = format!("{} cancelled, {} given up, {} void", done.cancelled, done.given_up, done.void);
     write_down(tx, wish, "forget", &what).await?;
-    sqlx::query(tx.dialect.erasing(false)).execute(&mut *tx.conn).await?;
+    tx.overwriting(false).await?;
     Ok(done)
 }
 
@@ -181,7 +186,11 @@ async fn erase(tx: &mut Tx<'_>, place: Place, recipient: i64, all: &[Stored]) ->
         let rows = tx.dialect.rows(["id", "lane", "at", "app", "key"], rows);
         for sql in [
             "UPDATE reminder SET data = '{}', page = NULL, key = NULL, local_at = NULL FROM {rows} WHERE reminder.id = r.id",
-            "UPDATE outcome SET message_id = NULL FROM {rows} WHERE outcome.lane = r.lane AND outcome.at = r.at AND outcome.id = r.id",
+            &format!(
+                "UPDATE outcome SET message_id = NULL, erased = COALESCE(outcome.erased, 0) | {} FROM {{rows}}
+                 WHERE outcome.lane = r.lane AND outcome.at = r.at AND outcome.id = r.id",
+                retention::BODY
+            ),
             "UPDATE receipt SET message_id = NULL FROM {rows} WHERE receipt.lane = r.lane AND receipt.at = r.at AND receipt.id = r.id",
             "DELETE FROM idempotency WHERE (app, key) IN (SELECT r.app, r.key FROM {rows} WHERE r.key IS NOT NULL)",
         ] {
@@ -236,10 +245,30 @@ impl Single for LetIn {
             .await?;
         let was = deleted.rows_affected() > 0;
         if was {
+            remember_former_consents(tx, app, openid).await?;
             write_down(tx, &self.0, "let_in", "asked for it").await?;
         }
         Ok(was)
     }
+}
+
+/// The platform may still know consents from before a user was forgotten, and nobody here can tell how many. A void one for each template
+/// says so: the next one is then not taken for the only one, and no doubt is resent as safe.
+async fn remember_former_consents(tx: &mut Tx<'_>, app: &str, openid: &str) -> sqlx::Result<()> {
+    let place = tx.names.app(app);
+    let user = (place.id, openid.to_owned());
+    let recipients = reminders::recipients(tx, std::slice::from_ref(&user), true).await?;
+    let former = sqlx::query(
+        "INSERT INTO consent (recipient, template, n, granted_at, source, voided_at, void_reason)
+         SELECT $1, t.id, 1, $2, 'tixing', $2, 'let_in' FROM template t WHERE t.app = $3",
+    )
+    .bind(recipients[&user])
+    .bind(tx.now)
+    .bind(place.id)
+    .execute(&mut *tx.conn)
+    .await?;
+    tx.count(place.lane, "consent_void", i64::try_from(former.rows_affected()).unwrap_or(i64::MAX));
+    Ok(())
 }
 
 impl Store {

@@ -18,3 +18,4 @@ mod doctor;
 mod trouble;
 mod templates;
 mod users;
+mod retention;

@@ -2,8 +2,8 @@
 
 use crate::harness::{
     DIGEST, EVENT, START, accept, databases, fresh_url,
-    model::{LANE, Model},
-    open, reminder,
+    model::{LANE, Model, Term},
+    open, reminder, wish,
 };
 use proptest::{
     collection::vec,
@@ -13,15 +13,17 @@ use proptest::{
 use tixing::{
     clock::ManualClock,
     domain::{
-        Millis,
-        consent::Report,
+        DAY, Millis,
+        consent::{Balance, Report},
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
+        retention::Retention,
         settle::{Consent, Next, Settlement},
     },
     store::{
         Store,
         queue::{Job, Queue, Settle},
         reminders::{Change, Changed, Filter, Inserted},
+        retention::Walk,
     },
 };
 
@@ -56,6 +58,15 @@ enum Step {
     Cancel {
         which: usize,
     },
+    Forget {
+        user: u8,
+    },
+    LetIn {
+        user: u8,
+    },
+    Erase {
+        term: Term,
+    },
     Change {
         which: usize,
         at: Option<u16>,
@@ -74,6 +85,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (any::<usize>(), any::<usize>()).prop_map(|(look, job)| Step::Mark { look, job }),
         4 => (any::<usize>(), any::<usize>(), any::<bool>(), any::<usize>()).prop_map(|(look, job, marked, how)| Step::Settle { look, job, marked, how }),
         1 => any::<usize>().prop_map(|which| Step::Cancel { which }),
+        1 => (0..3_u8).prop_map(|user| Step::Forget { user }),
+        1 => (0..3_u8).prop_map(|user| Step::LetIn { user }),
+        1 => prop_oneof![Just(Term::Bodies), Just(Term::Attempts), Just(Term::History)].prop_map(|term| Step::Erase { term }),
         1 => (any::<usize>(), proptest::option::of(0..900_u16), any::<bool>()).prop_map(|(which, at, body)| Step::Change { which, at, body }),
     ]
 }
@@ -94,6 +108,17 @@ fn settlements() -> [Settlement; 8] {
     ]
 }
 
+/// Who it is, unless they wished to be forgotten.
+fn who(openid: &str) -> &str {
+    openid.split(' ').next().expect("a word")
+}
+
+fn add(sums: &mut [i64; 4], more: &[[i64; 4]; 2]) {
+    for (i, sum) in sums.iter_mut().enumerate() {
+        *sum += more[0][i] + more[1][i];
+    }
+}
+
 /// The store and the model side by side.
 struct Pair {
     store: Store,
@@ -102,6 +127,8 @@ struct Pair {
     ids: Vec<(ReminderId, ReminderId)>,
     /// What was read at one moment, here and there.
     looks: Vec<(Vec<Job>, Vec<Job>)>,
+    /// Somebody was forgotten.
+    forgot: bool,
 }
 
 /// What of a job must agree.
@@ -129,7 +156,7 @@ impl Pair {
                 let event = event.map(|e| format!("e{e}"));
                 let report = Report { event, ..accept("coffee", &format!("o{user}"), template) };
                 let added = self.store.record(vec![report.clone()]).await.expect("answers");
-                assert_eq!(added, [Some(self.model.record(&report))]);
+                assert_eq!(added, [self.model.record(&report)]);
             }
             Step::Insert { user, standing, at_fire, accepted, key, digest, due } => {
                 let at = START + Millis::from(*due);
@@ -158,7 +185,7 @@ impl Pair {
                     Inserted::Replayed(id) => Inserted::Replayed(theirs(id)),
                     Inserted::KeyConflict(id) => Inserted::KeyConflict(theirs(id)),
                     Inserted::NoConsent => Inserted::NoConsent,
-                    Inserted::Forgotten => panic!("nobody was forgotten"),
+                    Inserted::Forgotten | Inserted::Spent => here,
                 };
                 assert_eq!(here, there);
             }
@@ -191,6 +218,29 @@ impl Pair {
                 let written = self.store.settle(vec![settle(&here)]).await.expect("answers");
                 assert_eq!(written, self.model.settle(&[settle(&there)]));
             }
+            Step::Forget { user } => {
+                let openid = format!("o{user}");
+                self.store.forget(wish(&openid)).await.expect("answers");
+                self.model.forget(&openid, START);
+                self.forgot = true;
+            }
+            Step::LetIn { user } => {
+                let openid = format!("o{user}");
+                let was = self.store.let_in(wish(&openid)).await.expect("answers");
+                assert_eq!(was, self.model.let_in(&openid, START));
+            }
+            Step::Erase { term } => {
+                let (now, all) = (START + DAY, Some(0));
+                let terms = match term {
+                    Term::Bodies => Retention { bodies: all, ..Retention::default() },
+                    Term::Attempts => Retention { attempts: all, ..Retention::default() },
+                    Term::History => Retention { history: all, ..Retention::default() },
+                };
+                self.store.erase_step(&mut Walk::default(), &terms, now).await.expect("answers");
+                self.model.erase(*term);
+                // Nobody holds what was read a day ago.
+                self.looks.clear();
+            }
             Step::Cancel { which } => {
                 let Some((here, there)) = self.known(*which) else { return };
                 assert_eq!(self.store.cancel(here).await.expect("answers"), self.model.cancel(there, START));
@@ -220,8 +270,16 @@ impl Pair {
         Some(self.ids[which.checked_rem(self.ids.len())?])
     }
 
+    /// A user's consents of each template, here and there.
+    async fn of(&self, openid: &str) -> ([[i64; 4]; 2], [[i64; 4]; 2]) {
+        let balances = self.store.balances("coffee", openid).await.expect("answers");
+        let of = |b: Balance| [b.available, b.held, b.used, b.void];
+        let here = [EVENT, DIGEST].map(|template| of(balances.get(template).copied().unwrap_or_default()));
+        (here, [EVENT, DIGEST].map(|template| of(self.model.balance(openid, template))))
+    }
+
     /// Rows, events, balances and the counts beside them agree, and so the ledger balances (I4).
-    async fn check(&self) {
+    async fn check(&self, at_the_end: bool) {
         let filter = Filter { apps: vec!["coffee".into()], limit: 1_000, ..Filter::default() };
         let mut here = self.store.list(&filter).await.expect("answers");
         here.sort_by_key(|s| s.due.id);
@@ -234,8 +292,8 @@ impl Pair {
         assert_eq!(here.len(), there.len());
         for (here, there) in here.iter().zip(&there) {
             assert_eq!(
-                (here.due.at, here.due.expires_at, here.due.state, &here.data, &here.openid),
-                (there.at, there.expires_at, there.state, &there.data, &there.openid)
+                (here.due.at, here.due.expires_at, here.due.state, &here.data, who(&here.openid)),
+                (there.at, there.expires_at, there.state, &there.data, who(&there.openid))
             );
             let events = self.store.events(here).await.expect("answers");
             let short = |events: Vec<tixing::store::reminders::Event>| -> Vec<_> {
@@ -245,14 +303,25 @@ impl Pair {
         }
         let mut sums = [0; 4];
         for openid in ["o0", "o1", "o2"] {
-            let balances = self.store.balances("coffee", openid).await.expect("answers");
-            for template in [EVENT, DIGEST] {
-                let balance = balances.get(template).copied().unwrap_or_default();
-                assert_eq!(balance, self.model.balance(openid, template), "{openid} {template}");
-                for (sum, n) in sums.iter_mut().zip([balance.available, balance.held, balance.used, balance.void]) {
-                    *sum += n;
-                }
+            let (here, there) = self.of(openid).await;
+            assert_eq!(here, there, "{openid}: available, held, used, void of each template");
+            add(&mut sums, &here);
+        }
+        if self.forgot {
+            // They have other numbers here and there, and together the same consents.
+            if !at_the_end {
+                return;
             }
+            let mut theirs = [0; 4];
+            for n in 1..=60 {
+                let (here, there) = self.of(&format!("forgotten {n}")).await;
+                add(&mut sums, &here);
+                add(&mut theirs, &there);
+            }
+            for openid in ["o0", "o1", "o2"] {
+                add(&mut theirs, &self.of(openid).await.1);
+            }
+            assert_eq!(sums, theirs, "available, held, used, void of all");
         }
         let counts = ["available", "held", "used", "void"].map(|what| tally[&format!("consent_{what}")]);
         assert_eq!(counts, sums, "I4: the counts beside the rows: available, held, used, void");
@@ -273,10 +342,11 @@ fn i4_the_store_does_what_its_model_does() {
             runtime.block_on(async {
                 let folder = tempfile::tempdir().expect("a folder");
                 let store = open(&fresh_url(database, folder.path()), &ManualClock::at(START)).await;
-                let mut pair = Pair { store, model: Model::default(), ids: Vec::new(), looks: Vec::new() };
-                for step in &steps {
+                let mut pair =
+                    Pair { store, model: Model::default(), ids: Vec::new(), looks: Vec::new(), forgot: false };
+                for (n, step) in steps.iter().enumerate() {
                     pair.take(step).await;
-                    pair.check().await;
+                    pair.check(n + 1 == steps.len()).await;
                 }
                 pair.store.close().await;
             });

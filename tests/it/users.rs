@@ -1,13 +1,13 @@
 //! Users' rights: everything shown, everything gone, and nothing stored again for who wished to be forgotten.
 
 use crate::harness::{
-    EVENT, TestStore, accept, accepted_reminder, databases, fresh_url, on_both,
+    EVENT, accept, accepted_reminder, databases, fresh_url, on_both,
     program::{SandboxServer, Site, body},
     reminder,
     rig::{at, on_both_rigs, plain},
+    wish,
 };
 use serde_json::json;
-use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use tixing::{
     domain::{
         push::{Item, Push, Receipt},
@@ -18,35 +18,9 @@ use tixing::{
         backup,
         pushes::NewPush,
         reminders::{Filter, Inserted},
-        users::{Forgotten, Wish},
+        users::Forgotten,
     },
 };
-
-fn wish(openid: &str) -> Wish {
-    Wish { app: "coffee".into(), openid: openid.into(), actor: "test".into() }
-}
-
-/// Every word that a database holds.
-async fn everything(test: &TestStore) -> String {
-    let mut all = String::new();
-    if let Some(path) = test.url.strip_prefix("sqlite:") {
-        // The bytes of the file: what was deleted must not linger in it.
-        for name in [path.to_owned(), format!("{path}-wal")] {
-            all.push_str(&String::from_utf8_lossy(&std::fs::read(name).unwrap_or_default()));
-        }
-        return all;
-    }
-    let mut conn = AnyConnection::connect(&test.url).await.expect("connects");
-    let tables =
-        sqlx::query("SELECT table_name::text AS name FROM information_schema.tables WHERE table_schema = 'public'");
-    for table in tables.fetch_all(&mut conn).await.expect("answers") {
-        let sql = format!("SELECT t::text AS row FROM \"{}\" t", table.get::<String, _>("name"));
-        for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut conn).await.expect("answers") {
-            all.push_str(row.get("row"));
-        }
-    }
-    all
-}
 
 #[tokio::test]
 async fn i9_a_user_who_is_forgotten_is_in_no_row_and_in_no_page_of_the_file() {
@@ -76,7 +50,7 @@ async fn i9_a_user_who_is_forgotten_is_in_no_row_and_in_no_page_of_the_file() {
         rig.sandbox.world().faults = Faults::default();
         rig.store().insert(vec![of_user(at(2_000), "c")]).await.expect("inserted");
         rig.store().record(vec![accept("coffee", "o-secret-openid", EVENT)]).await.expect("recorded");
-        let before = everything(&rig.test).await;
+        let before = rig.test.everything().await;
         for secret in secrets {
             assert!(before.contains(secret), "«{secret}» was there");
         }
@@ -99,7 +73,7 @@ async fn i9_a_user_who_is_forgotten_is_in_no_row_and_in_no_page_of_the_file() {
             backup::verify(&file).await.expect("its ledger balances");
         }
         rig.store().close().await;
-        let after = everything(&rig.test).await;
+        let after = rig.test.everything().await;
         for secret in secrets {
             assert!(!after.contains(secret), "«{secret}» is still there");
         }
@@ -132,7 +106,7 @@ async fn nothing_is_stored_again_for_a_user_who_was_forgotten_until_they_are_let
         let push = Push { openid: "o1".into(), at: at(5), items };
         let taken = store.push(NewPush { app: "coffee".into(), push }).await.expect("taken");
         assert_eq!((taken.granted, taken.ended, taken.receipts), (0, 0, vec!["unmatched"]));
-        assert!(!everything(&test).await.contains("o1\""), "no row names them");
+        assert!(!test.everything().await.contains("o1\""), "no row names them");
         // The same person under another app is another user.
         assert_eq!(store.record(vec![accept("tea", "o1", EVENT)]).await.expect("answers"), [Some(1)]);
 

@@ -5,6 +5,7 @@ pub mod postgres;
 pub mod program;
 pub mod rig;
 
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::{path::Path, sync::Arc};
 use tixing::{
     clock::ManualClock,
@@ -14,7 +15,7 @@ use tixing::{
         consent::{Feed, Report},
         reminder::{Accepted, Claim, NewReminder},
     },
-    store::Store,
+    store::{Store, users::Wish},
 };
 
 /// 2027-03-01T00:00:00Z, where manual clocks start.
@@ -63,6 +64,30 @@ pub struct TestStore {
     _folder: tempfile::TempDir,
 }
 
+impl TestStore {
+    /// Every word that the database holds.
+    pub async fn everything(&self) -> String {
+        let mut all = String::new();
+        if let Some(path) = self.url.strip_prefix("sqlite:") {
+            // The bytes of the file: what was deleted must not linger in it.
+            for name in [path.to_owned(), format!("{path}-wal")] {
+                all.push_str(&String::from_utf8_lossy(&std::fs::read(name).unwrap_or_default()));
+            }
+            return all;
+        }
+        let mut conn = AnyConnection::connect(&self.url).await.expect("connects");
+        let tables =
+            sqlx::query("SELECT table_name::text AS name FROM information_schema.tables WHERE table_schema = 'public'");
+        for table in tables.fetch_all(&mut conn).await.expect("answers") {
+            let sql = format!("SELECT t::text AS row FROM \"{}\" t", table.get::<String, _>("name"));
+            for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut conn).await.expect("answers") {
+                all.push_str(row.get("row"));
+            }
+        }
+        all
+    }
+}
+
 /// The databases under test.
 pub fn databases() -> Vec<&'static str> {
     if postgres::available() { vec!["sqlite", "postgres"] } else { vec!["sqlite"] }
@@ -105,6 +130,11 @@ pub fn accept(app: &str, openid: &str, template: &str) -> Report {
         source: "test".into(),
         event: None,
     }
+}
+
+/// A wish about a user of `coffee`.
+pub fn wish(openid: &str) -> Wish {
+    Wish { app: "coffee".into(), openid: openid.into(), actor: "test".into() }
 }
 
 /// A reminder of `coffee`'s event template, due at `at`, that reserves its consent.

@@ -43,6 +43,8 @@ struct Grant {
     standing: bool,
     reminder: Option<ReminderId>,
     void: bool,
+    /// Void, and the platform may know it all the same: it stays.
+    lasting: bool,
     at: Millis,
     /// Who told of it; `None` if both did.
     feed: Option<Feed>,
@@ -92,6 +94,20 @@ pub struct Model {
     pushes: BTreeSet<String>,
     turned_off: BTreeMap<Pair, Millis>,
     receipts: BTreeSet<ReminderId>,
+    /// Users who wished to be forgotten.
+    forgotten: BTreeSet<String>,
+    /// Keys of reminders that are no longer kept.
+    spent_keys: BTreeSet<String>,
+    /// Taps whose consents are no longer kept.
+    spent_taps: BTreeSet<(Pair, String)>,
+}
+
+/// What of the ended ones is no longer kept.
+#[derive(Debug, Clone, Copy)]
+pub enum Term {
+    Bodies,
+    Attempts,
+    History,
 }
 
 impl Model {
@@ -122,7 +138,8 @@ impl Model {
     /// Books a tap, held by `reminder` if there is one; `false` if it adds nothing.
     fn grant(&mut self, pair: &Pair, tap: &Accepted, feed: Feed, standing: bool, reminder: Option<ReminderId>) -> bool {
         let same = |g: &Grant| tap.event.is_some() && g.pair == *pair && g.event == tap.event;
-        if self.grants.iter().any(same) || standing && self.stands(pair) {
+        let spent = tap.event.clone().is_some_and(|event| self.spent_taps.contains(&(pair.clone(), event)));
+        if spent || self.grants.iter().any(same) || standing && self.stands(pair) {
             return false;
         }
         if self.feeds == Feeds::Reconcile {
@@ -137,13 +154,14 @@ impl Model {
         }
         let void = self.turned_off.get(pair).is_some_and(|off| tap.at <= *off);
         let (pair, event, reminder) = (pair.clone(), tap.event.clone(), reminder.filter(|_| !void));
-        self.grants.push(Grant { pair, event, standing, reminder, void, at: tap.at, feed: Some(feed) });
+        let feed = Some(feed);
+        self.grants.push(Grant { pair, event, standing, reminder, void, lasting: false, at: tap.at, feed });
         !void
     }
 
     /// What a platform pushes; answers how many consents it added.
     pub fn push(&mut self, push: &Push, now: Millis) -> usize {
-        if !self.pushes.insert(push.digest()) {
+        if !self.pushes.insert(push.digest()) || self.forgotten.contains(&push.openid) {
             return 0;
         }
         let mut added = 0;
@@ -233,7 +251,12 @@ impl Model {
         self.grants.iter().any(|g| g.reminder == Some(id))
     }
 
-    pub fn record(&mut self, report: &Report) -> usize {
+    /// Answers how many consents it adds; `None` if the user wished to be forgotten.
+    pub fn record(&mut self, report: &Report) -> Option<usize> {
+        let accepts = self.feeds.counts(report.feed) && report.results.values().any(|accepted| *accepted);
+        if accepts && self.forgotten.contains(&report.openid) {
+            return None;
+        }
         let mut added = 0;
         for code in report.results.iter().filter(|(_, accepted)| **accepted).map(|(code, _)| code) {
             let (pair, standing) = ((report.openid.clone(), code.clone()), code == DIGEST);
@@ -242,12 +265,18 @@ impl Model {
                 added += usize::from(self.grant(&pair, &tap, report.feed, standing, None));
             }
         }
-        added
+        Some(added)
     }
 
     pub fn insert(&mut self, new: NewReminder) -> Inserted {
         if let Some((id, digest)) = new.key.as_ref().and_then(|key| self.keys.get(key)) {
             return if *digest == new.digest { Inserted::Replayed(*id) } else { Inserted::KeyConflict(*id) };
+        }
+        if new.key.as_ref().is_some_and(|key| self.spent_keys.contains(key)) {
+            return Inserted::Spent;
+        }
+        if self.forgotten.contains(&new.openid) {
+            return Inserted::Forgotten;
         }
         let pair = Self::pair(&new);
         let id = ReminderId(self.last_id + 1);
@@ -323,9 +352,15 @@ impl Model {
         jobs
     }
 
+    /// Whose it is now: its user may have been forgotten since it was read.
+    fn pair_of(&self, job: &Job) -> Pair {
+        let user = usize::try_from(job.recipient).expect("few") - 1;
+        (self.users[user].clone(), if job.template == 1 { EVENT } else { DIGEST }.to_owned())
+    }
+
     /// Whether every other consent of the pair was spent by a message that was certainly accepted.
     fn sole(&self, job: &Job) -> bool {
-        let pair = Self::pair(&self.rows[&job.due.id].new);
+        let pair = self.pair_of(job);
         let sent = |id: &ReminderId| self.living(*id).is_none() && self.state(*id) == State::Sent;
         let mut open = self.grants.iter().filter(|g| g.pair == pair && !g.reminder.as_ref().is_some_and(sent));
         !self.restored
@@ -339,7 +374,7 @@ impl Model {
     }
 
     fn mark_one(&mut self, job: &Job) -> Marked {
-        let (id, pair) = (job.due.id, Self::pair(&self.rows[&job.due.id].new));
+        let (id, pair) = (job.due.id, self.pair_of(job));
         if job.due.state == State::InDoubt && !job.blind && !self.sole(job) {
             return Marked::NotSole;
         }
@@ -484,6 +519,110 @@ impl Model {
         self.due.remove(&(due_at, id));
         self.due.insert((now_due, id), living);
         Changed::Yes
+    }
+
+    /// A user wishes to be forgotten: what waits is cancelled, what may be under way is given up, and nobody knows whose it was.
+    pub fn forget(&mut self, openid: &str, now: Millis) {
+        self.forgotten.insert(openid.to_owned());
+        let ids: Vec<ReminderId> =
+            self.rows.iter().filter(|(_, r)| r.new.openid == openid).map(|(id, _)| *id).collect();
+        for id in &ids {
+            let Some((due_at, living)) = self.living(*id) else { continue };
+            let waits = living.state == State::Scheduled && living.doubt_since.is_none();
+            let held_back = self.held.is_some_and(|last| *id <= last) && due_at <= now;
+            let state = if waits && !held_back { State::Cancelled } else { State::Unconfirmed };
+            let consent = if waits { Consent::Free } else { Consent::Keep };
+            let settlement = Settlement::end(state, "forgotten", "…", consent);
+            let settle = Settle { job: self.settled(*id), settlement, began_at: None, ended_at: now };
+            self.settle(&[settle]);
+        }
+        let number = self.user(openid);
+        let name = format!("forgotten {number}");
+        self.users[usize::try_from(number).expect("few") - 1].clone_from(&name);
+        for id in ids {
+            let row = self.rows.get_mut(&id).expect("just seen");
+            if let Some(key) = row.new.key.take() {
+                self.keys.remove(&key);
+            }
+            (row.new.openid, row.new.page, row.new.data) = (name.clone(), None, "{}".into());
+            row.events.iter_mut().for_each(|event| event.message_id = None);
+        }
+        for grant in self.grants.iter_mut().filter(|g| g.pair.0 == openid) {
+            (grant.pair.0, grant.event) = (name.clone(), None);
+            grant.void |= grant.reminder.is_none();
+        }
+        self.turned_off.retain(|(user, _), _| user != openid);
+    }
+
+    /// They have come back. What the platform knows of their consents from before is not known here.
+    pub fn let_in(&mut self, openid: &str, now: Millis) -> bool {
+        let was = self.forgotten.remove(openid);
+        for template in [EVENT, DIGEST].into_iter().filter(|_| was) {
+            let pair = (openid.to_owned(), template.to_owned());
+            let (event, standing, reminder, void, lasting) = (None, false, None, true, true);
+            self.grants.push(Grant {
+                pair,
+                event,
+                standing,
+                reminder,
+                void,
+                lasting,
+                at: now,
+                feed: Some(Feed::Client),
+            });
+        }
+        was
+    }
+
+    /// The term of everything that has ended is over.
+    pub fn erase(&mut self, term: Term) {
+        let ended: Vec<ReminderId> = self.rows.keys().copied().filter(|id| self.living(*id).is_none()).collect();
+        for id in ended {
+            let row = self.rows.get_mut(&id).expect("just seen");
+            match term {
+                Term::Bodies => (row.new.page, row.new.data) = (None, "{}".into()),
+                Term::Attempts => {
+                    let last = row.events.len().saturating_sub(1);
+                    row.events.drain(..last);
+                    row.events.iter_mut().for_each(|e| (e.text, e.message_id) = (None, None));
+                }
+                Term::History => self.erase_whole(id),
+            }
+        }
+        if matches!(term, Term::History) {
+            self.erase_users();
+        }
+    }
+
+    fn erase_whole(&mut self, id: ReminderId) {
+        let sent = self.state(id) == State::Sent;
+        let row = self.rows.remove(&id).expect("it is there");
+        if let Some(key) = row.new.key {
+            self.keys.remove(&key);
+            self.spent_keys.insert(key);
+        }
+        self.receipts.remove(&id);
+        for mut grant in std::mem::take(&mut self.grants) {
+            if grant.reminder == Some(id) && sent && !grant.void {
+                self.spent_taps.extend(grant.event.map(|event| (grant.pair, event)));
+                continue;
+            }
+            if grant.reminder == Some(id) {
+                (grant.lasting, grant.void, grant.reminder) = (grant.lasting || !grant.void, true, None);
+            }
+            self.grants.push(grant);
+        }
+    }
+
+    fn erase_users(&mut self) {
+        let kept: BTreeSet<String> = (self.rows.values().map(|row| row.new.openid.clone()))
+            .chain(self.grants.iter().filter(|g| !g.void || g.lasting).map(|g| g.pair.0.clone()))
+            .collect();
+        let (stay, go) = std::mem::take(&mut self.grants).into_iter().partition(|g| kept.contains(&g.pair.0));
+        self.grants = stay;
+        let go: Vec<Grant> = go;
+        self.spent_taps.extend(go.into_iter().filter_map(|g| Some((g.pair, g.event?))));
+        self.turned_off.retain(|(user, _), _| kept.contains(user));
     }
 
     pub fn everything(&self) -> Vec<Seen> {

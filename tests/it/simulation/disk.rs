@@ -4,7 +4,10 @@
 //! each call stops the simulation until the store has answered, and how long that took, the seed says.
 
 use super::sabotage::Sabotage;
-use crate::harness::model::{LANE, Model, Seen};
+use crate::harness::{
+    self,
+    model::{LANE, Model, Seen, Term},
+};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{
     collections::BTreeMap,
@@ -23,6 +26,7 @@ use tixing::{
         decide::Due,
         push::Push,
         reminder::{Claim, NewReminder, ReminderId, State},
+        retention::Retention,
         settle::{Consent, Next},
         template::Listing,
     },
@@ -32,6 +36,7 @@ use tixing::{
         pushes::NewPush,
         queue::{Asked, Job, Marked, Queue, Settle},
         reminders::{Change, Changed, Event, Filter, Inserted},
+        retention::Walk,
     },
 };
 use tokio::{
@@ -305,12 +310,46 @@ impl Disk {
         inserted
     }
 
-    pub fn record(&self, report: Report) -> usize {
+    pub fn record(&self, report: Report) -> Option<usize> {
         match &self.books {
             Books::Model(model) => model.lock().expect("whole").record(&report),
             Books::Store(store) => {
                 let store = store.clone();
-                wait(async move { store.record(vec![report]).await })[0].expect("nobody was forgotten")
+                wait(async move { store.record(vec![report]).await })[0]
+            }
+        }
+    }
+
+    /// A user wishes to be forgotten.
+    pub fn forget(&self, openid: &str, now: Millis) {
+        match &self.books {
+            Books::Model(model) => model.lock().expect("whole").forget(openid, now),
+            Books::Store(store) => {
+                let (store, wish) = (store.clone(), harness::wish(openid));
+                wait(async move { store.forget(wish).await });
+            }
+        }
+        self.ring(Ring::EVERYTHING);
+    }
+
+    /// They have come back.
+    pub fn let_in(&self, openid: &str, now: Millis) {
+        match &self.books {
+            Books::Model(model) => drop(model.lock().expect("whole").let_in(openid, now)),
+            Books::Store(store) => {
+                let (store, wish) = (store.clone(), harness::wish(openid));
+                wait(async move { store.let_in(wish).await });
+            }
+        }
+    }
+
+    /// The term of everything that has ended is over.
+    pub fn erase(&self, now: Millis) {
+        match &self.books {
+            Books::Model(model) => model.lock().expect("whole").erase(Term::History),
+            Books::Store(store) => {
+                let (store, terms) = (store.clone(), Retention { history: Some(0), ..Retention::default() });
+                wait(async move { store.erase_step(&mut Walk::default(), &terms, now).await });
             }
         }
     }
@@ -364,8 +403,7 @@ impl Disk {
                 wait(async move { store.change(id, change).await })
             }
         };
-        let everywhere = Ring { from: Millis::MIN, until: Millis::MAX };
-        self.ring(change.at.map_or(everywhere, |(at, _)| Ring { from: at, until: at }));
+        self.ring(change.at.map_or(Ring::EVERYTHING, |(at, _)| Ring { from: at, until: at }));
         changed
     }
 
@@ -451,7 +489,7 @@ impl Queue for Disk {
     }
 
     fn code(&self, _: i64) -> &str {
-        crate::harness::EVENT
+        harness::EVENT
     }
 
     fn pseudonym(&self, openid: &str) -> String {
@@ -478,7 +516,7 @@ impl Queue for Disk {
     }
 
     fn template(&self, _: i64, code: &str) -> Option<i64> {
-        Some(if code == crate::harness::EVENT { 1 } else { 2 })
+        Some(if code == harness::EVENT { 1 } else { 2 })
     }
 
     fn on_commit(&self, told: OnCommit) {

@@ -58,6 +58,8 @@ pub struct Promise {
     pub id: ReminderId,
     pub new: NewReminder,
     pub cancelled: bool,
+    /// Its user wished to be forgotten since.
+    pub forgotten: bool,
 }
 
 /// What a life leaves to be judged.
@@ -74,6 +76,8 @@ pub struct Life {
     pub reported: BTreeMap<(String, String), i64>,
     /// Final states as they were first seen.
     pub finals: BTreeMap<ReminderId, State>,
+    /// Users who wished to be forgotten at some time, and whether nothing is to be stored for them now.
+    pub forgotten: BTreeMap<String, bool>,
     /// A user withdrew a consent, so that the platform knows less than we do.
     pub withdrawn: bool,
     /// A backup was put in the place of the store, which knows nothing of what came since.
@@ -101,6 +105,7 @@ struct Saved {
     promises: Vec<Promise>,
     reported: BTreeMap<(String, String), i64>,
     finals: BTreeMap<ReminderId, State>,
+    forgotten: BTreeMap<String, bool>,
 }
 
 struct Daemon {
@@ -142,6 +147,7 @@ impl Life {
             life.turbulent().await;
             let calm = life.calm().await;
             let verdict = calm.and_then(|()| verdict::judge(&life));
+            let verdict = verdict.and_then(|trace| verdict::all_goes(&life).map(|()| trace));
             life.disk.close();
             verdict
         })
@@ -199,6 +205,7 @@ impl Life {
             promises: Vec::new(),
             reported: BTreeMap::new(),
             finals: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
             withdrawn: false,
             counts_consents: !lets_all_through,
             restored: false,
@@ -293,7 +300,7 @@ impl Life {
     }
 
     async fn something_happens(&mut self) {
-        let what = self.rng.random_range(0..111);
+        let what = self.rng.random_range(0..113);
         tracing::debug!(at = seconds(self.time.world()), what, alive = self.daemon.is_some(), "something happens");
         match what {
             0..42 => self.insert(),
@@ -338,6 +345,7 @@ impl Life {
             104..106 => self.release().await,
             106..108 => self.push_weather(),
             108 => self.template_changes(),
+            109..111 => self.somebody_goes_or_comes_back(),
             _ => self.somebody_decides(),
         }
         if self.rng.random_ratio(1, 4) {
@@ -353,9 +361,14 @@ impl Life {
     /// before us, and spend it on the second message. That is not promised (docs/reliability.md).
     fn tapper(&mut self) -> Option<String> {
         let user = self.user();
-        let resent = self.app.rules.exclusive
-            && self.disk.everything().iter().any(|s| s.openid == user && s.state == State::Sending);
-        (!resent).then_some(user)
+        (!self.is_resent(&user)).then_some(user)
+    }
+
+    /// Whether a doubt of this user's may be on its way for a second time. If they are forgotten just then, and come back and tap, it
+    /// is the same moment.
+    fn is_resent(&self, openid: &str) -> bool {
+        self.app.rules.exclusive
+            && self.disk.everything().iter().any(|s| s.openid == openid && s.state == State::Sending)
     }
 
     /// The user taps «allow» on the phone.
@@ -432,7 +445,12 @@ impl Life {
         };
         let before = self.known(&openid);
         let answer = self.disk.insert(new.clone());
+        let gone = self.forgotten.get(&openid).copied().unwrap_or_default();
+        assert_eq!(answer == Inserted::Forgotten, gone, "nothing is stored for a user who was forgotten");
         let Inserted::Created(id) = answer else {
+            if gone {
+                return;
+            }
             assert_eq!(answer, Inserted::NoConsent, "a new key");
             let told = self.app.consents == Feeds::Reconcile || self.withdrawn;
             assert!(new.accepted.is_none() || told, "a reminder that brings its consent needs no other");
@@ -453,7 +471,7 @@ impl Life {
                 "I3: the same key gives the same reminder"
             );
         }
-        self.promises.push(Promise { id, new, cancelled: false });
+        self.promises.push(Promise { id, new, cancelled: false, forgotten: false });
     }
 
     /// A backend passes a tap on, perhaps twice.
@@ -474,9 +492,31 @@ impl Life {
             self.disk.record(report.clone());
         }
         let added = self.known(&openid) - before;
-        let exact = self.app.consents == Feeds::Client && !self.withdrawn;
+        let gone = self.forgotten.get(&openid).copied().unwrap_or_default();
+        let exact = self.app.consents == Feeds::Client && !self.withdrawn && !gone;
         assert!(added == 1 || added == 0 && !exact, "I1: a tap that was told of once or twice adds {added}");
         *self.reported.entry((openid, EVENT.to_owned())).or_default() += added;
+    }
+
+    /// A user wishes to be forgotten, or has come back.
+    fn somebody_goes_or_comes_back(&mut self) {
+        let (openid, now) = (self.user(), self.time.machine());
+        if self.forgotten.get(&openid).copied().unwrap_or_default() {
+            let before = self.known(&openid);
+            self.disk.let_in(&openid, now);
+            let added = self.known(&openid) - before;
+            *self.reported.entry((openid.clone(), EVENT.to_owned())).or_default() += added;
+            self.forgotten.insert(openid, false);
+            return;
+        }
+        if self.is_resent(&openid) {
+            return;
+        }
+        self.disk.forget(&openid, now);
+        assert_eq!(self.known(&openid), 0, "nobody knows whose they were");
+        self.reported.remove(&(openid.clone(), EVENT.to_owned()));
+        self.promises.iter_mut().filter(|p| p.new.openid == openid).for_each(|p| p.forgotten = true);
+        self.forgotten.insert(openid, true);
     }
 
     /// How many consents of a user are known.
@@ -540,6 +580,7 @@ impl Life {
                 promises: self.promises.clone(),
                 reported: self.reported.clone(),
                 finals: self.finals.clone(),
+                forgotten: self.forgotten.clone(),
             });
         }
     }
@@ -555,10 +596,12 @@ impl Life {
         let (disk, last_id) = self.disk.restore(saved.backup, std::slice::from_ref(&self.app), self.time.of_store());
         self.disk = disk;
         self.held = Some(last_id);
-        let same = |a: &Promise, b: &Promise| a.new == b.new && a.cancelled == b.cancelled;
+        let same = |a: &Promise, b: &Promise| (&a.new, a.cancelled, a.forgotten) == (&b.new, b.cancelled, b.forgotten);
         let changed = |p: &&Promise| saved.promises.iter().any(|then| then.id == p.id && !same(then, p));
         self.unsure.extend(self.promises.iter().filter(changed).map(|p| mark_of(&p.new)));
         (self.promises, self.reported, self.finals) = (saved.promises, saved.reported, saved.finals);
+        // Whoever was forgotten since is known again, until somebody repeats it.
+        self.forgotten = saved.forgotten;
         (self.restored, self.withdrawn) = (true, true);
     }
 

@@ -33,7 +33,7 @@ fn live(terms: Terms) -> Result<Vec<String>, String> {
 }
 
 /// What must have happened somewhere, or the lives were too quiet to prove anything.
-const EVENTS: [&str; 19] = [
+const EVENTS: [&str; 21] = [
     " is sent",
     " is failed",
     " is expired",
@@ -53,6 +53,8 @@ const EVENTS: [&str; 19] = [
     "in_doubt awaits_receipt",
     "resolved",
     "scheduled template_held",
+    "cancelled forgotten",
+    "unconfirmed forgotten",
 ];
 
 /// Lives the lives of `seeds` on both cores, and counts [`EVENTS`]; the first failure ends it.

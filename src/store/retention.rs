@@ -1,0 +1,439 @@
+//! Retention in SQL: what has ended and is beyond its term goes, in slices that no send waits for.
+//!
+//! A walk goes round through what has ended, in the order in which it lies. It reads from the pool, and only what is to go is handed to
+//! the writer, a few rows at a time, between which marks and settlements have their turn.
+
+use super::{
+    Names, Store, StoreError,
+    consents::{Held, Pair, int},
+    dialect::Rows,
+    tx::Tx,
+    writer::Single,
+};
+use crate::domain::{
+    Millis,
+    reminder::State,
+    retention::{Parts, Retention},
+};
+use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use std::collections::{HashMap, HashSet};
+
+/// Ended reminders that one step looks at, and users.
+const SLICE: i64 = 5_000;
+/// Rows of one transaction.
+const AT_ONCE: usize = 100;
+/// `outcome.erased` of a reminder whose body is gone.
+pub(super) const BODY: i64 = 1;
+const ATTEMPTS: i64 = 2;
+
+/// Where a walk is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Walk {
+    lane: i64,
+    after: (Millis, i64),
+    recipient: i64,
+}
+
+/// What went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Bodies of reminders that are kept.
+    pub bodies: u64,
+    /// Reminders of whose attempts only the last is kept.
+    pub attempts: u64,
+    /// Reminders.
+    pub reminders: u64,
+    /// Users of whom nothing else was left.
+    pub users: u64,
+}
+
+impl Erased {
+    fn add(&mut self, more: Self) {
+        self.bodies += more.bodies;
+        self.attempts += more.attempts;
+        self.reminders += more.reminders;
+        self.users += more.users;
+    }
+}
+
+/// An ended reminder, and what of it is beyond its term.
+#[derive(Debug, Clone, Copy)]
+struct Old {
+    lane: i64,
+    at: Millis,
+    id: i64,
+    outlived: Parts,
+}
+
+/// What was taken from an ended reminder before.
+pub(super) fn erased(row: &AnyRow) -> Parts {
+    let bits = row.get::<Option<i64>, _>("erased").unwrap_or_default();
+    Parts { body: bits & BODY != 0, attempts: bits & ATTEMPTS != 0, all: false }
+}
+
+impl Store {
+    /// One step of a walk: looks at a slice of what has ended and erases what is beyond its term. It begins again when it has been
+    /// everywhere.
+    ///
+    /// # Errors
+    /// When the database does not answer; the same step may be taken again.
+    pub async fn erase_step(&self, walk: &mut Walk, terms: &Retention, now: Millis) -> Result<Erased, StoreError> {
+        let mut done = Erased::default();
+        let Some(shortest) = terms.shortest() else { return Ok(done) };
+        let mut lanes = self.names.lanes();
+        lanes.sort_unstable();
+        let mut left = SLICE;
+        // From where it is to the last lane; the next step begins with the first.
+        let from = walk.lane;
+        for lane in lanes.into_iter().filter(|lane| *lane >= from) {
+            let after = if lane == from { walk.after } else { (0, 0) };
+            let sql = "SELECT at, id, ended_at, erased FROM outcome
+                 WHERE lane = $1 AND (at, id) > ($2, $3) AND at <= $4 AND next_at IS NULL ORDER BY at, id LIMIT $5";
+            let query = sqlx::query(sql).bind(lane).bind(after.0).bind(after.1).bind(now - shortest).bind(left);
+            let rows = query.fetch_all(&self.read).await?;
+            let old = rows.iter().filter_map(|row| {
+                let outlived = terms.outlived(row.get("at"), row.get("ended_at"), now);
+                Some(Old { lane, at: row.get("at"), id: row.get("id"), outlived: outlived.without(erased(row))? })
+            });
+            let old: Vec<Old> = old.collect();
+            for some in old.chunks(AT_ONCE) {
+                done.add(self.writer.do_one(Erase(some.to_vec())).await?);
+            }
+            left -= i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            if let Some(last) = rows.last()
+                && left <= 0
+            {
+                (walk.lane, walk.after) = (lane, (last.get("at"), last.get("id")));
+                break;
+            }
+            (walk.lane, walk.after) = (lane + 1, (0, 0));
+        }
+        if left > 0 {
+            (walk.lane, walk.after) = (0, (0, 0));
+        }
+        if let Some(term) = terms.history {
+            done.users = self.forget_left_over(walk, now - term).await?;
+        }
+        Ok(done)
+    }
+
+    /// Users of whom nothing is left but consents that became void by `until`.
+    async fn forget_left_over(&self, walk: &mut Walk, until: Millis) -> Result<u64, StoreError> {
+        let sql = format!(
+            "SELECT p.id, CASE WHEN {LEFT_OVER} THEN 1 ELSE 0 END AS left_over FROM recipient p WHERE p.id > $2
+             ORDER BY p.id LIMIT {SLICE}"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(until).bind(walk.recipient);
+        let rows = query.fetch_all(&self.read).await?;
+        let all = rows.len();
+        let goes = rows.iter().filter(|row| int(row, "left_over") == 1);
+        let goes: Vec<i64> = goes.map(|row| row.get("id")).collect();
+        let mut gone = 0;
+        for recipients in goes.chunks(AT_ONCE) {
+            gone += self.writer.do_one(EraseUsers { recipients: recipients.to_vec(), until }).await?;
+        }
+        walk.recipient = if all < SLICE as usize { 0 } else { rows[all - 1].get("id") };
+        Ok(gone)
+    }
+
+    /// Whether the key's reminder was there and is no longer kept.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_spent(&self, app: &str, key: &str) -> Result<bool, StoreError> {
+        let query = sqlx::query("SELECT app FROM spent WHERE app = $1 AND tag = $2");
+        let query = query.bind(self.names.app(app).id).bind(Used::Key(key).tag(&self.names));
+        Ok(query.fetch_optional(&self.read).await?.is_some())
+    }
+}
+
+/// What is used once and for ever: the text itself goes with what used it, and a keyed hash stays.
+#[derive(Clone, Copy)]
+pub(super) enum Used<'a> {
+    /// An idempotency key.
+    Key(&'a str),
+    /// A caller's id of a tap: of this user, for this template.
+    Event(&'a str, &'a str, &'a str),
+}
+
+impl Used<'_> {
+    fn tag(self, names: &Names) -> String {
+        match self {
+            Self::Key(key) => names.pseudonyms().spent("key", key),
+            Self::Event(openid, code, event) => {
+                names.pseudonyms().spent("event", &format!("{openid}\0{code}\0{event}"))
+            }
+        }
+    }
+}
+
+/// What was used by something that is no longer kept.
+#[derive(Default)]
+pub(super) struct Spent(HashSet<(i64, String)>);
+
+impl Spent {
+    pub fn has(&self, names: &Names, app: i64, used: Used<'_>) -> bool {
+        !self.0.is_empty() && self.0.contains(&(app, used.tag(names)))
+    }
+}
+
+/// Those of `used`, by app, that something used that is no longer kept.
+pub(super) async fn spent(tx: &mut Tx<'_>, used: &[(i64, Used<'_>)]) -> sqlx::Result<Spent> {
+    if used.is_empty() || sqlx::query("SELECT app FROM spent LIMIT 1").fetch_optional(&mut *tx.conn).await?.is_none() {
+        return Ok(Spent::default());
+    }
+    let tags: Vec<(i64, String)> = used.iter().map(|(app, used)| (*app, used.tag(tx.names))).collect();
+    let rows = tags_of(tx, &tags);
+    let found =
+        tx.rows("SELECT s.app, s.tag FROM {rows} JOIN spent s ON s.app = r.app AND s.tag = r.tag", &rows).await?;
+    Ok(Spent(found.iter().map(|row| (row.get("app"), row.get("tag"))).collect()))
+}
+
+/// A tap with the caller's own id.
+pub(super) struct Tap<'a> {
+    pub app: i64,
+    pub openid: &'a str,
+    pub pair: Pair,
+    pub event: &'a str,
+}
+
+/// Makes known again which of these taps were recorded, though their rows are gone.
+pub(super) async fn recall(tx: &mut Tx<'_>, held: &mut Held, taps: &[Tap<'_>]) -> sqlx::Result<()> {
+    let names = tx.names;
+    let used = taps.iter().map(|tap| (tap.app, Used::Event(tap.openid, names.code(tap.pair.1), tap.event)));
+    let used: Vec<(i64, Used<'_>)> = used.collect();
+    let spent = spent(tx, &used).await?;
+    for (tap, _) in taps.iter().zip(used).filter(|(_, (app, used))| spent.has(names, *app, *used)) {
+        held.know(tap.pair, tap.event);
+    }
+    Ok(())
+}
+
+fn tags_of(tx: &Tx<'_>, tags: &[(i64, String)]) -> Rows {
+    tx.dialect.rows(["app", "tag"], tags.iter().map(|(app, tag)| [(*app).into(), tag.as_str().into()]))
+}
+
+async fn spend(tx: &mut Tx<'_>, tags: &[(i64, String)]) -> sqlx::Result<()> {
+    if !tags.is_empty() {
+        let rows = tags_of(tx, tags);
+        tx.run("INSERT INTO spent (app, tag) SELECT r.app, r.tag FROM {rows} WHERE true ON CONFLICT DO NOTHING", &rows)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Takes from ended reminders what is beyond its term. The books follow.
+struct Erase(Vec<Old>);
+
+impl Single for Erase {
+    type Done = Erased;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Erased> {
+        tx.overwriting(true).await?;
+        let all: Vec<Old> = self.0.iter().filter(|old| old.outlived.all).copied().collect();
+        let parts = |of: fn(&Parts) -> bool| -> Vec<Old> {
+            self.0.iter().filter(|old| !old.outlived.all && of(&old.outlived)).copied().collect()
+        };
+        let done = Erased {
+            bodies: bodies(tx, &parts(|outlived| outlived.body)).await?,
+            attempts: attempts(tx, &parts(|outlived| outlived.attempts)).await?,
+            reminders: reminders(tx, &all).await?,
+            users: 0,
+        };
+        tx.overwriting(false).await?;
+        Ok(done)
+    }
+}
+
+fn keys(tx: &Tx<'_>, old: &[Old]) -> Rows {
+    tx.dialect.rows(["lane", "at", "id"], old.iter().map(|old| [old.lane.into(), old.at.into(), old.id.into()]))
+}
+
+async fn bodies(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
+    if old.is_empty() {
+        return Ok(0);
+    }
+    let rows = keys(tx, old);
+    let sql = "UPDATE reminder SET data = '{}', page = NULL, local_at = NULL FROM {rows} WHERE reminder.id = r.id";
+    tx.run(sql, &rows).await?;
+    tx.run(&set_erased("", BODY), &rows).await
+}
+
+/// The statement that notes what was taken from ended reminders, and changes more of their last outcomes.
+fn set_erased(more: &str, bit: i64) -> String {
+    format!(
+        "UPDATE outcome SET {more} erased = COALESCE(outcome.erased, 0) | {bit} FROM {{rows}}
+         WHERE outcome.lane = r.lane AND outcome.at = r.at AND outcome.id = r.id AND outcome.next_at IS NULL"
+    )
+}
+
+async fn attempts(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
+    if old.is_empty() {
+        return Ok(0);
+    }
+    let rows = keys(tx, old);
+    for sql in [
+        "DELETE FROM outcome WHERE next_at IS NOT NULL AND (lane, at, id) IN (SELECT r.lane, r.at, r.id FROM {rows})",
+        "UPDATE receipt SET text = '', message_id = NULL FROM {rows}
+         WHERE receipt.lane = r.lane AND receipt.at = r.at AND receipt.id = r.id",
+    ] {
+        tx.run(sql, &rows).await?;
+    }
+    tx.run(&set_erased("text = NULL, message_id = NULL,", ATTEMPTS), &rows).await
+}
+
+/// Deletes ended reminders with the consents they used; what they used once stays used.
+async fn reminders(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
+    if old.is_empty() {
+        return Ok(0);
+    }
+    let rows = keys(tx, old);
+    let ends = tx
+        .rows(
+            "SELECT o.lane, o.state, m.id, m.key FROM {rows}
+             JOIN outcome o ON o.lane = r.lane AND o.at = r.at AND o.id = r.id AND o.next_at IS NULL
+             JOIN reminder m ON m.id = r.id",
+            &rows,
+        )
+        .await?;
+    let mut states = HashMap::new();
+    let mut used = Vec::new();
+    for row in &ends {
+        let (lane, id) = (row.get::<i64, _>("lane"), row.get::<i64, _>("id"));
+        let Some(state) = State::from_word(&row.get::<String, _>("state")) else { continue };
+        states.insert(id, state);
+        tx.count(lane, state.word(), -1);
+        if let Some(key) = row.get::<Option<String>, _>("key") {
+            used.push((tx.names.app_id_of_lane(lane), Used::Key(&key).tag(tx.names)));
+        }
+    }
+    spend(tx, &used).await?;
+    consents(tx, &rows, &states).await?;
+    let receipts =
+        "SELECT q.lane, q.failure FROM {rows} JOIN receipt q ON q.lane = r.lane AND q.at = r.at AND q.id = r.id";
+    for row in tx.rows(receipts, &rows).await? {
+        let failed = row.get::<Option<String>, _>("failure").is_some();
+        tx.count(row.get("lane"), if failed { "receipt_undelivered" } else { "receipt_delivered" }, -1);
+    }
+    for sql in [
+        "DELETE FROM idempotency WHERE (app, key) IN
+             (SELECT l.app, m.key FROM {rows} JOIN reminder m ON m.id = r.id JOIN lane l ON l.id = m.lane WHERE m.key IS NOT NULL)",
+        "DELETE FROM unheld WHERE (recipient, reminder) IN (SELECT m.recipient, m.id FROM {rows} JOIN reminder m ON m.id = r.id)",
+        "DELETE FROM receipt WHERE (lane, at, id) IN (SELECT r.lane, r.at, r.id FROM {rows})",
+        "DELETE FROM outcome WHERE (lane, at, id) IN (SELECT r.lane, r.at, r.id FROM {rows})",
+        "DELETE FROM reminder WHERE id IN (SELECT r.id FROM {rows})",
+    ] {
+        tx.run(sql, &rows).await?;
+    }
+    Ok(ends.len() as u64)
+}
+
+/// A consent that was certainly spent goes with the message it paid for. One that may be unspent stays as void: while the platform may
+/// know it, a doubt of the same user is not resent as safe.
+async fn consents(tx: &mut Tx<'_>, rows: &Rows, ends: &HashMap<i64, State>) -> sqlx::Result<()> {
+    let held = tx
+        .rows(
+            "SELECT c.recipient, c.template, c.n, c.reminder, c.event, c.voided_at, m.lane, p.openid FROM {rows}
+             JOIN reminder m ON m.id = r.id JOIN recipient p ON p.id = m.recipient
+             JOIN consent c ON c.recipient = m.recipient AND c.template = m.template AND c.reminder = m.id {lock c}",
+            rows,
+        )
+        .await?;
+    let (mut spent, mut unsure, mut used) = (Vec::new(), Vec::new(), Vec::new());
+    for row in &held {
+        let key = [
+            row.get::<i64, _>("recipient").into(),
+            row.get::<i64, _>("template").into(),
+            row.get::<i64, _>("n").into(),
+        ];
+        let lane = row.get("lane");
+        if row.get::<Option<i64>, _>("voided_at").is_some() {
+            unsure.push(key);
+            continue;
+        }
+        tx.count(lane, "consent_used", -1);
+        if ends.get(&row.get("reminder")) != Some(&State::Sent) {
+            tx.count(lane, "consent_void", 1);
+            unsure.push(key);
+            continue;
+        }
+        if let Some(event) = row.get::<Option<String>, _>("event") {
+            let (openid, code) = (row.get::<String, _>("openid"), tx.names.code(row.get("template")));
+            used.push((tx.names.app_id_of_lane(lane), Used::Event(&openid, code, &event).tag(tx.names)));
+        }
+        spent.push(key);
+    }
+    spend(tx, &used).await?;
+    const KEY: [&str; 3] = ["recipient", "template", "n"];
+    if !spent.is_empty() {
+        let rows = tx.dialect.rows(KEY, spent);
+        let sql =
+            "DELETE FROM consent WHERE (recipient, template, n) IN (SELECT r.recipient, r.template, r.n FROM {rows})";
+        tx.run(sql, &rows).await?;
+    }
+    if !unsure.is_empty() {
+        let rows = tx.dialect.rows(KEY, unsure);
+        let sql = format!(
+            "UPDATE consent SET reminder = NULL, voided_at = COALESCE(consent.voided_at, {}),
+                 void_reason = COALESCE(consent.void_reason, 'unconfirmed') FROM {{rows}}
+             WHERE consent.recipient = r.recipient AND consent.template = r.template AND consent.n = r.n",
+            tx.now
+        );
+        tx.run(&sql, &rows).await?;
+    }
+    Ok(())
+}
+
+/// Whether nothing of a user `p` is left but what became void by `$1`. What the platform may still know keeps them: `unconfirmed` and
+/// `let_in` say so.
+const LEFT_OVER: &str = "NOT EXISTS (SELECT 1 FROM unheld u WHERE u.recipient = p.id)
+    AND NOT EXISTS (SELECT 1 FROM turned_off f WHERE f.recipient = p.id AND f.at > $1)
+    AND NOT EXISTS (SELECT 1 FROM consent c WHERE c.recipient = p.id AND (c.voided_at IS NULL OR c.voided_at > $1
+        OR c.reminder IS NOT NULL OR c.void_reason IN ('unconfirmed', 'let_in')))";
+
+/// Deletes users of whom nothing else is left; answers how many.
+struct EraseUsers {
+    recipients: Vec<i64>,
+    until: Millis,
+}
+
+impl Single for EraseUsers {
+    type Done = u64;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<u64> {
+        tx.overwriting(true).await?;
+        let mut gone = 0;
+        for recipient in &self.recipients {
+            gone += u64::from(erase_user(tx, *recipient, self.until).await?);
+        }
+        tx.overwriting(false).await?;
+        Ok(gone)
+    }
+}
+
+async fn erase_user(tx: &mut Tx<'_>, recipient: i64, until: Millis) -> sqlx::Result<bool> {
+    let sql = format!("SELECT p.app, p.openid FROM recipient p WHERE p.id = $2 AND {LEFT_OVER}");
+    let user = sqlx::query(AssertSqlSafe(sql)).bind(until).bind(recipient).fetch_optional(&mut *tx.conn).await?;
+    // Something has come since it was looked at.
+    let Some(user) = user else { return Ok(false) };
+    let (app, openid) = (user.get::<i64, _>("app"), user.get::<String, _>("openid"));
+    let sql = "SELECT c.template, c.event FROM consent c WHERE c.recipient = $1";
+    let void = sqlx::query(sql).bind(recipient).fetch_all(&mut *tx.conn).await?;
+    let used = void.iter().filter_map(|row| {
+        let event = row.get::<Option<String>, _>("event")?;
+        Some((app, Used::Event(&openid, tx.names.code(row.get("template")), &event).tag(tx.names)))
+    });
+    let used: Vec<(i64, String)> = used.collect();
+    spend(tx, &used).await?;
+    if let Some(lane) = tx.names.lane_of_app_id(app) {
+        tx.count(lane, "consent_void", -i64::try_from(void.len()).unwrap_or(i64::MAX));
+    }
+    for sql in [
+        "DELETE FROM consent WHERE recipient = $1",
+        "DELETE FROM turned_off WHERE recipient = $1",
+        "DELETE FROM recipient WHERE id = $1",
+    ] {
+        sqlx::query(sql).bind(recipient).execute(&mut *tx.conn).await?;
+    }
+    Ok(true)
+}
