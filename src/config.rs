@@ -340,8 +340,17 @@ impl SecretSource {
             }
         };
         match text.trim() {
-            "" => Err("the secret is empty".into()),
+            "" => Err(format!("the secret that {} holds is empty", self.shown())),
             secret => Ok(secret.into()),
+        }
+    }
+
+    /// Where it is kept.
+    fn shown(&self) -> String {
+        match self {
+            Self::File(path) => format!("the file {}", path.display()),
+            Self::Env(name) => format!("the environment variable {name}"),
+            Self::Credential(name) => format!("the credential {name}"),
         }
     }
 }
@@ -567,6 +576,12 @@ pub fn parse(
             warnings.push(format!(
                 "app {}: with consents = \"callback\" a tap is known only when its push arrives, so a doubt is never resent as safe: exclusive \
                  has no effect",
+                app.name
+            ));
+        }
+        if app.receipt_wait.is_some() && app.callback.is_none() {
+            warnings.push(format!(
+                "app {}: receipt_wait has no effect without a callback, which receipts come to",
                 app.name
             ));
         }
@@ -830,8 +845,8 @@ fields = { thing1 = "活动名称" }
             ("[store]", "[retention]\nhistory = \"a year\"\n[store]", "tixing.toml:5: «a year» is not a duration"),
             (
                 "[store]",
-                "[retention]\nbody = \"9d\"\n[store]",
-                "«body»; allowed are bodies, attempts, history; did you mean «bodies»?",
+                "[retention]\nbodys = \"9d\"\n[store]",
+                "«bodys»; allowed are bodies, attempts, history; did you mean «bodies»?",
             ),
             ("timezone = \"Asia/Shanghai\"", "rate = 0", "tixing.toml:11: rate is 0; allowed are 1 to 100000"),
             ("[store]", "[store", "tixing.toml:4: "),

@@ -11,7 +11,7 @@ use crate::{
     domain::{
         Millis,
         reminder::{ReminderId, State as ReminderState},
-        timing::{parse_instant, rfc3339},
+        timing::{cut, parse_instant, rfc3339},
     },
     store::{
         keys::Scope,
@@ -346,6 +346,8 @@ pub struct ListQuery {
     pub openid: Option<String>,
     pub template: Option<String>,
     pub state: Option<String>,
+    /// `delivered` or `undelivered`, by the platform's receipt.
+    pub delivery: Option<String>,
     /// Schedule files are not built yet; naming one finds nothing.
     pub schedule: Option<String>,
     /// Instants at or after this.
@@ -381,6 +383,15 @@ pub async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<Li
             Some(found.ok_or_else(|| bad("template", "no such template".into()))?.code.clone())
         }
     };
+    let delivered = match query.delivery.as_deref() {
+        None => None,
+        Some("delivered") => Some(true),
+        Some("undelivered") => Some(false),
+        Some(other) => {
+            let detail = format!("«{}» is no delivery; allowed are delivered, undelivered", cut(other));
+            return Err(bad("delivery", detail));
+        }
+    };
     let state = match &query.state {
         None => None,
         Some(word) => Some(ReminderState::from_word(word).ok_or_else(|| {
@@ -410,6 +421,7 @@ pub async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<Li
         openid: query.openid,
         template,
         state,
+        delivered,
         from: time("from", &query.from)?,
         to: time("to", &query.to)?,
         after,

@@ -23,7 +23,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -53,7 +53,9 @@ pub struct Callbacks {
 pub fn router(apps: &[App], store: Store, clock: SharedClock, metrics: Arc<Metrics>) -> Router {
     let apps = apps.iter().filter_map(|app| Some((app.name.clone(), callback(app)?))).collect();
     let callbacks = Callbacks { apps, store, clock, metrics, logged: Mutex::default() };
-    Router::new().route("/callback/{app}", get(verify).post(receive)).with_state(Arc::new(callbacks))
+    Router::new()
+        .route("/callback/{app}", get(verify).post(receive).fallback(other_method))
+        .with_state(Arc::new(callbacks))
 }
 
 impl Callbacks {
@@ -83,6 +85,13 @@ fn nothing_here() -> Response {
     said(
         StatusCode::NOT_FOUND,
         "no callback is configured here: an app's is at /callback/ and its name, and needs callback = {…}\n",
+    )
+}
+
+async fn other_method() -> Response {
+    said(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "a callback takes GET, by which the platform asks whether it is ours, and POST, by which it pushes\n",
     )
 }
 
@@ -122,7 +131,12 @@ async fn receive(
     let Some((app, callback)) = callbacks.apps.get_key_value(&name) else { return nothing_here() };
     let body = match tokio::time::timeout(ARRIVES, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
-        // Too long, broken off, too slow: no push of the platform is.
+        Ok(Err(e)) if e.is::<LengthLimitError>() => {
+            callbacks.count(app, Refused::Shape.word());
+            let text = format!("refused: a push has at most {MAX_BODY} bytes\n");
+            return said(StatusCode::PAYLOAD_TOO_LARGE, &text);
+        }
+        // Broken off, too slow: no push of the platform is.
         _ => return callbacks.refuse(app, Refused::Shape),
     };
     let pairs = pairs(query.as_deref());

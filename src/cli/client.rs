@@ -28,8 +28,18 @@ pub struct Client {
     own: Option<(Store, Router)>,
 }
 
-/// Connects.
+/// Connects to a store that is there.
 pub async fn connect(config: Config) -> Result<Client, Failure> {
+    match config.store_url.strip_prefix("sqlite:") {
+        Some(path) if !Path::new(path).exists() => Err(Failure::NotFound(format!(
+            "there is no store at {path} yet; `tixing serve` or `tixing migrate` makes one"
+        ))),
+        _ => connect_or_make(config).await,
+    }
+}
+
+/// Connects, to a new store if there is none.
+pub async fn connect_or_make(config: Config) -> Result<Client, Failure> {
     let socket = config.server.socket.clone();
     let clock = SystemClock::shared();
     let begun = clock.monotonic();

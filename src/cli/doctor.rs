@@ -451,7 +451,7 @@ fn books(stats: &Value, keys: &Value, apps: &[App], report: &mut Report) {
                 n(&of["receipts"]["undelivered"]) * 20 <= receipts,
                 Level::Warning,
                 format!("{} of {receipts}", n(&of["receipts"]["undelivered"])),
-                "`tixing reminder list` shows which: the receipt's code says why",
+                "`tixing reminder list --delivery undelivered` shows which: the receipt's code says why",
             );
         }
     }

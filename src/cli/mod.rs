@@ -218,6 +218,9 @@ enum Reminder {
         /// Only in this state.
         #[arg(long)]
         state: Option<String>,
+        /// Only those of which the platform has said so: delivered or undelivered.
+        #[arg(long)]
+        delivery: Option<String>,
         /// Instants at or after this.
         #[arg(long)]
         from: Option<String>,
@@ -439,6 +442,12 @@ fn configured(path: Option<PathBuf>) -> Result<Config, Failure> {
     config::search(path).and_then(|path| config::load(&path)).map_err(|problems| Failure::Config(problems.to_string()))
 }
 
+/// Connects for a verb, which may be one that makes a store.
+async fn reach(config: Option<PathBuf>, makes: bool) -> Result<client::Client, Failure> {
+    let config = configured(config)?;
+    if makes { client::connect_or_make(config).await } else { client::connect(config).await }
+}
+
 async fn run(cli: Cli) -> Result<(), Failure> {
     let lang = cli.lang.unwrap_or_else(Lang::of_environment);
     match cli.verb {
@@ -475,16 +484,21 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Verb::Key(verb) => verbs::key(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await,
-        Verb::Consent(verb) => verbs::consent(&client::connect(configured(cli.config)?).await?, verb, cli.json).await,
+        Verb::Key(verb) => {
+            let client = reach(cli.config, matches!(verb, Key::Create { .. })).await?;
+            verbs::key(&client, verb, cli.json, lang).await
+        }
+        Verb::Consent(verb) => {
+            let client = reach(cli.config, matches!(verb, Consent::Add { .. })).await?;
+            verbs::consent(&client, verb, cli.json).await
+        }
         Verb::Reminder(verb) => {
-            verbs::reminder(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await
+            let client = reach(cli.config, matches!(verb, Reminder::Add(_))).await?;
+            verbs::reminder(&client, verb, cli.json, lang).await
         }
-        Verb::Doubt(verb) => verbs::doubt(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await,
-        Verb::User(verb) => verbs::user(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await,
-        Verb::Template(verb) => {
-            verbs::template(&client::connect(configured(cli.config)?).await?, verb, cli.json, lang).await
-        }
+        Verb::Doubt(verb) => verbs::doubt(&reach(cli.config, false).await?, verb, cli.json, lang).await,
+        Verb::User(verb) => verbs::user(&reach(cli.config, false).await?, verb, cli.json, lang).await,
+        Verb::Template(verb) => verbs::template(&reach(cli.config, false).await?, verb, cli.json, lang).await,
         Verb::Backup { file } => safekeeping::backup(configured(cli.config)?, &file, cli.json, lang).await,
         Verb::Verify { file } => safekeeping::verify(&file, cli.json, lang).await,
         Verb::Restore { file } => safekeeping::restore(configured(cli.config)?, file, cli.json, lang).await,

@@ -22,7 +22,6 @@ use std::path::{Path, PathBuf};
 
 /// Makes a backup through the daemon, or by itself where none runs.
 pub async fn backup(config: Config, file: &Path, as_json: bool, lang: Lang) -> Result<(), Failure> {
-    must_be_there(&config)?;
     // The daemon has another working folder.
     let to = std::path::absolute(file).with_context(|| format!("cannot name {}", file.display()))?;
     let Some(name) = to.to_str() else {
@@ -119,7 +118,6 @@ pub async fn restore(config: Config, file: Option<PathBuf>, as_json: bool, lang:
 
 /// Ends a hold, or says what would follow from either way of ending it.
 pub async fn release(config: Config, due: Option<&str>, as_json: bool, lang: Lang) -> Result<(), Failure> {
-    must_be_there(&config)?;
     let client = client::connect(config).await?;
     let Some(due) = due else {
         let held = client.ask(Method::GET, "/v1/release", None).await;
@@ -158,16 +156,6 @@ pub async fn release(config: Config, due: Option<&str>, as_json: bool, lang: Lan
         }
     }
     Ok(())
-}
-
-/// Opening a store makes one, which these verbs do not want.
-fn must_be_there(config: &Config) -> Result<(), Failure> {
-    match config.store_url.strip_prefix("sqlite:") {
-        Some(path) if !Path::new(path).exists() => {
-            Err(Failure::NotFound(format!("there is no store at {path} yet; `tixing migrate` makes one")))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn tell(overdue: &[Value], lang: Lang) {

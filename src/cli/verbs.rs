@@ -160,12 +160,13 @@ pub async fn reminder(client: &Client, verb: Reminder, as_json: bool, lang: Lang
                 }
             }
         },
-        Reminder::List { app, openid, template, state, from, to, limit } => {
+        Reminder::List { app, openid, template, state, delivery, from, to, limit } => {
             let query = query(&[
                 ("app", app),
                 ("openid", openid),
                 ("template", template),
                 ("state", state),
+                ("delivery", delivery),
                 ("from", from),
                 ("to", to),
                 ("limit", Some(limit.to_string())),
@@ -176,6 +177,8 @@ pub async fn reminder(client: &Client, verb: Reminder, as_json: bool, lang: Lang
                 ("at", "at"),
                 ("id", "id"),
                 ("state", "state"),
+                ("reason", "reason"),
+                ("delivery", "delivery"),
                 ("app", "app"),
                 ("openid", "openid"),
                 ("data", "data"),

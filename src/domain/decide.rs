@@ -108,12 +108,25 @@ pub fn decide(due: &Due, openid: &str, rules: &AppRules, on_doubt: OnDoubt, now:
     }
 }
 
+/// The platform's receipt for a doubt is waited for, if it pushes any.
+fn awaits_receipt(due: &Due, rules: &AppRules, now: Millis) -> Option<Settlement> {
+    let waited = due.doubt_since.unwrap_or(now) + rules.receipt_wait.unwrap_or(0);
+    let why = "nobody knows whether the request arrived; the platform's receipt is waited for";
+    (now < waited).then(|| still_open(due.again_at(waited), "awaits_receipt", why))
+}
+
+/// What follows for a doubt whose user has turned the template off since: whatever its owner has said, they want no second message, and a
+/// refusal of it would prove nothing.
+pub fn turned_off(due: &Due, rules: &AppRules, now: Millis) -> Settlement {
+    awaits_receipt(due, rules, now).unwrap_or_else(|| {
+        unconfirmed("nobody knows whether the request arrived, and the user has turned the template off since")
+    })
+}
+
 /// What follows for a doubt that cannot be resent safely: the platform's receipt is waited for, then its template's owner has said.
 pub fn open_doubt(due: &Due, rules: &AppRules, on_doubt: OnDoubt, now: Millis) -> Decision {
-    let waited = due.doubt_since.unwrap_or(now) + rules.receipt_wait.unwrap_or(0);
-    if now < waited {
-        let why = "nobody knows whether the request arrived; the platform's receipt is waited for";
-        return Decision::End(still_open(due.again_at(waited), "awaits_receipt", why));
+    if let Some(settlement) = awaits_receipt(due, rules, now) {
+        return Decision::End(settlement);
     }
     match on_doubt {
         OnDoubt::AssumeSent => Decision::End(unconfirmed(if rules.exclusive {

@@ -36,7 +36,7 @@ pub async fn assume_sent(store: &dyn Queue, lane: i64, last_id: ReminderId, now:
             // None is known here, but one may have come and been spent since the backup.
             Marked::NoConsent => Some(end(job, false, Settlement { consent: Consent::Free, ..assumed_sent() }, now)),
             // Its owner cancelled it just now.
-            Marked::Late | Marked::NotSole => None,
+            Marked::Late | Marked::NotSole | Marked::TurnedOff => None,
         });
         let settles: Vec<Settle> =
             waiting.chain(begun.iter().map(|job| end(job, false, assumed_sent(), now))).collect();

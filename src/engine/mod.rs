@@ -17,7 +17,7 @@ use crate::{
     config::App,
     domain::{
         Millis, SECOND,
-        decide::{Decision, no_consent},
+        decide::{Decision, no_consent, turned_off},
         outcome::{Outcome, Reaction},
         reminder::State,
         settle::{Consent, Next, Settlement, settle},
@@ -688,6 +688,12 @@ impl Engine {
                     self.release(i, &job);
                     // It was changed: as it is now it may have been read meanwhile, and passed over because this one was under way.
                     self.lanes[i].ring(Ring::EVERYTHING);
+                }
+                Marked::TurnedOff => {
+                    self.release(i, &job);
+                    self.lanes[i].active.insert(job.due.id);
+                    let settlement = turned_off(&job.due, &self.lanes[i].app.rules, now);
+                    self.end(i, &job, settlement, now);
                 }
                 Marked::NotSole => match self.lanes[i].open_doubt(&job, now) {
                     Decision::End(settlement) => {

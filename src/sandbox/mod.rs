@@ -233,7 +233,7 @@ async fn set_templates(State(sandbox): State<Sandbox>, Json(change): Json<Templa
     if sandbox.world().set_templates(&change.appid, change.templates) {
         Json(json!({ "ok": true })).into_response()
     } else {
-        (StatusCode::NOT_FOUND, "there is no such appid: POST /_sandbox/apps first\n").into_response()
+        no_such_app()
     }
 }
 
@@ -244,8 +244,15 @@ struct Popup {
     results: BTreeMap<String, String>,
 }
 
+fn no_such_app() -> Response {
+    (StatusCode::NOT_FOUND, "there is no such appid: POST /_sandbox/apps first\n").into_response()
+}
+
 /// The user taps. Answers what `wx.requestSubscribeMessage` hands to the mini-program, to be passed on to `/v1/consents`.
-async fn popup(State(sandbox): State<Sandbox>, Json(tap): Json<Popup>) -> Json<Value> {
+async fn popup(State(sandbox): State<Sandbox>, Json(tap): Json<Popup>) -> Response {
+    if !sandbox.world().knows(&tap.appid) {
+        return no_such_app();
+    }
     let mut answer = json!({ "errMsg": "requestSubscribeMessage:ok" });
     for (template, result) in &tap.results {
         answer[template] = result.clone().into();
@@ -253,7 +260,7 @@ async fn popup(State(sandbox): State<Sandbox>, Json(tap): Json<Popup>) -> Json<V
     let results =
         tap.results.iter().map(|(template, result)| (template.clone(), crate::domain::consent::grants(result)));
     sandbox.world().popup(&tap.appid, &tap.openid, &results.collect(), sandbox.clock.now());
-    Json(answer)
+    Json(answer).into_response()
 }
 
 #[derive(Deserialize)]
@@ -264,14 +271,17 @@ struct Settings {
     on: bool,
 }
 
-async fn settings(State(sandbox): State<Sandbox>, Json(change): Json<Settings>) -> Json<Value> {
+async fn settings(State(sandbox): State<Sandbox>, Json(change): Json<Settings>) -> Response {
+    if !sandbox.world().knows(&change.appid) {
+        return no_such_app();
+    }
     let mut world = sandbox.world();
     match &change.template {
         // The only change that the platform documents to tell of.
         Some(template) if !change.on => world.turn_off(&change.appid, &change.openid, template, sandbox.clock.now()),
         template => world.set_switch(&change.appid, &change.openid, template.as_deref(), change.on),
     }
-    Json(json!({ "ok": true }))
+    Json(json!({ "ok": true })).into_response()
 }
 
 #[derive(Deserialize)]

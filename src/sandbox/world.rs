@@ -344,6 +344,11 @@ impl World {
         }
     }
 
+    /// Whether there is such a mini-program.
+    pub fn knows(&self, appid: &str) -> bool {
+        self.apps.contains_key(appid)
+    }
+
     /// Registers a mini-program, or changes one.
     pub fn add_app(&mut self, app: AppSpec) {
         self.apps.insert(app.appid.clone(), app);

@@ -130,6 +130,8 @@ pub enum Marked {
     NoConsent,
     /// It is in doubt, and the user has other consents that could pay for a second message; nothing was written.
     NotSole,
+    /// It is in doubt, and its user has turned the template off since; nothing was written.
+    TurnedOff,
 }
 
 /// What to write about a reminder. The row is changed only if its state and fence are still `due`'s.
@@ -181,17 +183,22 @@ fn key<'a>(lane: i64, due: &Due) -> [Cell<'a>; 5] {
 
 /// Marks jobs `sending` and raises their fences; durable when the transaction is. What takes its consent at the instant takes it here.
 pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Marked>> {
-    let mut doubtful = HashSet::new();
-    let doubts: Vec<&Job> = jobs.iter().filter(|job| job.due.state == State::InDoubt && !job.blind).collect();
+    let mut stopped = HashMap::new();
+    let doubts: Vec<&Job> = jobs.iter().filter(|job| job.due.state == State::InDoubt).collect();
     let restored = !doubts.is_empty() && backup::was_restored(tx).await?;
     for job in doubts {
-        if restored || !holds_sole_consent(tx, job).await? {
-            doubtful.insert(job.due.id);
+        if was_turned_off(tx, job).await? {
+            stopped.insert(job.due.id, Marked::TurnedOff);
+        } else if !job.blind && (restored || !holds_sole_consent(tx, job).await?) {
+            stopped.insert(job.due.id, Marked::NotSole);
         }
     }
     let (without, taken) = take_consents(tx, jobs).await?;
-    let stopped = |job: &Job| without.contains(&job.due.id) || doubtful.contains(&job.due.id);
-    let keys: Vec<_> = jobs.iter().filter(|job| !stopped(job)).map(|job| key(job.lane, &job.due)).collect();
+    for id in without {
+        stopped.entry(id).or_insert(Marked::NoConsent);
+    }
+    let keys: Vec<_> =
+        jobs.iter().filter(|job| !stopped.contains_key(&job.due.id)).map(|job| key(job.lane, &job.due)).collect();
     let marked = if keys.is_empty() {
         Some(HashSet::new())
     } else {
@@ -207,10 +214,8 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
     let verdicts = jobs
         .iter()
         .map(|job| {
-            if doubtful.contains(&job.due.id) {
-                Marked::NotSole
-            } else if without.contains(&job.due.id) {
-                Marked::NoConsent
+            if let Some(why) = stopped.get(&job.due.id) {
+                *why
             } else if marked.as_ref().is_none_or(|marked| marked.contains(&job.due.id.0)) {
                 tx.count(job.lane, job.due.state.word(), -1);
                 tx.count(job.lane, "sending", 1);
@@ -231,6 +236,13 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
     }
     consents::hold(tx, returned).await?;
     Ok(verdicts)
+}
+
+/// Whether the reminder's user has turned its template off since its instant.
+async fn was_turned_off(tx: &mut Tx<'_>, job: &Job) -> sqlx::Result<bool> {
+    let sql = "SELECT at FROM turned_off WHERE recipient = $1 AND template = $2 AND at >= $3";
+    let query = sqlx::query(sql).bind(job.recipient).bind(job.template).bind(job.due.at);
+    Ok(query.fetch_optional(&mut *tx.conn).await?.is_some())
 }
 
 /// Whether the reminder holds the only consent that the platform can still know for its user and template: every other one was spent

@@ -142,6 +142,8 @@ pub struct Filter {
     pub template: Option<String>,
     /// Only in this state.
     pub state: Option<State>,
+    /// Only those of which the platform has said that they were delivered, or were not.
+    pub delivered: Option<bool>,
     /// Instants at or after this.
     pub from: Option<Millis>,
     /// Instants before this.
@@ -658,6 +660,7 @@ impl Store {
             .filter(|(place, _)| *place > after)
             .map(|(_, stored)| stored)
             .filter(|s| filter.state.is_none_or(|state| s.due.state == state))
+            .filter(|s| filter.delivered.is_none() || s.delivered == filter.delivered)
             .filter(|s| filter.template.as_ref().is_none_or(|template| s.template == *template))
             .filter(|s| {
                 filter.from.is_none_or(|from| s.due.due_at >= from) && filter.to.is_none_or(|to| s.due.due_at < to)
@@ -681,7 +684,7 @@ impl Store {
         let template =
             filter.template.as_ref().map_or(0, |code| self.names.find_template_of_lane(lane, code).unwrap_or(-1));
         let mut found = Vec::new();
-        if filter.state.is_none_or(|state| !state.is_final()) {
+        if filter.delivered.is_none() && filter.state.is_none_or(|state| !state.is_final()) {
             let state =
                 filter.state.map_or(-1, |state| State::ALL.iter().position(|s| *s == state).map_or(-1, |i| i as i64));
             let sql = format!(
@@ -699,7 +702,9 @@ impl Store {
                 "SELECT {}, o.state AS ended FROM outcome o JOIN reminder m ON m.id = o.id JOIN recipient p ON p.id = m.recipient
                  WHERE o.lane = $1 AND (o.at, o.id) > ($2, $3) AND o.at < $4 AND o.next_at IS NULL
                    AND ($5 = 0 OR m.template = $5) AND ($6 = '' OR o.state = $6)
-                 ORDER BY o.at, o.id LIMIT $7",
+                   AND ($7 = -1 OR $7 = (SELECT CASE WHEN q.failure IS NULL THEN 1 ELSE 0 END FROM receipt q
+                                         WHERE q.lane = o.lane AND q.at = o.at AND q.id = o.id))
+                 ORDER BY o.at, o.id LIMIT $8",
                 STORED.replace(
                     "d.due_at, d.state, d.fence, d.tries, d.doubt_since",
                     "o.next_at AS due_at, o.next_at AS state, o.fence, o.next_at AS tries, o.next_at AS doubt_since"
@@ -707,7 +712,8 @@ impl Store {
             );
             let word = filter.state.map_or("", State::word);
             let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(after.0).bind(after.1).bind(to).bind(template);
-            let rows = query.bind(word).bind(filter.limit as i64).fetch_all(&self.read).await?;
+            let delivered = filter.delivered.map_or(-1, i64::from);
+            let rows = query.bind(word).bind(delivered).bind(filter.limit as i64).fetch_all(&self.read).await?;
             found.extend(rows.iter().map(|row| stored(row, &self.names)));
         }
         Ok(found)

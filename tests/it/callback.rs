@@ -23,7 +23,7 @@ use tixing::{
         Store,
         pushes::{NewPush, Taken},
         queue::{Queue, Settle},
-        reminders::Inserted,
+        reminders::{Filter, Inserted},
     },
 };
 
@@ -157,7 +157,7 @@ async fn forged_replayed_and_broken_pushes_have_a_clear_answer_and_no_effect() {
         ("cut off", query.clone(), sealed[..sealed.len() / 2].to_owned(), 400),
         ("no JSON", query.clone(), "hello".into(), 400),
         ("nothing", query.clone(), String::new(), 400),
-        ("too large", query.clone(), format!("{{\"a\":\"{}\"}}", "x".repeat(100_000)), 400),
+        ("too large", query.clone(), format!("{{\"a\":\"{}\"}}", "x".repeat(100_000)), 413),
         ("too deep", query.clone(), format!("{{\"a\":{}", "[".repeat(30_000)), 400),
         ("an entity bomb", query.clone(), entities, 400),
         ("not base64", query.clone(), json!({ "Encrypt": "***" }).to_string(), 403),
@@ -462,6 +462,14 @@ async fn i8_a_receipt_finds_its_message_before_and_after_it_is_settled() {
             ["sent", "in_doubt", "unconfirmed", "receipt_delivered", "receipt_undelivered"].map(|n| tally[n]),
             [5, 1, 0, 3, 1]
         );
+        for (delivered, n) in [(None, 6), (Some(true), 3), (Some(false), 1)] {
+            let filter = Filter { apps: vec!["coffee".into()], delivered, limit: 100, ..Filter::default() };
+            let found = store.list(&filter).await.expect("answers");
+            assert_eq!(found.len(), n, "{delivered:?}");
+            assert!(delivered.is_none() || found.iter().all(|stored| stored.delivered == delivered));
+            let first = store.list(&Filter { limit: 1, ..filter }).await.expect("answers");
+            assert_eq!(first.len(), 1, "the limit counts those that match");
+        }
         assert_eq!(balance(&store).await, Balance { available: 0, held: 1, used: 5, void: 0 });
     })
     .await;

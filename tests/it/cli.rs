@@ -103,6 +103,9 @@ fn init_writes_what_check_finds_good_and_never_over_something() {
 #[test]
 fn a_wrong_argument_is_told_as_such_in_words_and_in_json() {
     let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let (code, _, said) = site.run(&["doubt", "list"]);
+    assert!(code == 4 && said.contains("there is no store") && !site.path("tixing.db").exists(), "{code} {said}");
+    assert_eq!(site.run(&["migrate"]).0, 0);
     for wrong in [["--limit", "0"], ["--limit", "x"], ["--state", "foo"], ["--from", "foo"]] {
         let (code, _, said) = site.run(&["reminder", "list", wrong[0], wrong[1]]);
         assert!(code == 2 && said.contains(wrong[0].trim_start_matches('-')), "{wrong:?}: {code} {said}");
@@ -121,6 +124,7 @@ fn a_wrong_argument_is_told_as_such_in_words_and_in_json() {
 #[test]
 fn a_reader_that_goes_away_is_no_fault_and_a_full_disk_is_one() {
     let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    assert_eq!(site.run(&["migrate"]).0, 0);
     let full = || std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
     let (reader, closed) = std::io::pipe().expect("a pipe");
     drop(reader);

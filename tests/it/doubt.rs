@@ -9,6 +9,7 @@ use crate::harness::{
 use serde_json::Value;
 use tixing::{
     clock::Clock,
+    config::App,
     domain::{
         MINUTE, SECOND,
         consent::Balance,
@@ -17,7 +18,10 @@ use tixing::{
         template::OnDoubt,
     },
     sandbox::Faults,
-    store::{pushes::NewPush, reminders::Inserted},
+    store::{
+        pushes::NewPush,
+        reminders::{Filter, Inserted},
+    },
 };
 
 /// What is known of the receipts.
@@ -160,7 +164,7 @@ async fn i2_every_combination_of_what_is_known_of_a_doubt_ends_as_it_should() {
     for exclusive in [false, true] {
         for feed in [Feed::None, Feed::Silent, Feed::Tells] {
             for policy in [OnDoubt::AssumeSent, OnDoubt::Resend, OnDoubt::Ask] {
-                let change = move |app: &mut tixing::config::App| {
+                let change = move |app: &mut App| {
                     app.rules.exclusive = exclusive;
                     app.rules.receipt_wait = (feed != Feed::None).then_some(60 * SECOND);
                     app.templates.iter_mut().for_each(|template| template.on_doubt = policy);
@@ -190,6 +194,44 @@ async fn in_doubt(program: &Program, sandbox: &SandboxServer, openid: &str) -> S
     let id = answer["id"].as_str().expect("an id").to_owned();
     program.wait(&format!("/v1/reminders/{id}"), 20, |r| r["reason"] == "asks").await;
     id
+}
+
+#[tokio::test]
+async fn a_doubt_whose_user_turned_the_template_off_is_not_sent_again_whatever_its_owner_says() {
+    for (exclusive, policy, feed) in [
+        (true, OnDoubt::AssumeSent, false),
+        (true, OnDoubt::Resend, false),
+        (false, OnDoubt::Resend, false),
+        (false, OnDoubt::Resend, true),
+    ] {
+        let change = move |app: &mut App| {
+            app.rules.exclusive = exclusive;
+            app.rules.receipt_wait = feed.then_some(MINUTE);
+            app.templates.iter_mut().for_each(|t| t.on_doubt = policy);
+        };
+        on_both_rigs(change, async |mut rig| {
+            rig.tap("o1");
+            rig.store().insert(vec![accepted_reminder("o1", at(10))]).await.expect("inserted");
+            rig.sandbox.world().faults = Faults { reset_before_rate: 1.0, ..Faults::default() };
+            rig.pass(11 * SECOND, SECOND).await;
+            rig.sandbox.world().faults = Faults::default();
+            let items = vec![Item::TurnedOff { template: EVENT.into() }];
+            let push = Push { openid: "o1".into(), at: at(12), items };
+            rig.store().push(NewPush { app: "coffee".into(), push }).await.expect("taken");
+            rig.pass(30 * SECOND, SECOND).await;
+            assert_eq!(rig.states().await[0].0 == State::InDoubt, feed, "the receipt is waited for where there is one");
+            rig.pass(5 * MINUTE, 10 * SECOND).await;
+            let why = "nobody knows whether the request arrived, and the user has turned the template off since";
+            let stored = rig.store().list(&Filter { apps: vec!["coffee".into()], limit: 9, ..Filter::default() }).await;
+            let stored = stored.expect("answers");
+            let events = rig.store().events(&stored[0]).await.expect("answers");
+            let last = events.last().map(|event| (event.state, event.text.as_deref()));
+            assert_eq!(last, Some((State::Unconfirmed, Some(why))), "{exclusive} {policy:?}");
+            assert!(rig.messages().is_empty());
+            rig
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -375,6 +375,9 @@ impl Model {
 
     fn mark_one(&mut self, job: &Job) -> Marked {
         let (id, pair) = (job.due.id, self.pair_of(job));
+        if job.due.state == State::InDoubt && self.turned_off.get(&pair).is_some_and(|off| *off >= job.due.at) {
+            return Marked::TurnedOff;
+        }
         if job.due.state == State::InDoubt && !job.blind && !self.sole(job) {
             return Marked::NotSole;
         }
