@@ -1,6 +1,6 @@
 //! What tixing does in a second, beside what this machine can do at all. It prints; it asserts nothing.
 //!
-//! `cargo bench -- NAME…` with names among: floor spike spike20 bulk single steady stored; `--postgres` for PostgreSQL,
+//! `cargo bench -- NAME…` with names among: floor spike spike20 bulk single steady erasing stored; `--postgres` for PostgreSQL,
 //! `--stored N` for the size of a store that `bulk` and `stored` meet, `--n N` for the number of reminders. `soak --minutes N` runs only
 //! when it is named.
 
@@ -22,12 +22,13 @@ use std::{
     time::{Duration, Instant},
 };
 use tixing::{
-    clock::SystemClock,
+    clock::{Clock, ManualClock, SystemClock},
     config::{self, Config},
     daemon::Daemon,
     domain::{
-        Millis,
+        DAY, Millis,
         reminder::{Accepted, Claim, NewReminder, State as ReminderState},
+        settle::received,
         timing::rfc3339,
     },
     http,
@@ -35,7 +36,11 @@ use tixing::{
         Request,
         transport::{HttpTransport, Limits, Transport},
     },
-    store::{Store, reminders::Filter},
+    store::{
+        Store,
+        queue::{Job, Queue, Settle},
+        reminders::Filter,
+    },
 };
 use tokio_util::sync::CancellationToken;
 
@@ -75,7 +80,10 @@ fn main() {
             bench.spike(20).await;
         }
         if named("steady") {
-            bench.steady().await;
+            bench.steady(0).await;
+        }
+        if named("erasing") {
+            bench.steady(40_000).await;
         }
         if named("single") {
             bench.single().await;
@@ -291,11 +299,41 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
     }
 
     /// A thousand a second for twenty seconds: how late they go out.
-    async fn steady(&self) {
+    /// Meanwhile retention erases `old` reminders that ended long ago, with their consents and users.
+    async fn steady(&self, old: usize) {
         let sink = Sink::start(0);
         let place = self.place("steady");
         let clock = SystemClock::shared();
-        let daemon = Daemon::start(self.config(&place, &sink.url), Arc::clone(&clock)).await.expect("starts");
+        let mut config = self.config(&place, &sink.url);
+        if old > 0 {
+            let past = ManualClock::at(clock.now() - 40 * DAY);
+            let store = Store::open(&config.store_url, config.durability, &config.apps, past.clone()).await;
+            let store = store.expect("opens");
+            for from in (0..old).step_by(4_000) {
+                let news =
+                    (from..from + 4_000).map(|i| new(10_000_000 + i * 7_919 % 1_000_003, past.now() + i as Millis));
+                store.insert(news.collect()).await.expect("inserted");
+            }
+            let (lane, now) = (store.lane("coffee"), past.now() + DAY);
+            loop {
+                let jobs = store.prefetch(lane, (0, 0), now, 4_000).await.expect("answers");
+                if jobs.is_empty() {
+                    break;
+                }
+                let sent = |job: &Job| Settle {
+                    job: job.settled(true),
+                    settlement: received(),
+                    began_at: None,
+                    ended_at: job.due.at,
+                };
+                let settles = jobs.iter().map(sent).collect();
+                store.mark(jobs).await.expect("marked");
+                store.settle(settles).await.expect("settled");
+            }
+            store.close().await;
+            config.retention.history = Some(30 * DAY);
+        }
+        let daemon = Daemon::start(config, Arc::clone(&clock)).await.expect("starts");
         let n = 20_000;
         let due = clock.now() + 5_000;
         self.fill(daemon.api.store(), n, |i| due + i as Millis).await;
@@ -306,6 +344,7 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
         let mut late = Vec::new();
         let mut filter =
             Filter { apps: vec!["coffee".into()], state: Some(ReminderState::Sent), limit: 1_000, ..Filter::default() };
+        filter.from = Some(due);
         loop {
             let page = store.list(&filter).await.expect("answers");
             let Some(last) = page.last() else { break };
@@ -316,10 +355,12 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
             }
         }
         late.sort_unstable();
+        let kept = store.tally().await.expect("answers")["coffee"]["sent"] as usize;
         let at = |q: f64| late[((late.len() - 1) as f64 * q) as usize];
         println!(
-            "steady: 1000/s, {}: {} sent, late p50 {} ms, p99 {} ms, max {} ms, earliest {} ms; {cpu:.1} µs CPU each",
+            "steady: 1000/s, {}{}: {} sent, late p50 {} ms, p99 {} ms, max {} ms, earliest {} ms; {cpu:.1} µs CPU each",
             self.database(),
+            if old > 0 { format!(", {} of {old} erased meanwhile", old + n - kept) } else { String::new() },
             late.len(),
             at(0.5),
             at(0.99),

@@ -83,10 +83,14 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
             format!("Not sent: {why_en} before its instant, so its consent is void."),
             "未发送：用户在到点之前关闭了该模板的通知，订阅次数作废。".to_owned(),
         ),
-        State::Failed => (
-            format!("Not sent: the platform refused it for good with {code}: {why_en}."),
-            format!("未发送：平台以 {code} 拒绝：{why_zh}。"),
-        ),
+        State::Failed => {
+            // Its own words name the field at fault, and the like.
+            let words = if known.is_some() && !text.is_empty() { format!(" ({text})") } else { String::new() };
+            (
+                format!("Not sent: the platform refused it for good with {code}: {why_en}{words}."),
+                format!("未发送：平台以 {code} 拒绝：{why_zh}{words}。"),
+            )
+        }
         State::Expired => {
             let before = events.iter().rev().find(|e| e.began_at.is_some()).and_then(|e| e.code.as_deref());
             let held = events.iter().rev().find(|e| e.code.as_deref() == Some(TEMPLATE_HELD)).and_then(|e| e.text.as_deref());

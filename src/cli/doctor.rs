@@ -1,5 +1,7 @@
 //! `tixing doctor`: everything that can be wrong, looked at, each with what to do.
 
+mod zh;
+
 use super::{
     Failure, Lang, client,
     out::{data, talk},
@@ -115,17 +117,23 @@ fn show(report: &Report, as_json: bool, lang: Lang) {
         data!("{}", json!({ "worst": worst.word(), "checks": checks }));
         return;
     }
-    let width = report.0.iter().map(|check| check.name.chars().count()).max().unwrap_or_default();
-    for check in &report.0 {
+    let name = |text: &str| if lang == Lang::Zh { zh::name(text) } else { text.to_owned() };
+    let say = |text: &str| if lang == Lang::Zh { zh::zh(text) } else { text.to_owned() };
+    // A Chinese character takes two columns.
+    let columns = |text: &str| text.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum::<usize>();
+    let names: Vec<String> = report.0.iter().map(|check| name(&check.name)).collect();
+    let width = names.iter().map(|name| columns(name)).max().unwrap_or_default();
+    for (check, name) in report.0.iter().zip(&names) {
+        let room = " ".repeat(width - columns(name));
         let sign = match check.level {
             Level::Ok => "✓",
             Level::Skipped => "·",
             Level::Warning => "!",
             Level::Failed => "✗",
         };
-        data!("{sign} {:width$}  {}", check.name, check.found);
+        data!("{sign} {name}{room}  {}", say(&check.found));
         if !check.fix.is_empty() {
-            data!("  {:width$}  {} {}", "", lang.pick("→", "→ 处理："), check.fix);
+            data!("  {:width$}  → {}", "", say(&check.fix));
         }
     }
     let count = |level| report.0.iter().filter(|check| check.level == level).count();
@@ -391,7 +399,7 @@ fn books(stats: &Value, keys: &Value, apps: &[App], report: &mut Report) {
             paused.is_null(),
             Level::Failed,
             if paused.is_null() { "goes on".into() } else { why() },
-            "it goes on by itself once that has ended",
+            "see to what it says; one message is tried when the pause ends, and the others follow",
         );
         let held = of["held_templates"].as_array().cloned().unwrap_or_default();
         let told = |held: &Value| {
@@ -403,7 +411,7 @@ fn books(stats: &Value, keys: &Value, apps: &[App], report: &mut Report) {
             held.is_empty(),
             Level::Failed,
             if held.is_empty() { "none".into() } else { held.iter().map(told).collect::<Vec<_>>().join("; ") },
-            "correct the template or what is inserted for it; one reminder tries it again by itself",
+            "see to what it says, in the template or in what is inserted for it; one reminder tries it again by itself",
         );
         let rate = of["rate"].as_u64().unwrap_or_else(|| app.rate.into());
         report.judge(

@@ -139,6 +139,7 @@ pub async fn consent(client: &Client, verb: Consent, as_json: bool) -> Result<()
             ("granted_at", "granted"),
             ("source", "source"),
             ("state", "state"),
+            ("void_reason", "why"),
             ("reminder", "reminder"),
         ];
         rows(history, &columns, false);

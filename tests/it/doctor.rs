@@ -75,6 +75,12 @@ async fn a_doctor_names_what_is_wrong_and_what_to_do() {
         told.says("coffee: templates", "«digest»: the account has no such template")
             && told.says("coffee: templates", "thing9")
     );
+    let (_, out, _) = site.run(&["doctor", "--lang", "zh"]);
+    let chinese = |line: &str| line.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+    for line in out.lines() {
+        assert!(chinese(line), "«{line}» is not in Chinese");
+    }
+    assert!(out.lines().count() > told.checks.len(), "{out}");
     let wrong = site.command(&["doctor", "--json"]).env("SECRET", "wrong").output().expect("runs");
     assert!(String::from_utf8_lossy(&wrong.stdout).contains("40125"), "a wrong secret is named");
     assert!(!String::from_utf8_lossy(&wrong.stdout).contains("app-secret"), "I9");
