@@ -28,7 +28,8 @@ pub struct Bells {
     pub walk: Walk,
 }
 
-/// Starts the bells: every half minute a look for expired reminders, every ten seconds the gauges and a slice of what is too old to keep.
+/// Starts the bells: every half minute a look for expired reminders, every ten seconds the gauges, and every second
+/// a slice of what is too old to keep.
 ///
 /// # Errors
 /// When the scheduler cannot start.
@@ -42,18 +43,22 @@ pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
         })?)
         .await?;
     let bells = Arc::new(Mutex::new(bells));
-    scheduler
-        .add(Job::new_async("*/10 * * * * *", move |_, _| {
+    for (schedule, all) in [("*/10 * * * * *", true), ("* * * * * *", false)] {
+        let bells = Arc::clone(&bells);
+        let ring = Job::new_async(schedule, move |_, _| {
             let bells = Arc::clone(&bells);
             Box::pin(async move {
                 // Still at it from the last time: skip.
-                if let Ok(mut bells) = bells.try_lock() {
+                let Ok(mut bells) = bells.try_lock() else { return };
+                if all {
                     bells.measure().await;
+                } else {
                     bells.tidy().await;
                 }
             })
-        })?)
-        .await?;
+        });
+        scheduler.add(ring?).await?;
+    }
     scheduler.start().await?;
     Ok(scheduler)
 }

@@ -19,9 +19,9 @@ use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use std::collections::{HashMap, HashSet};
 
 /// Ended reminders that one step looks at, and users.
-const SLICE: i64 = 5_000;
-/// Rows of one transaction.
-const AT_ONCE: usize = 100;
+const SLICE: i64 = 500;
+/// Rows of one transaction: a mark that comes meanwhile waits for one.
+const AT_ONCE: usize = 50;
 /// `outcome.erased` of a reminder whose body is gone.
 pub(super) const BODY: i64 = 1;
 const ATTEMPTS: i64 = 2;
@@ -120,11 +120,11 @@ impl Store {
     /// Users of whom nothing is left but consents that became void by `until`.
     async fn forget_left_over(&self, walk: &mut Walk, until: Millis) -> Result<u64, StoreError> {
         let sql = format!(
-            "SELECT p.id, CASE WHEN {LEFT_OVER} THEN 1 ELSE 0 END AS left_over FROM recipient p WHERE p.id > $2
-             ORDER BY p.id LIMIT {SLICE}"
+            "SELECT p.id, CASE WHEN {} THEN 1 ELSE 0 END AS left_over FROM recipient p WHERE p.id > $1
+             ORDER BY p.id LIMIT {SLICE}",
+            left_over(until)
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(until).bind(walk.recipient);
-        let rows = query.fetch_all(&self.read).await?;
+        let rows = sqlx::query(AssertSqlSafe(sql)).bind(walk.recipient).fetch_all(&self.read).await?;
         let all = rows.len();
         let goes = rows.iter().filter(|row| int(row, "left_over") == 1);
         let goes: Vec<i64> = goes.map(|row| row.get("id")).collect();
@@ -386,12 +386,16 @@ async fn consents(tx: &mut Tx<'_>, rows: &Rows, ends: &HashMap<i64, State>) -> s
 
 /// Whether nothing of a user `p` is left but what became void by `$1`. What the platform may still know keeps them: `unconfirmed` and
 /// `let_in` say so.
-const LEFT_OVER: &str = "NOT EXISTS (SELECT 1 FROM unheld u WHERE u.recipient = p.id)
-    AND NOT EXISTS (SELECT 1 FROM turned_off f WHERE f.recipient = p.id AND f.at > $1)
-    AND NOT EXISTS (SELECT 1 FROM consent c WHERE c.recipient = p.id AND (c.voided_at IS NULL OR c.voided_at > $1
-        OR c.reminder IS NOT NULL OR c.void_reason IN ('unconfirmed', 'let_in')))";
+fn left_over(until: Millis) -> String {
+    format!(
+        "NOT EXISTS (SELECT 1 FROM unheld u WHERE u.recipient = p.id)
+         AND NOT EXISTS (SELECT 1 FROM turned_off f WHERE f.recipient = p.id AND f.at > {until})
+         AND NOT EXISTS (SELECT 1 FROM consent c WHERE c.recipient = p.id AND (c.voided_at IS NULL OR c.voided_at > {until}
+             OR c.reminder IS NOT NULL OR c.void_reason IN ('unconfirmed', 'let_in')))"
+    )
+}
 
-/// Deletes users of whom nothing else is left; answers how many.
+/// Deletes users of whom nothing else is left; answers how many. Somebody of whom something has come since they were looked at stays.
 struct EraseUsers {
     recipients: Vec<i64>,
     until: Millis,
@@ -401,39 +405,35 @@ impl Single for EraseUsers {
     type Done = u64;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<u64> {
+        let rows = tx.dialect.rows(["id"], self.recipients.iter().map(|id| [(*id).into()]));
+        let sql = format!("SELECT p.id FROM {{rows}} JOIN recipient p ON p.id = r.id WHERE {}", left_over(self.until));
+        let still: Vec<i64> = tx.rows(&sql, &rows).await?.iter().map(|row| row.get("id")).collect();
+        if still.is_empty() {
+            return Ok(0);
+        }
         tx.overwriting(true).await?;
-        let mut gone = 0;
-        for recipient in &self.recipients {
-            gone += u64::from(erase_user(tx, *recipient, self.until).await?);
+        let rows = tx.dialect.rows(["id"], still.iter().map(|id| [(*id).into()]));
+        let void = "SELECT c.template, c.event, p.app, p.openid FROM {rows} JOIN recipient p ON p.id = r.id JOIN consent c ON c.recipient = p.id";
+        let mut used = Vec::new();
+        for row in tx.rows(void, &rows).await? {
+            let app: i64 = row.get("app");
+            if let Some(lane) = tx.names.lane_of_app_id(app) {
+                tx.count(lane, "consent_void", -1);
+            }
+            if let Some(event) = row.get::<Option<String>, _>("event") {
+                let (openid, code) = (row.get::<String, _>("openid"), tx.names.code(row.get("template")));
+                used.push((app, Used::Event(&openid, code, &event).tag(tx.names)));
+            }
+        }
+        spend(tx, &used).await?;
+        for sql in [
+            "DELETE FROM consent WHERE recipient IN (SELECT r.id FROM {rows})",
+            "DELETE FROM turned_off WHERE recipient IN (SELECT r.id FROM {rows})",
+            "DELETE FROM recipient WHERE id IN (SELECT r.id FROM {rows})",
+        ] {
+            tx.run(sql, &rows).await?;
         }
         tx.overwriting(false).await?;
-        Ok(gone)
+        Ok(still.len() as u64)
     }
-}
-
-async fn erase_user(tx: &mut Tx<'_>, recipient: i64, until: Millis) -> sqlx::Result<bool> {
-    let sql = format!("SELECT p.app, p.openid FROM recipient p WHERE p.id = $2 AND {LEFT_OVER}");
-    let user = sqlx::query(AssertSqlSafe(sql)).bind(until).bind(recipient).fetch_optional(&mut *tx.conn).await?;
-    // Something has come since it was looked at.
-    let Some(user) = user else { return Ok(false) };
-    let (app, openid) = (user.get::<i64, _>("app"), user.get::<String, _>("openid"));
-    let sql = "SELECT c.template, c.event FROM consent c WHERE c.recipient = $1";
-    let void = sqlx::query(sql).bind(recipient).fetch_all(&mut *tx.conn).await?;
-    let used = void.iter().filter_map(|row| {
-        let event = row.get::<Option<String>, _>("event")?;
-        Some((app, Used::Event(&openid, tx.names.code(row.get("template")), &event).tag(tx.names)))
-    });
-    let used: Vec<(i64, String)> = used.collect();
-    spend(tx, &used).await?;
-    if let Some(lane) = tx.names.lane_of_app_id(app) {
-        tx.count(lane, "consent_void", -i64::try_from(void.len()).unwrap_or(i64::MAX));
-    }
-    for sql in [
-        "DELETE FROM consent WHERE recipient = $1",
-        "DELETE FROM turned_off WHERE recipient = $1",
-        "DELETE FROM recipient WHERE id = $1",
-    ] {
-        sqlx::query(sql).bind(recipient).execute(&mut *tx.conn).await?;
-    }
-    Ok(true)
 }

@@ -277,7 +277,7 @@ async fn a_long_history_goes_in_steps_and_what_comes_meanwhile_is_whole() {
                 break;
             }
         }
-        assert_eq!((steps, bodies), (2, 6_000));
+        assert!(bodies == 6_000 && steps > 10, "{bodies} in {steps} steps");
         let whole: Vec<String> = all(store).await.into_iter().filter(|s| s.data != "{}").map(|s| s.openid).collect();
         assert_eq!(whole, ["o-new"]);
         test.store.close().await;
