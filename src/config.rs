@@ -545,6 +545,12 @@ pub fn parse(
         }
         if app.mode == Mode::Test && app.testers.is_empty() {
             warnings.push(format!("app {}: mode = \"test\" without testers reaches nobody", app.name));
+        } else if app.mode == Mode::Test {
+            let n = app.testers.len();
+            warnings.push(format!(
+                "app {}: mode = \"test\": {n} testers are reached, and reminders of all others fail",
+                app.name
+            ));
         }
         let callback = app.callback.as_ref().and_then(|raw| {
             let mut read = |source: &SecretSource| source.read(&base, env).map_err(|why| problem(&at("callback"), why)).ok();

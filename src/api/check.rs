@@ -212,8 +212,10 @@ fn tap(tap: Tap, base: &str, app: &App, now: Millis) -> Result<Accepted, Invalid
             let param = format!("{base}/at");
             let at = parse_instant(text, app.timezone).map_err(|why| Invalid::new("bad_time", param.clone(), why))?.at;
             if at > now + HOUR || at < now - MAX_DAYS_AHEAD * DAY {
-                let detail =
-                    format!("{} is no time at which a user can have accepted; it lies in the past", rfc3339(at));
+                let detail = format!(
+                    "{} is no time at which a user can have accepted; it lies at most {MAX_DAYS_AHEAD} days back",
+                    rfc3339(at)
+                );
                 return Err(Invalid::new("bad_time", param, detail));
             }
             at

@@ -36,13 +36,15 @@ pub struct Circumstances {
     pub refused: Option<String>,
     /// Since when a restored store is on hold.
     pub hold: Option<Millis>,
+    /// Whether a daemon runs.
+    pub daemon: bool,
     /// The time.
     pub now: Millis,
 }
 
 /// Explains a reminder from its events and what bears on it.
 pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstances: Circumstances) -> Explanation {
-    let Circumstances { delivery, pause, refused, hold, now } = circumstances;
+    let Circumstances { delivery, pause, refused, hold, daemon, now } = circumstances;
     let last = events.last();
     let code = last.and_then(|e| e.code.as_deref()).unwrap_or_default();
     let known = app.and_then(|app| meaning(app.platform, code));
@@ -124,10 +126,18 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
             format!("In doubt: the request may have arrived ({text}); it is looked at again at {due_at}."),
             format!("结果未知：请求可能已到达；将于 {due_at} 再次判断。"),
         ),
+        State::Sending if !daemon => (
+            "It was being sent when the daemon stopped, and nobody knows whether it arrived; the next start looks at it.".to_owned(),
+            "守护进程停止时正在发送，结果未知；下次启动时处理。".to_owned(),
+        ),
         State::Sending => ("It is being sent right now.".to_owned(), "正在发送。".to_owned()),
         State::Scheduled if let Some(as_of) = hold => (
             format!("Not sent yet: {}.", on_hold(as_of)),
             format!("尚未发送：数据由 {} 的备份恢复，此后是否发送过无法得知；请运行 tixing release 解除保持。", rfc3339(as_of)),
+        ),
+        State::Scheduled if stored.due.expires_at <= now => (
+            format!("Not sent: its deadline {} has passed, and it ends as soon as the daemon looks.", rfc3339(stored.due.expires_at)),
+            format!("未发送：截止时间 {} 已过，守护进程检查后即结束。", rfc3339(stored.due.expires_at)),
         ),
         State::Scheduled if let Some(why) = refused => (
             format!("Not sent yet, and held until it would be accepted: {why}; `tixing template refresh` reads the platform's list again."),

@@ -238,8 +238,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(query)| Self(query)).map_err(|e| {
             let text = e.body_text();
-            let text = text.rsplit(": ").next().unwrap_or_default();
-            let param = text.split('`').nth(1).map(|name| format!("/{name}"));
+            let parts: Vec<&str> = text.split(": ").collect();
+            // «…: name: what is wrong with its value», or «…: unknown field `name`, …».
+            let (param, text) = match parts[..] {
+                [_, name, what] => (Some(name), what),
+                _ => {
+                    let what = parts.last().copied().unwrap_or_default();
+                    (what.split('`').nth(1), what)
+                }
+            };
+            let param = param.map(|name| format!("/{name}"));
             Problem { code: "bad_query", detail: format!("the query is not as documented: {text}"), param }
         })
     }

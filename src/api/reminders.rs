@@ -11,6 +11,7 @@ use crate::{
     domain::{
         Millis,
         reminder::{ReminderId, State as ReminderState},
+        template::UNCONFIGURED,
         timing::{cut, parse_instant, rfc3339},
     },
     store::{
@@ -275,8 +276,12 @@ pub async fn explain(State(api): State<Api>, caller: Caller, Path(id): Path<Stri
     let circumstances = Circumstances {
         delivery: api.store.delivery(&stored).await?,
         pause: api.signals.as_ref().and_then(|s| s.status().lanes.get(&stored.app)?.pause.clone()),
-        refused: api.store.listing(&stored.app).and_then(|listing| listing.refuses(&stored.template, &stored.data)),
+        refused: match app {
+            Some(app) if app.template(&stored.template).is_none() => Some(UNCONFIGURED.to_owned()),
+            _ => api.store.listing(&stored.app).and_then(|listing| listing.refuses(&stored.template, &stored.data)),
+        },
         hold: api.store.hold().await?.map(|hold| hold.since),
+        daemon: api.signals.is_some(),
         now: api.clock.now(),
     };
     Ok(json(StatusCode::OK, &explanation(&stored, &events, app, circumstances)))

@@ -437,6 +437,15 @@ fn books(stats: &Value, keys: &Value, apps: &[App], report: &mut Report) {
             format!("{in_doubt} now, {} given up", n(&of["reminders"]["unconfirmed"])),
             "`tixing doubt list` shows them; those with on_doubt = \"ask\" wait for `tixing doubt resolve`",
         );
+        let (failed, ended) =
+            (n(&of["reminders"]["failed"]), n(&of["reminders"]["failed"]) + n(&of["reminders"]["sent"]));
+        report.judge(
+            &name("failed"),
+            failed * 20 <= ended,
+            Level::Warning,
+            format!("{failed} of {ended} that were sent or failed"),
+            "`tixing reminder list --state failed` shows which and why",
+        );
         let (drift, sent) = (n(&of["drift"]), n(&of["reminders"]["sent"]));
         report.judge(
             &name("drift"),

@@ -1,7 +1,7 @@
 //! From an outcome to what is written down.
 
 use super::{
-    Millis, SECOND,
+    HOUR, Millis, SECOND,
     decide::Due,
     outcome::{Outcome, Reaction},
     reminder::State,
@@ -88,6 +88,9 @@ pub fn received() -> Settlement {
 
 /// The word for a reminder that waits because its template is held.
 pub const TEMPLATE_HELD: &str = "template_held";
+
+/// The longest that a held template's reminders wait before one is tried, or looked at, again.
+pub const HELD_AT_MOST: Millis = 2 * HOUR;
 
 /// A reminder whose template is held comes again when that may have ended.
 pub fn held_back(due: &Due, until: Millis, why: &str) -> Settlement {

@@ -97,6 +97,10 @@ impl Listing {
     }
 }
 
+/// What is said of a template that the configuration does not name any more.
+pub const UNCONFIGURED: &str =
+    "it is not in the configuration any more: add it there again, or cancel what waits for it";
+
 /// What is said of a template that its account does not list.
 const GONE: &str =
     "the account has no such template any more, or never had: add it in the platform's console and correct its id";

@@ -1,14 +1,14 @@
 //! A breaker for each template: when the platform keeps refusing what its template is to blame for, the rest is held and not burnt.
 
-use crate::domain::{HOUR, MINUTE, Millis, SECOND, reminder::ReminderId};
+use crate::domain::{MINUTE, Millis, SECOND, reminder::ReminderId, settle::HELD_AT_MOST};
 use std::collections::{HashMap, HashSet};
 
 /// Refusals in a row that open it.
 const IN_A_ROW: u32 = 3;
 /// How long it is open at first; it doubles each time a probe is refused.
 const FIRST: Millis = 10 * MINUTE;
-/// At most.
-const MOST: Millis = 2 * HOUR;
+/// The platform's code for a template that the account does not have.
+const GONE: &str = "40037";
 /// How long others wait for a probe's answer before they look again.
 const PROBE: Millis = 10 * SECOND;
 
@@ -55,7 +55,7 @@ impl Breakers {
     /// that one of those goes first and shows which of the two it is.
     pub fn banned(&mut self, template: i64, code: &str, why: &str, pause: Millis, now: Millis) {
         let breaker = self.0.entry(template).or_default();
-        let until = now + ((2 * pause) << breaker.opened.min(8)).min(MOST);
+        let until = now + ((2 * pause) << breaker.opened.min(8)).min(HELD_AT_MOST);
         breaker.opened += 1;
         breaker.held = Some(Held { until, code: code.to_owned(), why: why.to_owned() });
     }
@@ -76,10 +76,16 @@ impl Breakers {
         if breaker.refused < IN_A_ROW || breaker.held.as_ref().is_some_and(|held| now < held.until) {
             return None;
         }
-        let until = now + (FIRST << breaker.opened.min(8)).min(MOST);
+        let until = now + (FIRST << breaker.opened.min(8)).min(HELD_AT_MOST);
         breaker.opened += 1;
         breaker.held = Some(Held { until, code: code.to_owned(), why: why.to_owned() });
         breaker.held.as_ref()
+    }
+
+    /// The platform lists the template as it should be, so that a refusal for want of it is over.
+    pub fn listed(&mut self, template: i64) {
+        self.0
+            .retain(|known, breaker| *known != template || breaker.held.as_ref().is_none_or(|held| held.code != GONE));
     }
 
     /// The templates that are held.

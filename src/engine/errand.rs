@@ -110,6 +110,10 @@ impl Engine {
     /// Asks the platform what is to be asked beside sending.
     pub(super) fn ask(&mut self, i: usize, now: Millis) {
         let lane = &mut self.lanes[i];
+        if std::mem::take(&mut lane.wake_held) {
+            let woken = self.store.wake_held(lane.id, now);
+            self.tasks.spawn(async move { Done::Woken(i, woken.await) });
+        }
         let Some(errand) = lane.errands.next(now) else { return };
         let Some(token) = lane.token.usable(now).cloned() else { return };
         lane.errands.begin();
@@ -152,6 +156,7 @@ impl Engine {
                 Ok(templates) => {
                     let listing = Arc::new(Listing { read_at: now, templates });
                     learn(lane, Arc::clone(&listing));
+                    lane.wake_held = true;
                     lane.errands.templates_asked(lane.out_of_step() == 0, now);
                     self.templates_asked(i, None);
                     let kept = self.store.keep_listing(&app, listing);
@@ -165,6 +170,11 @@ impl Engine {
             },
         };
         let why = match &problem {
+            Outcome::Answered { code, text, reaction: Reaction::Quota { .. } } if errand == Errand::Templates => {
+                format!(
+                    "{code}: they are listed a few times a day only, and that is used up; what was listed last counts ({text})"
+                )
+            }
             Outcome::Answered { code, text, .. } => format!("{code}: {}", lane.meaning(code, text)),
             Outcome::NotSent { cause } | Outcome::Unknown { cause } => cause.clone(),
             Outcome::Accepted { .. } => "an answer to another question".into(),

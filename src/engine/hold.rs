@@ -21,6 +21,8 @@ const SLICE: i64 = 1_000;
 /// # Errors
 /// When the store does not answer. What was ended is ended; asking again goes on from there.
 pub async fn assume_sent(store: &dyn Queue, lane: i64, last_id: ReminderId, now: Millis) -> Result<u64, StoreError> {
+    // What waits for a later try may have been tried earlier by another life.
+    store.wake_held(lane, now).await?;
     let (mut ended, mut after) = (0, (Millis::MIN, 0));
     loop {
         let mut jobs = store.prefetch(lane, after, now, SLICE).await?;

@@ -4,11 +4,11 @@ use super::{breaker::Breakers, errand::Errands, pace::Pace};
 use crate::{
     config::App,
     domain::{
-        HOUR, MINUTE, Millis, SECOND,
+        MINUTE, Millis, SECOND,
         decide::{Decision, cut_off, decide, open_doubt},
         reminder::ReminderId,
-        settle::{Settlement, backoff, held_back},
-        template::{Listing, OnDoubt, Template},
+        settle::{HELD_AT_MOST, Settlement, backoff, held_back},
+        template::{Listing, OnDoubt, Template, UNCONFIGURED},
     },
     metrics::{ByApp, Metrics},
     platform::{Adapter, Quota, token::Token},
@@ -174,6 +174,8 @@ pub struct Lane {
     pub pause: Option<Pause>,
     pub breakers: Breakers,
     pub errands: Errands,
+    /// What was held may go: at the start, and when the platform has listed its templates.
+    pub wake_held: bool,
     /// What the platform said was left of the day's sends, and when.
     pub quota: Option<(Quota, Millis)>,
     /// The day's sends are used up: the platform is asked for more, and not tried.
@@ -235,6 +237,7 @@ impl Lane {
             pause: None,
             breakers: Breakers::default(),
             errands: Errands::new(None, now),
+            wake_held: true,
             quota: None,
             quota_is_out: false,
             allowed: None,
@@ -373,12 +376,15 @@ impl Lane {
                             taken.push((*place, Some(Decision::End(wait))));
                             continue;
                         }
-                        if let Some(listing) = &self.listing
-                            && let Some((code, _)) = template
-                            && let Some(why) = listing.refuses(code, &job.body.data)
-                        {
+                        let why = match template {
+                            None => Some(UNCONFIGURED.to_owned()),
+                            Some((code, _)) => {
+                                self.listing.as_ref().and_then(|listing| listing.refuses(code, &job.body.data))
+                            }
+                        };
+                        if let Some(why) = why {
                             // Not at once after its instant, then ever more rarely.
-                            let until = now + (now - job.due.at).clamp(10 * MINUTE, 2 * HOUR);
+                            let until = now + (now - job.due.at).clamp(10 * MINUTE, HELD_AT_MOST);
                             taken.push((*place, Some(Decision::End(held_back(&job.due, until, &why)))));
                             continue;
                         }
@@ -453,6 +459,11 @@ impl Lane {
         let differing: Vec<(&Template, Vec<String>)> = differing.filter(|(_, why)| !why.is_empty()).collect();
         self.out_of_step = differing.len();
         let known = |t: &Template, why| before.as_ref().is_some_and(|before| before.differences(t) == why);
+        let in_step = |id: &&i64| {
+            let code = &self.templates[*id].0;
+            !differing.iter().any(|(t, _)| t.code == *code)
+        };
+        self.templates.keys().filter(in_step).for_each(|id| self.breakers.listed(*id));
         let news = differing.into_iter().filter(|(t, why)| !known(t, why.clone()));
         news.map(|(t, why)| (t.code.clone(), why.join("; "))).collect()
     }

@@ -200,6 +200,7 @@ enum Done {
     Token(usize, Result<Granted, Outcome>, Option<Millis>),
     Asked(usize, Errand, Result<Answer, Outcome>, SecretString),
     Kept(Result<(), StoreError>),
+    Woken(usize, Result<u64, StoreError>),
 }
 
 /// The engine.
@@ -643,7 +644,14 @@ impl Engine {
             }
             Done::Token(i, result, date) => self.token(i, result, date, now),
             Done::Asked(i, errand, answer, token) => self.asked(i, errand, answer, &token, now),
-            Done::Kept(Ok(())) => {}
+            Done::Woken(_, Ok(0)) | Done::Kept(Ok(())) => {}
+            Done::Woken(i, Ok(woken)) => {
+                tracing::info!(app = self.lanes[i].app.name, woken, "reminders that were held are tried again");
+            }
+            Done::Woken(i, Err(e)) => {
+                self.lanes[i].wake_held = true;
+                self.store_failed(&e, now);
+            }
             // It is known all the same, and the next start reads it again.
             Done::Kept(Err(e)) => tracing::warn!(error = %e, "the platform's templates could not be kept"),
         }
@@ -789,6 +797,9 @@ impl Engine {
             Next::Final(State::Sent) => {
                 tracing::debug!(reminder = %job.due.id, app, user = user(), late_ms = began_at - job.due.at, "sent")
             }
+            next @ Next::Doubt { .. } => tracing::warn!(
+                reminder = %job.due.id, app, user = user(), outcome = label, text = settlement.text, next = told(next), "in doubt: it may have arrived"
+            ),
             next => tracing::info!(
                 reminder = %job.due.id, app, user = user(), outcome = label, code = settlement.code, text = settlement.text, next = told(next), "not sent"
             ),

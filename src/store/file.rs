@@ -4,7 +4,7 @@ use super::OpenError;
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -39,6 +39,15 @@ pub fn prepare(path: &Path) -> Result<Lock, OpenError> {
         )));
     }
     let lock = lock(path)?;
+    let log = beside(path, "-wal");
+    if !path.exists() && log.metadata().is_ok_and(|log| log.len() > 0) {
+        return Err(OpenError::Wrong(format!(
+            "{} is gone, and its log {} is still there: put the file back, or a backup in its place with `tixing restore`; to begin anew, \
+             move the log away",
+            path.display(),
+            log.display()
+        )));
+    }
     if path.exists() {
         header(path).map_err(|what| left_alone(path, &what))?;
     }
@@ -88,6 +97,27 @@ pub fn lock(path: &Path) -> Result<Lock, OpenError> {
             )))
         }
         Err(TryLockError::Error(e)) => Err(cannot(e)),
+    }
+}
+
+/// Which file it is, whatever its name names later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    /// The file at `path`.
+    pub fn of(path: &Path) -> Option<Self> {
+        let file = path.metadata().ok()?;
+        Some(Self { path: path.to_owned(), device: file.dev(), inode: file.ino() })
+    }
+
+    /// Whether it still lies where it did. What is written to one that does not is lost with the process.
+    pub fn is_there(&self) -> bool {
+        Self::of(&self.path).as_ref() == Some(self)
     }
 }
 

@@ -216,9 +216,23 @@ pub(crate) struct Opened {
     url: String,
     dialect: Dialect,
     durability: Durability,
+    /// SQLite's file.
+    file: Option<file::Identity>,
 }
 
 impl Opened {
+    /// Whether SQLite's file is where it was: it would go on taking writes that nobody finds again.
+    fn is_there(&self) -> Result<(), StoreError> {
+        match &self.file {
+            Some(file) if !file.is_there() => Err(StoreError::Unavailable(
+                "its file was removed or replaced while the daemon had it: stop the daemon, put the file back, or a backup in its place \
+                 with `tixing restore`, and start again"
+                    .into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// The connection that writes. On PostgreSQL it also holds the right to be the only daemon; losing it means losing that right.
     async fn connect_writer(&self) -> Result<AnyConnection, StoreError> {
         let mut conn = AnyConnection::connect(&self.url).await?;
@@ -287,7 +301,8 @@ impl Store {
             lock = Some(file::prepare(path.as_ref())?);
             full_url = file::url(path.as_ref(), "rwc");
         }
-        let opened = Opened { url: full_url.clone(), dialect, durability };
+        let file = url.strip_prefix("sqlite:").and_then(|path| file::Identity::of(path.as_ref()));
+        let opened = Opened { url: full_url.clone(), dialect, durability, file };
         let failed = |e: StoreError| {
             let what = format!("cannot open {}: {e}", shown(url));
             match e {
@@ -474,8 +489,11 @@ impl Store {
         self.lock.lock().expect("nothing panics while holding it").take();
     }
 
-    /// Whether the database answers a read within a second.
+    /// Whether the database is there and answers a read within a second.
     pub async fn answers(&self) -> bool {
+        if self.opened.is_there().is_err() {
+            return false;
+        }
         let ask = sqlx::query("SELECT 1").execute(&self.read);
         matches!(tokio::time::timeout(Duration::from_secs(1), ask).await, Ok(Ok(_)))
     }

@@ -8,13 +8,13 @@ use super::{
     consents::{self, HOLDER, Hold, Holder, Wanted},
     dialect::Cell,
     tx::Tx,
-    writer::Command,
+    writer::{Command, Ring, Single},
 };
 use crate::domain::{
     Millis,
     decide::Due,
     reminder::{Claim, ReminderId, State},
-    settle::{Consent, Next, Settlement, assumed_sent, received},
+    settle::{Consent, HELD_AT_MOST, Next, Settlement, TEMPLATE_HELD, assumed_sent, received},
     template::Listing,
 };
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
@@ -49,6 +49,8 @@ pub trait Queue: Send + Sync {
     fn prefetch(&self, lane: i64, after: (Millis, i64), until: Millis, limit: i64) -> Asked<Vec<Job>>;
     /// Overdue jobs of a lane whose deadline has passed while they waited: they end without a call, whatever the pace.
     fn past_deadline(&self, lane: i64, now: Millis, limit: i64) -> Asked<Vec<Job>>;
+    /// Brings forward to `now` what waits because its template was held: why may be over. Answers how many.
+    fn wake_held(&self, lane: i64, now: Millis) -> Asked<u64>;
     /// Marks jobs `sending`; durable when it answers, and only then may a byte of them leave. An error means that it is not known
     /// whether they were marked.
     fn mark(&self, jobs: Vec<Job>) -> Asked<Vec<Marked>>;
@@ -611,6 +613,20 @@ impl Queue for Store {
         })
     }
 
+    fn wake_held(&self, lane: i64, now: Millis) -> Asked<u64> {
+        let store = self.clone();
+        Box::pin(async move {
+            let mut woken = 0;
+            loop {
+                let held = store.held_back(lane, now).await?;
+                if held.is_empty() {
+                    return Ok(woken);
+                }
+                woken += store.writer.do_one(Wake { lane, held, now }).await?;
+            }
+        })
+    }
+
     fn mark(&self, jobs: Vec<Job>) -> Asked<Vec<Marked>> {
         let writer = self.writer.clone();
         Box::pin(async move { writer.ask(|answer| Command::Mark(jobs, answer)).await })
@@ -622,7 +638,76 @@ impl Queue for Store {
     }
 }
 
+/// Reminders that are woken at once.
+const WAKE: i64 = 500;
+
+/// Brings reminders forward that wait for another instant; one that was changed meanwhile stays as it is.
+struct Wake {
+    lane: i64,
+    held: Vec<HeldBack>,
+    now: Millis,
+}
+
+/// A reminder that waits because its template was held.
+struct HeldBack {
+    due_at: Millis,
+    id: i64,
+    fence: i64,
+    /// When it may go: now, and never before its instant, whatever the clock does.
+    wake_at: Millis,
+}
+
+impl Single for Wake {
+    type Done = u64;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<u64> {
+        let cells = |h: &HeldBack| [h.due_at.into(), h.id.into(), h.fence.into(), h.wake_at.into()];
+        let rows = tx.dialect.rows(["due_at", "id", "fence", "wake_at"], self.held.iter().map(cells));
+        let sql = format!(
+            "UPDATE due SET due_at = r.wake_at, fence = due.fence + 1 FROM {{rows}}
+             WHERE due.lane = {} AND due.due_at = r.due_at AND due.id = r.id AND due.fence = r.fence
+             RETURNING due.id AS id, due.due_at AS due_at",
+            self.lane
+        );
+        let woken = tx.rows(&sql, &rows).await?;
+        if !woken.is_empty() {
+            let cells = woken.iter().map(|row| [row.get::<i64, _>("id").into(), row.get::<i64, _>("due_at").into()]);
+            let rows = tx.dialect.rows(["id", "wake_at"], cells);
+            let sql = "UPDATE outcome SET next_at = r.wake_at FROM {rows} JOIN reminder m ON m.id = r.id
+                 WHERE outcome.lane = m.lane AND outcome.at = m.at AND outcome.id = m.id AND outcome.next_at IS NOT NULL";
+            tx.run(sql, &rows).await?;
+        }
+        Ok(woken.len() as u64)
+    }
+
+    fn ring(&self) -> Option<Ring> {
+        let until = self.held.iter().map(|held| held.wake_at).max().unwrap_or(self.now);
+        Some(Ring { from: self.now, until })
+    }
+}
+
 impl Store {
+    /// The next reminders of a lane that wait because their templates were held.
+    async fn held_back(&self, lane: i64, now: Millis) -> Result<Vec<HeldBack>, StoreError> {
+        // Only what was touched before has a fence, so few bodies are looked at.
+        let sql = format!(
+            "SELECT d.due_at, d.id, d.fence, m.at FROM due d JOIN reminder m ON m.id = d.id
+             WHERE d.lane = $1 AND d.due_at > $2 AND d.due_at <= $3 AND d.fence > 0 AND d.state <> {SENDING} AND d.due_at > m.at
+               AND EXISTS (SELECT 1 FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id AND x.code = '{TEMPLATE_HELD}'
+                   AND x.fence = (SELECT MAX(y.fence) FROM outcome y WHERE y.lane = m.lane AND y.at = m.at AND y.id = m.id))
+             ORDER BY d.due_at, d.id LIMIT {WAKE}"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(now).bind(now + HELD_AT_MOST);
+        let rows = query.fetch_all(&self.read).await?;
+        let held = |row: &AnyRow| HeldBack {
+            due_at: row.get("due_at"),
+            id: row.get("id"),
+            fence: row.get("fence"),
+            wake_at: now.max(row.get("at")),
+        };
+        Ok(rows.iter().map(held).collect())
+    }
+
     /// The instant at which a lane has its next work after `after`, or `None`.
     ///
     /// # Errors
@@ -642,14 +727,15 @@ impl Store {
     /// When the database does not answer.
     pub async fn overdue(&self, lane: i64, now: Millis) -> Result<(Option<Millis>, i64), StoreError> {
         let oldest = self.next_due(lane, 0).await?.filter(|at| *at <= now);
-        let row = sqlx::query(AssertSqlSafe(
-            "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM due WHERE lane = $1 AND due_at <= $2 LIMIT 10000) AS waiting"
-                .to_owned(),
-        ))
-        .bind(lane)
-        .bind(now)
-        .fetch_one(&self.read)
-        .await?;
-        Ok((oldest, row.get("n")))
+        let sql = "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM due WHERE lane = $1 AND due_at <= $2 LIMIT 10000) AS waiting";
+        let row = sqlx::query(sql).bind(lane).bind(now).fetch_one(&self.read).await?;
+        // Those that wait for another try, or for a template that is held. Only what was touched before has a fence, so few bodies are
+        // looked at.
+        let sql = "SELECT COUNT(*) AS n, MIN(at) AS oldest FROM
+                   (SELECT m.at FROM due d JOIN reminder m ON m.id = d.id
+                    WHERE d.lane = $1 AND d.due_at > $2 AND d.due_at <= $3 AND d.fence > 0 AND m.at <= $2 LIMIT 10000) AS waiting";
+        let again = sqlx::query(sql).bind(lane).bind(now).bind(now + HELD_AT_MOST).fetch_one(&self.read).await?;
+        let oldest = [oldest, again.get("oldest")].into_iter().flatten().min();
+        Ok((oldest, row.get::<i64, _>("n") + again.get::<i64, _>("n")))
     }
 }

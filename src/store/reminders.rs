@@ -288,15 +288,19 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
             verdicts.push(if *digest == new.digest { Inserted::Replayed(*id) } else { Inserted::KeyConflict(*id) });
             continue;
         }
+        let pair = pair(new);
+        if pair.is_none() && gone.contains(&(app, new.openid.clone())) {
+            verdicts.push(Inserted::Forgotten);
+            continue;
+        }
         if let Some(key) = &new.key
             && spent.has(names, app, Used::Key(key))
         {
             verdicts.push(Inserted::Spent);
             continue;
         }
-        let Some(pair) = pair(new) else {
-            let gone = gone.contains(&(app, new.openid.clone()));
-            verdicts.push(if gone { Inserted::Forgotten } else { Inserted::NoConsent });
+        let Some(pair) = pair else {
+            verdicts.push(Inserted::NoConsent);
             continue;
         };
         let fresh = new.accepted.as_ref().map(|tap| Grant {

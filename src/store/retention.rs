@@ -157,7 +157,8 @@ pub(super) enum Used<'a> {
 }
 
 impl Used<'_> {
-    fn tag(self, names: &Names) -> String {
+    /// What is kept of it.
+    pub fn tag(self, names: &Names) -> String {
         match self {
             Self::Key(key) => names.pseudonyms().spent("key", key),
             Self::Event(openid, code, event) => {
@@ -213,7 +214,8 @@ fn tags_of(tx: &Tx<'_>, tags: &[(i64, String)]) -> Rows {
     tx.dialect.rows(["app", "tag"], tags.iter().map(|(app, tag)| [(*app).into(), tag.as_str().into()]))
 }
 
-async fn spend(tx: &mut Tx<'_>, tags: &[(i64, String)]) -> sqlx::Result<()> {
+/// Writes down that what has these tags, by app, was used.
+pub(super) async fn spend(tx: &mut Tx<'_>, tags: &[(i64, String)]) -> sqlx::Result<()> {
     if !tags.is_empty() {
         let rows = tags_of(tx, tags);
         tx.run("INSERT INTO spent (app, tag) SELECT r.app, r.tag FROM {rows} WHERE true ON CONFLICT DO NOTHING", &rows)

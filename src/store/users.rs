@@ -7,7 +7,7 @@ use super::{
     Place, Store, StoreError, backup,
     queue::{self, Settle},
     reminders::{self, Stored},
-    retention,
+    retention::{self, Used},
     tx::Tx,
     writer::{Ring, Single},
 };
@@ -137,7 +137,7 @@ async fn forget(tx: &mut Tx<'_>, wish: &Wish) -> sqlx::Result<Forgotten> {
     if let Some(recipient) = reminders::recipients(tx, std::slice::from_ref(&user), false).await?.get(&user) {
         let all = reminders::of_recipient(tx, *recipient).await?;
         end(tx, &all, &mut done).await?;
-        erase(tx, place, *recipient, &all).await?;
+        erase(tx, place, *recipient, &wish.openid, &all).await?;
         done.void = void(tx, place, *recipient).await?;
         done.erased = all.len() as u64;
     }
@@ -171,8 +171,18 @@ async fn end(tx: &mut Tx<'_>, all: &[Stored], done: &mut Forgotten) -> sqlx::Res
     queue::settle(tx, &ends).await.map(drop)
 }
 
-/// Takes out of every row what tells who it was and what they were told.
-async fn erase(tx: &mut Tx<'_>, place: Place, recipient: i64, all: &[Stored]) -> sqlx::Result<()> {
+/// Takes out of every row what tells who it was and what they were told. A key or a tap that was used stays used, by a keyed hash: should
+/// they come back, a call that is repeated does nothing.
+async fn erase(tx: &mut Tx<'_>, place: Place, recipient: i64, openid: &str, all: &[Stored]) -> sqlx::Result<()> {
+    let names = tx.names;
+    let keys = all.iter().filter_map(|stored| Some(Used::Key(stored.key.as_deref()?).tag(names)));
+    let mut tags: Vec<(i64, String)> = keys.map(|tag| (place.id, tag)).collect();
+    let sql = "SELECT template, event FROM consent WHERE recipient = $1 AND event IS NOT NULL";
+    for tap in sqlx::query(sql).bind(recipient).fetch_all(&mut *tx.conn).await? {
+        let event: String = tap.get("event");
+        tags.push((place.id, Used::Event(openid, names.code(tap.get("template")), &event).tag(names)));
+    }
+    retention::spend(tx, &tags).await?;
     if !all.is_empty() {
         let rows = all.iter().map(|stored| {
             [

@@ -350,6 +350,7 @@ impl WriterTask {
 
     /// One transaction. A connection that failed is given up and made anew by the next one.
     async fn commit(&mut self, group: &mut Group) -> Result<Done, StoreError> {
+        self.opened.is_there()?;
         if self.conn.is_none() {
             let connect = tokio::time::timeout(Duration::from_secs(5), self.opened.connect_writer());
             self.conn = Some(connect.await.map_err(|_| StoreError::Unavailable("no connection within 5 s".into()))??);

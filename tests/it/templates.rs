@@ -8,12 +8,16 @@ use crate::harness::{
 };
 use serde_json::{Value, json};
 use tixing::{
+    clock::Clock,
     domain::{
-        HOUR, MINUTE, Millis,
+        HOUR, MINUTE, Millis, SECOND,
         reminder::{NewReminder, State},
     },
     sandbox::{AppSpec, Faults, TemplateSpec},
-    store::reminders::{Change, Inserted},
+    store::{
+        queue::Queue,
+        reminders::{Change, Inserted},
+    },
 };
 
 const APPID: &str = "wx0123456789abcdef";
@@ -69,6 +73,58 @@ async fn a_template_that_changes_holds_what_it_would_refuse_until_that_is_mended
         assert_eq!(out_of_step(&rig), 0);
         rig.pass(30 * MINUTE, MINUTE).await;
         assert_eq!(rig.messages().len(), 3, "{:?}", rig.states().await);
+        rig
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_held_template_kept_waiting_goes_at_once_when_the_list_or_a_restart_says_that_it_may() {
+    for restarts in [false, true] {
+        on_both_rigs(plain, async |mut rig| {
+            rig.engine.turn().await;
+            // Three that are refused hold the template; two that come later wait for it.
+            change(&rig, |templates| templates.retain(|t| t.id != EVENT));
+            for (openid, seconds) in [("o1", 10), ("o2", 10), ("o3", 10), ("o4", 60), ("o5", 60)] {
+                rig.tap(openid);
+                rig.store().insert(vec![long_lived(openid, at(seconds))]).await.expect("inserted");
+            }
+            rig.pass(2 * MINUTE, SECOND).await;
+            let held = rig.engine.signals().status().lanes["coffee"].held_templates.clone();
+            assert_eq!(held[0].1, "40037");
+            let waiting = || (State::Scheduled, Some("template_held".to_owned()));
+            assert_eq!(rig.states().await[3..], [waiting(), waiting()]);
+            let (oldest, n) =
+                rig.store().overdue(rig.store().lane("coffee"), rig.clock().now()).await.expect("answers");
+            assert_eq!((oldest, n), (Some(at(60)), 2), "their instant has passed, and that is told");
+            change(&rig, |_| ());
+            if restarts {
+                rig = rig.restart().await;
+            } else {
+                refresh(&mut rig).await;
+            }
+            rig.pass(5 * SECOND, SECOND).await;
+            assert_eq!(rig.openids(), ["o4", "o5"], "after {restarts}: {:?}", rig.states().await);
+            assert!(rig.engine.signals().status().lanes["coffee"].held_templates.is_empty());
+            rig
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_template_that_is_not_configured_any_more_holds_what_waits_for_it() {
+    on_both_rigs(plain, async |mut rig| {
+        rig.tap("o1");
+        rig.store().insert(vec![long_lived("o1", at(10))]).await.expect("inserted");
+        let removed = rig.apps[0].templates.remove(0);
+        let mut rig = rig.restart().await;
+        rig.pass(MINUTE, SECOND).await;
+        assert_eq!(rig.states().await, [(State::Scheduled, Some("template_held".into()))]);
+        rig.apps[0].templates.push(removed);
+        let mut rig = rig.restart().await;
+        rig.pass(5 * SECOND, SECOND).await;
+        assert_eq!(rig.openids(), ["o1"]);
         rig
     })
     .await;

@@ -115,6 +115,30 @@ fn a_file_that_is_not_a_whole_store_of_ours_is_refused_and_left_alone() {
     assert!(said.contains("damaged"), "{said}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i3_a_store_whose_file_is_taken_away_takes_nothing_more_and_is_not_replaced_by_an_empty_one() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
+    let program = site.serve_with_key();
+    let (status, kept) = program.post("/v1/reminders", &body("o1", 3_600_000)).await;
+    assert_eq!(status, 201);
+    std::fs::rename(site.path("tixing.db"), site.path("elsewhere.db")).expect("moved");
+    let (status, refused) = program.post("/v1/reminders", &body("o2", 3_600_000)).await;
+    assert_eq!((status.as_u16(), refused["code"].as_str()), (503, Some("unavailable")), "{refused}");
+    let ready = program.http.get(format!("{}/readyz", program.base)).send().await.expect("an answer");
+    assert_eq!(ready.status(), 503);
+    let (key, log) = (program.key.clone(), program.kill());
+    assert!(log.contains("its file was removed or replaced"), "{log}");
+    let (status, said) = site.try_serve().err().expect("it does not begin anew");
+    assert!(status.code() == Some(78) && said.contains("is gone, and its log"), "{said}");
+    std::fs::rename(site.path("elsewhere.db"), site.path("tixing.db")).expect("put back");
+    let mut program = site.serve();
+    program.key = key;
+    let (_, there) = program.get(&format!("/v1/reminders/{}", kept["id"].as_str().expect("an id"))).await;
+    assert_eq!(there["openid"], "o1");
+    assert!(program.terminate().0.success());
+}
+
 #[test]
 fn a_newer_schema_is_refused() {
     let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");

@@ -198,9 +198,11 @@ async fn a_user_is_exported_forgotten_and_let_in_by_program_and_by_hand() {
 
         let let_in = ["user", "let-in", "--app", "coffee", "--openid", "o-person"];
         assert_eq!((site.run(&let_in).0, site.run(&let_in).0), (0, 4));
+        assert_eq!(program.post("/v1/reminders", &new).await.1["code"], "key_spent", "what was used stays used");
+        new["key"] = "order-8".into();
         assert_eq!(program.post("/v1/reminders", &new).await.0, 201);
         let (code, out, _) = site.run(&["user", "export", "--app", "coffee", "--openid", "o-person", "--json"]);
-        assert!(code == 0 && out.contains("order-7") && out.contains(&pseudonym), "{out}");
+        assert!(code == 0 && out.contains("order-8") && out.contains(&pseudonym), "{out}");
         for (bad, code, param) in [
             (json!({ "app": "tee", "openid": "o" }), "unknown_app", "/app"),
             (json!({ "app": "coffee", "openid": "a b" }), "bad_value", "/openid"),

@@ -27,6 +27,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ("rate for now", "当前速率"),
     ("overdue", "逾期"),
     ("in doubt", "存疑"),
+    ("failed", "失败"),
     ("drift", "账目偏差"),
     ("receipts", "回执"),
     ("undelivered", "未送达"),
@@ -69,6 +70,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ("{} waiting, the oldest for {} s", "{} 条等待，最久 {} 秒"),
     ("{} now, {} given up", "当前 {} 条，已放弃 {} 条"),
     ("{} refusals for want of a consent that the ledger had, {} sent", "账上有订阅而被平台拒绝 {} 次，已发送 {} 条"),
+    ("{} of {} that were sent or failed", "已结束 {1} 条，其中失败 {0} 条"),
     ("{} of {} sent", "已发送 {1} 条，收到 {0} 条"),
     ("{} taken", "接收 {} 条"),
     ("{} taken, refused {}", "接收 {} 条，拒绝 {}"),
@@ -148,6 +150,7 @@ const SENTENCES: &[(&str, &str)] = &[
         "`tixing doubt list` shows them; those with on_doubt = \"ask\" wait for `tixing doubt resolve`",
         "tixing doubt list 可列出；on_doubt = \"ask\" 的需用 tixing doubt resolve 决定",
     ),
+    ("`tixing reminder list --state failed` shows which and why", "tixing reminder list --state failed 可列出及原因"),
     (
         "does somebody else send with this appid, or does the mini-program report taps that were no accepts?",
         "是否有他人用此 appid 发送，或小程序上报了并未接受的点击？",

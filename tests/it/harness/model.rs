@@ -11,7 +11,7 @@ use tixing::{
         decide::Due,
         push::{Candidate, Item, Joined, Push, Receipt, join},
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
-        settle::{Consent, Next, Settlement, assumed_sent, received},
+        settle::{Consent, HELD_AT_MOST, Next, Settlement, TEMPLATE_HELD, assumed_sent, received},
     },
     store::{
         queue::{Body, Job, Marked, Settle, Settled},
@@ -272,11 +272,11 @@ impl Model {
         if let Some((id, digest)) = new.key.as_ref().and_then(|key| self.keys.get(key)) {
             return if *digest == new.digest { Inserted::Replayed(*id) } else { Inserted::KeyConflict(*id) };
         }
-        if new.key.as_ref().is_some_and(|key| self.spent_keys.contains(key)) {
-            return Inserted::Spent;
-        }
         if self.forgotten.contains(&new.openid) {
             return Inserted::Forgotten;
+        }
+        if new.key.as_ref().is_some_and(|key| self.spent_keys.contains(key)) {
+            return Inserted::Spent;
         }
         let pair = Self::pair(&new);
         let id = ReminderId(self.last_id + 1);
@@ -350,6 +350,24 @@ impl Model {
         jobs.retain(|job| job.due.state == State::Scheduled && job.due.expires_at <= now);
         jobs.truncate(limit);
         jobs
+    }
+
+    /// Brings forward what waits because its template was held.
+    pub fn wake_held(&mut self, now: Millis) -> u64 {
+        let held = |(due_at, id): &(Millis, ReminderId), living: &Living| {
+            *due_at > now
+                && *due_at > self.rows[id].new.at
+                && *due_at <= now + HELD_AT_MOST
+                && living.state != State::Sending
+                && self.rows[id].events.last().is_some_and(|event| event.code.as_deref() == Some(TEMPLATE_HELD))
+        };
+        let held: Vec<_> = self.due.iter().filter(|(key, living)| held(key, living)).map(|(key, _)| *key).collect();
+        for key in &held {
+            let mut living = self.due.remove(key).expect("just seen");
+            living.fence += 1;
+            self.due.insert((now.max(self.rows[&key.1].new.at), key.1), living);
+        }
+        held.len() as u64
     }
 
     /// Whose it is now: its user may have been forgotten since it was read.
@@ -546,11 +564,13 @@ impl Model {
             let row = self.rows.get_mut(&id).expect("just seen");
             if let Some(key) = row.new.key.take() {
                 self.keys.remove(&key);
+                self.spent_keys.insert(key);
             }
             (row.new.openid, row.new.page, row.new.data) = (name.clone(), None, "{}".into());
             row.events.iter_mut().for_each(|event| event.message_id = None);
         }
         for grant in self.grants.iter_mut().filter(|g| g.pair.0 == openid) {
+            self.spent_taps.extend(grant.event.take().map(|event| (grant.pair.clone(), event)));
             (grant.pair.0, grant.event) = (name.clone(), None);
             grant.void |= grant.reminder.is_none();
         }

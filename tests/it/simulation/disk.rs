@@ -556,6 +556,13 @@ impl Queue for Disk {
         self.ask("past_deadline", move |books| if timeless { Vec::new() } else { books.past_deadline(now, limit) })
     }
 
+    fn wake_held(&self, _: i64, now: Millis) -> Asked<u64> {
+        self.ask("wake_held", move |books| match books {
+            Books::Model(model) => model.lock().expect("whole").wake_held(now),
+            Books::Store(store) => wait(Queue::wake_held(&store, LANE, now)),
+        })
+    }
+
     fn mark(&self, mut jobs: Vec<Job>) -> Asked<Vec<Marked>> {
         if self.is(Sabotage::SendBeforeMark) {
             // Answered at once, written a moment later: by a daemon that may be dead by then.
