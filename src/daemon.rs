@@ -232,7 +232,7 @@ pub async fn serve(config: Config, clock: SharedClock) -> Result<(), StartError>
     let apps = config.apps.len();
     let daemon = Daemon::start(config, Arc::clone(&clock)).await?;
     trip("start.before_first_look");
-    warn_of_forgotten(&daemon).await;
+    warn_of_unconfigured(&daemon).await;
     warn_of_hold(&daemon, clock.now()).await;
     daemon.ready().await;
     tell(&[NotifyState::Ready]);
@@ -265,8 +265,8 @@ pub async fn serve(config: Config, clock: SharedClock) -> Result<(), StartError>
 }
 
 /// Reminders of an app that is no longer configured are sent by nobody; that must not pass in silence.
-async fn warn_of_forgotten(daemon: &Daemon) {
-    for (app, waiting) in daemon.api.store().forgotten().await.unwrap_or_default() {
+async fn warn_of_unconfigured(daemon: &Daemon) {
+    for (app, waiting) in daemon.api.store().unconfigured().await.unwrap_or_default() {
         tracing::warn!(
             app,
             waiting,

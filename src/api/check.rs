@@ -254,11 +254,23 @@ fn instant(text: &str, app: &App, now: Millis) -> Result<(Millis, Option<String>
     Ok((written.at, written.local))
 }
 
-fn not_past(expires_at: Millis, given: bool, now: Millis) -> Result<(), Invalid> {
-    if expires_at > now {
-        return Ok(());
-    }
+/// Whether there is an instant left at which it could be sent.
+fn sendable(app: &App, at: Millis, expires_at: Millis, given: bool, now: Millis) -> Result<(), Invalid> {
     let param = if given { "/expires_at" } else { "/at" };
+    if expires_at > now {
+        let quiet = app.rules.quiet_hours.and_then(|quiet| quiet.ends(at.max(now)));
+        return match quiet.filter(|until| *until >= expires_at) {
+            Some(until) => {
+                let detail = format!(
+                    "quiet hours hold it until {}, and its deadline {} passes before: it would never be sent; choose a later one",
+                    rfc3339(until),
+                    rfc3339(expires_at)
+                );
+                Err(Invalid::new("bad_deadline", param, detail))
+            }
+            None => Ok(()),
+        };
+    }
     let detail = format!(
         "the deadline {} has passed (it is {} now), so it would never be sent; choose a later time",
         rfc3339(expires_at),
@@ -286,7 +298,7 @@ pub fn reminder(
     let (at, local_at) = instant(&body.at, app, now)?;
     let expires_at = deadline(body.expires_at.as_deref(), at, app)?;
     let (data, still_good) = match data {
-        Ok(data) => (data, not_past(expires_at, body.expires_at.is_some(), now)),
+        Ok(data) => (data, sendable(app, at, expires_at, body.expires_at.is_some(), now)),
         Err(why) => (body.data, Err(why)),
     };
     if let Some(path) = &body.page {
@@ -386,7 +398,7 @@ pub fn change(
         change.expires_at = Some(deadline(body.expires_at.as_deref(), at, app)?);
     }
     if let Some(expires_at) = change.expires_at {
-        not_past(expires_at, body.expires_at.is_some(), now)?;
+        sendable(app, at, expires_at, body.expires_at.is_some(), now)?;
     }
     if let Some(page) = body.page {
         let path = page.filter(|path| !path.is_empty());

@@ -3,8 +3,14 @@
 use super::operations::on_hold;
 use crate::{
     config::App,
-    domain::{Millis, reminder::State, settle::TEMPLATE_HELD, timing::rfc3339},
-    platform::meaning,
+    domain::{
+        Millis,
+        consent::Feed,
+        reminder::{Claim, State},
+        settle::TEMPLATE_HELD,
+        timing::rfc3339,
+    },
+    platform::{denies, meaning},
     store::{
         pushes::Delivery,
         reminders::{Event, Stored},
@@ -36,6 +42,10 @@ pub struct Circumstances {
     pub refused: Option<String>,
     /// Since when a restored store is on hold.
     pub hold: Option<Millis>,
+    /// Since when its user wants nothing more of its template.
+    pub turned_off: Option<Millis>,
+    /// Until when quiet hours hold it.
+    pub quiet_until: Option<Millis>,
     /// Whether a daemon runs.
     pub daemon: bool,
     /// The time.
@@ -44,7 +54,7 @@ pub struct Circumstances {
 
 /// Explains a reminder from its events and what bears on it.
 pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstances: Circumstances) -> Explanation {
-    let Circumstances { delivery, pause, refused, hold, daemon, now } = circumstances;
+    let Circumstances { delivery, pause, refused, hold, turned_off, quiet_until, daemon, now } = circumstances;
     let last = events.last();
     let code = last.and_then(|e| e.code.as_deref()).unwrap_or_default();
     let known = app.and_then(|app| meaning(app.platform, code));
@@ -72,7 +82,19 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
             }
         }
         State::Failed if code == "no_consent" => {
-            (format!("Not sent: {why_en}."), "未发送：用户没有该模板的可用订阅次数，请在小程序内重新请求订阅。".to_owned())
+            let pushes = app.is_some_and(|app| !app.consents.counts(Feed::Client));
+            let (more_en, more_zh) = match turned_off {
+                Some(off) => (format!("; the user turned it off at {}", rfc3339(off)), format!("用户已于 {} 关闭该模板。", rfc3339(off))),
+                None if pushes => (
+                    "; with consents = \"callback\" a tap counts once the platform's push has come".to_owned(),
+                    "consents = \"callback\" 时，平台推送到达后订阅才计入。".to_owned(),
+                ),
+                None => Default::default(),
+            };
+            (
+                format!("Not sent: {why_en}{more_en}."),
+                format!("未发送：用户没有该模板的可用订阅次数，请在小程序内重新请求订阅。{more_zh}"),
+            )
         }
         State::Failed if code == "test_mode" => {
             (format!("Not sent: {why_en}; its consent is free again."), "未发送：应用处于测试模式，该用户不在测试名单内；订阅次数已退回。".to_owned())
@@ -87,10 +109,16 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
         ),
         State::Failed => {
             // Its own words name the field at fault, and the like.
+            let void = app.is_some_and(|app| denies(app.platform, code));
+            let (left_en, left_zh) = if void {
+                ("; its consents for this template are void", "；该模板的订阅次数作废")
+            } else {
+                ("; its consent is free again", "；订阅次数已退回")
+            };
             let words = if known.is_some() && !text.is_empty() { format!(" ({text})") } else { String::new() };
             (
-                format!("Not sent: the platform refused it for good with {code}: {why_en}{words}."),
-                format!("未发送：平台以 {code} 拒绝：{why_zh}{words}。"),
+                format!("Not sent: the platform refused it for good with {code}: {why_en}{words}{left_en}."),
+                format!("未发送：平台以 {code} 拒绝：{why_zh}{words}{left_zh}。"),
             )
         }
         State::Expired => {
@@ -152,9 +180,17 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
                 format!("Not sent yet: the last try ended with {code}: {why_en}; it is tried again at {due_at}."),
                 format!("尚未发送：最近一次尝试 {code}：{why_zh}；将于 {due_at} 重试。"),
             ),
+            _ if let Some(off) = turned_off.filter(|_| stored.claim == Claim::AtFire) => (
+                format!("Not sent yet: its instant is {at}; the user turned this template off at {}, so it waits for another accept.", rfc3339(off)),
+                format!("尚未发送：计划时间 {at}；用户已于 {} 关闭该模板，需重新订阅。", rfc3339(off)),
+            ),
             _ if stored.due.at > now => (
                 format!("Not sent yet: its instant is {at}."),
                 format!("尚未发送：计划时间 {at}。"),
+            ),
+            _ if let Some(until) = quiet_until => (
+                format!("Not sent yet: its instant has passed, and quiet hours hold it until {}.", rfc3339(until)),
+                format!("尚未发送：已到点，处于免打扰时段，至 {}。", rfc3339(until)),
             ),
             _ => (
                 "Not sent yet: its instant has passed; it waits for the app's rate, its quiet hours or a running daemon.".to_owned(),

@@ -80,9 +80,19 @@ pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<O
             "paused": pause.map(|(code, why, until)| json!({ "code": code, "why": why, "until": rfc3339(until) })),
         }));
     }
+    let unconfigured = api.store.unconfigured().await?;
+    let unconfigured = unconfigured.into_iter().filter(|(app, _)| query.covers(&caller, app));
+    let unconfigured: Vec<Value> =
+        unconfigured.map(|(app, waiting)| json!({ "app": app, "waiting": waiting })).collect();
     Ok(json(
         StatusCode::OK,
-        &json!({ "now": rfc3339(now), "clock_held": status.clock_held, "held_since": hold.map(|hold| rfc3339(hold.since)), "apps": apps }),
+        &json!({
+            "now": rfc3339(now),
+            "clock_held": status.clock_held,
+            "held_since": hold.map(|hold| rfc3339(hold.since)),
+            "unconfigured": unconfigured,
+            "apps": apps,
+        }),
     ))
 }
 

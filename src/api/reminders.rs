@@ -273,6 +273,8 @@ pub async fn explain(State(api): State<Api>, caller: Caller, Path(id): Path<Stri
     let stored = api.visible(&caller, &id).await?;
     let events = api.store.events(&stored).await?;
     let app = check::app(&api.config, &stored.app).ok();
+    let now = api.clock.now();
+    let turned_off = api.store.turned_off(&stored.app, &stored.openid).await?;
     let circumstances = Circumstances {
         delivery: api.store.delivery(&stored).await?,
         pause: api.signals.as_ref().and_then(|s| s.status().lanes.get(&stored.app)?.pause.clone()),
@@ -281,8 +283,10 @@ pub async fn explain(State(api): State<Api>, caller: Caller, Path(id): Path<Stri
             _ => api.store.listing(&stored.app).and_then(|listing| listing.refuses(&stored.template, &stored.data)),
         },
         hold: api.store.hold().await?.map(|hold| hold.since),
+        turned_off: turned_off.iter().find(|(code, _)| *code == stored.template).map(|(_, at)| *at),
+        quiet_until: app.and_then(|app| app.rules.quiet_hours?.ends(now)),
         daemon: api.signals.is_some(),
-        now: api.clock.now(),
+        now,
     };
     Ok(json(StatusCode::OK, &explanation(&stored, &events, app, circumstances)))
 }

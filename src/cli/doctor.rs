@@ -366,6 +366,14 @@ fn books(stats: &Value, keys: &Value, apps: &[App], report: &mut Report) {
         held.map_or("none".into(), |since| format!("restored from a backup of {since}; nothing is sent")),
         "`tixing release` says what became due since and ends it",
     );
+    for lost in stats["unconfigured"].as_array().into_iter().flatten() {
+        report.add(
+            "unconfigured",
+            Level::Failed,
+            format!("{} reminders of the app «{}»", lost["waiting"], lost["app"].as_str().unwrap_or_default()),
+            "nobody sends them: add the app to the configuration again, if only to cancel them",
+        );
+    }
     let clock = stats["clock_held"].as_str();
     report.judge(
         "daemon's clock",

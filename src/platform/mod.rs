@@ -7,7 +7,11 @@ pub mod wechat;
 
 use crate::{
     config::{App, Platform},
-    domain::{Millis, outcome::Outcome, template::Listed},
+    domain::{
+        Millis,
+        outcome::{Outcome, Reaction},
+        template::Listed,
+    },
 };
 use bytes::Bytes;
 use secrecy::SecretString;
@@ -126,6 +130,13 @@ pub fn callback(app: &App) -> Option<wechat::callback::Callback> {
 pub fn meaning(platform: Platform, code: &str) -> Option<(&'static str, &'static str)> {
     match platform {
         Platform::Wechat => wechat::errors::find(code).map(|e| (e.en, e.zh)),
+    }
+}
+
+/// Whether a refusal with this code means that the platform knows no consent, so that ours are void.
+pub fn denies(platform: Platform, code: &str) -> bool {
+    match platform {
+        Platform::Wechat => wechat::errors::find(code).is_some_and(|e| e.reaction == Reaction::Deny),
     }
 }
 

@@ -472,13 +472,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn forgotten(&self) -> Result<Vec<(String, i64)>, StoreError> {
+    pub async fn unconfigured(&self) -> Result<Vec<(String, i64)>, StoreError> {
         let tally = self.tally().await?;
         let living = |counts: &BTreeMap<String, i64>| {
             State::ALL.iter().filter(|s| !s.is_final()).filter_map(|s| counts.get(s.word())).sum()
         };
-        let forgotten = tally.iter().filter(|(app, _)| !self.names.configured.contains(*app));
-        Ok(forgotten.map(|(app, counts)| (app.clone(), living(counts))).filter(|(_, n)| *n > 0).collect())
+        let unconfigured = tally.iter().filter(|(app, _)| !self.names.configured.contains(*app));
+        Ok(unconfigured.map(|(app, counts)| (app.clone(), living(counts))).filter(|(_, n)| *n > 0).collect())
     }
 
     /// Finishes what was asked and closes the database; whoever asks afterwards is told that it is closed.

@@ -359,3 +359,24 @@ async fn a_thousand_idle_and_trickling_connections_keep_nobody_out() {
     assert!(gone.await.is_ok(), "a head that never ends is cut off");
     assert!(program.terminate().0.success());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadline_that_quiet_hours_outlast_is_refused_now_and_not_at_the_instant() {
+    let quiet = "timezone = \"Asia/Shanghai\"\nquiet_hours = \"22:00-08:00\"";
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", quiet);
+    let program = site.serve_with_key();
+    for (at, expires_at, refused) in [
+        ("2033-01-02T03:00", "1h", true),
+        ("2033-01-02T03:00", "5h", true),
+        ("2033-01-02T03:00", "6h", false),
+        ("2033-01-02T21:59", "1h", false),
+    ] {
+        let mut new = body(&format!("o{expires_at}{}", &at[11..13]), 0);
+        (new["at"], new["expires_at"]) = (at.into(), expires_at.into());
+        let (status, answer) = program.post("/v1/reminders", &new).await;
+        let told = (answer["code"].as_str(), answer["param"].as_str());
+        assert_eq!(status == 422 && told == (Some("bad_deadline"), Some("/expires_at")), refused, "{at} {answer}");
+        assert_eq!(status == 201, !refused, "{at} {expires_at}: {answer}");
+    }
+    program.terminate();
+}

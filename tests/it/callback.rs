@@ -107,6 +107,10 @@ async fn the_platform_alone_tells_of_a_tap_a_delivery_and_a_refusal_in_every_mod
         assert_eq!(reminder["reason"], "turned_off", "{reminder}");
         let (_, why) = program.get(&format!("{later}/explain")).await;
         assert!(why["zh"].as_str().is_some_and(|zh| zh.contains("关闭")), "{why}");
+        // One that takes its consent at its instant waits for another accept, and says so.
+        let (_, waits) = program.post("/v1/reminders", &body("o-1", 3_600_000)).await;
+        let (_, why) = program.get(&format!("/v1/reminders/{}/explain", waits["id"].as_str().expect("an id"))).await;
+        assert!(why["en"].as_str().is_some_and(|en| en.contains("it waits for another accept")), "{why}");
         let (_, stats) = program.get("/v1/stats?app=coffee").await;
         assert_eq!(
             (stats["apps"][0]["receipts"]["delivered"].as_i64(), stats["apps"][0]["consents"]["void"].as_i64()),

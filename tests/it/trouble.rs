@@ -82,6 +82,8 @@ async fn reminders_of_an_app_that_is_no_longer_configured_are_told_at_the_start(
     let (status, log) = site.serve().terminate();
     assert!(status.success());
     assert!(log.contains("not configured") && log.contains("coffee"), "{log}");
+    let (_, out, _) = site.run(&["doctor"]);
+    assert!(out.contains("1 reminders of the app «coffee»"), "{out}");
 }
 
 #[test]

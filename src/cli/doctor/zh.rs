@@ -18,6 +18,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ("socket's mode", "套接字权限"),
     ("database", "数据库"),
     ("hold", "保持状态"),
+    ("unconfigured", "未配置的应用"),
     ("daemon's clock", "守护进程的时钟"),
     ("API keys", "API 密钥"),
     ("readiness", "就绪"),
@@ -61,6 +62,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ("answers, its schema is up to date", "正常，结构为最新"),
     ("none", "无"),
     ("restored from a backup of {}; nothing is sent", "由 {} 的备份恢复；暂不发送"),
+    ("{} reminders of the app «{}»", "应用「{1}」有 {0} 条提醒"),
     ("believed", "可信"),
     ("{} living", "{} 个有效"),
     ("goes on", "正常"),
@@ -125,6 +127,10 @@ const SENTENCES: &[(&str, &str)] = &[
     ("nothing can be sent before it answers", "数据库应答之前无法发送"),
     ("until then nothing is sent, and whoever watches /readyz is told", "在此之前不会发送，监控 /readyz 可得知"),
     ("`tixing release` says what became due since and ends it", "tixing release 列出期间到点的提醒并解除保持"),
+    (
+        "nobody sends them: add the app to the configuration again, if only to cancel them",
+        "没有人发送它们：请把该应用重新加入配置，即使只是为了取消",
+    ),
     ("set the machine's clock right", "请校准本机时钟"),
     (
         "no program can ask over HTTP: `tixing key create --name backend`",
