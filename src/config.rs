@@ -425,6 +425,10 @@ pub fn parse(
     };
     let listen = address(&raw.server.listen, "listen");
     let metrics = raw.server.metrics.as_deref().and_then(|m| address(m, "metrics"));
+    if metrics.is_some_and(|metrics| metrics.port() != 0 && Some(metrics) == listen) {
+        let what = "metrics have the address of listen, which has them already: choose another, or leave it out";
+        problem(&[Step::Key("server"), Step::Key("metrics")], what.into());
+    }
     let store_url = match raw.store.url.split_once(':') {
         Some(("sqlite", file)) if !file.is_empty() && !file.contains('?') => {
             let file = file.strip_prefix("//").unwrap_or(file);
@@ -741,7 +745,8 @@ fn friendly(message: &str) -> String {
         Some((found, allowed)) if message.starts_with("unknown field") || message.starts_with("unknown variant") => {
             format!("unknown key or value «{found}»; allowed are {}{}", allowed.join(", "), hint(found, allowed))
         }
-        _ => message.to_owned(),
+        // Not what a number is to a machine, but to a person.
+        _ => message.replace("u32", "a whole number above 0"),
     }
 }
 
@@ -854,6 +859,8 @@ fields = { thing1 = "活动名称" }
                 "[retention]\nbodys = \"9d\"\n[store]",
                 "«bodys»; allowed are bodies, attempts, history; did you mean «bodies»?",
             ),
+            ("[store]", "metrics = \"127.0.0.1:8700\"\n[store]", "tixing.toml:4: metrics have the address of listen"),
+            ("timezone = \"Asia/Shanghai\"", "rate = -5", "expected a whole number above 0"),
             ("timezone = \"Asia/Shanghai\"", "rate = 0", "tixing.toml:11: rate is 0; allowed are 1 to 100000"),
             ("[store]", "[store", "tixing.toml:4: "),
         ];
