@@ -234,8 +234,8 @@ pub(super) fn refusal(verdict: Inserted) -> Problem {
         },
         Inserted::Spent => Problem {
             code: "key_spent",
-            detail: "this key belonged to a reminder that has ended and is no longer kept ([retention] history): nothing was stored; use a new \
-                     key for a new reminder"
+            detail: "this key belonged to a reminder that has ended and is no longer kept ([retention] history, or its user was forgotten): \
+                     nothing was stored; use a new key for a new reminder"
                 .into(),
             param: Some("/key".into()),
         },

@@ -30,12 +30,15 @@ pub struct Client {
 
 /// Connects to a store that is there.
 pub async fn connect(config: Config) -> Result<Client, Failure> {
-    match config.store_url.strip_prefix("sqlite:") {
-        Some(path) if !Path::new(path).exists() => Err(Failure::NotFound(format!(
-            "there is no store at {path} yet; `tixing serve` or `tixing migrate` makes one"
-        ))),
-        _ => connect_or_make(config).await,
+    if let Some(path) = config.store_url.strip_prefix("sqlite:")
+        && !Path::new(path).exists()
+        // A daemon that runs without its file says so itself.
+        && tokio::net::UnixStream::connect(&config.server.socket).await.is_err()
+    {
+        let what = format!("there is no store at {path} yet; `tixing serve` or `tixing migrate` makes one");
+        return Err(Failure::NotFound(what));
     }
+    connect_or_make(config).await
 }
 
 /// Connects, to a new store if there is none.

@@ -30,7 +30,7 @@ pub enum Inserted {
     Replayed(ReminderId),
     /// The key belongs to another body: that reminder's.
     KeyConflict(ReminderId),
-    /// The key belonged to a reminder that has ended and is no longer kept; nothing was written.
+    /// The key belonged to a reminder that has ended and is no longer kept, or whose user was forgotten; nothing was written.
     Spent,
     /// No consent was available to reserve; nothing was written.
     NoConsent,
