@@ -8,9 +8,12 @@ use crate::{
     metrics::{By, ByApp, ByAppAnd, Metrics},
     store::{Store, retention::Walk},
 };
-use std::sync::Arc;
-use tokio::sync::Mutex;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::Mutex, time::timeout};
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+
+/// How long the gauges wait for their turn; they are brought up to date twice as rarely.
+const TURN: Duration = Duration::from_secs(5);
 
 /// What the bells look after.
 pub struct Bells {
@@ -48,8 +51,9 @@ pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
         let ring = Job::new_async(schedule, move |_, _| {
             let bells = Arc::clone(&bells);
             Box::pin(async move {
-                // Still at it from the last time: skip.
-                let Ok(mut bells) = bells.try_lock() else { return };
+                // The gauges wait for a slice to be done; a slice is skipped while anything is at it from the last time.
+                let bells = if all { timeout(TURN, bells.lock()).await.ok() } else { bells.try_lock().ok() };
+                let Some(mut bells) = bells else { return };
                 if all {
                     bells.measure().await;
                 } else {
