@@ -4,7 +4,7 @@ use super::{
     Store, StoreError,
     dialect::Cell,
     queue::{LIVING, SCHEDULED},
-    retention::{self, Tap},
+    retention::{self, Tap, Used},
     tx::Tx,
 };
 use crate::domain::{
@@ -514,7 +514,10 @@ pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<
         Some(Tap { app, openid: &report.openid, pair: *pair, event: report.event.as_deref()? })
     });
     let taps: Vec<Tap<'_>> = taps.collect();
-    retention::recall(tx, &mut held, &taps).await?;
+    let names = tx.names;
+    let used: Vec<(i64, Used<'_>)> = taps.iter().map(|tap| tap.used(names)).collect();
+    let spent = retention::spent(tx, &used).await?;
+    held.recall(names, &spent, &taps);
     let mut rows = Vec::new();
     for (i, pair, report) in accepts {
         let standing = tx.names.standing(pair.1);

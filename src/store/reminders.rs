@@ -272,10 +272,10 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
         Some(Tap { app: names.app(&new.app).id, openid: &new.openid, pair: pair(new)?, event })
     });
     let taps: Vec<Tap<'_>> = taps.collect();
-    retention::recall(tx, &mut held, &taps).await?;
     let fresh = news.iter().filter_map(|new| Some((names.app(&new.app).id, Used::Key(new.key.as_deref()?))));
-    let fresh: Vec<(i64, Used<'_>)> = fresh.collect();
-    let spent = retention::spent(tx, &fresh).await?;
+    let used: Vec<(i64, Used<'_>)> = fresh.chain(taps.iter().map(|tap| tap.used(names))).collect();
+    let spent = retention::spent(tx, &used).await?;
+    held.recall(names, &spent, &taps);
 
     let mut verdicts = Vec::with_capacity(news.len());
     let (mut rows, mut new_keys) = (Vec::new(), Vec::new());

@@ -198,16 +198,23 @@ pub(super) struct Tap<'a> {
     pub event: &'a str,
 }
 
-/// Makes known again which of these taps were recorded, though their rows are gone.
-pub(super) async fn recall(tx: &mut Tx<'_>, held: &mut Held, taps: &[Tap<'_>]) -> sqlx::Result<()> {
-    let names = tx.names;
-    let used = taps.iter().map(|tap| (tap.app, Used::Event(tap.openid, names.code(tap.pair.1), tap.event)));
-    let used: Vec<(i64, Used<'_>)> = used.collect();
-    let spent = spent(tx, &used).await?;
-    for (tap, _) in taps.iter().zip(used).filter(|(_, (app, used))| spent.has(names, *app, *used)) {
-        held.know(tap.pair, tap.event);
+impl<'a> Tap<'a> {
+    /// It, by app, as what is used once.
+    pub fn used(&self, names: &'a Names) -> (i64, Used<'a>) {
+        (self.app, Used::Event(self.openid, names.code(self.pair.1), self.event))
     }
-    Ok(())
+}
+
+impl Held {
+    /// Makes known again which of these taps were recorded, though their rows are gone.
+    pub fn recall(&mut self, names: &Names, spent: &Spent, taps: &[Tap<'_>]) {
+        for tap in taps {
+            let (app, used) = tap.used(names);
+            if spent.has(names, app, used) {
+                self.know(tap.pair, tap.event);
+            }
+        }
+    }
 }
 
 fn tags_of(tx: &Tx<'_>, tags: &[(i64, String)]) -> Rows {
