@@ -1,17 +1,17 @@
 //! The one place that asks the system for the time.
 
 use crate::domain::Millis;
+use rustix::time::{ClockId, clock_gettime};
 use std::sync::{
     Arc,
     atomic::{AtomicI64, Ordering},
 };
-use std::time::Instant;
 
 /// Wall clock and monotonic clock together, so that a step of the one is seen against the other.
 pub trait Clock: Send + Sync {
     /// UTC milliseconds.
     fn now(&self) -> Millis;
-    /// Milliseconds that never step, from an arbitrary start.
+    /// Milliseconds that never step, from an arbitrary start. They pass while the machine sleeps, too.
     fn monotonic(&self) -> Millis;
 }
 
@@ -19,15 +19,13 @@ pub trait Clock: Send + Sync {
 pub type SharedClock = Arc<dyn Clock>;
 
 /// The system's clocks.
-pub struct SystemClock {
-    start: Instant,
-}
+pub struct SystemClock;
 
 impl SystemClock {
-    /// A clock whose monotonic side starts now.
+    /// The clock to share.
     #[must_use]
     pub fn shared() -> SharedClock {
-        Arc::new(Self { start: Instant::now() })
+        Arc::new(Self)
     }
 }
 
@@ -38,7 +36,9 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Millis {
-        Millis::try_from(self.start.elapsed().as_millis()).unwrap_or(Millis::MAX)
+        // Not the standard library's `Instant`, which stands still while a machine sleeps.
+        let since_boot = clock_gettime(ClockId::Boottime);
+        since_boot.tv_sec * 1_000 + since_boot.tv_nsec / 1_000_000
     }
 }
 

@@ -38,6 +38,19 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+impl Config {
+    /// Whether a daemon that runs with one can take over the other: all but the secrets and the log's level is the same.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let told = |c: &Self| {
+            let Server { listen, metrics, socket, log: _ } = c.server.clone();
+            (listen, metrics, socket, c.store_url.clone(), c.durability, c.retention)
+        };
+        told(self) == told(other)
+            && self.apps.len() == other.apps.len()
+            && self.apps.iter().zip(&other.apps).all(|(one, other)| one.is_like(other))
+    }
+}
+
 /// How durable a commit is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -58,6 +71,38 @@ pub struct Server {
     pub metrics: Option<SocketAddr>,
     /// The command line on this machine speaks here.
     pub socket: PathBuf,
+    /// How much the log says, unless `TIXING_LOG` says otherwise.
+    pub log: Level,
+}
+
+/// How much a log says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// What somebody must do something about.
+    Error,
+    /// What is not as it should be.
+    Warn,
+    /// What is worth knowing later.
+    #[default]
+    Info,
+    /// What happens to each reminder.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Level {
+    /// The word in the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
 }
 
 /// One mini-program.
@@ -95,6 +140,39 @@ impl App {
     /// The template of that id or alias.
     pub fn template(&self, id_or_name: &str) -> Option<&Template> {
         self.templates.iter().find(|t| t.code == id_or_name || t.name.as_deref() == Some(id_or_name))
+    }
+
+    /// Whether all but the secrets is the same.
+    fn is_like(&self, other: &Self) -> bool {
+        fn told(app: &App) -> impl PartialEq {
+            (
+                (app.name.clone(), app.platform, app.appid.clone(), app.base_url.clone(), app.timezone),
+                (app.rate, app.concurrency, app.rules.clone(), app.consents, app.ask_at_once, app.templates.clone()),
+                app.callback.as_ref().map(|callback| callback.aes_key.is_some()),
+            )
+        }
+        told(self) == told(other)
+    }
+
+    /// The same with the secrets of `new`, where it has them too.
+    #[must_use]
+    pub fn with_secrets_of(&self, new: &Self) -> Self {
+        let callback = match (&self.callback, &new.callback) {
+            (Some(own), Some(new)) if own.aes_key.is_some() == new.aes_key.is_some() => Some(new.clone()),
+            (own, _) => own.clone(),
+        };
+        Self { secret: new.secret.clone(), callback, ..self.clone() }
+    }
+
+    /// Whether its secrets are the same.
+    pub fn has_secrets_of(&self, other: &Self) -> bool {
+        fn secrets(app: &App) -> [Option<&str>; 3] {
+            let callback = app.callback.as_ref();
+            let key = callback.and_then(|callback| callback.aes_key.as_ref());
+            [Some(&app.secret), callback.map(|callback| &callback.token), key]
+                .map(|s| s.map(ExposeSecret::expose_secret))
+        }
+        secrets(self) == secrets(other)
     }
 }
 
@@ -168,11 +246,12 @@ struct RawServer {
     listen: String,
     metrics: Option<String>,
     socket: PathBuf,
+    log: Level,
 }
 
 impl Default for RawServer {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8700".into(), metrics: None, socket: "tixing.sock".into() }
+        Self { listen: "127.0.0.1:8700".into(), metrics: None, socket: "tixing.sock".into(), log: Level::Info }
     }
 }
 
@@ -638,7 +717,7 @@ pub fn parse(
     match (listen, problems.is_empty()) {
         (Some(listen), true) => Ok(Config {
             path: path.to_owned(),
-            server: Server { listen, metrics, socket: base.join(&raw.server.socket) },
+            server: Server { listen, metrics, socket: base.join(&raw.server.socket), log: raw.server.log },
             store_url,
             durability: raw.store.durability,
             retention,
@@ -812,7 +891,7 @@ fields = { thing1 = "活动名称" }
             (
                 "listen =",
                 "listn =",
-                "tixing.toml:3: unknown key or value «listn»; allowed are listen, metrics, socket; did you mean «listen»?",
+                "tixing.toml:3: unknown key or value «listn»; allowed are listen, metrics, socket, log; did you mean «listen»?",
             ),
             ("127.0.0.1:8700", "localhost", "tixing.toml:3: «localhost» is not an address"),
             ("sqlite:tixing.db", "mysql:x", "tixing.toml:5: this is not a store"),

@@ -2,15 +2,15 @@
 
 use crate::{
     api::Api,
-    callback,
+    callback::Callbacks,
     clock::SharedClock,
-    config::Config,
+    config::{self, App, Config, Level},
     domain::{Millis, timing::rfc3339},
     engine::{Engine, Signals, alarm},
     http,
     metrics::Metrics,
     platform::transport::{HttpTransport, Limits},
-    store::{OpenError, Store, retention::Walk},
+    store::{OpenError, Store, retention::Walk, shown},
     trip::trip,
 };
 use anyhow::{Context, anyhow};
@@ -24,11 +24,22 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::net::{TcpListener, UnixListener};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    signal::unix::{Signal, SignalKind, signal},
+};
 use tokio_util::sync::CancellationToken;
 
 /// How long a stop may take before the process gives up; whatever is cut off then is found in doubt.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// How long it then waits for the listeners, and for the store. The unit's `TimeoutStopSec` is longer than all of it.
+const CLOSE_LIMIT: Duration = Duration::from_secs(4);
+/// How long a start may take once the store is open.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// How long the daemon's own small questions to the store may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+/// An engine whose loop did not go round for so long, in milliseconds, is not alive.
+const STUCK: Millis = 10_000;
 
 /// Why the daemon did not start; `main` turns it into an exit code.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +77,10 @@ pub struct Daemon {
     engine: std::thread::JoinHandle<()>,
     servers: Vec<tokio::task::JoinHandle<()>>,
     bells: tokio_cron_scheduler::JobScheduler,
-    socket: std::path::PathBuf,
+    callbacks: Arc<Callbacks>,
+    config: Arc<Config>,
+    /// As configured, with the secrets that are in force.
+    apps: Vec<App>,
 }
 
 impl Daemon {
@@ -78,6 +92,12 @@ impl Daemon {
         let config = Arc::new(config);
         // The store first: its lock names the daemon that is running already, where a taken port would not.
         let store = Store::open(&config.store_url, config.durability, &config.apps, Arc::clone(&clock)).await?;
+        let url = shown(&config.store_url);
+        let silent = |_| StartError::Unreachable(format!("{url} has stopped answering: look at the database"));
+        tokio::time::timeout(START_LIMIT, Self::start_on(store, config, clock)).await.map_err(silent)?
+    }
+
+    async fn start_on(store: Store, config: Arc<Config>, clock: SharedClock) -> Result<Self, StartError> {
         let listener = bind(config.server.listen).await?;
         let address = listener.local_addr().context("cannot read the listener's address")?;
         let metrics = Arc::new(Metrics::default());
@@ -103,8 +123,8 @@ impl Daemon {
         let api = api.await;
 
         let stop_http = CancellationToken::new();
-        let callbacks = callback::router(&config.apps, store.clone(), Arc::clone(&clock), Arc::clone(&metrics));
-        let open_to_all = api.router().merge(callbacks);
+        let callbacks = Callbacks::new(&config.apps, store.clone(), Arc::clone(&clock), Arc::clone(&metrics));
+        let open_to_all = api.router().merge(callbacks.router());
         let mut servers = vec![tokio::spawn(http::serve(listener, open_to_all, stop_http.clone()))];
         if let Some(address) = config.server.metrics {
             let listener = bind(address).await?;
@@ -128,7 +148,9 @@ impl Daemon {
             engine,
             servers,
             bells,
-            socket: config.server.socket.clone(),
+            callbacks,
+            apps: config.apps.clone(),
+            config,
         })
     }
 
@@ -158,12 +180,16 @@ impl Daemon {
         let finished = tokio::time::timeout(STOP_LIMIT, joined).await;
         trip("stop.engine_ended");
         self.stop_http.cancel();
-        for server in self.servers {
-            let _ = server.await;
-        }
-        self.api.store().close().await;
+        // Whatever the store does, a stop ends: requests that wait for it are let go, and what it has not written is found in doubt.
+        let servers = async {
+            for server in self.servers {
+                let _ = server.await;
+            }
+        };
+        let _ = tokio::time::timeout(CLOSE_LIMIT, servers).await;
+        let _ = tokio::time::timeout(CLOSE_LIMIT, self.api.store().close()).await;
         trip("stop.store_closed");
-        let _ = std::fs::remove_file(&self.socket);
+        let _ = std::fs::remove_file(&self.config.server.socket);
         match finished {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(_) => Err(anyhow!("the engine had failed; what was under way is looked at again at the next start")),
@@ -220,48 +246,181 @@ fn bind_socket(path: &Path) -> Result<UnixListener, StartError> {
     bound.map_err(cannot)
 }
 
-/// Serves until SIGTERM or SIGINT, telling systemd how it goes.
+/// What the system asks of a daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    Stop,
+    Reload,
+}
+
+/// The signals that a daemon hears. One that nobody listens to kills like SIGKILL, so all that people and tools send are heard.
+pub struct Asks {
+    stop: [Signal; 3],
+    reload: Signal,
+    ignored: [Signal; 2],
+}
+
+impl Asks {
+    /// Hears them from here on.
+    ///
+    /// # Errors
+    /// When the system does not let it.
+    pub fn listen() -> anyhow::Result<Self> {
+        let hear = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            stop: [hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?, hear(SignalKind::quit())?],
+            reload: hear(SignalKind::hangup())?,
+            ignored: [hear(SignalKind::user_defined1())?, hear(SignalKind::user_defined2())?],
+        })
+    }
+
+    async fn next(&mut self) -> Ask {
+        let ([term, int, quit], [usr1, usr2]) = (&mut self.stop, &mut self.ignored);
+        loop {
+            let ignored = tokio::select! {
+                biased;
+                _ = term.recv() => return Ask::Stop,
+                _ = int.recv() => return Ask::Stop,
+                _ = quit.recv() => return Ask::Stop,
+                _ = self.reload.recv() => return Ask::Reload,
+                _ = usr1.recv() => "SIGUSR1",
+                _ = usr2.recv() => "SIGUSR2",
+            };
+            tracing::info!("{ignored} means nothing to tixing and is ignored");
+        }
+    }
+
+    /// Waits for a stop. What is to be reloaded is read in a moment anyway.
+    async fn stop(&mut self) {
+        while self.next().await != Ask::Stop {}
+    }
+}
+
+/// Serves until SIGTERM, SIGINT or SIGQUIT, telling systemd how it goes. `set_volume` makes the log as loud as SIGHUP finds it configured.
 ///
 /// # Errors
 /// What is wrong and what to do.
-pub async fn serve(config: Config, clock: SharedClock) -> Result<(), StartError> {
-    let (mut term, mut int) = signals()?;
+pub async fn serve(
+    config: Config,
+    mut asks: Asks,
+    clock: SharedClock,
+    set_volume: &dyn Fn(Level),
+) -> Result<(), StartError> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let apps = config.apps.len();
-    let daemon = Daemon::start(config, Arc::clone(&clock)).await?;
+    let started = tokio::select! {
+        biased;
+        () = asks.stop() => None,
+        daemon = Daemon::start(config, Arc::clone(&clock)) => Some(daemon?),
+    };
+    let Some(mut daemon) = started else {
+        tracing::info!("stopped before it had started; nothing was sent");
+        return Ok(());
+    };
     trip("start.before_first_look");
-    warn_of_unconfigured(&daemon).await;
-    warn_of_hold(&daemon, clock.now()).await;
-    daemon.ready().await;
-    tell(&[NotifyState::Ready]);
-    tracing::info!(address = %daemon.address, apps, version = env!("CARGO_PKG_VERSION"), "ready");
-    let watchdog = sd_notify::watchdog_enabled();
-    let tick = watchdog.map_or(Duration::from_secs(5), |limit| limit / 3).min(Duration::from_secs(5));
-    let mut ticks = tokio::time::interval(tick);
-    loop {
-        tokio::select! {
-            _ = term.recv() => break,
-            _ = int.recv() => break,
-            _ = ticks.tick() => {
-                daemon.api.refresh_keys().await;
-                if daemon.is_dead() {
-                    return Err(anyhow!("the engine has failed; restart the daemon, and what was under way is looked at again").into());
-                }
-                let alive = clock.monotonic() - daemon.signals.heartbeat() < 10_000;
-                if alive && watchdog.is_some() {
-                    tell(&[NotifyState::Watchdog]);
-                }
-                tell(&[NotifyState::Status(&status_line(&daemon).await)]);
-            }
-        }
+    let ready = async {
+        warn_of_unconfigured(&daemon).await;
+        warn_of_hold(&daemon, clock.now()).await;
+        daemon.ready().await;
+    };
+    let ready = tokio::select! {
+        biased;
+        () = asks.stop() => false,
+        () = ready => true,
+    };
+    if ready {
+        tell(&[NotifyState::Ready]);
+        tracing::info!(address = %daemon.address, apps, version = env!("CARGO_PKG_VERSION"), "ready");
+        keep(&mut daemon, &mut asks, &clock, set_volume).await?;
     }
     tracing::info!("stopping: nothing new is sent, what is under way is finished");
     tell(&[NotifyState::Stopping]);
     daemon.stop().await?;
     tracing::info!("stopped; nothing is in doubt because of it");
     Ok(())
+}
+
+/// Looks after a running daemon until somebody wants it to stop.
+async fn keep(
+    daemon: &mut Daemon,
+    asks: &mut Asks,
+    clock: &SharedClock,
+    set_volume: &dyn Fn(Level),
+) -> Result<(), StartError> {
+    let watchdog = sd_notify::watchdog_enabled();
+    let tick = watchdog.map_or(Duration::from_secs(5), |limit| limit / 3).min(Duration::from_secs(5));
+    let mut ticks = tokio::time::interval(tick);
+    let mut looking = tokio::spawn(async {});
+    loop {
+        tokio::select! {
+            ask = asks.next() => match ask {
+                Ask::Stop => return Ok(()),
+                Ask::Reload => daemon.reload(set_volume),
+            },
+            _ = ticks.tick() => {
+                if daemon.is_dead() {
+                    return Err(anyhow!("the engine has failed; restart the daemon, and what was under way is looked at again").into());
+                }
+                // The engine's own loop alone feeds it: a database that is slow or gone is no reason to kill a daemon that waits for it.
+                if watchdog.is_some() && clock.monotonic() - daemon.signals.heartbeat() < STUCK {
+                    tell(&[NotifyState::Watchdog]);
+                }
+                if looking.is_finished() {
+                    looking = tokio::spawn(look(daemon.api.clone(), Arc::clone(&daemon.signals)));
+                }
+            }
+        }
+    }
+}
+
+/// Reads what others may have changed in the store, and tells systemd how it goes.
+async fn look(api: Api, signals: Arc<Signals>) {
+    let looked = tokio::time::timeout(LOOK_LIMIT, async {
+        api.refresh_keys().await;
+        status_line(&api, &signals).await
+    });
+    let line = looked.await.unwrap_or_else(|_| "the store does not answer".into());
+    tell(&[NotifyState::Status(&line)]);
+}
+
+impl Daemon {
+    /// Takes over what can be changed while it runs: how much the log says, and secrets. Says what it did, and what only a restart takes over.
+    fn reload(&mut self, set_volume: &dyn Fn(Level)) {
+        tell(&[NotifyState::Reloading]);
+        match config::load(&self.config.path) {
+            Err(problems) => {
+                tracing::error!("SIGHUP: the configuration is wrong, and nothing is taken over: {problems}")
+            }
+            Ok(new) => {
+                set_volume(new.server.log);
+                let mut names = Vec::new();
+                for app in &mut self.apps {
+                    let Some(new) = new.apps.iter().find(|new| new.name == app.name) else { continue };
+                    let renewed = app.with_secrets_of(new);
+                    if !renewed.has_secrets_of(app) {
+                        names.push(app.name.clone());
+                        self.signals.renew(renewed.clone());
+                        *app = renewed;
+                    }
+                }
+                self.callbacks.renew(&self.apps);
+                let (log, secrets) = (new.server.log.word(), names.join(", "));
+                tracing::info!(
+                    log,
+                    secrets,
+                    "SIGHUP: the configuration is read again: so loud is the log, and of these apps secrets are new"
+                );
+                if !new.is_like(&self.config) {
+                    tracing::warn!(
+                        "SIGHUP: the configuration has changed in more than the log's level and secrets; a restart takes that over"
+                    );
+                }
+            }
+        }
+        tell(&[NotifyState::Ready]);
+    }
 }
 
 /// Reminders of an app that is no longer configured are sent by nobody; that must not pass in silence.
@@ -295,27 +454,21 @@ async fn warn_of_hold(daemon: &Daemon, now: Millis) {
     }
 }
 
-fn signals() -> anyhow::Result<(tokio::signal::unix::Signal, tokio::signal::unix::Signal)> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).context("cannot listen for signals");
-    Ok((listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?))
-}
-
 fn tell(states: &[NotifyState<'_>]) {
     // Not under systemd: nobody listens.
     let _ = sd_notify::notify(states);
 }
 
-async fn status_line(daemon: &Daemon) -> String {
-    let status = daemon.signals.status();
-    let waiting: i64 = match daemon.api.store().tally().await {
+async fn status_line(api: &Api, signals: &Signals) -> String {
+    let status = signals.status();
+    let waiting: i64 = match api.store().tally().await {
         Ok(tally) => tally.values().filter_map(|counts| counts.get("scheduled")).sum(),
         Err(_) => return "the store does not answer".into(),
     };
     let next = status.lanes.values().filter_map(|lane| lane.next_due).min();
     let paused =
         status.lanes.iter().find_map(|(app, lane)| lane.pause.as_ref().map(|p| format!("; {app} paused: {}", p.0)));
-    let held = status.clock_held.map(|_| "; HELD: the clock jumped".to_owned());
+    let held = status.clock_held.map(|_| "; HELD: the clock is not believed".to_owned());
     let next = next.map_or_else(|| "nothing within seconds".to_owned(), |at| format!("next at {}", rfc3339(at)));
     format!("{waiting} waiting, {next}{}{}", paused.unwrap_or_default(), held.unwrap_or_default())
 }

@@ -7,7 +7,7 @@ use crate::{
         Millis,
         consent::Feed,
         reminder::{Claim, State},
-        settle::TEMPLATE_HELD,
+        settle::{TEMPLATE_HELD, UNSURE_AT_MOST},
         timing::rfc3339,
     },
     platform::{denies, meaning},
@@ -99,6 +99,10 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
         State::Failed if code == "test_mode" => {
             (format!("Not sent: {why_en}; its consent is free again."), "未发送：应用处于测试模式，该用户不在测试名单内；订阅次数已退回。".to_owned())
         }
+        State::Failed if code == "gave_up" => (
+            format!("Not sent: {why_en}; its consent is free again."),
+            format!("未发送：平台连续 {UNSURE_AT_MOST} 次返回系统繁忙，且该用户还有其他订阅次数，继续重试可能让用户收到两次，因此不再重试；订阅次数已退回。"),
+        ),
         State::Failed if code == "resolved" => (
             format!("Not sent: {text}; its consent is free again."),
             format!("未发送：{text}；订阅次数已退回。"),

@@ -17,7 +17,13 @@ mod users;
 pub use auth::{Caller, new_key};
 pub use check::ReminderBody;
 
-use crate::{clock::SharedClock, config::Config, engine::Signals, metrics::Metrics, store::Store};
+use crate::{
+    clock::SharedClock,
+    config::Config,
+    engine::Signals,
+    metrics::Metrics,
+    store::{Store, StoreError},
+};
 use auth::Keys;
 use axum::{
     Router,
@@ -37,6 +43,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 /// Bytes of a single JSON body.
 pub const MAX_BODY: usize = 64 * 1024;
+/// Time for an answer, but for what streams or copies: the store has limits of its own, and this one bounds their sum.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a single JSON body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -95,23 +103,25 @@ impl Api {
         let v1 = Router::new()
             .route("/consents", post(consents::record).get(consents::show))
             .route("/consents/ask", get(consents::ask))
-            .route("/consents/batch", post(batch::consents))
             .route("/reminders", post(reminders::insert).get(reminders::list))
-            .route("/reminders/batch", post(batch::reminders))
             .route("/reminders/{id}", get(reminders::show).patch(reminders::change).delete(reminders::cancel))
             .route("/reminders/{id}/explain", get(reminders::explain))
             .route("/doubts", get(doubts::doubts))
             .route("/doubts/{id}", post(doubts::resolve))
             .route("/templates", get(templates::templates))
-            .route("/templates/refresh", post(templates::refresh))
             .route("/users/export", post(users::export))
             .route("/users/forget", post(users::forget))
             .route("/users/let-in", post(users::let_in))
             .route("/stats", get(operations::stats))
-            .route("/backup", post(safekeeping::backup))
-            .route("/release", post(safekeeping::release).get(safekeeping::held))
             .route("/keys", post(operations::create_key).get(operations::list_keys))
             .route("/keys/{id}", axum::routing::delete(operations::revoke_key))
+            .layer(middleware::from_fn(in_time))
+            // What takes as long as there is to do.
+            .route("/consents/batch", post(batch::consents))
+            .route("/reminders/batch", post(batch::reminders))
+            .route("/templates/refresh", post(templates::refresh))
+            .route("/backup", post(safekeeping::backup))
+            .route("/release", post(safekeeping::release).get(safekeeping::held))
             .layer(middleware::from_fn_with_state((self.clone(), caller), authenticated));
         Router::new()
             .nest("/v1", v1)
@@ -145,6 +155,17 @@ async fn with_request_id(request: Request, next: Next) -> Response {
     }
     response.headers_mut().insert("x-request-id", HeaderValue::from_str(&id).expect("hex digits"));
     response
+}
+
+/// Answers in time, whatever the store does.
+async fn in_time(request: Request, next: Next) -> Response {
+    let reads = request.method() == axum::http::Method::GET;
+    let late = || StoreError::Silent(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()));
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await;
+    answer.unwrap_or_else(|_| match reads {
+        true => Problem::from(StoreError::Unavailable(late().to_string())).into_response(),
+        false => Problem::from(late()).into_response(),
+    })
 }
 
 async fn authenticated(

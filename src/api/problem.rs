@@ -42,6 +42,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("internal", 500, "A fault of tixing"),
     ("platform_unavailable", 502, "The platform did not answer as it should"),
     ("unavailable", 503, "The store does not answer; try again"),
+    ("perhaps_kept", 503, "The store did not say whether it was done; it may have been kept"),
 ];
 
 /// An error answer. It becomes JSON where the request's id is known, in [`super::with_request_id`].
@@ -141,6 +142,14 @@ impl From<StoreError> for Problem {
             StoreError::Refused(cause) => {
                 tracing::error!(cause, "the database refused a row that had passed every check");
                 Self::new("internal", "the store refused it; nothing was kept, and the log says more")
+            }
+            StoreError::Silent(cause) => {
+                tracing::warn!(cause, "a request was answered without knowing whether it was kept");
+                Self::new(
+                    "perhaps_kept",
+                    "the store did not say in time whether it was done, so it may have been kept: repeat it as it is, which is safe with a \
+                     `key` or an `event`; without one, look first what there is (GET /v1/reminders?openid=…, /v1/consents?history=true)",
+                )
             }
             error => {
                 tracing::warn!(error = %error, "a request could not be served");

@@ -15,6 +15,7 @@ use crate::{
         timing::{cut, parse_instant, rfc3339},
     },
     store::{
+        StoreError,
         keys::Scope,
         pushes::Delivery,
         reminders::{Changed, Event, Filter, Inserted, Stored},
@@ -240,6 +241,7 @@ pub(super) fn refusal(verdict: Inserted) -> Problem {
             param: Some("/key".into()),
         },
         Inserted::Forgotten => forgotten(),
+        Inserted::Refused => StoreError::Refused("this row alone".into()).into(),
         _ => Problem::new(
             "no_consent",
             "the user has no consent available for this template: report the popup's result to /v1/consents first, \
@@ -339,6 +341,13 @@ fn done(changed: Changed) -> Result<(), Problem> {
         Changed::Yes => Ok(()),
         Changed::NotScheduled(state) => Err(not_scheduled(state)),
         Changed::NotFound => Err(Problem::no_reminder()),
+        Changed::BadDeadline => Err(Problem {
+            code: "bad_deadline",
+            detail: "another change has moved its instant or its deadline meanwhile, and now the deadline would not follow the instant: look at it \
+                     again, and give both"
+                .into(),
+            param: Some("/expires_at".into()),
+        }),
     }
 }
 

@@ -26,7 +26,7 @@ use axum::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, RwLock},
     time::Duration,
 };
 
@@ -42,23 +42,41 @@ const LOG_EVERY: Millis = MINUTE;
 
 /// What the handlers share.
 pub struct Callbacks {
-    apps: HashMap<String, Callback>,
+    apps: RwLock<HashMap<String, Arc<Callback>>>,
     store: Store,
     clock: SharedClock,
     metrics: Arc<Metrics>,
     logged: Mutex<HashMap<(String, &'static str), Millis>>,
 }
 
-/// The routes of all configured callbacks.
-pub fn router(apps: &[App], store: Store, clock: SharedClock, metrics: Arc<Metrics>) -> Router {
-    let apps = apps.iter().filter_map(|app| Some((app.name.clone(), callback(app)?))).collect();
-    let callbacks = Callbacks { apps, store, clock, metrics, logged: Mutex::default() };
-    Router::new()
-        .route("/callback/{app}", get(verify).post(receive).fallback(other_method))
-        .with_state(Arc::new(callbacks))
-}
-
 impl Callbacks {
+    /// The callbacks of these apps.
+    pub fn new(apps: &[App], store: Store, clock: SharedClock, metrics: Arc<Metrics>) -> Arc<Self> {
+        let callbacks = Self { apps: RwLock::default(), store, clock, metrics, logged: Mutex::default() };
+        callbacks.renew(apps);
+        Arc::new(callbacks)
+    }
+
+    /// Takes over these apps' secrets; what is being read is read by the former ones.
+    ///
+    /// # Panics
+    /// When somebody panicked while looking one up.
+    pub fn renew(&self, apps: &[App]) {
+        let apps = apps.iter().filter_map(|app| Some((app.name.clone(), Arc::new(callback(app)?))));
+        *self.apps.write().expect("nobody panics while looking") = apps.collect();
+    }
+
+    /// Their routes.
+    pub fn router(self: &Arc<Self>) -> Router {
+        Router::new()
+            .route("/callback/{app}", get(verify).post(receive).fallback(other_method))
+            .with_state(Arc::clone(self))
+    }
+
+    fn find(&self, app: &str) -> Option<Arc<Callback>> {
+        self.apps.read().expect("nobody panics while looking").get(app).cloned()
+    }
+
     fn count(&self, app: &str, what: &'static str) {
         self.metrics.pushes.get_or_create(&ByAppAnd { app: app.to_owned(), what }).inc();
     }
@@ -105,10 +123,11 @@ fn pairs(query: Option<&str>) -> Vec<(String, String)> {
 /// The console asks whether this address is ours.
 async fn verify(
     State(callbacks): State<Arc<Callbacks>>,
-    Path(name): Path<String>,
+    Path(app): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let Some((app, callback)) = callbacks.apps.get_key_value(&name) else { return nothing_here() };
+    let app = app.as_str();
+    let Some(callback) = callbacks.find(app) else { return nothing_here() };
     let pairs = pairs(query.as_deref());
     let query = Query::new(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     match callback.verify(&query) {
@@ -124,11 +143,12 @@ async fn verify(
 /// A push.
 async fn receive(
     State(callbacks): State<Arc<Callbacks>>,
-    Path(name): Path<String>,
+    Path(app): Path<String>,
     RawQuery(query): RawQuery,
     body: Body,
 ) -> Response {
-    let Some((app, callback)) = callbacks.apps.get_key_value(&name) else { return nothing_here() };
+    let app = app.as_str();
+    let Some(callback) = callbacks.find(app) else { return nothing_here() };
     let body = match tokio::time::timeout(ARRIVES, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(e)) if e.is::<LengthLimitError>() => {
@@ -149,7 +169,7 @@ async fn receive(
         }
         Err(why) => return callbacks.refuse(app, why),
     };
-    let new = NewPush { app: app.clone(), push };
+    let new = NewPush { app: app.to_owned(), push };
     match tokio::time::timeout(WRITTEN, callbacks.store.push(new)).await {
         Ok(Ok(taken)) => {
             callbacks.count(app, if taken.known { "known" } else { "taken" });

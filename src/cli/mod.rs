@@ -13,7 +13,7 @@ mod verbs;
 
 use crate::{
     clock::SystemClock,
-    config::{self, Config},
+    config::{self, Config, Level},
     daemon::{self, StartError},
     http,
     platform::callback,
@@ -418,7 +418,12 @@ pub fn main() -> ExitCode {
     let as_json = cli.json;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli)),
+        Ok(runtime) => {
+            let result = runtime.block_on(run(cli));
+            // What still waits, for a database that is silent or for a thread that does, is not waited for.
+            runtime.shutdown_background();
+            result
+        }
         Err(e) => Err(Failure::Failed(e.into())),
     };
     let result = result.and_then(|()| match out::lost() {
@@ -452,18 +457,21 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let lang = cli.lang.unwrap_or_else(Lang::of_environment);
     match cli.verb {
         Verb::Serve => {
-            log::start("info");
-            daemon::serve(configured(cli.config)?, SystemClock::shared()).await?;
+            // Before anything else: a signal that comes while it starts must not end it half-way.
+            let asks = daemon::Asks::listen()?;
+            let config = configured(cli.config)?;
+            let volume = log::start(config.server.log);
+            daemon::serve(config, asks, SystemClock::shared(), &|level| volume.set(level)).await?;
             Ok(())
         }
         Verb::Demo { duration } => {
-            log::start("error");
+            log::start(Level::Error);
             let duration = duration.map(|text| crate::domain::timing::parse_duration(&text)).transpose();
             demo::run(duration.map_err(|why| Failure::Usage(format!("--for {why}")))?, cli.json, lang).await?;
             Ok(())
         }
         Verb::Sandbox { listen, seed } => {
-            log::start("info");
+            log::start(Level::Info);
             sandbox(cli.config, listen, seed).await
         }
         Verb::Init { path } => {

@@ -3,7 +3,7 @@
 use super::{
     Millis,
     reminder::{ReminderId, State},
-    settle::{Consent, DOUBT_LOOK, Next, Settlement},
+    settle::{Consent, DOUBT_LOOK, Next, Settlement, UNSURE_AT_MOST},
     template::OnDoubt,
     timing::QuietHours,
 };
@@ -25,6 +25,8 @@ pub struct Due {
     pub fence: i64,
     /// Attempts that the platform answered, or may have.
     pub tries: u32,
+    /// Attempts that it answered with neither yes nor no: one of them may, though hardly, have been accepted.
+    pub unsure: u32,
     /// Since when nobody knows whether its request arrived.
     pub doubt_since: Option<Millis>,
 }
@@ -34,10 +36,21 @@ impl Due {
     pub fn again_at(&self, wanted: Millis) -> Millis {
         wanted.max(self.at).min(self.expires_at)
     }
+
+    /// Whether another request is safe only if this reminder holds the sole consent that could pay for it.
+    pub fn needs_sole(&self) -> bool {
+        // An operator's word for sending it again counts.
+        self.state == State::InDoubt || self.unsure >= UNSURE_AT_MOST && !self.is_doubtful()
+    }
+
+    /// Whether one of its requests may have arrived, whatever state it is in: an operator may want such a one sent again.
+    pub fn is_doubtful(&self) -> bool {
+        self.doubt_since.is_some()
+    }
 }
 
 /// What an app's settings say about sending at all.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AppRules {
     /// When nothing is sent.
     pub quiet_hours: Option<QuietHours>,
@@ -155,6 +168,22 @@ pub fn cut_off(due: &Due, on_doubt: OnDoubt, now: Millis) -> Settlement {
     still_open(due.again_at(now + DOUBT_LOOK), "interrupted", why)
 }
 
+/// How a reminder ends that was answered with neither yes nor no too often, while another consent could pay for a second message.
+pub fn gave_up() -> Settlement {
+    let why = format!(
+        "the platform answered {UNSURE_AT_MOST} times with neither yes nor no, and it is not tried again, since another consent of the user's \
+         could pay for a second message"
+    );
+    Settlement::end(State::Failed, "gave_up", &why, Consent::Free)
+}
+
+/// How a reminder ends whose owner cancels it, or whose user turns its template off, while an operator's resend of it waits: its first
+/// request may have arrived.
+pub fn called_off(code: &str, why: &str) -> Settlement {
+    let why = format!("{why} before it was sent again, and nobody knows whether the first request arrived");
+    Settlement { code: Some(code.into()), ..unconfirmed(&why) }
+}
+
 /// How a reminder ends that finds no consent at its instant. One that is sent again may have arrived before.
 pub fn no_consent(due: &Due) -> Settlement {
     if due.doubt_since.is_some() {
@@ -192,6 +221,7 @@ mod tests {
             state,
             fence: 0,
             tries: 0,
+            unsure: 0,
             doubt_since: (state == State::InDoubt).then_some(1_500),
         }
     }

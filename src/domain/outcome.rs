@@ -14,7 +14,7 @@ pub enum Outcome {
     Answered {
         /// The platform's own code.
         code: String,
-        /// The platform's own text, without openids, at most 512 bytes.
+        /// The platform's own text.
         text: String,
         /// What follows from the code.
         reaction: Reaction,
@@ -38,9 +38,25 @@ pub enum Reaction {
     Refuse,
     /// The platform knows no consent: ours are void.
     Deny,
-    /// Busy: the same reminder again later, at most `max` times.
-    Retry {
-        /// How many tries in all, so that an unknown code does not go round for ever.
+    /// This reminder alone has to wait: the same again later, until its deadline.
+    Later {
+        /// First delay; it doubles with each try.
+        first: Millis,
+    },
+    /// Busy, and known not to have taken it: the same again later, until its deadline. Several in a row pause the app.
+    Busy {
+        /// First delay; it doubles with each try.
+        first: Millis,
+    },
+    /// Neither yes nor no, and probably no: as [`Self::Busy`], until the deadline while the reminder holds the only consent that could pay for a
+    /// message, else a few times.
+    Unsure {
+        /// First delay; it doubles with each try.
+        first: Millis,
+    },
+    /// A code that nobody has listed: the same again later, at most `max` times, so that it does not go round for ever.
+    Unlisted {
+        /// How many tries in all.
         max: u32,
         /// First delay; it doubles with each try.
         first: Millis,
@@ -75,19 +91,58 @@ impl Reaction {
     pub fn pause(self) -> Option<Millis> {
         match self {
             Self::Slow { pause } | Self::Quota { pause } | Self::Ban { pause } | Self::Hold { pause } => Some(pause),
-            Self::Refuse | Self::Deny | Self::Retry { .. } | Self::Token => None,
+            Self::Refuse
+            | Self::Deny
+            | Self::Later { .. }
+            | Self::Busy { .. }
+            | Self::Unsure { .. }
+            | Self::Unlisted { .. }
+            | Self::Token => None,
+        }
+    }
+
+    /// The first delay, if the same is tried again later.
+    pub fn again(self) -> Option<Millis> {
+        match self {
+            Self::Later { first } | Self::Busy { first } | Self::Unsure { first } | Self::Unlisted { first, .. } => {
+                Some(first)
+            }
+            _ => None,
         }
     }
 }
 
+/// What a platform says, fit to be kept and shown: without control characters, which a database may refuse and a terminal obey, and at most
+/// `most` characters.
+pub fn clean(text: &str, most: usize) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(most).collect()
+}
+
 impl Outcome {
+    /// The same, fit to be kept: its texts are [`clean`], and an answer that quotes the openid does so no more (I9).
+    #[must_use]
+    pub fn kept(self, openid: &str) -> Self {
+        let text = |text: String| {
+            let text = if openid.is_empty() { text } else { text.replace(openid, "…") };
+            clean(&text, 300)
+        };
+        match self {
+            Self::Accepted { message_id } => Self::Accepted { message_id: message_id.map(|id| clean(&id, 64)) },
+            Self::Answered { code, text: said, reaction } => {
+                Self::Answered { code: clean(&code, 32), text: text(said), reaction }
+            }
+            Self::NotSent { cause } => Self::NotSent { cause: text(cause) },
+            Self::Unknown { cause } => Self::Unknown { cause: text(cause) },
+        }
+    }
+
     /// One of a closed list, for metrics.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Accepted { .. } => "accepted",
             Self::Answered { reaction: Reaction::Refuse, .. } => "refused",
             Self::Answered { reaction: Reaction::Deny, .. } => "denied",
-            Self::Answered { reaction: Reaction::Retry { .. }, .. } => "busy",
+            Self::Answered { reaction, .. } if reaction.again().is_some() => "busy",
             Self::Answered { reaction: Reaction::Token, .. } => "token",
             Self::Answered { .. } => "held",
             Self::NotSent { .. } => "not_sent",

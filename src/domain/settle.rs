@@ -31,14 +31,25 @@ pub enum Next {
     Again {
         /// When.
         due_at: Millis,
-        /// Whether the attempt counts towards the next delay.
-        counted: bool,
+        /// How the attempt counts.
+        counted: Counted,
     },
     /// It may have been accepted.
     Doubt {
         /// When to look again.
         look_at: Millis,
     },
+}
+
+/// How an attempt counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Not at all: it is handed back.
+    No,
+    /// Towards the next delay.
+    Delay,
+    /// Towards the next delay, and as one of those that may, though hardly, have been accepted.
+    Unsure,
 }
 
 /// What becomes of the consent that the reminder holds.
@@ -98,14 +109,17 @@ pub fn held_back(due: &Due, until: Millis, why: &str) -> Settlement {
     let next = if due.state == State::InDoubt {
         Next::Doubt { look_at: at }
     } else {
-        Next::Again { due_at: at, counted: false }
+        Next::Again { due_at: at, counted: Counted::No }
     };
     let text = format!("its template is held: {why}");
     Settlement { next, code: Some(TEMPLATE_HELD.into()), text: Some(text), consent: Consent::Keep, message_id: None }
 }
 
-/// How long after an unreadable outcome a doubt is looked at: long enough for the first request to have ended there.
-pub const DOUBT_LOOK: Millis = 5 * SECOND;
+/// How long after an unreadable outcome, or a crash, a doubt is looked at. The bytes of a request outlive their process in the kernel, which
+/// goes on for as long as `platform::transport::Limits::unheard` says: this must be longer, or a resend overtakes the first request.
+pub const DOUBT_LOOK: Millis = 12 * SECOND;
+/// Answers with neither yes nor no after which a reminder is tried again only while it holds the sole consent of its user.
+pub const UNSURE_AT_MOST: u32 = 5;
 /// The longest delay between two tries.
 pub const MAX_BACKOFF: Millis = 300 * SECOND;
 
@@ -127,7 +141,7 @@ pub fn settle(due: &Due, blind: bool, outcome: Outcome, now: Millis, jitter: f64
     // What an operator wants sent again is scheduled, and its first request may have arrived all the same.
     let wanted = due.state == State::Scheduled && due.doubt_since.is_some();
     let (resend, blind) = (due.state == State::InDoubt || wanted, blind || wanted);
-    let later = |delay: Millis, counted: bool| {
+    let later = |delay: Millis, counted: Counted| {
         let at = due.again_at(now + delay);
         // What is known about a resend says nothing about the first request: the doubt stays.
         if resend { Next::Doubt { look_at: at } } else { Next::Again { due_at: at, counted } }
@@ -151,7 +165,7 @@ pub fn settle(due: &Due, blind: bool, outcome: Outcome, now: Millis, jitter: f64
             message_id: None,
         },
         Outcome::NotSent { cause } => Settlement {
-            next: later(backoff(0, 2 * SECOND, jitter), false),
+            next: later(backoff(0, 2 * SECOND, jitter), Counted::No),
             code: Some("not_sent".into()),
             text: Some(cause),
             consent: Consent::Keep,
@@ -167,20 +181,34 @@ pub fn settle(due: &Due, blind: bool, outcome: Outcome, now: Millis, jitter: f64
             consent: Consent::Keep,
             message_id: None,
         },
+        Outcome::Answered { code, text, reaction: Reaction::Deny } if !resend && due.unsure > 0 => Settlement {
+            next: Next::Final(State::Unconfirmed),
+            text: Some(format!(
+                "an earlier request was answered with neither yes nor no, and may have spent the consent; then it was refused with {code}: {text}"
+            )),
+            code: Some(code),
+            consent: Consent::Keep,
+            message_id: None,
+        },
         Outcome::Answered { code, text, reaction } => {
             let (next, consent) = match reaction {
                 // The only consent is gone: the first request had arrived and spent it.
                 Reaction::Deny if resend => (Next::Final(State::Sent), Consent::Keep),
                 Reaction::Deny => (Next::Final(State::Failed), Consent::Deny),
                 Reaction::Refuse => (Next::Final(State::Failed), Consent::Free),
-                Reaction::Retry { max, .. } if due.tries + 1 >= max && !resend => {
+                Reaction::Unlisted { max, .. } if due.unsure + 1 >= max && !resend => {
                     (Next::Final(State::Failed), Consent::Free)
                 }
-                Reaction::Retry { first, .. } => (later(backoff(due.tries, first, jitter), true), Consent::Keep),
-                Reaction::Token => (later(1, false), Consent::Keep),
+                Reaction::Later { first } | Reaction::Busy { first } => {
+                    (later(backoff(due.tries, first, jitter), Counted::Delay), Consent::Keep)
+                }
+                Reaction::Unsure { first } | Reaction::Unlisted { first, .. } => {
+                    (later(backoff(due.tries, first, jitter), Counted::Unsure), Consent::Keep)
+                }
+                Reaction::Token => (later(1, Counted::No), Consent::Keep),
                 // The lane's pause holds it, so that it goes with the others when that ends.
                 Reaction::Hold { .. } | Reaction::Slow { .. } | Reaction::Quota { .. } | Reaction::Ban { .. } => {
-                    (later(1, false), Consent::Keep)
+                    (later(1, Counted::No), Consent::Keep)
                 }
             };
             Settlement { next, code: Some(code), text: Some(text), consent, message_id: None }
@@ -201,29 +229,41 @@ mod tests {
     #[test]
     fn every_outcome_has_one_settlement() {
         let answered = |reaction| Outcome::Answered { code: "1".into(), text: String::new(), reaction };
-        let busy = Reaction::Retry { max: 3, first: 2_000 };
+        let busy = Reaction::Busy { first: 2_000 };
+        let strange = Reaction::Unlisted { max: 3, first: 2_000 };
+        let unsure = Reaction::Unsure { first: 2_000 };
         use {Consent::*, State::*};
         // (outcome, resend, tries so far) → (next, consent)
         let table = [
             (Outcome::Accepted { message_id: None }, false, 0, Next::Final(Sent), Keep),
             (Outcome::Accepted { message_id: None }, true, 0, Next::Final(Sent), Keep),
-            (Outcome::Unknown { cause: String::new() }, false, 0, Next::Doubt { look_at: 15_000 }, Keep),
-            (Outcome::NotSent { cause: String::new() }, false, 7, Next::Again { due_at: 12_000, counted: false }, Keep),
+            (Outcome::Unknown { cause: String::new() }, false, 0, Next::Doubt { look_at: 22_000 }, Keep),
+            (
+                Outcome::NotSent { cause: String::new() },
+                false,
+                7,
+                Next::Again { due_at: 12_000, counted: Counted::No },
+                Keep,
+            ),
             (Outcome::NotSent { cause: String::new() }, true, 0, Next::Doubt { look_at: 12_000 }, Keep),
             (answered(Reaction::Deny), false, 0, Next::Final(Failed), Deny),
             (answered(Reaction::Deny), true, 0, Next::Final(Sent), Keep),
             (answered(Reaction::Refuse), false, 0, Next::Final(Failed), Free),
             (answered(Reaction::Refuse), true, 0, Next::Final(Unconfirmed), Keep),
-            (answered(busy), false, 0, Next::Again { due_at: 12_000, counted: true }, Keep),
-            (answered(busy), false, 1, Next::Again { due_at: 14_000, counted: true }, Keep),
-            (answered(busy), false, 2, Next::Final(Failed), Free),
+            (answered(busy), false, 0, Next::Again { due_at: 12_000, counted: Counted::Delay }, Keep),
+            (answered(busy), false, 1, Next::Again { due_at: 14_000, counted: Counted::Delay }, Keep),
+            (answered(busy), false, 4, Next::Again { due_at: 42_000, counted: Counted::Delay }, Keep),
+            (answered(busy), false, 40, Next::Again { due_at: 60_000, counted: Counted::Delay }, Keep),
+            (answered(unsure), false, 1, Next::Again { due_at: 14_000, counted: Counted::Unsure }, Keep),
+            (answered(strange), false, 1, Next::Again { due_at: 14_000, counted: Counted::Unsure }, Keep),
+            (answered(strange), false, 2, Next::Final(Failed), Free),
             (answered(busy), true, 2, Next::Doubt { look_at: 18_000 }, Keep),
-            (answered(Reaction::Token), false, 0, Next::Again { due_at: 10_001, counted: false }, Keep),
+            (answered(Reaction::Token), false, 0, Next::Again { due_at: 10_001, counted: Counted::No }, Keep),
             (
                 answered(Reaction::Hold { pause: 60_000 }),
                 false,
                 0,
-                Next::Again { due_at: 10_001, counted: false },
+                Next::Again { due_at: 10_001, counted: Counted::No },
                 Keep,
             ),
         ];
@@ -237,6 +277,12 @@ mod tests {
                 state,
                 fence: 1,
                 tries,
+                // Only what is not listed counts them here.
+                unsure: if matches!(&outcome, Outcome::Answered { reaction: Reaction::Unlisted { .. }, .. }) {
+                    tries
+                } else {
+                    0
+                },
                 doubt_since: None,
             };
             let settled = settle(&due, false, outcome.clone(), 10_000, 1.0);
@@ -260,10 +306,35 @@ mod tests {
                 state,
                 fence: 1,
                 tries: 0,
+                unsure: 0,
                 doubt_since: None,
             };
             let settled = settle(&due, true, outcome.clone(), 10_000, 1.0);
             assert_eq!((settled.next, settled.consent), (next, Keep), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_for_want_of_consent_after_neither_yes_nor_no_proves_nothing() {
+        let due = |unsure| Due {
+            id: ReminderId(1),
+            due_at: 1_000,
+            at: 1_000,
+            expires_at: 60_000,
+            state: State::Scheduled,
+            fence: 1,
+            tries: unsure,
+            unsure,
+            doubt_since: None,
+        };
+        let denied = || Outcome::Answered { code: "1".into(), text: String::new(), reaction: Reaction::Deny };
+        for (unsure, state, consent) in [
+            (0, State::Failed, Consent::Deny),
+            (1, State::Unconfirmed, Consent::Keep),
+            (9, State::Unconfirmed, Consent::Keep),
+        ] {
+            let settled = settle(&due(unsure), false, denied(), 10_000, 1.0);
+            assert_eq!((settled.next, settled.consent), (Next::Final(state), consent), "{unsure}");
         }
     }
 

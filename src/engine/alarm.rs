@@ -4,7 +4,7 @@
 use super::Signals;
 use crate::{
     clock::SharedClock,
-    domain::{reminder::State, retention::Retention},
+    domain::{Millis, reminder::State, retention::Retention},
     metrics::{By, ByApp, ByAppAnd, Metrics},
     store::{Store, retention::Walk},
 };
@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::timeout};
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
-/// How long the gauges wait for their turn; they are brought up to date twice as rarely.
+/// How long the gauges wait for their turn, and then for the store; they are brought up to date twice as rarely.
 const TURN: Duration = Duration::from_secs(5);
 
 /// What the bells look after.
@@ -94,42 +94,45 @@ impl Bells {
         }
     }
 
-    /// Brings the gauges up to date.
+    /// Brings the gauges up to date: those that the engine knows at once, the store's as soon as it answers.
     pub async fn measure(&self) {
         let now = self.clock.now();
         let status = self.signals.status();
         self.metrics.held.set(i64::from(self.signals.is_held()));
+        for (app, lane) in &status.lanes {
+            let by_app = ByApp { app: app.clone() };
+            let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+            self.metrics.paused.get_or_create(&by_app).set(i64::from(lane.pause.is_some()));
+            self.metrics.rate.get_or_create(&by_app).set(i64::from(lane.rate));
+            self.metrics.held_templates.get_or_create(&by_app).set(number(lane.held_templates.len()));
+            self.metrics.out_of_step.get_or_create(&by_app).set(number(lane.out_of_step));
+            if let Some((quota, _)) = lane.quota {
+                self.metrics.quota_left.get_or_create(&by_app).set(quota.left);
+            }
+            let left = (lane.token_expires_at - now).max(0);
+            self.metrics.token_expiry.get_or_create(&by_app).set(seconds(left));
+        }
+        // A store that does not answer is told of elsewhere.
+        let _ = timeout(TURN, self.measure_store(now)).await;
+    }
+
+    async fn measure_store(&self, now: Millis) {
         let Ok(tally) = self.store.tally().await else { return };
         for (app, counts) in tally {
+            let count = |name: &str| counts.get(name).copied().unwrap_or_default();
             for state in State::ALL {
                 let labels = ByAppAnd { app: app.clone(), what: state.word() };
-                self.metrics
-                    .reminders
-                    .get_or_create(&labels)
-                    .set(counts.get(state.word()).copied().unwrap_or_default());
+                self.metrics.reminders.get_or_create(&labels).set(count(state.word()));
             }
             for what in ["available", "held", "used", "void"] {
-                let count = counts.get(&format!("consent_{what}")).copied().unwrap_or_default();
-                self.metrics.consents.get_or_create(&ByAppAnd { app: app.clone(), what }).set(count);
+                let labels = ByAppAnd { app: app.clone(), what };
+                self.metrics.consents.get_or_create(&labels).set(count(&format!("consent_{what}")));
             }
             let by_app = ByApp { app: app.clone() };
-            self.metrics.drift.get_or_create(&by_app).set(counts.get("drift").copied().unwrap_or_default());
+            self.metrics.drift.get_or_create(&by_app).set(count("drift"));
             if let Ok((oldest, n)) = self.store.overdue(self.store.names().app(&app).lane, now).await {
                 self.metrics.due.get_or_create(&by_app).set(n);
                 self.metrics.oldest_overdue.get_or_create(&by_app).set(seconds(oldest.map_or(0, |at| now - at)));
-            }
-            if let Some(lane) = status.lanes.get(&app) {
-                self.metrics.paused.get_or_create(&by_app).set(i64::from(lane.pause.is_some()));
-                self.metrics.rate.get_or_create(&by_app).set(i64::from(lane.rate));
-                let held = i64::try_from(lane.held_templates.len()).unwrap_or(i64::MAX);
-                self.metrics.held_templates.get_or_create(&by_app).set(held);
-                let out_of_step = i64::try_from(lane.out_of_step).unwrap_or(i64::MAX);
-                self.metrics.out_of_step.get_or_create(&by_app).set(out_of_step);
-                if let Some((quota, _)) = lane.quota {
-                    self.metrics.quota_left.get_or_create(&by_app).set(quota.left);
-                }
-                let left = (lane.token_expires_at - now).max(0);
-                self.metrics.token_expiry.get_or_create(&by_app).set(seconds(left));
             }
         }
     }

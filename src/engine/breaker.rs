@@ -88,9 +88,10 @@ impl Breakers {
             .retain(|known, breaker| *known != template || breaker.held.as_ref().is_none_or(|held| held.code != GONE));
     }
 
-    /// The templates that are held.
-    pub fn held(&self) -> impl Iterator<Item = (i64, &Held)> {
-        self.0.iter().filter_map(|(template, breaker)| Some((*template, breaker.held.as_ref()?)))
+    /// The templates that are held now. One whose time has come is not, though its next message is a probe.
+    pub fn held(&self, now: Millis) -> impl Iterator<Item = (i64, &Held)> {
+        let held = self.0.iter().filter_map(|(template, breaker)| Some((*template, breaker.held.as_ref()?)));
+        held.filter(move |(_, held)| now < held.until)
     }
 
     /// The clock was set back.
@@ -125,7 +126,8 @@ mod tests {
         assert_eq!(again, Some(FIRST + 1 + 2 * FIRST), "it doubles");
         active.clear();
         assert!(breakers.holds(7, two, &active, 4 * FIRST).is_none(), "another probe");
+        assert!(breakers.held(4 * FIRST).next().is_none(), "its time has come, so nobody is alarmed");
         breakers.accepted(7);
-        assert!(breakers.holds(7, one, &active, 4 * FIRST).is_none() && breakers.held().next().is_none());
+        assert!(breakers.holds(7, one, &active, 4 * FIRST).is_none() && breakers.held(4 * FIRST).next().is_none());
     }
 }

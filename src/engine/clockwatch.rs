@@ -1,21 +1,29 @@
-//! Whether the wall clock can be believed. A wrong date would spend every consent, so a jump forward holds everything.
+//! Whether the wall clock can be believed. One that is ahead would spend every consent; one that is behind would send what nobody wants
+//! any more. So a step either way holds everything.
 
 use crate::domain::{Millis, SECOND};
 
-/// A jump forward of more than this is not believed.
+/// A step of more than this is not believed.
 const JUMP: Millis = 5 * SECOND;
 /// How far the platform's clock may be from ours for ours to be believed.
 const AGREE: Millis = 60 * SECOND;
 /// Between two questions to the platform.
 const ASK_EVERY: Millis = 30 * SECOND;
 
-const REMEDY: &str = "set it right; it is believed again when it is set back or when a platform's clock agrees";
+const REMEDY: &str =
+    "set it right; it is believed again when it is back where it was or when a platform's clock agrees";
+
+/// How far it is off, in words.
+fn off(ahead: Millis, of: &str) -> String {
+    let word = if ahead > 0 { "ahead of" } else { "behind" };
+    format!("the clock is {} s {word} {of}; {REMEDY}", ahead.abs() / SECOND)
+}
 
 /// Compares the wall clock with the monotonic one at each tick.
 #[derive(Debug)]
 pub struct ClockWatch {
     last: (Millis, Millis),
-    /// How far the wall clock is ahead of where it should be, while that is not believed.
+    /// How far the wall clock is ahead of where it should be, or below zero behind, while that is not believed.
     ahead: Millis,
     held: Option<String>,
     asked_at: Option<Millis>,
@@ -29,17 +37,15 @@ impl ClockWatch {
         Self { last: (wall, monotonic), ahead: 0, held: None, asked_at: None, confirmed: false }
     }
 
-    /// Looks at both clocks; answers how far the wall clock was set forward, or, below zero, back. A step backward needs no hold:
-    /// states decide, not the clock, so nothing goes twice.
+    /// Looks at both clocks; answers how far the wall clock was set forward, or, below zero, back.
     pub fn tick(&mut self, wall: Millis, monotonic: Millis) -> Millis {
         let step = (wall - self.last.0) - (monotonic - self.last.1);
         self.last = (wall, monotonic);
-        if step > JUMP || self.held.is_some() {
+        if step.abs() > JUMP || self.held.is_some() {
             self.ahead += step;
         }
-        if self.ahead > JUMP {
-            let ahead = self.ahead / SECOND;
-            self.held.get_or_insert_with(|| format!("the clock is {ahead} s ahead of where it was; {REMEDY}"));
+        if self.ahead.abs() > JUMP {
+            self.held.get_or_insert_with(|| off(self.ahead, "where it was"));
         } else {
             self.ahead = 0;
             self.held = None;
@@ -67,17 +73,16 @@ impl ClockWatch {
         wants
     }
 
-    /// A platform answered, and may have said what time it is: it ends a hold if it agrees, and begins one if ours is ahead, as after a restart with a wrong
-    /// clock, which no step gives away. A clock that is behind sends late at worst.
+    /// A platform answered, and may have said what time it is: it ends a hold if it agrees, and begins one if not, as after a restart with
+    /// a wrong clock, which no step gives away.
     pub fn witness(&mut self, date: Option<Millis>, wall: Millis) {
         self.confirmed = true;
         let Some(date) = date else { return };
         let ahead = wall - date;
-        if ahead > AGREE {
+        if ahead.abs() > AGREE {
             self.ahead = ahead;
-            let ahead = ahead / SECOND;
-            self.held.get_or_insert_with(|| format!("the clock is {ahead} s ahead of a platform's; {REMEDY}"));
-        } else if ahead >= -AGREE {
+            self.held.get_or_insert_with(|| off(ahead, "a platform's"));
+        } else {
             self.ahead = 0;
             self.held = None;
         }
@@ -89,12 +94,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_clock_that_is_set_back_holds_until_it_is_set_right_or_a_platform_agrees() {
+        let mut watch = ClockWatch::new(1_000_000, 0);
+        watch.tick(910_000, 10_000);
+        assert!(watch.held().is_some_and(|why| why.contains("100 s behind where it was")), "{:?}", watch.held());
+        watch.tick(920_000, 20_000);
+        assert!(watch.held().is_some(), "time alone proves nothing");
+        watch.tick(1_021_000, 21_000);
+        assert_eq!(watch.held(), None, "set right");
+        watch.tick(921_000, 21_000);
+        watch.witness(Some(1_021_000), 921_000);
+        assert!(watch.held().is_some(), "the platform says otherwise");
+        watch.witness(Some(922_000), 921_500);
+        assert_eq!(watch.held(), None, "it had been wrong before");
+    }
+
+    #[test]
     fn a_jump_forward_holds_until_it_is_undone_or_a_platform_agrees() {
         let mut watch = ClockWatch::new(0, 0);
         watch.tick(10_000, 10_000);
         assert_eq!(watch.held(), None, "time passes");
-        watch.tick(5_000, 11_000);
-        assert_eq!(watch.held(), None, "back is harmless");
+        watch.tick(6_500, 11_000);
+        assert_eq!(watch.held(), None, "a small step either way is nothing");
         watch.tick(3_600_000, 12_000);
         assert!(watch.held().is_some());
         watch.tick(3_601_000, 13_000);
@@ -120,6 +141,6 @@ mod tests {
         watch.tick(3_000, 3_000);
         assert_eq!(watch.held(), None, "set right");
         watch.witness(Some(3_600_000), 4_000);
-        assert_eq!(watch.held(), None, "behind is late, not early");
+        assert!(watch.held().is_some_and(|why| why.contains("behind a platform's")), "{:?}", watch.held());
     }
 }

@@ -1,6 +1,6 @@
 //! What a lane asks its platform beside sending: which templates there are, and how many sends are left today.
 
-use super::{Done, Engine, lane::Lane};
+use super::{Done, Engine, lane::Lane, limited};
 use crate::{
     domain::{
         DAY, HOUR, MINUTE, Millis,
@@ -112,7 +112,7 @@ impl Engine {
         let lane = &mut self.lanes[i];
         if std::mem::take(&mut lane.wake_held) {
             let woken = self.store.wake_held(lane.id, now);
-            self.tasks.spawn(async move { Done::Woken(i, woken.await) });
+            self.tasks.spawn(async move { Done::Woken(i, limited(woken).await) });
         }
         let Some(errand) = lane.errands.next(now) else { return };
         let Some(token) = lane.token.usable(now).cloned() else { return };
@@ -139,6 +139,7 @@ impl Engine {
         token: &SecretString,
         now: Millis,
     ) {
+        let jitter = self.jitter();
         let lane = &mut self.lanes[i];
         let app = lane.app.name.clone();
         let problem = match errand {
@@ -160,7 +161,7 @@ impl Engine {
                     lane.errands.templates_asked(lane.out_of_step() == 0, now);
                     self.templates_asked(i, None);
                     let kept = self.store.keep_listing(&app, listing);
-                    self.tasks.spawn(async move { Done::Kept(kept.await) });
+                    self.tasks.spawn(async move { Done::Kept(limited(kept).await) });
                     return;
                 }
                 Err(outcome) => {
@@ -179,8 +180,8 @@ impl Engine {
             Outcome::NotSent { cause } | Outcome::Unknown { cause } => cause.clone(),
             Outcome::Accepted { .. } => "an answer to another question".into(),
         };
-        if let Outcome::Answered { reaction: Reaction::Token, .. } = problem {
-            lane.token.reject(token, now);
+        if let Outcome::Answered { reaction: Reaction::Token, code, .. } = &problem {
+            lane.token.reject(token, code, &why, now, jitter);
         }
         tracing::warn!(app, why, "the platform did not answer {}; it is asked again", errand.words());
         if errand == Errand::Templates {

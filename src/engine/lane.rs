@@ -1,6 +1,11 @@
 //! One app's due-ordered stream, as the engine holds it in memory: what has been read, what is under way, what holds it up.
 
-use super::{breaker::Breakers, errand::Errands, pace::Pace};
+use super::{
+    breaker::Breakers,
+    errand::Errands,
+    pace::Pace,
+    stream::{Reach, Read, Stream},
+};
 use crate::{
     config::App,
     domain::{
@@ -16,124 +21,21 @@ use crate::{
 };
 use prometheus_client::metrics::histogram::Histogram;
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-/// How far ahead jobs are read.
-pub const HORIZON: Millis = 3 * SECOND;
-/// Jobs of one read.
-pub const PAGE: usize = 2_048;
-/// Jobs held in memory by one stream; beyond that the later ones are forgotten and read again.
-const MAX_BUFFER: usize = 8_192;
 /// Jobs looked at in one turn behind ones that cannot go yet.
 const LOOK: usize = 4_096;
-/// Unknown outcomes in a row after which only single probes go out: a platform that has fallen silent must not eat the queue.
-const UNKNOWN_IN_A_ROW: u32 = 5;
+/// Sends in a row that came to nothing, after which only single probes go out: a platform that has fallen silent, or is busy, must not eat
+/// the queue.
+const FRUITLESS_IN_A_ROW: u32 = 5;
 
 /// How long a halved rate lasts before it doubles.
 const RECOVERS: Millis = 300 * SECOND;
 
 /// A pause after which the overdue are a backlog.
 const LONG_PAUSE: Millis = 60 * SECOND;
-
-/// Where a job lies in its lane.
-pub type Place = (Millis, ReminderId);
-
-/// The place before everything that is due at `at`.
-fn before(at: Millis) -> Place {
-    (at.saturating_sub(1), ReminderId(i64::MAX))
-}
-
-/// A stretch of a lane, read in order into a bounded buffer.
-#[derive(Debug)]
-pub struct Stream {
-    /// Tells its reads from those of the stream that stood here before.
-    number: u64,
-    from: Millis,
-    until: Millis,
-    read_to: Place,
-    buffer: BTreeMap<Place, Job>,
-    pub reading: bool,
-    /// Ground that was read before and has changed: after this place, up to and including this instant.
-    reread: Option<(Place, Millis)>,
-}
-
-/// A read that the lane asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Read {
-    /// Live or backlog.
-    backlog: bool,
-    /// The stream's number.
-    stream: u64,
-    /// After this place.
-    pub after: Place,
-    /// Up to and including this instant.
-    pub until: Millis,
-    /// Whether it goes over ground that was read before.
-    again: bool,
-}
-
-impl Stream {
-    fn new(number: u64, from: Millis, until: Millis) -> Self {
-        let read_to = before(from);
-        Self { number, from, until, read_to, buffer: BTreeMap::new(), reading: false, reread: None }
-    }
-
-    fn first(&self) -> Option<Millis> {
-        self.buffer.keys().next().map(|(at, _)| *at)
-    }
-
-    /// Rows at these instants changed: what lies behind `read_to` is read again, the rest will be read anyway.
-    fn ring(&mut self, ring: Ring) {
-        if ring.from <= self.read_to.0 && ring.until >= self.from {
-            self.read_again(before(ring.from.max(self.from)), ring.until);
-        }
-    }
-
-    fn read_again(&mut self, after: Place, until: Millis) {
-        let seen = self.reread.unwrap_or((after, until));
-        self.reread = Some((seen.0.min(after), seen.1.max(until)));
-    }
-
-    fn wants(&mut self, backlog: bool, now: Millis) -> Option<Read> {
-        if self.reading {
-            return None;
-        }
-        if let Some((after, until)) = self.reread.take() {
-            self.reading = true;
-            return Some(Read { backlog, stream: self.number, after, until: until.min(self.read_to.0), again: true });
-        }
-        let until = (now + HORIZON).min(self.until);
-        let ahead = self.read_to.0 >= until || (self.read_to.0 >= now + HORIZON / 2 && self.read_to.1.0 == i64::MAX);
-        if ahead || self.buffer.len() >= MAX_BUFFER - PAGE {
-            return None;
-        }
-        self.reading = true;
-        Some(Read { backlog, stream: self.number, after: self.read_to, until, again: false })
-    }
-
-    fn fill(&mut self, read: Read, jobs: Vec<Job>, active: &HashSet<ReminderId>) {
-        self.reading = false;
-        let whole = jobs.len() < PAGE;
-        let last = jobs.last().map(|job| (job.due.due_at, job.due.id));
-        match (read.again, whole, last) {
-            (true, false, Some(last)) => self.read_again(last, read.until),
-            (false, false, Some(last)) => self.read_to = last,
-            (false, ..) => self.read_to = (read.until, ReminderId(i64::MAX)),
-            (true, ..) => {}
-        }
-        for job in jobs {
-            if !active.contains(&job.due.id) {
-                self.buffer.insert((job.due.due_at, job.due.id), job);
-            }
-        }
-        while self.buffer.len() > MAX_BUFFER {
-            self.buffer.pop_last();
-            self.read_to = *self.buffer.last_key_value().expect("more than none").0;
-        }
-    }
-}
 
 /// Why nothing of a lane is sent for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,8 +61,11 @@ pub struct Lane {
     /// The lane's own histograms, so that a send does not look them up.
     pub lateness: Histogram,
     pub platform_latency: Histogram,
+    pub reach: Reach,
     pub live: Stream,
     pub backlog: Stream,
+    /// How many streams there were.
+    streams: u64,
     /// Taken out of the buffers and not settled yet.
     pub active: HashSet<ReminderId>,
     /// Users with a send under way.
@@ -187,7 +92,7 @@ pub struct Lane {
     /// How many of the configured templates it does not have so.
     out_of_step: usize,
     failures: u32,
-    unknown: u32,
+    fruitless: u32,
     /// How often the rate was halved, and when it last changed.
     halved: u32,
     halved_at: Millis,
@@ -215,6 +120,7 @@ impl Lane {
         metrics: &Metrics,
         now: Millis,
     ) -> Self {
+        let reach = Reach::default();
         let by_app = ByApp { app: app.name.clone() };
         Self {
             id,
@@ -226,8 +132,10 @@ impl Lane {
             adapter,
             templates,
             token: Token::default(),
-            live: Stream::new(0, now, Millis::MAX),
-            backlog: Stream::new(0, Millis::MIN + 1, now - 1),
+            reach,
+            live: Stream::new(0, reach, now, Millis::MAX),
+            backlog: Stream::new(1, reach, Millis::MIN + 1, now - 1),
+            streams: 2,
             active: HashSet::new(),
             busy: HashSet::new(),
             in_flight: 0,
@@ -244,7 +152,7 @@ impl Lane {
             listing: None,
             out_of_step: 0,
             failures: 0,
-            unknown: 0,
+            fruitless: 0,
             halved: 0,
             halved_at: 0,
             quiet_until: 0,
@@ -253,15 +161,24 @@ impl Lane {
 
     /// Starts over after a time in which nothing was sent: what is overdue now is caught up with at half the rate.
     pub fn resume(&mut self, now: Millis) {
-        let number = self.live.number + 1;
-        self.live = Stream::new(number, now, Millis::MAX);
-        self.backlog = Stream::new(number, Millis::MIN + 1, now - 1);
+        self.live = Stream::new(self.streams, self.reach, now, Millis::MAX);
+        self.backlog = Stream::new(self.streams + 1, self.reach, Millis::MIN + 1, now - 1);
+        self.streams += 2;
         self.sorted = false;
+    }
+
+    /// Another secret: what the former one held up is tried at once.
+    pub fn renew(&mut self, adapter: Arc<dyn Adapter>, now: Millis) {
+        self.adapter = adapter;
+        self.token.try_now(now);
+        if let Some(pause) = &mut self.pause {
+            pause.until = now;
+        }
     }
 
     /// Whether the first look at the queue is done.
     pub fn looked(&self) -> bool {
-        [&self.live, &self.backlog].into_iter().all(|stream| stream.read_to > before(stream.from))
+        self.live.has_looked() && self.backlog.has_looked()
     }
 
     /// The clock was set back: what is to last so long lasts no longer.
@@ -306,35 +223,32 @@ impl Lane {
 
     /// The next read, if one is wanted.
     pub fn wants(&mut self, now: Millis) -> Option<Read> {
-        self.live.wants(false, now).or_else(|| self.backlog.wants(true, now))
+        self.live.wants(now).or_else(|| self.backlog.wants(now))
     }
 
-    /// A read is done.
+    /// A read is done. One that a stream asked for that stands no more is of no use.
     pub fn fill(&mut self, read: Read, jobs: Vec<Job>) {
-        if let Some(stream) = Self::reader(&mut self.live, &mut self.backlog, read) {
-            stream.fill(read, jobs, &self.active);
+        let mut jobs = Some(jobs);
+        for stream in [&mut self.live, &mut self.backlog] {
+            if stream.asked(read) {
+                stream.fill(read, jobs.take().unwrap_or_default(), &self.active);
+            }
         }
     }
 
     /// A read failed; it is asked for again.
     pub fn unfilled(&mut self, read: Read) {
-        if let Some(stream) = Self::reader(&mut self.live, &mut self.backlog, read) {
-            stream.reading = false;
-            if read.again {
-                stream.read_again(read.after, read.until);
+        for stream in [&mut self.live, &mut self.backlog] {
+            if stream.asked(read) {
+                stream.unfilled(read);
             }
         }
-    }
-
-    /// The stream that asked for a read, if it still stands.
-    fn reader<'a>(live: &'a mut Stream, backlog: &'a mut Stream, read: Read) -> Option<&'a mut Stream> {
-        Some(if read.backlog { backlog } else { live }).filter(|stream| stream.number == read.stream)
     }
 
     /// How many may be marked now.
     pub fn window(&self) -> usize {
         let most =
-            if self.failures > 0 || self.unknown >= UNKNOWN_IN_A_ROW { 1 } else { self.app.concurrency as usize };
+            if self.failures > 0 || self.fruitless >= FRUITLESS_IN_A_ROW { 1 } else { self.app.concurrency as usize };
         most.saturating_sub(self.in_flight)
     }
 
@@ -344,11 +258,12 @@ impl Lane {
         let mut picks = Vec::new();
         for backlog in [false, true] {
             let stream = if backlog { &mut self.backlog } else { &mut self.live };
+            // What is taken is active at once: the buffer may hold it a second time, as it was changed since.
             let mut taken = Vec::new();
             let mut users = HashSet::new();
-            for (place, job) in stream.buffer.range(..=(now, ReminderId(i64::MAX))).take(LOOK) {
+            for (place, job) in stream.due(now).take(LOOK) {
                 if self.active.contains(&job.due.id) {
-                    // Read twice, and under way already: whatever comes of that rings.
+                    // Read twice, as it was and as it is, and under way already: whatever comes of that rings.
                     taken.push((*place, None));
                     continue;
                 }
@@ -360,7 +275,10 @@ impl Lane {
                         self.quiet_until = until;
                         window = 0;
                     }
-                    Decision::End(_) | Decision::CutOff => taken.push((*place, Some(decision))),
+                    Decision::End(_) | Decision::CutOff => {
+                        self.active.insert(job.due.id);
+                        taken.push((*place, Some(decision)));
+                    }
                     Decision::Send | Decision::Resend => {
                         let ready = self.pace.ready(now) && (!backlog || self.catch_up.ready(now));
                         if window == 0 || !ready {
@@ -373,6 +291,7 @@ impl Lane {
                         if let Some(held) = self.breakers.holds(job.template, job.due.id, &self.active, now) {
                             let why = format!("the platform keeps refusing it with {}: {}", held.code, held.why);
                             let wait = held_back(&job.due, held.until, &why);
+                            self.active.insert(job.due.id);
                             taken.push((*place, Some(Decision::End(wait))));
                             continue;
                         }
@@ -385,11 +304,12 @@ impl Lane {
                         if let Some(why) = why {
                             // Not at once after its instant, then ever more rarely.
                             let until = now + (now - job.due.at).clamp(10 * MINUTE, HELD_AT_MOST);
+                            self.active.insert(job.due.id);
                             taken.push((*place, Some(Decision::End(held_back(&job.due, until, &why)))));
                             continue;
                         }
                         users.insert(job.recipient);
-                        // At once, so that a probe is seen by those behind it.
+                        // A probe is seen by those behind it, too.
                         self.active.insert(job.due.id);
                         self.pace.take(now);
                         if backlog {
@@ -401,9 +321,8 @@ impl Lane {
                 }
             }
             for (place, decision) in taken {
-                let mut job = stream.buffer.remove(&place).expect("just seen");
+                let mut job = stream.take(&place).expect("just seen");
                 let Some(decision) = decision else { continue };
-                self.active.insert(job.due.id);
                 picks.push(match decision {
                     Decision::End(settlement) => Pick::End(job, settlement),
                     Decision::CutOff => Pick::CutOff(job),
@@ -500,10 +419,11 @@ impl Lane {
         self.quota_is_out = false;
     }
 
-    /// The platform answered, whatever it said.
+    /// The platform answered, and said something of use.
     pub fn answered(&mut self) {
         self.failures = 0;
-        self.unknown = 0;
+        self.fruitless = 0;
+        self.token.worked();
     }
 
     /// The platform says that it was too much: the rate halves, down to one a second.
@@ -549,12 +469,21 @@ impl Lane {
         self.hold(now, until, "not_sent", why);
     }
 
-    /// An outcome was unknown; after several in a row the lane goes on by single probes, ever more slowly.
-    pub fn unknown(&mut self, why: &str, now: Millis, jitter: f64) {
-        self.unknown += 1;
-        if self.unknown >= UNKNOWN_IN_A_ROW {
-            let until = now + backoff((self.unknown - UNKNOWN_IN_A_ROW).min(6), 5 * SECOND, jitter);
-            self.hold(now, until, "unknown", why);
+    /// A send came to nothing: its outcome is unknown, or the platform was busy. After several in a row the lane goes on by single probes,
+    /// ever more slowly.
+    pub fn fruitless(&mut self, code: &str, why: &str, now: Millis, jitter: f64) {
+        self.fruitless += 1;
+        if self.fruitless >= FRUITLESS_IN_A_ROW {
+            let until = now + backoff((self.fruitless - FRUITLESS_IN_A_ROW).min(6), 5 * SECOND, jitter);
+            self.hold(now, until, code, why);
+        }
+    }
+
+    /// Without a token nothing goes out, and everybody who looks must see why.
+    pub fn wait_for_token(&mut self, now: Millis) {
+        if let Some((until, code, why)) = self.token.wanting(now) {
+            let (code, why) = (code.to_owned(), why.to_owned());
+            self.hold(now, until, &code, &why);
         }
     }
 

@@ -8,19 +8,22 @@ mod lane;
 mod breaker;
 mod errand;
 mod pace;
+mod stream;
 mod clockwatch;
 pub mod hold;
 pub mod alarm;
+
+pub use stream::Reach;
 
 use crate::{
     clock::SharedClock,
     config::App,
     domain::{
         Millis, SECOND,
-        decide::{Decision, no_consent, turned_off},
+        decide::{Decision, gave_up, no_consent, turned_off},
         outcome::{Outcome, Reaction},
         reminder::State,
-        settle::{Consent, Next, Settlement, settle},
+        settle::{Consent, Counted, Next, Settlement, backoff, settle},
         template::Template,
         timing::rfc3339,
     },
@@ -32,13 +35,13 @@ use crate::{
     },
     store::{
         Ring, StoreError,
-        queue::{Job, Marked, Queue, Settle},
+        queue::{Asked, Job, Marked, Queue, Settle},
     },
 };
 use clockwatch::ClockWatch;
 use errand::{Errand, Errands};
 use futures_util::FutureExt;
-use lane::{Lane, PAGE, Pick, Read};
+use lane::{Lane, Pick};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use secrecy::SecretString;
 use std::{
@@ -50,6 +53,7 @@ use std::{
     },
     time::Duration,
 };
+use stream::Read;
 use tokio::{runtime::Handle, sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -67,6 +71,10 @@ const SETTLE_FEW: usize = 64;
 const SETTLE_LINGER: Millis = 5;
 /// After a store that did not answer.
 const STORE_RETRY: Millis = 500;
+/// How long a question to the store may take; the store's own limit is shorter, and tells more.
+const STORE_LIMIT: Duration = Duration::from_secs(20);
+/// A loop that did not go round for so long has slept, with the machine or alone: what came due meanwhile is a backlog.
+const SLEPT: Millis = 60 * SECOND;
 
 /// What others tell the engine, and what it tells them.
 pub struct Signals {
@@ -75,6 +83,8 @@ pub struct Signals {
     held: AtomicBool,
     /// Apps whose templates somebody wants read.
     wanted: Mutex<Vec<String>>,
+    /// Apps with new secrets.
+    renewed: Mutex<Vec<App>>,
     woken: Notify,
     heartbeat: AtomicI64,
     status: Mutex<Status>,
@@ -123,6 +133,7 @@ impl Default for Signals {
             sweep: AtomicBool::new(false),
             held: AtomicBool::new(false),
             wanted: Mutex::default(),
+            renewed: Mutex::default(),
             woken: Notify::new(),
             heartbeat: AtomicI64::new(0),
             status: Mutex::default(),
@@ -155,6 +166,15 @@ impl Signals {
     /// When somebody panicked while asking for it.
     pub fn read_templates(&self, app: &str) {
         self.wanted.lock().expect("nobody panics while asking for it").push(app.to_owned());
+        self.woken.notify_one();
+    }
+
+    /// An app's secret is another from now on; nothing else of it is looked at. What the old one held up is tried at once.
+    ///
+    /// # Panics
+    /// When somebody panicked while handing one over.
+    pub fn renew(&self, app: App) {
+        self.renewed.lock().expect("nobody panics while handing one over").push(app);
         self.woken.notify_one();
     }
 
@@ -221,6 +241,8 @@ pub struct Engine {
     settling: bool,
     store_retry_at: Millis,
     clockwatch: ClockWatch,
+    /// When the loop last went round, by the monotonic clock.
+    seen_at: Millis,
     reread_at: Millis,
     rng: StdRng,
     stopping: bool,
@@ -259,6 +281,7 @@ impl Engine {
         Self {
             lanes: apps.iter().map(lane).collect(),
             clockwatch: ClockWatch::new(now, clock.monotonic()),
+            seen_at: clock.monotonic(),
             store,
             transport,
             clock,
@@ -275,6 +298,17 @@ impl Engine {
             rng: StdRng::seed_from_u64(seed),
             stopping: false,
         }
+    }
+
+    /// The same with other bounds on what it holds in memory.
+    #[must_use]
+    pub fn with_reach(mut self, reach: Reach) -> Self {
+        let now = self.clock.now();
+        for lane in &mut self.lanes {
+            lane.reach = reach;
+            lane.resume(now);
+        }
+        self
     }
 
     /// The engine's signals.
@@ -350,6 +384,12 @@ impl Engine {
         let monotonic = self.clock.monotonic();
         self.signals.heartbeat.store(monotonic, Ordering::Release);
         self.watch_clock(now, None);
+        let slept = monotonic - self.seen_at;
+        self.seen_at = monotonic;
+        if slept > SLEPT {
+            tracing::warn!(seconds = slept / SECOND, "slept: what came due meanwhile is caught up with");
+            self.lanes.iter_mut().for_each(|lane| lane.resume(now));
+        }
         let may_act = self.may_act();
         let ring = self.signals.ring.lock().expect("nobody panics while ringing").take();
         let reread = now >= self.reread_at;
@@ -362,6 +402,11 @@ impl Engine {
                 lane.errands.ask_templates(now);
             }
         }
+        for app in self.signals.renewed.lock().expect("nobody panics while handing one over").drain(..) {
+            if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.app.name == app.name) {
+                lane.renew(adapter(&app).into(), now);
+            }
+        }
         let store_answers = now >= self.store_retry_at;
         for i in 0..self.lanes.len() {
             let lane = &mut self.lanes[i];
@@ -372,6 +417,7 @@ impl Engine {
                 lane.ring(Ring::EVERYTHING);
             }
             lane.end_pause(now);
+            lane.wait_for_token(now);
             lane.speed_up(now);
             if self.stopping || !store_answers {
                 continue;
@@ -448,9 +494,9 @@ impl Engine {
     fn read(&mut self, i: usize, read: Read) {
         let (store, lane) = (Arc::clone(&self.store), self.lanes[i].id);
         let work = async move {
-            let limit = i64::try_from(PAGE).expect("small");
-            let jobs = store.prefetch(lane, (read.after.0, read.after.1.0), read.until, limit).await;
-            Done::Read(i, read, jobs)
+            let limit = i64::try_from(read.limit).expect("small");
+            let jobs = store.prefetch(lane, (read.after.0, read.after.1.0), read.until(), limit);
+            Done::Read(i, read, limited(jobs).await)
         };
         self.tasks.spawn_on(work, &self.store_runtime);
     }
@@ -458,7 +504,7 @@ impl Engine {
     fn sweep(&mut self, i: usize, now: Millis) {
         let (store, lane) = (Arc::clone(&self.store), self.lanes[i].id);
         self.lanes[i].sweeping = true;
-        let work = async move { Done::Swept(i, store.past_deadline(lane, now, SWEEP).await) };
+        let work = async move { Done::Swept(i, limited(store.past_deadline(lane, now, SWEEP)).await) };
         self.tasks.spawn_on(work, &self.store_runtime);
     }
 
@@ -508,7 +554,7 @@ impl Engine {
         self.lanes[i].marking = true;
         let store = Arc::clone(&self.store);
         self.tasks.spawn(async move {
-            let marked = store.mark(jobs.clone()).await;
+            let marked = limited(store.mark(jobs.clone())).await;
             Done::Marked(i, jobs, marked)
         });
     }
@@ -537,7 +583,7 @@ impl Engine {
             let next = if job.due.state == State::InDoubt {
                 Next::Doubt { look_at: due_at }
             } else {
-                Next::Again { due_at, counted: false }
+                Next::Again { due_at, counted: Counted::No }
             };
             let (code, text) = (Some("not_sent".into()), Some("the gate closed after it was marked".into()));
             let settlement = Settlement { next, code, text, consent: Consent::Keep, message_id: None };
@@ -569,7 +615,7 @@ impl Engine {
                 tracing::error!(reminder = %job.due.id, "a fault of tixing while sending; please report it with what stands above");
                 Outcome::Unknown { cause: "a fault of tixing; the log says more".into() }
             });
-            let outcome = without_openid(outcome, &job.body.openid);
+            let outcome = outcome.kept(&job.body.openid);
             Done::Sent(i, Box::new(job), outcome, token, began_at, clock.now())
         });
     }
@@ -600,8 +646,8 @@ impl Engine {
         let batch: Vec<Pending> = self.settles.drain(..self.settles.len().min(SETTLE)).collect();
         let store = Arc::clone(&self.store);
         self.tasks.spawn(async move {
-            let written = store.settle(batch.iter().map(|pending| pending.settle.clone()).collect()).await;
-            Done::Settled(batch, written)
+            let written = store.settle(batch.iter().map(|pending| pending.settle.clone()).collect());
+            Done::Settled(batch, limited(written).await)
         });
     }
 
@@ -673,7 +719,7 @@ impl Engine {
                     let next = if job.due.state == State::InDoubt {
                         Next::Doubt { look_at: job.due.again_at(now) }
                     } else {
-                        Next::Again { due_at: job.due.due_at, counted: false }
+                        Next::Again { due_at: job.due.due_at, counted: Counted::No }
                     };
                     let settlement = Settlement {
                         next,
@@ -702,6 +748,11 @@ impl Engine {
                     self.lanes[i].active.insert(job.due.id);
                     let settlement = turned_off(&job.due, &self.lanes[i].app.rules, now);
                     self.end(i, &job, settlement, now);
+                }
+                Marked::NotSole if job.due.state != State::InDoubt => {
+                    self.release(i, &job);
+                    self.lanes[i].active.insert(job.due.id);
+                    self.end(i, &job, gave_up(), now);
                 }
                 Marked::NotSole => match self.lanes[i].open_doubt(&job, now) {
                     Decision::End(settlement) => {
@@ -746,8 +797,16 @@ impl Engine {
         let app = lane.app.name.clone();
         match &outcome {
             Outcome::NotSent { cause } => lane.unreachable(cause, ended_at, jitter),
-            Outcome::Unknown { cause } => lane.unknown(cause, ended_at, jitter),
-            Outcome::Answered { reaction: Reaction::Token, .. } => lane.token.reject(token, ended_at),
+            Outcome::Unknown { cause } => lane.fruitless("unknown", cause, ended_at, jitter),
+            Outcome::Answered { reaction: Reaction::Token, code, text } => {
+                let why = lane.meaning(code, text);
+                lane.token.reject(token, code, &why, ended_at, jitter);
+            }
+            Outcome::Answered { reaction: Reaction::Busy { .. } | Reaction::Unsure { .. }, code, text } => {
+                let why = lane.meaning(code, text);
+                lane.token.worked();
+                lane.fruitless(code, &why, ended_at, jitter);
+            }
             Outcome::Answered { reaction, code, text } if let Some(pause) = reaction.pause() => {
                 let why = lane.meaning(code, text);
                 lane.answered();
@@ -816,7 +875,8 @@ impl Engine {
             lane.in_flight -= usize::from(*marked);
             if !written {
                 tracing::info!(reminder = %due.id, "had been changed or settled already; nothing was written");
-                lane.ring(Ring { from: due.due_at, until: due.due_at });
+                // As it is now it may have been read meanwhile, and passed over because this one was under way.
+                lane.ring(Ring::EVERYTHING);
             }
             match settle.settlement.next {
                 Next::Again { due_at: at, .. } | Next::Doubt { look_at: at } => lane.ring(Ring { from: at, until: at }),
@@ -831,30 +891,33 @@ impl Engine {
             self.watch_clock(now, Some(date));
         }
         let lane = &mut self.lanes[i];
-        match result {
-            Ok(granted) => lane.token.granted(granted, now),
-            Err(Outcome::Answered { code, text, reaction }) => {
-                let pause = reaction.pause().unwrap_or(match reaction {
-                    Reaction::Retry { first, .. } => first,
-                    // On the token call a bad credential is a bad secret.
-                    _ => 600 * SECOND,
-                });
-                lane.token.failed(pause, now);
-                lane.hold(now, now + pause, &code, &format!("no token: {}", lane.meaning(&code, &text)));
+        let outcome = match result {
+            Ok(granted) => return lane.token.granted(granted, now),
+            Err(outcome) => outcome.kept(""),
+        };
+        let later = |first| backoff(lane.token.unanswered().min(6), first, jitter);
+        let (code, why, pause) = match outcome {
+            Outcome::Answered { code, text, reaction } => {
+                let why = lane.meaning(&code, &text);
+                // On the token call a bad credential is a bad secret.
+                let pause = reaction.pause().or_else(|| reaction.again().map(later)).unwrap_or(600 * SECOND);
+                (code, why, pause)
             }
-            Err(outcome) => {
-                let cause = match outcome {
-                    Outcome::NotSent { cause } | Outcome::Unknown { cause } => cause,
-                    _ => String::new(),
-                };
-                lane.unreachable(&format!("no token: {cause}"), now, jitter);
-                let until = lane.pause.as_ref().map_or(now + SECOND, |pause| pause.until);
-                lane.token.failed(until - now, now);
+            Outcome::NotSent { cause } | Outcome::Unknown { cause } => ("not_sent".to_owned(), cause, later(SECOND)),
+            Outcome::Accepted { .. } => {
+                ("unknown".to_owned(), "an answer to another question".to_owned(), later(SECOND))
             }
+        };
+        let why = format!("no token: {why}");
+        lane.token.failed(&code, &why, pause, now);
+        if lane.token.usable(now).is_some() {
+            let (app, until) = (&lane.app.name, rfc3339(lane.token.expires_at()));
+            tracing::warn!(app, code, why, until, "the token could not be renewed; the one there is serves on");
         }
     }
 
     fn publish(&self) {
+        let now = self.clock.now();
         let mut status = self.signals.status.lock().expect("nobody panics while writing it");
         status.ready = status.ready || self.lanes.iter().all(Lane::looked);
         status.clock_held = self.clockwatch.held().map(str::to_owned);
@@ -871,7 +934,7 @@ impl Engine {
             at.quota = lane.quota;
             at.out_of_step = lane.out_of_step();
             at.held_templates.clear();
-            at.held_templates.extend(lane.breakers.held().map(|(template, held)| {
+            at.held_templates.extend(lane.breakers.held(now).map(|(template, held)| {
                 (self.store.code(template).to_owned(), held.code.clone(), held.why.clone(), held.until)
             }));
             if at.pause.as_ref().map(|p| p.2) != lane.pause.as_ref().map(|p| p.until) {
@@ -881,22 +944,17 @@ impl Engine {
     }
 }
 
+/// Waits for the store, but not for ever. What it does later of a question that was given up is as if it had failed after it was done.
+async fn limited<T>(asked: Asked<T>) -> Result<T, StoreError> {
+    let silent = |_| Err(StoreError::Silent(format!("no answer within {} s", STORE_LIMIT.as_secs())));
+    tokio::time::timeout(STORE_LIMIT, asked).await.unwrap_or_else(silent)
+}
+
 /// Where a reminder goes, for the log.
 fn told(next: &Next) -> String {
     match next {
         Next::Final(state) => state.word().to_owned(),
         Next::Again { due_at, .. } => format!("again at {}", rfc3339(*due_at)),
         Next::Doubt { look_at } => format!("in doubt until {}", rfc3339(*look_at)),
-    }
-}
-
-/// An answer may quote the openid, and what is kept is shown (I9).
-fn without_openid(outcome: Outcome, openid: &str) -> Outcome {
-    let clean = |text: String| if openid.is_empty() { text } else { text.replace(openid, "…") };
-    match outcome {
-        Outcome::Answered { code, text, reaction } => Outcome::Answered { code, text: clean(text), reaction },
-        Outcome::Unknown { cause } => Outcome::Unknown { cause: clean(cause) },
-        Outcome::NotSent { cause } => Outcome::NotSent { cause: clean(cause) },
-        accepted @ Outcome::Accepted { .. } => accepted,
     }
 }

@@ -34,6 +34,8 @@ pub struct Answer {
     pub body: Bytes,
     /// What the platform's clock said, by the `Date` header.
     pub date: Option<Millis>,
+    /// How long to wait, by `Retry-After` in seconds.
+    pub retry_after: Option<Millis>,
 }
 
 /// One message to one user.

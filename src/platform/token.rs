@@ -5,7 +5,7 @@
 //! of them is ours, since a human may need the others.
 
 use super::Granted;
-use crate::domain::{DAY, MINUTE, Millis, SECOND};
+use crate::domain::{DAY, MINUTE, Millis, SECOND, settle::backoff};
 use secrecy::{ExposeSecret, SecretString};
 
 /// Renewed when no more than this remains.
@@ -43,6 +43,12 @@ pub struct Token {
     forced: Vec<Millis>,
     failures: u32,
     not_before: Millis,
+    /// Fetches in a row that brought nothing.
+    unanswered: u32,
+    /// Tokens in a row that the platform has given out and then refused.
+    refused: u32,
+    /// Why the last fetch brought nothing to send with: a code, and one sentence.
+    trouble: Option<(String, String)>,
 }
 
 impl Token {
@@ -96,19 +102,41 @@ impl Token {
             self.failures += 1;
             self.now = None;
             self.not_before = if self.must_force(now) { now } else { now + FORCED_APART };
+            self.unanswered = 0;
+            let why = "the platform gives out the very token that it has just refused";
+            self.trouble = Some(("token_refused".into(), why.into()));
             return;
         }
-        self.rejected = None;
-        self.failures = 0;
+        (self.rejected, self.trouble) = (None, None);
+        (self.failures, self.unanswered) = (0, 0);
         // Five minutes is a legal lifetime and must not make an endless circle of renewals.
         self.not_before = now + 10 * SECOND;
         self.now = Some((granted.token, now + granted.lives.max(SECOND)));
     }
 
-    /// A fetch failed; the next one is not before `now + pause`.
-    pub fn failed(&mut self, pause: Millis, now: Millis) {
+    /// A fetch failed, which `code` and `why` tell of; the next one is not before `now + pause`.
+    pub fn failed(&mut self, code: &str, why: &str, pause: Millis, now: Millis) {
         self.fetching = false;
-        self.not_before = now + pause;
+        self.unanswered += 1;
+        self.not_before = self.not_before.max(now + pause);
+        self.trouble = Some((code.to_owned(), why.to_owned()));
+    }
+
+    /// Whatever held up a fetch may be over.
+    pub fn try_now(&mut self, now: Millis) {
+        self.not_before = self.not_before.min(now);
+    }
+
+    /// How many fetches in a row have brought nothing.
+    pub fn unanswered(&self) -> u32 {
+        self.unanswered
+    }
+
+    /// Until when there is nothing to send with, by its code and why; `None` if there is, or will be as soon as a fetch is answered.
+    pub fn wanting(&self, now: Millis) -> Option<(Millis, &str, &str)> {
+        let waits = !self.fetching && self.usable(now).is_none() && now < self.not_before;
+        let (code, why) = self.trouble.as_ref().filter(|_| waits)?;
+        Some((self.not_before, code, why))
     }
 
     /// The clock was set back; the token lives no longer for it.
@@ -120,13 +148,22 @@ impl Token {
         }
     }
 
-    /// The platform refused `used`. If another token has come since, nothing is to be done.
-    pub fn reject(&mut self, used: &SecretString, now: Millis) {
+    /// The platform refused `used`, as `code` and `why` tell. If another token has come since, nothing is to be done; else a new one is
+    /// fetched: at once the first time, and ever more rarely if each new one is refused too.
+    pub fn reject(&mut self, used: &SecretString, code: &str, why: &str, now: Millis, jitter: f64) {
         let current = self.now.as_ref().is_some_and(|(token, _)| token.expose_secret() == used.expose_secret());
         if current {
             self.rejected = self.now.take().map(|(token, _)| token);
-            self.not_before = now;
+            self.refused += 1;
+            let waits = self.refused.checked_sub(2).map_or(0, |again| backoff(again, 2 * SECOND, jitter));
+            self.not_before = now + waits;
+            self.trouble = Some((code.to_owned(), format!("each token that is fetched is refused: {why}")));
         }
+    }
+
+    /// The platform took the token that a call was made with, whatever it said of the rest.
+    pub fn worked(&mut self) {
+        self.refused = 0;
     }
 }
 
@@ -162,9 +199,9 @@ mod tests {
     fn a_rejected_token_is_fetched_anew_and_forced_only_if_it_comes_back() {
         let mut token = Token::default();
         token.granted(granted("a", 7_200 * SECOND), 0);
-        token.reject(&"older".to_owned().into(), 1);
+        token.reject(&"older".to_owned().into(), "40001", "", 1, 1.0);
         assert_eq!(token.need(1), Need::Nothing, "a newer one is here already");
-        token.reject(&"a".to_owned().into(), 1);
+        token.reject(&"a".to_owned().into(), "40001", "", 1, 1.0);
         assert_eq!(token.need(1), Need::Fetch { force: false });
         token.granted(granted("a", 7_000 * SECOND), 2);
         assert_eq!(token.need(2), Need::Fetch { force: true });
@@ -181,5 +218,26 @@ mod tests {
             }
         }
         assert_eq!(forced, FORCED_A_DAY, "the budget holds");
+    }
+
+    #[test]
+    fn a_platform_that_refuses_each_new_token_is_asked_ever_more_rarely() {
+        let (mut token, mut now, mut fetched) = (Token::default(), 0, 0);
+        while now < 15 * SECOND {
+            if let Need::Fetch { .. } = token.need(now) {
+                fetched += 1;
+                token.begin(false, now);
+                token.granted(granted(&format!("t{fetched}"), 7_200 * SECOND), now);
+                token.reject(&format!("t{fetched}").into(), "40001", "invalid credential", now, 1.0);
+            }
+            now += 10;
+        }
+        // At once twice, then after 2, 4 and 8 seconds.
+        assert_eq!(fetched, 5);
+        assert!(token.wanting(now).is_some_and(|(until, code, _)| until > now && code == "40001"));
+        token.granted(granted("good", 7_200 * SECOND), now);
+        token.worked();
+        token.reject(&"good".to_owned().into(), "42001", "", now, 1.0);
+        assert_eq!(token.need(now), Need::Fetch { force: false }, "the first time a new one is fetched at once");
     }
 }

@@ -1,7 +1,10 @@
 //! The only HTTP client. It tells apart what was never sent from what may have arrived.
 
 use super::{Answer, Request};
-use crate::trip::trip;
+use crate::{
+    domain::{Millis, SECOND},
+    trip::trip,
+};
 use bytes::BytesMut;
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -30,11 +33,14 @@ pub struct Limits {
     pub connect: Duration,
     /// Until the answer is read.
     pub total: Duration,
+    /// How long the kernel goes on with bytes that nobody confirms. They outlive the call, and the process too: after a partition they
+    /// arrive when it heals. `domain::settle::DOUBT_LOOK` must be longer, or a resend overtakes them.
+    pub unheard: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(3), total: Duration::from_secs(10) }
+        Self { connect: Duration::from_secs(3), total: Duration::from_secs(10), unheard: Duration::from_secs(10) }
     }
 }
 
@@ -57,6 +63,7 @@ impl HttpTransport {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(limits.connect)
             .timeout(limits.total)
+            .tcp_user_timeout(limits.unheard)
             // WeChat drops idle connections; a request on a dropped one ends in doubt, so ours are dropped first.
             .pool_idle_timeout(Duration::from_secs(15))
             .tcp_nodelay(true)
@@ -83,6 +90,9 @@ impl Transport for HttpTransport {
             let date = date
                 .and_then(|date| chrono::DateTime::parse_from_rfc2822(date).ok())
                 .map(|date| date.timestamp_millis());
+            let retry_after = response.headers().get(reqwest::header::RETRY_AFTER);
+            let retry_after = retry_after.and_then(|seconds| seconds.to_str().ok()?.trim().parse::<u32>().ok());
+            let retry_after = retry_after.map(|seconds| Millis::from(seconds) * SECOND);
             let mut body = BytesMut::new();
             while let Some(chunk) = response.chunk().await.map_err(failure)? {
                 if body.len() + chunk.len() > MAX_ANSWER {
@@ -93,7 +103,7 @@ impl Transport for HttpTransport {
                 body.extend_from_slice(&chunk);
             }
             trip("send.after_answer");
-            Ok(Answer { status, body: body.freeze(), date })
+            Ok(Answer { status, body: body.freeze(), date, retry_after })
         })
     }
 }
@@ -123,4 +133,16 @@ fn innermost(error: &dyn std::error::Error) -> String {
         at = source;
     }
     at.to_string().chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::settle::DOUBT_LOOK;
+
+    #[test]
+    fn i2_a_doubt_is_looked_at_when_no_byte_of_its_request_is_on_its_way_any_more() {
+        let limits = Limits::default();
+        assert!(limits.unheard + Duration::from_secs(2) <= Duration::from_millis(DOUBT_LOOK.unsigned_abs()));
+    }
 }

@@ -200,6 +200,14 @@ fn broken(kind: world::Broken) -> Response {
         world::Broken::Html => (StatusCode::OK, "<html><body>系统繁忙</body></html>").into_response(),
         world::Broken::HalfJson => (StatusCode::OK, "{\"errcode\":0,\"errm").into_response(),
         world::Broken::Gateway => (StatusCode::BAD_GATEWAY, "<html>502 Bad Gateway</html>").into_response(),
+        world::Broken::Relay { status, retry_after } => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+            let mut response = (status, "<html>a relay</html>").into_response();
+            if let Some(seconds) = retry_after {
+                response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            }
+            response
+        }
         world::Broken::Redirect => {
             (StatusCode::FOUND, [(header::LOCATION, "https://example.invalid/")]).into_response()
         }

@@ -158,8 +158,14 @@ pub struct Faults {
     pub huge_rate: f64,
     /// The message is accepted, and no answer comes for a minute.
     pub silent_rate: f64,
+    /// A relay before the platform answers every send with this status, such as 404 or 429, and passes nothing on.
+    pub relay_status: Option<u16>,
+    /// And says to wait so many seconds.
+    pub retry_after: Option<u32>,
     /// All tokens given out before are worth nothing; turns itself off.
     pub token_revoked: bool,
+    /// Every token is refused with 40001, also one that has just been given out, and each that is asked for is a new one.
+    pub tokens_refused: bool,
     /// The caller's address is not on the whitelist.
     pub ip_blocked: bool,
     /// Sends left today; then 45009.
@@ -245,6 +251,7 @@ pub(super) enum Broken {
     Html,
     HalfJson,
     Gateway,
+    Relay { status: u16, retry_after: Option<u32> },
     Redirect,
     Huge,
 }
@@ -513,7 +520,10 @@ impl World {
         self.counter += 1;
         let fresh = format!("SANDBOX-{appid}-{}", self.counter);
         let tokens = self.tokens.entry((appid.to_owned(), stable)).or_insert(Tokens { current: None, previous: None });
-        let keep = stable && !force && tokens.current.as_ref().is_some_and(|(_, until)| *until - now > 5 * MINUTE);
+        let keep = stable
+            && !force
+            && !self.faults.tokens_refused
+            && tokens.current.as_ref().is_some_and(|(_, until)| *until - now > 5 * MINUTE);
         if !keep {
             // A forced refresh ends the token before last at once; the last one lives on for up to five minutes.
             tokens.previous = tokens.current.take().map(|(token, until)| (token, until.min(now + 5 * MINUTE)));
@@ -541,7 +551,9 @@ impl World {
     fn effect(&mut self) -> Effect {
         let faults = self.faults.clone();
         let mut hit = |rate: f64| rate > 0.0 && self.rng.random::<f64>() < rate;
-        if hit(faults.reset_before_rate) {
+        if let Some(status) = faults.relay_status {
+            Effect::Early(Broken::Relay { status, retry_after: faults.retry_after })
+        } else if hit(faults.reset_before_rate) {
             Effect::Early(Broken::Reset)
         } else if hit(faults.gateway_rate) {
             Effect::Early(Broken::Gateway)
@@ -602,7 +614,8 @@ impl World {
 
     /// Whose token it is.
     fn owner(&mut self, token: &str, now: Millis) -> Result<String, Refusal> {
-        let owner = self.tokens.iter().find_map(|((appid, _), tokens)| {
+        let known = self.tokens.iter().filter(|_| !self.faults.tokens_refused);
+        let owner = known.into_iter().find_map(|((appid, _), tokens)| {
             let known = tokens.current.iter().chain(&tokens.previous).find(|(known, _)| known == token)?;
             Some((appid.clone(), known.1))
         });

@@ -436,7 +436,8 @@ pub(super) async fn remember(tx: &mut Tx<'_>, holders: &[Holder]) -> sqlx::Resul
 /// them, without the reminder `by` that found out.
 ///
 /// The platform has just said that it knows no consent, or the user that they want none; believing it for one reminder and not for the
-/// next would only collect more refusals. What is in doubt keeps its consent: nobody knows whether that one was spent.
+/// next would only collect more refusals. What is in doubt, or waits to be sent again, keeps its consent: nobody knows whether that one was
+/// spent.
 pub(super) async fn void(
     tx: &mut Tx<'_>,
     pair: Pair,
@@ -446,7 +447,7 @@ pub(super) async fn void(
     reason: &str,
 ) -> sqlx::Result<Vec<i64>> {
     let rows = sqlx::query(AssertSqlSafe(format!(
-        "SELECT c.n, c.reminder, d.state FROM consent c LEFT JOIN reminder m ON m.id = c.reminder {LIVING}
+        "SELECT c.n, c.reminder, d.state, d.doubt_since FROM consent c LEFT JOIN reminder m ON m.id = c.reminder {LIVING}
          WHERE c.recipient = $1 AND c.template = $2 AND c.voided_at IS NULL AND c.granted_at <= $3"
     )))
     .bind(pair.0)
@@ -460,7 +461,7 @@ pub(super) async fn void(
         match (reminder, row.get::<Option<i64>, _>("state")) {
             (None, _) => {}
             (Some(id), _) if by == Some(ReminderId(id)) => {}
-            (Some(id), Some(SCHEDULED)) => holders.push(id),
+            (Some(id), Some(SCHEDULED)) if row.get::<Option<Millis>, _>("doubt_since").is_none() => holders.push(id),
             _ => continue,
         }
         sqlx::query(

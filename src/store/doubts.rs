@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::{
     reminder::{ReminderId, State},
-    settle::{Consent, Next, Settlement},
+    settle::{Consent, Counted, Next, Settlement},
 };
 
 /// What somebody found out, or wants.
@@ -115,7 +115,7 @@ fn settlement(decided: &Decided, now: i64) -> Settlement {
     let (next, consent, what) = match decided.verdict {
         Verdict::Sent => (Next::Final(State::Sent), Consent::Keep, "it was sent"),
         Verdict::NotSent => (Next::Final(State::Failed), Consent::Free, "it was not sent and is not to be"),
-        Verdict::Resend => (Next::Again { due_at: now, counted: false }, Consent::Keep, "it is to be sent again"),
+        Verdict::Resend => (Next::Again { due_at: now, counted: Counted::No }, Consent::Keep, "it is to be sent again"),
         Verdict::Unconfirmed => {
             (Next::Final(State::Unconfirmed), Consent::Keep, "nobody will know whether it was sent")
         }

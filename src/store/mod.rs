@@ -55,6 +55,9 @@ pub enum StoreError {
     /// The database refuses this very content; nothing was kept.
     #[error("the store refused the rows: {0}")]
     Refused(String),
+    /// It did not say in time whether it was done: it may have been kept.
+    #[error("the store did not say whether it was done: {0}")]
+    Silent(String),
     /// The daemon is stopping.
     #[error("the store is closed")]
     Closed,
@@ -113,6 +116,27 @@ pub enum OpenError {
     #[error("{0}")]
     Unreachable(String),
 }
+
+/// How long a step of opening may take. A change of the schema takes as long as it takes.
+const OPEN_LIMIT: Duration = Duration::from_secs(15);
+
+/// A step of opening: a database that takes the connection and is silent is told of, and not waited for.
+async fn in_time<T, E: Into<StoreError>>(step: impl Future<Output = Result<T, E>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(OPEN_LIMIT, step).await {
+        Ok(done) => done.map_err(Into::into),
+        Err(_) => {
+            let limit = OPEN_LIMIT.as_secs();
+            Err(StoreError::Unavailable(format!(
+                "it took the connection and did not answer within {limit} s: look at the database"
+            )))
+        }
+    }
+}
+
+/// Connections for whoever looks.
+const READERS: u32 = 8;
+/// Connections for the engine: it reads ahead for each lane, and looks for what has expired.
+const READERS_AHEAD: u32 = 3;
 
 /// Another process holds the right to write to this PostgreSQL database.
 const IN_USE: &str = "it is in use by another tixing: stop that one first";
@@ -279,7 +303,10 @@ impl Opened {
 #[derive(Clone)]
 pub struct Store {
     opened: Opened,
+    /// For whoever looks.
     read: AnyPool,
+    /// For the engine alone, so that nobody's looking stops a send.
+    ahead: AnyPool,
     writer: Writer,
     names: Arc<Names>,
     listings: Listings,
@@ -312,7 +339,7 @@ impl Store {
             }
         };
         let sql_failed = |e: sqlx::Error| failed(StoreError::from(e));
-        let mut conn = opened.connect_writer().await.map_err(failed)?;
+        let mut conn = in_time(opened.connect_writer()).await.map_err(failed)?;
         if dialect == Dialect::Sqlite {
             let version: String =
                 sqlx::query("SELECT sqlite_version() AS v").fetch_one(&mut conn).await.map_err(sql_failed)?.get("v");
@@ -321,37 +348,18 @@ impl Store {
         trip("start.before_migration");
         migrate(&mut conn, dialect, url).await?;
         trip("start.after_migration");
-        let names = Arc::new(learn_names(&mut conn, apps).await.map_err(sql_failed)?);
-        let listings = templates::read(&mut conn, &names).await.map_err(sql_failed)?;
-        let last = sqlx::query("SELECT COALESCE(MAX(id), 0) AS last FROM reminder").fetch_one(&mut conn).await;
-        let last: i64 = last.map_err(sql_failed)?.get("last");
-
-        let read = AnyPoolOptions::new()
-            .max_connections(8)
-            .min_connections(1)
-            .acquire_timeout(Duration::from_secs(5))
-            .after_connect(move |conn, _| {
-                Box::pin(async move {
-                    let pragmas: &[&'static str] = match dialect {
-                        Dialect::Sqlite => {
-                            &["PRAGMA busy_timeout = 5000", "PRAGMA cache_size = -8192", "PRAGMA query_only = 1"]
-                        }
-                        Dialect::Postgres => {
-                            &["SET statement_timeout = '20s'", "SET default_transaction_read_only = on"]
-                        }
-                    };
-                    for pragma in pragmas {
-                        sqlx::query(*pragma).execute(&mut *conn).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .connect(&full_url)
-            .await
-            .map_err(sql_failed)?;
+        let learnt = in_time(async {
+            let names = Arc::new(learn_names(&mut conn, apps).await?);
+            let listings = templates::read(&mut conn, &names).await?;
+            let last = sqlx::query("SELECT COALESCE(MAX(id), 0) AS last FROM reminder").fetch_one(&mut conn).await?;
+            let read = reading(dialect, READERS).connect(&full_url).await?;
+            let ahead = reading(dialect, READERS_AHEAD).connect(&full_url).await?;
+            Ok::<_, sqlx::Error>((names, listings, last.get("last"), read, ahead))
+        });
+        let (names, listings, last, read, ahead) = learnt.await.map_err(failed)?;
         let (on_commit, told) = watch::channel(None);
         let writer = writer::start(opened.clone(), conn, last, Arc::clone(&names), clock, told);
-        Ok(Self { opened, read, writer, names, listings, on_commit, lock: Arc::new(Mutex::new(lock)) })
+        Ok(Self { opened, read, ahead, writer, names, listings, on_commit, lock: Arc::new(Mutex::new(lock)) })
     }
 
     /// Names to small integers and back.
@@ -486,6 +494,7 @@ impl Store {
         // Closed already: nothing to do.
         let _ = self.writer.ask(Command::Close).await;
         self.read.close().await;
+        self.ahead.close().await;
         self.lock.lock().expect("nothing panics while holding it").take();
     }
 
@@ -497,6 +506,26 @@ impl Store {
         let ask = sqlx::query("SELECT 1").execute(&self.read);
         matches!(tokio::time::timeout(Duration::from_secs(1), ask).await, Ok(Ok(_)))
     }
+}
+
+/// Connections of a pool that can only read.
+fn reading(dialect: Dialect, most: u32) -> AnyPoolOptions {
+    let pragmas: &[&'static str] = match dialect {
+        Dialect::Sqlite => &["PRAGMA busy_timeout = 5000", "PRAGMA cache_size = -8192", "PRAGMA query_only = 1"],
+        Dialect::Postgres => &["SET statement_timeout = '20s'", "SET default_transaction_read_only = on"],
+    };
+    AnyPoolOptions::new()
+        .max_connections(most)
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(5))
+        .after_connect(move |conn, _| {
+            Box::pin(async move {
+                for pragma in pragmas {
+                    sqlx::query(*pragma).execute(&mut *conn).await?;
+                }
+                Ok(())
+            })
+        })
 }
 
 /// A store URL without what may be a password.
@@ -511,8 +540,11 @@ async fn migrate(conn: &mut AnyConnection, dialect: Dialect, url: &str) -> Resul
     let migrator = if dialect == Dialect::Sqlite { &SQLITE } else { &POSTGRES };
     let newest = migrator.iter().map(|m| m.version).max().unwrap_or_default();
     let applied =
-        sqlx::query("SELECT COALESCE(MAX(version), 0) AS version FROM _sqlx_migrations").fetch_one(&mut *conn).await;
-    let applied: i64 = applied.map_or(0, |row| row.get("version"));
+        sqlx::query("SELECT COALESCE(MAX(version), 0) AS version FROM _sqlx_migrations").fetch_one(&mut *conn);
+    let applied = match tokio::time::timeout(OPEN_LIMIT, applied).await {
+        Ok(applied) => applied.map_or(0, |row| row.get("version")),
+        Err(_) => return Err(OpenError::Unreachable(format!("{} does not answer: look at the database", shown(url)))),
+    };
     if applied > newest {
         return Err(OpenError::Wrong(format!(
             "{} was written by a newer tixing (schema {applied}, this one knows {newest}): run that version, or restore a backup from before",

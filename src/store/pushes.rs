@@ -144,7 +144,7 @@ async fn turn_off(tx: &mut Tx<'_>, place: Place, openid: &str, template: i64, at
         // A standing consent is held by nobody.
         let sql = format!(
             "SELECT m.id FROM unheld u JOIN reminder m ON m.id = u.reminder {LIVING}
-             WHERE u.recipient = $1 AND m.template = $2 AND m.standing = 1 AND d.state = $3"
+             WHERE u.recipient = $1 AND m.template = $2 AND m.standing = 1 AND d.state = $3 AND d.doubt_since IS NULL"
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(pair.0).bind(pair.1).bind(SCHEDULED);
         waiting.extend(query.fetch_all(&mut *tx.conn).await?.iter().map(|row| row.get::<i64, _>("id")));
@@ -160,7 +160,7 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
     let user = users.get(&(place.id, push.openid.clone()));
     let Some((user, template)) = user.zip(known_template(tx, place, &receipt.template)) else { return Ok("unmatched") };
     let sql = format!(
-        "SELECT m.id, m.at, d.state, o.state AS ended, o.message_id, q.pushed_at, o.ended_at,
+        "SELECT m.id, m.at, d.state, d.doubt_since, o.state AS ended, o.message_id, q.pushed_at, o.ended_at,
                 (SELECT COUNT(*) FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
                     AND x.state IN ('in_doubt', 'sent', 'unconfirmed') AND (x.began_at IS NOT NULL OR x.code = 'interrupted')) AS requests
          FROM reminder m {LIVING}
@@ -168,7 +168,7 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
          LEFT JOIN receipt q ON q.lane = m.lane AND q.at = m.at AND q.id = m.id
          WHERE m.id IN (SELECT c.reminder FROM consent c WHERE c.recipient = $1 AND c.template = $2 AND c.reminder IS NOT NULL
                         UNION SELECT u.reminder FROM unheld u WHERE u.recipient = $1)
-           AND m.template = $2 AND (d.state IN (1, 2) OR o.state IN ('sent', 'unconfirmed'))
+           AND m.template = $2 AND (d.state IN (1, 2) OR d.doubt_since IS NOT NULL OR o.state IN ('sent', 'unconfirmed'))
          ORDER BY m.at DESC, m.id DESC LIMIT $3"
     );
     let query = sqlx::query(AssertSqlSafe(sql)).bind(*user).bind(template).bind(CANDIDATES);
@@ -198,7 +198,7 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
     match state {
         State::InDoubt => {
             if let Some(stored) = reminders::find(&mut *tx.conn, tx.names, ReminderId(id)).await?
-                && let Some(job) = stored.settled(State::InDoubt)
+                && let Some(job) = stored.settled(stored.due.state)
             {
                 let settle = Settle { job, settlement: received(), began_at: None, ended_at: tx.now };
                 queue::settle(tx, &[settle]).await?;
@@ -215,8 +215,13 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
 
 fn candidate(row: &AnyRow) -> Candidate {
     let ended = || row.get::<Option<String>, _>("ended").as_deref().and_then(State::from_word);
+    // What waits to be sent again is in doubt all the same.
+    let living = row.get::<Option<i64>, _>("state").map(|number| match living_state(number) {
+        State::Scheduled if row.get::<Option<Millis>, _>("doubt_since").is_some() => State::InDoubt,
+        state => state,
+    });
     Candidate {
-        state: row.get::<Option<i64>, _>("state").map(living_state).or_else(ended).unwrap_or(State::Cancelled),
+        state: living.or_else(ended).unwrap_or(State::Cancelled),
         from: row.get("at"),
         until: row.get::<Option<i64>, _>("ended_at").unwrap_or(Millis::MAX),
         message_id: row.get("message_id"),

@@ -14,7 +14,7 @@ use crate::domain::{
     Millis,
     decide::Due,
     reminder::{Claim, ReminderId, State},
-    settle::{Consent, HELD_AT_MOST, Next, Settlement, TEMPLATE_HELD, assumed_sent, received},
+    settle::{Consent, Counted, HELD_AT_MOST, Next, Settlement, TEMPLATE_HELD, assumed_sent, received},
     template::Listing,
 };
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
@@ -130,9 +130,9 @@ pub enum Marked {
     Late,
     /// No consent was available; nothing was written.
     NoConsent,
-    /// It is in doubt, and the user has other consents that could pay for a second message; nothing was written.
+    /// An earlier request of it may have arrived, and the user has other consents that could pay for a second message; nothing was written.
     NotSole,
-    /// It is in doubt, and its user has turned the template off since; nothing was written.
+    /// An earlier request of it may have arrived, and its user has turned the template off since; nothing was written.
     TurnedOff,
 }
 
@@ -186,12 +186,12 @@ fn key<'a>(lane: i64, due: &Due) -> [Cell<'a>; 5] {
 /// Marks jobs `sending` and raises their fences; durable when the transaction is. What takes its consent at the instant takes it here.
 pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Marked>> {
     let mut stopped = HashMap::new();
-    let doubts: Vec<&Job> = jobs.iter().filter(|job| job.due.state == State::InDoubt).collect();
-    let restored = !doubts.is_empty() && backup::was_restored(tx).await?;
-    for job in doubts {
-        if was_turned_off(tx, job).await? {
+    let asks: Vec<&Job> = jobs.iter().filter(|job| job.due.needs_sole() || job.due.is_doubtful()).collect();
+    let restored = !asks.is_empty() && backup::was_restored(tx).await?;
+    for job in asks {
+        if job.due.is_doubtful() && was_turned_off(tx, job).await? {
             stopped.insert(job.due.id, Marked::TurnedOff);
-        } else if !job.blind && (restored || !holds_sole_consent(tx, job).await?) {
+        } else if job.due.needs_sole() && !job.blind && (restored || !holds_sole_consent(tx, job).await?) {
             stopped.insert(job.due.id, Marked::NotSole);
         }
     }
@@ -337,6 +337,7 @@ struct NewOutcome<'a> {
     living: i64,
     next_fence: i64,
     tries: i64,
+    unsure: i64,
     doubt_since: Option<Millis>,
 }
 
@@ -403,13 +404,14 @@ pub(super) async fn settle(tx: &mut Tx<'_>, settles: &[Settle]) -> sqlx::Result<
                 o.living.into(),
                 o.next_fence.into(),
                 o.tries.into(),
+                o.unsure.into(),
                 o.doubt_since.into(),
             ]
         });
-        let rows = tx.dialect.rows(["lane", "due_at", "id", "state", "fence", "tries", "doubt_since"], rows);
+        let rows = tx.dialect.rows(["lane", "due_at", "id", "state", "fence", "tries", "unsure", "doubt_since"], rows);
         tx.run(
-            "INSERT INTO due (lane, due_at, id, state, fence, tries, doubt_since)
-             SELECT r.lane, r.due_at, r.id, r.state, r.fence, r.tries, r.doubt_since FROM {rows}",
+            "INSERT INTO due (lane, due_at, id, state, fence, tries, unsure, doubt_since)
+             SELECT r.lane, r.due_at, r.id, r.state, r.fence, r.tries, r.unsure, r.doubt_since FROM {rows}",
             &rows,
         )
         .await?;
@@ -438,9 +440,9 @@ async fn by_receipt<'a>(tx: &mut Tx<'_>, mut settles: Vec<Cow<'a, Settle>>) -> s
 fn new_outcome(s: &Settle) -> NewOutcome<'_> {
     let due = &s.job.due;
     let (state, next_at, counted) = match s.settlement.next {
-        Next::Final(state) => (state, None, false),
+        Next::Final(state) => (state, None, Counted::No),
         Next::Again { due_at, counted } => (State::Scheduled, Some(due_at), counted),
-        Next::Doubt { look_at } => (State::InDoubt, Some(look_at), true),
+        Next::Doubt { look_at } => (State::InDoubt, Some(look_at), Counted::Delay),
     };
     NewOutcome {
         lane: s.job.lane,
@@ -456,7 +458,8 @@ fn new_outcome(s: &Settle) -> NewOutcome<'_> {
         message_id: s.settlement.message_id.as_deref(),
         living: state_number(state),
         next_fence: due.fence + 1,
-        tries: i64::from(due.tries) + i64::from(counted),
+        tries: i64::from(due.tries) + i64::from(counted != Counted::No),
+        unsure: i64::from(due.unsure) + i64::from(counted == Counted::Unsure),
         doubt_since: if state == State::InDoubt { due.doubt_since.or(Some(s.ended_at)) } else { due.doubt_since },
     }
 }
@@ -495,7 +498,8 @@ async fn settle_consents(tx: &mut Tx<'_>, kept: &[Cow<'_, Settle>]) -> sqlx::Res
     Ok(())
 }
 
-/// Ends scheduled reminders whose consent has just become void. One that a store on hold is in doubt about may have been sent before.
+/// Ends scheduled reminders whose consent has just become void. One that a store on hold is in doubt about may have been sent before. What
+/// waits to be sent again keeps its consent, and is not among them.
 pub(super) async fn end_scheduled(
     tx: &mut Tx<'_>,
     ids: &[i64],
@@ -533,6 +537,7 @@ fn job(row: &AnyRow) -> Job {
             state: living_state(row.get("state")),
             fence: row.get("fence"),
             tries: u32::try_from(row.get::<i64, _>("tries")).unwrap_or(u32::MAX),
+            unsure: u32::try_from(row.get::<i64, _>("unsure")).unwrap_or(u32::MAX),
             doubt_since: row.get("doubt_since"),
         },
         lane: row.get("lane"),
@@ -552,8 +557,8 @@ fn job(row: &AnyRow) -> Job {
 }
 
 /// The columns of a job.
-const JOB: &str = "d.lane, d.due_at, d.id, d.state, d.fence, d.tries, d.doubt_since, m.at, m.expires_at, m.recipient, m.template, m.at_fire, m.standing,
-    p.openid";
+const JOB: &str = "d.lane, d.due_at, d.id, d.state, d.fence, d.tries, d.unsure, d.doubt_since, m.at, m.expires_at, m.recipient, m.template, m.at_fire,
+    m.standing, p.openid";
 
 impl Queue for Store {
     fn lane(&self, app: &str) -> i64 {
@@ -586,7 +591,7 @@ impl Queue for Store {
     }
 
     fn prefetch(&self, lane: i64, after: (Millis, i64), until: Millis, limit: i64) -> Asked<Vec<Job>> {
-        let read = self.read.clone();
+        let read = self.ahead.clone();
         Box::pin(async move {
             let sql = format!(
                 "SELECT {JOB}, m.page, m.data, m.lang, m.miniprogram_state
@@ -600,7 +605,7 @@ impl Queue for Store {
     }
 
     fn past_deadline(&self, lane: i64, now: Millis, limit: i64) -> Asked<Vec<Job>> {
-        let read = self.read.clone();
+        let read = self.ahead.clone();
         Box::pin(async move {
             let sql = format!(
                 "SELECT {JOB}, NULL AS page, '' AS data, NULL AS lang, NULL AS miniprogram_state
@@ -698,7 +703,7 @@ impl Store {
              ORDER BY d.due_at, d.id LIMIT {WAKE}"
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(now).bind(now + HELD_AT_MOST);
-        let rows = query.fetch_all(&self.read).await?;
+        let rows = query.fetch_all(&self.ahead).await?;
         let held = |row: &AnyRow| HeldBack {
             due_at: row.get("due_at"),
             id: row.get("id"),

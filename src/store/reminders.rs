@@ -13,10 +13,10 @@ use super::{
 use crate::domain::{
     Millis,
     consent::{Feed, Feeds},
-    decide::Due,
+    decide::{Due, called_off},
     reminder::{Claim, NewReminder, ReminderId, State},
     retention::Parts,
-    settle::{Consent, Settlement},
+    settle::{Consent, Settlement, TEMPLATE_HELD},
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -36,6 +36,8 @@ pub enum Inserted {
     NoConsent,
     /// The user was forgotten at their wish; nothing was written.
     Forgotten,
+    /// The database refuses this very content; nothing was written.
+    Refused,
 }
 
 /// A reminder as it is stored.
@@ -127,6 +129,8 @@ pub enum Changed {
     Yes,
     /// It is no longer scheduled but in this state; nothing was written.
     NotScheduled(State),
+    /// Its deadline would not follow its instant, now that another change has moved one of them; nothing was written.
+    BadDeadline,
     /// There is no such reminder.
     NotFound,
 }
@@ -446,7 +450,7 @@ const STORED: &str =
                            ORDER BY x.fence DESC LIMIT 1) AS reason,
     (SELECT COALESCE(q.failure, '') FROM receipt q WHERE q.lane = m.lane AND q.at = m.at AND q.id = m.id) AS receipt,
     (SELECT x.erased FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id AND x.next_at IS NULL) AS erased,
-    d.due_at, d.state, d.fence, d.tries, d.doubt_since";
+    d.due_at, d.state, d.fence, d.tries, d.unsure, d.doubt_since";
 
 /// Finds one reminder, living or ended.
 pub(super) async fn find(conn: &mut AnyConnection, names: &Names, id: ReminderId) -> sqlx::Result<Option<Stored>> {
@@ -477,6 +481,7 @@ fn stored(row: &AnyRow, names: &Names) -> Stored {
             state,
             fence: row.get::<Option<i64>, _>("fence").unwrap_or_default(),
             tries: row.get::<Option<i64>, _>("tries").and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+            unsure: row.get::<Option<i64>, _>("unsure").and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
             doubt_since: row.get("doubt_since"),
         },
         lane,
@@ -497,7 +502,7 @@ fn stored(row: &AnyRow, names: &Names) -> Stored {
     }
 }
 
-/// Cancels a scheduled reminder; its consent is available again.
+/// Cancels a scheduled reminder; its consent is available again. One that an operator wants sent again may have arrived, and keeps its own.
 pub(super) struct Cancel(pub ReminderId);
 
 impl Single for Cancel {
@@ -515,10 +520,14 @@ impl Single for Cancel {
 async fn cancel(tx: &mut Tx<'_>, id: ReminderId) -> sqlx::Result<Changed> {
     let Some(stored) = find(&mut *tx.conn, tx.names, id).await? else { return Ok(Changed::NotFound) };
     let Some(job) = stored.settled(State::Scheduled) else { return Ok(Changed::NotScheduled(stored.due.state)) };
-    let settlement = Settlement::end(State::Cancelled, "cancelled", "its owner cancelled it", Consent::Free);
+    let settlement = if stored.due.is_doubtful() {
+        called_off("cancelled", "its owner cancelled it")
+    } else {
+        Settlement::end(State::Cancelled, "cancelled", "its owner cancelled it", Consent::Free)
+    };
     let ended_at = tx.now;
-    queue::settle(tx, &[Settle { job, settlement, began_at: None, ended_at }]).await?;
-    Ok(Changed::Yes)
+    let written = queue::settle(tx, &[Settle { job, settlement, began_at: None, ended_at }]).await?;
+    Ok(if written == [true] { Changed::Yes } else { Changed::NotScheduled(State::Sending) })
 }
 
 /// Changes a scheduled reminder. The fence rises, so that what the engine has read of it before is not sent.
@@ -545,7 +554,32 @@ async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Resul
         return Ok(Changed::NotScheduled(stored.due.state));
     }
     let (at, local_at) = change.at.clone().unwrap_or((stored.due.at, stored.local_at));
-    let due_at = if change.at.is_some() { at } else { stored.due.due_at };
+    let expires_at = change.expires_at.unwrap_or(stored.due.expires_at);
+    if expires_at <= at {
+        // Somebody else has changed it since this was checked.
+        return Ok(Changed::BadDeadline);
+    }
+    let mended = change.data.is_some() && stored.reason.as_deref() == Some(TEMPLATE_HELD);
+    let due_at = match change.at {
+        Some(_) => at,
+        // Why it was held may be over.
+        None if mended => at.max(tx.now).min(stored.due.due_at),
+        None => stored.due.due_at,
+    };
+    let moved = sqlx::query(
+        "UPDATE due SET due_at = $4, fence = fence + 1 WHERE lane = $1 AND due_at = $2 AND id = $3 AND state = $5 AND fence = $6",
+    )
+    .bind(stored.lane)
+    .bind(stored.due.due_at)
+    .bind(id.0)
+    .bind(due_at)
+    .bind(queue::SCHEDULED)
+    .bind(stored.due.fence)
+    .execute(&mut *tx.conn)
+    .await?;
+    if moved.rows_affected() == 0 {
+        return Ok(Changed::NotScheduled(State::Sending));
+    }
     let page = change.page.clone().unwrap_or(stored.page);
     // Past attempts move along, since an outcome is found by its reminder's instant.
     sqlx::query("UPDATE outcome SET at = $4, next_at = $5 WHERE lane = $1 AND at = $2 AND id = $3")
@@ -556,17 +590,10 @@ async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Resul
         .bind(due_at)
         .execute(&mut *tx.conn)
         .await?;
-    sqlx::query("UPDATE due SET due_at = $4, fence = fence + 1 WHERE lane = $1 AND due_at = $2 AND id = $3")
-        .bind(stored.lane)
-        .bind(stored.due.due_at)
-        .bind(id.0)
-        .bind(due_at)
-        .execute(&mut *tx.conn)
-        .await?;
     sqlx::query("UPDATE reminder SET at = $2, expires_at = $3, page = $4, data = $5, local_at = $6 WHERE id = $1")
         .bind(id.0)
         .bind(at)
-        .bind(change.expires_at.unwrap_or(stored.due.expires_at))
+        .bind(expires_at)
         .bind(page)
         .bind(change.data.clone().unwrap_or(stored.data))
         .bind(local_at)
@@ -710,8 +737,8 @@ impl Store {
                                          WHERE q.lane = o.lane AND q.at = o.at AND q.id = o.id))
                  ORDER BY o.at, o.id LIMIT $8",
                 STORED.replace(
-                    "d.due_at, d.state, d.fence, d.tries, d.doubt_since",
-                    "o.next_at AS due_at, o.next_at AS state, o.fence, o.next_at AS tries, o.next_at AS doubt_since"
+                    "d.due_at, d.state, d.fence, d.tries, d.unsure, d.doubt_since",
+                    "o.next_at AS due_at, o.next_at AS state, o.fence, o.next_at AS tries, o.next_at AS unsure, o.next_at AS doubt_since"
                 )
             );
             let word = filter.state.map_or("", State::word);

@@ -27,7 +27,7 @@ impl Ids {
     }
 }
 
-/// A write transaction. What is counted in it is added to `tally` just before the commit.
+/// A write transaction. What is counted in it is added to `tally` just before the writer commits it.
 pub struct Tx<'a> {
     pub(super) conn: &'a mut AnyConnection,
     pub(super) dialect: Dialect,
@@ -50,8 +50,8 @@ impl<'a> Tx<'a> {
         Ok(Self { conn, dialect, names, ids, now, counted: BTreeMap::new() })
     }
 
-    /// Commits; durable when it returns.
-    pub(super) async fn commit(mut self) -> sqlx::Result<()> {
+    /// Writes down what was counted: the last thing before the commit.
+    pub(super) async fn close(mut self) -> sqlx::Result<()> {
         let mut changed = std::mem::take(&mut self.counted);
         changed.retain(|_, n| *n != 0);
         if !changed.is_empty() {
@@ -64,7 +64,6 @@ impl<'a> Tx<'a> {
             )
             .await?;
         }
-        sqlx::query("COMMIT").execute(&mut *self.conn).await?;
         Ok(())
     }
 

@@ -85,6 +85,15 @@ impl<S: Single> AnySingle for AskedSingle<S> {
 }
 
 impl Command {
+    /// Whether whoever asked waits no longer.
+    fn was_given_up(&self) -> bool {
+        match self {
+            Self::Settle(_, answer) => answer.is_closed(),
+            Self::Mark(_, answer) => answer.is_closed(),
+            _ => false,
+        }
+    }
+
     fn rows(&self) -> usize {
         match self {
             Self::Settle(rows, _) => rows.len(),
@@ -98,6 +107,9 @@ impl Command {
 
 /// At most so many rows that nobody sends with share a transaction, so that a mark never waits long behind an import.
 const ROWS_PER_COMMIT: usize = 4_000;
+/// How long a transaction may take, and a connection.
+const COMMIT_LIMIT: Duration = Duration::from_secs(15);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Commands that may wait before those who ask have to wait too.
 const QUEUE: usize = 256;
 
@@ -215,6 +227,16 @@ impl<R, T> Default for Gathered<R, T> {
 }
 
 impl<R, T> Gathered<R, T> {
+    fn of(rows: Vec<R>, answer: Answer<Vec<T>>) -> Self {
+        Self { asked: vec![(rows.len(), answer)], rows }
+    }
+
+    /// What each command brought.
+    fn split(self) -> impl Iterator<Item = (Vec<R>, Answer<Vec<T>>)> {
+        let mut rows = self.rows.into_iter();
+        self.asked.into_iter().map(move |(n, answer)| (rows.by_ref().take(n).collect(), answer))
+    }
+
     fn add(&mut self, rows: Vec<R>, answer: Answer<Vec<T>>) {
         self.asked.push((rows.len(), answer));
         self.rows.extend(rows);
@@ -277,6 +299,34 @@ impl Group {
         Ok(Done { settles, marks, records, inserts })
     }
 
+    fn of_settles(rows: Vec<Settle>) -> Self {
+        Self { settles: Gathered { rows, asked: Vec::new() }, ..Self::default() }
+    }
+
+    fn of_inserts(rows: Vec<NewReminder>) -> Self {
+        Self { inserts: Gathered { rows, asked: Vec::new() }, ..Self::default() }
+    }
+
+    /// Tells those who asked.
+    fn answer(self, done: Result<Done, StoreError>) {
+        match done {
+            Ok(done) => {
+                self.settles.answer(&Ok(done.settles));
+                self.marks.answer(&Ok(done.marks));
+                self.records.answer(&Ok(done.records));
+                self.inserts.answer(&Ok(done.inserts));
+                self.singles.into_iter().for_each(|single| single.answer(Ok(())));
+            }
+            Err(e) => {
+                self.settles.answer(&Err(e.clone()));
+                self.marks.answer(&Err(e.clone()));
+                self.records.answer(&Err(e.clone()));
+                self.inserts.answer(&Err(e.clone()));
+                self.singles.into_iter().for_each(|single| single.answer(Err(e.clone())));
+            }
+        }
+    }
+
     /// A point for each kind of command in the group, before the commit or after it.
     fn trip(&self, after: bool) {
         let here = [
@@ -298,90 +348,165 @@ impl Group {
 }
 
 impl WriterTask {
-    async fn run(&mut self, commands: Vec<Command>) {
+    async fn run(&mut self, mut commands: Vec<Command>) {
+        // Whoever has given up has taken it back, too: a mark that was written now would belong to nobody.
+        commands.retain(|command| !command.was_given_up());
         if commands.is_empty() {
             return;
         }
         let mut group = Group::gather(commands);
-        let started = std::time::Instant::now();
-        let mut done = self.commit(&mut group).await;
-        if let Err(StoreError::Refused(_)) = done {
-            // One row that the database refuses must not take the others with it: settlements and marks are retried without it.
-            let mut urgent = Group {
-                settles: std::mem::take(&mut group.settles),
-                marks: std::mem::take(&mut group.marks),
-                ..Group::default()
+        match self.commit(&mut group).await {
+            Err(StoreError::Refused(_)) => self.run_apart(group).await,
+            done => group.answer(done),
+        }
+    }
+
+    /// The database refuses something of a group. Each command goes by itself, so that none fails for another's sake; and of settlements
+    /// and inserts, which carry what others have written, each row.
+    async fn run_apart(&mut self, group: Group) {
+        let Group { settles, marks, records, inserts, singles } = group;
+        for (rows, answer) in settles.split() {
+            let settled = self.apart(rows, Group::of_settles, |group| group.settles.rows, |done| done.settles).await;
+            let settled = match settled {
+                Ok(rows) => self.settle_plainly(rows).await,
+                Err(e) => Err(e),
             };
-            let first = self.commit(&mut urgent).await;
-            match first {
-                Ok(done) => {
-                    urgent.settles.answer(&Ok(done.settles));
-                    urgent.marks.answer(&Ok(done.marks));
-                }
-                Err(e) => {
-                    urgent.settles.answer(&Err(e.clone()));
-                    urgent.marks.answer(&Err(e));
-                }
-            }
-            done = self.commit(&mut group).await;
+            let _ = answer.send(settled);
         }
-        let ring = group.ring();
-        match done {
-            Ok(done) => {
-                let told = self.on_commit.borrow().clone();
-                if let Some(told) = told {
-                    told(ring, started.elapsed());
+        for (rows, answer) in marks.split() {
+            let mut alone = Group { marks: Gathered::of(rows, answer), ..Group::default() };
+            let done = self.commit(&mut alone).await;
+            alone.answer(done);
+        }
+        for (rows, answer) in records.split() {
+            let mut alone = Group { records: Gathered::of(rows, answer), ..Group::default() };
+            let done = self.commit(&mut alone).await;
+            alone.answer(done);
+        }
+        for (rows, answer) in inserts.split() {
+            let inserted = self.apart(rows, Group::of_inserts, |group| group.inserts.rows, |done| done.inserts).await;
+            let verdict = |row: Result<Inserted, NewReminder>| row.unwrap_or(Inserted::Refused);
+            let _ = answer.send(inserted.map(|rows| rows.into_iter().map(verdict).collect()));
+        }
+        for single in singles {
+            let mut alone = Group { singles: vec![single], ..Group::default() };
+            let done = self.commit(&mut alone).await;
+            alone.answer(done);
+        }
+    }
+
+    /// Writes rows in ever smaller parts, in order; answers those alone that the database refuses as they are.
+    async fn apart<R, T>(
+        &mut self,
+        rows: Vec<R>,
+        group: impl Fn(Vec<R>) -> Group,
+        rows_of: impl Fn(Group) -> Vec<R>,
+        done_of: impl Fn(Done) -> Vec<T>,
+    ) -> Result<Vec<Result<T, R>>, StoreError> {
+        let (mut parts, mut all) = (vec![rows], Vec::new());
+        while let Some(part) = parts.pop() {
+            let mut part = group(part);
+            match self.commit(&mut part).await {
+                Ok(done) => all.extend(done_of(done).into_iter().map(Ok)),
+                Err(StoreError::Refused(_)) => {
+                    let mut rows = rows_of(part);
+                    let half = rows.split_off(rows.len() / 2);
+                    if rows.is_empty() {
+                        all.extend(half.into_iter().map(Err));
+                    } else {
+                        parts.extend([half, rows]);
+                    }
                 }
-                group.settles.answer(&Ok(done.settles));
-                group.marks.answer(&Ok(done.marks));
-                group.records.answer(&Ok(done.records));
-                group.inserts.answer(&Ok(done.inserts));
-                group.singles.into_iter().for_each(|single| single.answer(Ok(())));
-            }
-            Err(e) => {
-                group.settles.answer(&Err(e.clone()));
-                group.marks.answer(&Err(e.clone()));
-                group.records.answer(&Err(e.clone()));
-                group.inserts.answer(&Err(e.clone()));
-                group.singles.into_iter().for_each(|single| single.answer(Err(e.clone())));
+                // What came before is kept.
+                Err(e) if all.is_empty() => return Err(e),
+                Err(e) => return Err(StoreError::Silent(e.to_string())),
             }
         }
+        Ok(all)
+    }
+
+    /// A settlement that the database refuses is written without the platform's words. If that is refused too, its row stays as it is and is
+    /// found in doubt: one settlement never stops the others.
+    async fn settle_plainly(&mut self, rows: Vec<Result<bool, Settle>>) -> Result<Vec<bool>, StoreError> {
+        let mut written = Vec::with_capacity(rows.len());
+        for row in rows {
+            written.push(match row {
+                Ok(written) => written,
+                Err(mut settle) => {
+                    tracing::error!(reminder = %settle.job.due.id, "the database refuses what the platform said of a message; it is kept without");
+                    let said = &mut settle.settlement;
+                    (said.text, said.message_id) = (Some("what was said of it could not be kept".into()), None);
+                    said.code = said.code.take().map(|_| "unwritable".into());
+                    match self.commit(&mut Group::of_settles(vec![settle])).await {
+                        Ok(done) => done.settles == [true],
+                        Err(StoreError::Refused(_)) => false,
+                        Err(e) => return Err(e),
+                    }
+                }
+            });
+        }
+        Ok(written)
     }
 
     /// One transaction. A connection that failed is given up and made anew by the next one.
     async fn commit(&mut self, group: &mut Group) -> Result<Done, StoreError> {
+        let started = std::time::Instant::now();
+        let done = self.transact(group).await;
+        if done.is_ok() {
+            let told = self.on_commit.borrow().clone();
+            if let Some(told) = told {
+                told(group.ring(), started.elapsed());
+            }
+        }
+        done
+    }
+
+    async fn transact(&mut self, group: &mut Group) -> Result<Done, StoreError> {
         self.opened.is_there()?;
         if self.conn.is_none() {
-            let connect = tokio::time::timeout(Duration::from_secs(5), self.opened.connect_writer());
-            self.conn = Some(connect.await.map_err(|_| StoreError::Unavailable("no connection within 5 s".into()))??);
+            let connect = tokio::time::timeout(CONNECT_LIMIT, self.opened.connect_writer());
+            let silent = |_| StoreError::Unavailable(format!("no connection within {} s", CONNECT_LIMIT.as_secs()));
+            self.conn = Some(connect.await.map_err(silent)??);
         }
         let conn = self.conn.as_mut().expect("just connected");
         let now = self.clock.now();
+        // From here on the database alone knows whether it is kept.
+        let mut committing = false;
         let work = async {
             let mut tx = Tx::begin(conn, self.opened.dialect, &self.names, &mut self.ids, now).await?;
             let done = group.apply(&mut tx).await?;
             group.trip(false);
-            tx.commit().await?;
+            tx.close().await?;
+            committing = true;
+            sqlx::query("COMMIT").execute(&mut *conn).await?;
             group.trip(true);
             Ok::<Done, sqlx::Error>(done)
         };
-        let result = tokio::time::timeout(Duration::from_secs(30), work).await;
-        match result {
+        match tokio::time::timeout(COMMIT_LIMIT, work).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(e)) => {
+                // The database's own word is that nothing was kept; a broken connection says nothing.
+                let lost = committing && !matches!(e, sqlx::Error::Database(_));
                 let error = StoreError::from(e);
                 let conn = self.conn.as_mut().expect("still there");
-                if sqlx::query("ROLLBACK").execute(conn).await.is_err()
-                    && self.opened.dialect == super::Dialect::Postgres
-                {
+                let undone = tokio::time::timeout(CONNECT_LIMIT, sqlx::query("ROLLBACK").execute(conn)).await;
+                // SQLite says so of a transaction that it has rolled back by itself.
+                let is_open = matches!(undone, Ok(Err(_))) && self.opened.dialect == super::Dialect::Sqlite;
+                if !is_open && !matches!(undone, Ok(Ok(_))) {
                     self.conn = None;
+                }
+                if lost {
+                    tracing::error!(error = %error, "the answer to a commit was lost; those who asked were told that it may have been kept");
+                    return Err(StoreError::Silent(error.to_string()));
                 }
                 tracing::error!(error = %error, "a commit failed; nothing of it was kept, and those who asked were told");
                 Err(error)
             }
             Err(_) => {
                 self.conn = None;
-                Err(StoreError::Unavailable("the database did not finish a transaction within 30 s".into()))
+                let why = format!("the database did not finish a transaction within {} s", COMMIT_LIMIT.as_secs());
+                tracing::error!(committing, "{why}");
+                Err(if committing { StoreError::Silent(why) } else { StoreError::Unavailable(why) })
             }
         }
     }

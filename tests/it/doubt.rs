@@ -15,12 +15,15 @@ use tixing::{
         consent::Balance,
         push::{Item, Push, Receipt},
         reminder::{NewReminder, ReminderId, State},
+        settle::{Consent, Settlement},
         template::OnDoubt,
     },
     sandbox::Faults,
     store::{
+        doubts::{Decided, Resolved, Verdict},
         pushes::NewPush,
-        reminders::{Filter, Inserted},
+        queue::{Queue, Settle},
+        reminders::{Changed, Filter, Inserted},
     },
 };
 
@@ -187,13 +190,19 @@ async fn i2_every_combination_of_what_is_known_of_a_doubt_ends_as_it_should() {
     }
 }
 
-async fn in_doubt(program: &Program, sandbox: &SandboxServer, openid: &str) -> String {
-    sandbox.sandbox.world().tap("wx0123456789abcdef", openid, EVENT, true);
-    let (status, answer) = program.post("/v1/reminders", &body(openid, 50)).await;
-    assert_eq!(status, 201, "{answer}");
-    let id = answer["id"].as_str().expect("an id").to_owned();
-    program.wait(&format!("/v1/reminders/{id}"), 20, |r| r["reason"] == "asks").await;
-    id
+/// Reminders whose answers are lost, once each waits for somebody to decide.
+async fn in_doubt(program: &Program, sandbox: &SandboxServer, openids: &[&str]) -> Vec<String> {
+    let mut ids = Vec::new();
+    for openid in openids {
+        sandbox.sandbox.world().tap("wx0123456789abcdef", openid, EVENT, true);
+        let (status, answer) = program.post("/v1/reminders", &body(openid, 50)).await;
+        assert_eq!(status, 201, "{answer}");
+        ids.push(answer["id"].as_str().expect("an id").to_owned());
+    }
+    for id in &ids {
+        program.wait(&format!("/v1/reminders/{id}"), 30, |r| r["reason"] == "asks").await;
+    }
+    ids
 }
 
 #[tokio::test]
@@ -243,10 +252,7 @@ async fn i8_an_operator_decides_about_a_doubt_and_is_remembered() {
     std::fs::write(site.path("tixing.toml"), text).expect("written");
     let program = site.serve_with_key();
     sandbox.sandbox.world().faults = Faults { reset_before_rate: 1.0, ..Faults::default() };
-    let mut ids = Vec::new();
-    for openid in ["o1", "o2", "o3", "o4"] {
-        ids.push(in_doubt(&program, &sandbox, openid).await);
-    }
+    let ids = in_doubt(&program, &sandbox, &["o1", "o2", "o3", "o4"]).await;
     let (code, out, said) = site.run(&["doubt", "list", "--json"]);
     assert!(code == 0 && out.lines().count() == 4, "{out}{said}");
     sandbox.sandbox.world().faults = Faults::default();
@@ -270,7 +276,7 @@ async fn i8_an_operator_decides_about_a_doubt_and_is_remembered() {
     assert_eq!(site.run(&["doubt", "resolve", &ids[2], "--as", "perhaps"]).0, 2);
     // Sent again on demand and refused: the first may have arrived, and here it had.
     sandbox.sandbox.world().faults = Faults { reset_after_rate: 1.0, ..Faults::default() };
-    let arrived = in_doubt(&program, &sandbox, "o5").await;
+    let arrived = in_doubt(&program, &sandbox, &["o5"]).await.remove(0);
     sandbox.sandbox.world().faults = Faults::default();
     assert_eq!(site.run(&["doubt", "resolve", &arrived, "--as", "resend"]).0, 0);
     program.wait(&format!("/v1/reminders/{arrived}"), 10, |r| r["state"] == "unconfirmed").await;
@@ -282,4 +288,80 @@ async fn i8_an_operator_decides_about_a_doubt_and_is_remembered() {
     let consents = &stats["apps"][0]["consents"];
     assert_eq!(["available", "held", "used"].map(|n| consents[n].as_i64().unwrap_or(-1)), [2, 0, 3], "{stats}");
     assert!(program.terminate().0.success());
+}
+
+/// What happens to a reminder that an operator wants sent again, before it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Meanwhile {
+    Cancelled,
+    TurnedOff,
+    Received,
+    /// Another message to the user is refused: the platform knows no consent.
+    Denied,
+}
+
+#[tokio::test]
+async fn a_doubt_that_waits_to_be_sent_again_is_still_a_doubt_to_everybody() {
+    for meanwhile in [Meanwhile::Cancelled, Meanwhile::TurnedOff, Meanwhile::Received, Meanwhile::Denied] {
+        let change = |app: &mut App| app.templates.iter_mut().for_each(|t| t.on_doubt = OnDoubt::Ask);
+        on_both_rigs(change, async |mut rig| {
+            rig.tap("o1");
+            rig.store().insert(vec![accepted_reminder("o1", at(10))]).await.expect("inserted");
+            // It arrives, and the answer is lost.
+            rig.sandbox.world().faults = Faults { reset_after_rate: 1.0, ..Faults::default() };
+            rig.pass(40 * SECOND, SECOND).await;
+            rig.sandbox.world().faults = Faults::default();
+            let filter = Filter { apps: vec!["coffee".into()], limit: 9, ..Filter::default() };
+            let first = rig.store().list(&filter).await.expect("answers").remove(0);
+            assert_eq!(first.due.state, State::InDoubt);
+            let again = Decided { id: first.due.id, verdict: Verdict::Resend, actor: "somebody".into() };
+            assert_eq!(rig.store().resolve(again).await.expect("answers"), Resolved::Yes);
+            // And before the engine takes its next turn:
+            let push = |item| NewPush {
+                app: "coffee".into(),
+                push: Push { openid: "o1".into(), at: at(41), items: vec![item] },
+            };
+            match meanwhile {
+                Meanwhile::Cancelled => {
+                    assert_eq!(rig.store().cancel(first.due.id).await.expect("answers"), Changed::Yes);
+                }
+                Meanwhile::TurnedOff => {
+                    let off = Item::TurnedOff { template: EVENT.into() };
+                    assert_eq!(rig.store().push(push(off)).await.expect("taken").ended, 0);
+                }
+                Meanwhile::Received => {
+                    let template = EVENT.to_owned();
+                    let receipt = Receipt { template, message_id: None, failure: None, text: "success".into() };
+                    let taken = rig.store().push(push(Item::Receipt(receipt))).await.expect("taken");
+                    assert_eq!(taken.receipts, ["delivered"]);
+                }
+                Meanwhile::Denied => {
+                    // The ledger has a consent that the platform does not know.
+                    rig.store().record(vec![accept("coffee", "o1", EVENT)]).await.expect("recorded");
+                    let other = rig.store().insert(vec![reminder("o1", at(11))]).await.expect("answers")[0];
+                    let Inserted::Created(other) = other else { panic!("{other:?}") };
+                    let mut jobs = rig.store().prefetch(1, (i64::MIN, 0), at(50), 9).await.expect("answers");
+                    jobs.retain(|job| job.due.id == other);
+                    rig.store().mark(jobs.clone()).await.expect("answers");
+                    let denied =
+                        Settlement::end(State::Failed, "43101", "user refuse to accept the msg", Consent::Deny);
+                    let settle =
+                        Settle { job: jobs[0].settled(true), settlement: denied, began_at: None, ended_at: at(41) };
+                    assert_eq!(rig.store().settle(vec![settle]).await.expect("answers"), [true]);
+                }
+            }
+            rig.pass(2 * MINUTE, SECOND).await;
+            let expected = if meanwhile == Meanwhile::Received { State::Sent } else { State::Unconfirmed };
+            assert_eq!(state(&rig, first.due.id).await, expected, "{meanwhile:?}");
+            assert_eq!(rig.messages().len(), 1, "{meanwhile:?}: it had arrived");
+            let balance = rig.store().balances("coffee", "o1").await.expect("answers")[EVENT];
+            assert_eq!(
+                (balance.used, balance.available, balance.held),
+                (1, 0, 0),
+                "{meanwhile:?}: its consent is spent"
+            );
+            rig
+        })
+        .await;
+    }
 }

@@ -156,7 +156,7 @@ fn i2_an_answer_counts_as_accepted_only_if_it_says_so() {
     ];
     texts("answers", &good, |text| {
         for status in [200, 302, 412, 502] {
-            let answer = Answer { status, body: text.to_owned().into(), date: None };
+            let answer = Answer { status, body: text.to_owned().into(), date: None, retry_after: None };
             match adapter.classify(&answer) {
                 Outcome::Accepted { .. } => {
                     let spaced: String = text.chars().map(|c| if c < ' ' { ' ' } else { c }).collect();

@@ -12,6 +12,8 @@ mod fuzz;
 mod tidy;
 mod crash;
 mod safekeeping;
+mod busy;
+mod transport;
 mod callback;
 mod doubt;
 mod doctor;

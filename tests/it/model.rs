@@ -15,12 +15,15 @@ use tixing::{
     domain::{
         DAY, Millis,
         consent::{Balance, Report},
+        push::{Item, Push, Receipt},
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
         retention::Retention,
-        settle::{Consent, Next, Settlement},
+        settle::{Consent, Counted, Next, Settlement, TEMPLATE_HELD},
     },
     store::{
         Store,
+        doubts::{Decided, Resolved, Verdict},
+        pushes::NewPush,
         queue::{Job, Queue, Settle},
         reminders::{Change, Changed, Filter, Inserted},
         retention::Walk,
@@ -70,7 +73,20 @@ enum Step {
     Change {
         which: usize,
         at: Option<u16>,
+        /// Another deadline, in seconds after the start: another change may have moved the instant behind it.
+        expires: Option<u16>,
         body: bool,
+    },
+    /// An operator decides; `how` wants it sent again for 2.
+    Resolve {
+        which: usize,
+        how: u8,
+    },
+    TurnOff {
+        user: u8,
+    },
+    Receipt {
+        user: u8,
     },
 }
 
@@ -88,11 +104,15 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3_u8).prop_map(|user| Step::Forget { user }),
         1 => (0..3_u8).prop_map(|user| Step::LetIn { user }),
         1 => prop_oneof![Just(Term::Bodies), Just(Term::Attempts), Just(Term::History)].prop_map(|term| Step::Erase { term }),
-        1 => (any::<usize>(), proptest::option::of(0..900_u16), any::<bool>()).prop_map(|(which, at, body)| Step::Change { which, at, body }),
+        1 => (any::<usize>(), proptest::option::of(0..900_u16), proptest::option::of(0..3_600_u16), any::<bool>())
+            .prop_map(|(which, at, expires, body)| Step::Change { which, at, expires, body }),
+        2 => (any::<usize>(), 0..3_u8).prop_map(|(which, how)| Step::Resolve { which, how }),
+        1 => (0..3_u8).prop_map(|user| Step::TurnOff { user }),
+        1 => (0..3_u8).prop_map(|user| Step::Receipt { user }),
     ]
 }
 
-fn settlements() -> [Settlement; 8] {
+fn settlements() -> [Settlement; 11] {
     let end = |state, code, consent| Settlement::end(state, code, "…", consent);
     let sent = Settlement { code: None, text: None, ..end(State::Sent, "", Consent::Keep) };
     let again = |next| Settlement { next, ..end(State::Sent, "-1", Consent::Keep) };
@@ -103,8 +123,14 @@ fn settlements() -> [Settlement; 8] {
         end(State::Failed, "43101", Consent::Deny),
         end(State::Expired, "expired", Consent::Free),
         end(State::Unconfirmed, "unconfirmed", Consent::Keep),
-        again(Next::Again { due_at: START + 950, counted: true }),
+        again(Next::Again { due_at: START + 950, counted: Counted::Delay }),
+        again(Next::Again { due_at: START + 955, counted: Counted::Unsure }),
+        Settlement {
+            code: Some(TEMPLATE_HELD.into()),
+            ..again(Next::Again { due_at: START + 970, counted: Counted::No })
+        },
         again(Next::Doubt { look_at: START + 960 }),
+        again(Next::Doubt { look_at: START + 961 }),
     ]
 }
 
@@ -129,6 +155,8 @@ struct Pair {
     looks: Vec<(Vec<Job>, Vec<Job>)>,
     /// Somebody was forgotten.
     forgot: bool,
+    /// How often the platform pushed.
+    pushes: i64,
 }
 
 /// What of a job must agree.
@@ -140,7 +168,7 @@ fn shape(job: &Job) -> impl PartialEq + std::fmt::Debug + use<> {
         d.expires_at,
         d.state,
         d.fence,
-        d.tries,
+        (d.tries, d.unsure, d.doubt_since),
         job.claim,
         job.standing,
         job.body.openid.clone(),
@@ -185,7 +213,7 @@ impl Pair {
                     Inserted::Replayed(id) => Inserted::Replayed(theirs(id)),
                     Inserted::KeyConflict(id) => Inserted::KeyConflict(theirs(id)),
                     Inserted::NoConsent => Inserted::NoConsent,
-                    Inserted::Forgotten | Inserted::Spent => here,
+                    Inserted::Forgotten | Inserted::Spent | Inserted::Refused => here,
                 };
                 assert_eq!(here, there);
             }
@@ -245,19 +273,48 @@ impl Pair {
                 let Some((here, there)) = self.known(*which) else { return };
                 assert_eq!(self.store.cancel(here).await.expect("answers"), self.model.cancel(there, START));
             }
-            Step::Change { which, at, body } => {
+            Step::Change { which, at, expires, body } => {
                 let Some((here, there)) = self.known(*which) else { return };
-                let at = at.map(|at| START + Millis::from(at));
+                let at = at.map(|at| START + Millis::from(at) * 1_000);
+                let expires = expires.map(|expires| START + Millis::from(expires) * 1_000);
                 let change = Change {
                     at: at.map(|at| (at, None)),
-                    expires_at: at.map(|at| at + 3_600_000),
+                    expires_at: expires.or(at.map(|at| at + 3_600_000)),
                     data: body.then(|| r#"{"thing1":"other","time2":"10:00"}"#.to_owned()),
                     ..Change::default()
                 };
                 let changed: Changed = self.store.change(here, change.clone()).await.expect("answers");
-                assert_eq!(changed, self.model.change(there, &change));
+                assert_eq!(changed, self.model.change(there, &change, START));
+            }
+            Step::Resolve { which, how } => {
+                let Some((here, there)) = self.known(*which) else { return };
+                let (verdict, state) = match how {
+                    0 => (Verdict::Sent, Some(State::Sent)),
+                    1 => (Verdict::Unconfirmed, Some(State::Unconfirmed)),
+                    _ => (Verdict::Resend, None),
+                };
+                if self.model.everything().iter().any(|s| s.id == there && s.state != State::InDoubt) {
+                    // Corrections of what has ended are no part of the model.
+                    return;
+                }
+                let decided = Decided { id: here, verdict, actor: "test".into() };
+                let resolved = self.store.resolve(decided).await.expect("answers");
+                assert_eq!(resolved == Resolved::Yes, self.model.resolve(there, state, START));
+            }
+            Step::TurnOff { user } => self.push(*user, Item::TurnedOff { template: EVENT.into() }).await,
+            Step::Receipt { user } => {
+                let receipt = Receipt { template: EVENT.into(), message_id: None, failure: None, text: String::new() };
+                self.push(*user, Item::Receipt(receipt)).await;
             }
         }
+    }
+
+    async fn push(&mut self, user: u8, item: Item) {
+        self.pushes += 1;
+        // A second each, so that none is taken for the one before.
+        let push = Push { openid: format!("o{user}"), at: START + self.pushes * 1_000, items: vec![item] };
+        let taken = self.store.push(NewPush { app: "coffee".into(), push: push.clone() }).await.expect("answers");
+        assert_eq!(taken.granted, self.model.push(&push, START));
     }
 
     fn seen(&self, look: usize, job: usize) -> Option<(Job, Job)> {
@@ -342,8 +399,14 @@ fn i4_the_store_does_what_its_model_does() {
             runtime.block_on(async {
                 let folder = tempfile::tempdir().expect("a folder");
                 let store = open(&fresh_url(database, folder.path()), &ManualClock::at(START)).await;
-                let mut pair =
-                    Pair { store, model: Model::default(), ids: Vec::new(), looks: Vec::new(), forgot: false };
+                let mut pair = Pair {
+                    store,
+                    model: Model::default(),
+                    ids: Vec::new(),
+                    looks: Vec::new(),
+                    forgot: false,
+                    pushes: 0,
+                };
                 for (n, step) in steps.iter().enumerate() {
                     pair.take(step).await;
                     pair.check(n + 1 == steps.len()).await;

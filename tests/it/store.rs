@@ -5,7 +5,7 @@ use tixing::{
     domain::{
         consent::{Balance, Standing},
         reminder::{Claim, NewReminder, ReminderId, State},
-        settle::{Consent, Next, Settlement},
+        settle::{Consent, Counted, Next, Settlement},
     },
     store::{
         Store,
@@ -216,7 +216,7 @@ async fn a_retry_keeps_its_consent_and_is_found_at_its_new_instant() {
         let id = created(&store, accepted_reminder("o1", START)).await;
         let jobs = due(&store, START).await;
         store.mark(jobs.clone()).await.expect("answers");
-        let next = Next::Again { due_at: START + 60_000, counted: true };
+        let next = Next::Again { due_at: START + 60_000, counted: Counted::Delay };
         let again = Settlement {
             next,
             code: Some("-1".into()),
@@ -279,7 +279,7 @@ async fn i1_what_takes_its_consent_at_the_instant_takes_one_or_ends() {
         assert_eq!(store.mark(jobs.clone()).await.expect("answers"), [Marked::Yes, Marked::NoConsent]);
         assert_eq!(balance(&store, "o1").await, Balance { held: 1, ..Balance::default() });
         // Given back by a platform that was busy, it still holds what it took.
-        let next = Next::Again { due_at: START + 1, counted: true };
+        let next = Next::Again { due_at: START + 1, counted: Counted::Delay };
         let again = Settlement { next, code: None, text: None, consent: Consent::Keep, message_id: None };
         store.settle(vec![settle(&jobs[0], true, again)]).await.expect("answers");
         let none = Settlement::end(State::Failed, "no_consent", "none", Consent::Free);
@@ -453,6 +453,95 @@ async fn ids_rise_though_the_clock_falls_and_the_daemon_restarts() {
         let third = created(&store, accepted_reminder("o1", START + 10_000_000)).await;
         assert!(first < second && second < third);
         store.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn i3_one_row_that_the_database_refuses_fails_none_beside_it() {
+    on_both(async |TestStore { store, .. }| {
+        // What the API would never let through: a deadline before the instant.
+        let bad = NewReminder { expires_at: START - 1, ..accepted_reminder("o-bad", START) };
+        let good = |i: u32| accepted_reminder(&format!("o{i}"), START);
+        let batch: Vec<NewReminder> = (0..20).map(|i| if i == 7 { bad.clone() } else { good(i) }).collect();
+        let inserts = (100..110).map(|i| store.insert(vec![good(i)]));
+        let (verdicts, singles) = tokio::join!(store.insert(batch), futures_util::future::join_all(inserts));
+        for (i, verdict) in verdicts.expect("the batch is answered").iter().enumerate() {
+            let kept = matches!(verdict, Inserted::Created(_));
+            assert_eq!((kept, *verdict == Inserted::Refused), (i != 7, i == 7), "line {i}: {verdict:?}");
+        }
+        for single in singles {
+            assert!(
+                matches!(single.expect("answered")[..], [Inserted::Created(_)]),
+                "whoever inserts beside it is served"
+            );
+        }
+        assert_eq!(due(&store, START).await.len(), 29);
+        assert_eq!(store.tally().await.expect("answers")["coffee"]["scheduled"], 29);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_changes_of_one_reminder_at_once_end_one_of_them_and_nobody_elses_call() {
+    on_both(async |TestStore { store, .. }| {
+        for round in 0..10 {
+            let id = created(&store, accepted_reminder(&format!("o{round}"), START + 10_000)).await;
+            // Each is good by itself; together the deadline lies before the instant.
+            let later =
+                Change { at: Some((START + 60_000, None)), expires_at: Some(START + 90_000), ..Change::default() };
+            let sooner = Change { expires_at: Some(START + 20_000), ..Change::default() };
+            let others =
+                (0..20).map(|i| store.insert(vec![accepted_reminder(&format!("p{round}-{i}"), START + 5_000)]));
+            let (one, two, others) =
+                tokio::join!(store.change(id, later), store.change(id, sooner), futures_util::future::join_all(others));
+            let ended = [one.expect("answered"), two.expect("answered")];
+            assert!(ended.contains(&Changed::Yes), "{ended:?}");
+            assert!(others.into_iter().all(|other| other.is_ok()));
+            let due = store.reminder(id).await.expect("answers").expect("is there").due;
+            assert!(due.expires_at > due.at, "{due:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_settlement_that_the_database_refuses_stops_no_other() {
+    on_both(async |TestStore { store, .. }| {
+        for i in 0..5 {
+            created(&store, accepted_reminder(&format!("o{i}"), START)).await;
+        }
+        let jobs = due(&store, START).await;
+        store.mark(jobs.clone()).await.expect("answers");
+        // PostgreSQL takes no NUL in a text. Nothing of a platform's comes here with one; if it did:
+        let mut settles: Vec<Settle> = jobs.iter().map(|job| settle(job, true, sent())).collect();
+        settles[2].settlement.message_id = Some("7\u{0}7".into());
+        assert_eq!(store.settle(settles).await.expect("answers"), [true; 5]);
+        let tally = &store.tally().await.expect("answers")["coffee"];
+        assert_eq!((tally["sent"], tally["sending"]), (5, 0));
+        check_ledger(&store, &["o0", "o1", "o2", "o3", "o4"]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reminder_that_its_template_held_is_looked_at_as_soon_as_its_data_are_mended() {
+    on_both(async |TestStore { store, clock, .. }| {
+        let id = created(&store, accepted_reminder("o1", START + 1_000)).await;
+        clock.advance(2_000);
+        let job = due(&store, START + 2_000).await.remove(0);
+        let held = Settlement {
+            next: Next::Again { due_at: START + 600_000, counted: Counted::No },
+            code: Some("template_held".into()),
+            text: Some("its template is held".into()),
+            consent: Consent::Keep,
+            message_id: None,
+        };
+        store.settle(vec![settle(&job, false, held)]).await.expect("answers");
+        assert_eq!(due(&store, START + 2_000).await, []);
+        let mended = Change { data: Some(r#"{"thing1":"好","time2":"10:00"}"#.into()), ..Change::default() };
+        assert_eq!(store.change(id, mended).await.expect("answers"), Changed::Yes);
+        assert_eq!(due(&store, START + 2_000).await.len(), 1, "it does not wait for its old instant");
     })
     .await;
 }

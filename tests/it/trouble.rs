@@ -309,12 +309,9 @@ async fn i2_i6_a_daemon_that_was_stopped_for_a_while_sends_nothing_twice_and_not
         paths.push((openid, format!("/v1/reminders/{}", created["id"].as_str().expect("an id"))));
     }
     tokio::time::sleep(Duration::from_millis(350)).await;
-    let signal = |name: &str| {
-        assert!(Command::new("kill").args([name, &program.pid().to_string()]).status().expect("kill runs").success());
-    };
-    signal("-STOP");
+    program.signal("-STOP");
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-    signal("-CONT");
+    program.signal("-CONT");
     for (i, (openid, path)) in paths.iter().enumerate() {
         let reminder = program
             .wait(path, 40, |r| {
@@ -329,5 +326,152 @@ async fn i2_i6_a_daemon_that_was_stopped_for_a_while_sends_nothing_twice_and_not
             _ => panic!("{i}: {reminder}"),
         }
     }
+    assert!(program.terminate().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i7_no_signal_that_people_send_ends_a_daemon_other_than_in_good_order() {
+    for (signal, ends) in [("-HUP", false), ("-USR1", false), ("-USR2", false), ("-QUIT", true), ("-INT", true)] {
+        let sandbox = SandboxServer::start(1).await;
+        sandbox.sandbox.world().faults.latency_ms = 300;
+        let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
+        let program = site.serve_with_key();
+        let mut lines = String::new();
+        for i in 0..200 {
+            sandbox.sandbox.world().tap(APPID, &format!("o{i}"), crate::harness::EVENT, true);
+            lines += &format!("{}\n", body(&format!("o{i}"), 300));
+        }
+        program.batch("/v1/reminders/batch", lines).await;
+        while sandbox.sandbox.world().messages().len() < 20 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        program.signal(signal);
+        let (status, log) = if ends {
+            program.wait_for_end()
+        } else {
+            let all = |s: &Value| s["apps"][0]["reminders"]["sent"] == 200;
+            program.wait("/v1/stats?app=coffee", 30, all).await;
+            program.terminate()
+        };
+        assert!(status.success(), "{signal}: {status} {log}");
+        // What was not sent is sent by the next one, and nothing is in doubt.
+        let program = site.serve_with_key();
+        let all = |s: &Value| s["apps"][0]["reminders"]["sent"] == 200;
+        program.wait("/v1/stats?app=coffee", 30, all).await;
+        assert_eq!(sandbox.sandbox.world().messages().len(), 200, "{signal}: nobody twice");
+        assert!(program.terminate().0.success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sighup_takes_over_a_new_secret_and_the_logs_level_and_says_what_only_a_restart_does() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
+    let rewrite = |change: &dyn Fn(String) -> String| {
+        let text = std::fs::read_to_string(site.path("tixing.toml")).expect("there");
+        std::fs::write(site.path("tixing.toml"), change(text)).expect("written");
+    };
+    rewrite(&|text| text.replacen("{ env = \"SECRET\" }", "{ file = \"coffee.secret\" }", 1));
+    std::fs::write(site.path("coffee.secret"), "wrong").expect("written");
+    let program = site.serve_with_key();
+    sandbox.sandbox.world().tap(APPID, "o1", crate::harness::EVENT, true);
+    let (_, created) = program.post("/v1/reminders", &body("o1", 100)).await;
+    let path = format!("/v1/reminders/{}", created["id"].as_str().expect("an id"));
+    program.wait("/v1/stats?app=coffee", 10, |s| s["apps"][0]["paused"]["code"] == "40125").await;
+    std::fs::write(site.path("coffee.secret"), "app-secret").expect("written");
+    program.signal("-HUP");
+    program.wait(&path, 10, |r| r["state"] == "sent").await;
+    // A mistake changes nothing, and what needs a restart is told.
+    rewrite(&|text| text.replace("[server]", "[server]\nlog = \"loud\""));
+    program.signal("-HUP");
+    rewrite(&|text| text.replace("log = \"loud\"", "log = \"debug\"").replace("timezone = \"Europe/Berlin\"", ""));
+    program.signal("-HUP");
+    let log = {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        sandbox.sandbox.world().tap(APPID, "o2", crate::harness::EVENT, true);
+        let (_, created) = program.post("/v1/reminders", &body("o2", 50)).await;
+        let path = format!("/v1/reminders/{}", created["id"].as_str().expect("an id"));
+        program.wait(&path, 10, |r| r["state"] == "sent").await;
+        program.terminate().1
+    };
+    for told in ["secrets=\"coffee\"", "a restart takes that over", "DEBUG"] {
+        assert!(log.contains(told), "{told}: {log}");
+    }
+    assert!(!log.contains("app-secret"), "I9: {log}");
+}
+
+/// A database that takes the connection and says nothing.
+fn silent_database() -> (std::net::TcpListener, String) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    (listener, format!("postgres://tixing@127.0.0.1:{port}/tixing?sslmode=disable"))
+}
+
+#[test]
+fn a_database_that_is_silent_is_told_of_and_a_stop_is_heard_while_it_is_waited_for() {
+    let (_listener, url) = silent_database();
+    let site = Site::new(&url, "http://127.0.0.1:1", "");
+    let serve = || {
+        let mut command = site.command(&["serve"]);
+        command
+            .stdin(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the program runs")
+    };
+    let (begun, mut waits) = (Instant::now(), serve());
+    let mut stopped = serve();
+    std::thread::sleep(Duration::from_secs(1));
+    let killed = Command::new("kill").args(["-TERM", &stopped.id().to_string()]).status();
+    assert!(killed.expect("kill runs").success());
+    assert!(stopped.wait().expect("it ends").success());
+    assert!(begun.elapsed() < Duration::from_secs(5), "SIGTERM is heard before it is ready");
+    let status = waits.wait().expect("it ends");
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut waits.stderr.take().expect("piped"), &mut said).expect("read");
+    assert_eq!(status.code(), Some(69), "{said}");
+    assert!(said.contains("did not answer within 15 s") && begun.elapsed() < Duration::from_secs(25), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_freezes_does_not_starve_the_watchdog_and_does_not_keep_a_daemon_that_is_stopped() {
+    let Some(cluster) = postgres::own_cluster() else { return };
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new(&cluster.url("postgres"), &sandbox.url, "");
+    let socket = std::os::unix::net::UnixDatagram::bind(site.path("notify")).expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_millis(100))).expect("set");
+    let notify = site.path("notify").display().to_string();
+    let environment = [("NOTIFY_SOCKET", notify.as_str()), ("WATCHDOG_USEC", "6000000")];
+    let mut program = site.try_serve_with(&environment).expect("it starts");
+    program.key = site.key();
+    sandbox.sandbox.world().faults.latency_ms = 2_000;
+    sandbox.sandbox.world().tap(APPID, "o1", crate::harness::EVENT, true);
+    program.post("/v1/reminders", &body("o1", 10)).await;
+    while sandbox.sandbox.world().messages().is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    cluster.freeze(true);
+    let pings = tokio::task::spawn_blocking(move || {
+        let (begun, mut pings, mut piece) = (Instant::now(), 0, [0; 4_096]);
+        while begun.elapsed() < Duration::from_secs(15) {
+            let said = socket.recv(&mut piece).map(|n| String::from_utf8_lossy(&piece[..n]).into_owned());
+            pings += usize::from(said.is_ok_and(|said| said.contains("WATCHDOG=1")));
+        }
+        pings
+    });
+    let pings = pings.await.expect("no panic");
+    assert!(
+        pings >= 6,
+        "{pings} in 15 s, where one is wanted every 2 s: the loop goes round, whatever the database does"
+    );
+    let begun = Instant::now();
+    let (_, log) = tokio::task::spawn_blocking(move || program.terminate()).await.expect("no panic");
+    assert!(begun.elapsed() < Duration::from_secs(45), "the unit's TimeoutStopSec: {:?}", begun.elapsed());
+    assert!(log.contains("the store does not answer"), "{log}");
+    cluster.freeze(false);
+    let program = site.serve_with_key();
+    let ended = |s: &Value| s["apps"][0]["reminders"]["sending"] == 0 && s["apps"][0]["reminders"]["in_doubt"] == 0;
+    program.wait("/v1/stats?app=coffee", 60, ended).await;
+    assert_eq!(sandbox.sandbox.world().messages().len(), 1, "I2: nobody twice");
     assert!(program.terminate().0.success());
 }

@@ -19,9 +19,10 @@ pub struct Entry {
 }
 
 /// What follows from a code that is not listed: two tries, then the end.
-pub const UNKNOWN: Reaction = Reaction::Retry { max: 3, first: 5 * SECOND };
+pub const UNKNOWN: Reaction = Reaction::Unlisted { max: 3, first: 5 * SECOND };
 
-const BUSY: Reaction = Reaction::Retry { max: 6, first: 2 * SECOND };
+/// «System busy». Nobody says whether a message may have been taken all the same; every observation says no.
+const BUSY: Reaction = Reaction::Unsure { first: 2 * SECOND };
 const LONG: Reaction = Reaction::Hold { pause: 10 * MINUTE };
 
 /// Refusals that are their template's fault: the next reminder of it will hardly fare better.
@@ -40,7 +41,7 @@ const fn entry(code: &'static str, reaction: Reaction, en: &'static str, zh: &'s
 #[rustfmt::skip]
 pub const TABLE: &[Entry] = &[
     entry("-1", BUSY, "the platform is busy; tixing tries again", "微信系统繁忙，稍后自动重试"),
-    entry("1700", UNKNOWN, "an undocumented busy answer (reported); tixing tries again", "未公开的繁忙错误，稍后自动重试"),
+    entry("1700", BUSY, "an undocumented busy answer (reported); tixing tries again", "未公开的繁忙错误，稍后自动重试"),
 
     // The token; the call never reached the message.
     entry("40001", Reaction::Token, "the token was superseded or belongs to another account; tixing renews it", "access_token 已失效或属于其他账号，自动更新"),
@@ -66,7 +67,7 @@ pub const TABLE: &[Entry] = &[
     entry("43101", Reaction::Deny, "the user has no consent left for this template: never accepted, all used, or refused in the settings; ask again in the mini-program", "用户没有可用的订阅：未同意、已用完或已拒收，请在小程序内重新请求订阅"),
 
     // Pace.
-    entry("43108", Reaction::Retry { max: 10, first: SECOND }, "another message to this user was under way; tixing tries again", "同一用户不可并发发送，稍后自动重试"),
+    entry("43108", Reaction::Later { first: SECOND }, "another message to this user was under way; tixing tries again", "同一用户不可并发发送，稍后自动重试"),
     entry("45009", Reaction::Quota { pause: 10 * MINUTE }, "the day's quota is used up; sends wait until WeChat says that some are left, which it is asked every ten minutes", "当日额度已用完，暂停发送，每十分钟查询一次剩余额度"),
     entry("45011", Reaction::Slow { pause: MINUTE }, "the minute's quota is used up; sends wait for the next, and the rate halves for a while", "分钟额度已用完，下一分钟继续，速率暂时减半"),
 

@@ -6,6 +6,7 @@
 use crate::{
     domain::{
         SECOND,
+        outcome::clean,
         push::{Item, MAX_ITEMS, Push, Receipt},
     },
     platform::Refused,
@@ -49,9 +50,9 @@ pub(super) fn read(body: &[u8]) -> Result<Option<Push>, Refused> {
                 .as_str()
                 .map(str::to_owned)
                 .or_else(|| number(&item["ErrorCode"]).map(|n| n.to_string()))?;
-            let text = item["ErrorStatus"].as_str().unwrap_or_default().chars().take(200).collect();
+            let text = clean(item["ErrorStatus"].as_str().unwrap_or_default(), 200);
             let message_id = super::text_or_number(&item["MsgID"]).filter(|id| is_id(id));
-            let failure = (code != "0").then(|| code.chars().take(32).collect());
+            let failure = (code != "0").then(|| clean(&code, 32));
             Some(Item::Receipt(Receipt { template: template(item)?, message_id, failure, text }))
         },
         _ => return Ok(None),

@@ -9,7 +9,7 @@ mod event;
 
 use super::{Adapter, Answer, Granted, Quota, Request, Send};
 use crate::domain::{
-    SECOND,
+    HOUR, MINUTE, SECOND,
     outcome::{Outcome, Reaction},
     template::{Kind, Listed},
 };
@@ -173,6 +173,23 @@ fn read(answer: &Answer) -> Result<Value, Outcome> {
                 reaction: Reaction::Hold { pause },
             });
         }
+        429 => {
+            let pause = answer.retry_after.unwrap_or(MINUTE).clamp(SECOND, HOUR);
+            let text = "HTTP 429: a relay in between lets no more requests through for now, and passed none on".into();
+            return Err(Outcome::Answered { code: "http_429".into(), text, reaction: Reaction::Hold { pause } });
+        }
+        // WeChat itself answers 200, whatever it says. (408 may come from a relay that has passed the request on.)
+        400..=407 | 409..=499 => {
+            let text = format!(
+                "HTTP {}: this is not the platform but a relay in between, which passed nothing on; check base_url and what lies on the way",
+                answer.status
+            );
+            return Err(Outcome::Answered {
+                code: format!("http_{}", answer.status),
+                text,
+                reaction: Reaction::Busy { first: 2 * SECOND },
+            });
+        }
         300..=399 => {
             let text = format!("HTTP {}: a redirect is not followed; check base_url", answer.status);
             return Err(Outcome::Answered {
@@ -269,7 +286,7 @@ mod tests {
     }
 
     fn answer(status: u16, body: &str) -> Answer {
-        Answer { status, body: body.to_owned().into(), date: None }
+        Answer { status, body: body.to_owned().into(), date: None, retry_after: None }
     }
 
     #[test]
@@ -316,6 +333,10 @@ mod tests {
             (200, "", "unknown"),
             (502, "<html>", "unknown"),
             (412, "", "held"),
+            (400, "<html>", "busy"),
+            (404, "", "busy"),
+            (408, "", "unknown"),
+            (429, "", "held"),
             (302, "", "held"),
         ];
         for (status, body, label) in table {

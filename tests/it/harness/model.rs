@@ -11,7 +11,9 @@ use tixing::{
         decide::Due,
         push::{Candidate, Item, Joined, Push, Receipt, join},
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
-        settle::{Consent, HELD_AT_MOST, Next, Settlement, TEMPLATE_HELD, assumed_sent, received},
+        settle::{
+            Consent, Counted, HELD_AT_MOST, Next, Settlement, TEMPLATE_HELD, UNSURE_AT_MOST, assumed_sent, received,
+        },
     },
     store::{
         queue::{Body, Job, Marked, Settle, Settled},
@@ -33,6 +35,7 @@ struct Living {
     state: State,
     fence: i64,
     tries: u32,
+    unsure: u32,
     doubt_since: Option<Millis>,
 }
 
@@ -82,6 +85,7 @@ pub struct Model {
     last_id: i64,
     rows: BTreeMap<ReminderId, Row>,
     due: BTreeMap<(Millis, ReminderId), Living>,
+    due_at: BTreeMap<ReminderId, Millis>,
     grants: Vec<Grant>,
     keys: BTreeMap<String, (ReminderId, String)>,
     users: Vec<String>,
@@ -189,11 +193,12 @@ impl Model {
         let ours = |row: &Row| row.new.openid == push.openid && row.new.template == receipt.template;
         let ids: Vec<ReminderId> = self.rows.iter().filter(|(_, row)| ours(row)).map(|(id, _)| *id).collect();
         let may = |state| matches!(state, State::Sending | State::InDoubt | State::Sent | State::Unconfirmed);
-        let ids: Vec<ReminderId> = ids.into_iter().filter(|id| may(self.state(*id))).collect();
+        let ids: Vec<ReminderId> =
+            ids.into_iter().filter(|id| may(self.state(*id)) || self.is_to_be_resent(*id)).collect();
         let candidates: Vec<Candidate> = ids
             .iter()
             .map(|id| Candidate {
-                state: self.state(*id),
+                state: if self.is_to_be_resent(*id) { State::InDoubt } else { self.state(*id) },
                 from: self.rows[id].new.at,
                 until: if self.living(*id).is_some() {
                     Millis::MAX
@@ -228,13 +233,23 @@ impl Model {
         events + usize::from(self.state(id) == State::Sending)
     }
 
-    /// What an operator decides about a doubt.
-    pub fn resolve(&mut self, id: ReminderId, state: State, now: Millis) {
-        if self.state(id) == State::InDoubt {
-            let settlement = Settlement::end(state, "resolved", "somebody decided", Consent::Keep);
+    /// An operator wants it sent again, and that has not happened yet.
+    fn is_to_be_resent(&self, id: ReminderId) -> bool {
+        self.living(id).is_some_and(|(_, living)| living.state == State::Scheduled && living.doubt_since.is_some())
+    }
+
+    /// What an operator decides about a doubt; `None` wants it sent again. Answers whether that was to be decided.
+    pub fn resolve(&mut self, id: ReminderId, state: Option<State>, now: Millis) -> bool {
+        let in_time = state.is_some() || self.rows.get(&id).is_some_and(|row| now < row.new.expires_at);
+        let decides = self.rows.contains_key(&id) && self.state(id) == State::InDoubt && in_time;
+        if decides {
+            let next = state.map_or(Next::Again { due_at: now, counted: Counted::No }, Next::Final);
+            let said = Settlement::end(State::Unconfirmed, "resolved", "somebody decided", Consent::Keep);
+            let settlement = Settlement { next, ..said };
             let settle = Settle { job: self.settled(id), settlement, began_at: None, ended_at: now };
             self.settle(&[settle]);
         }
+        decides
     }
 
     fn stands(&self, pair: &Pair) -> bool {
@@ -295,13 +310,30 @@ impl Model {
         if let Some(key) = &new.key {
             self.keys.insert(key.clone(), (id, new.digest.clone()));
         }
-        self.due.insert((new.at, id), Living { state: State::Scheduled, fence: 0, tries: 0, doubt_since: None });
+        self.place((new.at, id), Living { state: State::Scheduled, fence: 0, tries: 0, unsure: 0, doubt_since: None });
         self.rows.insert(id, Row { new, events: Vec::new() });
         Inserted::Created(id)
     }
 
+    fn place(&mut self, key: (Millis, ReminderId), living: Living) {
+        self.due.insert(key, living);
+        self.due_at.insert(key.1, key.0);
+    }
+
+    fn displace(&mut self, key: &(Millis, ReminderId)) -> Option<Living> {
+        self.due_at.remove(&key.1);
+        self.due.remove(key)
+    }
+
     fn living(&self, id: ReminderId) -> Option<(Millis, Living)> {
-        self.due.iter().find(|((_, due), _)| *due == id).map(|((at, _), living)| (*at, *living))
+        let at = *self.due_at.get(&id)?;
+        Some((at, self.due[&(at, id)]))
+    }
+
+    /// What waits and is due by `now`.
+    pub fn waiting(&self, now: Millis) -> Vec<(Millis, ReminderId)> {
+        let due = self.due.range(..=(now, ReminderId(i64::MAX)));
+        due.filter(|(_, living)| living.state != State::Sending).map(|(key, _)| *key).collect()
     }
 
     fn state(&self, id: ReminderId) -> State {
@@ -321,6 +353,7 @@ impl Model {
                 state: living.state,
                 fence: living.fence,
                 tries: living.tries,
+                unsure: living.unsure,
                 doubt_since: living.doubt_since,
             },
             lane: LANE,
@@ -363,9 +396,9 @@ impl Model {
         };
         let held: Vec<_> = self.due.iter().filter(|(key, living)| held(key, living)).map(|(key, _)| *key).collect();
         for key in &held {
-            let mut living = self.due.remove(key).expect("just seen");
+            let mut living = self.displace(key).expect("just seen");
             living.fence += 1;
-            self.due.insert((now.max(self.rows[&key.1].new.at), key.1), living);
+            self.place((now.max(self.rows[&key.1].new.at), key.1), living);
         }
         held.len() as u64
     }
@@ -393,10 +426,13 @@ impl Model {
 
     fn mark_one(&mut self, job: &Job) -> Marked {
         let (id, pair) = (job.due.id, self.pair_of(job));
-        if job.due.state == State::InDoubt && self.turned_off.get(&pair).is_some_and(|off| *off >= job.due.at) {
+        let off = self.turned_off.get(&pair).is_some_and(|off| *off >= job.due.at);
+        if job.due.doubt_since.is_some() && off {
             return Marked::TurnedOff;
         }
-        if job.due.state == State::InDoubt && !job.blind && !self.sole(job) {
+        let only_if_sole =
+            job.due.state == State::InDoubt || job.due.doubt_since.is_none() && job.due.unsure >= UNSURE_AT_MOST;
+        if only_if_sole && !job.blind && !self.sole(job) {
             return Marked::NotSole;
         }
         let holding = job.due.fence > 0 && self.holds(id);
@@ -427,7 +463,7 @@ impl Model {
             let ours =
                 self.due.get(&(due.due_at, due.id)).is_some_and(|now| (now.state, now.fence) == (due.state, due.fence));
             if ours {
-                self.due.remove(&(due.due_at, due.id));
+                self.displace(&(due.due_at, due.id));
             }
             written.push(ours);
         }
@@ -439,13 +475,19 @@ impl Model {
             let (state, again) = match settlement.next {
                 Next::Final(state) => (state, None),
                 Next::Again { due_at, counted } => (State::Scheduled, Some((due_at, counted))),
-                Next::Doubt { look_at } => (State::InDoubt, Some((look_at, true))),
+                Next::Doubt { look_at } => (State::InDoubt, Some((look_at, Counted::Delay))),
             };
             if let Some((due_at, counted)) = again {
                 let since = (state == State::InDoubt).then_some(settle.ended_at);
                 let doubt_since = due.doubt_since.or(since);
-                let living = Living { state, fence: due.fence + 1, tries: due.tries + u32::from(counted), doubt_since };
-                self.due.insert((due_at, due.id), living);
+                let living = Living {
+                    state,
+                    fence: due.fence + 1,
+                    tries: due.tries + u32::from(counted != Counted::No),
+                    unsure: due.unsure + u32::from(counted == Counted::Unsure),
+                    doubt_since,
+                };
+                self.place((due_at, due.id), living);
             }
             let event = Event {
                 began_at: settle.began_at,
@@ -475,7 +517,10 @@ impl Model {
     }
 
     fn void(&mut self, pair: &Pair, until: Millis, by: Option<ReminderId>, code: &str, now: Millis) {
-        let waits = |model: &Self, id| model.living(id).is_some_and(|(_, living)| living.state == State::Scheduled);
+        let waits = |model: &Self, id| {
+            let waits = |living: Living| living.state == State::Scheduled && living.doubt_since.is_none();
+            model.living(id).is_some_and(|(_, living)| waits(living))
+        };
         let lost: Vec<usize> = (0..self.grants.len())
             .filter(|i| {
                 let grant = &self.grants[*i];
@@ -509,8 +554,12 @@ impl Model {
         }
         match self.state(id) {
             State::Scheduled => {
-                let settlement =
-                    Settlement::end(State::Cancelled, "cancelled", "its owner cancelled it", Consent::Free);
+                // What waits to be sent again may have arrived.
+                let (state, consent) = match self.is_to_be_resent(id) {
+                    true => (State::Unconfirmed, Consent::Keep),
+                    false => (State::Cancelled, Consent::Free),
+                };
+                let settlement = Settlement::end(state, "cancelled", "its owner cancelled it", consent);
                 let settle = Settle { job: self.settled(id), settlement, began_at: None, ended_at: now };
                 self.settle(&[settle]);
                 Changed::Yes
@@ -519,7 +568,7 @@ impl Model {
         }
     }
 
-    pub fn change(&mut self, id: ReminderId, change: &Change) -> Changed {
+    pub fn change(&mut self, id: ReminderId, change: &Change, now: Millis) -> Changed {
         if !self.rows.contains_key(&id) {
             return Changed::NotFound;
         }
@@ -528,17 +577,27 @@ impl Model {
             return Changed::NotScheduled(state);
         }
         let (due_at, mut living) = self.living(id).expect("it waits");
-        let new = &mut self.rows.get_mut(&id).expect("it is there").new;
+        let row = self.rows.get_mut(&id).expect("it is there");
+        let held = row.events.last().is_some_and(|event| event.code.as_deref() == Some(TEMPLATE_HELD));
+        let new = &mut row.new;
+        let at = change.at.as_ref().map_or(new.at, |(at, _)| *at);
+        if change.expires_at.unwrap_or(new.expires_at) <= at {
+            return Changed::BadDeadline;
+        }
         if let Some((at, local_at)) = &change.at {
             (new.at, new.local_at) = (*at, local_at.clone());
         }
         new.expires_at = change.expires_at.unwrap_or(new.expires_at);
         new.data = change.data.clone().unwrap_or_else(|| new.data.clone());
         new.page = change.page.clone().unwrap_or_else(|| new.page.clone());
-        let now_due = change.at.as_ref().map_or(due_at, |(at, _)| *at);
+        let now_due = match &change.at {
+            Some((at, _)) => *at,
+            None if held && change.data.is_some() => now.max(new.at).min(due_at),
+            None => due_at,
+        };
         living.fence += 1;
-        self.due.remove(&(due_at, id));
-        self.due.insert((now_due, id), living);
+        self.displace(&(due_at, id));
+        self.place((now_due, id), living);
         Changed::Yes
     }
 

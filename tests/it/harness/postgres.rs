@@ -139,6 +139,17 @@ impl Cluster {
         assert!(stopped.is_ok_and(|s| s.success()), "postgres stops");
     }
 
+    /// Stops all of its processes where they are, or lets them go on: connections stand, and nobody answers.
+    pub fn freeze(&self, frozen: bool) {
+        let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("it runs");
+        let pid = pid.lines().next().expect("its number").to_owned();
+        let children = Command::new("pgrep").args(["--parent", &pid]).output().expect("pgrep runs").stdout;
+        let children = String::from_utf8(children).expect("numbers");
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let signalled = Command::new("kill").arg(signal).arg(&pid).args(children.lines()).status();
+        assert!(signalled.is_ok_and(|status| status.success()), "postgres is there");
+    }
+
     /// Starts the server again.
     pub fn start_again(&self) {
         self.run();

@@ -218,10 +218,19 @@ impl Program {
         self.log.take().expect("read once").join().expect("read")
     }
 
+    /// Sends a signal, such as `-HUP`.
+    pub fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.pid().to_string()]).status().expect("kill runs").success());
+    }
+
     /// SIGTERM; the exit status and the log.
-    pub fn terminate(mut self) -> (ExitStatus, String) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+    pub fn terminate(self) -> (ExitStatus, String) {
+        self.signal("-TERM");
+        self.wait_for_end()
+    }
+
+    /// The exit status and the log, once it has ended.
+    pub fn wait_for_end(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().expect("it ends");
         (status, self.log.take().expect("read once").join().expect("read"))
     }

@@ -73,8 +73,10 @@ pub async fn deliver(router: Router, request: Request, date: Option<Millis>) -> 
         return Err(Failure::Unknown("the connection broke".into()));
     }
     let status = response.status().as_u16();
+    let seconds = |value: &axum::http::HeaderValue| value.to_str().ok()?.parse::<Millis>().ok();
+    let retry_after = response.headers().get("retry-after").and_then(seconds).map(|seconds| seconds * 1_000);
     let body = response.into_body().collect().await.expect("a body").to_bytes();
-    Ok(Answer { status, body, date })
+    Ok(Answer { status, body, date, retry_after })
 }
 
 /// The whole of it.

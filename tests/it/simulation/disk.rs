@@ -3,7 +3,7 @@
 //! Underneath is the model of the store, or the store itself. The store has threads of its own, which virtual time does not know:
 //! each call stops the simulation until the store has answered, and how long that took, the seed says.
 
-use super::sabotage::Sabotage;
+use super::{pending::Pending, sabotage::Sabotage};
 use crate::harness::{
     self,
     model::{LANE, Model, Seen, Term},
@@ -27,12 +27,12 @@ use tixing::{
         push::Push,
         reminder::{Claim, NewReminder, ReminderId, State},
         retention::Retention,
-        settle::{Consent, Next},
+        settle::{Consent, Counted, Next},
         template::Listing,
     },
     store::{
         OnCommit, Ring, Store, StoreError, backup,
-        doubts::{Decided, Verdict},
+        doubts::{Decided, Resolved, Verdict},
         pushes::NewPush,
         queue::{Asked, Job, Marked, Queue, Settle},
         reminders::{Change, Changed, Event, Filter, Inserted},
@@ -121,6 +121,8 @@ pub struct Weather {
     pub slow_ms: u64,
     /// How often a call fails, half of them after it took effect.
     pub fails: f64,
+    /// How often a call is not answered for a minute, half of them though it took effect.
+    pub hangs: f64,
 }
 
 /// The store of one life of the daemon.
@@ -129,7 +131,9 @@ pub struct Disk {
     folder: PathBuf,
     rng: Mutex<StdRng>,
     pub weather: Mutex<Weather>,
-    told: Mutex<Option<OnCommit>>,
+    /// Calls that have not been answered.
+    pub pending: Pending,
+    told: Arc<Mutex<Option<OnCommit>>>,
     sabotage: Option<Sabotage>,
     /// Writes that were answered before they were done; a crash forgets them.
     late: Mutex<JoinSet<()>>,
@@ -144,7 +148,8 @@ impl Disk {
             folder,
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
             weather: Mutex::default(),
-            told: Mutex::default(),
+            pending: Pending::default(),
+            told: Arc::default(),
             sabotage,
             late: Mutex::default(),
             listing: Mutex::default(),
@@ -262,11 +267,16 @@ impl Disk {
         let weather = *self.weather.lock().expect("whole");
         let mut rng = self.rng.lock().expect("whole");
         let mut delay = || if weather.slow_ms == 0 { 0 } else { rng.random_range(0..=weather.slow_ms) };
-        let (before, after) = (delay(), delay());
+        let (mut before, mut after) = (delay(), delay());
         let fails = rng.random::<f64>() < weather.fails;
         let fails_early = fails && rng.random();
+        if rng.random::<f64>() < weather.hangs {
+            *if rng.random() { &mut before } else { &mut after } += 60_000;
+        }
         let books = self.books.clone();
+        let pending = self.pending.begin();
         Box::pin(async move {
+            let _pending = pending;
             let failure = || Err(StoreError::Unavailable("the disk, says the simulation".into()));
             pass(before).await;
             if fails_early {
@@ -371,16 +381,24 @@ impl Disk {
         }
     }
 
-    /// What an operator decides about a doubt.
-    pub fn resolve(&self, id: ReminderId, verdict: Verdict, now: Millis) {
+    /// What an operator decides about a doubt; whether that was to be decided.
+    pub fn resolve(&self, id: ReminderId, verdict: Verdict, now: Millis) -> bool {
         match &self.books {
             Books::Model(model) => {
-                let state = if verdict == Verdict::Sent { State::Sent } else { State::Unconfirmed };
-                model.lock().expect("whole").resolve(id, state, now);
+                let state = match verdict {
+                    Verdict::Sent => Some(State::Sent),
+                    Verdict::Unconfirmed => Some(State::Unconfirmed),
+                    Verdict::Resend => None,
+                    Verdict::NotSent => unreachable!("nobody says so here"),
+                };
+                let decided = model.lock().expect("whole").resolve(id, state, now);
+                self.ring(Ring::EVERYTHING);
+                decided
             }
             Books::Store(store) => {
                 let store = store.clone();
-                wait(async move { store.resolve(Decided { id, verdict, actor: "sim".into() }).await });
+                let decided = wait(async move { store.resolve(Decided { id, verdict, actor: "sim".into() }).await });
+                decided == Resolved::Yes
             }
         }
     }
@@ -395,9 +413,9 @@ impl Disk {
         }
     }
 
-    pub fn change(&self, id: ReminderId, change: Change) -> Changed {
+    pub fn change(&self, id: ReminderId, change: Change, now: Millis) -> Changed {
         let changed = match &self.books {
-            Books::Model(model) => model.lock().expect("whole").change(id, &change),
+            Books::Model(model) => model.lock().expect("whole").change(id, &change, now),
             Books::Store(store) => {
                 let (store, change) = (store.clone(), change.clone());
                 wait(async move { store.change(id, change).await })
@@ -405,6 +423,14 @@ impl Disk {
         };
         self.ring(change.at.map_or(Ring::EVERYTHING, |(at, _)| Ring { from: at, until: at }));
         changed
+    }
+
+    /// What waits and is due by `now`; nothing is said of a file.
+    pub fn waiting(&self, now: Millis) -> Vec<(Millis, ReminderId)> {
+        match &self.books {
+            Books::Model(model) => model.lock().expect("whole").waiting(now),
+            Books::Store(_) => Vec::new(),
+        }
     }
 
     pub fn everything(&self) -> Vec<Seen> {
@@ -527,18 +553,26 @@ impl Queue for Disk {
     }
 
     fn prefetch(&self, _: i64, after: (Millis, i64), until: Millis, limit: i64) -> Asked<Vec<Job>> {
-        let [unsent, known, blind, timeless] = [
+        let [unsent, known, blind, timeless, forgets, passes_over] = [
             Sabotage::CutOffCountsAsUnsent,
             Sabotage::DoubtCountsAsUnsent,
             Sabotage::ConsentNotLookedAt,
             Sabotage::DeadlineReadAtInsertOnly,
+            Sabotage::ResendForgetsItsDoubt,
+            Sabotage::RowPassedOver,
         ]
         .map(|sabotage| self.is(sabotage));
-        self.ask("prefetch", move |books| {
+        let read = self.ask("prefetch", move |books| {
             let mut jobs = books.prefetch(after, until, limit);
+            if passes_over && jobs.len() > 1 {
+                jobs.remove(0);
+            }
             for job in &mut jobs {
                 if (unsent && job.due.state == State::Sending) || (known && job.due.state == State::InDoubt) {
                     job.due.state = State::Scheduled;
+                }
+                if forgets && job.due.state == State::Scheduled {
+                    job.due.doubt_since = None;
                 }
                 if blind {
                     job.claim = Claim::Reserve;
@@ -548,6 +582,13 @@ impl Queue for Disk {
                 }
             }
             jobs
+        });
+        if !self.is(Sabotage::HungReadFindsNothing) {
+            return read;
+        }
+        Box::pin(async move {
+            let nothing = |_| Ok(Vec::new());
+            tokio::time::timeout(Duration::from_secs(5), read).await.unwrap_or_else(nothing)
         })
     }
 
@@ -557,8 +598,15 @@ impl Queue for Disk {
     }
 
     fn wake_held(&self, _: i64, now: Millis) -> Asked<u64> {
+        let told = Arc::clone(&self.told);
         self.ask("wake_held", move |books| match books {
-            Books::Model(model) => model.lock().expect("whole").wake_held(now),
+            Books::Model(model) => {
+                let woken = model.lock().expect("whole").wake_held(now);
+                if let Some(told) = told.lock().expect("whole").as_ref().filter(|_| woken > 0) {
+                    told(Some(Ring::EVERYTHING), Duration::ZERO);
+                }
+                woken
+            }
             Books::Store(store) => wait(Queue::wake_held(&store, LANE, now)),
         })
     }
@@ -584,11 +632,13 @@ impl Queue for Disk {
     }
 
     fn settle(&self, mut settles: Vec<Settle>) -> Asked<Vec<bool>> {
-        let [unfenced, freed, kept, forgotten] = [
+        let [unfenced, freed, kept, forgotten, soon, ends] = [
             Sabotage::SettleWithoutFence,
             Sabotage::ConsentFreedAfterSend,
             Sabotage::ConsentNotGivenBack,
             Sabotage::SettlementForgotten,
+            Sabotage::DoubtLookedAtTooSoon,
+            Sabotage::BusyEndsForGood,
         ]
         .map(|sabotage| self.is(sabotage));
         self.ask("settle", move |books| {
@@ -596,7 +646,20 @@ impl Queue for Disk {
                 let living = living(&books);
                 settles.iter_mut().for_each(|settle| refreshed(&mut settle.job.due, &living));
             }
-            for Settle { settlement, .. } in &mut settles {
+            for Settle { job, settlement, ended_at, .. } in &mut settles {
+                let lost = matches!(settlement.code.as_deref(), Some("interrupted" | "unknown"));
+                if let Next::Doubt { look_at } = &mut settlement.next
+                    && soon
+                    && lost
+                {
+                    *look_at = job.due.again_at(*ended_at + 1_000);
+                }
+                if ends
+                    && job.due.tries > 2
+                    && matches!(settlement.next, Next::Again { counted, .. } if counted != Counted::No)
+                {
+                    (settlement.next, settlement.consent) = (Next::Final(State::Failed), Consent::Free);
+                }
                 if freed && settlement.next == Next::Final(State::Sent) {
                     settlement.consent = Consent::Free;
                 }

@@ -4,7 +4,7 @@ use super::{
     disk::{self, Backup, Disk},
     network::{self, Network},
     sabotage::Sabotage,
-    time::Time,
+    time::{Believes, Time},
     verdict,
 };
 use crate::harness::{
@@ -31,7 +31,7 @@ use tixing::{
         template::OnDoubt,
         timing::QuietHours,
     },
-    engine::{Engine, Signals, hold::assume_sent},
+    engine::{Engine, Reach, Signals, hold::assume_sent},
     metrics::Metrics,
     platform::wechat::callback::Callback,
     sandbox::{AppSpec, Check, Faults, Format, Mode, Pusher, Sandbox},
@@ -60,6 +60,8 @@ pub struct Promise {
     pub cancelled: bool,
     /// Its user wished to be forgotten since.
     pub forgotten: bool,
+    /// An operator wanted it sent again.
+    pub resent: bool,
 }
 
 /// What a life leaves to be judged.
@@ -88,6 +90,10 @@ pub struct Life {
     pub clock_set: bool,
     /// How often the daemon died.
     pub crashes: u32,
+    reach: Reach,
+    /// Since when nothing has been in the way of a send, and since when nothing that is due has moved.
+    clear_since: Option<Millis>,
+    moved: (Millis, usize, usize),
     rng: StdRng,
     daemon: Option<Daemon>,
     marks: u32,
@@ -189,6 +195,8 @@ impl Life {
             let (url, mode, format) = (String::new(), Mode::Plain, Format::Json);
             sandbox.world().push_to(&app.appid, Pusher { url, callback, mode, format });
         }
+        // Small enough for a crowd to overflow it, or as it is.
+        let reach = *[Reach::default(), Reach { page: 3, buffer: 8 }].choose(&mut rng).expect("some");
         let network = Network::new(sandbox.router(), Arc::clone(&time), rng.random(), terms.sabotage);
         let disk = match folder {
             Some(folder) => Disk::file(folder, std::slice::from_ref(&app), time.of_store(), rng.random()),
@@ -212,6 +220,9 @@ impl Life {
             unsure: BTreeSet::new(),
             clock_set: false,
             crashes: 0,
+            reach,
+            clear_since: None,
+            moved: (0, 0, 0),
             rng,
             daemon: None,
             marks: 0,
@@ -222,7 +233,11 @@ impl Life {
     }
 
     fn clock(&self) -> SharedClock {
-        self.time.of_machine(self.terms.sabotage == Some(Sabotage::ClockJumpBelieved))
+        self.time.of_machine(match self.terms.sabotage {
+            Some(Sabotage::ClockJumpBelieved) => Believes::Forward,
+            Some(Sabotage::ClockBehindBelieved) => Believes::Back,
+            _ => Believes::Nothing,
+        })
     }
 
     fn start(&mut self) {
@@ -236,6 +251,7 @@ impl Life {
         self.network.lives.fetch_add(1, Ordering::SeqCst);
         let disk = Arc::clone(&self.disk);
         let engine = Engine::new(disk, self.network.clone(), self.clock(), Arc::clone(&self.metrics), &[app], seed);
+        let engine = engine.with_reach(self.reach);
         let (signals, stop) = (engine.signals(), CancellationToken::new());
         signals.hold(self.held.is_some() && self.terms.sabotage != Some(Sabotage::HoldIgnored));
         let polls = if self.rng.random_ratio(1, 3) { self.rng.random_range(1..400) } else { u64::MAX };
@@ -287,7 +303,8 @@ impl Life {
         self.start();
         for _ in 0..self.rng.random_range(10..45) {
             let pause = *[0, 1, 40, 900, 4_000].choose(&mut self.rng).expect("some");
-            tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..=pause))).await;
+            let pause = self.rng.random_range(0..=pause);
+            self.pass(Duration::from_millis(pause)).await;
             self.something_happens().await;
             self.pushes_arrive();
             if self.daemon.as_ref().is_some_and(|daemon| daemon.task.is_finished()) {
@@ -299,8 +316,74 @@ impl Life {
         }
     }
 
+    /// Time passes, and whatever is due moves.
+    async fn pass(&mut self, mut total: Duration) {
+        while !total.is_zero() {
+            let slice = total.min(Duration::from_millis(500));
+            tokio::time::sleep(slice).await;
+            total -= slice;
+            self.look_for_silence();
+        }
+    }
+
+    /// Liveness, on the model: what is due and has nothing in its way does not wait for more than two seconds, and what the rate asks for.
+    fn look_for_silence(&mut self) {
+        let (world, machine) = (self.time.world(), self.time.machine());
+        let Some(rate) = self.nothing_in_the_way(machine) else {
+            self.clear_since = None;
+            return;
+        };
+        let clear_since = *self.clear_since.get_or_insert(world);
+        let waiting = self.disk.waiting(machine);
+        let seen = (self.network.left.lock().expect("whole").len(), waiting.len());
+        if waiting.is_empty() || (self.moved.1, self.moved.2) != seen {
+            self.moved = (world, seen.0, seen.1);
+            return;
+        }
+        let longest = 2 * SECOND + 2 * SECOND / Millis::from(rate) + SECOND;
+        let (oldest, first) = waiting[0];
+        let silent = [clear_since, self.moved.0].into_iter().all(|since| world - since > longest);
+        assert!(
+            !silent || machine - oldest <= longest,
+            "liveness: {} are due, the oldest {}, nothing is in their way, and since {} nothing has moved; it is {}",
+            waiting.len(),
+            first,
+            seconds(self.moved.0),
+            seconds(world)
+        );
+    }
+
+    /// The rate if nothing keeps a daemon from sending what is due.
+    fn nothing_in_the_way(&self, machine: Millis) -> Option<u32> {
+        let daemon = self.daemon.as_ref().filter(|daemon| !daemon.task.is_finished() && self.held.is_none())?;
+        let (disk, network) = (*self.disk.weather.lock().expect("whole"), *self.network.weather.lock().expect("whole"));
+        let second = Duration::from_secs(1);
+        let answers =
+            disk.slow_ms <= 5 && disk.fails == 0.0 && disk.hangs == 0.0 && self.disk.pending.oldest() < second;
+        let reached = network.slow_ms <= 200 && !network.down && !network.held_up;
+        let faults = self.sandbox.world().faults.clone();
+        let latency_ms = faults.latency_ms;
+        let pushes = (faults.push_delay_ms, faults.push_jitter_ms, faults.push_lost_rate, faults.push_twice_rate);
+        let plain = Faults {
+            latency_ms,
+            push_delay_ms: pushes.0,
+            push_jitter_ms: pushes.1,
+            push_lost_rate: pushes.2,
+            push_twice_rate: pushes.3,
+            undelivered_rate: faults.undelivered_rate,
+            ..Faults::default()
+        };
+        let quiet = self.app.rules.quiet_hours.is_some_and(|quiet| quiet.ends(machine).is_some());
+        if !answers || !reached || self.network.pending.oldest() > second || faults != plain || quiet {
+            return None;
+        }
+        let status = daemon.signals.status();
+        let lane = status.lanes.get(&self.app.name)?;
+        (status.clock_trusted && lane.pause.is_none()).then_some(lane.rate.max(1))
+    }
+
     async fn something_happens(&mut self) {
-        let what = self.rng.random_range(0..113);
+        let what = self.rng.random_range(0..118);
         tracing::debug!(at = seconds(self.time.world()), what, alive = self.daemon.is_some(), "something happens");
         match what {
             0..42 => self.insert(),
@@ -313,6 +396,7 @@ impl Life {
                 let weather = network::Weather {
                     slow_ms: *[5, 200, 3_000].choose(&mut self.rng).expect("some"),
                     down: self.rng.random_ratio(1, 4),
+                    held_up: self.rng.random_ratio(1, 4),
                 };
                 *self.network.weather.lock().expect("whole") = weather;
             }
@@ -320,6 +404,7 @@ impl Life {
                 let weather = disk::Weather {
                     slow_ms: *[0, 5, 400].choose(&mut self.rng).expect("some"),
                     fails: *[0.0, 0.0, 0.3].choose(&mut self.rng).expect("some"),
+                    hangs: *[0.0, 0.0, 0.2].choose(&mut self.rng).expect("some"),
                 };
                 *self.disk.weather.lock().expect("whole") = weather;
             }
@@ -328,6 +413,7 @@ impl Life {
                 // A nap, or longer than a token lives.
                 let longest = *[90 * SECOND, 3 * HOUR].choose(&mut self.rng).expect("some");
                 self.time.suspend(self.rng.random_range(SECOND..longest));
+                self.clear_since = None;
             }
             89..96 => self.crash().await,
             96..98 => {
@@ -346,6 +432,7 @@ impl Life {
             106..108 => self.push_weather(),
             108 => self.template_changes(),
             109..111 => self.somebody_goes_or_comes_back(),
+            111..113 => self.crowd(),
             _ => self.somebody_decides(),
         }
         if self.rng.random_ratio(1, 4) {
@@ -367,8 +454,18 @@ impl Life {
     /// Whether a doubt of this user's may be on its way for a second time. If they are forgotten just then, and come back and tap, it
     /// is the same moment.
     fn is_resent(&self, openid: &str) -> bool {
-        self.app.rules.exclusive
-            && self.disk.everything().iter().any(|s| s.openid == openid && s.state == State::Sending)
+        let sending = |s: &Seen| s.openid == openid && s.state == State::Sending;
+        self.app.rules.exclusive && (self.disk.everything().iter().any(sending) || self.is_on_its_way(openid))
+    }
+
+    /// Whether bytes of a second request of one of this user's reminders have not arrived yet, whoever sent them.
+    fn is_on_its_way(&self, openid: &str) -> bool {
+        let left = self.network.left.lock().expect("whole");
+        let theirs = self.promises.iter().filter(|p| p.new.openid == openid).map(|p| mark_of(&p.new));
+        theirs.into_iter().any(|mark| {
+            let requests = || left.iter().filter(|left| left.mark == mark);
+            requests().count() > 1 && requests().any(|left| !left.arrived)
+        })
     }
 
     /// The user taps «allow» on the phone.
@@ -412,8 +509,15 @@ impl Life {
         let Some(doubt) = doubts.choose(&mut self.rng) else { return };
         let Some(promise) = self.promises.iter().find(|p| p.id == doubt.id) else { return };
         let arrived = self.sandbox.world().messages().iter().any(|m| m.data["thing1"] == mark_of(&promise.new));
-        let verdict = if arrived { Verdict::Sent } else { Verdict::Unconfirmed };
-        self.disk.resolve(doubt.id, verdict, self.time.machine());
+        let verdict = match arrived {
+            _ if self.counts_consents && self.rng.random_ratio(1, 3) => Verdict::Resend,
+            true => Verdict::Sent,
+            false => Verdict::Unconfirmed,
+        };
+        if self.disk.resolve(doubt.id, verdict, self.time.machine()) && verdict == Verdict::Resend {
+            let promise = self.promises.iter_mut().find(|p| p.id == doubt.id).expect("just seen");
+            promise.resent = true;
+        }
     }
 
     /// A backend inserts a reminder, now and then the same one again.
@@ -422,6 +526,19 @@ impl Life {
         let now = self.time.machine();
         let at = now + self.rng.random_range(-2_000..60_000);
         let expires_at = now.max(at) + *[900, 20_000, 5 * MINUTE].choose(&mut self.rng).expect("some");
+        self.insert_for(openid, at, expires_at);
+    }
+
+    /// An event begins: more reminders at one instant than are sent at once, and perhaps than a buffer holds.
+    fn crowd(&mut self) {
+        let at = self.time.machine() + self.rng.random_range(0..9_000);
+        for i in 0..self.rng.random_range(10..40) {
+            self.insert_for(format!("o-user-crowd-{i}"), at, at + HOUR);
+        }
+    }
+
+    fn insert_for(&mut self, openid: String, at: Millis, expires_at: Millis) {
+        let now = self.time.machine();
         let accepted = self.rng.random_ratio(2, 3).then(|| Accepted {
             at: now,
             source: "sim".into(),
@@ -471,7 +588,7 @@ impl Life {
                 "I3: the same key gives the same reminder"
             );
         }
-        self.promises.push(Promise { id, new, cancelled: false, forgotten: false });
+        self.promises.push(Promise { id, new, cancelled: false, forgotten: false, resent: false });
     }
 
     /// A backend passes a tap on, perhaps twice.
@@ -541,7 +658,7 @@ impl Life {
         if self.rng.random() {
             change.data = Some(data(&mark_of(&new), self.rng.random_range(1..60)));
         }
-        if self.disk.change(id, change.clone()) == Changed::Yes {
+        if self.disk.change(id, change.clone(), self.time.machine()) == Changed::Yes {
             let new = &mut self.promises[i].new;
             new.at = change.at.map_or(new.at, |(at, _)| at);
             new.expires_at = change.expires_at.unwrap_or(new.expires_at);
@@ -556,7 +673,9 @@ impl Life {
             return;
         }
         let answer = self.disk.cancel(id, now);
-        self.promises[i].cancelled |= answer == Changed::Yes;
+        // One that an operator wanted sent again ends as unconfirmed: it may have arrived before.
+        let doubtful = self.disk.everything().iter().any(|s| s.id == id && s.state == State::Unconfirmed);
+        self.promises[i].cancelled |= answer == Changed::Yes && !doubtful;
     }
 
     /// The user turns it off on the phone, and perhaps on again; perhaps the platform tells.
@@ -631,7 +750,7 @@ impl Life {
             ..Faults::default()
         };
         let rate = *[0.1, 0.5, 1.0].choose(&mut self.rng).expect("some");
-        match self.rng.random_range(0..14) {
+        match self.rng.random_range(0..18) {
             0 => faults.busy_rate = rate,
             1 => faults.reset_before_rate = rate,
             2 => faults.reset_after_rate = rate,
@@ -647,7 +766,15 @@ impl Life {
             }
             10 => faults.quota_left = Some(self.rng.random_range(0..4)),
             11 => faults.minute_left = Some(self.rng.random_range(0..4)),
-            12 => faults.account_code = Some(*[48_001, 47_003].choose(&mut self.rng).expect("some")),
+            12..15 => {
+                let codes = [48_001, 47_003, 43_108, -1, 1_700, 987_654, 40_164, 43_107];
+                faults.account_code = Some(*codes.choose(&mut self.rng).expect("some"));
+            }
+            15 => {
+                faults.relay_status = Some(*[400, 401, 403, 404, 405, 429].choose(&mut self.rng).expect("some"));
+                faults.retry_after = self.rng.random_ratio(1, 2).then_some(3);
+            }
+            16 => faults.tokens_refused = true,
             _ => {}
         }
         self.sandbox.world().faults = faults;
@@ -673,6 +800,7 @@ impl Life {
             return;
         }
         self.clock_set = true;
+        self.clear_since = None;
         match self.rng.random_range(0..4) {
             0 => self.time.step(self.rng.random_range(-HOUR..0)),
             1 => self.time.step(self.rng.random_range(6 * SECOND..20 * MINUTE)),
@@ -699,7 +827,7 @@ impl Life {
         self.sandbox.world().faults = Faults::default();
         let templates = AppSpec::of(&self.app).templates;
         self.sandbox.world().set_templates(&self.app.appid, templates);
-        *self.network.weather.lock().expect("whole") = network::Weather { slow_ms: 20, down: false };
+        *self.network.weather.lock().expect("whole") = network::Weather { slow_ms: 20, ..network::Weather::default() };
         *self.disk.weather.lock().expect("whole") = disk::Weather::default();
         self.time.set_right();
         self.release().await;
@@ -711,7 +839,11 @@ impl Life {
             if self.daemon.is_none() {
                 self.start();
             }
-            tokio::time::sleep(Duration::from_secs(10)).await;
+            // Later only what was told to wait is left.
+            match turn < 12 {
+                true => self.pass(Duration::from_secs(10)).await,
+                false => tokio::time::sleep(Duration::from_secs(10)).await,
+            }
             self.pushes_arrive();
             if turn % 3 == 0
                 && let Some(daemon) = &self.daemon

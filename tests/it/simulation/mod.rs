@@ -5,6 +5,7 @@
 mod disk;
 mod life;
 mod network;
+mod pending;
 mod sabotage;
 mod time;
 mod verdict;

@@ -1,6 +1,7 @@
-//! The way to the platform and back: slow, broken, down. A request that has left arrives, whether or not its sender still lives.
+//! The way to the platform and back: slow, broken, down. A request that has left arrives, whether or not its sender still lives, and
+//! perhaps long after.
 
-use super::{sabotage::Sabotage, time::Time};
+use super::{pending::Pending, sabotage::Sabotage, time::Time};
 use crate::harness::rig::deliver;
 use axum::Router;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -18,7 +19,7 @@ use tixing::{
     domain::Millis,
     platform::{
         Answer, Request,
-        transport::{Failure, Transport},
+        transport::{Failure, Limits, Transport},
     },
 };
 
@@ -33,15 +34,19 @@ pub struct Left {
     pub world: Millis,
     /// Which life of the daemon it left.
     pub life: u32,
+    /// Whether its bytes have arrived.
+    pub arrived: bool,
 }
 
 /// How the network behaves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Weather {
     /// Each way takes up to so long.
     pub slow_ms: u64,
     /// Nothing connects.
     pub down: bool,
+    /// Bytes are held up on their way there, for as long as a kernel goes on with them.
+    pub held_up: bool,
 }
 
 pub struct Network {
@@ -49,7 +54,9 @@ pub struct Network {
     time: Arc<Time>,
     rng: Mutex<StdRng>,
     pub weather: Mutex<Weather>,
-    pub left: Mutex<Vec<Left>>,
+    pub left: Arc<Mutex<Vec<Left>>>,
+    /// Calls that have not been answered.
+    pub pending: Pending,
     /// How often the daemon was started.
     pub lives: AtomicU32,
     sabotage: Option<Sabotage>,
@@ -61,8 +68,9 @@ impl Network {
             router,
             time,
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
-            weather: Mutex::new(Weather { slow_ms: 20, down: false }),
-            left: Mutex::default(),
+            weather: Mutex::new(Weather { slow_ms: 20, ..Weather::default() }),
+            left: Arc::default(),
+            pending: Pending::default(),
             lives: AtomicU32::new(0),
             sabotage,
         })
@@ -73,34 +81,46 @@ impl Transport for Network {
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>> {
         let weather = *self.weather.lock().expect("whole");
         let mut rng = self.rng.lock().expect("whole");
-        let mut delay = || Duration::from_millis(rng.random_range(0..=weather.slow_ms));
-        let (there, back) = (delay(), delay());
+        let longest = if weather.held_up { Limits::default().unheard.as_millis() } else { weather.slow_ms.into() };
+        let mut delay = |most: u128| Duration::from_millis(rng.random_range(0..=most).try_into().expect("short"));
+        let (there, back) = (delay(longest), delay(weather.slow_ms.into()));
+        let pending = self.pending.begin();
         if weather.down {
             return Box::pin(async move {
+                let _pending = pending;
                 tokio::time::sleep(there).await;
                 Err(Failure::NotSent("connection refused".into()))
             });
         }
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        if let Some(mark) = body["data"]["thing1"]["value"].as_str() {
+        let leaves = body["data"]["thing1"]["value"].as_str().map(|mark| {
             let (machine, world) = (self.time.machine(), self.time.world());
             let life = self.lives.load(Ordering::SeqCst);
-            self.left.lock().expect("whole").push(Left { mark: mark.to_owned(), machine, world, life });
-        }
-        let (router, time) = (self.router.clone(), Arc::clone(&self.time));
+            let mut left = self.left.lock().expect("whole");
+            left.push(Left { mark: mark.to_owned(), machine, world, life, arrived: false });
+            left.len() - 1
+        });
+        let (router, time, left) = (self.router.clone(), Arc::clone(&self.time), Arc::clone(&self.left));
+        // A platform that agrees with a clock that is behind.
+        let agrees = self.sabotage == Some(Sabotage::ClockBehindBelieved);
         let arrives = tokio::spawn(async move {
             tokio::time::sleep(there).await;
-            deliver(router, request, Some(time.world())).await
+            if let Some(i) = leaves {
+                left.lock().expect("whole")[i].arrived = true;
+            }
+            let date = if agrees { time.machine().min(time.world()) } else { time.world() };
+            deliver(router, request, Some(date)).await
         });
         let lost_is_unsent = self.sabotage == Some(Sabotage::LostAnswerCountsAsUnsent);
         Box::pin(async move {
+            let _pending = pending;
             let answer = async {
                 let answer = arrives.await.expect("the platform lives on");
                 tokio::time::sleep(back).await;
                 answer
             };
             let late = || Err(Failure::Unknown("no answer in time".into()));
-            match tokio::time::timeout(Duration::from_secs(10), answer).await.unwrap_or_else(|_| late()) {
+            match tokio::time::timeout(Limits::default().total, answer).await.unwrap_or_else(|_| late()) {
                 Err(Failure::Unknown(cause)) if lost_is_unsent => Err(Failure::NotSent(cause)),
                 other => other,
             }

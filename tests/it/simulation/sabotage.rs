@@ -37,10 +37,22 @@ pub enum Sabotage {
     PushCountsTwice,
     /// A tap that both feeds tell of counts twice.
     BothFeedsCount,
+    /// A read leaves out a row.
+    RowPassedOver,
+    /// A read that hangs is taken for one that found nothing.
+    HungReadFindsNothing,
+    /// A wall clock that is behind is believed.
+    ClockBehindBelieved,
+    /// A doubt is looked at while the bytes of its request may still be on their way.
+    DoubtLookedAtTooSoon,
+    /// A platform that is busy a few times ends a reminder.
+    BusyEndsForGood,
+    /// A doubt that waits to be sent again is taken for one that never left.
+    ResendForgetsItsDoubt,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::SendBeforeMark,
         Self::MarkWithoutFence,
         Self::SettleWithoutFence,
@@ -58,5 +70,11 @@ impl Sabotage {
         Self::HoldIgnored,
         Self::PushCountsTwice,
         Self::BothFeedsCount,
+        Self::RowPassedOver,
+        Self::HungReadFindsNothing,
+        Self::ClockBehindBelieved,
+        Self::DoubtLookedAtTooSoon,
+        Self::BusyEndsForGood,
+        Self::ResendForgetsItsDoubt,
     ];
 }

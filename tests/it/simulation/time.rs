@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// The time of one run. It passes as tokio's paused clock does: whenever nothing else is to be done.
 pub struct Time {
     begun: Instant,
-    /// The machine slept: the world went on, its monotonic clock did not.
+    /// The machine slept: the world went on, and so did its clocks; its timers did not.
     suspended: AtomicI64,
     /// How far the machine's wall clock is ahead of the world.
     ahead: AtomicI64,
@@ -29,14 +29,15 @@ impl Time {
     }
 
     fn steady(&self) -> Millis {
-        let steady = Millis::try_from(self.begun.elapsed().as_millis()).expect("a short run");
+        let awake = Millis::try_from(self.begun.elapsed().as_millis()).expect("a short run");
+        let steady = awake + self.suspended.load(Ordering::SeqCst);
         self.seen.store(steady, Ordering::SeqCst);
         steady
     }
 
     /// What time it really is.
     pub fn world(&self) -> Millis {
-        START + self.steady() + self.suspended.load(Ordering::SeqCst)
+        START + self.steady()
     }
 
     /// What the machine says.
@@ -65,14 +66,22 @@ impl Time {
     }
 
     /// The daemon's clock.
-    pub fn of_machine(self: &Arc<Self>, gullible: bool) -> SharedClock {
-        Arc::new(Machine { time: Arc::clone(self), gullible })
+    pub fn of_machine(self: &Arc<Self>, believes: Believes) -> SharedClock {
+        Arc::new(Machine { time: Arc::clone(self), believes })
     }
 
     /// The same for the store's threads, which run only while the simulation waits for them.
     pub fn of_store(self: &Arc<Self>) -> SharedClock {
         Arc::new(Stored(Arc::clone(self)))
     }
+}
+
+/// Which steps of the wall clock the daemon does not see: a deliberate fault, in which the monotonic clock goes along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Believes {
+    Nothing,
+    Forward,
+    Back,
 }
 
 struct World(Arc<Time>);
@@ -89,8 +98,7 @@ impl Clock for World {
 
 struct Machine {
     time: Arc<Time>,
-    /// A deliberate fault: the monotonic clock jumps along, so that no jump is seen.
-    gullible: bool,
+    believes: Believes,
 }
 
 impl Clock for Machine {
@@ -99,7 +107,13 @@ impl Clock for Machine {
     }
 
     fn monotonic(&self) -> Millis {
-        if self.gullible { self.time.machine() } else { self.time.steady() }
+        let ahead = self.time.ahead.load(Ordering::SeqCst);
+        self.time.steady()
+            + match self.believes {
+                Believes::Nothing => 0,
+                Believes::Forward => ahead.max(0),
+                Believes::Back => ahead.min(0),
+            }
     }
 }
 
@@ -107,8 +121,7 @@ struct Stored(Arc<Time>);
 
 impl Clock for Stored {
     fn now(&self) -> Millis {
-        let Time { suspended, ahead, seen, .. } = &*self.0;
-        START + seen.load(Ordering::SeqCst) + suspended.load(Ordering::SeqCst) + ahead.load(Ordering::SeqCst)
+        START + self.0.seen.load(Ordering::SeqCst) + self.0.ahead.load(Ordering::SeqCst)
     }
 
     fn monotonic(&self) -> Millis {

@@ -57,6 +57,12 @@ pub fn judge(life: &Life) -> Result<Vec<String>, String> {
                 left.mark,
                 seconds(left.machine)
             );
+            must!(
+                life.clock_set || quiet.ends(left.world).is_none(),
+                "I6: {} left at {} in quiet hours by the platform's clock",
+                left.mark,
+                seconds(left.world)
+            );
         }
         trace.push(format!("{} left at {}", left.mark, seconds(left.world)));
     }
@@ -77,7 +83,8 @@ fn told(stored: &Seen, events: &[Event]) -> String {
 /// One reminder.
 fn one(life: &Life, promise: &Promise, stored: &Seen, events: &[Event], received: &[&Message]) -> Result<(), String> {
     let state = stored.state;
-    must!(received.len() <= 1 + usize::from(resends(life)), "I2: the platform accepted it {} times", received.len());
+    let most = 1 + usize::from(wants_resends(life)) + usize::from(promise.resent);
+    must!(received.len() <= most, "I2: the platform accepted it {} times", received.len());
     if promise.forgotten {
         must!(stored.openid != promise.new.openid && stored.data == "{}", "its user is not forgotten");
     } else {
@@ -104,6 +111,10 @@ fn one(life: &Life, promise: &Promise, stored: &Seen, events: &[Event], received
         State::Failed | State::Expired | State::Cancelled => must!(received.is_empty(), "it arrived all the same"),
         _ => {}
     }
+    // Known not to have been accepted: that ends nothing while its deadline lies ahead.
+    let busy = ["-1", "1700", "43108", "40001", "not_sent", "unknown"];
+    let busy = last.code.as_deref().is_some_and(|code| busy.contains(&code) || code.starts_with("http_"));
+    must!(state != State::Failed || !busy, "it was given up though the platform was only busy");
     for event in events {
         let text = event.text.as_deref().unwrap_or_default();
         must!(!text.contains("o-user-"), "I9: an openid in «{text}»");
@@ -116,8 +127,10 @@ fn one(life: &Life, promise: &Promise, stored: &Seen, events: &[Event], received
         let (at, until) = (stored.at, stored.expires_at);
         let when = |clock: Millis| format!("I6: it left at {}", seconds(clock));
         must!((at..until).contains(&left.machine), "{}", when(left.machine));
-        must!(life.clock_set || (at..until).contains(&left.world), "{}", when(left.world));
-        must!(left.world >= at - AGREES - 6 * SECOND, "{}, early by the world's clock", when(left.world));
+        // By the platform's clock, which is the user's: whatever ours says, it is believed only as far as they agree.
+        let apart = if life.clock_set { AGREES + 6 * SECOND } else { 0 };
+        must!(left.world >= at - apart, "{}, early by the platform's clock", when(left.world));
+        must!(left.world < until + apart, "{}, late by the platform's clock", when(left.world));
         let data = serde_json::to_string(&message.data).expect("texts");
         must!(data == promise.new.data, "it said {data}");
     }
@@ -125,8 +138,13 @@ fn one(life: &Life, promise: &Promise, stored: &Seen, events: &[Event], received
 }
 
 /// An owner who wants a doubt sent again wants to miss none, and lets some arrive twice.
-fn resends(life: &Life) -> bool {
+fn wants_resends(life: &Life) -> bool {
     life.app.templates[0].on_doubt == OnDoubt::Resend
+}
+
+/// Its owner or an operator may have had something arrive twice, which spends a consent that we count for another.
+fn resends(life: &Life) -> bool {
+    wants_resends(life) || life.promises.iter().any(|promise| promise.resent)
 }
 
 /// Two feeds tell of one tap by its time, which a clock that was set makes different.

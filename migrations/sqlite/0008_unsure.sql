@@ -1,0 +1,2 @@
+-- Attempts that the platform answered with neither yes nor no.
+ALTER TABLE due ADD COLUMN unsure INTEGER NOT NULL DEFAULT 0;

@@ -1,0 +1,91 @@
+//! What the HTTP client does when a connection ends under a request: it never sends one a second time by itself.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tixing::platform::{
+    Request,
+    transport::{Failure, HttpTransport, Limits, Transport},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+/// How a server ends a connection that it has answered on before.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    /// It closes when it has read the whole request.
+    Closed,
+    /// It resets when it has read the whole request.
+    Reset,
+    /// It has closed its side already while the request is being written, and reads on.
+    HalfClosed,
+}
+
+/// Reads one request; `false` when the client has gone.
+async fn read_request(stream: &mut TcpStream) -> bool {
+    let mut seen = Vec::new();
+    let mut piece = [0; 1_024];
+    while !seen.ends_with(b"{}") {
+        match stream.read(&mut piece).await {
+            Ok(n) if n > 0 => seen.extend_from_slice(&piece[..n]),
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Answers the first request of each connection, and ends the connection under the second.
+async fn serve(listener: TcpListener, ending: Ending, seen: Arc<AtomicUsize>) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let seen = Arc::clone(&seen);
+        tokio::spawn(async move {
+            if !read_request(&mut stream).await {
+                return;
+            }
+            seen.fetch_add(1, Ordering::SeqCst);
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+            stream.write_all(answer).await.expect("written");
+            if matches!(ending, Ending::HalfClosed) {
+                stream.shutdown().await.expect("half closed");
+            }
+            if read_request(&mut stream).await {
+                seen.fetch_add(1, Ordering::SeqCst);
+            }
+            if matches!(ending, Ending::Reset) {
+                stream.set_zero_linger().expect("reset at the end");
+            }
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i2_a_request_is_sent_once_however_its_connection_ends() {
+    let limits = Limits { total: Duration::from_secs(5), ..Limits::default() };
+    for ending in [Ending::Closed, Ending::Reset, Ending::HalfClosed] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let seen = Arc::new(AtomicUsize::new(0));
+        tokio::spawn(serve(listener, ending, Arc::clone(&seen)));
+        let transport = HttpTransport::new(limits).expect("a client");
+        let call = || transport.call(Request { url: url.clone(), body: "{}".into() });
+        let mut not_sent = 0;
+        for round in 0..70 {
+            let before = seen.load(Ordering::SeqCst);
+            match call().await {
+                Ok(answer) => assert_eq!(answer.status, 200),
+                // It may have arrived, and is not sent again.
+                Err(Failure::Unknown(_)) => {}
+                Err(Failure::NotSent(_)) => not_sent += 1,
+            }
+            let arrived = seen.load(Ordering::SeqCst) - before;
+            assert!(arrived <= 1, "{ending:?}, round {round}: the server saw it {arrived} times");
+        }
+        assert!(not_sent < 70 && seen.load(Ordering::SeqCst) > 30, "{ending:?}: the server was reached");
+    }
+}
