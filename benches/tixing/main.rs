@@ -73,11 +73,14 @@ fn main() {
         }
         if named("floor") || named("spike") {
             let floor = bench.floor(0, 1_024).await;
-            let rate = bench.spike(0).await;
+            let rate = bench.spike(0, Crowd::InOneSecond).await;
             println!("spike / floor: {:.2}", rate / floor);
         }
+        if named("spike") {
+            bench.spike(0, Crowd::AtOneInstant).await;
+        }
         if named("spike20") {
-            bench.spike(20).await;
+            bench.spike(20, Crowd::InOneSecond).await;
         }
         if named("steady") {
             bench.steady(0).await;
@@ -169,6 +172,15 @@ struct Bench {
     postgres: bool,
     stored: usize,
     n: usize,
+}
+
+/// How a crowd comes due.
+#[derive(Clone, Copy, PartialEq)]
+enum Crowd {
+    /// Spread over a second, sent as fast as can be.
+    InOneSecond,
+    /// At one instant, at a rate that drains it in 33 seconds: longer than everything in reach is read again, and than any timer.
+    AtOneInstant,
 }
 
 struct Place {
@@ -263,34 +275,48 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
         }
     }
 
-    /// All due in one second, each user with a consent of its own.
-    async fn spike(&self, latency_ms: u64) -> f64 {
+    /// A crowd, each user with a consent of its own.
+    async fn spike(&self, latency_ms: u64, crowd: Crowd) -> f64 {
         let sink = Sink::start(latency_ms);
         let place = self.place("spike");
         let clock = SystemClock::shared();
-        let config = self.config(&place, &sink.url);
+        let mut config = self.config(&place, &sink.url);
+        let (spread, words) = match crowd {
+            Crowd::InOneSecond => (1_000, "in one second"),
+            Crowd::AtOneInstant => (0, "at one instant, a thirty-third of them allowed a second"),
+        };
+        if crowd == Crowd::AtOneInstant {
+            config.apps[0].rate = u32::try_from(self.n / 33).expect("few").max(1);
+        }
         let daemon = Daemon::start(config, Arc::clone(&clock)).await.expect("starts");
         let lead = 5_000 + self.n as Millis / 15;
         let due = (clock.now() + lead) / 1_000 * 1_000;
         let n = self.n;
-        self.fill(daemon.api.store(), n, |i| due + (i * 1_000 / n) as Millis).await;
+        self.fill(daemon.api.store(), n, |i| due + (i * spread / n) as Millis).await;
         let left = due - clock.now();
         assert!(left > 0, "the filling took too long");
         tokio::time::sleep(Duration::from_millis(left as u64)).await;
         let before = usage();
         let begun = Instant::now();
         let sent = || async { daemon.api.store().tally().await.expect("answers")["coffee"]["sent"] as usize };
-        let mut peak: f64 = 0.0;
-        while sent().await < n {
+        let (mut peak, mut silence, mut moved, mut last): (f64, f64, _, _) = (0.0, 0.0, begun, 0);
+        while last < n {
             tokio::time::sleep(Duration::from_millis(20)).await;
             peak = peak.max(usage().rss);
+            let now = sent().await;
+            silence = silence.max(moved.elapsed().as_secs_f64());
+            if now > last {
+                (last, moved) = (now, Instant::now());
+            }
         }
         let took = begun.elapsed().as_secs_f64();
         let after = usage();
         let rate = n as f64 / took;
         println!(
-            "spike: {n} due in one second, {latency_ms} ms platform, {}: {rate:.0}/s; {:.1} µs CPU and {:.0} bytes written each; {peak:.0} MB RSS at most",
+            "spike: {n} due {words}, {latency_ms} ms platform, {}: {rate:.0}/s, longest silence {:.0} ms; {:.1} µs CPU and {:.0} bytes written \
+             each; {peak:.0} MB RSS at most",
             self.database(),
+            silence * 1e3,
             (after.cpu - before.cpu) * 1e6 / n as f64,
             (after.written - before.written) / n as f64,
         );
