@@ -37,8 +37,10 @@ pub async fn assume_sent(store: &dyn Queue, lane: i64, last_id: ReminderId, now:
             Marked::Yes => Some(end(job, true, assumed_sent(), now)),
             // None is known here, but one may have come and been spent since the backup.
             Marked::NoConsent => Some(end(job, false, Settlement { consent: Consent::Free, ..assumed_sent() }, now)),
+            // It is not to be sent again, and holds what its first request may have spent.
+            Marked::NotSole | Marked::TurnedOff => Some(end(job, false, assumed_sent(), now)),
             // Its owner cancelled it just now.
-            Marked::Late | Marked::NotSole | Marked::TurnedOff => None,
+            Marked::Late => None,
         });
         let settles: Vec<Settle> =
             waiting.chain(begun.iter().map(|job| end(job, false, assumed_sent(), now))).collect();

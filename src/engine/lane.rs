@@ -236,6 +236,21 @@ impl Lane {
         }
     }
 
+    /// A job is no longer under way. Whatever comes of it rings.
+    pub fn done_with(&mut self, id: ReminderId) {
+        self.active.remove(&id);
+        self.live.leaves(id);
+        self.backlog.leaves(id);
+    }
+
+    /// A job that was to leave did not, and takes nothing of the rate.
+    pub fn give_back(&mut self, job: &Job) {
+        self.pace.give_back();
+        if job.due.due_at < self.live.begins() {
+            self.catch_up.give_back();
+        }
+    }
+
     /// A read failed; it is asked for again.
     pub fn unfilled(&mut self, read: Read) {
         for stream in [&mut self.live, &mut self.backlog] {

@@ -778,9 +778,10 @@ impl Engine {
     /// A job that was to be marked, and was not, is no longer under way.
     fn release(&mut self, i: usize, job: &Job) {
         let lane = &mut self.lanes[i];
-        lane.active.remove(&job.due.id);
+        lane.done_with(job.due.id);
         lane.busy.remove(&job.recipient);
         lane.in_flight -= 1;
+        lane.give_back(job);
     }
 
     fn sent(
@@ -871,7 +872,7 @@ impl Engine {
         for (Pending { lane, marked, settle }, written) in batch.iter().zip(written) {
             let lane = &mut self.lanes[*lane];
             let due = &settle.job.due;
-            lane.active.remove(&due.id);
+            lane.done_with(due.id);
             lane.in_flight -= usize::from(*marked);
             if !written {
                 tracing::info!(reminder = %due.id, "had been changed or settled already; nothing was written");

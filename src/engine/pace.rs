@@ -44,6 +44,11 @@ impl Pace {
     pub fn take(&mut self, now: Millis) {
         self.next_us = self.next_us.max(now * 1_000) + self.interval_us;
     }
+
+    /// The one that was to leave did not.
+    pub fn give_back(&mut self) {
+        self.next_us -= self.interval_us;
+    }
 }
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ pub struct Stream {
     read_to: Place,
     buffer: BTreeMap<Place, Job>,
     reading: bool,
+    /// What has ceased to be active since the read began.
+    left: HashSet<ReminderId>,
     /// Ground that was read before and has changed: after the first place, up to and including the second.
     reread: Option<(Place, Place)>,
 }
@@ -82,7 +84,22 @@ impl Stream {
     /// A stream of what is due from `from` until `until`, both included. `number` is no other stream's.
     pub fn new(number: u64, reach: Reach, from: Millis, until: Millis) -> Self {
         let read_to = before(from);
-        Self { number, reach, from, until, read_to, buffer: BTreeMap::new(), reading: false, reread: None }
+        Self {
+            number,
+            reach,
+            from,
+            until,
+            read_to,
+            buffer: BTreeMap::new(),
+            reading: false,
+            left: HashSet::new(),
+            reread: None,
+        }
+    }
+
+    /// Its first instant.
+    pub fn begins(&self) -> Millis {
+        self.from
     }
 
     /// The earliest instant in memory.
@@ -146,9 +163,17 @@ impl Stream {
         read.stream == self.number
     }
 
+    /// A job is no longer active. What a read that is under way brings of it is old.
+    pub fn leaves(&mut self, id: ReminderId) {
+        if self.reading {
+            self.left.insert(id);
+        }
+    }
+
     /// A read of this stream's is answered. What is `active` is under way already.
     pub fn fill(&mut self, read: Read, jobs: Vec<Job>, active: &HashSet<ReminderId>) {
         self.reading = false;
+        let left = std::mem::take(&mut self.left);
         let last = jobs.last().map(|job| (job.due.due_at, job.due.id)).filter(|_| jobs.len() >= read.limit);
         match (read.again, last) {
             (true, Some(last)) => self.read_again(last, read.until),
@@ -158,7 +183,7 @@ impl Stream {
         for job in jobs {
             let place = (job.due.due_at, job.due.id);
             // Behind `read_to` lies what will be read anyway: kept here, it would hide what lies between.
-            if place <= self.read_to && !active.contains(&job.due.id) {
+            if place <= self.read_to && !active.contains(&job.due.id) && !left.contains(&job.due.id) {
                 self.buffer.insert(place, job);
             }
         }
@@ -171,6 +196,7 @@ impl Stream {
     /// A read of this stream's failed; it is asked for again.
     pub fn unfilled(&mut self, read: Read) {
         self.reading = false;
+        self.left.clear();
         if read.again {
             self.read_again(read.after, read.until);
         }
@@ -253,9 +279,18 @@ mod tests {
                             active.insert(place.1);
                         }
                     }
-                    _ => {
-                        rows.retain(|(_, id)| !active.contains(id));
+                    8 => {
+                        // What was active has ended, or waits for another try, which rings.
+                        for id in std::mem::take(&mut active) {
+                            rows.retain(|(_, other)| *other != id);
+                            stream.leaves(id);
+                            if rng.random_bool(0.3) {
+                                rows.insert((now + 500, id));
+                                stream.ring(Ring { from: now + 500, until: now + 500 });
+                            }
+                        }
                     }
+                    _ => {}
                 }
                 let asked = under_way.as_ref().map(|(read, _)| *read);
                 for place in &rows {
