@@ -7,7 +7,7 @@ use super::{
     check::{self, ConsentBody, ReminderBody},
     parse,
     problem::{Problem, ProblemJson},
-    reminders::{forgotten, refusal, replay},
+    reminders::{forgotten, refusal},
 };
 use crate::{
     domain::reminder::{NewReminder, State as ReminderState},
@@ -72,8 +72,9 @@ fn write(answers: &[Answer], first: u64) -> Bytes {
                 out.id = Some(id.to_string());
                 out.state = Some(ReminderState::Scheduled);
             }
-            Answer::Inserted(Inserted::Replayed(id)) => {
+            Answer::Inserted(Inserted::Replayed(id, state)) => {
                 out.id = Some(id.to_string());
+                out.state = Some(*state);
                 out.replayed = Some(true);
             }
             Answer::Inserted(verdict) => {
@@ -118,10 +119,10 @@ async fn insert(api: &Api, caller: &Caller, lines: Vec<Result<Bytes, Problem>>) 
                 news.push(new);
                 Answer::Empty
             }
-            Some(Ok((new, Err(why)))) => match replay(api, &new).await {
+            Some(Ok((new, Err(why)))) => match api.store.known_key(&new).await {
                 Ok(Some(verdict)) => Answer::Inserted(verdict),
                 Ok(None) => Answer::Refused(why.into()),
-                Err(problem) => Answer::Refused(problem),
+                Err(e) => Answer::Refused(e.into()),
             },
             Some(Err(problem)) => Answer::Refused(problem),
             None => Answer::Empty,

@@ -21,6 +21,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("no_consent", 409, "The user has no consent to reserve"),
     ("user_forgotten", 409, "The user wished to be forgotten"),
     ("key_conflict", 409, "The idempotency key belongs to another body"),
+    ("key_cancelled", 409, "The idempotency key belongs to a reminder that was cancelled"),
     ("key_spent", 409, "The idempotency key belonged to a reminder that is no longer kept"),
     ("not_scheduled", 409, "The reminder is no longer scheduled"),
     ("not_in_doubt", 409, "There is nothing to decide about the reminder"),

@@ -165,8 +165,8 @@ impl Api {
 /// Insert one reminder.
 #[utoipa::path(post, path = "/v1/reminders", request_body = ReminderBody, tag = "reminders", responses(
     (status = 201, description = "Durable, its consent held", body = ReminderJson),
-    (status = 200, description = "The same key and body came before; `Idempotent-Replayed: true`", body = ReminderJson),
-    (status = 409, description = "`no_consent`, `key_conflict`, `key_spent` or `user_forgotten`"), (status = 422, description = "A field is refused; `param` names it")))]
+    (status = 200, description = "The same key and body came before: that reminder as it is now; `Idempotent-Replayed: true`", body = ReminderJson),
+    (status = 409, description = "`no_consent`, `key_conflict`, `key_cancelled`, `key_spent` or `user_forgotten`"), (status = 422, description = "A field is refused; `param` names it")))]
 pub async fn insert(
     State(api): State<Api>,
     caller: Caller,
@@ -177,7 +177,8 @@ pub async fn insert(
     let (new, still_good) = check::reminder(&api.config, &api.store, body, api.clock.now())?;
     let verdict = match still_good {
         Ok(()) => api.store.insert(vec![new.clone()]).await?[0],
-        Err(why) => replay(&api, &new).await?.ok_or_else(|| Problem::from(why))?,
+        // A replay of an old key is answered all the same.
+        Err(why) => api.store.known_key(&new).await?.ok_or_else(|| Problem::from(why))?,
     };
     match verdict {
         Inserted::Created(id) => {
@@ -203,24 +204,18 @@ pub async fn insert(
             };
             Ok(json(StatusCode::CREATED, &answer))
         }
-        Inserted::Replayed(id) => {
-            let stored = api.store.reminder(id).await?.ok_or_else(Problem::no_reminder)?;
+        Inserted::Replayed(id, _) => {
+            // It may have been cancelled, or erased, since the key was looked up.
+            let stored = api.store.reminder(id).await?.ok_or_else(|| refusal(Inserted::Spent))?;
+            if stored.due.state == ReminderState::Cancelled {
+                return Err(refusal(Inserted::KeyCancelled(id)));
+            }
             let mut response = json(StatusCode::OK, &shown(&stored, None));
             response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
             Ok(response)
         }
         refused => Err(refusal(refused)),
     }
-}
-
-/// Whether a body that is refused now was taken before.
-pub(super) async fn replay(api: &Api, new: &crate::domain::reminder::NewReminder) -> Result<Option<Inserted>, Problem> {
-    let Some(key) = &new.key else { return Ok(None) };
-    Ok(match api.store.key_owner(&new.app, key).await? {
-        Some((id, digest)) if digest == new.digest => Some(Inserted::Replayed(id)),
-        Some((id, _)) => Some(Inserted::KeyConflict(id)),
-        None => api.store.is_spent(&new.app, key).await?.then_some(Inserted::Spent),
-    })
 }
 
 /// The refusal of an insert that wrote nothing.
@@ -230,6 +225,13 @@ pub(super) fn refusal(verdict: Inserted) -> Problem {
             code: "key_conflict",
             detail: format!(
                 "this key belongs to {id}, which was inserted with another body: use a new key for a new reminder"
+            ),
+            param: Some("/key".into()),
+        },
+        Inserted::KeyCancelled(id) => Problem {
+            code: "key_cancelled",
+            detail: format!(
+                "this key belongs to {id}, which was cancelled: nothing was stored and no tap was counted; use a new key for a new reminder"
             ),
             param: Some("/key".into()),
         },

@@ -26,10 +26,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub enum Inserted {
     /// A new reminder, which holds its consent.
     Created(ReminderId),
-    /// The same key and body came before: that reminder.
-    Replayed(ReminderId),
+    /// The same key and body came before: that reminder, and where it stands.
+    Replayed(ReminderId, State),
     /// The key belongs to another body: that reminder's.
     KeyConflict(ReminderId),
+    /// The key belongs to a reminder that was cancelled, whatever the body; nothing was written.
+    KeyCancelled(ReminderId),
     /// The key belonged to a reminder that has ended and is no longer kept, or whose user was forgotten; nothing was written.
     Spent,
     /// No consent was available to reserve; nothing was written.
@@ -248,8 +250,12 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
     let users_of = |news: &mut dyn Iterator<Item = &NewReminder>| -> Vec<(i64, String)> {
         news.map(|new| (names.app(&new.app).id, new.openid.clone())).collect()
     };
-    // Only a reminder that brings its consent, or will look for one later, makes a user known.
-    let brings = |new: &&NewReminder| new.accepted.is_some() || new.claim == Claim::AtFire;
+    // Only a reminder that brings its consent, or will look for one later, makes a user known; one whose key was used brings nothing.
+    let is_known = |new: &NewReminder| {
+        !keys.is_empty()
+            && new.key.as_ref().is_some_and(|key| keys.contains_key(&(names.app(&new.app).id, key.clone())))
+    };
+    let brings = |new: &&NewReminder| (new.accepted.is_some() || new.claim == Claim::AtFire) && !is_known(new);
     let mut users = recipients(tx, &users_of(&mut news.iter().filter(brings)), true).await?;
     users.extend(recipients(tx, &users_of(&mut news.iter().filter(|new| !brings(new))), false).await?);
     let pair = |new: &NewReminder| -> Option<Pair> {
@@ -287,9 +293,9 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
     for new in news {
         let super::Place { id: app, lane } = names.app(&new.app);
         if let Some(key) = &new.key
-            && let Some((id, digest)) = keys.get(&(app, key.clone()))
+            && let Some(owner) = keys.get(&(app, key.clone()))
         {
-            verdicts.push(if *digest == new.digest { Inserted::Replayed(*id) } else { Inserted::KeyConflict(*id) });
+            verdicts.push(owner.verdict(new));
             continue;
         }
         let pair = pair(new);
@@ -347,7 +353,8 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
             unheld.push(Holder { recipient: pair.0, template: pair.1, reminder: id.0 });
         }
         if let Some(key) = &new.key {
-            keys.insert((app, key.clone()), (id, new.digest.clone()));
+            let owner = KeyOwner { id, digest: new.digest.clone(), state: State::Scheduled };
+            keys.insert((app, key.clone()), owner);
             new_keys.push(NewKey { app, key, reminder: id.0, digest: &new.digest });
         }
         tx.count(lane, "scheduled", 1);
@@ -421,10 +428,27 @@ async fn write_rows(tx: &mut Tx<'_>, rows: &[NewRow<'_>], keys: &[NewKey<'_>]) -
     Ok(())
 }
 
-async fn known_keys(
-    tx: &mut Tx<'_>,
-    news: &[NewReminder],
-) -> sqlx::Result<HashMap<(i64, String), (ReminderId, String)>> {
+/// The reminder that an idempotency key belongs to.
+struct KeyOwner {
+    id: ReminderId,
+    digest: String,
+    state: State,
+}
+
+impl KeyOwner {
+    /// What an insert with its key comes to. A cancelled one answers for no other: whoever asks again wants a reminder.
+    fn verdict(&self, new: &NewReminder) -> Inserted {
+        if self.state == State::Cancelled {
+            Inserted::KeyCancelled(self.id)
+        } else if self.digest == new.digest {
+            Inserted::Replayed(self.id, self.state)
+        } else {
+            Inserted::KeyConflict(self.id)
+        }
+    }
+}
+
+async fn known_keys(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Result<HashMap<(i64, String), KeyOwner>> {
     let names = tx.names;
     let asked: Vec<[Cell<'_>; 2]> =
         news.iter().filter_map(|new| Some([names.app(&new.app).id.into(), new.key.as_deref()?.into()])).collect();
@@ -438,10 +462,22 @@ async fn known_keys(
             &asked,
         )
         .await?;
-    Ok(rows
-        .iter()
-        .map(|row| ((row.get("app"), row.get("key")), (ReminderId(row.get("reminder")), row.get("digest"))))
-        .collect())
+    if rows.is_empty() {
+        return Ok(HashMap::new());
+    }
+    // Where they stand is asked of those alone that came before: new ones, the many, pay nothing for it.
+    let ids = tx.dialect.rows(["id"], rows.iter().map(|row| [row.get::<i64, _>("reminder").into()]));
+    let sql =
+        format!("SELECT m.id, d.state, {LAST_STATE} AS ended FROM {{rows}} JOIN reminder m ON m.id = r.id {LIVING}");
+    let states: HashMap<i64, State> =
+        tx.rows(&sql, &ids).await?.iter().map(|row| (row.get("id"), state(row))).collect();
+    let owner = |row: &AnyRow| {
+        let id: i64 = row.get("reminder");
+        // A reminder that is gone has nothing to replay.
+        let state = states.get(&id).copied().unwrap_or(State::Cancelled);
+        ((row.get("app"), row.get("key")), KeyOwner { id: ReminderId(id), digest: row.get("digest"), state })
+    };
+    Ok(rows.iter().map(owner).collect())
 }
 
 const STORED: &str =
@@ -452,24 +488,27 @@ const STORED: &str =
     (SELECT x.erased FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id AND x.next_at IS NULL) AS erased,
     d.due_at, d.state, d.fence, d.tries, d.unsure, d.doubt_since";
 
+/// The state after the last thing that happened to the reminder `m`.
+const LAST_STATE: &str = "(SELECT x.state FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id ORDER BY x.fence DESC LIMIT 1)";
+
+/// Where a reminder stands, by the state of its living row or by the word that its last outcome says.
+fn state(row: &AnyRow) -> State {
+    match row.get::<Option<i64>, _>("state") {
+        Some(number) => living_state(number),
+        None => row.get::<Option<String>, _>("ended").as_deref().and_then(State::from_word).unwrap_or(State::Cancelled),
+    }
+}
+
 /// Finds one reminder, living or ended.
 pub(super) async fn find(conn: &mut AnyConnection, names: &Names, id: ReminderId) -> sqlx::Result<Option<Stored>> {
     let sql = format!(
-        "SELECT {STORED}, (SELECT x.state FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
-                           ORDER BY x.fence DESC LIMIT 1) AS ended
-         FROM reminder m JOIN recipient p ON p.id = m.recipient {LIVING} WHERE m.id = $1"
+        "SELECT {STORED}, {LAST_STATE} AS ended FROM reminder m JOIN recipient p ON p.id = m.recipient {LIVING} WHERE m.id = $1"
     );
     let row = sqlx::query(AssertSqlSafe(sql)).bind(id.0).fetch_optional(conn).await?;
     Ok(row.map(|row| stored(&row, names)))
 }
 
 fn stored(row: &AnyRow, names: &Names) -> Stored {
-    let living: Option<i64> = row.get("state");
-    let ended: Option<String> = row.get("ended");
-    let state = match living {
-        Some(number) => living_state(number),
-        None => ended.as_deref().and_then(State::from_word).unwrap_or(State::Cancelled),
-    };
     let lane: i64 = row.get("lane");
     let template: i64 = row.get("template");
     Stored {
@@ -478,7 +517,7 @@ fn stored(row: &AnyRow, names: &Names) -> Stored {
             due_at: row.get::<Option<i64>, _>("due_at").unwrap_or_else(|| row.get("at")),
             at: row.get("at"),
             expires_at: row.get("expires_at"),
-            state,
+            state: state(row),
             fence: row.get::<Option<i64>, _>("fence").unwrap_or_default(),
             tries: row.get::<Option<i64>, _>("tries").and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
             unsure: row.get::<Option<i64>, _>("unsure").and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
@@ -605,9 +644,7 @@ async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Resul
 /// The statement that finds all reminders of some users.
 fn of_users(which: &str) -> String {
     format!(
-        "SELECT {STORED}, (SELECT x.state FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
-                           ORDER BY x.fence DESC LIMIT 1) AS ended
-         FROM recipient p
+        "SELECT {STORED}, {LAST_STATE} AS ended FROM recipient p
          JOIN reminder m ON m.id IN (SELECT c.reminder FROM consent c WHERE c.recipient = p.id AND c.reminder IS NOT NULL
                                      UNION SELECT u.reminder FROM unheld u WHERE u.recipient = p.id)
          {LIVING} WHERE {which}"
@@ -631,17 +668,22 @@ impl Store {
         Ok(find(&mut conn, &self.names, id).await?)
     }
 
-    /// The reminder that an idempotency key belongs to, and the digest of its body.
+    /// What an insert would come to because of its key alone: `None` if the key is new, or there is none.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn key_owner(&self, app: &str, key: &str) -> Result<Option<(ReminderId, String)>, StoreError> {
-        let row = sqlx::query("SELECT reminder, digest FROM idempotency WHERE app = $1 AND key = $2")
-            .bind(self.names.app(app).id)
-            .bind(key)
-            .fetch_optional(&self.read)
-            .await?;
-        Ok(row.map(|row| (ReminderId(row.get("reminder")), row.get("digest"))))
+    pub async fn known_key(&self, new: &NewReminder) -> Result<Option<Inserted>, StoreError> {
+        let Some(key) = &new.key else { return Ok(None) };
+        let sql = format!(
+            "SELECT m.id, i.digest, d.state, {LAST_STATE} AS ended
+             FROM idempotency i JOIN reminder m ON m.id = i.reminder {LIVING} WHERE i.app = $1 AND i.key = $2"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(self.names.app(&new.app).id).bind(key);
+        let Some(row) = query.fetch_optional(&self.read).await? else {
+            return Ok(self.is_spent(&new.app, key).await?.then_some(Inserted::Spent));
+        };
+        let owner = KeyOwner { id: ReminderId(row.get("id")), digest: row.get("digest"), state: state(&row) };
+        Ok(Some(owner.verdict(new)))
     }
 
     /// What happened to a reminder, oldest first.

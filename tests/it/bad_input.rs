@@ -221,6 +221,46 @@ async fn i3_fifty_callers_with_one_key_at_one_moment_make_one_reminder() {
 }
 
 #[tokio::test]
+async fn who_comes_back_after_a_cancellation_is_told_to_take_a_new_key() {
+    let site = site();
+    let program = site.serve_with_key();
+    let mut rsvp = body("o1", 600_000);
+    rsvp["key"] = "rsvp-7".into();
+    let (_, first) = program.post("/v1/reminders", &rsvp).await;
+    let path = format!("/v1/reminders/{}", first["id"].as_str().expect("an id"));
+    let (status, again) = program.post("/v1/reminders", &rsvp).await;
+    assert_eq!((status.as_u16(), &again["state"]), (200, &json!("scheduled")), "a replay says where it stands");
+    let lines = program.batch("/v1/reminders/batch", rsvp.to_string()).await;
+    assert_eq!(lines, [json!({"line": 1, "id": first["id"], "state": "scheduled", "replayed": true})]);
+
+    assert_eq!(program.call(Method::DELETE, &path, None).await.expect("an answer").0, 200);
+    let (mut other, mut late) = (rsvp.clone(), rsvp.clone());
+    other["page"] = "pages/other".into();
+    late["expires_at"] = "1s".into();
+    late["at"] = rfc3339(now() - 60_000).into();
+    for again in [&rsvp, &other, &late] {
+        let (status, answer) = program.post("/v1/reminders", again).await;
+        assert_eq!(
+            (status.as_u16(), answer["code"].as_str(), answer["param"].as_str()),
+            (409, Some("key_cancelled"), Some("/key")),
+            "{answer}"
+        );
+        assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains("use a new key")), "{answer}");
+    }
+    let mut fresh = rsvp.clone();
+    fresh["key"] = "rsvp-8".into();
+    let text = [&rsvp, &other, &late, &fresh].map(Value::to_string).join("\n");
+    let lines = program.batch("/v1/reminders/batch", text).await;
+    let codes: Vec<_> = lines.iter().map(|line| line["error"]["code"].as_str()).collect();
+    assert_eq!(codes, [Some("key_cancelled"), Some("key_cancelled"), Some("key_cancelled"), None], "{lines:?}");
+    assert_eq!(lines[3]["state"], "scheduled");
+    let (_, consents) = program.get("/v1/consents?app=coffee&openid=o1").await;
+    let counted = |what: &str| consents["balances"][0][what].as_i64();
+    assert_eq!((counted("available"), counted("held")), (Some(1), Some(1)), "two taps were counted: {consents}");
+    assert!(program.terminate().0.success());
+}
+
+#[tokio::test]
 async fn a_replay_is_answered_though_its_deadline_has_passed() {
     // A platform that answers, and refuses everything: so its clock is known, and nothing is sent.
     let sandbox = SandboxServer::start(1).await;

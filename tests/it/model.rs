@@ -210,7 +210,8 @@ impl Pair {
                 let theirs = |id| self.ids.iter().find(|(here, _)| *here == id).expect("known").1;
                 let here = match here {
                     Inserted::Created(id) => Inserted::Created(theirs(id)),
-                    Inserted::Replayed(id) => Inserted::Replayed(theirs(id)),
+                    Inserted::Replayed(id, state) => Inserted::Replayed(theirs(id), state),
+                    Inserted::KeyCancelled(id) => Inserted::KeyCancelled(theirs(id)),
                     Inserted::KeyConflict(id) => Inserted::KeyConflict(theirs(id)),
                     Inserted::NoConsent => Inserted::NoConsent,
                     Inserted::Forgotten | Inserted::Spent | Inserted::Refused => here,

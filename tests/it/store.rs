@@ -144,7 +144,7 @@ async fn every_text_comes_back_as_it_was_given() {
                 (stored.openid, stored.data, stored.page, stored.key, stored.local_at),
                 (new.openid.clone(), data, new.page.clone(), new.key.clone(), new.local_at.clone())
             );
-            assert_eq!(store.insert(vec![new]).await.expect("answers"), [Inserted::Replayed(id)]);
+            assert_eq!(store.insert(vec![new]).await.expect("answers"), [Inserted::Replayed(id, State::Scheduled)]);
             let job = due(&store, START + 1_000).await.remove(0);
             store.mark(vec![job.clone()]).await.expect("answers");
             let failed = Settlement::end(State::Failed, text, text, Consent::Free);
@@ -167,20 +167,50 @@ async fn i3_a_key_gives_the_same_reminder_for_ever() {
         };
         let both = store.insert(vec![keyed("a"), keyed("a"), keyed("b")]).await.expect("answers");
         let [Inserted::Created(id), ..] = both[..] else { panic!("{both:?}") };
-        assert_eq!(both, [Inserted::Created(id), Inserted::Replayed(id), Inserted::KeyConflict(id)]);
-        store.cancel(id).await.expect("answers");
+        assert_eq!(both, [Inserted::Created(id), Inserted::Replayed(id, State::Scheduled), Inserted::KeyConflict(id)]);
+        let job = due(&store, START + 1_000).await.remove(0);
+        store.mark(vec![job.clone()]).await.expect("answers");
+        store.settle(vec![settle(&job, true, sent())]).await.expect("answers");
         store.close().await;
         let store = open(&url, &clock).await;
         let again = store
             .insert(vec![keyed("a"), keyed("b"), NewReminder { app: "tea".into(), ..keyed("b") }])
             .await
             .expect("answers");
-        assert_eq!(again[..2], [Inserted::Replayed(id), Inserted::KeyConflict(id)]);
+        assert_eq!(again[..2], [Inserted::Replayed(id, State::Sent), Inserted::KeyConflict(id)]);
         assert!(
             matches!(again[2], Inserted::Created(other) if other > id),
             "another app's key is another key: {again:?}"
         );
         store.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_whose_reminder_was_cancelled_is_spent_and_takes_no_tap_with_it() {
+    on_both(async |TestStore { store, .. }| {
+        let keyed = |openid: &str, digest: &str| NewReminder {
+            key: Some("rsvp-7".into()),
+            digest: digest.into(),
+            ..accepted_reminder(openid, START + 1_000)
+        };
+        let id = created(&store, keyed("o1", "a")).await;
+        store.cancel(id).await.expect("answers");
+        // The same body, another body, and one that would make another user known; beside a good one in the same commit.
+        let other = NewReminder { key: Some("rsvp-8".into()), ..keyed("o2", "a") };
+        let again = vec![keyed("o1", "a"), keyed("o1", "b"), keyed("o9", "a"), other.clone()];
+        let verdicts = store.insert(again).await.expect("answers");
+        assert_eq!(verdicts[..3], [Inserted::KeyCancelled(id); 3]);
+        assert!(matches!(verdicts[3], Inserted::Created(_)), "{verdicts:?}");
+        assert_eq!(balance(&store, "o1").await, Balance { available: 1, ..Balance::default() }, "no second tap");
+        assert_eq!(balance(&store, "o9").await, Balance::default());
+        assert_eq!(store.known_key(&keyed("o1", "a")).await.expect("answers"), Some(Inserted::KeyCancelled(id)));
+        let known = store.known_key(&other).await.expect("answers");
+        assert!(matches!(known, Some(Inserted::Replayed(_, State::Scheduled))), "{known:?}");
+        let elsewhere = NewReminder { app: "tea".into(), ..keyed("o1", "a") };
+        assert_eq!(store.known_key(&elsewhere).await.expect("answers"), None, "another app has keys of its own");
+        check_ledger(&store, &["o1", "o2", "o9"]).await;
     })
     .await;
 }

@@ -285,7 +285,11 @@ impl Model {
 
     pub fn insert(&mut self, new: NewReminder) -> Inserted {
         if let Some((id, digest)) = new.key.as_ref().and_then(|key| self.keys.get(key)) {
-            return if *digest == new.digest { Inserted::Replayed(*id) } else { Inserted::KeyConflict(*id) };
+            return match self.state(*id) {
+                State::Cancelled => Inserted::KeyCancelled(*id),
+                state if *digest == new.digest => Inserted::Replayed(*id, state),
+                _ => Inserted::KeyConflict(*id),
+            };
         }
         if self.forgotten.contains(&new.openid) {
             return Inserted::Forgotten;

@@ -584,7 +584,7 @@ impl Life {
         if new.key.is_some() && self.rng.random_ratio(1, 3) {
             assert_eq!(
                 self.disk.insert(new.clone()),
-                Inserted::Replayed(id),
+                Inserted::Replayed(id, State::Scheduled),
                 "I3: the same key gives the same reminder"
             );
         }
