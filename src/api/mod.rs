@@ -6,6 +6,7 @@ mod check;
 mod consents;
 mod doubts;
 mod explain;
+mod ndjson;
 mod openapi;
 mod operations;
 mod problem;

@@ -370,23 +370,32 @@ async fn add_many(client: &Client, file: &Path, as_json: bool, lang: Lang) -> Re
         }
         reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(opened))
     };
-    let (mut taken, mut refused) = (0_u64, 0_u64);
+    let (mut taken, mut refused, mut broken_off) = (0_u64, 0_u64, None);
     client
         .batch("/v1/reminders/batch", body, |line| {
             let answer: Value = serde_json::from_str(line).unwrap_or(Value::Null);
             let error = &answer["error"];
+            let ends_early = !answer["last"].is_null();
             if as_json {
                 data!("{line}");
-            } else if !error.is_null() {
+            } else if !error.is_null() && !ends_early {
                 let at = error["param"].as_str().map_or(String::new(), |param| format!(" {param}"));
                 data!("{}:{}:{at} {}", file.display(), answer["line"], text(&error["detail"]));
             }
-            if error.is_null() { taken += 1 } else { refused += 1 }
+            if ends_early {
+                broken_off = Some(text(&error["detail"]));
+            } else if error.is_null() {
+                taken += 1;
+            } else {
+                refused += 1;
+            }
         })
         .await?;
     talk!("{taken} {}, {refused} {}", lang.pick("taken", "条已接收"), lang.pick("refused", "条被拒绝"));
     client.close().await;
-    if refused > 0 {
+    if let Some(why) = broken_off {
+        Err(anyhow::anyhow!("not all of it was taken: {why}").into())
+    } else if refused > 0 {
         Err(Failure::SomeRefused(format!("{} refused; what was taken is stored", some(refused, "row"))))
     } else {
         Ok(())

@@ -1,6 +1,9 @@
 //! Everything that somebody may get wrong: a clear answer, nothing lost, nothing half done.
 
-use crate::harness::program::{SandboxServer, Site, body, now};
+use crate::harness::{
+    databases, fresh_url,
+    program::{SandboxServer, Site, body, now},
+};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tixing::domain::timing::rfc3339;
@@ -306,10 +309,19 @@ async fn a_batch_keeps_its_good_lines_whatever_happens_to_the_others() {
         program.key
     );
     {
-        use tokio::io::AsyncWriteExt;
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let address = program.base.trim_start_matches("http://").to_owned();
         let mut stream = tokio::net::TcpStream::connect(&address).await.expect("a connection");
         stream.write_all((head + &cut).as_bytes()).await.expect("sent");
+        // It sends no more, and reads what became of it.
+        stream.shutdown().await.expect("half closed");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        let last = answer.lines().rfind(|line| line.starts_with('{')).expect("a last line");
+        let last: Value = serde_json::from_str(last).expect("JSON");
+        assert_eq!((&last["last"], &last["line"]), (&2.into(), &3.into()), "{answer}");
+        let detail = last["error"]["detail"].as_str().expect("a sentence");
+        assert!(detail.contains("send again from line 3"), "{detail}");
     }
     let done = |list: &Value| list["items"].as_array().map(Vec::len) == Some(5);
     program.wait("/v1/reminders", 10, done).await;
@@ -323,6 +335,34 @@ async fn a_batch_keeps_its_good_lines_whatever_happens_to_the_others() {
     let recorded: Vec<_> = answers.iter().map(|a| a["recorded"].as_u64()).collect();
     assert_eq!(recorded, [Some(1), Some(1), Some(0), None], "{answers:?}");
     assert!(program.terminate().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_later_line_of_a_batch_never_takes_the_consent_or_the_key_of_an_earlier_one() {
+    for database in databases() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = Site::new(&fresh_url(database, folder.path()), "http://127.0.0.1:1", "").serve_with_key();
+        let mut filler = body("o-filler", 600_000);
+        (filler["accepted"], filler["consent"]) = (json!(false), "at_fire".into());
+        for round in 0..10 {
+            let openid = format!("o{round}");
+            let report = json!({"app": "coffee", "openid": openid, "results": {"event-start": "accept"}});
+            assert_eq!(program.post("/v1/consents", &report).await.0, 200);
+            let mut first = body(&openid, 600_000);
+            first["accepted"] = false.into();
+            let (mut same_key, same_user) = (first.clone(), first.clone());
+            first["key"] = openid.clone().into();
+            (same_key["key"], same_key["page"]) = (openid.into(), "pages/other".into());
+            let lines = [&[first][..], &vec![filler.clone(); 1_999], &[same_key, same_user]].concat();
+            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            let answers = program.batch("/v1/reminders/batch", text).await;
+            let code = |line: usize| (answers[line - 1]["line"].as_u64(), answers[line - 1]["error"]["code"].as_str());
+            assert_eq!(answers[0]["state"], "scheduled", "{database}, batch {round}: {}", answers[0]);
+            assert_eq!(code(2_001), (Some(2_001), Some("key_conflict")), "{database}, batch {round}");
+            assert_eq!(code(2_002), (Some(2_002), Some("no_consent")), "{database}, batch {round}");
+        }
+        assert!(program.terminate().0.success());
+    }
 }
 
 #[tokio::test]
