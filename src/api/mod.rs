@@ -21,6 +21,7 @@ pub use check::ReminderBody;
 use crate::{
     clock::SharedClock,
     config::Config,
+    domain::pointer,
     engine::Signals,
     metrics::Metrics,
     store::{Store, StoreError},
@@ -149,7 +150,9 @@ async fn with_request_id(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let allowed = response.headers_mut().remove(header::ALLOW);
         response = problem.response(&id);
+        response.headers_mut().extend(allowed.map(|methods| (header::ALLOW, methods)));
         if response.status().is_server_error() {
             tracing::warn!(request_id = id, %method, path, code = problem.code, "a request failed");
         }
@@ -230,6 +233,10 @@ impl<T: DeserializeOwned, S: Send + Sync> axum::extract::FromRequest<S> for Json
 
 /// Reads JSON and names the field that is not as documented.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde would take a list of the fields' values, too.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::new("bad_json", "the body is a list; send an object with the documented fields"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value: Result<T, _> = serde_path_to_error::deserialize(&mut deserializer);
     let value = value.map_err(|error| {
@@ -244,7 +251,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         {
             param.push(named.to_owned());
         }
-        let param = (!param.is_empty() && inner.is_data()).then(|| format!("/{}", param.join("/")));
+        let param = (!param.is_empty() && inner.is_data()).then(|| pointer(param));
         Problem { code: "bad_json", detail: format!("the body is not as documented: {text}"), param }
     })?;
     deserializer.end().map_err(|_| Problem::new("bad_json", "something follows the JSON value; send one value"))?;
@@ -269,7 +276,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
                     (what.split('`').nth(1), what)
                 }
             };
-            let param = param.map(|name| format!("/{name}"));
+            let param = param.map(|name| pointer([name]));
             Problem { code: "bad_query", detail: format!("the query is not as documented: {text}"), param }
         })
     }

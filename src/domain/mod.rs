@@ -42,6 +42,12 @@ impl Invalid {
     }
 }
 
+/// A JSON pointer to what lies at these steps. `~` and `/` in a name are escaped, as RFC 6901 wants.
+pub fn pointer<S: AsRef<str>>(steps: impl IntoIterator<Item = S>) -> String {
+    let escaped = |step: S| format!("/{}", step.as_ref().replace('~', "~0").replace('/', "~1"));
+    steps.into_iter().map(escaped).collect()
+}
+
 /// The closest of `known` to `word`, if it is near enough to be a typing error.
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known

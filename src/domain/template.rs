@@ -3,15 +3,16 @@
 //! A keyword's type is the prefix of its key (`thing1` → `thing`). The rules follow WeChat's parameter table
 //! (`api_sendmessage`, official, read 2026) and, where reports disagree with it, the stricter reading.
 
-use super::{Invalid, Millis, timing::cut};
+use super::{Invalid, Millis, pointer, timing::cut};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use unicode_normalization::UnicodeNormalization;
 
 /// How many sends one accept allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = TemplateKind)]
 pub enum Kind {
     /// One accept, one send (WeChat `type` 2).
     OneTime,
@@ -203,7 +204,7 @@ impl Template {
                 let known: Vec<_> = fields.keys().map(String::as_str).collect();
                 return Err(Invalid::new(
                     "unknown_field",
-                    pointer(key),
+                    pointer(["data", key]),
                     format!("the template has no field «{key}»; it has {}: remove or rename it", known.join(", ")),
                 ));
             }
@@ -213,22 +214,18 @@ impl Template {
             let value = data.get(key).ok_or_else(|| {
                 Invalid::new(
                     "missing_field",
-                    pointer(key),
+                    pointer(["data", key]),
                     format!("the template's field «{key}» ({label}) is missing: every field must be given"),
                 )
             })?;
             let value = normalise(value);
             check_value(key, &value, Profile::Strict)
                 .and_then(|()| listed.map_or(Ok(()), |listed| listed.check_choice(key, &value)))
-                .map_err(|why| Invalid::new("bad_field", pointer(key), format!("{label} ({key}): {why}")))?;
+                .map_err(|why| Invalid::new("bad_field", pointer(["data", key]), format!("{label} ({key}): {why}")))?;
             checked.insert(key.clone(), value);
         }
         Ok(checked)
     }
-}
-
-fn pointer(key: &str) -> String {
-    format!("/data/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
 /// NFC and trimmed, as the platform would show it.
