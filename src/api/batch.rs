@@ -4,6 +4,7 @@ use super::{
     Api, Caller,
     check::{self, ConsentBody, ReminderBody},
     ndjson::{self, Answer, Line, Work},
+    openapi::Ndjson,
     parse,
     problem::Problem,
     reminders::{forgotten, refusal},
@@ -24,19 +25,22 @@ use axum::{
 /// Insert reminders, one a line. Lines are stored in order; good ones are kept whatever happens to the others. An answer that ends before its
 /// body does (30 s of silence, a body that breaks off) says so in its last line: `last` is the last line that was read and answered, and `line`
 /// the one from which to send again.
-#[utoipa::path(post, path = "/v1/reminders/batch", tag = "reminders", request_body(content = String, content_type = "application/x-ndjson"),
-    responses((status = 200, description = "NDJSON: `{\"line\",\"id\",\"state\"}` (with `replayed` if the same key and body came before) or \
-    `{\"line\",\"error\"}` for each line that is not blank, in order; if it ends early, `{\"line\",\"last\",\"error\"}` at last",
-    content_type = "application/x-ndjson", body = String)))]
+#[utoipa::path(post, path = "/v1/reminders/batch", operation_id = "insert_reminder_batch", tag = "reminders",
+    request_body(content((Option<Ndjson> = "application/x-ndjson"), (Option<Ndjson> = "application/octet-stream")),
+    description = "NDJSON: a `NewReminder` a line"),
+    responses((status = 200, description = "NDJSON: a `BatchLine` for each line that is not blank, in order",
+    content_type = "application/x-ndjson", body = Ndjson)))]
 pub async fn reminders(State(api): State<Api>, caller: Caller, request: Request) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
     Ok(ndjson::answer(request, Reminders { api, caller }))
 }
 
 /// Record popup reports, one a line. As the reminders' batch.
-#[utoipa::path(post, path = "/v1/consents/batch", tag = "consents", request_body(content = String, content_type = "application/x-ndjson"),
-    responses((status = 200, description = "NDJSON: `{\"line\",\"recorded\"}` or `{\"line\",\"error\"}` for each line that is not blank, in \
-    order; if it ends early, `{\"line\",\"last\",\"error\"}` at last", content_type = "application/x-ndjson", body = String)))]
+#[utoipa::path(post, path = "/v1/consents/batch", operation_id = "record_consent_batch", tag = "consents",
+    request_body(content((Option<Ndjson> = "application/x-ndjson"), (Option<Ndjson> = "application/octet-stream")),
+    description = "NDJSON: a `ConsentReport` a line"),
+    responses((status = 200, description = "NDJSON: a `BatchLine` for each line that is not blank, in order",
+    content_type = "application/x-ndjson", body = Ndjson)))]
 pub async fn consents(State(api): State<Api>, caller: Caller, request: Request) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
     Ok(ndjson::answer(request, Consents { api, caller }))

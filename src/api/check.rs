@@ -1,11 +1,12 @@
 //! From what somebody sent to what can be stored: every field has a bound, every refusal names its field.
 
+use super::openapi::{Lang, MiniprogramState, PopupResults};
 use crate::{
     config::{App, Config},
     domain::{
         DAY, HOUR, Invalid, Millis,
-        consent::{Feed, Report, grants},
-        did_you_mean,
+        consent::{Feed, RESULTS, Report, grants},
+        did_you_mean, pointer,
         reminder::{Accepted, Claim, NewReminder},
         template::{Kind, Template},
         timing::{MAX_DAYS_AHEAD, cut, parse_duration, parse_instant, rfc3339},
@@ -24,48 +25,72 @@ use utoipa::ToSchema;
 /// A reminder as a backend sends it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object: a reminder")]
+#[schema(as = NewReminder, example = json!({
+    "app": "coffee", "openid": "o-user-1", "template": "event-start", "at": "2031-03-01T19:30:00+08:00", "expires_at": "2h",
+    "key": "event-42/o-user-1", "accepted": true, "page": "pages/event?id=42",
+    "data": {"thing1": "周三读书会", "time2": "2031年3月1日 19:30", "thing5": "三楼301室"},
+}))]
 pub struct ReminderBody {
     /// The app's name in the configuration.
     pub app: String,
-    /// The user, 1 to 128 visible ASCII characters.
+    /// The user: 1 to 128 visible ASCII characters.
+    #[schema(pattern = "^[!-~]{1,128}$")]
     pub openid: String,
     /// The template's id or alias.
     pub template: String,
-    /// RFC 3339 with an offset, or wall time in the app's zone.
+    /// RFC 3339 with an offset, or wall time in the app's zone like `2031-03-01T19:30`.
+    #[schema(max_length = 40)]
     pub at: String,
     /// One string for every field of the template.
     pub data: BTreeMap<String, String>,
-    /// Page that opens on tap, at most 1024 characters.
+    /// Page that opens on tap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 1024)]
     pub page: Option<String>,
     /// As `at`, or a duration after it such as `2h`; 24 h by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 40)]
     pub expires_at: Option<String>,
-    /// Unique per app, for ever; 1 to 128 characters.
+    /// Unique per app, for ever: the same key and body again is answered with the same reminder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128)]
     pub key: Option<String>,
-    /// `reserve` (default) or `at_fire`.
+    /// `reserve` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent: Option<Claim>,
     /// The user has just accepted: record that consent and hold it for this reminder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<AcceptedBody>,
-    /// `zh_CN` (default), `en_US`, `zh_HK`, `zh_TW`.
+    /// `zh_CN` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Lang>)]
     pub lang: Option<String>,
-    /// `formal` (default), `trial`, `developer`.
+    /// `formal` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<MiniprogramState>)]
     pub miniprogram_state: Option<String>,
 }
+
+/// The values of `lang`.
+pub const LANGS: [&str; 4] = ["zh_CN", "en_US", "zh_HK", "zh_TW"];
+/// The values of `miniprogram_state`.
+pub const MINIPROGRAM_STATES: [&str; 3] = ["formal", "trial", "developer"];
 
 /// `true`, or what is known of the tap.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "true, or an object of event, at and source")]
+#[schema(as = Accepted)]
 pub enum AcceptedBody {
     /// Just now.
     Plain(bool),
     /// With its particulars.
-    Told(Tap),
+    Told(#[serde(deserialize_with = "object")] Tap),
+}
+
+/// serde would take a list of the fields' values, too.
+fn object<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Tap, D::Error> {
+    let members = serde_json::Map::deserialize(deserializer)?;
+    Tap::deserialize(members).map_err(serde::de::Error::custom)
 }
 
 /// A tap of the user.
@@ -74,46 +99,62 @@ pub enum AcceptedBody {
 pub struct Tap {
     /// The caller's own id of the tap: the same event twice counts once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128)]
     pub event: Option<String>,
-    /// When; now by default.
+    /// When, as a reminder's `at`; now by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 40)]
     pub at: Option<String>,
-    /// Who tells; at most 64 characters.
+    /// Who tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 64)]
     pub source: Option<String>,
 }
 
 /// What the mini-program's popup reported.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object: a popup's report")]
+#[schema(as = ConsentReport, example = json!({
+    "app": "coffee", "openid": "o-user-1", "event": "tap-7f3a",
+    "results": {"Tq9EventReminder_000000000000000000000000001": "accept", "errMsg": "requestSubscribeMessage:ok"},
+}))]
 pub struct ConsentBody {
     /// The app's name in the configuration.
     pub app: String,
-    /// The user.
+    /// The user: 1 to 128 visible ASCII characters.
+    #[schema(pattern = "^[!-~]{1,128}$")]
     pub openid: String,
-    /// What `wx.requestSubscribeMessage` gave: template id (or alias) → `accept`, `reject`, `ban`, `filter` …; `errMsg` is ignored.
+    /// What `wx.requestSubscribeMessage` gave: template id (or alias) → what the user did; `errMsg` is ignored.
+    #[schema(value_type = PopupResults)]
     pub results: BTreeMap<String, String>,
-    /// When; now by default.
+    /// When, as a reminder's `at`; now by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 40)]
     pub at: Option<String>,
-    /// Who tells; at most 64 characters.
+    /// Who tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 64)]
     pub source: Option<String>,
     /// The caller's own id of the tap: the same event twice counts once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128)]
     pub event: Option<String>,
 }
 
 /// What an owner changes; what is left out stays. A `page` of `null` or `""` removes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object: a change")]
+#[schema(as = ReminderChange, example = json!({"at": "2031-03-01T20:00:00+08:00"}))]
 pub struct ChangeBody {
     /// As in a new reminder. The deadline moves along unless it is given too.
+    #[schema(max_length = 40)]
     pub at: Option<String>,
     /// As in a new reminder.
+    #[schema(max_length = 40)]
     pub expires_at: Option<String>,
     /// As in a new reminder.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, max_length = 1024)]
     pub page: Option<Option<String>>,
     /// All fields of the template.
     pub data: Option<BTreeMap<String, String>>,
@@ -190,9 +231,9 @@ fn page(path: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn one_of(value: &Option<String>, allowed: &[&str], param: &str) -> Result<(), Invalid> {
+fn one_of(value: Option<&str>, allowed: &[&str], param: &str) -> Result<(), Invalid> {
     match value {
-        Some(v) if !allowed.contains(&v.as_str()) => {
+        Some(v) if !allowed.contains(&v) => {
             let detail = format!("«{}» is not known; allowed are {}", cut(v), allowed.join(", "));
             Err(Invalid::new("bad_value", param, detail))
         }
@@ -307,8 +348,8 @@ pub fn reminder(
     if let Some(key) = &body.key {
         bounded(key, 128, "/key")?;
     }
-    one_of(&body.lang, &["zh_CN", "en_US", "zh_HK", "zh_TW"], "/lang")?;
-    one_of(&body.miniprogram_state, &["formal", "trial", "developer"], "/miniprogram_state")?;
+    one_of(body.lang.as_deref(), &LANGS, "/lang")?;
+    one_of(body.miniprogram_state.as_deref(), &MINIPROGRAM_STATES, "/miniprogram_state")?;
     let mut claim = body.consent.unwrap_or(Claim::Reserve);
     let accepted = match body.accepted {
         None | Some(AcceptedBody::Plain(false)) => None,
@@ -352,10 +393,13 @@ pub fn consents(config: &Config, body: ConsentBody, now: Millis) -> Result<Repor
     openid(&body.openid)?;
     let mut results = BTreeMap::new();
     for (name, result) in body.results.iter().filter(|(name, _)| *name != "errMsg") {
-        let param = format!("/results/{}", name.replace('~', "~0").replace('/', "~1"));
-        bounded(result, 64, &param)?;
+        let param = pointer(["results", name]);
         let code = &template(app, name, &param)?.code;
-        *results.entry(code.clone()).or_default() |= grants(result);
+        let granted = grants(result);
+        if !granted {
+            one_of(Some(result.as_str()), &RESULTS, &param)?;
+        }
+        *results.entry(code.clone()).or_default() |= granted;
     }
     if results.is_empty() {
         let detail =

@@ -4,6 +4,7 @@ use super::{
     Api, Caller, Json, Query,
     check::{self, ConsentBody},
     json,
+    openapi::ToldBy,
     problem::Problem,
     reminders::forgotten,
 };
@@ -12,7 +13,7 @@ use crate::{
         self,
         ask::{Ask, Wanted},
         consent::{Balance, Standing},
-        reminder::{Claim, State as ReminderState},
+        reminder::{Claim, ReminderId, State as ReminderState},
         timing::rfc3339,
     },
     store::{consents::Consent, keys::Scope, reminders::Filter},
@@ -24,20 +25,30 @@ use utoipa::ToSchema;
 
 /// The ledger of one user.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "app": "coffee", "openid": "o-user-1",
+    "balances": [{
+        "template": "Tq9EventReminder_000000000000000000000000001", "name": "event-start",
+        "available": 1, "held": 0, "used": 2, "void": 0,
+    }],
+}))]
 pub struct Ledger {
     app: String,
     openid: String,
     balances: Vec<BalanceJson>,
     /// Each consent, if asked for with `history=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     history: Option<Vec<ConsentJson>>,
 }
 
 /// One template's balance.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TemplateBalance)]
 pub struct BalanceJson {
     template: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     name: Option<String>,
     #[serde(flatten)]
     balance: Balance,
@@ -45,20 +56,28 @@ pub struct BalanceJson {
 
 /// One consent's story.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Consent)]
 pub struct ConsentJson {
     template: String,
+    /// Counts the consents of one user and template from 1.
     n: i64,
+    #[schema(format = DateTime)]
     granted_at: String,
+    #[schema(required = true)]
     source: Option<String>,
-    /// `client`, `callback` or `both`.
+    /// Whose word it is.
+    #[schema(value_type = ToldBy)]
     told_by: &'static str,
+    #[schema(required = true)]
     event: Option<String>,
     /// Whether it stands for many sends.
     standing: bool,
     state: Standing,
     /// Who holds or used it.
+    #[schema(required = true, value_type = Option<ReminderId>)]
     reminder: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     void_reason: Option<String>,
 }
 
@@ -97,9 +116,9 @@ fn story(consent: Consent) -> ConsentJson {
 }
 
 /// Record what a popup reported.
-#[utoipa::path(post, path = "/v1/consents", request_body = ConsentBody, tag = "consents", responses(
-    (status = 200, description = "The user's balances afterwards", body = Ledger), (status = 409, description = "`user_forgotten`"),
-    (status = 422, description = "A field is refused; `param` names it")))]
+#[utoipa::path(post, path = "/v1/consents", operation_id = "record_consents", request_body = ConsentBody, tag = "consents", responses(
+    (status = 200, description = "The user's balances afterwards", body = Ledger),
+    (status = 409, description = "`user_forgotten`")))]
 pub async fn record(
     State(api): State<Api>,
     caller: Caller,
@@ -119,8 +138,10 @@ pub async fn record(
 /// Whose.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ShowQuery {
     app: String,
+    #[param(pattern = "^[!-~]{1,128}$")]
     openid: String,
     /// Each consent with when, where from and what became of it.
     #[serde(default)]
@@ -128,7 +149,7 @@ pub struct ShowQuery {
 }
 
 /// A user's balances.
-#[utoipa::path(get, path = "/v1/consents", tag = "consents", params(ShowQuery), responses(
+#[utoipa::path(get, path = "/v1/consents", operation_id = "show_consents", tag = "consents", params(ShowQuery), responses(
     (status = 200, description = "By template", body = Ledger)))]
 pub async fn show(State(api): State<Api>, caller: Caller, Query(query): Query<ShowQuery>) -> Result<Response, Problem> {
     caller.may_touch(&query.app)?;
@@ -139,6 +160,13 @@ pub async fn show(State(api): State<Api>, caller: Caller, Query(query): Query<Sh
 
 /// What to ask a user for now.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Ask, example = json!({
+    "app": "coffee", "openid": "o-user-1", "tmplIds": ["Tq9EventReminder_000000000000000000000000001"],
+    "why": [{
+        "template": "Tq9EventReminder_000000000000000000000000001", "name": "event-start", "missing": 1,
+        "first": "2031-03-01T11:30:00.000Z",
+    }],
+}))]
 pub struct AskJson {
     app: String,
     openid: String,
@@ -151,22 +179,27 @@ pub struct AskJson {
 
 /// Why a template is asked for.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AskReason)]
 pub struct WhyJson {
     template: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     name: Option<String>,
     /// Reminders that will find no consent at their instants; 0 if none waits and the user has none left.
     missing: i64,
     /// The first of their instants.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
     first: Option<String>,
 }
 
 /// Whom to ask.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct AskQuery {
     app: String,
+    #[param(pattern = "^[!-~]{1,128}$")]
     openid: String,
 }
 
@@ -174,7 +207,7 @@ pub struct AskQuery {
 const LOOKED_AT: usize = 1_000;
 
 /// Which templates the mini-program should ask this user for now.
-#[utoipa::path(get, path = "/v1/consents/ask", tag = "consents", params(AskQuery), responses(
+#[utoipa::path(get, path = "/v1/consents/ask", operation_id = "ask_for_consents", tag = "consents", params(AskQuery), responses(
     (status = 200, description = "At most `ask_at_once`, of one kind, the most pressing first", body = AskJson)))]
 pub async fn ask(State(api): State<Api>, caller: Caller, Query(query): Query<AskQuery>) -> Result<Response, Problem> {
     caller.may_touch(&query.app)?;

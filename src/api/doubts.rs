@@ -3,11 +3,14 @@
 use super::{
     Api, Caller, Json, Query, check,
     problem::Problem,
-    reminders::{ListQuery, list, show},
+    reminders::{ListQuery, Page, ReminderJson, list, show},
 };
-use crate::store::{
-    doubts::{Decided, Resolved, Verdict},
-    keys::Scope,
+use crate::{
+    domain::reminder::ReminderId,
+    store::{
+        doubts::{Decided, Resolved, Verdict},
+        keys::Scope,
+    },
 };
 use axum::{
     extract::{Path, State},
@@ -19,20 +22,23 @@ use utoipa::ToSchema;
 /// Which.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct DoubtsQuery {
     app: Option<String>,
     /// Those that were given up as `unconfirmed` instead, which can be corrected.
     #[serde(default)]
     given_up: bool,
-    /// 1 to 1000; 100 by default.
+    /// How many at most.
+    #[param(value_type = Option<i32>, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<String>,
     /// `next` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     cursor: Option<String>,
 }
 
 /// Reminders in doubt, by the instant at which they are looked at next; with `given_up` those that were given up instead.
-#[utoipa::path(get, path = "/v1/doubts", tag = "operations", params(DoubtsQuery), responses(
-    (status = 200, description = "A page, as of reminders", body = Object)))]
+#[utoipa::path(get, path = "/v1/doubts", operation_id = "list_doubts", tag = "operations", params(DoubtsQuery), responses(
+    (status = 200, description = "A page, as of reminders", body = Page)))]
 pub async fn doubts(
     State(api): State<Api>,
     caller: Caller,
@@ -46,14 +52,15 @@ pub async fn doubts(
 /// A decision.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Decision, example = json!({"as": "not_sent"}))]
 pub struct ResolveBody {
-    /// `sent`, `not_sent`, `resend` or `unconfirmed`.
+    #[schema(value_type = Verdict)]
     r#as: String,
 }
 
 /// Decide about a reminder in doubt, or correct one that was given up. Who decided is kept.
-#[utoipa::path(post, path = "/v1/doubts/{id}", request_body = ResolveBody, tag = "operations", params(("id" = String, Path)),
-    responses((status = 200, description = "The reminder as it is now", body = Object), (status = 404, description = "No such reminder"),
+#[utoipa::path(post, path = "/v1/doubts/{id}", operation_id = "resolve_doubt", request_body = ResolveBody, tag = "operations",
+    params(("id" = ReminderId, Path)), responses((status = 200, description = "The reminder as it is now", body = ReminderJson),
     (status = 409, description = "`not_in_doubt`")))]
 pub async fn resolve(
     State(api): State<Api>,

@@ -6,7 +6,7 @@ use crate::{
     domain::{
         Millis,
         consent::Feed,
-        reminder::{Claim, State},
+        reminder::{Claim, ReminderId, State},
         settle::{TEMPLATE_HELD, UNSURE_AT_MOST},
         timing::rfc3339,
     },
@@ -22,6 +22,7 @@ use utoipa::ToSchema;
 /// Why.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Explanation {
+    #[schema(value_type = ReminderId)]
     id: String,
     state: State,
     /// In English.

@@ -21,6 +21,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::io::StreamReader;
+use utoipa::ToSchema;
 
 /// Bytes of one line.
 const MAX_LINE: usize = 64 * 1024;
@@ -208,21 +209,33 @@ async fn hand_over(answers: &mpsc::Sender<Bytes>, mut text: Bytes) -> Handed {
     Handed::Over
 }
 
-/// A line of the answer.
-#[derive(Default, Serialize)]
-struct Written<'a> {
+/// One line of a batch's answer. It has `error` if the line was refused; else, of a reminder, `id` and `state`, and of a popup's report
+/// `recorded`.
+#[derive(Default, Serialize, ToSchema)]
+#[schema(as = BatchLine, example = json!({"line": 1, "id": "r_06w4n2k8c0000", "state": "scheduled"}))]
+pub(super) struct Written<'a> {
+    /// Which line of the body, from 1.
     line: u64,
+    /// The last line of an answer that ends before its body: the last line that was read and answered.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     last: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ReminderId)]
     id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     state: Option<State>,
+    /// The same key and body came before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     replayed: Option<bool>,
+    /// How many consents it added.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64)]
     recorded: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ProblemJson)]
     error: Option<ProblemJson<'a>>,
 }
 

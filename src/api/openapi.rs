@@ -1,6 +1,13 @@
 //! The API's own description, and a page to read it on that needs no network.
 
-use super::{batch, consents, doubts, operations, problem, reminders, safekeeping, templates, users};
+use super::{
+    batch, check, consents, doubts,
+    ndjson::Written,
+    operations,
+    problem::{self, ProblemJson},
+    reminders, safekeeping, templates, users,
+};
+use crate::domain::{consent, reminder::ReminderId};
 use axum::{
     http::header,
     response::{Html, IntoResponse, Response},
@@ -8,50 +15,189 @@ use axum::{
 use std::sync::LazyLock;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+    openapi::{
+        Content, KnownFormat, ObjectBuilder, Ref, RefOr, SchemaFormat, Type,
+        path::{Operation, ParameterIn},
+        schema::Schema,
+        security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+    },
 };
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "tixing", description = "Scheduled reminders for mini-program subscribe messages."),
-    paths(
-        consents::record, batch::consents, consents::show, consents::ask,
-        reminders::insert, batch::reminders, reminders::show, reminders::explain, reminders::list, reminders::change,
-        reminders::cancel, doubts::doubts, doubts::resolve,
-        templates::templates, templates::refresh, operations::stats, operations::create_key, operations::list_keys, operations::revoke_key,
-        users::export, users::forget, users::let_in,
-        safekeeping::backup, safekeeping::held, safekeeping::release, operations::healthy, operations::ready, operations::metrics,
+    info(title = "tixing"),
+    servers(
+        (url = "/", description = "The daemon that gave this document"),
+        (url = "http://127.0.0.1:8700", description = "A daemon as `tixing init` sets it up"),
     ),
-    components(schemas(problem::ProblemJson)),
-    security(("key" = [])),
-    modifiers(&Extras),
+    tags(
+        (name = "reminders", description = "Insert, look, change, cancel, explain"),
+        (name = "consents", description = "What users allowed, and what became of it"),
+        (name = "users", description = "Everything that is stored about a user, and its end"),
+        (name = "operations", description = "Stats, doubts, templates, backups, keys"),
+        (name = "health", description = "Open to all: no key is needed"),
+    ),
+    paths(
+        reminders::insert, batch::reminders, reminders::list, reminders::show, reminders::explain, reminders::change,
+        reminders::cancel, consents::record, batch::consents, consents::show, consents::ask, users::export, users::forget,
+        users::let_in, operations::stats, doubts::doubts, doubts::resolve, templates::templates, templates::refresh,
+        safekeeping::backup, safekeeping::held, safekeeping::release, operations::create_key, operations::list_keys,
+        operations::revoke_key, operations::healthy, operations::ready, operations::metrics, document, page,
+    ),
+    components(schemas(ProblemJson, Written)),
+    modifiers(&Common),
 )]
 struct Document;
 
-struct Extras;
+/// What is the same for many operations.
+struct Common;
 
-impl Modify for Extras {
+impl Modify for Common {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         if let Some(components) = &mut document.components {
             components.add_security_scheme("key", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
         }
-        let mut codes = String::from("Every error is `application/problem+json`. Its `code` is one of:\n");
+        let mut text = String::from(
+            "Scheduled reminders for mini-program subscribe messages. The platforms' pushes to `/callback/{app}` are not part of it.\n\n\
+             Every error is `application/problem+json`. Its `code` is one of:\n",
+        );
         for (code, status, title) in problem::CODES {
-            codes.push_str(&format!("- `{code}` ({status}): {title}\n"));
+            text.push_str(&format!("- `{code}` ({status}): {title}\n"));
         }
-        document.info.description =
-            Some(format!("Scheduled reminders for mini-program subscribe messages.\n\n{codes}"));
+        document.info.description = Some(text);
+        for (path, item) in &mut document.paths.paths {
+            let keyed = path.starts_with("/v1/");
+            let methods = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
+            for operation in methods.into_iter().flatten() {
+                let key = keyed.then(|| SecurityRequirement::new("key", [""; 0]));
+                operation.security = Some(key.into_iter().collect());
+                if keyed {
+                    describe_problems(operation);
+                }
+            }
+        }
     }
 }
 
+/// Adds the problems that follow from what an operation takes; those of its own stand beside its handler.
+fn describe_problems(operation: &mut Operation) {
+    let takes = |place| {
+        let mut parameters = operation.parameters.iter().flatten();
+        parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == place))
+    };
+    let (id, query) = (takes(ParameterIn::Path), takes(ParameterIn::Query));
+    let body = matches!(&operation.request_body, Some(RefOr::T(body)) if body.content.contains_key("application/json"));
+    let possible = [
+        (400, body, "`bad_json`: the body is not as documented"),
+        (400, query, "`bad_query`: a parameter is not as documented"),
+        (401, true, "`unauthorized`: no valid API key"),
+        (403, true, "`forbidden`: the API key may not do this"),
+        (404, id, "`not_found`: there is no such thing, or not for this key"),
+        (408, body, "`too_slow`: the body came too slowly"),
+        (413, body, "`too_large`: the body is too large"),
+        (415, body, "`unsupported_media_type`: send application/json"),
+        (422, body || query, "A value breaks a rule: `code` says which, and `param` where"),
+        (500, true, "`internal`: a fault of tixing"),
+        (503, true, "`unavailable`: the store does not answer"),
+    ];
+    let answers = &mut operation.responses.responses;
+    for (status, _, why) in possible.into_iter().filter(|(_, possible, _)| *possible) {
+        let described = || utoipa::openapi::Response::new(why).into();
+        answers.entry(status.to_string()).or_insert_with(described);
+    }
+    for (_, answer) in answers.range_mut("400".to_owned()..) {
+        if let RefOr::T(answer) = answer {
+            let content = Content::new(Some(Ref::from_schema_name("Problem")));
+            answer.content.insert("application/problem+json".into(), content.into());
+        }
+    }
+}
+
+/// Closed sets of words for which the code has no enum.
+macro_rules! words {
+    ($($(#[doc = $doc:literal])+ $name:ident: $words:expr;)+) => {$(
+        $(#[doc = $doc])+
+        pub struct $name;
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let words = ObjectBuilder::new().schema_type(Type::String).enum_values(Some($words));
+                words.description(Some(concat!($($doc),+).trim())).into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+    )+};
+}
+
+words! {
+    /// The code of a problem.
+    ProblemCode: problem::CODES.iter().map(|(code, ..)| *code);
+    /// What a user did in the popup. Another word that begins with `acceptWith` is read as `accept`.
+    PopupResult: consent::RESULTS;
+    /// The language of what a platform adds to a message.
+    Lang: check::LANGS;
+    /// Which version of the mini-program opens on tap.
+    MiniprogramState: check::MINIPROGRAM_STATES;
+    /// What the platform's receipt says.
+    DeliveryWord: ["delivered", "undelivered"];
+    /// What is no longer kept of a reminder.
+    Erased: ["body", "attempts"];
+    /// Who told of a tap: the mini-program, the platform's push, or both.
+    ToldBy: ["client", "callback", "both"];
+}
+
+/// What `wx.requestSubscribeMessage` gave.
+pub struct PopupResults;
+
+impl utoipa::PartialSchema for PopupResults {
+    fn schema() -> RefOr<Schema> {
+        let message = ObjectBuilder::new().schema_type(Type::String).description(Some("Ignored."));
+        let results = ObjectBuilder::new().property("errMsg", message);
+        results.additional_properties(Some(Ref::from_schema_name("PopupResult"))).into()
+    }
+}
+
+impl utoipa::ToSchema for PopupResults {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push(("PopupResult".into(), <PopupResult as utoipa::PartialSchema>::schema()));
+    }
+}
+
+/// Lines of JSON.
+pub struct Ndjson;
+
+impl utoipa::PartialSchema for Ndjson {
+    fn schema() -> RefOr<Schema> {
+        let lines =
+            ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+        lines.description(Some("A JSON object a line, of at most 64 KiB; any number of lines.")).into()
+    }
+}
+
+impl utoipa::ToSchema for Ndjson {}
+
+impl utoipa::PartialSchema for ReminderId {
+    fn schema() -> RefOr<Schema> {
+        let id = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^r_[0-7][0-9a-hjkmnp-tv-z]{12}$"));
+        id.description(Some("A reminder's id. Ids sort by creation.")).examples(["r_06w4n2k8c0000"]).into()
+    }
+}
+
+impl utoipa::ToSchema for ReminderId {}
+
 static JSON: LazyLock<String> = LazyLock::new(|| Document::openapi().to_json().expect("the description serialises"));
 
-/// `/openapi.json`.
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", operation_id = "read_openapi", tag = "health", responses(
+    (status = 200, description = "OpenAPI 3.1", body = Object)))]
 pub async fn document() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], JSON.as_str()).into_response()
 }
 
-/// `/docs`.
+/// The same to read.
+#[utoipa::path(get, path = "/docs", operation_id = "read_docs", tag = "health", responses(
+    (status = 200, description = "A page that needs no network", body = String, content_type = "text/html")))]
 pub async fn page() -> Html<&'static str> {
     Html(include_str!("docs.html"))
 }

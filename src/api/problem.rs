@@ -1,5 +1,6 @@
 //! Errors as `application/problem+json`: a public sentence, a stable code, the field at fault.
 
+use super::openapi::ProblemCode;
 use crate::{domain::Invalid, store::StoreError};
 use axum::{
     body::Body,
@@ -59,8 +60,14 @@ pub struct Problem {
 
 /// The JSON of an error.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem, example = json!({
+    "type": "/docs#bad_field", "title": "A value breaks its field's rule", "status": 422, "code": "bad_field",
+    "detail": "活动名称 (thing1): has 21 characters; at most 20 are allowed: shorten it", "param": "/data/thing1",
+    "request_id": "5f0c1d2e3a4b5c6d",
+}))]
 pub struct ProblemJson<'a> {
     /// Where the code is explained.
+    #[schema(format = "uri-reference")]
     pub r#type: String,
     /// What the code means.
     pub title: &'a str,
@@ -69,12 +76,15 @@ pub struct ProblemJson<'a> {
     /// One sentence: what was found, what is allowed, what to do.
     pub detail: &'a str,
     /// A stable word to branch on.
+    #[schema(value_type = ProblemCode)]
     pub code: &'a str,
     /// JSON pointer to the field at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "json-pointer")]
     pub param: Option<&'a str>,
-    /// To find the request in the log.
+    /// To find the request in the log; a line of a batch has none of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub request_id: Option<&'a str>,
 }
 

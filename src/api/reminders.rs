@@ -5,6 +5,7 @@ use super::{
     check::{self, ChangeBody, ReminderBody},
     explain::{Circumstances, Explanation, explain as explanation},
     json,
+    openapi::{DeliveryWord, Erased},
     problem::Problem,
 };
 use crate::{
@@ -33,72 +34,104 @@ use utoipa::ToSchema;
 
 /// A reminder as it is answered. Times are UTC.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Reminder, example = json!({
+    "id": "r_06w4n2k8c0000", "state": "scheduled", "app": "coffee", "openid": "o-user-1",
+    "template": "Tq9EventReminder_000000000000000000000000001", "at": "2031-03-01T11:30:00.000Z",
+    "expires_at": "2031-03-01T13:30:00.000Z", "page": "pages/event?id=42", "key": "event-42/o-user-1",
+    "data": {"thing1": "周三读书会", "time2": "2031年3月1日 19:30", "thing5": "三楼301室"},
+    "created_at": "2030-11-26T02:00:00.000Z",
+}))]
 pub struct ReminderJson {
+    #[schema(value_type = ReminderId)]
     id: String,
     state: ReminderState,
     app: String,
     openid: String,
     template: String,
+    #[schema(format = DateTime)]
     at: String,
     /// The wall time and zone that was written, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     local_at: Option<String>,
+    #[schema(format = DateTime)]
     expires_at: String,
+    #[schema(required = true)]
     page: Option<String>,
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     data: Box<RawValue>,
+    #[schema(required = true)]
     key: Option<String>,
-    /// What is no longer kept of it: `body`, `attempts`.
+    /// What is no longer kept of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Erased>)]
     erased: Vec<&'static str>,
+    #[schema(format = DateTime)]
     created_at: String,
     /// When it is tried next, if that is not `at`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
     next_at: Option<String>,
     /// Why it is as it is, in one word or the platform's code.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<String>,
-    /// The platform's later word, once it came: `delivered` or `undelivered`.
+    /// The platform's later word, once it came.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = DeliveryWord)]
     delivery: Option<&'static str>,
     /// It in full.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     receipt: Option<ReceiptJson>,
     /// What was tried, oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     attempts: Option<Vec<AttemptJson>>,
 }
 
 /// The platform's later word on a message.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Receipt)]
 pub struct ReceiptJson {
+    #[schema(format = DateTime)]
     at: String,
     /// What went wrong, if something did.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     code: Option<String>,
     text: String,
 }
 
 /// One call to the platform.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Attempt)]
 pub struct AttemptJson {
+    #[schema(format = DateTime)]
     at: String,
     /// From the instant to the first byte.
+    #[schema(value_type = i64)]
     late_ms: Millis,
     /// From the first byte to the answer.
+    #[schema(value_type = i64)]
     took_ms: Millis,
     /// The state that followed.
     outcome: ReminderState,
+    #[schema(required = true)]
     code: Option<String>,
+    #[schema(required = true)]
     text: Option<String>,
+    #[schema(required = true)]
     message_id: Option<String>,
 }
 
 /// A page of reminders.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReminderPage)]
 pub struct Page {
     items: Vec<ReminderJson>,
     /// For `cursor`, if there are more.
+    #[schema(required = true)]
     next: Option<String>,
 }
 
@@ -163,10 +196,11 @@ impl Api {
 }
 
 /// Insert one reminder.
-#[utoipa::path(post, path = "/v1/reminders", request_body = ReminderBody, tag = "reminders", responses(
+#[utoipa::path(post, path = "/v1/reminders", operation_id = "insert_reminder", request_body = ReminderBody, tag = "reminders", responses(
     (status = 201, description = "Durable, its consent held", body = ReminderJson),
-    (status = 200, description = "The same key and body came before: that reminder as it is now; `Idempotent-Replayed: true`", body = ReminderJson),
-    (status = 409, description = "`no_consent`, `key_conflict`, `key_cancelled`, `key_spent` or `user_forgotten`"), (status = 422, description = "A field is refused; `param` names it")))]
+    (status = 200, description = "The same key and body came before: that reminder as it is now", body = ReminderJson,
+    headers(("Idempotent-Replayed" = bool, description = "`true`"))),
+    (status = 409, description = "`no_consent`, `key_conflict`, `key_cancelled`, `key_spent`, `user_forgotten`")))]
 pub async fn insert(
     State(api): State<Api>,
     caller: Caller,
@@ -261,8 +295,8 @@ pub(super) fn forgotten() -> Problem {
 }
 
 /// One reminder with its attempts.
-#[utoipa::path(get, path = "/v1/reminders/{id}", tag = "reminders", params(("id" = String, Path)), responses(
-    (status = 200, description = "With `attempts` and `reason`", body = ReminderJson), (status = 404, description = "No such reminder")))]
+#[utoipa::path(get, path = "/v1/reminders/{id}", operation_id = "show_reminder", tag = "reminders", params(("id" = ReminderId, Path)),
+    responses((status = 200, description = "With `attempts` and `reason`", body = ReminderJson)))]
 pub async fn show(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
     let stored = api.visible(&caller, &id).await?;
     let story = (api.store.events(&stored).await?, api.store.delivery(&stored).await?);
@@ -270,9 +304,9 @@ pub async fn show(State(api): State<Api>, caller: Caller, Path(id): Path<String>
 }
 
 /// Why it was or was not sent.
-#[utoipa::path(get, path = "/v1/reminders/{id}/explain", tag = "reminders", params(("id" = String, Path)), responses(
-    (status = 200, description = "One sentence in English and in Chinese, with the evidence", body = Explanation),
-    (status = 404, description = "No such reminder")))]
+#[utoipa::path(get, path = "/v1/reminders/{id}/explain", operation_id = "explain_reminder", tag = "reminders",
+    params(("id" = ReminderId, Path)),
+    responses((status = 200, description = "One sentence in English and in Chinese, with the evidence", body = Explanation)))]
 pub async fn explain(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
     let stored = api.visible(&caller, &id).await?;
     let events = api.store.events(&stored).await?;
@@ -296,9 +330,9 @@ pub async fn explain(State(api): State<Api>, caller: Caller, Path(id): Path<Stri
 }
 
 /// Change a scheduled reminder.
-#[utoipa::path(patch, path = "/v1/reminders/{id}", request_body = ChangeBody, tag = "reminders", params(("id" = String, Path)),
-    responses((status = 200, description = "As it is now", body = ReminderJson), (status = 404, description = "No such reminder"),
-    (status = 409, description = "`not_scheduled`"), (status = 422, description = "A field is refused; `param` names it")))]
+#[utoipa::path(patch, path = "/v1/reminders/{id}", operation_id = "change_reminder", request_body = ChangeBody, tag = "reminders",
+    params(("id" = ReminderId, Path)), responses((status = 200, description = "As it is now", body = ReminderJson),
+    (status = 409, description = "`not_scheduled`, `on_hold`")))]
 pub async fn change(
     State(api): State<Api>,
     caller: Caller,
@@ -319,9 +353,9 @@ pub async fn change(
 }
 
 /// Cancel a scheduled reminder; its consent is free again.
-#[utoipa::path(delete, path = "/v1/reminders/{id}", tag = "reminders", params(("id" = String, Path)), responses(
-    (status = 200, description = "As it is now", body = ReminderJson), (status = 404, description = "No such reminder"),
-    (status = 409, description = "`not_scheduled`")))]
+#[utoipa::path(delete, path = "/v1/reminders/{id}", operation_id = "cancel_reminder", tag = "reminders",
+    params(("id" = ReminderId, Path)), responses((status = 200, description = "As it is now", body = ReminderJson),
+    (status = 409, description = "`not_scheduled`, `on_hold`")))]
 pub async fn cancel(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
     let stored = api.visible(&caller, &id).await?;
@@ -361,28 +395,38 @@ fn not_scheduled(state: ReminderState) -> Problem {
 /// Which reminders.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// All apps of the key if left out.
     pub app: Option<String>,
+    #[param(pattern = "^[!-~]{1,128}$")]
     pub openid: Option<String>,
+    /// The template's id or alias.
     pub template: Option<String>,
+    #[param(value_type = Option<ReminderState>)]
     pub state: Option<String>,
-    /// `delivered` or `undelivered`, by the platform's receipt.
+    /// The platform's receipt.
+    #[param(value_type = Option<DeliveryWord>)]
     pub delivery: Option<String>,
     /// Schedule files are not built yet; naming one finds nothing.
     pub schedule: Option<String>,
-    /// Instants at or after this.
+    /// Instants at or after this. A wall time in the zone of `app` is read too.
+    #[param(format = DateTime, max_length = 40)]
     pub from: Option<String>,
-    /// Instants before this.
+    /// Instants before this. A wall time in the zone of `app` is read too.
+    #[param(format = DateTime, max_length = 40)]
     pub to: Option<String>,
-    /// 1 to 1000; 100 by default.
+    /// How many at most.
+    #[param(value_type = Option<i32>, minimum = 1, maximum = 1000, default = 100)]
     pub limit: Option<String>,
     /// `next` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     pub cursor: Option<String>,
 }
 
 /// Reminders by instant, newest last.
-#[utoipa::path(get, path = "/v1/reminders", tag = "reminders", params(ListQuery), responses(
-    (status = 200, description = "A page", body = Page), (status = 400, description = "A parameter is refused; `param` names it")))]
+#[utoipa::path(get, path = "/v1/reminders", operation_id = "list_reminders", tag = "reminders", params(ListQuery), responses(
+    (status = 200, description = "A page", body = Page)))]
 pub async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
     let bad = |param: &str, detail: String| Problem { code: "bad_query", detail, param: Some(format!("/{param}")) };
     let apps = match &query.app {
@@ -400,7 +444,11 @@ pub async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<Li
         None => None,
         Some(name) => {
             let found = apps.iter().find_map(|app| app.template(name));
-            Some(found.ok_or_else(|| bad("template", "no such template".into()))?.code.clone())
+            let unknown = || {
+                let detail = format!("there is no template «{}»; /v1/templates lists those there are", cut(name));
+                Problem { code: "unknown_template", detail, param: Some("/template".into()) }
+            };
+            Some(found.ok_or_else(unknown)?.code.clone())
         }
     };
     let delivered = match query.delivery.as_deref() {
@@ -433,9 +481,7 @@ pub async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<Li
             Some(read_cursor(text).ok_or_else(|| bad("cursor", "this is not a cursor that a page has given".into()))?)
         }
     };
-    if query.schedule.is_some() {
-        return Ok(json(StatusCode::OK, &Page { items: Vec::new(), next: None }));
-    }
+    query.openid.as_deref().map_or(Ok(()), check::openid)?;
     let filter = Filter {
         apps: apps.into_iter().map(|app| app.name).collect(),
         openid: query.openid,
@@ -447,6 +493,9 @@ pub async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<Li
         after,
         limit: limit + 1,
     };
+    if query.schedule.is_some() {
+        return Ok(json(StatusCode::OK, &Page { items: Vec::new(), next: None }));
+    }
     let mut found = api.store.list(&filter).await?;
     let more = found.len() > limit;
     found.truncate(limit);
@@ -455,12 +504,13 @@ pub async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<Li
     Ok(json(StatusCode::OK, &Page { items, next }))
 }
 
+/// Sixteen bytes, so that whatever looks like a cursor is one.
 fn cursor(at: Millis, id: ReminderId) -> String {
-    BASE64URL_NOPAD.encode(format!("{at} {}", id.0).as_bytes())
+    BASE64URL_NOPAD.encode(&[at.to_be_bytes(), id.0.to_be_bytes()].concat())
 }
 
 fn read_cursor(text: &str) -> Option<(Millis, ReminderId)> {
     let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
-    let (at, id) = std::str::from_utf8(&bytes).ok()?.split_once(' ')?;
-    Some((at.parse().ok()?, ReminderId(id.parse().ok()?)))
+    let (at, id) = bytes.split_first_chunk()?;
+    Some((i64::from_be_bytes(*at), ReminderId(i64::from_be_bytes(id.try_into().ok()?))))
 }

@@ -8,21 +8,30 @@ use crate::{
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use std::path::Path;
 use utoipa::ToSchema;
 
 /// Where to.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewBackup, example = json!({"to": "/var/backups/tixing.db"}))]
 pub struct BackupBody {
     /// An absolute path on the daemon's machine; the file must not exist yet.
     to: String,
 }
 
+/// A backup that was made.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Backup {
+    to: String,
+    /// All that was answered before this is in it.
+    #[schema(format = DateTime)]
+    as_of: String,
+}
+
 /// Write a consistent copy of the store, while everything goes on. Only over the Unix socket of the daemon's owner.
-#[utoipa::path(post, path = "/v1/backup", request_body = BackupBody, tag = "operations", responses(
-    (status = 201, description = "With `to` and `as_of`", body = Object)))]
+#[utoipa::path(post, path = "/v1/backup", operation_id = "make_backup", request_body = BackupBody, tag = "operations", responses(
+    (status = 201, description = "The copy is whole", body = Backup), (status = 409, description = "`not_backed_up`")))]
 pub async fn backup(State(api): State<Api>, caller: Caller, Json(body): Json<BackupBody>) -> Result<Response, Problem> {
     caller.must_own()?;
     let to = Path::new(&body.to);
@@ -32,19 +41,28 @@ pub async fn backup(State(api): State<Api>, caller: Caller, Json(body): Json<Bac
     }
     let as_of = api.clock.now();
     api.store.backup(to, &*api.clock).await.map_err(|e| Problem::new("not_backed_up", e.to_string()))?;
-    Ok(json(StatusCode::CREATED, &json!({ "to": body.to, "as_of": rfc3339(as_of) })))
+    Ok(json(StatusCode::CREATED, &Backup { to: body.to, as_of: rfc3339(as_of) }))
+}
+
+/// What a hold holds.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Held {
+    /// When the backup was made.
+    #[schema(format = DateTime)]
+    held_since: String,
+    /// By app.
+    overdue: Vec<Overdue>,
 }
 
 /// What would follow from ending the hold: by app, what became due since the backup and may have been sent.
-#[utoipa::path(get, path = "/v1/release", tag = "operations", responses(
-    (status = 200, description = "With `held_since`, and `overdue`: app, n, first, last", body = Object),
-    (status = 404, description = "The store is not on hold")))]
+#[utoipa::path(get, path = "/v1/release", operation_id = "show_hold", tag = "operations", responses(
+    (status = 200, description = "The store is on hold", body = Held),
+    (status = 404, description = "`not_found`: the store is not on hold")))]
 pub async fn held(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
     caller.may_manage_keys()?;
     let hold = api.must_be_on_hold().await?;
     let overdue = api.store.overdue_on_hold(hold, api.clock.now()).await?;
-    let overdue: Vec<Value> = overdue.iter().map(Overdue::json).collect();
-    Ok(json(StatusCode::OK, &json!({ "held_since": rfc3339(hold.since), "overdue": overdue })))
+    Ok(json(StatusCode::OK, &Held { held_since: rfc3339(hold.since), overdue }))
 }
 
 impl Api {
@@ -66,14 +84,26 @@ pub enum Due {
 /// How to end the hold.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Release, example = json!({"due": "assume_sent"}))]
 pub struct ReleaseBody {
     due: Due,
 }
 
+/// What the end of a hold came to.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Released {
+    #[schema(format = DateTime)]
+    held_since: String,
+    /// Reminders that ended as `unconfirmed`.
+    assumed_sent: u64,
+    /// Overdue reminders that go out now.
+    to_send: i64,
+}
+
 /// End the hold of a restored store.
-#[utoipa::path(post, path = "/v1/release", request_body = ReleaseBody, tag = "operations", responses(
-    (status = 200, description = "With `held_since`, how many reminders were `assumed_sent`, and how many are `to_send`", body = Object),
-    (status = 404, description = "The store is not on hold")))]
+#[utoipa::path(post, path = "/v1/release", operation_id = "end_hold", request_body = ReleaseBody, tag = "operations", responses(
+    (status = 200, description = "Reminders are sent again", body = Released),
+    (status = 404, description = "`not_found`: the store is not on hold")))]
 pub async fn release(
     State(api): State<Api>,
     caller: Caller,
@@ -97,5 +127,5 @@ pub async fn release(
     }
     let held_since = rfc3339(hold.since);
     tracing::warn!(held_since, assumed_sent = assumed, to_send, "the hold was ended; reminders are sent again");
-    Ok(json(StatusCode::OK, &json!({ "held_since": held_since, "assumed_sent": assumed, "to_send": to_send })))
+    Ok(json(StatusCode::OK, &Released { held_since, assumed_sent: assumed, to_send }))
 }

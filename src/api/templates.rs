@@ -1,17 +1,56 @@
 //! `/v1/templates`: what is configured, and whether the platform has it so.
 
-use super::{Api, Caller, Json, Query, json, operations::OfApp, problem::Problem};
-use crate::{config::App, domain::timing::rfc3339, store::keys::Scope};
+use super::{
+    Api, Caller, Json, Query, json,
+    operations::{OfApp, OutOfStep},
+    problem::Problem,
+};
+use crate::{
+    config::App,
+    domain::{template::Kind, timing::rfc3339},
+    store::keys::Scope,
+};
 use axum::{extract::State, http::StatusCode, response::Response};
-use serde_json::{Value, json};
-use std::time::Duration;
+use serde::Serialize;
+use std::{collections::BTreeMap, time::Duration};
+use utoipa::ToSchema;
 
 /// How long a platform's answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// The configured templates.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Templates {
+    templates: Vec<TemplateJson>,
+}
+
+/// A configured template.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Template)]
+pub struct TemplateJson {
+    app: String,
+    /// The platform's own id.
+    id: String,
+    /// Its alias in the configuration.
+    #[schema(required = true)]
+    name: Option<String>,
+    kind: Kind,
+    title: String,
+    /// Key → label: the platform's where it has been asked, else the configured ones.
+    fields: BTreeMap<String, String>,
+    /// What a field of an enumerated type may say; null until the platform has been asked.
+    #[schema(required = true)]
+    choices: Option<BTreeMap<String, Vec<String>>>,
+    /// When the platform was asked.
+    #[schema(required = true, format = DateTime)]
+    listed_at: Option<String>,
+    /// How the platform's differs: one sentence each.
+    out_of_step: Vec<String>,
+}
+
 /// The configured templates: fields and values as the platform lists them, where it has been asked.
-#[utoipa::path(get, path = "/v1/templates", tag = "operations", params(OfApp), responses(
-    (status = 200, description = "With fields, values, when the platform was asked, and how it differs (`out_of_step`)", body = Object)))]
+#[utoipa::path(get, path = "/v1/templates", operation_id = "list_templates", tag = "operations", params(OfApp), responses(
+    (status = 200, description = "As they are known", body = Templates)))]
 pub async fn templates(
     State(api): State<Api>,
     caller: Caller,
@@ -22,8 +61,8 @@ pub async fn templates(
 }
 
 /// Read the templates from the platform now. It answers that a few times a day only.
-#[utoipa::path(post, path = "/v1/templates/refresh", request_body = OfApp, tag = "operations", responses(
-    (status = 200, description = "As they are now", body = Object), (status = 409, description = "`no_daemon`"),
+#[utoipa::path(post, path = "/v1/templates/refresh", operation_id = "refresh_templates", request_body = OfApp, tag = "operations",
+    responses((status = 200, description = "As they are now", body = Templates), (status = 409, description = "`no_daemon`"),
     (status = 502, description = "`platform_unavailable`: what it said")))]
 pub async fn refresh(State(api): State<Api>, caller: Caller, Json(wanted): Json<OfApp>) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
@@ -62,29 +101,33 @@ pub async fn refresh(State(api): State<Api>, caller: Caller, Json(wanted): Json<
     }
 }
 
-fn shown(api: &Api, caller: &Caller, wanted: &OfApp) -> Value {
+fn shown(api: &Api, caller: &Caller, wanted: &OfApp) -> Templates {
     let mut templates = Vec::new();
     for app in api.config.apps.iter().filter(|app| wanted.covers(caller, &app.name)) {
         let listing = api.store.listing(&app.name);
         let listing = listing.as_deref();
         templates.extend(app.templates.iter().map(|t| {
             let listed = listing.and_then(|listing| listing.find(&t.code));
-            json!({
-                "app": app.name, "id": t.code, "name": t.name, "kind": t.kind,
-                "title": listed.map(|listed| &listed.title).filter(|title| !title.is_empty()).unwrap_or(&t.title),
-                "fields": t.fields(listing),
-                "choices": listed.map(|listed| &listed.choices),
-                "listed_at": listing.map(|listing| rfc3339(listing.read_at)),
-                "out_of_step": listing.map(|listing| listing.differences(t)).unwrap_or_default(),
-            })
+            let title = listed.map(|listed| &listed.title).filter(|title| !title.is_empty()).unwrap_or(&t.title);
+            TemplateJson {
+                app: app.name.clone(),
+                id: t.code.clone(),
+                name: t.name.clone(),
+                kind: t.kind,
+                title: title.clone(),
+                fields: t.fields(listing).clone(),
+                choices: listed.map(|listed| listed.choices.clone()),
+                listed_at: listing.map(|listing| rfc3339(listing.read_at)),
+                out_of_step: listing.map(|listing| listing.differences(t)).unwrap_or_default(),
+            }
         }));
     }
-    json!({ "templates": templates })
+    Templates { templates }
 }
 
 /// The configured templates of an app that the platform does not have so, and how.
-pub(super) fn out_of_step(api: &Api, app: &App) -> Vec<Value> {
+pub(super) fn out_of_step(api: &Api, app: &App) -> Vec<OutOfStep> {
     let Some(listing) = api.store.listing(&app.name) else { return Vec::new() };
     let differing = app.templates.iter().map(|t| (t, listing.differences(t))).filter(|(_, why)| !why.is_empty());
-    differing.map(|(t, why)| json!({ "template": t.code, "why": why.join("; ") })).collect()
+    differing.map(|(t, why)| OutOfStep { template: t.code.clone(), why: why.join("; ") }).collect()
 }

@@ -9,18 +9,24 @@ use super::{
 };
 use crate::{
     domain::timing::rfc3339,
-    store::{keys::Scope, reminders::Filter, users::Wish},
+    store::{
+        keys::Scope,
+        reminders::Filter,
+        users::{self, Wish},
+    },
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 
 /// Who. An openid does not belong in a path.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = User, example = json!({"app": "coffee", "openid": "o-user-2"}))]
 pub struct UserBody {
     app: String,
+    /// 1 to 128 visible ASCII characters.
+    #[schema(pattern = "^[!-~]{1,128}$")]
     openid: String,
 }
 
@@ -36,6 +42,7 @@ impl UserBody {
 
 /// All that is stored about a user.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UserExport)]
 pub struct Export {
     /// Consents with their history.
     #[serde(flatten)]
@@ -43,6 +50,7 @@ pub struct Export {
     /// What the user is called in logs.
     pseudonym: String,
     /// When they were forgotten, if they were: then there is nothing else.
+    #[schema(required = true, format = DateTime)]
     forgotten_at: Option<String>,
     /// Templates that the user has turned off, and when.
     turned_off: Vec<TurnedOff>,
@@ -54,11 +62,12 @@ pub struct Export {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TurnedOff {
     template: String,
+    #[schema(format = DateTime)]
     at: String,
 }
 
 /// Everything that is stored about a user.
-#[utoipa::path(post, path = "/v1/users/export", request_body = UserBody, tag = "users", responses(
+#[utoipa::path(post, path = "/v1/users/export", operation_id = "export_user", request_body = UserBody, tag = "users", responses(
     (status = 200, description = "All of it; empty lists if nothing is", body = Export)))]
 pub async fn export(State(api): State<Api>, caller: Caller, Json(body): Json<UserBody>) -> Result<Response, Problem> {
     let Wish { app, openid, .. } = body.checked(&api, &caller, Scope::Read)?;
@@ -80,27 +89,46 @@ pub async fn export(State(api): State<Api>, caller: Caller, Json(body): Json<Use
     Ok(json(StatusCode::OK, &export))
 }
 
+/// A user who was forgotten.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Forgotten {
+    app: String,
+    /// `true`.
+    forgotten: bool,
+    /// Reminders that were waiting and are cancelled.
+    cancelled: u64,
+    /// Reminders that were being sent or in doubt, and are given up as `unconfirmed`.
+    given_up: u64,
+    /// Reminders whose content is gone, these included.
+    erased: u64,
+    /// Consents that are void.
+    void: u64,
+}
+
 /// Forget a user: gone from every row, waiting reminders cancelled, and nothing is stored for them again. Safe to repeat.
-#[utoipa::path(post, path = "/v1/users/forget", request_body = UserBody, tag = "users", responses(
-    (status = 200, description = "What it came to", body = Object)))]
+#[utoipa::path(post, path = "/v1/users/forget", operation_id = "forget_user", request_body = UserBody, tag = "users", responses(
+    (status = 200, description = "What it came to", body = Forgotten)))]
 pub async fn forget(State(api): State<Api>, caller: Caller, Json(body): Json<UserBody>) -> Result<Response, Problem> {
     let wish = body.checked(&api, &caller, Scope::Write)?;
     let (app, user) = (wish.app.clone(), api.store.names().pseudonyms().name(&wish.openid));
     let done = api.store.forget(wish).await?;
     tracing::warn!(app, user, by = caller.name(), "a user was forgotten");
-    Ok(json(
-        StatusCode::OK,
-        &json!({
-            "app": app, "forgotten": true, "cancelled": done.cancelled, "given_up": done.given_up, "erased": done.erased,
-            "void": done.void,
-        }),
-    ))
+    let users::Forgotten { cancelled, given_up, erased, void } = done;
+    Ok(json(StatusCode::OK, &Forgotten { app, forgotten: true, cancelled, given_up, erased, void }))
+}
+
+/// A user who was let in again.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LetIn {
+    app: String,
+    /// `true`.
+    let_in: bool,
 }
 
 /// Let a user in again who was forgotten and has come back.
-#[utoipa::path(post, path = "/v1/users/let-in", request_body = UserBody, tag = "users", responses(
-    (status = 200, description = "From now on they are a user like any other", body = Object),
-    (status = 404, description = "They were not forgotten")))]
+#[utoipa::path(post, path = "/v1/users/let-in", operation_id = "let_user_in", request_body = UserBody, tag = "users", responses(
+    (status = 200, description = "From now on they are a user like any other", body = LetIn),
+    (status = 404, description = "`not_found`: they were not forgotten")))]
 pub async fn let_in(State(api): State<Api>, caller: Caller, Json(body): Json<UserBody>) -> Result<Response, Problem> {
     let wish = body.checked(&api, &caller, Scope::Write)?;
     let (app, user) = (wish.app.clone(), api.store.names().pseudonyms().name(&wish.openid));
@@ -108,5 +136,5 @@ pub async fn let_in(State(api): State<Api>, caller: Caller, Json(body): Json<Use
         return Err(Problem::new("not_found", "this user was not forgotten, so there is nothing to undo"));
     }
     tracing::warn!(app, user, by = caller.name(), "a user who was forgotten is let in again");
-    Ok(json(StatusCode::OK, &json!({ "app": app, "let_in": true })))
+    Ok(json(StatusCode::OK, &LetIn { app, let_in: true }))
 }

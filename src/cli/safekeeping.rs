@@ -12,7 +12,7 @@ use crate::{
     domain::timing::rfc3339,
     store::{
         Store,
-        backup::{self, Overdue, RestoreError, Restored},
+        backup::{self, RestoreError, Restored},
     },
 };
 use anyhow::Context;
@@ -94,7 +94,7 @@ pub async fn restore(config: Config, file: Option<PathBuf>, as_json: bool, lang:
             Restored { since: now, overdue: overdue?, former: None }
         }
     };
-    let overdue: Vec<Value> = restored.overdue.iter().map(Overdue::json).collect();
+    let overdue = json!(restored.overdue);
     if as_json {
         let held_since = rfc3339(restored.since);
         data!("{}", json!({ "held_since": held_since, "overdue": overdue, "former": restored.former }));
@@ -127,7 +127,7 @@ pub async fn release(config: Config, due: Option<&str>, as_json: bool, lang: Lan
             data!("{held}");
             return Ok(());
         }
-        tell(held["overdue"].as_array().map_or(&[], Vec::as_slice), lang);
+        tell(&held["overdue"], lang);
         let what = lang.pick(
             "on hold; nothing has changed. End it with --assume-sent (nobody gets a message twice) or --send (nobody misses one)",
             "仍处于保持状态，未做任何更改。用 --assume-sent（没有人会收到两次）或 --send（没有人会漏收）解除",
@@ -158,8 +158,8 @@ pub async fn release(config: Config, due: Option<&str>, as_json: bool, lang: Lan
     Ok(())
 }
 
-fn tell(overdue: &[Value], lang: Lang) {
-    for one in overdue {
+fn tell(overdue: &Value, lang: Lang) {
+    for one in overdue.as_array().into_iter().flatten() {
         let (app, n) = (one["app"].as_str().unwrap_or_default(), one["n"].as_u64().unwrap_or_default());
         match lang {
             Lang::En => data!("{app}: {} became due since the backup and may have been sent", some(n, "reminder")),

@@ -11,6 +11,10 @@ pub fn grants(result: &str) -> bool {
     result.starts_with("accept")
 }
 
+/// The words of a popup that are known; another one that starts with `accept` grants as well.
+pub const RESULTS: [&str; 8] =
+    ["accept", "acceptWithAudio", "acceptWithAlert", "acceptWithForcePush", "reject", "ban", "filter", "dismissed"];
+
 /// Who says that a user accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Feed {
@@ -63,6 +67,7 @@ pub struct Balance {
 /// Where one consent stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = ConsentState)]
 pub enum Standing {
     /// Free to be reserved.
     Available,

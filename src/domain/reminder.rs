@@ -55,6 +55,7 @@ impl FromStr for ReminderId {
 /// Where a reminder stands. The last five are final (I8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ReminderState)]
 pub enum State {
     /// Waits for its instant.
     Scheduled,

@@ -110,6 +110,14 @@ pub fn rfc3339(at: Millis) -> String {
         .map_or_else(|| at.to_string(), |t| t.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
+/// The same in a struct that is serialised.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn as_rfc3339<S: serde::Serializer>(at: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*at))
+}
+
 /// A daily span of wall time in which nothing is sent, such as `22:00-08:00`; its end is free again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuietHours {

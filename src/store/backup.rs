@@ -6,9 +6,8 @@
 use super::{Dialect, OpenError, Store, StoreError, file, tx::Tx, writer::Single};
 use crate::{
     clock::Clock,
-    domain::{Millis, reminder::ReminderId, timing::rfc3339},
+    domain::{Millis, reminder::ReminderId, timing::as_rfc3339},
 };
-use serde_json::{Value, json};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::{
     fs::File,
@@ -45,23 +44,20 @@ pub struct Hold {
 }
 
 /// What may have been sent since a backup was made, by app.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Overdue {
     /// The app's name.
     pub app: String,
     /// Reminders whose instant has passed and that have not ended here.
     pub n: i64,
     /// The first of these instants.
+    #[serde(serialize_with = "as_rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub first: Millis,
     /// The last.
+    #[serde(serialize_with = "as_rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub last: Millis,
-}
-
-impl Overdue {
-    /// As the API and the command line show it.
-    pub fn json(&self) -> Value {
-        json!({ "app": self.app, "n": self.n, "first": rfc3339(self.first), "last": rfc3339(self.last) })
-    }
 }
 
 impl Store {

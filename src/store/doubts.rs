@@ -13,7 +13,8 @@ use crate::domain::{
 };
 
 /// What somebody found out, or wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum Verdict {
     /// The message was sent.
     Sent,

@@ -5,7 +5,8 @@ use crate::domain::Millis;
 use sqlx::{Row, any::AnyRow};
 
 /// What a key may do. Each includes the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Look.
     Read,

@@ -32,13 +32,17 @@ async fn every_bad_field_is_refused_and_named() {
     let text = |n: usize| "字".repeat(n);
     let table: Vec<(Value, u16, &str, Option<&str>)> = vec![
         (set("/colour", json!("red")), 400, "bad_json", Some("/colour")),
+        (with(&|b| b["a/b~c"] = json!(1)), 400, "bad_json", Some("/a~1b~0c")),
         (set("/openid", json!(7)), 400, "bad_json", Some("/openid")),
         (set("/data/thing1", json!(7)), 400, "bad_json", Some("/data/thing1")),
         (set("/consent", json!("maybe")), 400, "bad_json", Some("/consent")),
         (set("/accepted", json!("yes")), 400, "bad_json", Some("/accepted")),
         (without("openid"), 400, "bad_json", Some("/openid")),
         (without("at"), 400, "bad_json", Some("/at")),
+        (set("/accepted", json!([])), 400, "bad_json", Some("/accepted")),
+        (set("/accepted", json!([null, null, "cli"])), 400, "bad_json", Some("/accepted")),
         (json!([]), 400, "bad_json", None),
+        (json!(["coffee", "o1", "event-start", good["at"], good["data"]]), 400, "bad_json", None),
         (set("/app", json!("cofee")), 422, "unknown_app", Some("/app")),
         (set("/template", json!("event-strat")), 422, "unknown_template", Some("/template")),
         (set("/openid", json!("")), 422, "bad_value", Some("/openid")),
@@ -125,6 +129,8 @@ async fn what_is_not_a_good_request_is_answered_so() {
         (program.http.get(url("/v1/reminders?delivery=late")).bearer_auth(&program.key), 400, "bad_query"),
         (program.http.get(url("/v1/reminders?colour=red")).bearer_auth(&program.key), 400, "bad_query"),
         (program.http.get(url("/v1/reminders?app=cofee")).bearer_auth(&program.key), 422, "unknown_app"),
+        (program.http.get(url("/v1/reminders?template=evnt")).bearer_auth(&program.key), 422, "unknown_template"),
+        (program.http.get(url("/v1/reminders?openid=o%001")).bearer_auth(&program.key), 422, "bad_value"),
         (program.http.get(url("/v1/consents?app=coffee")).bearer_auth(&program.key), 400, "bad_query"),
         (program.http.get(url("/v1/stats")), 401, "unauthorized"),
         (program.http.get(url("/v1/stats")).bearer_auth("tx_wrong"), 401, "unauthorized"),
@@ -145,6 +151,12 @@ async fn what_is_not_a_good_request_is_answered_so() {
     assert_eq!(
         (consents["code"].as_str(), consents["param"].as_str()),
         (Some("unknown_template"), Some("/results/Tq0"))
+    );
+    let typo = json!({"app": "coffee", "openid": "o1", "results": {"event-start": "acept"}});
+    let (_, consents) = program.post("/v1/consents", &typo).await;
+    assert_eq!(
+        (consents["code"].as_str(), consents["param"].as_str()),
+        (Some("bad_value"), Some("/results/event-start"))
     );
     for path in ["/healthz", "/readyz", "/openapi.json", "/docs", "/metrics"] {
         let response = program.http.get(url(path)).send().await.expect("an answer");
