@@ -148,13 +148,15 @@ pub struct ShowQuery {
     history: bool,
 }
 
-/// A user's balances.
+/// A user's balances. With `history` it counts as a list while it lasts.
 #[utoipa::path(get, path = "/v1/consents", operation_id = "show_consents", tag = "consents", params(ShowQuery), responses(
-    (status = 200, description = "By template", body = Ledger)))]
+    (status = 200, description = "By template", body = Ledger),
+    (status = 429, description = "`too_many`, with `history`; `Retry-After` says when to ask again")))]
 pub async fn show(State(api): State<Api>, caller: Caller, Query(query): Query<ShowQuery>) -> Result<Response, Problem> {
     caller.may_touch(&query.app)?;
     check::app(&api.config, &query.app)?;
     check::openid(&query.openid)?;
+    let _place = if query.history { Some(api.places.take(caller.name())?) } else { None };
     Ok(json(StatusCode::OK, &ledger(&api, &query.app, query.openid, query.history).await?))
 }
 

@@ -38,7 +38,8 @@ pub struct DoubtsQuery {
 
 /// Reminders in doubt, by the instant at which they are looked at next; with `given_up` those that were given up instead.
 #[utoipa::path(get, path = "/v1/doubts", operation_id = "list_doubts", tag = "operations", params(DoubtsQuery), responses(
-    (status = 200, description = "A page, as of reminders", body = Page)))]
+    (status = 200, description = "A page, as of reminders", body = Page),
+    (status = 429, description = "`too_many`; `Retry-After` says when to ask again")))]
 pub async fn doubts(
     State(api): State<Api>,
     caller: Caller,

@@ -9,6 +9,7 @@ mod explain;
 mod ndjson;
 mod openapi;
 mod operations;
+mod places;
 mod problem;
 mod reminders;
 mod safekeeping;
@@ -37,6 +38,7 @@ use axum::{
     routing::{get, post},
 };
 use http_body_util::{BodyExt, Limited};
+use places::Places;
 use problem::Problem;
 use rand::RngExt;
 use serde::{Serialize, de::DeserializeOwned};
@@ -49,6 +51,8 @@ pub const MAX_BODY: usize = 64 * 1024;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a single JSON body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time that a list may take.
+const LIST_TIME: Duration = Duration::from_secs(2);
 
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -60,6 +64,8 @@ pub struct Api {
     /// `None` where no engine runs beside: the command line without a daemon.
     signals: Option<Arc<Signals>>,
     keys: Arc<Keys>,
+    places: Arc<Places>,
+    list_time: Duration,
 }
 
 impl Api {
@@ -71,9 +77,16 @@ impl Api {
         metrics: Arc<Metrics>,
         signals: Option<Arc<Signals>>,
     ) -> Self {
-        let api = Self { config, store, clock, metrics, signals, keys: Arc::default() };
+        let (keys, places, list_time) = (Arc::default(), Arc::default(), LIST_TIME);
+        let api = Self { config, store, clock, metrics, signals, keys, places, list_time };
         api.refresh_keys().await;
         api
+    }
+
+    /// The same, with another time for lists.
+    #[must_use]
+    pub fn with_list_time(self, list_time: Duration) -> Self {
+        Self { list_time, ..self }
     }
 
     /// What it was configured with.

@@ -98,7 +98,7 @@ fn describe_problems(operation: &mut Operation) {
         (415, body, "`unsupported_media_type`: send application/json"),
         (422, body || query, "A value breaks a rule: `code` says which, and `param` where"),
         (500, true, "`internal`: a fault of tixing"),
-        (503, true, "`unavailable`: the store does not answer"),
+        (503, true, "`unavailable`: the store does not answer; `perhaps_kept`: it did not say whether it was done"),
     ];
     let answers = &mut operation.responses.responses;
     for (status, _, why) in possible.into_iter().filter(|(_, possible, _)| *possible) {

@@ -41,6 +41,8 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("bad_time", 422, "A time cannot be read"),
     ("bad_deadline", 422, "The deadline does not follow the instant"),
     ("past_deadline", 422, "The deadline has passed"),
+    ("too_long", 422, "The list cannot be put together in its time"),
+    ("too_many", 429, "Too many lists are under way at once"),
     ("internal", 500, "A fault of tixing"),
     ("platform_unavailable", 502, "The platform did not answer as it should"),
     ("unavailable", 503, "The store does not answer; try again"),
@@ -126,9 +128,13 @@ impl Problem {
         let mut response = Response::new(Body::from(serde_json::to_vec(&json).expect("texts serialise")));
         *response.status_mut() = StatusCode::from_u16(json.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.code == "unauthorized" {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
+        let header = match self.code {
+            "unauthorized" => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            // A list has ended by then.
+            "too_many" => Some((header::RETRY_AFTER, "2")),
+            _ => None,
+        };
+        response.headers_mut().extend(header.map(|(name, value)| (name, HeaderValue::from_static(value))));
         response
     }
 }

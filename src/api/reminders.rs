@@ -30,6 +30,7 @@ use axum::{
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// A reminder as it is answered. Times are UTC.
@@ -130,9 +131,13 @@ pub struct AttemptJson {
 #[schema(as = ReminderPage)]
 pub struct Page {
     items: Vec<ReminderJson>,
-    /// For `cursor`, if there are more.
+    /// For `cursor`, if there may be more.
     #[schema(required = true)]
     next: Option<String>,
+    /// Why the page is short though `next` goes on, and how to narrow the list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    note: Option<String>,
 }
 
 pub(super) fn raw(data: String) -> Box<RawValue> {
@@ -424,12 +429,15 @@ pub struct ListQuery {
     pub cursor: Option<String>,
 }
 
-/// Reminders by instant, newest last.
+/// Reminders by instant, newest last. A list takes two seconds at most; then the page is short, `note` says how far it got, and `next` goes on.
+/// A key has at most four lists under way at once.
 #[utoipa::path(get, path = "/v1/reminders", operation_id = "list_reminders", tag = "reminders", params(ListQuery), responses(
-    (status = 200, description = "A page", body = Page)))]
+    (status = 200, description = "A page", body = Page),
+    (status = 422, description = "`too_long`, of one user; or a value breaks a rule: `code` says which, and `param` where"),
+    (status = 429, description = "`too_many`; `Retry-After` says when to ask again")))]
 pub async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
     let bad = |param: &str, detail: String| Problem { code: "bad_query", detail, param: Some(format!("/{param}")) };
-    let apps = match &query.app {
+    let mut apps = match &query.app {
         Some(app) => {
             caller.may_touch(app)?;
             vec![check::app(&api.config, app)?.clone()]
@@ -440,17 +448,18 @@ pub async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<Li
     let time = |param: &'static str, text: &Option<String>| {
         text.as_ref().map(|t| parse_instant(t, zone).map(|w| w.at).map_err(|why| bad(param, why))).transpose()
     };
-    let template = match &query.template {
-        None => None,
-        Some(name) => {
-            let found = apps.iter().find_map(|app| app.template(name));
-            let unknown = || {
-                let detail = format!("there is no template «{}»; /v1/templates lists those there are", cut(name));
-                Problem { code: "unknown_template", detail, param: Some("/template".into()) }
-            };
-            Some(found.ok_or_else(unknown)?.code.clone())
+    let mut templates = BTreeMap::new();
+    if let Some(name) = &query.template {
+        // An alias may stand for another id in each app.
+        apps.retain(|app| {
+            let code = app.template(name).map(|template| template.code.clone());
+            code.map(|code| templates.insert(app.name.clone(), code)).is_some()
+        });
+        if apps.is_empty() {
+            let detail = format!("there is no template «{}»; /v1/templates lists those there are", cut(name));
+            return Err(Problem { code: "unknown_template", detail, param: Some("/template".into()) });
         }
-    };
+    }
     let delivered = match query.delivery.as_deref() {
         None => None,
         Some("delivered") => Some(true),
@@ -482,26 +491,37 @@ pub async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<Li
         }
     };
     query.openid.as_deref().map_or(Ok(()), check::openid)?;
+    if query.schedule.is_some() {
+        return Ok(json(StatusCode::OK, &Page { items: Vec::new(), next: None, note: None }));
+    }
     let filter = Filter {
         apps: apps.into_iter().map(|app| app.name).collect(),
         openid: query.openid,
-        template,
+        templates,
         state,
         delivered,
         from: time("from", &query.from)?,
         to: time("to", &query.to)?,
         after,
-        limit: limit + 1,
+        limit,
     };
-    if query.schedule.is_some() {
-        return Ok(json(StatusCode::OK, &Page { items: Vec::new(), next: None }));
-    }
-    let mut found = api.store.list(&filter).await?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|last| cursor(last.due.due_at, last.due.id));
-    let items = found.iter().map(|stored| shown(stored, None)).collect();
-    Ok(json(StatusCode::OK, &Page { items, next }))
+    let _place = api.places.take(caller.name())?;
+    let page = api.store.page(&filter, api.list_time).await?.ok_or_else(too_long)?;
+    let note = page.next.filter(|_| page.cut_short).map(|(at, _)| {
+        format!(
+            "time was over when all up to {} had been looked at: go on with `next`, or narrow the list by from, to, openid or state",
+            rfc3339(at)
+        )
+    });
+    let next = page.next.map(|(at, id)| cursor(at, id));
+    Ok(json(StatusCode::OK, &Page { items: page.items.iter().map(|stored| shown(stored, None)).collect(), next, note }))
+}
+
+/// The refusal of a list of one user that nothing narrows.
+fn too_long() -> Problem {
+    let detail = "this user has more reminders than can be put in order in time: list them by from and to without openid, or export the user \
+                  with POST /v1/users/export";
+    Problem { code: "too_long", detail: detail.into(), param: Some("/openid".into()) }
 }
 
 /// Sixteen bytes, so that whatever looks like a cursor is one.

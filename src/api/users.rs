@@ -66,11 +66,13 @@ pub struct TurnedOff {
     at: String,
 }
 
-/// Everything that is stored about a user.
+/// Everything that is stored about a user. All of it is answered, however long it takes; it counts as a list while it lasts.
 #[utoipa::path(post, path = "/v1/users/export", operation_id = "export_user", request_body = UserBody, tag = "users", responses(
-    (status = 200, description = "All of it; empty lists if nothing is", body = Export)))]
+    (status = 200, description = "All of it; empty lists if nothing is", body = Export),
+    (status = 429, description = "`too_many`; `Retry-After` says when to ask again")))]
 pub async fn export(State(api): State<Api>, caller: Caller, Json(body): Json<UserBody>) -> Result<Response, Problem> {
     let Wish { app, openid, .. } = body.checked(&api, &caller, Scope::Read)?;
+    let _place = api.places.take(caller.name())?;
     let filter =
         Filter { apps: vec![app.clone()], openid: Some(openid.clone()), limit: usize::MAX, ..Filter::default() };
     let mut reminders = Vec::new();

@@ -29,6 +29,15 @@ fn rows(items: &[Value], columns: &[(&str, &str)], as_json: bool) {
     data!("{table}");
 }
 
+/// Says so if a page is not all there is.
+fn tell_of_more(page: &Value, otherwise: &str) {
+    match (page["note"].as_str(), page["next"].is_null()) {
+        (Some(note), _) => talk!("{note}"),
+        (None, false) => talk!("{otherwise}"),
+        (None, true) => {}
+    }
+}
+
 fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -185,15 +194,13 @@ pub async fn reminder(client: &Client, verb: Reminder, as_json: bool, lang: Lang
                 ("data", "data"),
             ];
             rows(&items, &columns, as_json);
-            if !page["next"].is_null() {
-                talk!(
-                    "{}",
-                    lang.pick(
-                        "there are more: narrow it down by --from, or raise --limit",
-                        "还有更多：用 --from 缩小范围或调大 --limit"
-                    )
-                );
-            }
+            tell_of_more(
+                &page,
+                lang.pick(
+                    "there are more: narrow it down by --from, or raise --limit",
+                    "还有更多：用 --from 缩小范围或调大 --limit",
+                ),
+            );
         }
         Reminder::Show { id } => {
             let reminder = client.ask(Method::GET, &id_path(&id)?, None).await?;
@@ -246,6 +253,7 @@ pub async fn doubt(client: &Client, verb: Doubt, as_json: bool, lang: Lang) -> R
                 ("openid", "openid"),
             ];
             rows(&items, &columns, as_json);
+            tell_of_more(&page, lang.pick("there are more: raise --limit", "还有更多：调大 --limit"));
         }
         Doubt::Resolve { id, verdict } => {
             let path = id_path(&id)?.replace("/reminders/", "/doubts/");

@@ -1,8 +1,9 @@
 //! Consents in SQL: recorded, reserved, given back, voided. The ledger of I1 and I4.
 
 use super::{
-    Store, StoreError,
+    Names, Store, StoreError,
     dialect::Cell,
+    lists::SLICE,
     queue::{LIVING, SCHEDULED},
     retention::{self, Tap, Used},
     tx::Tx,
@@ -549,19 +550,26 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn consents(&self, app: &str, openid: &str) -> Result<Vec<Consent>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT t.code AS template, c.n, c.granted_at, c.source, c.event, c.standing, c.reminder, c.voided_at, c.void_reason,
-                    c.feeds, o.state AS ended
-             FROM recipient p JOIN consent c ON c.recipient = p.id JOIN template t ON t.id = c.template
+        let sql = format!(
+            "SELECT c.template, c.n, c.granted_at, c.source, c.event, c.standing, c.reminder, c.voided_at, c.void_reason, c.feeds,
+                    o.state AS ended
+             FROM recipient p JOIN consent c ON c.recipient = p.id
              LEFT JOIN reminder m ON m.id = c.reminder
              LEFT JOIN outcome o ON o.lane = m.lane AND o.at = m.at AND o.id = m.id AND o.next_at IS NULL
-             WHERE p.app = $1 AND p.openid = $2 ORDER BY c.template, c.n",
-        )
-        .bind(self.names.app(app).id)
-        .bind(openid)
-        .fetch_all(&self.read)
-        .await?;
-        Ok(rows.iter().map(consent).collect())
+             WHERE p.app = $1 AND p.openid = $2 AND (c.template, c.n) > ($3, $4) ORDER BY c.template, c.n LIMIT {SLICE}"
+        );
+        let mut consents = Vec::new();
+        let mut after: (i64, i64) = (0, 0);
+        // In slices, so that somebody with very many keeps no connection for long.
+        loop {
+            let query = sqlx::query(AssertSqlSafe(sql.as_str())).bind(self.names.app(app).id).bind(openid);
+            let rows = query.bind(after.0).bind(after.1).fetch_all(&self.read).await?;
+            consents.extend(rows.iter().map(|row| consent(row, &self.names)));
+            match rows.last() {
+                Some(last) if rows.len() == SLICE => after = (last.get("template"), last.get("n")),
+                _ => return Ok(consents),
+            }
+        }
     }
 
     /// The balances of one user by template id.
@@ -577,7 +585,7 @@ impl Store {
     }
 }
 
-fn consent(row: &AnyRow) -> Consent {
+fn consent(row: &AnyRow, names: &Names) -> Consent {
     let reminder: Option<i64> = row.get("reminder");
     let ended: Option<String> = row.get("ended");
     let state = if row.get::<Option<i64>, _>("voided_at").is_some() {
@@ -590,7 +598,7 @@ fn consent(row: &AnyRow) -> Consent {
         Standing::Held
     };
     Consent {
-        template: row.get("template"),
+        template: names.code(row.get("template")).to_owned(),
         n: row.get("n"),
         granted_at: row.get("granted_at"),
         source: row.get("source"),

@@ -70,6 +70,15 @@ impl Dialect {
         text.replace("{rows}", &rows.table).replace("{lock c}", lock)
     }
 
+    /// Names the index that a table is read by, behind the table's short name. SQLite keeps no count of rows, and without its word takes the
+    /// primary key, which is longer by all that the index leaves out; PostgreSQL counts.
+    pub(super) fn by(self, index: &str) -> String {
+        match self {
+            Self::Sqlite => format!("INDEXED BY {index}"),
+            Self::Postgres => String::new(),
+        }
+    }
+
     /// Folds rows into parameters. All rows of a column are of one kind, and there is at least one.
     ///
     /// SQLite unfolds a JSON array of arrays; `jsonb_each` hands its elements on as they were parsed, where `json_each` would write

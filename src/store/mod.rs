@@ -4,6 +4,7 @@ mod dialect;
 mod tx;
 mod writer;
 pub mod reminders;
+pub mod lists;
 pub mod queue;
 pub mod consents;
 pub mod pushes;
@@ -134,7 +135,7 @@ async fn in_time<T, E: Into<StoreError>>(step: impl Future<Output = Result<T, E>
 }
 
 /// Connections for whoever looks.
-const READERS: u32 = 8;
+pub const READERS: u32 = 8;
 /// Connections for the engine: it reads ahead for each lane, and looks for what has expired.
 const READERS_AHEAD: u32 = 3;
 

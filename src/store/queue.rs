@@ -68,7 +68,8 @@ pub(super) const SENDING: i64 = 1;
 pub(super) const LIVING: &str = "LEFT JOIN due d ON d.lane = m.lane AND d.id = m.id AND d.due_at = COALESCE(
     (SELECT x.next_at FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id ORDER BY x.fence DESC LIMIT 1), m.at)";
 
-fn state_number(state: State) -> i64 {
+/// The number of a living state in `due.state`.
+pub(super) fn state_number(state: State) -> i64 {
     match state {
         State::Sending => SENDING,
         State::InDoubt => 2,
@@ -734,12 +735,16 @@ impl Store {
         let oldest = self.next_due(lane, 0).await?.filter(|at| *at <= now);
         let sql = "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM due WHERE lane = $1 AND due_at <= $2 LIMIT 10000) AS waiting";
         let row = sqlx::query(sql).bind(lane).bind(now).fetch_one(&self.read).await?;
-        // Those that wait for another try, or for a template that is held. Only what was touched before has a fence, so few bodies are
-        // looked at.
-        let sql = "SELECT COUNT(*) AS n, MIN(at) AS oldest FROM
-                   (SELECT m.at FROM due d JOIN reminder m ON m.id = d.id
-                    WHERE d.lane = $1 AND d.due_at > $2 AND d.due_at <= $3 AND d.fence > 0 AND m.at <= $2 LIMIT 10000) AS waiting";
-        let again = sqlx::query(sql).bind(lane).bind(now).bind(now + HELD_AT_MOST).fetch_one(&self.read).await?;
+        // Those that wait for another try, or for a template that is held: by their outcomes, since there may be millions of others until
+        // then. An outcome that is no longer the last may name the same instant.
+        let sql = format!(
+            "SELECT COUNT(*) AS n, MIN(at) AS oldest FROM
+             (SELECT DISTINCT x.at, x.id FROM outcome x {} JOIN due d ON d.lane = x.lane AND d.due_at = x.next_at AND d.id = x.id
+              WHERE x.lane = $1 AND x.next_at > $2 AND x.next_at <= $3 AND x.at <= $2 LIMIT 10000) AS waiting",
+            self.opened.dialect.by("tried_again")
+        );
+        let again =
+            sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(now).bind(now + HELD_AT_MOST).fetch_one(&self.read).await?;
         let oldest = [oldest, again.get("oldest")].into_iter().flatten().min();
         Ok((oldest, row.get::<i64, _>("n") + again.get::<i64, _>("n")))
     }

@@ -144,8 +144,8 @@ pub struct Filter {
     pub apps: Vec<String>,
     /// Only this user's.
     pub openid: Option<String>,
-    /// Only of this template (the platform's id).
-    pub template: Option<String>,
+    /// Only of these templates, by app the platform's id; all templates of an app that is not among them.
+    pub templates: BTreeMap<String, String>,
     /// Only in this state.
     pub state: Option<State>,
     /// Only those of which the platform has said that they were delivered, or were not.
@@ -480,16 +480,18 @@ async fn known_keys(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Result<HashM
     Ok(rows.iter().map(owner).collect())
 }
 
-const STORED: &str =
+/// The columns of a [`Stored`], whether it lives or has ended.
+pub(super) const STORED: &str =
     "m.id, m.lane, m.recipient, m.template, m.at, m.expires_at, m.at_fire, m.standing, m.data, m.page, m.key,
     m.local_at, p.openid, (SELECT x.code FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
                            ORDER BY x.fence DESC LIMIT 1) AS reason,
     (SELECT COALESCE(q.failure, '') FROM receipt q WHERE q.lane = m.lane AND q.at = m.at AND q.id = m.id) AS receipt,
-    (SELECT x.erased FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id AND x.next_at IS NULL) AS erased,
-    d.due_at, d.state, d.fence, d.tries, d.unsure, d.doubt_since";
+    (SELECT x.erased FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id AND x.next_at IS NULL) AS erased";
+/// Those of its living row.
+pub(super) const OF_DUE: &str = "d.due_at, d.state, d.fence, d.tries, d.unsure, d.doubt_since";
 
 /// The state after the last thing that happened to the reminder `m`.
-const LAST_STATE: &str = "(SELECT x.state FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id ORDER BY x.fence DESC LIMIT 1)";
+pub(super) const LAST_STATE: &str = "(SELECT x.state FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id ORDER BY x.fence DESC LIMIT 1)";
 
 /// Where a reminder stands, by the state of its living row or by the word that its last outcome says.
 fn state(row: &AnyRow) -> State {
@@ -502,13 +504,14 @@ fn state(row: &AnyRow) -> State {
 /// Finds one reminder, living or ended.
 pub(super) async fn find(conn: &mut AnyConnection, names: &Names, id: ReminderId) -> sqlx::Result<Option<Stored>> {
     let sql = format!(
-        "SELECT {STORED}, {LAST_STATE} AS ended FROM reminder m JOIN recipient p ON p.id = m.recipient {LIVING} WHERE m.id = $1"
+        "SELECT {STORED}, {OF_DUE}, {LAST_STATE} AS ended FROM reminder m JOIN recipient p ON p.id = m.recipient {LIVING} WHERE m.id = $1"
     );
     let row = sqlx::query(AssertSqlSafe(sql)).bind(id.0).fetch_optional(conn).await?;
     Ok(row.map(|row| stored(&row, names)))
 }
 
-fn stored(row: &AnyRow, names: &Names) -> Stored {
+/// Reads the columns of [`STORED`] and [`OF_DUE`], and `ended`: the word of its last outcome's state.
+pub(super) fn stored(row: &AnyRow, names: &Names) -> Stored {
     let lane: i64 = row.get("lane");
     let template: i64 = row.get("template");
     Stored {
@@ -641,19 +644,14 @@ async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Resul
     Ok(Changed::Yes)
 }
 
-/// The statement that finds all reminders of some users.
-fn of_users(which: &str) -> String {
-    format!(
-        "SELECT {STORED}, {LAST_STATE} AS ended FROM recipient p
-         JOIN reminder m ON m.id IN (SELECT c.reminder FROM consent c WHERE c.recipient = p.id AND c.reminder IS NOT NULL
-                                     UNION SELECT u.reminder FROM unheld u WHERE u.recipient = p.id)
-         {LIVING} WHERE {which}"
-    )
-}
-
 /// All reminders of a user.
 pub(super) async fn of_recipient(tx: &mut Tx<'_>, recipient: i64) -> sqlx::Result<Vec<Stored>> {
-    let sql = of_users("p.id = $1");
+    let sql = format!(
+        "SELECT {STORED}, {OF_DUE}, {LAST_STATE} AS ended FROM recipient p
+         JOIN reminder m ON m.id IN (SELECT c.reminder FROM consent c WHERE c.recipient = p.id AND c.reminder IS NOT NULL
+                                     UNION SELECT u.reminder FROM unheld u WHERE u.recipient = p.id)
+         {LIVING} WHERE p.id = $1"
+    );
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(recipient).fetch_all(&mut *tx.conn).await?;
     Ok(rows.iter().map(|row| stored(row, tx.names)).collect())
 }
@@ -711,84 +709,5 @@ impl Store {
             })
         };
         Ok(rows.iter().filter_map(event).collect())
-    }
-
-    /// Reminders in the order of (instant, id). The instant of a living one that is retried is that of its next try.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn list(&self, filter: &Filter) -> Result<Vec<Stored>, StoreError> {
-        let mut found: BTreeMap<(Millis, ReminderId), Stored> = BTreeMap::new();
-        for app in &filter.apps {
-            let place = self.names.app(app);
-            let page = match &filter.openid {
-                Some(openid) => self.of_user(place.id, openid).await?,
-                None => self.of_lane(place.lane, filter).await?,
-            };
-            found.extend(page.into_iter().map(|stored| ((stored.due.due_at, stored.due.id), stored)));
-        }
-        let after = filter.after.unwrap_or((Millis::MIN, ReminderId(0)));
-        Ok(found
-            .into_iter()
-            .filter(|(place, _)| *place > after)
-            .map(|(_, stored)| stored)
-            .filter(|s| filter.state.is_none_or(|state| s.due.state == state))
-            .filter(|s| filter.delivered.is_none() || s.delivered == filter.delivered)
-            .filter(|s| filter.template.as_ref().is_none_or(|template| s.template == *template))
-            .filter(|s| {
-                filter.from.is_none_or(|from| s.due.due_at >= from) && filter.to.is_none_or(|to| s.due.due_at < to)
-            })
-            .take(filter.limit)
-            .collect())
-    }
-
-    async fn of_user(&self, app: i64, openid: &str) -> Result<Vec<Stored>, StoreError> {
-        let sql = of_users("p.app = $1 AND p.openid = $2");
-        let rows = sqlx::query(AssertSqlSafe(sql)).bind(app).bind(openid).fetch_all(&self.read).await?;
-        Ok(rows.iter().map(|row| stored(row, &self.names)).collect())
-    }
-
-    /// Living and ended reminders of one lane, at most `limit` that match from each side.
-    async fn of_lane(&self, lane: i64, filter: &Filter) -> Result<Vec<Stored>, StoreError> {
-        let after = filter
-            .after
-            .map_or((filter.from.unwrap_or(Millis::MIN).saturating_sub(1), i64::MAX), |(at, id)| (at, id.0));
-        let to = filter.to.unwrap_or(Millis::MAX);
-        let template =
-            filter.template.as_ref().map_or(0, |code| self.names.find_template_of_lane(lane, code).unwrap_or(-1));
-        let mut found = Vec::new();
-        if filter.delivered.is_none() && filter.state.is_none_or(|state| !state.is_final()) {
-            let state =
-                filter.state.map_or(-1, |state| State::ALL.iter().position(|s| *s == state).map_or(-1, |i| i as i64));
-            let sql = format!(
-                "SELECT {STORED}, NULL AS ended FROM due d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
-                 WHERE d.lane = $1 AND (d.due_at, d.id) > ($2, $3) AND d.due_at < $4 AND ($5 = 0 OR m.template = $5)
-                   AND ($6 = -1 OR d.state = $6)
-                 ORDER BY d.due_at, d.id LIMIT $7"
-            );
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(after.0).bind(after.1).bind(to).bind(template);
-            let rows = query.bind(state).bind(filter.limit as i64).fetch_all(&self.read).await?;
-            found.extend(rows.iter().map(|row| stored(row, &self.names)));
-        }
-        if filter.state.is_none_or(State::is_final) {
-            let sql = format!(
-                "SELECT {}, o.state AS ended FROM outcome o JOIN reminder m ON m.id = o.id JOIN recipient p ON p.id = m.recipient
-                 WHERE o.lane = $1 AND (o.at, o.id) > ($2, $3) AND o.at < $4 AND o.next_at IS NULL
-                   AND ($5 = 0 OR m.template = $5) AND ($6 = '' OR o.state = $6)
-                   AND ($7 = -1 OR $7 = (SELECT CASE WHEN q.failure IS NULL THEN 1 ELSE 0 END FROM receipt q
-                                         WHERE q.lane = o.lane AND q.at = o.at AND q.id = o.id))
-                 ORDER BY o.at, o.id LIMIT $8",
-                STORED.replace(
-                    "d.due_at, d.state, d.fence, d.tries, d.unsure, d.doubt_since",
-                    "o.next_at AS due_at, o.next_at AS state, o.fence, o.next_at AS tries, o.next_at AS unsure, o.next_at AS doubt_since"
-                )
-            );
-            let word = filter.state.map_or("", State::word);
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(after.0).bind(after.1).bind(to).bind(template);
-            let delivered = filter.delivered.map_or(-1, i64::from);
-            let rows = query.bind(word).bind(delivered).bind(filter.limit as i64).fetch_all(&self.read).await?;
-            found.extend(rows.iter().map(|row| stored(row, &self.names)));
-        }
-        Ok(found)
     }
 }

@@ -113,7 +113,8 @@ impl<'a> Tx<'a> {
     }
 }
 
-fn bound<'q>(sql: &str, rows: &'q Rows) -> sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments> {
+/// A statement with the parameters of its rows.
+pub(super) fn bound<'q>(sql: &str, rows: &'q Rows) -> sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments> {
     let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
     rows.parameters.iter().fold(query, |query, parameter| query.bind(parameter.as_str()))
 }

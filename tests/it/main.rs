@@ -22,3 +22,4 @@ mod trouble;
 mod templates;
 mod users;
 mod retention;
+mod lists;

@@ -261,6 +261,12 @@ async fn a_retry_keeps_its_consent_and_is_found_at_its_new_instant() {
         assert_eq!(balance(&store, "o1").await.held, 1);
         let stored = store.reminder(id).await.expect("answers").expect("is there");
         assert_eq!((stored.due.state, stored.due.due_at), (State::Scheduled, START + 60_000));
+        let late = |now: i64| store.overdue(1, now);
+        assert_eq!(
+            late(START + 1_000).await.expect("answers"),
+            (Some(START), 1),
+            "its instant has passed all the same"
+        );
 
         let change =
             Change { at: Some((START + 90_000, None)), expires_at: Some(START + 100_000), ..Change::default() };
@@ -270,6 +276,7 @@ async fn a_retry_keeps_its_consent_and_is_found_at_its_new_instant() {
             [Marked::Late],
             "what was read before the change is not sent"
         );
+        assert_eq!(late(START + 1_000).await.expect("answers"), (None, 0), "its instant is to come again");
         let job = due(&store, START + 90_000).await.remove(0);
         assert_eq!((job.due.at, job.due.expires_at), (START + 90_000, START + 100_000));
         let stored = store.reminder(id).await.expect("answers").expect("is there");
@@ -423,7 +430,7 @@ async fn lists_are_in_order_and_pages_join_without_gap_or_overlap() {
             ("living state", only(&|f| f.state = Some(State::Scheduled)), 4),
             ("from", only(&|f| f.from = Some(START + 5_000)), 2),
             ("to", only(&|f| f.to = Some(START + 5_000)), 5),
-            ("template", only(&|f| f.template = Some(DIGEST.into())), 0),
+            ("template", only(&|f| f.templates = [("coffee".into(), DIGEST.into())].into()), 0),
             ("openid", only(&|f| f.openid = Some("o3".into())), 1),
         ];
         for (what, filter, expected) in table {

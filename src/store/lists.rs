@@ -1,0 +1,373 @@
+//! Lists in SQL, walked in slices. Each statement looks at a bounded number of rows, whatever is asked and however much is stored: none keeps
+//! a connection for long, and a list can stop anywhere and go on later.
+
+use super::{
+    Dialect, Store, StoreError,
+    queue::{LIVING, state_number},
+    reminders::{Filter, LAST_STATE, OF_DUE, STORED, Stored, stored},
+    tx::bound,
+};
+use crate::domain::{
+    Millis,
+    reminder::{ReminderId, State},
+};
+use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::{Duration, Instant},
+};
+
+/// Rows that one statement looks at.
+pub(super) const SLICE: usize = 2_000;
+/// Reminders of one user that one statement reads whole.
+const AT_ONCE: usize = 500;
+
+/// A place in the order of lists.
+type Key = (Millis, i64);
+
+/// A page of a list.
+#[derive(Debug)]
+pub struct Page {
+    /// In the order of (instant, id).
+    pub items: Vec<Stored>,
+    /// Where the next page goes on, if there may be more.
+    pub next: Option<(Millis, ReminderId)>,
+    /// Time ran out before the page was full: all up to `next` was looked at.
+    pub cut_short: bool,
+}
+
+/// A way to walk through one lane in the order of lists.
+struct Way {
+    /// The table, and the index by which it is walked.
+    table: String,
+    /// Its short name.
+    short: &'static str,
+    /// Its instant.
+    at: &'static str,
+    /// What that index leaves out, in the index's own words: this is not even looked at.
+    walked: String,
+    /// What is joined to it.
+    joined: &'static str,
+    /// What else is wanted of what is looked at.
+    wanted: String,
+}
+
+impl Way {
+    fn living(dialect: Dialect, state: Option<State>) -> Self {
+        let (index, walked) = match state {
+            Some(State::InDoubt) => (dialect.by("doubtful"), "AND d.doubt_since IS NOT NULL"),
+            _ => (String::new(), ""),
+        };
+        let wanted = state.map_or(String::new(), |state| format!("AND d.state = {}", state_number(state)));
+        let table = format!("due d {index}");
+        Self { table, short: "d", at: "d.due_at", walked: walked.into(), joined: "", wanted }
+    }
+
+    fn ended(dialect: Dialect, state: Option<State>) -> Self {
+        let (index, walked, wanted) = match state {
+            None => (String::new(), String::new(), "AND o.next_at IS NULL"),
+            Some(State::Sent) => (String::new(), String::new(), "AND o.next_at IS NULL AND o.state = 'sent'"),
+            Some(state) => {
+                let walked = format!("AND o.next_at IS NULL AND o.state <> 'sent' AND o.state = '{}'", state.word());
+                (dialect.by("ended_otherwise"), walked, "")
+            }
+        };
+        Self { table: format!("outcome o {index}"), short: "o", at: "o.at", walked, joined: "", wanted: wanted.into() }
+    }
+
+    fn told(dialect: Dialect, delivered: bool, state: Option<State>) -> Self {
+        let (index, walked, wanted) = if delivered {
+            (String::new(), "", "AND k.failure IS NULL AND o.next_at IS NULL")
+        } else {
+            (dialect.by("undelivered"), "AND k.failure IS NOT NULL", "AND o.next_at IS NULL")
+        };
+        let state = state.map_or(String::new(), |state| format!(" AND o.state = '{}'", state.word()));
+        Self {
+            table: format!("receipt k {index}"),
+            short: "k",
+            at: "k.at",
+            walked: walked.into(),
+            joined: "JOIN outcome o ON o.lane = k.lane AND o.at = k.at AND o.id = k.id",
+            wanted: format!("{wanted}{state}"),
+        }
+    }
+
+    /// Those that together come by all that a filter lets through.
+    fn all(dialect: Dialect, filter: &Filter) -> Vec<Self> {
+        match (filter.delivered, filter.state) {
+            (Some(_), Some(state)) if !state.is_final() => Vec::new(),
+            (Some(delivered), state) => vec![Self::told(dialect, delivered, state)],
+            (None, None) => vec![Self::living(dialect, None), Self::ended(dialect, None)],
+            (None, Some(state)) if state.is_final() => vec![Self::ended(dialect, Some(state))],
+            (None, state) => vec![Self::living(dialect, state)],
+        }
+    }
+
+    /// The statement that tells where a slice ends, if more follows.
+    fn end_of_slice(&self) -> String {
+        let Self { table, short, at, walked, .. } = self;
+        format!(
+            "SELECT {at} AS at, {short}.id FROM {table} WHERE {short}.lane = $1 AND ({at}, {short}.id) > ($2, $3) AND {at} < $4 {walked}
+             ORDER BY {at}, {short}.id LIMIT 1 OFFSET {}",
+            SLICE - 1
+        )
+    }
+
+    /// The statement that finds what is wanted of a slice.
+    fn found(&self) -> String {
+        let Self { table, short, at, walked, joined, wanted } = self;
+        let (of_due, ended) = if *short == "d" {
+            (OF_DUE.to_owned(), "NULL")
+        } else {
+            // There is no such row any more, and `next_at` is null at the end.
+            let ended = |column: &str| match column.strip_prefix("d.") {
+                Some("fence") => "o.fence".to_owned(),
+                name => format!("o.next_at AS {}", name.unwrap_or(column)),
+            };
+            (OF_DUE.split(", ").map(ended).collect::<Vec<_>>().join(", "), "o.state")
+        };
+        format!(
+            "SELECT {STORED}, {of_due}, {ended} AS ended
+             FROM {table} {joined} JOIN reminder m ON m.id = {short}.id JOIN recipient p ON p.id = m.recipient
+             WHERE {short}.lane = $1 AND ({at}, {short}.id) > ($2, $3) AND ({at}, {short}.id) <= ($4, $5) {walked} {wanted}
+               AND ($6 = 0 OR m.template = $6)
+             ORDER BY {at}, {short}.id LIMIT $7"
+        )
+    }
+}
+
+/// A walk on its way.
+struct Walk {
+    way: Way,
+    lane: i64,
+    /// 0 for any.
+    template: i64,
+    /// All up to here was looked at.
+    at: Key,
+    /// There is no more.
+    done: bool,
+    /// What was found and is not given yet.
+    found: VecDeque<Stored>,
+}
+
+fn key(stored: &Stored) -> Key {
+    (stored.due.due_at, stored.due.id.0)
+}
+
+impl Walk {
+    /// The first place of which this walk cannot say yet that nothing lies before it.
+    fn next(&self) -> Key {
+        self.found.front().map_or(self.at, key)
+    }
+
+    /// Looks at the next slice, for at most so many.
+    async fn go_on(&mut self, store: &Store, to: Millis, at_most: usize) -> Result<(), StoreError> {
+        let sql = self.way.end_of_slice();
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(self.lane).bind(self.at.0).bind(self.at.1).bind(to);
+        let end = query.fetch_optional(&store.read).await?.map(|row| (row.get("at"), row.get("id")));
+        // No id is this small.
+        let (until, at_most) = (end.unwrap_or((to, i64::MIN)), at_most.min(SLICE));
+        let sql = self.way.found();
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(self.lane).bind(self.at.0).bind(self.at.1);
+        let query = query.bind(until.0).bind(until.1).bind(self.template).bind(at_most as i64);
+        let rows = query.fetch_all(&store.read).await?;
+        self.found.extend(rows.iter().map(|row| stored(row, &store.names)));
+        (self.at, self.done) = match self.found.back() {
+            Some(last) if rows.len() == at_most => (key(last), false),
+            _ => (until, end.is_none()),
+        };
+        Ok(())
+    }
+}
+
+/// Until when a list may take its time.
+#[derive(Clone, Copy)]
+struct Patience(Option<Instant>);
+
+impl Patience {
+    fn is_over(self) -> bool {
+        self.0.is_some_and(|end| Instant::now() >= end)
+    }
+}
+
+impl Store {
+    /// Reminders in the order of (instant, id), however long it takes. The instant of a living one that is retried is that of its next try.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list(&self, filter: &Filter) -> Result<Vec<Stored>, StoreError> {
+        let page = self.walk(filter, Patience(None)).await?;
+        Ok(page.map(|page| page.items).unwrap_or_default())
+    }
+
+    /// The same, and where the next page goes on. When the time is over the page is short: whoever goes on gets everything all the same.
+    /// `None` if that was too little for all reminders of one user, which are put in order before any is given.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn page(&self, filter: &Filter, within: Duration) -> Result<Option<Page>, StoreError> {
+        self.walk(filter, Patience(Some(Instant::now() + within))).await
+    }
+
+    async fn walk(&self, filter: &Filter, patience: Patience) -> Result<Option<Page>, StoreError> {
+        if let Some(openid) = &filter.openid {
+            return self.of_user(filter, openid, patience).await;
+        }
+        let mut walks: Vec<Walk> = Vec::new();
+        let from = (filter.from.unwrap_or(Millis::MIN).saturating_sub(1), i64::MAX);
+        let start = filter.after.map_or(from, |(at, id)| from.max((at, id.0)));
+        let to = filter.to.unwrap_or(Millis::MAX);
+        for app in &filter.apps {
+            let place = self.names.app(app);
+            let template = filter.templates.get(app).map(|code| self.names.find_template(place.id, code).unwrap_or(-1));
+            let walk = |way| Walk {
+                way,
+                lane: place.lane,
+                template: template.unwrap_or_default(),
+                at: start,
+                done: false,
+                found: VecDeque::new(),
+            };
+            walks.extend(Way::all(self.opened.dialect, filter).into_iter().map(walk));
+        }
+        let mut items: Vec<Stored> = Vec::new();
+        loop {
+            walks.retain(|walk| !walk.done || !walk.found.is_empty());
+            let Some(first) = walks.iter_mut().min_by_key(|walk| walk.next()) else {
+                return Ok(Some(Page { items, next: None, cut_short: false }));
+            };
+            if items.len() >= filter.limit {
+                let next = items.last().map(|last| (last.due.due_at, last.due.id));
+                return Ok(Some(Page { items, next, cut_short: false }));
+            }
+            if let Some(stored) = first.found.pop_front() {
+                // One that has ended since it was found living is found again in its place.
+                if items.last().is_none_or(|last| last.due.id != stored.due.id) {
+                    items.push(stored);
+                }
+            } else if patience.is_over() && first.at > start {
+                let next = Some((first.at.0, ReminderId(first.at.1)));
+                return Ok(Some(Page { items, next, cut_short: true }));
+            } else {
+                // One more than is wanted tells whether there are more.
+                first.go_on(self, to, filter.limit.saturating_sub(items.len()).saturating_add(1)).await?;
+            }
+        }
+    }
+
+    /// Of one user, all of whose reminders are looked at, because nothing lists them in order.
+    async fn of_user(&self, filter: &Filter, openid: &str, patience: Patience) -> Result<Option<Page>, StoreError> {
+        let mut found: BTreeMap<Key, Stored> = BTreeMap::new();
+        let (mut more, mut looked) = (false, false);
+        for app in &filter.apps {
+            let ids: Vec<i64> = self.ids_of_user(app, openid).await?.into_iter().collect();
+            for some in ids.chunks(AT_ONCE) {
+                if looked && patience.is_over() {
+                    return Ok(None);
+                }
+                looked = true;
+                let rows = self.opened.dialect.rows(["id"], some.iter().map(|id| [(*id).into()]));
+                let sql = format!(
+                    "SELECT {STORED}, {OF_DUE}, {LAST_STATE} AS ended
+                     FROM {{rows}} JOIN reminder m ON m.id = r.id JOIN recipient p ON p.id = m.recipient {LIVING}"
+                );
+                let sql = self.opened.dialect.sql(&sql, &rows);
+                let all = bound(&sql, &rows).fetch_all(&self.read).await?;
+                let all = all.iter().map(|row| stored(row, &self.names)).filter(|stored| wanted(filter, stored));
+                found.extend(all.map(|stored| (key(&stored), stored)));
+                while found.len() > filter.limit {
+                    more = found.pop_last().is_some();
+                }
+            }
+        }
+        let items: Vec<Stored> = found.into_values().collect();
+        let next = items.last().filter(|_| more).map(|last| (last.due.due_at, last.due.id));
+        Ok(Some(Page { items, next, cut_short: false }))
+    }
+
+    /// The ids of a user's reminders.
+    async fn ids_of_user(&self, app: &str, openid: &str) -> Result<BTreeSet<i64>, StoreError> {
+        let sql = "SELECT id FROM recipient WHERE app = $1 AND openid = $2";
+        let query = sqlx::query(sql).bind(self.names.app(app).id).bind(openid);
+        let Some(user) = query.fetch_optional(&self.read).await? else { return Ok(BTreeSet::new()) };
+        let user: i64 = user.get("id");
+        let mut ids = BTreeSet::new();
+        let mut after: (i64, i64) = (0, 0);
+        loop {
+            let sql = format!(
+                "SELECT c.template, c.n, c.reminder FROM consent c WHERE c.recipient = $1 AND (c.template, c.n) > ($2, $3)
+                 ORDER BY c.template, c.n LIMIT {SLICE}"
+            );
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(user).bind(after.0).bind(after.1);
+            let rows = query.fetch_all(&self.read).await?;
+            ids.extend(rows.iter().filter_map(|row| row.get::<Option<i64>, _>("reminder")));
+            match rows.last() {
+                Some(last) if rows.len() == SLICE => after = (last.get("template"), last.get("n")),
+                _ => break,
+            }
+        }
+        let mut after = 0;
+        loop {
+            let sql = format!(
+                "SELECT reminder FROM unheld WHERE recipient = $1 AND reminder > $2 ORDER BY reminder LIMIT {SLICE}"
+            );
+            let rows = sqlx::query(AssertSqlSafe(sql)).bind(user).bind(after).fetch_all(&self.read).await?;
+            let reminder = |row: &AnyRow| -> i64 { row.get("reminder") };
+            ids.extend(rows.iter().map(reminder));
+            match rows.last() {
+                Some(last) if rows.len() == SLICE => after = reminder(last),
+                _ => return Ok(ids),
+            }
+        }
+    }
+}
+
+fn wanted(filter: &Filter, stored: &Stored) -> bool {
+    let Filter { templates, state, delivered, from, to, after, .. } = filter;
+    let at = stored.due.due_at;
+    after.is_none_or(|after| (at, stored.due.id) > after)
+        && from.is_none_or(|from| at >= from)
+        && to.is_none_or(|to| at < to)
+        && state.is_none_or(|state| stored.due.state == state)
+        && (delivered.is_none() || stored.delivered == *delivered)
+        && templates.get(&stored.app).is_none_or(|code| stored.template == *code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::{AnyConnection, Connection};
+
+    #[tokio::test]
+    async fn no_list_sorts_or_goes_through_a_whole_table() {
+        sqlx::any::install_default_drivers();
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = crate::store::file::url(&folder.path().join("tixing.db"), "rwc");
+        let mut conn = AnyConnection::connect(&url).await.expect("opens");
+        crate::store::SQLITE.run(&mut conn).await.expect("the schema");
+        let mut seen = BTreeSet::new();
+        for state in [None].into_iter().chain(State::ALL.map(Some)) {
+            for delivered in [None, Some(true), Some(false)] {
+                for way in Way::all(Dialect::Sqlite, &Filter { state, delivered, ..Filter::default() }) {
+                    for sql in [way.end_of_slice(), way.found()] {
+                        let plan = format!("EXPLAIN QUERY PLAN {sql}");
+                        let plan = sqlx::query(AssertSqlSafe(plan)).fetch_all(&mut conn).await.expect("explained");
+                        let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+                        assert!(!steps.iter().any(|s| s.contains("SCAN") || s.contains("TEMP")), "{sql}: {steps:?}");
+                        let ordered = steps[0].contains("lane=? AND state=? AND (at,id)>")
+                            || steps[0].contains("lane=? AND (at,id)>")
+                            || steps[0].contains("lane=? AND (due_at,id)>");
+                        assert!(ordered, "{sql}: {steps:?}");
+                        let outcome =
+                            steps.iter().find(|step| step.starts_with("SEARCH o ")).filter(|_| way.short == "k");
+                        assert!(outcome.is_none_or(|step| step.contains("at=? AND id=?")), "{sql}: {steps:?}");
+                        seen.extend(
+                            steps[0].split("INDEX ").nth(1).and_then(|rest| rest.split(' ').next()).map(str::to_owned),
+                        );
+                    }
+                }
+            }
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["doubtful", "ended_otherwise", "undelivered"]);
+    }
+}
