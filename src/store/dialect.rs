@@ -139,15 +139,6 @@ impl Dialect {
         }
     }
 
-    /// Whether what is deleted from here on is overwritten too. PostgreSQL's vacuum sees to it by itself.
-    pub fn overwriting(self, on: bool) -> &'static str {
-        match (self, on) {
-            (Self::Sqlite, true) => "PRAGMA secure_delete = ON",
-            (Self::Sqlite, false) => "PRAGMA secure_delete = OFF",
-            (Self::Postgres, _) => "SELECT 1",
-        }
-    }
-
     /// Opens a transaction that may write. SQLite takes the write lock at once, so that it never finds itself unable to later.
     pub fn begin(self) -> &'static str {
         match self {

@@ -238,7 +238,7 @@ impl Single for Erase {
     type Done = Erased;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Erased> {
-        tx.overwriting(true).await?;
+        tx.overwrite().await?;
         let all: Vec<Old> = self.0.iter().filter(|old| old.outlived.all).copied().collect();
         let parts = |of: fn(&Parts) -> bool| -> Vec<Old> {
             self.0.iter().filter(|old| !old.outlived.all && of(&old.outlived)).copied().collect()
@@ -249,7 +249,6 @@ impl Single for Erase {
             reminders: reminders(tx, &all).await?,
             users: 0,
         };
-        tx.overwriting(false).await?;
         Ok(done)
     }
 }
@@ -420,7 +419,7 @@ impl Single for EraseUsers {
         if still.is_empty() {
             return Ok(0);
         }
-        tx.overwriting(true).await?;
+        tx.overwrite().await?;
         let rows = tx.dialect.rows(["id"], still.iter().map(|id| [(*id).into()]));
         let void = "SELECT c.template, c.event, p.app, p.openid FROM {rows} JOIN recipient p ON p.id = r.id JOIN consent c ON c.recipient = p.id";
         let mut used = Vec::new();
@@ -442,7 +441,6 @@ impl Single for EraseUsers {
         ] {
             tx.run(sql, &rows).await?;
         }
-        tx.overwriting(false).await?;
         Ok(still.len() as u64)
     }
 }

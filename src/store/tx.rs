@@ -8,21 +8,24 @@ use crate::domain::{Millis, reminder::ReminderId};
 use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
 use std::collections::{BTreeMap, HashSet};
 
-/// Gives out time-ordered ids, never one twice, whatever the clock does.
+/// What goes from one transaction to the next.
 #[derive(Debug)]
-pub struct Ids {
-    next: i64,
+pub struct Carried {
+    /// Time-ordered ids are given out, never one twice, whatever the clock does.
+    next_id: i64,
+    /// Whether the connection may still overwrite what is deleted.
+    overwrites: bool,
 }
 
-impl Ids {
+impl Carried {
     /// Continues after the largest id stored.
     pub fn after(last: i64) -> Self {
-        Self { next: last + 1 }
+        Self { next_id: last + 1, overwrites: false }
     }
 
-    fn take(&mut self, now: Millis) -> ReminderId {
-        let id = self.next.max(ReminderId::first_at(now).0);
-        self.next = id + 1;
+    fn take_id(&mut self, now: Millis) -> ReminderId {
+        let id = self.next_id.max(ReminderId::first_at(now).0);
+        self.next_id = id + 1;
         ReminderId(id)
     }
 }
@@ -32,22 +35,26 @@ pub struct Tx<'a> {
     pub(super) conn: &'a mut AnyConnection,
     pub(super) dialect: Dialect,
     pub(super) names: &'a Names,
-    pub(super) ids: &'a mut Ids,
+    pub(super) carried: &'a mut Carried,
     pub(super) now: Millis,
     counted: BTreeMap<(i64, &'static str), i64>,
 }
 
 impl<'a> Tx<'a> {
-    /// Opens the transaction.
+    /// Opens the transaction. What an earlier one wanted overwritten, however that one ended, is no concern of this one.
     pub(super) async fn begin(
         conn: &'a mut AnyConnection,
         dialect: Dialect,
         names: &'a Names,
-        ids: &'a mut Ids,
+        carried: &'a mut Carried,
         now: Millis,
     ) -> sqlx::Result<Self> {
+        if carried.overwrites {
+            sqlx::query("PRAGMA secure_delete = OFF").execute(&mut *conn).await?;
+            carried.overwrites = false;
+        }
         sqlx::query(dialect.begin()).execute(&mut *conn).await?;
-        Ok(Self { conn, dialect, names, ids, now, counted: BTreeMap::new() })
+        Ok(Self { conn, dialect, names, carried, now, counted: BTreeMap::new() })
     }
 
     /// Writes down what was counted: the last thing before the commit.
@@ -72,14 +79,18 @@ impl<'a> Tx<'a> {
         *self.counted.entry((lane, name)).or_default() += n;
     }
 
-    /// Whether what is deleted from here on is overwritten in the file too.
-    pub(super) async fn overwriting(&mut self, on: bool) -> sqlx::Result<()> {
-        sqlx::query(self.dialect.overwriting(on)).execute(&mut *self.conn).await.map(drop)
+    /// Has what this transaction deletes from here on overwritten in the file too. PostgreSQL's vacuum sees to it by itself.
+    pub(super) async fn overwrite(&mut self) -> sqlx::Result<()> {
+        if self.dialect == Dialect::Sqlite {
+            self.carried.overwrites = true;
+            sqlx::query("PRAGMA secure_delete = ON").execute(&mut *self.conn).await?;
+        }
+        Ok(())
     }
 
     /// A fresh id.
     pub(super) fn new_id(&mut self) -> ReminderId {
-        self.ids.take(self.now)
+        self.carried.take_id(self.now)
     }
 
     /// Runs a statement about many rows.
@@ -117,4 +128,39 @@ impl<'a> Tx<'a> {
 pub(super) fn bound<'q>(sql: &str, rows: &'q Rows) -> sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments> {
     let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
     rows.parameters.iter().fold(query, |query, parameter| query.bind(parameter.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::users::Pseudonyms;
+    use sqlx::Connection;
+
+    /// What a user was told is overwritten where they are forgotten, and nowhere else: it would make every send dearer.
+    #[tokio::test]
+    async fn what_one_transaction_wants_overwritten_is_no_concern_of_the_next_however_the_first_ends() {
+        sqlx::any::install_default_drivers();
+        let mut conn = AnyConnection::connect("sqlite::memory:").await.expect("opens");
+        let sql = "CREATE TABLE secret (name PRIMARY KEY, value); CREATE TABLE tally (lane, name, n, PRIMARY KEY (lane, name))";
+        sqlx::query(sql).execute(&mut conn).await.expect("made");
+        let names = Names::nameless(Pseudonyms::of(&mut conn).await.expect("made"));
+        let mut carried = Carried::after(0);
+        for end in ["COMMIT", "ROLLBACK", "an error", "COMMIT"] {
+            let mut tx = Tx::begin(&mut conn, Dialect::Sqlite, &names, &mut carried, 1).await.expect("begins");
+            let on = async |tx: &mut Tx<'_>| -> i64 {
+                sqlx::query("PRAGMA secure_delete").fetch_one(&mut *tx.conn).await.expect("answers").get(0)
+            };
+            assert_eq!(on(&mut tx).await, 0, "before {end}");
+            tx.overwrite().await.expect("set");
+            assert_eq!(on(&mut tx).await, 1, "before {end}");
+            if end == "COMMIT" {
+                tx.commit().await.expect("commits");
+                continue;
+            }
+            if end == "an error" {
+                assert!(sqlx::query("INSERT INTO nowhere VALUES (1)").execute(&mut *tx.conn).await.is_err());
+            }
+            sqlx::query("ROLLBACK").execute(&mut *tx.conn).await.expect("rolls back");
+        }
+    }
 }

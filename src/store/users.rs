@@ -125,7 +125,7 @@ impl Single for Forget {
 
 async fn forget(tx: &mut Tx<'_>, wish: &Wish) -> sqlx::Result<Forgotten> {
     let place = tx.names.app(&wish.app);
-    tx.overwriting(true).await?;
+    tx.overwrite().await?;
     sqlx::query("INSERT INTO forgotten (app, tag, at) VALUES ($1, $2, $3) ON CONFLICT (app, tag) DO NOTHING")
         .bind(place.id)
         .bind(tx.names.pseudonyms().tag(&wish.openid))
@@ -143,7 +143,6 @@ async fn forget(tx: &mut Tx<'_>, wish: &Wish) -> sqlx::Result<Forgotten> {
     }
     let what = format!("{} cancelled, {} given up, {} void", done.cancelled, done.given_up, done.void);
     write_down(tx, wish, "forget", &what).await?;
-    tx.overwriting(false).await?;
     Ok(done)
 }
 

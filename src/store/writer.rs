@@ -5,7 +5,7 @@ use super::{
     Names, Opened, StoreError, consents,
     queue::{self, Job, Marked, Settle},
     reminders::{self, Inserted},
-    tx::{Ids, Tx},
+    tx::{Carried, Tx},
 };
 use crate::{
     clock::SharedClock,
@@ -161,7 +161,7 @@ impl Writer {
 struct WriterTask {
     opened: Opened,
     conn: Option<AnyConnection>,
-    ids: Ids,
+    carried: Carried,
     names: Arc<Names>,
     clock: SharedClock,
     on_commit: watch::Receiver<Option<Arc<OnCommit>>>,
@@ -178,7 +178,7 @@ pub(super) fn start(
 ) -> Writer {
     let (urgent, mut urgent_asked) = mpsc::channel(QUEUE);
     let (ordinary, mut ordinary_asked) = mpsc::channel(QUEUE);
-    let mut task = WriterTask { opened, conn: Some(conn), ids: Ids::after(last_id), names, clock, on_commit };
+    let mut task = WriterTask { opened, conn: Some(conn), carried: Carried::after(last_id), names, clock, on_commit };
     tokio::spawn(async move {
         let mut closing = None;
         while closing.is_none() {
@@ -473,7 +473,7 @@ impl WriterTask {
         // From here on the database alone knows whether it is kept.
         let mut committing = false;
         let work = async {
-            let mut tx = Tx::begin(conn, self.opened.dialect, &self.names, &mut self.ids, now).await?;
+            let mut tx = Tx::begin(conn, self.opened.dialect, &self.names, &mut self.carried, now).await?;
             let done = group.apply(&mut tx).await?;
             group.trip(false);
             tx.close().await?;
