@@ -434,15 +434,12 @@ async fn warn_of_unconfigured(daemon: &Daemon) {
     }
 }
 
-/// A restored store sends nothing, and everybody who looks must see why.
+/// A store on hold sends nothing, and everybody who looks must see why.
 async fn warn_of_hold(daemon: &Daemon, now: Millis) {
     let store = daemon.api.store();
     let Ok(Some(hold)) = store.hold().await else { return };
-    tracing::warn!(
-        since = rfc3339(hold.since),
-        "ON HOLD: the store was restored from a backup, and NOTHING IS SENT until `tixing release`"
-    );
-    for overdue in store.overdue_on_hold(hold, now).await.unwrap_or_default() {
+    tracing::warn!(since = rfc3339(hold.since), "ON HOLD, and NOTHING IS SENT: {}", hold.why()[0]);
+    for overdue in store.overdue_on_hold(&hold, now).await.unwrap_or_default() {
         let (first, last) = (rfc3339(overdue.first), rfc3339(overdue.last));
         tracing::warn!(
             app = overdue.app,

@@ -73,7 +73,7 @@ pub struct Metrics {
     pub commit: Histogram,
     /// 1 while all lanes are held because the clock is not believed.
     pub clock_held: Gauge,
-    /// 1 while nothing is sent because the store was restored from a backup.
+    /// 1 while nothing is sent because the store is on hold.
     pub held: Gauge,
 }
 
@@ -145,7 +145,7 @@ impl Default for Metrics {
             "1 while all lanes are held because the clock is not believed",
             metrics.clock_held.clone(),
         );
-        let what = "1 while nothing is sent because the store was restored from a backup";
+        let what = "1 while nothing is sent because the store is on hold";
         r.register("held", what, metrics.held.clone());
         r.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self { registry: Mutex::new(registry), ..metrics }

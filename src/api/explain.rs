@@ -1,6 +1,5 @@
 //! One sentence on why a reminder was or was not sent, in English and Chinese, with the evidence.
 
-use super::operations::on_hold;
 use crate::{
     config::App,
     domain::{
@@ -12,6 +11,7 @@ use crate::{
     },
     platform::{denies, meaning},
     store::{
+        backup::Hold,
         pushes::Delivery,
         reminders::{Event, Stored},
     },
@@ -41,8 +41,8 @@ pub struct Circumstances {
     pub pause: Option<(String, String, Millis)>,
     /// Why the platform would refuse it, by its list of templates.
     pub refused: Option<String>,
-    /// Since when a restored store is on hold.
-    pub hold: Option<Millis>,
+    /// What the store is on hold for.
+    pub hold: Option<Hold>,
     /// Since when its user wants nothing more of its template.
     pub turned_off: Option<Millis>,
     /// Until when quiet hours hold it.
@@ -149,7 +149,7 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
         ),
         State::Unconfirmed if code == "restored" => (
             format!("Perhaps sent, and never sent again: {text}; the consent it held counts as used."),
-            "可能已发送，不会再次发送：它在备份之后、恢复之前到点；它占用的订阅次数按已使用计。".to_owned(),
+            "可能已发送，不会再次发送：它到点时的发送记录不可知；它占用的订阅次数按已使用计。".to_owned(),
         ),
         State::Unconfirmed => (
             format!("Perhaps sent, and never sent again: {text}; its consent counts as used."),
@@ -164,10 +164,10 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
             "守护进程停止时正在发送，结果未知；下次启动时处理。".to_owned(),
         ),
         State::Sending => ("It is being sent right now.".to_owned(), "正在发送。".to_owned()),
-        State::Scheduled if let Some(as_of) = hold => (
-            format!("Not sent yet: {}.", on_hold(as_of)),
-            format!("尚未发送：数据由 {} 的备份恢复，此后是否发送过无法得知；请运行 tixing release 解除保持。", rfc3339(as_of)),
-        ),
+        State::Scheduled if let Some(hold) = hold => {
+            let [en, zh] = hold.why();
+            (format!("Not sent yet: {en}."), format!("尚未发送：{zh}。"))
+        }
         State::Scheduled if stored.due.expires_at <= now => (
             format!("Not sent: its deadline {} has passed, and it ends as soon as the daemon looks.", rfc3339(stored.due.expires_at)),
             format!("未发送：截止时间 {} 已过，守护进程检查后即结束。", rfc3339(stored.due.expires_at)),

@@ -2,8 +2,11 @@
 
 use super::{Api, Caller, Json, Query, auth::new_key, check, json, problem::Problem, templates::out_of_step};
 use crate::{
-    domain::{Millis, consent::Balance, reminder::State as ReminderState, timing::rfc3339},
-    store::keys::{ApiKey, Scope},
+    domain::{consent::Balance, reminder::State as ReminderState, timing::rfc3339},
+    store::{
+        backup::{Hold, HoldTold},
+        keys::{ApiKey, Scope},
+    },
 };
 use axum::{
     extract::{Path, State},
@@ -45,9 +48,12 @@ pub struct Stats {
     /// Why nothing is sent, if the clock is not believed.
     #[schema(required = true)]
     clock_held: Option<String>,
-    /// When the backup was made, if the store is on hold since it was restored.
+    /// If the store is on hold: from here on it is not known what was sent.
     #[schema(required = true, format = DateTime)]
     held_since: Option<String>,
+    /// Why.
+    #[schema(required = true)]
+    hold: Option<HoldTold>,
     /// Apps that the configuration does not name any more.
     unconfigured: Vec<Unconfigured>,
     apps: Vec<AppStats>,
@@ -215,7 +221,8 @@ pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<O
     let stats = Stats {
         now: rfc3339(now),
         clock_held: status.clock_held,
-        held_since: hold.map(|hold| rfc3339(hold.since)),
+        held_since: hold.as_ref().map(|hold| rfc3339(hold.since)),
+        hold: hold.as_ref().map(Hold::told),
         unconfigured: unconfigured.map(|(app, waiting)| Unconfigured { app, waiting }).collect(),
         apps,
     };
@@ -360,21 +367,12 @@ pub async fn ready(State(api): State<Api>) -> (StatusCode, String) {
     } else if !status.ready {
         (StatusCode::SERVICE_UNAVAILABLE, "starting: the first look at the queue is not done\n".into())
     } else if let Ok(Some(hold)) = api.store.hold().await {
-        (StatusCode::SERVICE_UNAVAILABLE, format!("nothing is sent: {}\n", on_hold(hold.since)))
+        (StatusCode::SERVICE_UNAVAILABLE, format!("nothing is sent: {}\n", hold.why()[0]))
     } else if let Some(why) = status.clock_held {
         (StatusCode::SERVICE_UNAVAILABLE, format!("nothing is sent: {why}\n"))
     } else {
         (StatusCode::OK, "ready\n".into())
     }
-}
-
-/// What a hold means and what to do.
-pub(super) fn on_hold(as_of: Millis) -> String {
-    format!(
-        "the store was restored from a backup of {}, and what was sent since is not known; `tixing release` says what became due and \
-         ends the hold",
-        rfc3339(as_of)
-    )
 }
 
 /// Prometheus text.

@@ -26,7 +26,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("key_spent", 409, "The idempotency key belonged to a reminder that is no longer kept"),
     ("not_scheduled", 409, "The reminder is no longer scheduled"),
     ("not_in_doubt", 409, "There is nothing to decide about the reminder"),
-    ("on_hold", 409, "The store was restored from a backup, and the reminder may have been sent"),
+    ("on_hold", 409, "The store is on hold, and the reminder may have been sent"),
     ("not_backed_up", 409, "The backup could not be written"),
     ("no_daemon", 409, "Only a running daemon can do it"),
     ("too_large", 413, "The body is too large"),

@@ -194,7 +194,7 @@ impl Api {
         stored.filter(|stored| caller.sees(&stored.app)).ok_or_else(Problem::no_reminder)
     }
 
-    /// Whether another life of a restored store may have sent it.
+    /// Whether another life of a store on hold may have sent it.
     async fn is_doubtful(&self, stored: &Stored) -> Result<bool, Problem> {
         Ok(self.store.hold().await?.is_some_and(|hold| stored.due.id <= hold.last_id))
     }
@@ -325,7 +325,7 @@ pub async fn explain(State(api): State<Api>, caller: Caller, Path(id): Path<Stri
             Some(app) if app.template(&stored.template).is_none() => Some(UNCONFIGURED.to_owned()),
             _ => api.store.listing(&stored.app).and_then(|listing| listing.refuses(&stored.template, &stored.data)),
         },
-        hold: api.store.hold().await?.map(|hold| hold.since),
+        hold: api.store.hold().await?,
         turned_off: turned_off.iter().find(|(code, _)| *code == stored.template).map(|(_, at)| *at),
         quiet_until: app.and_then(|app| app.rules.quiet_hours?.ends(now)),
         daemon: api.signals.is_some(),

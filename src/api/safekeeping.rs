@@ -1,10 +1,10 @@
-//! Backups and the hold that a restored one puts on everything.
+//! Backups, and the end of a hold.
 
 use super::{Api, Caller, Json, json, problem::Problem};
 use crate::{
     domain::timing::rfc3339,
     engine::hold::assume_sent,
-    store::backup::{Hold, Overdue},
+    store::backup::{Hold, HoldTold, Overdue},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
@@ -47,22 +47,23 @@ pub async fn backup(State(api): State<Api>, caller: Caller, Json(body): Json<Bac
 /// What a hold holds.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Held {
-    /// When the backup was made.
+    /// From here on it is not known what was sent.
     #[schema(format = DateTime)]
     held_since: String,
+    hold: HoldTold,
     /// By app.
     overdue: Vec<Overdue>,
 }
 
-/// What would follow from ending the hold: by app, what became due since the backup and may have been sent.
+/// Why the store is on hold, and what would follow from ending it: by app, what became due since and may have been sent.
 #[utoipa::path(get, path = "/v1/release", operation_id = "show_hold", tag = "operations", responses(
     (status = 200, description = "The store is on hold", body = Held),
     (status = 404, description = "`not_found`: the store is not on hold")))]
 pub async fn held(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
     caller.may_manage_keys()?;
     let hold = api.must_be_on_hold().await?;
-    let overdue = api.store.overdue_on_hold(hold, api.clock.now()).await?;
-    Ok(json(StatusCode::OK, &Held { held_since: rfc3339(hold.since), overdue }))
+    let overdue = api.store.overdue_on_hold(&hold, api.clock.now()).await?;
+    Ok(json(StatusCode::OK, &Held { held_since: rfc3339(hold.since), hold: hold.told(), overdue }))
 }
 
 impl Api {
@@ -71,7 +72,7 @@ impl Api {
     }
 }
 
-/// What becomes of reminders that were due between the backup and now.
+/// What becomes of reminders that became due since and may have been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Due {
@@ -100,7 +101,7 @@ pub struct Released {
     to_send: i64,
 }
 
-/// End the hold of a restored store.
+/// End the hold.
 #[utoipa::path(post, path = "/v1/release", operation_id = "end_hold", request_body = ReleaseBody, tag = "operations", responses(
     (status = 200, description = "Reminders are sent again", body = Released),
     (status = 404, description = "`not_found`: the store is not on hold")))]
@@ -119,7 +120,7 @@ pub async fn release(
                 assumed += assume_sent(&api.store, lane, hold.last_id, now).await?;
             }
         }
-        Due::Send => to_send = api.store.overdue_on_hold(hold, now).await?.iter().map(|app| app.n).sum(),
+        Due::Send => to_send = api.store.overdue_on_hold(&hold, now).await?.iter().map(|app| app.n).sum(),
     }
     api.store.end_hold().await?;
     if let Some(signals) = &api.signals {

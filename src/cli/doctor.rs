@@ -19,13 +19,14 @@ use crate::{
         Adapter, Answer, Request, adapter,
         transport::{Failure as Unsent, HttpTransport, Limits, Transport},
     },
+    store::file,
 };
 use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::{
     net::ToSocketAddrs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -59,6 +60,8 @@ struct Check {
     level: Level,
     /// What was found.
     found: String,
+    /// The same in Chinese, where the daemon has said it; else [`zh`] knows it.
+    found_zh: Option<String>,
     /// What to do; empty if nothing.
     fix: String,
 }
@@ -69,7 +72,7 @@ struct Report(Vec<Check>);
 
 impl Report {
     fn add(&mut self, name: &str, level: Level, found: impl Into<String>, fix: impl Into<String>) {
-        self.0.push(Check { name: name.into(), level, found: found.into(), fix: fix.into() });
+        self.0.push(Check { name: name.into(), level, found: found.into(), found_zh: None, fix: fix.into() });
     }
 
     fn ok(&mut self, name: &str, found: impl Into<String>) {
@@ -131,7 +134,8 @@ fn show(report: &Report, as_json: bool, lang: Lang) {
             Level::Warning => "!",
             Level::Failed => "✗",
         };
-        data!("{sign} {name}{room}  {}", say(&check.found));
+        let found = check.found_zh.clone().filter(|_| lang == Lang::Zh).unwrap_or_else(|| say(&check.found));
+        data!("{sign} {name}{room}  {found}");
         if !check.fix.is_empty() {
             data!("  {:width$}  → {}", "", say(&check.fix));
         }
@@ -200,6 +204,7 @@ fn files(config: &Config, report: &mut Report) {
     } else {
         report.skipped("store's mode", "there is no store yet");
     }
+    belongings(file, report);
     match rustix::fs::statvfs(folder) {
         Ok(disk) => {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize) / 1_048_576;
@@ -220,6 +225,32 @@ fn files(config: &Config, report: &mut Report) {
             );
         }
         Err(e) => report.skipped("disk", &e.to_string()),
+    }
+}
+
+/// What belongs to the store, and that it has one name only.
+fn belongings(path: &Path, report: &mut Report) {
+    let Ok(path) = file::real(path) else {
+        report.add(
+            "store's files",
+            Level::Failed,
+            "a link to nothing",
+            "put the file that it names back, or remove the link",
+        );
+        return;
+    };
+    let Ok(opened) = path.metadata() else { return };
+    let progress = file::beside(&path, file::PROGRESS);
+    let shown = path.display();
+    if opened.nlink() > 1 {
+        let fix =
+            "no start takes a file with several names: keep one and remove the others; `find -samefile` shows them";
+        report.add("store's files", Level::Failed, format!("{shown} has {} names (hard links)", opened.nlink()), fix);
+    } else if progress.exists() {
+        report.ok("store's files", format!("{shown}, and beside it -wal and -progress: they belong together"));
+    } else {
+        let fix = "put it back, or the next start is on hold; a daemon that runs writes it again at its next commit";
+        report.add("store's files", Level::Warning, format!("{} is missing", progress.display()), fix);
     }
 }
 
@@ -358,14 +389,17 @@ fn pushes(app: &App, metrics: &str, report: &mut Report) {
 
 /// What the books say.
 fn books(stats: &Value, keys: &Value, apps: &[App], report: &mut Report) {
-    let held = stats["held_since"].as_str();
+    let held = |lang: &str| stats["hold"][lang].as_str().map(str::to_owned);
     report.judge(
         "hold",
-        held.is_none(),
+        held("en").is_none(),
         Level::Failed,
-        held.map_or("none".into(), |since| format!("restored from a backup of {since}; nothing is sent")),
-        "`tixing release` says what became due since and ends it",
+        held("en").unwrap_or_else(|| "none".into()),
+        "nothing is sent until then",
     );
+    if let Some(check) = report.0.last_mut() {
+        check.found_zh = held("zh");
+    }
     for lost in stats["unconfigured"].as_array().into_iter().flatten() {
         report.add(
             "unconfigured",

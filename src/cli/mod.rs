@@ -121,12 +121,12 @@ enum Verb {
         /// The backup.
         file: PathBuf,
     },
-    /// Put a backup in the place of the store, on hold. On PostgreSQL, put what pg_restore has restored on hold.
+    /// Put a backup in the place of the store, on hold. On PostgreSQL, put on hold what was restored in a way that a start does not see.
     Restore {
         /// The backup; none on PostgreSQL.
         file: Option<PathBuf>,
     },
-    /// End the hold of a restored store: by itself it says what became due since the backup, and changes nothing.
+    /// End the hold of a store that may not know all it has sent: by itself it says why and what became due since, and changes nothing.
     Release {
         /// What became due since ends as «unconfirmed»: nobody gets a message twice.
         #[arg(long, conflicts_with = "send")]

@@ -76,7 +76,8 @@ pub async fn restore(config: Config, file: Option<PathBuf>, as_json: bool, lang:
         })?,
         (Some(_), None) => return Err(Failure::Usage("name the backup: tixing restore FILE".into())),
         (None, Some(_)) => {
-            let what = "PostgreSQL is restored with pg_restore; afterwards run `tixing restore` without a file, which puts it on hold";
+            let what = "PostgreSQL is restored with pg_restore; what a start does not see by itself, `tixing restore` without a file puts \
+                        on hold";
             return Err(Failure::Usage(what.into()));
         }
         (None, None) => {
@@ -84,14 +85,13 @@ pub async fn restore(config: Config, file: Option<PathBuf>, as_json: bool, lang:
             let store = opened.map_err(StartError::from)?;
             let held = async {
                 store.set_hold().await?;
-                match store.hold().await? {
-                    Some(hold) => store.overdue_on_hold(hold, now).await,
-                    None => Ok(Vec::new()),
-                }
+                let hold = store.hold().await?.context("the hold that was just set is gone")?;
+                Ok::<_, anyhow::Error>((hold.since, store.overdue_on_hold(&hold, now).await?))
             };
-            let overdue = held.await.map_err(|e| Failure::Unreachable(e.to_string()));
+            let held = held.await.map_err(|e| Failure::Unreachable(e.to_string()));
             store.close().await;
-            Restored { since: now, overdue: overdue?, former: None }
+            let (since, overdue) = held?;
+            Restored { since, overdue, former: None }
         }
     };
     let overdue = json!(restored.overdue);
@@ -127,6 +127,7 @@ pub async fn release(config: Config, due: Option<&str>, as_json: bool, lang: Lan
             data!("{held}");
             return Ok(());
         }
+        talk!("{}", held["hold"][lang.pick("en", "zh")].as_str().unwrap_or_default());
         tell(&held["overdue"], lang);
         let what = lang.pick(
             "on hold; nothing has changed. End it with --assume-sent (nobody gets a message twice) or --send (nobody misses one)",
@@ -162,8 +163,8 @@ fn tell(overdue: &Value, lang: Lang) {
     for one in overdue.as_array().into_iter().flatten() {
         let (app, n) = (one["app"].as_str().unwrap_or_default(), one["n"].as_u64().unwrap_or_default());
         match lang {
-            Lang::En => data!("{app}: {} became due since the backup and may have been sent", some(n, "reminder")),
-            Lang::Zh => data!("{app}：{n} 条提醒在备份之后到点，可能已经发送"),
+            Lang::En => data!("{app}: {} became due since and may have been sent", some(n, "reminder")),
+            Lang::Zh => data!("{app}：{n} 条提醒在此后到点，可能已经发送"),
         }
     }
 }

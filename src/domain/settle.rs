@@ -75,12 +75,12 @@ impl Settlement {
     }
 }
 
-/// How a reminder ends of which a restored store does not know whether it was sent.
+/// How a reminder ends of which a store on hold does not know whether it was sent.
 pub fn assumed_sent() -> Settlement {
     Settlement {
         next: Next::Final(State::Unconfirmed),
         code: Some("restored".into()),
-        text: Some("it was due between the backup and its restoration, and may have been sent".into()),
+        text: Some("it became due when the store did not know what it had sent, and may have been sent".into()),
         consent: Consent::Keep,
         message_id: None,
     }

@@ -69,7 +69,7 @@ pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
 
 impl Bells {
     /// Erases a slice of what is too old to keep. Not by a clock that is not believed, which would erase everything; and not from a
-    /// restored store, before somebody has looked at it.
+    /// store on hold, before somebody has looked at it.
     pub async fn tidy(&mut self) {
         // A store that does not answer is told of elsewhere; what is too old stays a little longer.
         let _ = self.store.tidy().await;

@@ -1,12 +1,16 @@
-//! Backups: made while the daemon runs, verified without it, put in its place while it is stopped.
+//! Backups: made while the daemon runs, verified without it, put in its place while it is stopped; and the hold.
 //!
-//! A backup holds itself: it carries a row in `hold`, so that a daemon that finds it in the place of its store sends nothing until an
-//! operator has seen what may have been sent since.
+//! A store that may not know all it has sent is on hold: nothing is sent until an operator has seen what may have been sent. A backup holds
+//! itself: it carries a row in `hold`. Other reasons are found at a start (`progress`, `identity`).
 
-use super::{Dialect, OpenError, Store, StoreError, file, tx::Tx, writer::Single};
+use super::{Dialect, OpenError, Store, StoreError, file, progress, tx::Tx, writer::Single};
 use crate::{
     clock::Clock,
-    domain::{Millis, reminder::ReminderId, timing::as_rfc3339},
+    domain::{
+        Millis,
+        reminder::ReminderId,
+        timing::{as_rfc3339, rfc3339},
+    },
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::{
@@ -14,7 +18,6 @@ use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
 };
-use tempfile::NamedTempFile;
 
 /// Why a backup was not made, is not good, or was not restored: what was found and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -34,13 +37,105 @@ pub struct Contents {
     pub consents: i64,
 }
 
-/// What keeps a restored store from sending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a store does not know what it has sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = HoldReason)]
+pub enum Reason {
+    /// A backup was put in its place.
+    Restored,
+    /// It is behind the file beside it that says how far it had come.
+    LostCommits,
+    /// That file is missing.
+    NoProgress,
+    /// The PostgreSQL database is not the one that was written to.
+    AnotherDatabase,
+}
+
+impl Reason {
+    const ALL: [Self; 4] = [Self::Restored, Self::LostCommits, Self::NoProgress, Self::AnotherDatabase];
+
+    /// As it stands in the database and in the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Restored => "restored",
+            Self::LostCommits => "lost_commits",
+            Self::NoProgress => "no_progress",
+            Self::AnotherDatabase => "another_database",
+        }
+    }
+
+    fn from_word(word: &str) -> Self {
+        Self::ALL.into_iter().find(|reason| reason.word() == word).expect("the database's CHECK allows these only")
+    }
+
+    /// What happened, in English and Chinese.
+    fn said(self, since: Millis) -> [String; 2] {
+        let since = rfc3339(since);
+        let (en, zh) = match self {
+            Self::Restored => {
+                (format!("the store was restored from a backup of {since}"), format!("数据由 {since} 的备份恢复"))
+            }
+            Self::LostCommits => {
+                (format!("the store has lost what it wrote after {since}"), format!("{since} 之后写入的数据已丢失"))
+            }
+            Self::NoProgress => (
+                format!(
+                    "the file beside the store that says how far it had come was missing, so that it may have lost what it wrote after {since}"
+                ),
+                format!("数据文件旁记录进度的文件缺失，{since} 之后写入的数据可能已丢失"),
+            ),
+            Self::AnotherDatabase => (
+                format!("the database is a copy of the one that was written to, made after {since}, or was restored"),
+                format!("数据库不是原来写入的那一个，而是其在 {since} 之后的副本，或由备份恢复"),
+            ),
+        };
+        [en, zh]
+    }
+}
+
+/// What keeps a store from sending that does not know what it has sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
-    /// From here on it is not known what was sent: the earliest backup's instant, where one was made of a store on hold.
+    /// From here on it is not known what was sent: the earliest instant, where there are several reasons.
     pub since: Millis,
     /// Reminders up to this one may have been sent by another life of the store; later ones were made here.
     pub last_id: ReminderId,
+    /// Each reason once, with its instant.
+    pub reasons: Vec<(Reason, Millis)>,
+}
+
+/// Why a store is on hold.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = Hold)]
+pub struct HoldTold {
+    /// Each once.
+    pub reasons: Vec<Reason>,
+    /// What happened, what follows and what to do, in English.
+    pub en: String,
+    /// 中文。
+    pub zh: String,
+}
+
+impl Hold {
+    /// What happened, what follows and what to do, in English and Chinese.
+    pub fn why(&self) -> [String; 2] {
+        let said: Vec<_> = self.reasons.iter().map(|(reason, since)| reason.said(*since)).collect();
+        let [en, zh] = [0, 1].map(|i| said.iter().map(|both| both[i].as_str()).collect::<Vec<_>>());
+        [
+            format!(
+                "{}, and what was sent since is not known; `tixing release` says what became due and ends the hold",
+                en.join("; ")
+            ),
+            format!("{}，此后是否发送过无法得知；tixing release 列出期间到点的提醒并解除保持", zh.join("；")),
+        ]
+    }
+
+    /// Why, as the API tells it.
+    pub fn told(&self) -> HoldTold {
+        let [en, zh] = self.why();
+        HoldTold { reasons: self.reasons.iter().map(|(reason, _)| *reason).collect(), en, zh }
+    }
 }
 
 /// What may have been sent since a backup was made, by app.
@@ -78,7 +173,7 @@ impl Store {
         if to.symlink_metadata().is_ok() {
             return Err(exists());
         }
-        let part = temporary(to).map_err(failed)?;
+        let part = file::temporary(to).map_err(failed)?;
         let path = utf8(part.path())?.to_owned();
         let copy = async {
             let mut conn = AnyConnection::connect(&self.opened.url).await?;
@@ -86,13 +181,13 @@ impl Store {
             conn.close().await?;
             let mut conn = AnyConnection::connect(&file::url(part.path(), "rw")).await?;
             // One that is there already stays. The instant is that after the copy, so that all it has was made by then.
-            hold(&mut conn, clock.now()).await?;
+            hold(&mut conn, Reason::Restored, clock.now()).await?;
             conn.close().await
         };
         copy.await.map_err(|e| failed(StoreError::from(e).to_string()))?;
         part.as_file().sync_all().map_err(|e| failed(e.to_string()))?;
         match part.persist_noclobber(to) {
-            Ok(_) => sync_folder(to).map_err(|e| failed(e.to_string())),
+            Ok(_) => file::sync_folder(to).map_err(|e| failed(e.to_string())),
             Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Err(exists()),
             Err(e) => Err(failed(e.error.to_string())),
         }
@@ -103,38 +198,22 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn hold(&self) -> Result<Option<Hold>, StoreError> {
-        let sql = "SELECT MIN(as_of) AS since, MAX(last_id) AS last_id FROM hold WHERE released_at IS NULL";
-        let row = sqlx::query(sql).fetch_one(&self.read).await?;
-        let hold = row.get::<Option<_>, _>("since").zip(row.get::<Option<_>, _>("last_id"));
-        Ok(hold.map(|(since, last_id)| Hold { since, last_id: ReminderId(last_id) }))
+        let sql = "SELECT reason, MIN(as_of) AS since, MAX(last_id) AS last_id FROM hold WHERE released_at IS NULL
+             GROUP BY reason ORDER BY since, reason";
+        let rows = sqlx::query(sql).fetch_all(&self.read).await?;
+        let last_id = rows.iter().map(|row| ReminderId(row.get("last_id"))).max();
+        let reasons: Vec<_> = rows.iter().map(|row| (Reason::from_word(row.get("reason")), row.get("since"))).collect();
+        Ok(last_id.map(|last_id| Hold { since: reasons[0].1, last_id, reasons }))
     }
 
     /// What became due by `now` of what a hold is in doubt about, by app.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn overdue_on_hold(&self, hold: Hold, now: Millis) -> Result<Vec<Overdue>, StoreError> {
+    pub async fn overdue_on_hold(&self, hold: &Hold, now: Millis) -> Result<Vec<Overdue>, StoreError> {
         let mut conn = self.read.acquire().await?;
-        Ok(overdue(&mut conn, hold, now).await?)
+        Ok(overdue(&mut conn, hold.last_id, now).await?)
     }
-}
-
-/// A file beside `to`, its owner's alone, that goes away by itself unless it is put in the place of `to`.
-fn temporary(to: &Path) -> Result<NamedTempFile, String> {
-    let name = to.file_name().ok_or("it names no file")?;
-    tempfile::Builder::new().prefix(name).suffix(".part").tempfile_in(folder(to)).map_err(|e| match e.kind() {
-        ErrorKind::NotFound => format!("the folder {} does not exist: create it", folder(to).display()),
-        _ => e.to_string(),
-    })
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// A new name is durable when its folder is.
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    File::open(folder(path))?.sync_all()
 }
 
 /// SQLite's driver takes names of files as text.
@@ -142,14 +221,15 @@ fn utf8(path: &Path) -> Result<&str, BackupError> {
     path.to_str().ok_or_else(|| BackupError(format!("the name {} is not UTF-8: choose another", path.display())))
 }
 
-/// Puts the store on hold, in doubt about all that it has now.
+/// Puts the store on hold, as one that was restored.
 pub(super) struct SetHold;
 
 impl Single for SetHold {
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
-        hold(tx.conn, tx.now).await
+        let as_of = progress::last_known(tx.conn, tx.now).await?;
+        hold(tx.conn, Reason::Restored, as_of).await
     }
 }
 
@@ -176,19 +256,20 @@ pub(super) async fn was_restored(tx: &mut Tx<'_>) -> sqlx::Result<bool> {
     Ok(sqlx::query("SELECT as_of FROM hold LIMIT 1").fetch_optional(&mut *tx.conn).await?.is_some())
 }
 
-async fn hold(conn: &mut AnyConnection, as_of: Millis) -> sqlx::Result<()> {
-    let sql = "INSERT INTO hold (as_of, last_id) SELECT $1, COALESCE(MAX(id), 0) FROM reminder";
-    sqlx::query(sql).bind(as_of).execute(conn).await.map(drop)
+/// Puts the store on hold, in doubt about what was sent after `as_of`.
+pub(super) async fn hold(conn: &mut AnyConnection, reason: Reason, as_of: Millis) -> sqlx::Result<()> {
+    let sql = "INSERT INTO hold (as_of, last_id, reason) SELECT $1, COALESCE(MAX(id), 0), $2 FROM reminder";
+    sqlx::query(sql).bind(as_of).bind(reason.word()).execute(conn).await.map(drop)
 }
 
-async fn overdue(conn: &mut AnyConnection, hold: Hold, now: Millis) -> sqlx::Result<Vec<Overdue>> {
+async fn overdue(conn: &mut AnyConnection, last_id: ReminderId, now: Millis) -> sqlx::Result<Vec<Overdue>> {
     let rows = sqlx::query(
         "SELECT a.name, COUNT(*) AS n, MIN(d.due_at) AS first, MAX(d.due_at) AS last
          FROM due d JOIN lane l ON l.id = d.lane JOIN app a ON a.id = l.app WHERE d.due_at <= $1 AND d.id <= $2
          GROUP BY a.name ORDER BY a.name",
     )
     .bind(now)
-    .bind(hold.last_id.0)
+    .bind(last_id.0)
     .fetch_all(conn)
     .await?;
     let overdue = |row: &sqlx::any::AnyRow| Overdue {
@@ -207,12 +288,17 @@ async fn overdue(conn: &mut AnyConnection, hold: Hold, now: Millis) -> sqlx::Res
 pub async fn verify(path: &Path) -> Result<Contents, BackupError> {
     sqlx::any::install_default_drivers();
     utf8(path)?;
-    let header = file::header(path).map_err(|what| BackupError(format!("{} {what}: name a backup", path.display())))?;
-    let log = file::beside(path, "-wal");
+    let opened = File::open(path).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => "does not exist".to_owned(),
+        _ => format!("cannot be read ({e})"),
+    });
+    let header = opened.and_then(|opened| file::header(&opened, path));
+    let header = header.map_err(|what| BackupError(format!("{} {what}: name a backup", path.display())))?;
+    let log = file::beside(path, file::LOG);
     if log.metadata().is_ok_and(|log| log.len() > 0) {
         let what = format!(
             "{} has a write-ahead log beside it ({}), so it is a copied store and not whole without it: make backups with `tixing \
-             backup`; to use the copy, put both files in the place of the store",
+             backup`; to use the copy, put it in the place of the store together with all files that begin with its name",
             path.display(),
             log.display()
         );
@@ -281,37 +367,46 @@ pub enum RestoreError {
 /// Puts a backup into the place of the store. What was there is kept beside it. Answers what may have been sent since the backup was
 /// made, and where the former store is.
 ///
+/// A daemon that starts meanwhile waits for it: what is in the place of the store is locked all the time, first the former file and then
+/// the new one; and while neither is there, what still lies beside keeps it from beginning anew.
+///
 /// # Errors
 /// When a daemon runs, or the backup is not good: then nothing has changed.
 pub async fn restore(backup: &Path, store: &Path, now: Millis) -> Result<Restored, RestoreError> {
+    let store = &file::real(store)?;
     let failed = |why: String| BackupError(format!("cannot restore {}: {why}", store.display()));
     let io_failed = |e: std::io::Error| failed(e.to_string());
     let since = verify(backup).await?.as_of;
     // Whatever is wrong with the store, it is what is being replaced; only another process must not have it.
-    let _lock = file::lock(store)?;
+    let _former = file::lock(store, File::options().read(true))?;
     // Bytes alone: a backup may be read-only, and a store is its owner's.
-    let mut part = temporary(store).map_err(failed)?;
+    let mut part = file::temporary(store).map_err(failed)?;
     let copied = File::open(backup).and_then(|mut from| std::io::copy(&mut from, part.as_file_mut()));
     copied.and_then(|_| part.as_file().sync_all()).map_err(io_failed)?;
-    let mut former = None;
-    for ending in ["", "-wal", "-shm"] {
-        let from = file::beside(store, ending);
-        if from.exists() {
-            let kept = file::beside(store, &format!(".before-restore-{now}{ending}"));
-            std::fs::rename(&from, &kept).map_err(io_failed)?;
-            if ending.is_empty() {
-                former = Some(kept);
-            }
+    let keep = |ending: &str| -> Result<Option<PathBuf>, BackupError> {
+        let (from, kept) =
+            (file::beside(store, ending), file::beside(store, &format!(".before-restore-{now}{ending}")));
+        if !from.exists() {
+            return Ok(None);
         }
-    }
-    part.persist(store).map_err(|e| io_failed(e.error))?;
-    sync_folder(store).map_err(io_failed)?;
+        std::fs::rename(&from, &kept).map_err(io_failed)?;
+        Ok(Some(kept))
+    };
+    let former = keep("")?;
+    keep(file::LOG)?;
+    keep("-shm")?;
+    // It is locked too, until it is whole.
+    let _new = part.persist_noclobber(store).map_err(|e| io_failed(e.error))?;
+    // After the store: a file that says less must not stand beside the former one.
+    keep(file::PROGRESS)?;
     let look = async {
         let mut conn = AnyConnection::connect(&file::url(store, "ro")).await?;
-        let overdue = overdue(&mut conn, Hold { since, last_id: ReminderId(i64::MAX) }, now).await?;
+        let overdue = overdue(&mut conn, ReminderId(i64::MAX), now).await?;
+        let reached = progress::stored(&mut conn).await?;
         conn.close().await?;
-        Ok::<_, sqlx::Error>(overdue)
+        Ok::<_, sqlx::Error>((overdue, reached))
     };
-    let overdue = look.await.map_err(|e| failed(StoreError::from(e).to_string()))?;
+    let (overdue, reached) = look.await.map_err(|e| failed(StoreError::from(e).to_string()))?;
+    progress::write(store, reached.unwrap_or_default(), true)?;
     Ok(Restored { since, overdue, former })
 }

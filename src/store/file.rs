@@ -1,31 +1,62 @@
 //! The SQLite file before SQLite sees it: ours, whole, on a local disk, and nobody else's.
 
 use super::OpenError;
+use rustix::process::{Flock, FlockType, fcntl_getlk};
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io::{Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    io::{self, ErrorKind},
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
+use tempfile::NamedTempFile;
 
 /// "tixi" in the file's header.
 pub const APPLICATION_ID: u32 = 0x7469_7869;
+/// What the file that lies beside SQLite's as its write-ahead log has after the whole name.
+pub const LOG: &str = "-wal";
+/// The same for the one that says how far the store had come.
+pub const PROGRESS: &str = "-progress";
 
-/// Held for as long as the daemon lives.
+/// The right to be the only tixing that has the file: `flock` on the file itself, so that it is one lock by whatever name the file is
+/// reached.
+///
+/// It is taken before SQLite opens the file and given back after SQLite has closed it, and nothing else of this process may open and close
+/// the file meanwhile: closing any descriptor of a file drops the POSIX locks that the process has on it, and SQLite's are such.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
-/// Takes the file for this process and looks at its header.
+impl Lock {
+    /// That of a [`temporary`] file that is in its place now.
+    pub fn of_new(file: File) -> Self {
+        Self { file }
+    }
+}
+
+/// The file that `path` names. Through a link, because SQLite keeps its log beside the file and not beside the link.
+///
+/// # Errors
+/// When it is a link to nothing.
+pub fn real(path: &Path) -> Result<PathBuf, OpenError> {
+    if !path.is_symlink() {
+        return Ok(path.to_owned());
+    }
+    path.canonicalize().map_err(|e| {
+        OpenError::Wrong(format!(
+            "{} is a link to a file that cannot be found ({e}): put that file back, or remove the link",
+            path.display()
+        ))
+    })
+}
+
+/// Takes the file for this process and looks at its header; `None` if there is no file yet.
 ///
 /// # Errors
 /// A sentence: who has it, or what is wrong with it.
-pub fn prepare(path: &Path) -> Result<Lock, OpenError> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+pub fn prepare(path: &Path) -> Result<Option<Lock>, OpenError> {
+    let folder = folder(path);
     if !folder.is_dir() {
         return Err(OpenError::Wrong(format!(
             "the folder {} for the store does not exist: create it",
@@ -38,66 +69,96 @@ pub fn prepare(path: &Path) -> Result<Lock, OpenError> {
             folder.display()
         )));
     }
-    let lock = lock(path)?;
-    let log = beside(path, "-wal");
-    if !path.exists() && log.metadata().is_ok_and(|log| log.len() > 0) {
+    let Some(lock) = lock(path, File::options().read(true).write(true))? else {
+        let left = left_behind(path);
+        if left.is_empty() {
+            return Ok(None);
+        }
         return Err(OpenError::Wrong(format!(
-            "{} is gone, and its log {} is still there: put the file back, or a backup in its place with `tixing restore`; to begin anew, \
-             move the log away",
+            "{} is gone, and what belongs beside it is still there ({}): put the file back, or a backup in its place with \
+             `tixing restore`; to begin anew, move that away",
             path.display(),
-            log.display()
+            left.join(", ")
+        )));
+    };
+    header(&lock.file, path).map_err(|what| left_alone(path, &what))?;
+    let names = lock.file.metadata().map_or(1, |file| file.nlink());
+    if names > 1 {
+        return Err(OpenError::Wrong(format!(
+            "{} has {names} names (hard links), and its log lies beside one of them only: keep one name and remove the others; \
+             `find -samefile` shows them",
+            path.display()
         )));
     }
-    if path.exists() {
-        header(path).map_err(|what| left_alone(path, &what))?;
-    }
-    if let Err(e) = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path) {
-        return Err(left_alone(path, &format!("cannot be written by this user ({e})")));
-    }
-    Ok(lock)
+    Ok(Some(lock))
 }
 
-/// Takes the file for this process, whatever is in it.
+/// Takes the file for this process, whatever is in it; `None` if there is none.
 ///
 /// # Errors
-/// Who has it.
-pub fn lock(path: &Path) -> Result<Lock, OpenError> {
-    let lock_path = beside(path, ".lock");
-    let cannot = |e: std::io::Error| {
-        OpenError::Wrong(format!(
-            "cannot write beside the store: {}: {e}; check the folder's owner and permissions",
-            lock_path.display()
-        ))
-    };
-    let mut file =
-        OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&lock_path).map_err(cannot)?;
+/// Who has it, or why it cannot be opened in that way.
+pub fn lock(path: &Path, how: &OpenOptions) -> Result<Option<Lock>, OpenError> {
     // A command that has the store for a moment is waited for; a daemon is not.
-    let mut tried = file.try_lock();
-    for _ in 0..8 {
-        if !matches!(tried, Err(TryLockError::WouldBlock)) {
-            break;
+    for left in (0..9).rev() {
+        let file = match how.open(path) {
+            Ok(file) => file,
+            // `restore` is just about to put another file there.
+            Err(e) if e.kind() == ErrorKind::NotFound && left > 0 && !left_behind(path).is_empty() => {
+                std::thread::sleep(Duration::from_millis(50));
+                continue;
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) if e.kind() == ErrorKind::IsADirectory => return Err(left_alone(path, "is a folder")),
+            Err(e) => return Err(left_alone(path, &format!("cannot be opened by this user ({e})"))),
+        };
+        match file.try_lock() {
+            Ok(()) if Identity::of(path) == Identity::of_open(&file, path) => return Ok(Some(Lock { file })),
+            // `restore` has put another file in its place meanwhile.
+            Ok(()) => continue,
+            Err(TryLockError::WouldBlock) if left == 0 => return Err(in_use(path, &file)),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(50)),
+            Err(TryLockError::Error(e)) => return Err(left_alone(path, &format!("cannot be locked ({e})"))),
         }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        tried = file.try_lock();
     }
-    match tried {
-        Ok(()) => {
-            file.set_len(0).map_err(cannot)?;
-            write!(file, "{}", std::process::id()).map_err(cannot)?;
-            Ok(Lock { _file: file })
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // The number is a courtesy; without it the message is only less helpful.
-            let _ = file.read_to_string(&mut holder);
-            let holder = if holder.is_empty() { "unknown".to_owned() } else { holder };
-            Err(OpenError::InUse(format!(
-                "{} is in use by another tixing (process {holder}): stop it first, or give this one another store",
-                path.display()
-            )))
-        }
-        Err(TryLockError::Error(e)) => Err(cannot(e)),
-    }
+    Err(OpenError::InUse(format!("{} is being replaced again and again: try again when that is done", path.display())))
+}
+
+/// What lies beside the file, or lay beside one that is gone.
+fn left_behind(path: &Path) -> Vec<String> {
+    let beside = [LOG, PROGRESS].map(|ending| beside(path, ending));
+    let there = beside.iter().filter(|file| file.metadata().is_ok_and(|file| file.len() > 0));
+    there.map(|file| file.display().to_string()).collect()
+}
+
+fn in_use(path: &Path, file: &File) -> OpenError {
+    // SQLite's own lock tells whose it is. Where it does not, as in another container, the message is only less helpful.
+    let holder = fcntl_getlk(file, &Flock::from(FlockType::WriteLock)).ok().flatten().and_then(|lock| lock.pid);
+    let holder = holder.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string());
+    OpenError::InUse(format!(
+        "{} is in use by another tixing (process {holder}): stop it first, or give this one another store",
+        path.display()
+    ))
+}
+
+/// A file beside `to`, its owner's alone and locked, that goes away by itself unless it is put in the place of `to`.
+pub fn temporary(to: &Path) -> Result<NamedTempFile, String> {
+    let name = to.file_name().ok_or("it names no file")?;
+    let made = tempfile::Builder::new().prefix(name).suffix(".part").tempfile_in(folder(to));
+    let made = made.map_err(|e| match e.kind() {
+        ErrorKind::NotFound => format!("the folder {} does not exist: create it", folder(to).display()),
+        _ => e.to_string(),
+    })?;
+    made.as_file().try_lock().map_err(|e| e.to_string())?;
+    Ok(made)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A new name is durable when its folder is.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder(path))?.sync_all()
 }
 
 /// Which file it is, whatever its name names later.
@@ -115,6 +176,11 @@ impl Identity {
         Some(Self { path: path.to_owned(), device: file.dev(), inode: file.ino() })
     }
 
+    fn of_open(file: &File, path: &Path) -> Option<Self> {
+        let file = file.metadata().ok()?;
+        Some(Self { path: path.to_owned(), device: file.dev(), inode: file.ino() })
+    }
+
     /// Whether it still lies where it did. What is written to one that does not is lost with the process.
     pub fn is_there(&self) -> bool {
         Self::of(&self.path).as_ref() == Some(self)
@@ -128,26 +194,18 @@ pub struct Header {
     pub wal: bool,
 }
 
-/// Looks at the file's header.
+/// Looks at the header of a file, which lies at `path`.
 ///
 /// # Errors
 /// What is wrong with it, to follow its name in a sentence.
-pub fn header(path: &Path) -> Result<Header, String> {
+pub fn header(file: &File, path: &Path) -> Result<Header, String> {
     let wrong = |what: &str| Err(what.to_owned());
-    if path.is_dir() {
-        return wrong("is a folder");
-    }
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return wrong("does not exist"),
-        Err(e) => return Err(format!("cannot be read ({e})")),
-    };
     let length = file.metadata().map_err(|e| format!("cannot be read ({e})"))?.len();
     let mut header = [0; 100];
     if length == 0 {
         return wrong("exists but is empty");
     }
-    if file.read_exact(&mut header).is_err() || !header.starts_with(b"SQLite format 3\0") {
+    if file.read_exact_at(&mut header, 0).is_err() || !header.starts_with(b"SQLite format 3\0") {
         return wrong("is not a tixing store (not an SQLite file)");
     }
     let word = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().expect("four bytes"));
@@ -159,7 +217,7 @@ pub fn header(path: &Path) -> Result<Header, String> {
         size => u64::from(size),
     };
     // The WAL may hold pages that the file does not have yet, so only a file without one can be judged by its length.
-    if !beside(path, "-wal").exists() && length < u64::from(word(28)) * page_size {
+    if !beside(path, LOG).exists() && length < u64::from(word(28)) * page_size {
         return wrong("is truncated");
     }
     // The version that must be understood to write to it: 2 means a write-ahead log.
@@ -180,7 +238,7 @@ fn left_alone(path: &Path, what: &str) -> OpenError {
     ))
 }
 
-/// The URL that opens a file in a mode (`ro`, `rw`, `rwc`), whatever characters its name has, as long as it is UTF-8.
+/// The URL that opens a file in a mode (`ro`, `rw`), whatever characters its name has, as long as it is UTF-8.
 pub fn url(path: &Path, mode: &str) -> String {
     let path = path.display().to_string();
     let path = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");

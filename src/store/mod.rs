@@ -14,7 +14,9 @@ pub mod users;
 pub mod retention;
 pub mod keys;
 pub mod backup;
-mod file;
+pub(crate) mod file;
+mod progress;
+mod identity;
 
 pub use dialect::Dialect;
 pub use writer::{OnCommit, Ring};
@@ -36,11 +38,14 @@ use reminders::{Change, Changed, Inserted};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, any::AnyPoolOptions, migrate::Migrator};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    io::ErrorKind,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
 use templates::Listings;
 use tokio::sync::watch;
+use tx::Carried;
 use users::Pseudonyms;
 use writer::{Command, Writer};
 
@@ -243,6 +248,8 @@ pub(crate) struct Opened {
     durability: Durability,
     /// SQLite's file.
     file: Option<file::Identity>,
+    /// Its lock: whoever may still open the file has a part in it, until the store is closed.
+    lock: Arc<Mutex<Option<file::Lock>>>,
 }
 
 impl Opened {
@@ -266,10 +273,9 @@ impl Opened {
                 let synchronous = if self.durability == Durability::Full { "FULL" } else { "NORMAL" };
                 for pragma in [
                     "PRAGMA busy_timeout = 5000",
-                    // Before the WAL: a new file's header must say whose it is even if the machine stops right now.
-                    &format!("PRAGMA application_id = {}", file::APPLICATION_ID),
                     "PRAGMA journal_mode = WAL",
                     &format!("PRAGMA synchronous = {synchronous}"),
+                    // For what comes between the writer's own, one a minute.
                     "PRAGMA wal_autocheckpoint = 16384",
                     "PRAGMA cache_size = -65536",
                     "PRAGMA temp_store = MEMORY",
@@ -312,7 +318,6 @@ pub struct Store {
     names: Arc<Names>,
     listings: Listings,
     on_commit: watch::Sender<Option<Arc<OnCommit>>>,
-    lock: Arc<Mutex<Option<file::Lock>>>,
 }
 
 impl Store {
@@ -323,14 +328,15 @@ impl Store {
     pub async fn open(url: &str, durability: Durability, apps: &[App], clock: SharedClock) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         let dialect = Dialect::of(url);
-        let mut lock = None;
-        let mut full_url = url.to_owned();
-        if let Some(path) = url.strip_prefix("sqlite:") {
-            lock = Some(file::prepare(path.as_ref())?);
-            full_url = file::url(path.as_ref(), "rwc");
-        }
-        let file = url.strip_prefix("sqlite:").and_then(|path| file::Identity::of(path.as_ref()));
-        let opened = Opened { url: full_url.clone(), dialect, durability, file };
+        let path = url.strip_prefix("sqlite:").map(|path| file::real(path.as_ref())).transpose()?;
+        let lock = match &path {
+            Some(path) => Some(take_or_make(path).await?),
+            None => None,
+        };
+        let full_url = path.as_ref().map_or_else(|| url.to_owned(), |path| file::url(path, "rw"));
+        let file = path.as_deref().and_then(file::Identity::of);
+        let lock = Arc::new(Mutex::new(lock));
+        let opened = Opened { url: full_url.clone(), dialect, durability, file, lock };
         let failed = |e: StoreError| {
             let what = format!("cannot open {}: {e}", shown(url));
             match e {
@@ -345,22 +351,40 @@ impl Store {
             let version: String =
                 sqlx::query("SELECT sqlite_version() AS v").fetch_one(&mut conn).await.map_err(sql_failed)?.get("v");
             file::check_version(&version)?;
+            let schema = sqlx::query("SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'");
+            if schema.fetch_optional(&mut conn).await.map_err(sql_failed)?.is_none() {
+                return Err(OpenError::Wrong(format!(
+                    "{url} is a tixing store with nothing in it: its log ({}) was lost, or was left behind when it was copied. Put that \
+                     beside it again, or a backup in its place with `tixing restore`; to begin anew, move the file away",
+                    file::beside(url.trim_start_matches("sqlite:").as_ref(), file::LOG).display()
+                )));
+            }
         }
-        trip("start.before_migration");
         migrate(&mut conn, dialect, url).await?;
-        trip("start.after_migration");
+        let compared = in_time(async {
+            Ok::<_, sqlx::Error>(match &path {
+                Some(path) => progress::compare(&mut conn, path, clock.now()).await,
+                None => identity::compare(&mut conn, clock.now()).await.map_err(progress::Error::Sql),
+            })
+        });
+        compared.await.map_err(failed)?.map_err(|e| match e {
+            progress::Error::Sql(e) => sql_failed(e),
+            progress::Error::File(e) => e,
+        })?;
         let learnt = in_time(async {
             let names = Arc::new(learn_names(&mut conn, apps).await?);
             let listings = templates::read(&mut conn, &names).await?;
             let last = sqlx::query("SELECT COALESCE(MAX(id), 0) AS last FROM reminder").fetch_one(&mut conn).await?;
+            let carried = Carried::after(last.get("last"), progress::stored(&mut conn).await?.unwrap_or_default());
             let read = reading(dialect, READERS).connect(&full_url).await?;
             let ahead = reading(dialect, READERS_AHEAD).connect(&full_url).await?;
-            Ok::<_, sqlx::Error>((names, listings, last.get("last"), read, ahead))
+            Ok::<_, sqlx::Error>((names, listings, carried, read, ahead))
         });
-        let (names, listings, last, read, ahead) = learnt.await.map_err(failed)?;
+        let (names, listings, carried, read, ahead) = learnt.await.map_err(failed)?;
         let (on_commit, told) = watch::channel(None);
-        let writer = writer::start(opened.clone(), conn, last, Arc::clone(&names), clock, told);
-        Ok(Self { opened, read, ahead, writer, names, listings, on_commit, lock: Arc::new(Mutex::new(lock)) })
+        let keeper = path.map(progress::Keeper::new);
+        let writer = writer::start(opened.clone(), conn, keeper, carried, Arc::clone(&names), clock, told);
+        Ok(Self { opened, read, ahead, writer, names, listings, on_commit })
     }
 
     /// Names to small integers and back.
@@ -440,7 +464,7 @@ impl Store {
         self.writer.do_one(keys::Revoke(id)).await
     }
 
-    /// Puts the store on hold, in doubt about all that it has now.
+    /// Puts the store on hold, as one that was restored: in doubt about all that it has now.
     ///
     /// # Errors
     /// When nothing was kept.
@@ -496,7 +520,7 @@ impl Store {
         let _ = self.writer.ask(Command::Close).await;
         self.read.close().await;
         self.ahead.close().await;
-        self.lock.lock().expect("nothing panics while holding it").take();
+        self.opened.lock.lock().expect("nothing panics while holding it").take();
     }
 
     /// Whether the database is there and answers a read within a second.
@@ -537,7 +561,50 @@ pub fn shown(url: &str) -> String {
     }
 }
 
+/// Takes SQLite's file for this process, one that is there or a new one.
+async fn take_or_make(path: &Path) -> Result<file::Lock, OpenError> {
+    loop {
+        if let Some(lock) = file::prepare(path)? {
+            return Ok(lock);
+        }
+        if let Some(lock) = make(path).await? {
+            return Ok(lock);
+        }
+        // Somebody else has made one at the same time.
+    }
+}
+
+/// Makes a new store. It has another name until it is whole, so that a store in its place that has no schema can only have lost it. `None`
+/// if somebody else was faster.
+async fn make(path: &Path) -> Result<Option<file::Lock>, OpenError> {
+    let cannot = |why: String| {
+        OpenError::Wrong(format!(
+            "cannot write beside the store: {}: {why}; check the folder's owner and permissions",
+            path.display()
+        ))
+    };
+    let part = file::temporary(path).map_err(cannot)?;
+    let sql_failed = |e: sqlx::Error| cannot(StoreError::from(e).to_string());
+    let mut conn = AnyConnection::connect(&file::url(part.path(), "rw")).await.map_err(sql_failed)?;
+    let id = format!("PRAGMA application_id = {}", file::APPLICATION_ID);
+    for pragma in ["PRAGMA journal_mode = MEMORY", "PRAGMA synchronous = OFF", &id] {
+        sqlx::query(AssertSqlSafe(pragma.to_owned())).execute(&mut conn).await.map_err(sql_failed)?;
+    }
+    migrate(&mut conn, Dialect::Sqlite, &format!("sqlite:{}", path.display())).await?;
+    conn.close().await.map_err(sql_failed)?;
+    part.as_file().sync_all().map_err(|e| cannot(e.to_string()))?;
+    match part.persist_noclobber(path) {
+        Ok(file) => {
+            file::sync_folder(path).map_err(|e| cannot(e.to_string()))?;
+            Ok(Some(file::Lock::of_new(file)))
+        }
+        Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Ok(None),
+        Err(e) => Err(cannot(e.error.to_string())),
+    }
+}
+
 async fn migrate(conn: &mut AnyConnection, dialect: Dialect, url: &str) -> Result<(), OpenError> {
+    trip("start.before_migration");
     let migrator = if dialect == Dialect::Sqlite { &SQLITE } else { &POSTGRES };
     let newest = migrator.iter().map(|m| m.version).max().unwrap_or_default();
     let applied =
@@ -557,7 +624,7 @@ async fn migrate(conn: &mut AnyConnection, dialect: Dialect, url: &str) -> Resul
         && let Some(path) = url.strip_prefix("sqlite:")
     {
         let copy = format!("{path}.before-{newest}");
-        if !std::path::Path::new(&copy).exists() {
+        if !Path::new(&copy).exists() {
             let sql = format!("VACUUM INTO '{}'", copy.replace('\'', "''"));
             let copied = sqlx::query(AssertSqlSafe(sql)).execute(&mut *conn).await;
             copied.map_err(|e| {
@@ -572,7 +639,9 @@ async fn migrate(conn: &mut AnyConnection, dialect: Dialect, url: &str) -> Resul
     migrator
         .run(conn)
         .await
-        .map_err(|e| OpenError::Wrong(format!("cannot bring the schema of {} up to date: {e}", shown(url))))
+        .map_err(|e| OpenError::Wrong(format!("cannot bring the schema of {} up to date: {e}", shown(url))))?;
+    trip("start.after_migration");
+    Ok(())
 }
 
 /// Makes the configured apps and templates known, and reads all that were ever known.

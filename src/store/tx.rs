@@ -13,14 +13,26 @@ use std::collections::{BTreeMap, HashSet};
 pub struct Carried {
     /// Time-ordered ids are given out, never one twice, whatever the clock does.
     next_id: i64,
+    /// How far the store has come: what is committed, and no more.
+    reached: Millis,
     /// Whether the connection may still overwrite what is deleted.
     overwrites: bool,
 }
 
 impl Carried {
-    /// Continues after the largest id stored.
-    pub fn after(last: i64) -> Self {
-        Self { next_id: last + 1, overwrites: false }
+    /// Continues after the largest id stored, in a store that has come to `reached`.
+    pub fn after(last: i64, reached: Millis) -> Self {
+        Self { next_id: last + 1, reached, overwrites: false }
+    }
+
+    /// How far the store has come: what is committed, and no more.
+    pub fn reached(&self) -> Millis {
+        self.reached
+    }
+
+    /// A transaction is committed that has come to `reached`.
+    pub fn committed(&mut self, reached: Millis) {
+        self.reached = reached;
     }
 
     fn take_id(&mut self, now: Millis) -> ReminderId {
@@ -57,21 +69,22 @@ impl<'a> Tx<'a> {
         Ok(Self { conn, dialect, names, carried, now, counted: BTreeMap::new() })
     }
 
-    /// Writes down what was counted: the last thing before the commit.
-    pub(super) async fn close(mut self) -> sqlx::Result<()> {
+    /// Writes down what was counted: the last thing before the commit. Answers how far the store has come with it.
+    pub(super) async fn close(mut self) -> sqlx::Result<Millis> {
         let mut changed = std::mem::take(&mut self.counted);
         changed.retain(|_, n| *n != 0);
-        if !changed.is_empty() {
-            let rows = changed.iter().map(|((lane, name), n)| [(*lane).into(), (*name).into(), (*n).into()]);
-            let rows = self.dialect.rows(["lane", "name", "n"], rows);
-            self.run(
-                "INSERT INTO tally (lane, name, n) SELECT r.lane, r.name, r.n FROM {rows} WHERE true
-                 ON CONFLICT (lane, name) DO UPDATE SET n = tally.n + excluded.n",
-                &rows,
-            )
-            .await?;
-        }
-        Ok(())
+        let reached = self.now.max(self.carried.reached + 1);
+        // Lane 0 is no app's.
+        let progress = [0.into(), "progress".into(), reached.into()];
+        let rows = changed.iter().map(|((lane, name), n)| [(*lane).into(), (*name).into(), (*n).into()]);
+        let rows = self.dialect.rows(["lane", "name", "n"], rows.chain([progress]));
+        self.run(
+            "INSERT INTO tally (lane, name, n) SELECT r.lane, r.name, r.n FROM {rows} WHERE true
+             ON CONFLICT (lane, name) DO UPDATE SET n = CASE WHEN tally.lane = 0 THEN 0 ELSE tally.n END + excluded.n",
+            &rows,
+        )
+        .await?;
+        Ok(reached)
     }
 
     /// Counts `n` more of `name` in `lane`.
@@ -144,7 +157,7 @@ mod tests {
         let sql = "CREATE TABLE secret (name PRIMARY KEY, value); CREATE TABLE tally (lane, name, n, PRIMARY KEY (lane, name))";
         sqlx::query(sql).execute(&mut conn).await.expect("made");
         let names = Names::nameless(Pseudonyms::of(&mut conn).await.expect("made"));
-        let mut carried = Carried::after(0);
+        let mut carried = Carried::after(0, 0);
         for end in ["COMMIT", "ROLLBACK", "an error", "COMMIT"] {
             let mut tx = Tx::begin(&mut conn, Dialect::Sqlite, &names, &mut carried, 1).await.expect("begins");
             let on = async |tx: &mut Tx<'_>| -> i64 {
@@ -154,7 +167,8 @@ mod tests {
             tx.overwrite().await.expect("set");
             assert_eq!(on(&mut tx).await, 1, "before {end}");
             if end == "COMMIT" {
-                tx.commit().await.expect("commits");
+                tx.close().await.expect("counted");
+                sqlx::query("COMMIT").execute(&mut conn).await.expect("commits");
                 continue;
             }
             if end == "an error" {

@@ -3,18 +3,23 @@
 
 use super::{
     Names, Opened, StoreError, consents,
+    progress::Keeper,
     queue::{self, Job, Marked, Settle},
     reminders::{self, Inserted},
     tx::{Carried, Tx},
 };
 use crate::{
     clock::SharedClock,
+    config::Durability,
     domain::{Millis, consent::Report, reminder::NewReminder},
     trip::trip,
 };
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, Row};
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, MissedTickBehavior},
+};
 
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -158,9 +163,17 @@ impl Writer {
     }
 }
 
+/// SQLite's log is folded into the file this often, so that whoever loses the log loses little.
+const CHECKPOINT: Duration = Duration::from_secs(60);
+
 struct WriterTask {
     opened: Opened,
     conn: Option<AnyConnection>,
+    /// SQLite's.
+    keeper: Option<Keeper>,
+    checkpoint_at: Instant,
+    /// How far the store has come that no loss of power forgets.
+    durable: Millis,
     carried: Carried,
     names: Arc<Names>,
     clock: SharedClock,
@@ -171,19 +184,28 @@ struct WriterTask {
 pub(super) fn start(
     opened: Opened,
     conn: AnyConnection,
-    last_id: i64,
+    keeper: Option<Keeper>,
+    carried: Carried,
     names: Arc<Names>,
     clock: SharedClock,
     on_commit: watch::Receiver<Option<Arc<OnCommit>>>,
 ) -> Writer {
     let (urgent, mut urgent_asked) = mpsc::channel(QUEUE);
     let (ordinary, mut ordinary_asked) = mpsc::channel(QUEUE);
-    let mut task = WriterTask { opened, conn: Some(conn), carried: Carried::after(last_id), names, clock, on_commit };
+    let (conn, checkpoint_at) = (Some(conn), Instant::now());
+    let mut task = WriterTask { opened, conn, keeper, checkpoint_at, durable: 0, carried, names, clock, on_commit };
     tokio::spawn(async move {
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut closing = None;
         while closing.is_none() {
             let first = tokio::select! {
                 biased;
+                // Not once all handles are gone, or it would never end.
+                _ = seconds.tick(), if task.keeper.is_some() && !ordinary_asked.is_closed() => {
+                    task.keep().await;
+                    continue;
+                }
                 Some(command) = urgent_asked.recv() => command,
                 Some(command) = ordinary_asked.recv() => command,
                 else => break,
@@ -203,10 +225,7 @@ pub(super) fn start(
             }
             task.run(group).await;
         }
-        if let Some(conn) = task.conn {
-            // Closing folds the WAL into the file; nothing is lost if it fails.
-            let _ = sqlx::Connection::close(conn).await;
-        }
+        task.close().await;
         if let Some(Command::Close(answer)) = closing {
             let _ = answer.send(Ok(()));
         }
@@ -448,6 +467,55 @@ impl WriterTask {
         Ok(written)
     }
 
+    /// What is to be done for SQLite's file once a second, between commits.
+    async fn keep(&mut self) {
+        if self.opened.is_there().is_err() {
+            return;
+        }
+        if Instant::now() >= self.checkpoint_at {
+            self.checkpoint_at = Instant::now() + CHECKPOINT;
+            self.checkpoint().await;
+        }
+        if let Some(keeper) = &mut self.keeper {
+            keeper.keep(self.durable).await;
+        }
+    }
+
+    /// Folds the log into the file, as far as no reader still needs it; what is left is done the next time.
+    async fn checkpoint(&mut self) {
+        let Some(conn) = &mut self.conn else { return };
+        let started = Instant::now();
+        let fold = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(conn);
+        match tokio::time::timeout(COMMIT_LIMIT, fold).await {
+            Ok(Ok(row)) => {
+                let [busy, all, folded]: [i64; 3] = std::array::from_fn(|column| row.get(column));
+                if busy == 0 && all == folded {
+                    self.durable = self.carried.reached();
+                }
+                tracing::debug!(pages = folded, of = all, took = ?started.elapsed(), "the log is folded into the file");
+            }
+            Ok(Err(e)) => {
+                tracing::warn!(error = %StoreError::from(e), "the log could not be folded into the file; it is tried again");
+            }
+            Err(_) => self.conn = None,
+        }
+    }
+
+    /// Leaves a file that needs no log; nothing is lost if that fails.
+    async fn close(mut self) {
+        if let Some(mut keeper) = self.keeper.take() {
+            self.checkpoint().await;
+            keeper.finish().await;
+            if self.opened.is_there().is_ok() {
+                keeper.keep(self.durable).await;
+                keeper.finish().await;
+            }
+        }
+        if let Some(conn) = self.conn.take() {
+            let _ = sqlx::Connection::close(conn).await;
+        }
+    }
+
     /// One transaction. A connection that failed is given up and made anew by the next one.
     async fn commit(&mut self, group: &mut Group) -> Result<Done, StoreError> {
         let started = std::time::Instant::now();
@@ -476,14 +544,20 @@ impl WriterTask {
             let mut tx = Tx::begin(conn, self.opened.dialect, &self.names, &mut self.carried, now).await?;
             let done = group.apply(&mut tx).await?;
             group.trip(false);
-            tx.close().await?;
+            let reached = tx.close().await?;
             committing = true;
             sqlx::query("COMMIT").execute(&mut *conn).await?;
             group.trip(true);
-            Ok::<Done, sqlx::Error>(done)
+            Ok::<(Done, Millis), sqlx::Error>((done, reached))
         };
         match tokio::time::timeout(COMMIT_LIMIT, work).await {
-            Ok(Ok(done)) => Ok(done),
+            Ok(Ok((done, reached))) => {
+                self.carried.committed(reached);
+                if self.opened.durability == Durability::Full {
+                    self.durable = reached;
+                }
+                Ok(done)
+            }
             Ok(Err(e)) => {
                 // The database's own word is that nothing was kept; a broken connection says nothing.
                 let lost = committing && !matches!(e, sqlx::Error::Database(_));

@@ -6,13 +6,13 @@ use crate::harness::{
     reminder,
 };
 use serde_json::Value;
-use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 use tixing::{
     clock::ManualClock,
     config::Durability,
     domain::reminder::{Claim, NewReminder, ReminderId, State},
     engine::hold::assume_sent,
-    store::{Store, queue::Queue, reminders::Inserted},
+    store::{Store, backup::Reason, queue::Queue, reminders::Inserted},
 };
 
 const APPID: &str = "wx0123456789abcdef";
@@ -45,7 +45,7 @@ async fn i2_what_was_sent_since_the_backup_is_not_sent_again_after_it_is_restore
     program.wait(&sent, 10, |r| r["state"] == "sent").await;
     let (code, _, said) = site.run(&["restore", "backup.db"]);
     assert!(code == 78 && said.contains("in use"), "a running daemon keeps its store: {code} {said}");
-    let modes = ["tixing.db", "tixing.db-wal", "tixing.db.lock", "backup.db"].map(|name| site.mode(name));
+    let modes = ["tixing.db", "tixing.db-wal", "tixing.db-progress", "backup.db"].map(|name| site.mode(name));
     assert_eq!(modes, [0o600; 4], "they hold openids");
     assert!(program.terminate().0.success());
 
@@ -57,7 +57,7 @@ async fn i2_what_was_sent_since_the_backup_is_not_sent_again_after_it_is_restore
     let mut program = site.serve();
     program.key = key;
     let other = insert(&program, &sandbox, "o3", 200).await;
-    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
     let (status, text) = ready(&program).await;
     assert!(status == 503 && text.contains("restored from a backup"), "{text}");
     let (_, why) = program.get(&format!("{sent}/explain")).await;
@@ -103,7 +103,7 @@ async fn a_backup_put_in_place_by_hand_is_on_hold_too_and_may_be_sent_on_demand(
     std::fs::rename(site.path("backup.db"), site.path("tixing.db")).expect("moved");
     let mut program = site.serve();
     program.key = key;
-    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
     assert_eq!(sandbox.sandbox.world().messages().len(), 0);
     let (code, _, said) = site.run(&["release", "--send"]);
     assert!(code == 0 && said.contains("1 overdue reminder go"), "{said}");
@@ -277,9 +277,237 @@ async fn i3_an_older_store_is_copied_and_brought_up_to_date() {
         store.insert(vec![accepted_reminder("o1", START + 1_000)]).await.expect("inserted");
         assert_eq!(store.hold().await.expect("answers"), None);
         store.close().await;
-        let names = std::fs::read_dir(folder.path()).expect("a folder").flatten().map(|entry| entry.file_name());
-        let copied = names.filter(|name| name.to_string_lossy().starts_with("tixing.db.before-")).count();
-        assert_eq!(copied, usize::from(database == "sqlite"), "{database}: a copy");
-        open().await.expect("opens again").close().await;
+        let names = std::fs::read_dir(folder.path()).expect("a folder").flatten().map(|entry| entry.path());
+        let copies = names.filter(|name| name.to_string_lossy().contains("tixing.db.before-"));
+        let copies: Vec<_> = copies.collect();
+        assert_eq!(copies.len(), usize::from(database == "sqlite"), "{database}: a copy");
+        let store = open().await.expect("opens again");
+        assert_eq!(store.hold().await.expect("answers"), None, "{database}");
+        store.close().await;
+        // The copy knows nothing of what came since.
+        if let Some(copy) = copies.first() {
+            std::fs::copy(copy, folder.path().join("tixing.db")).expect("put back");
+            let store = open().await.expect("opens");
+            let hold = store.hold().await.expect("answers").expect("it is on hold");
+            assert_eq!(hold.reasons[0].0, Reason::LostCommits);
+            store.close().await;
+        }
     }
+}
+
+/// What the file beside the store says, in milliseconds.
+fn claimed(site: &Site) -> i64 {
+    let text = std::fs::read_to_string(site.path("tixing.db-progress")).unwrap_or_default();
+    text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or_default()
+}
+
+/// Waits until the file beside the store speaks of something after `instant`.
+async fn claims_more_than(site: &Site, instant: i64) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while claimed(site) <= instant {
+        assert!(std::time::Instant::now() < deadline, "it says {}", claimed(site));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A store on hold tells why wherever one looks, and ends what may have been sent when told to.
+async fn is_on_hold(site: &Site, program: &Program, reminder: &str, why: &str) {
+    let (status, text) = ready(program).await;
+    assert!(status == 503 && text.contains(why) && text.contains("tixing release"), "{text}");
+    let (_, explained) = program.get(&format!("{reminder}/explain")).await;
+    assert!(explained["en"].as_str().is_some_and(|en| en.contains(why)), "{explained}");
+    let (_, out, _) = site.run(&["doctor"]);
+    assert!(out.contains(why), "{out}");
+    let (code, _, said) = site.run(&["release"]);
+    assert!(code == 0 && said.contains(why), "{said}");
+    let (code, _, said) = site.run(&["release", "--assume-sent"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(ready(program).await.0, 200);
+    assert_eq!(program.get(reminder).await.1["state"], "unconfirmed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i2_a_store_whose_log_is_lost_sends_nothing_again() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
+    let program = site.serve_with_key();
+    let key = program.key.clone();
+    let sent = insert(&program, &sandbox, "o1", 2_500).await;
+    let later = insert(&program, &sandbox, "o2", 3_600_000).await;
+    // An orderly stop leaves all in the file: without its log it is whole.
+    assert!(program.terminate().0.success());
+    let _ = std::fs::remove_file(site.path("tixing.db-wal"));
+    let mut program = site.serve();
+    program.key.clone_from(&key);
+    assert_eq!(ready(&program).await.0, 200);
+    program.wait(&sent, 10, |r| r["state"] == "sent").await;
+    let now = crate::harness::program::now();
+    let lost = insert(&program, &sandbox, "o3", 3_600_000).await;
+    claims_more_than(&site, now).await;
+    program.kill();
+    std::fs::remove_file(site.path("tixing.db-wal")).expect("it was there");
+
+    let mut program = site.serve();
+    program.key.clone_from(&key);
+    assert_eq!(program.get(&lost).await.0, 404, "it was in the log");
+    is_on_hold(&site, &program, &sent, "the store has lost what it wrote after").await;
+    assert_eq!(sandbox.sandbox.world().messages().len(), 1, "nobody twice");
+    assert_eq!(program.get(&later).await.1["state"], "scheduled");
+    let after = insert(&program, &sandbox, "o4", 100).await;
+    program.wait(&after, 10, |r| r["state"] == "sent").await;
+    // It is over: no further start is on hold, after a kill or a stop.
+    program.kill();
+    let program = site.serve();
+    assert_eq!(ready(&program).await.0, 200);
+    let (status, log) = program.terminate();
+    assert!(status.success() && !log.contains("ON HOLD"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i2_a_store_that_is_copied_without_what_lies_beside_it_is_on_hold() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
+    let program = site.serve_with_key();
+    let sent = insert(&program, &sandbox, "o1", 2_500).await;
+    let key = program.key.clone();
+    assert!(program.terminate().0.success());
+    let mut program = site.serve();
+    program.key.clone_from(&key);
+    program.wait(&sent, 10, |r| r["state"] == "sent").await;
+    // The file alone, as of some moment of a daemon that goes on.
+    let copy = Site::new("sqlite:tixing.db", &sandbox.url, "");
+    std::fs::copy(site.path("tixing.db"), copy.path("tixing.db")).expect("copied");
+    let (_, out, _) = copy.run(&["doctor"]);
+    assert!(out.contains("tixing.db-progress is missing"), "{out}");
+    let mut copied = copy.serve();
+    copied.key.clone_from(&key);
+    is_on_hold(&copy, &copied, &sent, "how far it had come was missing").await;
+    assert!(copied.terminate().0.success());
+    let (status, log) = copy.serve().terminate();
+    assert!(status.success() && !log.contains("ON HOLD"), "{log}");
+    assert!(program.terminate().0.success());
+    // All of it together is the store itself.
+    for ending in ["", "-progress"] {
+        let name = format!("tixing.db{ending}");
+        std::fs::copy(site.path(&name), copy.path(&name)).expect("copied");
+    }
+    let (status, log) = copy.serve().terminate();
+    assert!(status.success() && !log.contains("ON HOLD"), "{log}");
+    assert_eq!(sandbox.sandbox.world().messages().len(), 1, "nobody twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_folds_what_a_kill_has_left_in_the_log_into_the_file() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let program = site.serve_with_key();
+    let (status, _) = program.post("/v1/reminders", &body("o-in-the-log", 3_600_000)).await;
+    assert_eq!(status, 201);
+    program.kill();
+    let in_file = || {
+        let bytes = std::fs::read(site.path("tixing.db")).expect("there");
+        bytes.windows(12).any(|window| window == b"o-in-the-log")
+    };
+    assert!(!in_file(), "it is in the log alone");
+    let program = site.serve();
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while !in_file() {
+        assert!(std::time::Instant::now() < deadline, "it stays in the log alone");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(program.terminate().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loss_of_power_puts_nothing_on_hold_though_commits_were_not_durable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = ManualClock::at(START);
+    let apps = apps("http://127.0.0.1:1");
+    let open = async |folder: &Path| {
+        let url = format!("sqlite:{}", folder.join("tixing.db").display());
+        Store::open(&url, Durability::Process, &apps, Arc::clone(&clock) as _).await.expect("opens")
+    };
+    let store = open(folder.path()).await;
+    for turn in 0..12 {
+        clock.advance(1_000);
+        store.insert(vec![accepted_reminder(&format!("o{turn}"), START + 100_000)]).await.expect("inserted");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        // What is durable by this setting is what is in the file, and perhaps none of the log.
+        let left = tempfile::tempdir().expect("a folder");
+        for name in ["tixing.db-progress", "tixing.db"] {
+            std::fs::copy(folder.path().join(name), left.path().join(name)).expect("copied");
+        }
+        let found = open(left.path()).await;
+        assert_eq!(found.hold().await.expect("answers"), None, "turn {turn}");
+        found.close().await;
+    }
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i2_a_restored_or_copied_postgresql_is_on_hold_by_itself_and_one_that_takes_over_is_not() {
+    let (Some(cluster), Some(other)) = (postgres::own_cluster(), postgres::own_cluster()) else { return };
+    let sandbox = SandboxServer::start(1).await;
+    // A role that may do what it owns and no more.
+    for cluster in [&cluster, &other] {
+        cluster.sql("postgres", "CREATE ROLE plain LOGIN");
+    }
+    let url = |cluster: &postgres::Cluster, database: &str| cluster.url(database).replace("//tixing@", "//plain@");
+    cluster.sql("postgres", "CREATE DATABASE a OWNER plain");
+    let site = Site::new(&url(&cluster, "a"), &sandbox.url, "");
+    let program = site.serve_with_key();
+    let key = program.key.clone();
+    let sent = insert(&program, &sandbox, "o1", 3_000).await;
+    let later = insert(&program, &sandbox, "o2", 3_600_000).await;
+    let dump = cluster.dump("a");
+    program.wait(&sent, 10, |r| r["state"] == "sent").await;
+    assert!(program.terminate().0.success());
+
+    cluster.sql("postgres", "CREATE DATABASE b OWNER plain");
+    cluster.restore(&dump, "b", &[]);
+    other.sql("postgres", "CREATE DATABASE a OWNER plain");
+    other.restore(&dump, "a", &[]);
+    // The server may have been told not to say which it is.
+    other.sql("a", "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC");
+    cluster.sql("postgres", "CREATE DATABASE copied TEMPLATE b OWNER plain");
+    let why = "the database is a copy of the one that was written to";
+    for (cluster, database) in [(&cluster, "b"), (&other, "a")] {
+        let site = Site::new(&url(cluster, database), &sandbox.url, "");
+        let mut program = site.serve();
+        program.key.clone_from(&key);
+        is_on_hold(&site, &program, &sent, why).await;
+        assert_eq!(program.get(&later).await.1["state"], "scheduled");
+        let (status, log) = program.terminate();
+        assert!(status.success() && log.contains("ON HOLD"), "{log}");
+        let (status, log) = site.serve().terminate();
+        assert!(status.success() && !log.contains("ON HOLD"), "what was released is what counts: {log}");
+    }
+    // Of a database that a daemon has known, too.
+    cluster.sql("postgres", "CREATE DATABASE of_b TEMPLATE b OWNER plain");
+    for database in ["copied", "of_b"] {
+        let site = Site::new(&url(&cluster, database), &sandbox.url, "");
+        let program = site.serve();
+        let (status, text) = ready(&program).await;
+        assert!(status == 503 && text.contains(why), "{database}: {text}");
+        assert!(program.terminate().0.success());
+    }
+
+    // A standby that takes over goes on where the other was.
+    let standby = cluster.promoted_standby();
+    let (status, log) = Site::new(&url(&standby, "a"), &sandbox.url, "").serve().terminate();
+    assert!(status.success() && !log.contains("ON HOLD"), "{log}");
+
+    // Over the database that it was dumped from, and into the very same tables.
+    cluster.restore(&dump, "a", &["--clean"]);
+    let mut program = site.serve();
+    program.key.clone_from(&key);
+    is_on_hold(&site, &program, &sent, why).await;
+    assert!(program.terminate().0.success());
+    let tables = "SELECT string_agg(quote_ident(tablename), ',') FROM pg_tables WHERE schemaname = 'public'";
+    cluster.sql("a", &format!("DO $$ BEGIN EXECUTE 'TRUNCATE ' || ({tables}); END $$"));
+    cluster.restore(&dump, "a", &["--data-only"]);
+    let mut program = site.serve();
+    program.key.clone_from(&key);
+    is_on_hold(&site, &program, &sent, why).await;
+    assert!(program.terminate().0.success());
+    assert_eq!(sandbox.sandbox.world().messages().len(), 1, "nobody twice");
 }

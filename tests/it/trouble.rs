@@ -6,7 +6,7 @@ use crate::harness::{
 };
 use serde_json::{Value, json};
 use std::{
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{PermissionsExt, symlink},
     process::Command,
     time::{Duration, Instant},
 };
@@ -71,6 +71,103 @@ fn a_second_daemon_on_a_file_ends_within_a_second_and_names_the_first() {
     assert!(first.terminate().0.success());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i2_a_file_has_one_daemon_by_whatever_name_it_is_reached() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    std::fs::write(site.path("mine"), "mine").expect("written");
+    // What an earlier version left, or somebody put there.
+    symlink(site.path("mine"), site.path("tixing.db.lock")).expect("linked");
+    let program = site.serve_with_key();
+    let by_link = Site::new("sqlite:link.db", "http://127.0.0.1:1", "");
+    symlink(site.path("tixing.db"), by_link.path("link.db")).expect("linked");
+    let folder = site.path("").display().to_string();
+    let name = site.folder.path().file_name().expect("a name").to_string_lossy().into_owned();
+    let spelt_otherwise = Site::new(&format!("sqlite:{folder}../{name}/./tixing.db"), "http://127.0.0.1:1", "");
+    std::fs::hard_link(site.path("tixing.db"), site.path("second.db")).expect("linked");
+    let by_hard_link = Site::new(&format!("sqlite:{}", site.path("second.db").display()), "http://127.0.0.1:1", "");
+    for other in [&by_link, &spelt_otherwise, &by_hard_link] {
+        let (status, said) = other.try_serve().err().expect("it must not start");
+        assert_eq!(status.code(), Some(78), "{said}");
+        assert!(said.contains("in use by another tixing") && said.contains(&program.pid().to_string()), "{said}");
+    }
+    let (code, _, said) = by_link.run(&["key", "list"]);
+    assert!(code == 69 && said.contains("in use by another tixing"), "{code} {said}");
+    assert_eq!(std::fs::read_to_string(site.path("mine")).expect("there"), "mine", "nothing is written through a link");
+    assert!(program.terminate().0.success());
+
+    let (status, said) = site.try_serve().err().expect("its log would lie beside one name only");
+    assert!(status.code() == Some(78) && said.contains("2 names (hard links)"), "{said}");
+    let (_, out, _) = site.run(&["doctor"]);
+    assert!(out.contains("2 names (hard links)"), "{out}");
+    std::fs::remove_file(site.path("second.db")).expect("removed");
+
+    // What is written by one name is there by the other, after a kill too: the log lies beside the file.
+    let mut program = by_link.serve();
+    program.key = by_link.key();
+    let (status, kept) = program.post("/v1/reminders", &body("o1", 3_600_000)).await;
+    assert_eq!(status, 201);
+    let key = program.key.clone();
+    program.kill();
+    let mut program = site.serve();
+    program.key = key;
+    let (_, there) = program.get(&format!("/v1/reminders/{}", kept["id"].as_str().expect("an id"))).await;
+    assert_eq!(there["openid"], "o1");
+    assert!(program.terminate().0.success());
+
+    std::fs::rename(site.path("tixing.db"), site.path("moved.db")).expect("moved");
+    let (status, said) = by_link.try_serve().err().expect("it does not begin anew");
+    assert!(status.code() == Some(78) && said.contains("link to a file that cannot be found"), "{said}");
+    let (status, said) = site.try_serve().err().expect("it does not begin anew");
+    assert!(status.code() == Some(78) && said.contains("tixing.db-progress"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i3_a_daemon_that_starts_while_a_backup_is_restored_waits_for_it_and_begins_nothing_anew() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let program = site.serve_with_key();
+    let (_, kept) = program.post("/v1/reminders", &body("o1", 3_600_000)).await;
+    let path = format!("/v1/reminders/{}", kept["id"].as_str().expect("an id"));
+    assert_eq!(site.run(&["backup", "backup.db"]).0, 0);
+    let key = program.key.clone();
+    assert!(program.terminate().0.success());
+    for turn in 0..8 {
+        let (restored, started) = std::thread::scope(|scope| {
+            let restore = scope.spawn(|| site.run(&["restore", "backup.db"]));
+            std::thread::sleep(Duration::from_millis(turn * 6));
+            let start = scope.spawn(|| site.try_serve());
+            (restore.join().expect("no panic"), start.join().expect("no panic"))
+        });
+        let (code, _, said) = restored;
+        assert!(code == 0 || said.contains("in use"), "{said}");
+        let mut program = started.unwrap_or_else(|(status, said)| panic!("{status}: {said}"));
+        program.key.clone_from(&key);
+        assert_eq!(program.get(&path).await.1["openid"], "o1", "turn {turn}");
+        assert!(program.terminate().0.success());
+    }
+}
+
+#[tokio::test]
+async fn i3_a_file_of_ours_without_anything_in_it_is_refused_and_left_alone() {
+    use sqlx::Connection;
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let url = format!("sqlite:{}?mode=rwc", site.path("tixing.db").display());
+    let mut conn = sqlx::SqliteConnection::connect(&url).await.expect("opens");
+    // As far as the first versions had come in the file itself while all else was in the log.
+    for pragma in ["PRAGMA application_id = 1953069161", "PRAGMA journal_mode = WAL"] {
+        sqlx::query(pragma).execute(&mut conn).await.expect("set");
+    }
+    conn.close().await.expect("closed");
+    let bytes = std::fs::read(site.path("tixing.db")).expect("there");
+    let (status, said) = site.try_serve().err().expect("it does not begin anew");
+    assert_eq!(status.code(), Some(78), "{said}");
+    assert!(
+        said.contains("nothing in it") && said.contains("tixing.db-wal") && said.contains("tixing restore"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read(site.path("tixing.db")).expect("there"), bytes);
+    assert!(!site.path("tixing.db-progress").exists());
+}
+
 #[tokio::test]
 async fn reminders_of_an_app_that_is_no_longer_configured_are_told_at_the_start() {
     let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
@@ -132,7 +229,7 @@ async fn i3_a_store_whose_file_is_taken_away_takes_nothing_more_and_is_not_repla
     let (key, log) = (program.key.clone(), program.kill());
     assert!(log.contains("its file was removed or replaced"), "{log}");
     let (status, said) = site.try_serve().err().expect("it does not begin anew");
-    assert!(status.code() == Some(78) && said.contains("is gone, and its log"), "{said}");
+    assert!(status.code() == Some(78) && said.contains("is gone, and what belongs beside it"), "{said}");
     std::fs::rename(site.path("elsewhere.db"), site.path("tixing.db")).expect("put back");
     let mut program = site.serve();
     program.key = key;

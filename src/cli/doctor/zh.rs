@@ -7,6 +7,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ("configuration's mode", "配置文件权限"),
     ("store's folder", "数据目录"),
     ("store's mode", "数据文件权限"),
+    ("store's files", "数据文件"),
     ("disk", "磁盘"),
     ("disk's inodes", "磁盘 inode"),
     ("durability", "持久性"),
@@ -45,6 +46,10 @@ const SENTENCES: &[(&str, &str)] = &[
     // What was found.
     ("{} is right", "{} 无误"),
     ("there is no store yet", "尚无数据文件"),
+    ("a link to nothing", "链接所指的文件不存在"),
+    ("{} has {} names (hard links)", "{} 有 {} 个名称（硬链接）"),
+    ("{}, and beside it -wal and -progress: they belong together", "{}，连同旁边的 -wal 和 -progress：不可分开"),
+    ("{} is missing", "缺少 {}"),
     ("{} MB free", "剩余 {} MB"),
     ("{} free", "剩余 {} 个"),
     ("of what has ended: bodies {}, attempts {}, history {}", "已结束的数据：内容 {}，尝试 {}，历史 {}"),
@@ -61,7 +66,6 @@ const SENTENCES: &[(&str, &str)] = &[
     ("there is no store yet; the daemon's first start makes it", "尚无数据文件；守护进程首次启动时创建"),
     ("answers, its schema is up to date", "正常，结构为最新"),
     ("none", "无"),
-    ("restored from a backup of {}; nothing is sent", "由 {} 的备份恢复；暂不发送"),
     ("{} reminders of the app «{}»", "应用「{1}」有 {0} 条提醒"),
     ("believed", "可信"),
     ("{} living", "{} 个有效"),
@@ -107,6 +111,15 @@ const SENTENCES: &[(&str, &str)] = &[
     ("whoever can write it can send in your name: chmod go-w it", "能写此文件的人可以冒名发送：chmod go-w"),
     ("it does not exist: create it, owned by the daemon's user", "目录不存在：请创建，属主为守护进程的用户"),
     ("it holds openids: chmod 600 it", "内含 openid：chmod 600"),
+    ("put the file that it names back, or remove the link", "请放回其所指的文件，或删除链接"),
+    (
+        "no start takes a file with several names: keep one and remove the others; `find -samefile` shows them",
+        "有多个名称的文件无法启动：请只保留一个，find -samefile 可列出",
+    ),
+    (
+        "put it back, or the next start is on hold; a daemon that runs writes it again at its next commit",
+        "请放回，否则下次启动进入保持状态；运行中的守护进程会在下次写入时重建",
+    ),
     ("a full disk stops every send: make room, or move the store", "磁盘写满会停止一切发送：请清理或迁移数据"),
     ("delete small files", "请删除小文件"),
     (
@@ -126,7 +139,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ("it needs no key: chmod 600 it", "此套接字无需密钥：chmod 600"),
     ("nothing can be sent before it answers", "数据库应答之前无法发送"),
     ("until then nothing is sent, and whoever watches /readyz is told", "在此之前不会发送，监控 /readyz 可得知"),
-    ("`tixing release` says what became due since and ends it", "tixing release 列出期间到点的提醒并解除保持"),
+    ("nothing is sent until then", "在此之前不会发送"),
     (
         "nobody sends them: add the app to the configuration again, if only to cancel them",
         "没有人发送它们：请把该应用重新加入配置，即使只是为了取消",

@@ -75,15 +75,7 @@ pub fn own_cluster() -> Option<Cluster> {
 
 impl Cluster {
     fn start(bin: PathBuf) -> Self {
-        let base = std::env::temp_dir().join("tixing-test-postgres");
-        forget_dead(&base);
-        let number = CLUSTERS.fetch_add(1, Ordering::SeqCst);
-        let folder = base.join(std::process::id().to_string()).join(number.to_string());
-        std::fs::create_dir_all(&folder).expect("a folder for the cluster");
-        if is_root() {
-            let owned = Command::new("chown").arg("postgres").arg(&folder).status();
-            assert!(owned.is_ok_and(|s| s.success()), "the folder can be given to postgres");
-        }
+        let folder = folder();
         let data = folder.join("data");
         let made = unprivileged(&bin.join("initdb"))
             .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--username=tixing", "-D"])
@@ -129,6 +121,62 @@ impl Cluster {
         }
     }
 
+    /// Another server that follows this one, as it is when it has just taken over.
+    pub fn promoted_standby(&self) -> Self {
+        let folder = folder();
+        let other = Self { bin: self.bin.clone(), folder, port: self.port };
+        let copied = unprivileged(&self.bin.join("pg_basebackup"))
+            .args([
+                "--username=tixing",
+                "--wal-method=stream",
+                "--checkpoint=fast",
+                "--no-sync",
+                "--write-recovery-conf",
+            ])
+            .args(["--port", &self.port.to_string(), "--host"])
+            .arg(&self.folder)
+            .arg("--pgdata")
+            .arg(other.folder.join("data"))
+            .status();
+        assert!(copied.is_ok_and(|s| s.success()), "pg_basebackup works");
+        other.run();
+        let promoted = unprivileged(&self.bin.join("pg_ctl"))
+            .args(["promote", "--wait", "-D"])
+            .arg(other.folder.join("data"))
+            .stdout(Stdio::null())
+            .status();
+        assert!(promoted.is_ok_and(|s| s.success()), "the standby takes over");
+        other
+    }
+
+    /// A database as pg_dump writes it.
+    pub fn dump(&self, database: &str) -> PathBuf {
+        let file = self.folder.join(format!("{database}.dump"));
+        let mut dump = self.tool("pg_dump");
+        assert!(dump.arg("--format=custom").arg("--file").arg(&file).arg(database).status().is_ok_and(|s| s.success()));
+        file
+    }
+
+    /// What pg_restore makes of a dump, in a database that is there.
+    pub fn restore(&self, dump: &Path, database: &str, more: &[&str]) {
+        let mut restore = self.tool("pg_restore");
+        restore.args(more).args(["--dbname", database]).arg(dump);
+        assert!(restore.status().is_ok_and(|s| s.success()), "pg_restore works");
+    }
+
+    /// One statement by psql.
+    pub fn sql(&self, database: &str, sql: &str) {
+        let mut psql = self.tool("psql");
+        psql.args(["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--dbname", database, "--command", sql]);
+        assert!(psql.status().is_ok_and(|s| s.success()), "{sql}");
+    }
+
+    fn tool(&self, name: &str) -> Command {
+        let mut command = Command::new(self.bin.join(name));
+        command.args(["--username=tixing", "--port", &self.port.to_string(), "--host"]).arg(&self.folder);
+        command
+    }
+
     /// Stops the server as a loss of power would.
     pub fn stop(&self) {
         let stopped = unprivileged(&self.bin.join("pg_ctl"))
@@ -159,6 +207,20 @@ impl Cluster {
     pub fn url(&self, database: &str) -> String {
         format!("postgres://tixing@localhost:{}/{database}?host={}", self.port, self.folder.display())
     }
+}
+
+/// A folder for a cluster.
+fn folder() -> PathBuf {
+    let base = std::env::temp_dir().join("tixing-test-postgres");
+    forget_dead(&base);
+    let number = CLUSTERS.fetch_add(1, Ordering::SeqCst);
+    let folder = base.join(std::process::id().to_string()).join(number.to_string());
+    std::fs::create_dir_all(&folder).expect("a folder for the cluster");
+    if is_root() {
+        let owned = Command::new("chown").arg("postgres").arg(&folder).status();
+        assert!(owned.is_ok_and(|s| s.success()), "the folder can be given to postgres");
+    }
+    folder
 }
 
 /// Removes what runs that were killed left behind.

@@ -31,7 +31,8 @@ use tixing::{
         template::Listing,
     },
     store::{
-        OnCommit, Ring, Store, StoreError, backup,
+        OnCommit, Ring, Store, StoreError,
+        backup::{self, Hold},
         doubts::{Decided, Resolved, Verdict},
         pushes::NewPush,
         queue::{Asked, Job, Marked, Queue, Settle},
@@ -169,7 +170,8 @@ impl Disk {
     }
 
     /// The store as a loss of power leaves it: the file as it is at this moment, with the beginning of a commit that was never
-    /// finished behind it, opened by another daemon. The model has nothing to lose: what it answered is written.
+    /// finished behind it, and with the file beside it that says how far it had come as it is, older, or empty, since nobody waits until that
+    /// one is durable; opened by another daemon. None of this puts it on hold. The model has nothing to lose: what it answered is written.
     pub fn after_crash(self: &Arc<Self>, apps: &[App], clock: SharedClock, seed: u64) -> Arc<Self> {
         self.late.lock().expect("whole").abort_all();
         if matches!(self.books, Books::Model(_)) {
@@ -178,15 +180,28 @@ impl Disk {
         let mut rng = StdRng::seed_from_u64(seed);
         let folder = self.folder.join("next");
         std::fs::create_dir(&folder).expect("a folder");
-        for name in ["tixing.db", "tixing.db-wal"] {
-            let mut bytes = std::fs::read(self.folder.join(name)).unwrap_or_default();
+        // What says how far it had come is read first: it may say less than the others have, and never more.
+        for name in ["tixing.db-progress", "tixing.db", "tixing.db-wal"] {
+            let read = std::fs::read(self.folder.join(name));
+            assert!(read.is_ok() || name.ends_with("wal"), "{name} is there from the first start on");
+            let mut bytes = read.unwrap_or_default();
             if name.ends_with("wal") {
                 bytes.extend((0..rng.random_range(0..9_000)).map(|_| rng.random::<u8>()));
             }
+            if name.ends_with("progress") {
+                // By a die of its own.
+                match StdRng::seed_from_u64(!seed).random_range(0..4) {
+                    0 => bytes.clear(),
+                    1 => bytes = b"0 as it was made".to_vec(),
+                    _ => {}
+                }
+            }
             std::fs::write(folder.join(name), bytes).expect("written");
         }
+        let held = self.hold();
         self.close();
         let next = Self::over(Books::Store(open(&folder, apps, clock)), folder, rng.random(), None);
+        assert_eq!(next.hold(), held, "a loss of power alone puts nothing on hold");
         *next.weather.lock().expect("whole") = *self.weather.lock().expect("whole");
         next
     }
@@ -226,14 +241,25 @@ impl Disk {
                     Ok(())
                 });
                 let store = open(&folder, apps, clock);
-                let asked = store.clone();
-                let hold = wait(async move { asked.hold().await }).expect("it is on hold");
                 let seed = self.rng.lock().expect("whole").random();
                 let next = Self::over(Books::Store(store), folder, seed, None);
+                let hold = next.hold().expect("it is on hold");
+                assert_eq!(hold.reasons.len(), 1, "and for nothing else");
                 *next.weather.lock().expect("whole") = *self.weather.lock().expect("whole");
                 (next, hold.last_id)
             }
             _ => unreachable!("a backup is of its kind"),
+        }
+    }
+
+    /// The hold that the store itself says it is on.
+    fn hold(&self) -> Option<Hold> {
+        match &self.books {
+            Books::Model(_) => None,
+            Books::Store(store) => {
+                let store = store.clone();
+                wait(async move { store.hold().await })
+            }
         }
     }
 
