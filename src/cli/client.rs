@@ -9,7 +9,7 @@ use crate::{
     daemon::StartError,
     metrics::Metrics,
     platform::transport::install_crypto,
-    store::{OpenError, Store},
+    store::{OpenError, Store, file},
 };
 use anyhow::Context;
 use axum::{Router, body::Body, http::Request};
@@ -32,6 +32,7 @@ pub struct Client {
 pub async fn connect(config: Config) -> Result<Client, Failure> {
     if let Some(path) = config.store_url.strip_prefix("sqlite:")
         && !Path::new(path).exists()
+        && !file::is_being_made(path.as_ref())
         // A daemon that runs without its file says so itself.
         && tokio::net::UnixStream::connect(&config.server.socket).await.is_err()
     {

@@ -1,15 +1,18 @@
 //! The SQLite file before SQLite sees it: ours, whole, on a local disk, and nobody else's.
 
 use super::OpenError;
-use rustix::process::{Flock, FlockType, fcntl_getlk};
+use rustix::{
+    fs::OFlags,
+    process::{Flock, FlockType, fcntl_getlk},
+};
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, ErrorKind},
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 /// "tixi" in the file's header.
 pub const APPLICATION_ID: u32 = 0x7469_7869;
@@ -26,13 +29,6 @@ pub const PROGRESS: &str = "-progress";
 #[derive(Debug)]
 pub struct Lock {
     file: File,
-}
-
-impl Lock {
-    /// That of a [`temporary`] file that is in its place now.
-    pub fn of_new(file: File) -> Self {
-        Self { file }
-    }
 }
 
 /// The file that `path` names. Through a link, because SQLite keeps its log beside the file and not beside the link.
@@ -91,6 +87,55 @@ pub fn prepare(path: &Path) -> Result<Option<Lock>, OpenError> {
         )));
     }
     Ok(Some(lock))
+}
+
+/// A store that is being made, under another name until it is whole.
+pub struct New {
+    /// What it is called meanwhile.
+    pub path: TempPath,
+    lock: Lock,
+}
+
+impl New {
+    /// Begins one for `path`.
+    ///
+    /// # Errors
+    /// Who else makes one, or why it cannot be written.
+    pub fn begin(path: &Path) -> Result<Self, OpenError> {
+        let new = beside(path, "-new");
+        let cannot = |e: io::Error| {
+            OpenError::Wrong(format!(
+                "cannot write beside the store: {}: {e}; check the folder's owner and permissions",
+                new.display()
+            ))
+        };
+        let nofollow = OFlags::NOFOLLOW.bits().cast_signed();
+        let mut how = File::options();
+        how.read(true).write(true).create(true).mode(0o600).custom_flags(nofollow);
+        how.open(&new).map_err(cannot)?;
+        let lock = lock(&new, &how)?.expect("it is created");
+        // A first start that was killed has left something.
+        lock.file.set_len(0).map_err(cannot)?;
+        Ok(Self { path: TempPath::try_from_path(&new).map_err(cannot)?, lock })
+    }
+
+    /// Puts it in its place, durably; `None` if there is a store by now.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    pub fn finish(self, path: &Path) -> io::Result<Option<Lock>> {
+        self.lock.file.sync_all()?;
+        match self.path.persist_noclobber(path) {
+            Ok(()) => sync_folder(path).map(|()| Some(self.lock)),
+            Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Ok(None),
+            Err(e) => Err(e.error),
+        }
+    }
+}
+
+/// Whether somebody is making a store at this moment.
+pub fn is_being_made(path: &Path) -> bool {
+    File::open(beside(path, "-new")).is_ok_and(|new| matches!(new.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Takes the file for this process, whatever is in it; `None` if there is none.

@@ -38,7 +38,6 @@ use reminders::{Change, Changed, Inserted};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, any::AnyPoolOptions, migrate::Migrator};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    io::ErrorKind,
     path::Path,
     sync::{Arc, Mutex},
     time::Duration,
@@ -577,30 +576,17 @@ async fn take_or_make(path: &Path) -> Result<file::Lock, OpenError> {
 /// Makes a new store. It has another name until it is whole, so that a store in its place that has no schema can only have lost it. `None`
 /// if somebody else was faster.
 async fn make(path: &Path) -> Result<Option<file::Lock>, OpenError> {
-    let cannot = |why: String| {
-        OpenError::Wrong(format!(
-            "cannot write beside the store: {}: {why}; check the folder's owner and permissions",
-            path.display()
-        ))
-    };
-    let part = file::temporary(path).map_err(cannot)?;
+    let new = file::New::begin(path)?;
+    let cannot = |why: String| OpenError::Wrong(format!("cannot make a store at {}: {why}", path.display()));
     let sql_failed = |e: sqlx::Error| cannot(StoreError::from(e).to_string());
-    let mut conn = AnyConnection::connect(&file::url(part.path(), "rw")).await.map_err(sql_failed)?;
+    let mut conn = AnyConnection::connect(&file::url(&new.path, "rw")).await.map_err(sql_failed)?;
     let id = format!("PRAGMA application_id = {}", file::APPLICATION_ID);
     for pragma in ["PRAGMA journal_mode = MEMORY", "PRAGMA synchronous = OFF", &id] {
         sqlx::query(AssertSqlSafe(pragma.to_owned())).execute(&mut conn).await.map_err(sql_failed)?;
     }
     migrate(&mut conn, Dialect::Sqlite, &format!("sqlite:{}", path.display())).await?;
     conn.close().await.map_err(sql_failed)?;
-    part.as_file().sync_all().map_err(|e| cannot(e.to_string()))?;
-    match part.persist_noclobber(path) {
-        Ok(file) => {
-            file::sync_folder(path).map_err(|e| cannot(e.to_string()))?;
-            Ok(Some(file::Lock::of_new(file)))
-        }
-        Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Ok(None),
-        Err(e) => Err(cannot(e.error.to_string())),
-    }
+    new.finish(path).map_err(|e| cannot(e.to_string()))
 }
 
 async fn migrate(conn: &mut AnyConnection, dialect: Dialect, url: &str) -> Result<(), OpenError> {

@@ -315,7 +315,7 @@ async fn an_alias_that_stands_for_another_id_in_each_app_lists_them_all() {
         let (status, _, answer) = answered(&router, unknown).await;
         assert_eq!(
             (status.as_u16(), &answer["code"], &answer["param"]),
-            (400, &"bad_query".into(), &"/template".into())
+            (422, &"unknown_template".into(), &"/template".into())
         );
         api.store().close().await;
     }
