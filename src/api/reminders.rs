@@ -491,9 +491,6 @@ pub async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<Li
         }
     };
     query.openid.as_deref().map_or(Ok(()), check::openid)?;
-    if query.schedule.is_some() {
-        return Ok(json(StatusCode::OK, &Page { items: Vec::new(), next: None, note: None }));
-    }
     let filter = Filter {
         apps: apps.into_iter().map(|app| app.name).collect(),
         openid: query.openid,
@@ -505,6 +502,9 @@ pub async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<Li
         after,
         limit,
     };
+    if query.schedule.is_some() {
+        return Ok(json(StatusCode::OK, &Page { items: Vec::new(), next: None, note: None }));
+    }
     let _place = api.places.take(caller.name())?;
     let page = api.store.page(&filter, api.list_time).await?.ok_or_else(too_long)?;
     let note = page.next.filter(|_| page.cut_short).map(|(at, _)| {

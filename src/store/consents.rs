@@ -553,10 +553,10 @@ impl Store {
         let sql = format!(
             "SELECT c.template, c.n, c.granted_at, c.source, c.event, c.standing, c.reminder, c.voided_at, c.void_reason, c.feeds,
                     o.state AS ended
-             FROM recipient p JOIN consent c ON c.recipient = p.id
+             FROM consent c
              LEFT JOIN reminder m ON m.id = c.reminder
              LEFT JOIN outcome o ON o.lane = m.lane AND o.at = m.at AND o.id = m.id AND o.next_at IS NULL
-             WHERE p.app = $1 AND p.openid = $2 AND (c.template, c.n) > ($3, $4) ORDER BY c.template, c.n LIMIT {SLICE}"
+             WHERE c.recipient = (SELECT id FROM recipient WHERE app = $1 AND openid = $2) AND (c.template, c.n) > ($3, $4) ORDER BY c.template, c.n LIMIT {SLICE}"
         );
         let mut consents = Vec::new();
         let mut after: (i64, i64) = (0, 0);

@@ -739,8 +739,9 @@ impl Store {
         // then. An outcome that is no longer the last may name the same instant.
         let sql = format!(
             "SELECT COUNT(*) AS n, MIN(at) AS oldest FROM
-             (SELECT DISTINCT x.at, x.id FROM outcome x {} JOIN due d ON d.lane = x.lane AND d.due_at = x.next_at AND d.id = x.id
-              WHERE x.lane = $1 AND x.next_at > $2 AND x.next_at <= $3 AND x.at <= $2 LIMIT 10000) AS waiting",
+             (SELECT DISTINCT x.at, x.id FROM outcome x {}
+              WHERE x.lane = $1 AND x.next_at > $2 AND x.next_at <= $3 AND x.at <= $2
+                AND EXISTS (SELECT 1 FROM due d WHERE d.lane = x.lane AND d.due_at = x.next_at AND d.id = x.id) LIMIT 10000) AS waiting",
             self.opened.dialect.by("tried_again")
         );
         let again =

@@ -125,6 +125,7 @@ async fn what_is_not_a_good_request_is_answered_so() {
         (program.http.get(url("/v1/reminders/7")).bearer_auth(&program.key), 404, "not_found"),
         (program.http.get(url("/v1/reminders?limit=0")).bearer_auth(&program.key), 400, "bad_query"),
         (program.http.get(url("/v1/reminders?cursor=zzz")).bearer_auth(&program.key), 400, "bad_query"),
+        (program.http.get(url("/v1/reminders?from=soon&schedule=x")).bearer_auth(&program.key), 400, "bad_query"),
         (program.http.get(url("/v1/reminders?state=done")).bearer_auth(&program.key), 400, "bad_query"),
         (program.http.get(url("/v1/reminders?delivery=late")).bearer_auth(&program.key), 400, "bad_query"),
         (program.http.get(url("/v1/reminders?colour=red")).bearer_auth(&program.key), 400, "bad_query"),

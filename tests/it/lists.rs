@@ -1,7 +1,7 @@
 //! Lists over more than a list can look at: short, honest, and never in the way of others.
 
 use crate::harness::{
-    DIGEST, EVENT, START, TestStore, accepted_reminder, databases, fresh_url, on_both, program::Site,
+    DIGEST, EVENT, START, TestStore, accepted_reminder, databases, fresh_url, on_both, open, program::Site,
 };
 use axum::{
     Router,
@@ -11,7 +11,7 @@ use axum::{
 use futures_util::poll;
 use http_body_util::BodyExt;
 use serde_json::Value;
-use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::{path::Path, sync::Arc, time::Duration};
 use tixing::{
     api::{Api, new_key},
@@ -113,6 +113,7 @@ async fn a_list_whose_time_is_over_is_short_and_who_follows_it_gets_everything()
             (Filter { delivered: Some(false), state: Some(State::Sent), ..of_coffee(9) }, vec![MANY - 1], false),
             (Filter { delivered: Some(false), state: Some(State::Failed), ..of_coffee(9) }, vec![], false),
             (Filter { delivered: Some(false), state: Some(State::Scheduled), ..of_coffee(9) }, vec![], false),
+            (Filter { delivered: Some(true), state: Some(State::Failed), ..of_coffee(9) }, vec![], false),
             (Filter { state: Some(State::InDoubt), ..of_coffee(100) }, vec![2 * MANY], false),
             (Filter { state: Some(State::Cancelled), ..of_coffee(100) }, vec![], false),
         ] {
@@ -131,6 +132,66 @@ async fn a_list_whose_time_is_over_is_short_and_who_follows_it_gets_everything()
         store.close().await;
     })
     .await;
+}
+
+/// What a list must find by an index.
+const TABLES: &str = "('reminder', 'outcome', 'receipt', 'due', 'consent')";
+
+#[tokio::test]
+async fn postgres_reads_no_table_whole_for_a_list_whatever_it_thinks_of_the_filter() {
+    if !databases().contains(&"postgres") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = fresh_url("postgres", folder.path());
+    let clock = ManualClock::at(START);
+    open(&url, &clock).await.close().await;
+    fill(&url).await;
+    let mut conn = AnyConnection::connect(&url).await.expect("connects");
+    let number = async |conn: &mut AnyConnection, sql: &str| -> i64 {
+        let row = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(conn).await.expect("answers");
+        row.get("n")
+    };
+    // What those who have left have counted is counted before it begins.
+    let others =
+        "SELECT COUNT(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+                  AND backend_type = 'client backend'";
+    while number(&mut conn, others).await > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    sqlx::query("ANALYZE").execute(&mut conn).await.expect("analyzed");
+    sqlx::query("SELECT pg_stat_reset()").execute(&mut conn).await.expect("reset");
+
+    let store = open(&url, &clock).await;
+    for delivered in [None, Some(true), Some(false)] {
+        for state in [None].into_iter().chain(State::ALL.map(Some)) {
+            for templates in [[].into(), [("coffee".into(), DIGEST.into())].into()] {
+                // Often enough for a plan that knows no values.
+                for _ in 0..7 {
+                    let filter = Filter { delivered, state, templates: Clone::clone(&templates), ..of_coffee(10) };
+                    store.page(&filter, Duration::ZERO).await.expect("answers").expect("a page");
+                }
+            }
+        }
+    }
+    let of_user = Filter { openid: Some("o-many".into()), ..of_coffee(10) };
+    store.page(&of_user, MINUTE).await.expect("answers").expect("a page");
+    store.consents("coffee", "o-many").await.expect("answers");
+    store.overdue(1, START).await.expect("answers");
+    store.close().await;
+    while number(&mut conn, others).await > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let sum =
+        |what: &str| format!("SELECT SUM({what})::bigint AS n FROM pg_stat_user_tables WHERE relname IN {TABLES}");
+    assert!(number(&mut conn, &sum("idx_scan")).await > 100, "it was counted");
+    let whole = format!(
+        "SELECT COALESCE(string_agg(relname::text || ' ' || seq_scan::text, ', '), '') AS t FROM pg_stat_user_tables
+         WHERE seq_scan > 0 AND relname IN {TABLES}"
+    );
+    let whole: String = sqlx::query(AssertSqlSafe(whole)).fetch_one(&mut conn).await.expect("answers").get("t");
+    assert_eq!(whole, "", "tables that were read whole, and how often");
+    conn.close().await.expect("closes");
 }
 
 #[tokio::test]
