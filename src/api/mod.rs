@@ -124,7 +124,6 @@ impl Api {
             .route("/doubts", get(doubts::doubts))
             .route("/doubts/{id}", post(doubts::resolve))
             .route("/templates", get(templates::templates))
-            .route("/users/export", post(users::export))
             .route("/users/forget", post(users::forget))
             .route("/users/let-in", post(users::let_in))
             .route("/stats", get(operations::stats))
@@ -132,6 +131,7 @@ impl Api {
             .route("/keys/{id}", axum::routing::delete(operations::revoke_key))
             .layer(middleware::from_fn(in_time))
             // What takes as long as there is to do.
+            .route("/users/export", post(users::export))
             .route("/consents/batch", post(batch::consents))
             .route("/reminders/batch", post(batch::reminders))
             .route("/templates/refresh", post(templates::refresh))
