@@ -395,23 +395,17 @@ impl Daemon {
             }
             Ok(new) => {
                 set_volume(new.server.log);
-                let mut names = Vec::new();
+                tracing::info!(log = new.server.log.word(), "SIGHUP: the configuration is read again");
                 for app in &mut self.apps {
                     let Some(new) = new.apps.iter().find(|new| new.name == app.name) else { continue };
                     let renewed = app.with_secrets_of(new);
                     if !renewed.has_secrets_of(app) {
-                        names.push(app.name.clone());
+                        tracing::info!(app = app.name, "SIGHUP: a new secret is in force");
                         self.signals.renew(renewed.clone());
                         *app = renewed;
                     }
                 }
                 self.callbacks.renew(&self.apps);
-                let (log, secrets) = (new.server.log.word(), names.join(", "));
-                tracing::info!(
-                    log,
-                    secrets,
-                    "SIGHUP: the configuration is read again: so loud is the log, and of these apps secrets are new"
-                );
                 if !new.is_like(&self.config) {
                     tracing::warn!(
                         "SIGHUP: the configuration has changed in more than the log's level and secrets; a restart takes that over"

@@ -536,7 +536,12 @@ impl Store {
 fn reading(dialect: Dialect, most: u32) -> AnyPoolOptions {
     let pragmas: &[&'static str] = match dialect {
         Dialect::Sqlite => &["PRAGMA busy_timeout = 5000", "PRAGMA cache_size = -8192", "PRAGMA query_only = 1"],
-        Dialect::Postgres => &["SET statement_timeout = '20s'", "SET default_transaction_read_only = on"],
+        Dialect::Postgres => &[
+            "SET statement_timeout = '20s'",
+            "SET default_transaction_read_only = on",
+            // Every question has an index and wants few rows; a plan that knows neither would read whole tables.
+            "SET enable_seqscan = off",
+        ],
     };
     AnyPoolOptions::new()
         .max_connections(most)

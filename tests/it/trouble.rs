@@ -491,7 +491,7 @@ async fn sighup_takes_over_a_new_secret_and_the_logs_level_and_says_what_only_a_
         program.wait(&path, 10, |r| r["state"] == "sent").await;
         program.terminate().1
     };
-    for told in ["secrets=\"coffee\"", "a restart takes that over", "DEBUG"] {
+    for told in ["a new secret is in force app=\"coffee\"", "a restart takes that over", "DEBUG"] {
         assert!(log.contains(told), "{told}: {log}");
     }
     assert!(!log.contains("app-secret"), "I9: {log}");
