@@ -91,8 +91,8 @@ impl Daemon {
     pub async fn start(config: Config, clock: SharedClock) -> Result<Self, StartError> {
         let config = Arc::new(config);
         // The store first: its lock names the daemon that is running already, where a taken port would not.
-        let store = Store::open(&config.store_url, config.durability, &config.apps, Arc::clone(&clock)).await?;
-        let url = shown(&config.store_url);
+        let store = Store::open(&config.store.url, config.store.durability, &config.apps, Arc::clone(&clock)).await?;
+        let url = shown(&config.store.url);
         let silent = |_| StartError::Unreachable(format!("{url} has stopped answering: look at the database"));
         tokio::time::timeout(START_LIMIT, Self::start_on(store, config, clock)).await.map_err(silent)?
     }

@@ -333,7 +333,7 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
         let mut config = self.config(&place, &sink.url);
         if old > 0 {
             let past = ManualClock::at(clock.now() - 40 * DAY);
-            let store = Store::open(&config.store_url, config.durability, &config.apps, past.clone()).await;
+            let store = Store::open(&config.store.url, config.store.durability, &config.apps, past.clone()).await;
             let store = store.expect("opens");
             for from in (0..old).step_by(4_000) {
                 let news =

@@ -30,7 +30,7 @@ pub struct Client {
 
 /// Connects to a store that is there.
 pub async fn connect(config: Config) -> Result<Client, Failure> {
-    if let Some(path) = config.store_url.strip_prefix("sqlite:")
+    if let Some(path) = config.store.url.strip_prefix("sqlite:")
         && !Path::new(path).exists()
         && !file::is_being_made(path.as_ref())
         // A daemon that runs without its file says so itself.
@@ -51,7 +51,7 @@ pub async fn connect_or_make(config: Config) -> Result<Client, Failure> {
         if tokio::net::UnixStream::connect(&socket).await.is_ok() {
             return Ok(Client { http: client(&socket)?, own: None });
         }
-        match Store::open(&config.store_url, config.durability, &config.apps, Arc::clone(&clock)).await {
+        match Store::open(&config.store.url, config.store.durability, &config.apps, Arc::clone(&clock)).await {
             Ok(store) => break store,
             // A daemon that has just started will listen in a moment.
             Err(OpenError::InUse(_)) if clock.monotonic() - begun < STARTING => {}

@@ -184,7 +184,7 @@ fn files(config: &Config, report: &mut Report) {
         format!("{own:o}"),
         "whoever can write it can send in your name: chmod go-w it",
     );
-    let Some(file) = config.store_url.strip_prefix("sqlite:").map(Path::new) else { return };
+    let Some(file) = config.store.url.strip_prefix("sqlite:").map(Path::new) else { return };
     let folder = file.parent().unwrap_or(Path::new("/"));
     report.judge(
         "store's folder",
@@ -257,9 +257,9 @@ fn belongings(path: &Path, report: &mut Report) {
 fn machine(config: &Config, report: &mut Report) {
     report.judge(
         "durability",
-        config.durability == Durability::Full,
+        config.store.durability == Durability::Full,
         Level::Warning,
-        format!("{:?}", config.durability).to_lowercase(),
+        format!("{:?}", config.store.durability).to_lowercase(),
         "a loss of power may forget what was sent and send it again: set store.durability = \"full\"",
     );
     let term = |what: &str, term: Option<Millis>| match term {
@@ -319,7 +319,7 @@ async fn store(config: Config, socket: &Path, report: &mut Report) -> (Option<Va
         );
     }
     if !runs
-        && let Some(file) = config.store_url.strip_prefix("sqlite:")
+        && let Some(file) = config.store.url.strip_prefix("sqlite:")
         && !Path::new(file).exists()
     {
         report.skipped("database", "there is no store yet; the daemon's first start makes it");

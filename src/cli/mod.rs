@@ -482,7 +482,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Check => check(cli.config, cli.json, lang),
         Verb::Migrate => {
             let config = configured(cli.config)?;
-            let opened = Store::open(&config.store_url, config.durability, &config.apps, SystemClock::shared()).await;
+            let opened =
+                Store::open(&config.store.url, config.store.durability, &config.apps, SystemClock::shared()).await;
             let store = opened.map_err(StartError::from)?;
             store.close().await;
             if cli.json {

@@ -69,7 +69,7 @@ pub async fn verify(file: &Path, as_json: bool, lang: Lang) -> Result<(), Failur
 pub async fn restore(config: Config, file: Option<PathBuf>, as_json: bool, lang: Lang) -> Result<(), Failure> {
     let clock = SystemClock::shared();
     let now = clock.now();
-    let restored = match (config.store_url.strip_prefix("sqlite:"), file) {
+    let restored = match (config.store.url.strip_prefix("sqlite:"), file) {
         (Some(path), Some(file)) => backup::restore(&file, Path::new(path), now).await.map_err(|e| match e {
             RestoreError::Backup(e) => Failure::Failed(e.into()),
             RestoreError::Store(e) => StartError::from(e).into(),
@@ -81,7 +81,7 @@ pub async fn restore(config: Config, file: Option<PathBuf>, as_json: bool, lang:
             return Err(Failure::Usage(what.into()));
         }
         (None, None) => {
-            let opened = Store::open(&config.store_url, config.durability, &config.apps, clock).await;
+            let opened = Store::open(&config.store.url, config.store.durability, &config.apps, clock).await;
             let store = opened.map_err(StartError::from)?;
             let held = async {
                 store.set_hold().await?;

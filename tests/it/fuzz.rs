@@ -246,7 +246,7 @@ impl Service {
         let router = runtime.block_on(async {
             let clock = ManualClock::at(START);
             let store =
-                Store::open(&config.store_url, Durability::Process, &config.apps, clock.clone()).await.expect("opens");
+                Store::open(&config.store.url, Durability::Process, &config.apps, clock.clone()).await.expect("opens");
             Api::new(Arc::new(config), store, clock, Arc::new(Metrics::default()), None).await.owner_router()
         });
         Self { runtime, router, _folder: folder }

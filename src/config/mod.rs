@@ -1,0 +1,183 @@
+//! `tixing.toml`: read once, checked whole, every problem with its line.
+//!
+//! A group of keys is a file: the shape in the TOML (`Raw`), its check, and what follows from it.
+
+mod server;
+mod store;
+mod retention;
+mod schedules;
+mod app;
+mod callback;
+mod template;
+mod secret;
+mod environment;
+mod check;
+mod place;
+
+pub use app::{App, Platform};
+pub use callback::CallbackSecrets;
+pub use check::{Problem, Problems};
+pub use server::{Level, Server};
+pub use store::{Durability, Store};
+
+use crate::domain::retention::Retention;
+use check::{Check, friendly};
+use place::Lines;
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// Everything that the configuration says, checked and with its secrets read.
+#[derive(Debug)]
+pub struct Config {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// Listening.
+    pub server: Server,
+    /// The database.
+    pub store: Store,
+    /// How long what has ended is kept.
+    pub retention: Retention,
+    /// The mini-programs.
+    pub apps: Vec<App>,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Whether a daemon that runs with one can take over the other: all but the secrets and the log's level is the same.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.server.is_like(&other.server)
+            && self.store == other.store
+            && self.retention == other.retention
+            && self.apps.len() == other.apps.len()
+            && self.apps.iter().zip(&other.apps).all(|(one, other)| one.is_like(other))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default)]
+    server: server::Raw,
+    #[serde(default)]
+    store: store::Raw,
+    schedules: Option<schedules::Raw>,
+    #[serde(default)]
+    retention: retention::Raw,
+    #[serde(default)]
+    app: Vec<app::Raw>,
+}
+
+/// Where the configuration is looked for when no path is given.
+///
+/// # Errors
+/// When there is none.
+pub fn search(given: Option<PathBuf>) -> Result<PathBuf, Problems> {
+    if let Some(path) = given {
+        return Ok(path);
+    }
+    ["tixing.toml", "/etc/tixing/tixing.toml"].into_iter().map(PathBuf::from).find(|p| p.exists()).ok_or_else(|| {
+        Problems::one(
+            "tixing.toml",
+            "no configuration found: not given by --config or $TIXING_CONFIG, and neither ./tixing.toml nor \
+             /etc/tixing/tixing.toml exists; `tixing init` writes one",
+        )
+    })
+}
+
+/// Reads and checks the configuration at `path`.
+///
+/// # Errors
+/// All problems found.
+pub fn load(path: &Path) -> Result<Config, Problems> {
+    let unread = |e| Problems::one(path.display().to_string(), format!("cannot read the configuration: {e}"));
+    let text = std::fs::read_to_string(path).map_err(unread)?;
+    parse(path, &text, &|name| std::env::var(name).ok(), std::env::vars().collect())
+}
+
+/// As [`load`], with everything given: `env` looks up an environment variable, `vars` lists them.
+///
+/// # Errors
+/// All problems found.
+pub fn parse(
+    path: &Path,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    vars: BTreeMap<String, String>,
+) -> Result<Config, Problems> {
+    let wrong = |e: toml::de::Error| {
+        let line = e.span().map_or(1, |span| place::line(text, span.start));
+        Problems::one(format!("{}:{line}", path.display()), friendly(e.message()))
+    };
+    let in_file: Raw = toml::from_str(text).map_err(wrong)?;
+    let raw = environment::overridden(text, &vars)?.unwrap_or(in_file);
+    let mut check = Check {
+        path,
+        // A path from the working directory has no parent to name: "" joins as nothing.
+        base: std::path::absolute(path).ok().and_then(|p| p.parent().map(Path::to_owned)).unwrap_or_default(),
+        env,
+        lines: Lines::new(text).expect("it was just read as TOML"),
+        problems: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let server = raw.server.check(&mut check);
+    let store = raw.store.check(&mut check);
+    raw.schedules.iter().for_each(|schedules| schedules.check(&mut check));
+    let retention = raw.retention.check(&mut check);
+    let apps = app::check(&raw.app, &mut check);
+    let Check { problems, warnings, .. } = check;
+    match (server, store, problems.is_empty()) {
+        (Some(server), Some(store), true) => {
+            Ok(Config { path: path.to_owned(), server, store, retention, apps, warnings })
+        }
+        _ => Err(Problems(problems)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) const GOOD: &str = r#"
+[server]
+listen = "127.0.0.1:8700"
+[store]
+url = "sqlite:tixing.db"
+[[app]]
+name = "coffee"
+platform = "wechat"
+appid = "wx0123456789abcdef"
+secret = { env = "COFFEE" }
+timezone = "Asia/Shanghai"
+[[app.template]]
+name = "event-start"
+id = "Tq9"
+kind = "one-time"
+fields = { thing1 = "活动名称" }
+"#;
+
+    pub(super) fn read(text: &str, vars: &[(&str, &str)]) -> Result<Config, String> {
+        let vars: BTreeMap<_, _> = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let env = |name: &str| (name == "COFFEE").then(|| "s3cret".to_owned());
+        parse(Path::new("tixing.toml"), text, &env, vars).map_err(|p| p.to_string())
+    }
+
+    /// Each row: what stands in the good file, what somebody wrote instead, what must be said.
+    pub(super) fn refused(table: &[(&str, &str, &str)]) {
+        for (good, bad, said) in table {
+            let text = GOOD.replacen(good, bad, 1);
+            assert_ne!(text, GOOD, "{good} is not in the good file");
+            let problems = read(&text, &[]).expect_err(bad);
+            assert!(problems.contains(said), "{bad}: {problems}");
+            assert!(!problems.contains("hunter2"), "{problems}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_toml_is_told_with_its_line() {
+        refused(&[("[store]", "[store", "tixing.toml:4: ")]);
+    }
+}

@@ -1,0 +1,114 @@
+//! `[server]`: where the daemon listens, and how much its log says.
+
+use super::{check::Check, place::Place};
+use serde::Deserialize;
+use std::{net::SocketAddr, path::PathBuf};
+
+/// Where the daemon listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// API, console, callbacks.
+    pub listen: SocketAddr,
+    /// A second listener for `/metrics` alone.
+    pub metrics: Option<SocketAddr>,
+    /// The command line on this machine speaks here.
+    pub socket: PathBuf,
+    /// How much the log says, unless `TIXING_LOG` says otherwise.
+    pub log: Level,
+}
+
+impl Server {
+    /// Whether all but the log's level is the same.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        *self == Self { log: self.log, ..other.clone() }
+    }
+}
+
+/// How much a log says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// What somebody must do something about.
+    Error,
+    /// What is not as it should be.
+    Warn,
+    /// What is worth knowing later.
+    #[default]
+    Info,
+    /// What happens to each reminder.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Level {
+    /// The word in the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Raw {
+    listen: String,
+    metrics: Option<String>,
+    socket: PathBuf,
+    log: Level,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8700".into(), metrics: None, socket: "tixing.sock".into(), log: Level::Info }
+    }
+}
+
+impl Raw {
+    pub fn check(&self, check: &mut Check<'_>) -> Option<Server> {
+        let place = Place::table("server");
+        let listen = check.good(&place.key("listen"), address(&self.listen));
+        let metrics = self.metrics.as_deref().and_then(|text| check.good(&place.key("metrics"), address(text)));
+        if metrics.is_some_and(|metrics| metrics.port() != 0 && Some(metrics) == listen) {
+            let what = "metrics have the address of listen, which has them already: choose another, or leave it out";
+            check.problem(&place.key("metrics"), what);
+        }
+        Some(Server { listen: listen?, metrics, socket: check.base.join(&self.socket), log: self.log })
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("«{text}» is not an address; write an IP address and a port like 127.0.0.1:8700"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::tests::{read, refused};
+
+    #[test]
+    fn every_mistake_names_its_line_and_what_is_allowed() {
+        refused(&[
+            (
+                "listen =",
+                "listn =",
+                "tixing.toml:3: unknown key or value «listn»; allowed are listen, metrics, socket, log; did you mean «listen»?",
+            ),
+            ("127.0.0.1:8700", "localhost", "tixing.toml:3: «localhost» is not an address"),
+            ("[store]", "metrics = \"127.0.0.1:8700\"\n[store]", "tixing.toml:4: metrics have the address of listen"),
+        ]);
+    }
+
+    #[test]
+    fn a_daemon_is_like_another_whatever_its_log_says() {
+        let with = |vars: &[(&str, &str)]| read(crate::config::tests::GOOD, vars).expect("good");
+        let (plain, loud) = (with(&[]), with(&[("TIXING_SERVER__LOG", "debug")]));
+        assert!(plain.is_like(&loud) && plain.server != loud.server);
+        assert!(!plain.is_like(&with(&[("TIXING_SERVER__SOCKET", "other.sock")])));
+        assert!(!plain.is_like(&with(&[("TIXING_STORE__URL", "sqlite:other.db")])));
+    }
+}

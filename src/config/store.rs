@@ -1,0 +1,76 @@
+//! `[store]`: which database, and how durable a commit is.
+
+use super::{check::Check, place::Place};
+use serde::Deserialize;
+
+/// The database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// `sqlite:…` with an absolute path, or `postgres://…`.
+    pub url: String,
+    /// How durable a commit is.
+    pub durability: Durability,
+}
+
+/// How durable a commit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Survives a loss of power.
+    #[default]
+    Full,
+    /// Survives a crash of the process only: a loss of power may forget a mark, and that is a message sent twice.
+    Process,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Raw {
+    url: String,
+    durability: Durability,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self { url: "sqlite:tixing.db".into(), durability: Durability::Full }
+    }
+}
+
+impl Raw {
+    pub fn check(&self, check: &mut Check<'_>) -> Option<Store> {
+        let url = match self.url.split_once(':') {
+            Some(("sqlite", file)) if !file.is_empty() && !file.contains('?') => {
+                let file = file.strip_prefix("//").unwrap_or(file);
+                Some(format!("sqlite:{}", check.base.join(file).display()))
+            }
+            Some(("postgres" | "postgresql", _)) => Some(self.url.clone()),
+            _ => {
+                let what = "this is not a store; write \"sqlite:tixing.db\" or \"postgres://user@host/db\"";
+                check.problem(&Place::table("store").key("url"), what);
+                None
+            }
+        };
+        let user = self.url.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
+        if user.is_some_and(|(user, _)| user.contains(':')) {
+            check.warning(
+                "store.url holds a password that whoever reads this file has: put it into PGPASSWORD or ~/.pgpass",
+            );
+        }
+        if self.durability == Durability::Process {
+            check.warning(
+                "store.durability is \"process\": a loss of power may forget what was sent, and send it again",
+            );
+        }
+        Some(Store { url: url?, durability: self.durability })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::tests::refused;
+
+    #[test]
+    fn every_mistake_names_its_line_and_what_is_allowed() {
+        refused(&[("sqlite:tixing.db", "mysql:x", "tixing.toml:5: this is not a store")]);
+    }
+}
