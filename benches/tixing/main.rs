@@ -38,7 +38,7 @@ use tixing::{
     },
     store::{
         Store,
-        queue::{Job, Queue, Settle},
+        port::{Entry, Job, Queue},
         reminders::Filter,
     },
 };
@@ -346,8 +346,8 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
                 if jobs.is_empty() {
                     break;
                 }
-                let sent = |job: &Job| Settle {
-                    job: job.settled(true),
+                let sent = |job: &Job| Entry {
+                    target: job.target(true),
                     settlement: received(),
                     began_at: None,
                     ended_at: job.due.at,

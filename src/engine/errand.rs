@@ -111,7 +111,7 @@ impl Engine {
     pub(super) fn ask(&mut self, i: usize, now: Millis) {
         let lane = &mut self.lanes[i];
         if std::mem::take(&mut lane.wake_held) {
-            let woken = self.store.wake_held(lane.id, now);
+            let woken = self.store.wake_suspended(lane.id, now);
             self.tasks.spawn(async move { Done::Woken(i, limited(woken).await) });
         }
         let Some(errand) = lane.errands.next(now) else { return };

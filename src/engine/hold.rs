@@ -8,7 +8,7 @@ use crate::{
     },
     store::{
         StoreError,
-        queue::{Job, Marked, Queue, Settle},
+        port::{Entry, Job, Marked, Queue},
     },
 };
 
@@ -22,7 +22,7 @@ const SLICE: i64 = 1_000;
 /// When the store does not answer. What was ended is ended; asking again goes on from there.
 pub async fn assume_sent(store: &dyn Queue, lane: i64, last_id: ReminderId, now: Millis) -> Result<u64, StoreError> {
     // What waits for a later try may have been tried earlier by another life.
-    store.wake_held(lane, now).await?;
+    store.wake_suspended(lane, now).await?;
     let (mut ended, mut after) = (0, (Millis::MIN, 0));
     loop {
         let mut jobs = store.prefetch(lane, after, now, SLICE).await?;
@@ -42,12 +42,11 @@ pub async fn assume_sent(store: &dyn Queue, lane: i64, last_id: ReminderId, now:
             // Its owner cancelled it just now.
             Marked::Late => None,
         });
-        let settles: Vec<Settle> =
-            waiting.chain(begun.iter().map(|job| end(job, false, assumed_sent(), now))).collect();
+        let settles: Vec<Entry> = waiting.chain(begun.iter().map(|job| end(job, false, assumed_sent(), now))).collect();
         ended += store.settle(settles).await?.into_iter().filter(|written| *written).count() as u64;
     }
 }
 
-fn end(job: &Job, marked: bool, settlement: Settlement, now: Millis) -> Settle {
-    Settle { job: job.settled(marked), settlement, began_at: None, ended_at: now }
+fn end(job: &Job, marked: bool, settlement: Settlement, now: Millis) -> Entry {
+    Entry { target: job.target(marked), settlement, began_at: None, ended_at: now }
 }

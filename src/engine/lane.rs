@@ -17,7 +17,7 @@ use crate::{
     },
     metrics::{ByApp, Metrics},
     platform::{Adapter, Quota, token::Token},
-    store::{Ring, queue::Job},
+    store::port::{Job, Ring},
 };
 use prometheus_client::metrics::histogram::Histogram;
 use std::{

@@ -35,7 +35,7 @@ use crate::{
     },
     store::{
         Ring, StoreError,
-        queue::{Asked, Job, Marked, Queue, Settle},
+        port::{Asked, Entry, Job, Marked, Queue},
     },
 };
 use clockwatch::ClockWatch;
@@ -208,7 +208,7 @@ struct Pending {
     lane: usize,
     /// Whether the job was marked, and so takes a place of the lane's window.
     marked: bool,
-    settle: Settle,
+    settle: Entry,
 }
 
 enum Done {
@@ -561,7 +561,7 @@ impl Engine {
 
     /// Ends a job that was never marked.
     fn end(&mut self, i: usize, job: &Job, settlement: Settlement, now: Millis) {
-        let settle = Settle { job: job.settled(false), settlement, began_at: None, ended_at: now };
+        let settle = Entry { target: job.target(false), settlement, began_at: None, ended_at: now };
         self.queue_settlement(Pending { lane: i, marked: false, settle });
     }
 
@@ -623,7 +623,7 @@ impl Engine {
     /// Queues the settlement of a marked job.
     fn settled(&mut self, i: usize, job: &Job, settlement: Settlement, began_at: Option<Millis>, now: Millis) {
         self.lanes[i].busy.remove(&job.recipient);
-        let settle = Settle { job: job.settled(true), settlement, began_at, ended_at: now };
+        let settle = Entry { target: job.target(true), settlement, began_at, ended_at: now };
         self.queue_settlement(Pending { lane: i, marked: true, settle });
     }
 
@@ -871,7 +871,7 @@ impl Engine {
         self.settling = false;
         for (Pending { lane, marked, settle }, written) in batch.iter().zip(written) {
             let lane = &mut self.lanes[*lane];
-            let due = &settle.job.due;
+            let due = &settle.target.due;
             lane.done_with(due.id);
             lane.in_flight -= usize::from(*marked);
             if !written {

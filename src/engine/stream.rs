@@ -6,7 +6,7 @@
 
 use crate::{
     domain::{Millis, SECOND, reminder::ReminderId},
-    store::{Ring, queue::Job},
+    store::port::{Job, Ring},
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -211,7 +211,7 @@ mod tests {
             decide::Due,
             reminder::{Claim, State},
         },
-        store::queue::Body,
+        store::port::Body,
     };
     use rand::{RngExt, SeedableRng, rngs::StdRng};
     use std::{collections::BTreeSet, sync::Arc};

@@ -2,10 +2,11 @@
 
 use super::{
     consents::{self, Holder},
-    queue::{self, Settle},
+    port::{Entry, Ring},
+    queue,
     reminders::{self, Stored},
     tx::Tx,
-    writer::{Ring, Single},
+    writer::Single,
 };
 use crate::domain::{
     reminder::{ReminderId, State},
@@ -95,9 +96,9 @@ async fn resolve(tx: &mut Tx<'_>, decided: &Decided) -> sqlx::Result<Resolved> {
         _ => return Ok(Resolved::Not(state)),
     }
     let said = settlement(decided, tx.now);
-    match stored.settled(State::InDoubt) {
-        Some(job) => {
-            let settle = Settle { job, settlement: said, began_at: None, ended_at: tx.now };
+    match stored.target_in(State::InDoubt) {
+        Some(target) => {
+            let settle = Entry { target, settlement: said, began_at: None, ended_at: tx.now };
             queue::settle(tx, &[settle]).await?;
         }
         None => correct(tx, &stored, said).await?,

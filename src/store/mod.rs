@@ -3,6 +3,7 @@
 mod dialect;
 mod tx;
 mod writer;
+pub mod port;
 pub mod reminders;
 pub mod lists;
 pub mod queue;
@@ -19,7 +20,7 @@ mod progress;
 mod identity;
 
 pub use dialect::Dialect;
-pub use writer::{OnCommit, Ring};
+pub use port::{OnCommit, Ring};
 
 use crate::{
     clock::SharedClock,

@@ -3,7 +3,8 @@
 use super::{
     Place, Store, StoreError,
     consents::{self, Pair},
-    queue::{self, LIVING, SCHEDULED, SENDING, Settle, living_state},
+    port::Entry,
+    queue::{self, LIVING, SCHEDULED, SENDING, living_state},
     reminders::{self, Stored},
     tx::Tx,
     writer::Single,
@@ -198,9 +199,9 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
     match state {
         State::InDoubt => {
             if let Some(stored) = reminders::find(&mut *tx.conn, tx.names, ReminderId(id)).await?
-                && let Some(job) = stored.settled(stored.due.state)
+                && let Some(target) = stored.target_in(stored.due.state)
             {
-                let settle = Settle { job, settlement: received(), began_at: None, ended_at: tx.now };
+                let settle = Entry { target, settlement: received(), began_at: None, ended_at: tx.now };
                 queue::settle(tx, &[settle]).await?;
             }
         }

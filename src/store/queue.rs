@@ -4,11 +4,12 @@
 //! both lie in the order of the instants, so a burst touches neighbouring pages only.
 
 use super::{
-    OnCommit, Store, StoreError, backup,
+    Store, StoreError, backup,
     consents::{self, HOLDER, Hold, Holder, Wanted},
     dialect::Cell,
+    port::{Asked, Body, Entry, Job, Marked, OnCommit, Queue, Ring},
     tx::Tx,
-    writer::{Command, Ring, Single},
+    writer::{Command, Single},
 };
 use crate::domain::{
     Millis,
@@ -21,43 +22,8 @@ use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap, HashSet},
-    future::Future,
-    pin::Pin,
     sync::Arc,
 };
-
-/// An answer of the store to come.
-pub type Asked<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
-
-/// What the engine asks of the store. The seam for simulations.
-pub trait Queue: Send + Sync {
-    /// An app's lane.
-    fn lane(&self, app: &str) -> i64;
-    /// The platform's id of a template.
-    fn code(&self, template: i64) -> &str;
-    /// What a user is called in logs.
-    fn pseudonym(&self, openid: &str) -> String;
-    /// What the platform listed last as an app's templates.
-    fn listing(&self, app: &str) -> Option<Arc<Listing>>;
-    /// Keeps an app's listing: known at once, durable when it answers.
-    fn keep_listing(&self, app: &str, listing: Arc<Listing>) -> Asked<()>;
-    /// A lane's template by the platform's id.
-    fn template(&self, lane: i64, code: &str) -> Option<i64>;
-    /// Calls `told` after each commit with the instants it brought and how long it took.
-    fn on_commit(&self, told: OnCommit);
-    /// The next jobs of a lane after the key `after` up to and including `until`, in order of (due_at, id), bodies included.
-    fn prefetch(&self, lane: i64, after: (Millis, i64), until: Millis, limit: i64) -> Asked<Vec<Job>>;
-    /// Overdue jobs of a lane whose deadline has passed while they waited: they end without a call, whatever the pace.
-    fn past_deadline(&self, lane: i64, now: Millis, limit: i64) -> Asked<Vec<Job>>;
-    /// Brings forward to `now` what waits because its template was held: why may be over. Answers how many.
-    fn wake_held(&self, lane: i64, now: Millis) -> Asked<u64>;
-    /// Marks jobs `sending`; durable when it answers, and only then may a byte of them leave. An error means that it is not known
-    /// whether they were marked.
-    fn mark(&self, jobs: Vec<Job>) -> Asked<Vec<Marked>>;
-    /// Writes settlements; `false` for one whose row was no longer as it names it. An error means that it is not known whether they
-    /// were written; writing them again is safe.
-    fn settle(&self, settles: Vec<Settle>) -> Asked<Vec<bool>>;
-}
 
 /// `due.state` of a reminder that waits.
 pub(super) const SCHEDULED: i64 = 0;
@@ -83,97 +49,6 @@ pub(super) fn living_state(number: i64) -> State {
         SENDING => State::Sending,
         2 => State::InDoubt,
         _ => State::Scheduled,
-    }
-}
-
-/// A reminder as the engine holds it: what decides about it, and its body.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
-    /// What decides about it.
-    pub due: Due,
-    /// Its lane.
-    pub lane: i64,
-    /// The user, as a small integer.
-    pub recipient: i64,
-    /// The template, as a small integer.
-    pub template: i64,
-    /// How it comes by its consent.
-    pub claim: Claim,
-    /// Whether a consent for its template stands for many sends.
-    pub standing: bool,
-    /// It is in doubt and may be sent again whatever consents there are. The engine says so; the store does not keep it.
-    pub blind: bool,
-    /// What is sent, shared and not copied.
-    pub body: Arc<Body>,
-}
-
-/// What is sent.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Body {
-    /// The user.
-    pub openid: String,
-    /// Page that opens on tap.
-    pub page: Option<String>,
-    /// The field values as a JSON object of strings.
-    pub data: String,
-    /// WeChat `lang`.
-    pub lang: Option<String>,
-    /// WeChat `miniprogram_state`.
-    pub miniprogram_state: Option<String>,
-}
-
-/// What became of a mark.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Marked {
-    /// The row is `sending` and its fence is one higher.
-    Yes,
-    /// Somebody changed or ended it first; nothing was written.
-    Late,
-    /// No consent was available; nothing was written.
-    NoConsent,
-    /// An earlier request of it may have arrived, and the user has other consents that could pay for a second message; nothing was written.
-    NotSole,
-    /// An earlier request of it may have arrived, and its user has turned the template off since; nothing was written.
-    TurnedOff,
-}
-
-/// What to write about a reminder. The row is changed only if its state and fence are still `due`'s.
-#[derive(Debug, Clone)]
-pub struct Settle {
-    /// The reminder as it stands in the store.
-    pub job: Settled,
-    /// What to write.
-    pub settlement: Settlement,
-    /// When the call began, if there was one.
-    pub began_at: Option<Millis>,
-    /// When it ended.
-    pub ended_at: Millis,
-}
-
-/// The part of a [`Job`] that a settlement needs.
-#[derive(Debug, Clone)]
-pub struct Settled {
-    /// Its key, state and fence.
-    pub due: Due,
-    /// Its lane.
-    pub lane: i64,
-    /// The user.
-    pub recipient: i64,
-    /// The template.
-    pub template: i64,
-    /// Whether its consent stands for many sends, and so is neither held nor spent.
-    pub standing: bool,
-}
-
-impl Job {
-    /// What a settlement needs; `marked` says whether the mark has happened.
-    pub fn settled(&self, marked: bool) -> Settled {
-        let mut due = self.due.clone();
-        if marked {
-            due.fence += 1;
-            due.state = State::Sending;
-        }
-        Settled { due, lane: self.lane, recipient: self.recipient, template: self.template, standing: self.standing }
     }
 }
 
@@ -361,11 +236,11 @@ impl NewOutcome<'_> {
 }
 
 /// Writes settlements. Answers for each whether it was written: `false` means that the row had changed or ended, and nothing was touched.
-pub(super) async fn settle(tx: &mut Tx<'_>, settles: &[Settle]) -> sqlx::Result<Vec<bool>> {
-    if settles.is_empty() {
+pub(super) async fn settle(tx: &mut Tx<'_>, entries: &[Entry]) -> sqlx::Result<Vec<bool>> {
+    if entries.is_empty() {
         return Ok(Vec::new());
     }
-    let keys = tx.dialect.rows(KEY, settles.iter().map(|s| key(s.job.lane, &s.job.due)));
+    let keys = tx.dialect.rows(KEY, entries.iter().map(|entry| key(entry.target.lane, &entry.target.due)));
     let ours = tx
         .touch(
             "DELETE FROM due WHERE (lane, due_at, id, state, fence) IN
@@ -375,15 +250,15 @@ pub(super) async fn settle(tx: &mut Tx<'_>, settles: &[Settle]) -> sqlx::Result<
         .await?;
     // `remove`: of two settlements of one row in one transaction the first counts.
     let written: Vec<bool> = match ours {
-        None => vec![true; settles.len()],
-        Some(mut ours) => settles.iter().map(|s| ours.remove(&s.job.due.id.0)).collect(),
+        None => vec![true; entries.len()],
+        Some(mut ours) => entries.iter().map(|entry| ours.remove(&entry.target.due.id.0)).collect(),
     };
-    let kept = settles.iter().zip(&written).filter(|(_, written)| **written).map(|(s, _)| s);
-    let doubts = kept.clone().any(|s| s.settlement.leaves_open());
-    let kept: Vec<Cow<'_, Settle>> = kept.map(Cow::Borrowed).collect();
+    let kept = entries.iter().zip(&written).filter(|(_, written)| **written).map(|(entry, _)| entry);
+    let doubts = kept.clone().any(|entry| entry.settlement.leaves_open());
+    let kept: Vec<Cow<'_, Entry>> = kept.map(Cow::Borrowed).collect();
     let kept = if doubts { by_receipt(tx, kept).await? } else { kept };
 
-    let outcomes: Vec<NewOutcome<'_>> = kept.iter().map(|s| new_outcome(s)).collect();
+    let outcomes: Vec<NewOutcome<'_>> = kept.iter().map(|entry| new_outcome(entry)).collect();
     if !outcomes.is_empty() {
         let columns =
             ["lane", "at", "id", "fence", "state", "ended_at", "began_at", "next_at", "code", "text", "message_id"];
@@ -418,83 +293,89 @@ pub(super) async fn settle(tx: &mut Tx<'_>, settles: &[Settle]) -> sqlx::Result<
         .await?;
     }
     settle_consents(tx, &kept).await?;
-    for s in &kept {
-        tx.count(s.job.lane, s.job.due.state.word(), -1);
-        tx.count(s.job.lane, new_outcome(s).state, 1);
+    for entry in &kept {
+        tx.count(entry.target.lane, entry.target.due.state.word(), -1);
+        tx.count(entry.target.lane, new_outcome(entry).state, 1);
     }
     Ok(written)
 }
 
 /// A receipt may have come before the attempt is settled: then there is no doubt.
-async fn by_receipt<'a>(tx: &mut Tx<'_>, mut settles: Vec<Cow<'a, Settle>>) -> sqlx::Result<Vec<Cow<'a, Settle>>> {
-    let open = settles.iter().filter(|s| s.settlement.leaves_open());
-    let keys = open.map(|s| [s.job.lane.into(), s.job.due.at.into(), s.job.due.id.0.into()]);
+async fn by_receipt<'a>(tx: &mut Tx<'_>, mut entries: Vec<Cow<'a, Entry>>) -> sqlx::Result<Vec<Cow<'a, Entry>>> {
+    let open = entries.iter().filter(|entry| entry.settlement.leaves_open());
+    let keys = open.map(|entry| [entry.target.lane.into(), entry.target.due.at.into(), entry.target.due.id.0.into()]);
     let keys = tx.dialect.rows(["lane", "at", "id"], keys);
     let sql = "SELECT q.id FROM {rows} JOIN receipt q ON q.lane = r.lane AND q.at = r.at AND q.id = r.id";
     let told: HashSet<i64> = tx.rows(sql, &keys).await?.iter().map(|row| row.get("id")).collect();
-    for settle in settles.iter_mut().filter(|s| told.contains(&s.job.due.id.0) && s.settlement.leaves_open()) {
-        settle.to_mut().settlement = received();
+    for entry in
+        entries.iter_mut().filter(|entry| told.contains(&entry.target.due.id.0) && entry.settlement.leaves_open())
+    {
+        entry.to_mut().settlement = received();
     }
-    Ok(settles)
+    Ok(entries)
 }
 
-fn new_outcome(s: &Settle) -> NewOutcome<'_> {
-    let due = &s.job.due;
-    let (state, next_at, counted) = match s.settlement.next {
+fn new_outcome(entry: &Entry) -> NewOutcome<'_> {
+    let due = &entry.target.due;
+    let (state, next_at, counted) = match entry.settlement.next {
         Next::Final(state) => (state, None, Counted::No),
         Next::Again { due_at, counted } => (State::Scheduled, Some(due_at), counted),
         Next::Doubt { look_at } => (State::InDoubt, Some(look_at), Counted::Delay),
     };
     NewOutcome {
-        lane: s.job.lane,
+        lane: entry.target.lane,
         at: due.at,
         id: due.id.0,
         fence: due.fence,
         state: state.word(),
-        ended_at: s.ended_at,
-        began_at: s.began_at,
+        ended_at: entry.ended_at,
+        began_at: entry.began_at,
         next_at,
-        code: s.settlement.code.as_deref(),
-        text: s.settlement.text.as_deref(),
-        message_id: s.settlement.message_id.as_deref(),
+        code: entry.settlement.code.as_deref(),
+        text: entry.settlement.text.as_deref(),
+        message_id: entry.settlement.message_id.as_deref(),
         living: state_number(state),
         next_fence: due.fence + 1,
         tries: i64::from(due.tries) + i64::from(counted != Counted::No),
         unsure: i64::from(due.unsure) + i64::from(counted == Counted::Unsure),
-        doubt_since: if state == State::InDoubt { due.doubt_since.or(Some(s.ended_at)) } else { due.doubt_since },
+        doubt_since: if state == State::InDoubt { due.doubt_since.or(Some(entry.ended_at)) } else { due.doubt_since },
     }
 }
 
 /// What is given back is given back first, so that a denial in the same transaction voids it too.
-async fn settle_consents(tx: &mut Tx<'_>, kept: &[Cow<'_, Settle>]) -> sqlx::Result<()> {
+async fn settle_consents(tx: &mut Tx<'_>, kept: &[Cow<'_, Entry>]) -> sqlx::Result<()> {
     let (mut givers, mut denials) = (Vec::new(), Vec::new());
-    for s in kept.iter().filter(|s| matches!(s.settlement.next, Next::Final(_))) {
-        let holder = Holder { recipient: s.job.recipient, template: s.job.template, reminder: s.job.due.id.0 };
-        let spends = matches!(s.settlement.next, Next::Final(state) if state.spends());
-        match s.settlement.consent {
-            Consent::Keep if spends && !s.job.standing => {
-                tx.count(s.job.lane, "consent_held", -1);
-                tx.count(s.job.lane, "consent_used", 1);
+    for entry in kept.iter().filter(|entry| matches!(entry.settlement.next, Next::Final(_))) {
+        let holder = Holder {
+            recipient: entry.target.recipient,
+            template: entry.target.template,
+            reminder: entry.target.due.id.0,
+        };
+        let spends = matches!(entry.settlement.next, Next::Final(state) if state.spends());
+        match entry.settlement.consent {
+            Consent::Keep if spends && !entry.target.standing => {
+                tx.count(entry.target.lane, "consent_held", -1);
+                tx.count(entry.target.lane, "consent_used", 1);
             }
             Consent::Keep => {}
-            Consent::Free if !s.job.standing => givers.push(holder),
+            Consent::Free if !entry.target.standing => givers.push(holder),
             Consent::Free => {}
-            Consent::Deny => denials.push((s, holder)),
+            Consent::Deny => denials.push((entry, holder)),
         }
     }
-    let lanes: HashMap<i64, i64> = kept.iter().map(|s| (s.job.due.id.0, s.job.lane)).collect();
+    let lanes: HashMap<i64, i64> = kept.iter().map(|entry| (entry.target.due.id.0, entry.target.lane)).collect();
     for id in consents::free(tx, &givers).await? {
         tx.count(lanes[&id], "consent_held", -1);
         tx.count(lanes[&id], "consent_available", 1);
     }
-    for (s, holder) in denials {
+    for (entry, holder) in denials {
         let pair = (holder.recipient, holder.template);
-        let by = Some(s.job.due.id);
-        let others = consents::void(tx, pair, s.job.lane, by, Millis::MAX, "platform_denied").await?;
+        let by = Some(entry.target.due.id);
+        let others = consents::void(tx, pair, entry.target.lane, by, Millis::MAX, "platform_denied").await?;
         let why = "the platform refused an earlier message to this user: it knows no consent any more";
-        end_scheduled(tx, &others, "no_consent", why, s.ended_at).await?;
+        end_scheduled(tx, &others, "no_consent", why, entry.ended_at).await?;
         // The ledger had one that the platform does not know.
-        tx.count(s.job.lane, "drift", 1);
+        tx.count(entry.target.lane, "drift", 1);
     }
     Ok(())
 }
@@ -512,7 +393,7 @@ pub(super) async fn end_scheduled(
     let doubtful = if ids.is_empty() { None } else { backup::doubtful(tx).await? };
     for id in ids {
         if let Some(stored) = super::reminders::find(&mut *tx.conn, tx.names, ReminderId(*id)).await?
-            && let Some(job) = stored.settled(State::Scheduled)
+            && let Some(target) = stored.target_in(State::Scheduled)
         {
             let settlement = if doubtful.is_some_and(|last| *id <= last) && stored.due.due_at <= now {
                 // Its consent is void already, and not used.
@@ -520,7 +401,7 @@ pub(super) async fn end_scheduled(
             } else {
                 Settlement::end(State::Failed, code, why, Consent::Keep)
             };
-            ends.push(Settle { job, settlement, began_at: None, ended_at: now });
+            ends.push(Entry { target, settlement, began_at: None, ended_at: now });
         }
     }
     // No further consent is touched, so this does not come back here.
@@ -619,7 +500,7 @@ impl Queue for Store {
         })
     }
 
-    fn wake_held(&self, lane: i64, now: Millis) -> Asked<u64> {
+    fn wake_suspended(&self, lane: i64, now: Millis) -> Asked<u64> {
         let store = self.clone();
         Box::pin(async move {
             let mut woken = 0;
@@ -638,9 +519,9 @@ impl Queue for Store {
         Box::pin(async move { writer.ask(|answer| Command::Mark(jobs, answer)).await })
     }
 
-    fn settle(&self, settles: Vec<Settle>) -> Asked<Vec<bool>> {
+    fn settle(&self, entries: Vec<Entry>) -> Asked<Vec<bool>> {
         let writer = self.writer.clone();
-        Box::pin(async move { writer.ask(|answer| Command::Settle(settles, answer)).await })
+        Box::pin(async move { writer.ask(|answer| Command::Settle(entries, answer)).await })
     }
 }
 

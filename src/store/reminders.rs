@@ -4,11 +4,12 @@ use super::{
     Names, Store, StoreError,
     consents::{self, Adds, Grant, Hold, Holder, Pair, Wanted},
     dialect::Cell,
-    queue::{self, LIVING, Settle, Settled, living_state},
+    port::{Entry, Ring, Target},
+    queue::{self, LIVING, living_state},
     retention::{self, Tap, Used},
     tx::Tx,
     users,
-    writer::{Ring, Single},
+    writer::Single,
 };
 use crate::domain::{
     Millis,
@@ -82,9 +83,9 @@ impl Stored {
         (self.recipient, self.template_id)
     }
 
-    /// What a settlement needs, if it lives in this state.
-    pub(super) fn settled(&self, state: State) -> Option<Settled> {
-        (self.due.state == state).then(|| Settled {
+    /// Its row, if it lives in this state.
+    pub(super) fn target_in(&self, state: State) -> Option<Target> {
+        (self.due.state == state).then(|| Target {
             due: self.due.clone(),
             lane: self.lane,
             recipient: self.recipient,
@@ -561,14 +562,14 @@ impl Single for Cancel {
 
 async fn cancel(tx: &mut Tx<'_>, id: ReminderId) -> sqlx::Result<Changed> {
     let Some(stored) = find(&mut *tx.conn, tx.names, id).await? else { return Ok(Changed::NotFound) };
-    let Some(job) = stored.settled(State::Scheduled) else { return Ok(Changed::NotScheduled(stored.due.state)) };
+    let Some(target) = stored.target_in(State::Scheduled) else { return Ok(Changed::NotScheduled(stored.due.state)) };
     let settlement = if stored.due.is_doubtful() {
         called_off("cancelled", "its owner cancelled it")
     } else {
         Settlement::end(State::Cancelled, "cancelled", "its owner cancelled it", Consent::Free)
     };
     let ended_at = tx.now;
-    let written = queue::settle(tx, &[Settle { job, settlement, began_at: None, ended_at }]).await?;
+    let written = queue::settle(tx, &[Entry { target, settlement, began_at: None, ended_at }]).await?;
     Ok(if written == [true] { Changed::Yes } else { Changed::NotScheduled(State::Sending) })
 }
 

@@ -5,11 +5,12 @@
 
 use super::{
     Place, Store, StoreError, backup,
-    queue::{self, Settle},
+    port::{Entry, Ring},
+    queue,
     reminders::{self, Stored},
     retention::{self, Used},
     tx::Tx,
-    writer::{Ring, Single},
+    writer::Single,
 };
 use crate::domain::{
     Millis,
@@ -164,8 +165,8 @@ async fn end(tx: &mut Tx<'_>, all: &[Stored], done: &mut Forgotten) -> sqlx::Res
             let consent = if waits { Consent::Free } else { Consent::Keep };
             Settlement::end(State::Unconfirmed, "forgotten", text, consent)
         };
-        let job = stored.settled(due.state).expect("in its own state");
-        ends.push(Settle { job, settlement, began_at: None, ended_at: tx.now });
+        let target = stored.target_in(due.state).expect("in its own state");
+        ends.push(Entry { target, settlement, began_at: None, ended_at: tx.now });
     }
     queue::settle(tx, &ends).await.map(drop)
 }

@@ -3,8 +3,9 @@
 
 use super::{
     Names, Opened, StoreError, consents,
+    port::{Entry, Job, Marked, OnCommit, Ring},
     progress::Keeper,
-    queue::{self, Job, Marked, Settle},
+    queue,
     reminders::{self, Inserted},
     tx::{Carried, Tx},
 };
@@ -25,7 +26,7 @@ type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What can be asked of the writer.
 pub(super) enum Command {
-    Settle(Vec<Settle>, Answer<Vec<bool>>),
+    Settle(Vec<Entry>, Answer<Vec<bool>>),
     Mark(Vec<Job>, Answer<Vec<Marked>>),
     Insert(Vec<NewReminder>, Answer<Vec<Inserted>>),
     Record(Vec<Report>, Answer<Vec<Option<usize>>>),
@@ -124,27 +125,6 @@ pub(super) struct Writer {
     urgent: mpsc::Sender<Command>,
     ordinary: mpsc::Sender<Command>,
 }
-
-/// The earliest and latest instants that a commit brought or moved, so that the engine looks there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ring {
-    /// Earliest.
-    pub from: Millis,
-    /// Latest.
-    pub until: Millis,
-}
-
-impl Ring {
-    /// All that is in reach.
-    pub const EVERYTHING: Self = Self { from: Millis::MIN, until: Millis::MAX };
-
-    fn and(self, other: Self) -> Self {
-        Self { from: self.from.min(other.from), until: self.until.max(other.until) }
-    }
-}
-
-/// Told after each commit.
-pub type OnCommit = Box<dyn Fn(Option<Ring>, Duration) + Send + Sync>;
 
 impl Writer {
     /// Sends a command and waits until its transaction is durable.
@@ -276,7 +256,7 @@ impl<R, T> Gathered<R, T> {
 
 #[derive(Default)]
 struct Group {
-    settles: Gathered<Settle, bool>,
+    settles: Gathered<Entry, bool>,
     marks: Gathered<Job, Marked>,
     records: Gathered<Report, Option<usize>>,
     inserts: Gathered<NewReminder, Inserted>,
@@ -318,7 +298,7 @@ impl Group {
         Ok(Done { settles, marks, records, inserts })
     }
 
-    fn of_settles(rows: Vec<Settle>) -> Self {
+    fn of_settles(rows: Vec<Entry>) -> Self {
         Self { settles: Gathered { rows, asked: Vec::new() }, ..Self::default() }
     }
 
@@ -446,17 +426,17 @@ impl WriterTask {
 
     /// A settlement that the database refuses is written without the platform's words. If that is refused too, its row stays as it is and is
     /// found in doubt: one settlement never stops the others.
-    async fn settle_plainly(&mut self, rows: Vec<Result<bool, Settle>>) -> Result<Vec<bool>, StoreError> {
+    async fn settle_plainly(&mut self, rows: Vec<Result<bool, Entry>>) -> Result<Vec<bool>, StoreError> {
         let mut written = Vec::with_capacity(rows.len());
         for row in rows {
             written.push(match row {
                 Ok(written) => written,
-                Err(mut settle) => {
-                    tracing::error!(reminder = %settle.job.due.id, "the database refuses what the platform said of a message; it is kept without");
-                    let said = &mut settle.settlement;
+                Err(mut entry) => {
+                    tracing::error!(reminder = %entry.target.due.id, "the database refuses what the platform said of a message; it is kept without");
+                    let said = &mut entry.settlement;
                     (said.text, said.message_id) = (Some("what was said of it could not be kept".into()), None);
                     said.code = said.code.take().map(|_| "unwritable".into());
-                    match self.commit(&mut Group::of_settles(vec![settle])).await {
+                    match self.commit(&mut Group::of_settles(vec![entry])).await {
                         Ok(done) => done.settles == [true],
                         Err(StoreError::Refused(_)) => false,
                         Err(e) => return Err(e),

@@ -21,8 +21,8 @@ use tixing::{
     sandbox::{Faults, Format, Mode, Outgoing, Pusher},
     store::{
         Store,
+        port::{Entry, Queue},
         pushes::{NewPush, Taken},
-        queue::{Queue, Settle},
         reminders::{Filter, Inserted},
     },
 };
@@ -409,9 +409,9 @@ async fn i8_a_receipt_finds_its_message_before_and_after_it_is_settled() {
             store.mark(vec![job.clone()]).await.expect("answers");
             (id, job)
         };
-        let settle = async |job: &tixing::store::queue::Job, settlement: Settlement| {
+        let settle = async |job: &tixing::store::port::Job, settlement: Settlement| {
             let settle =
-                Settle { job: job.settled(true), settlement, began_at: Some(job.due.at), ended_at: job.due.at + 9 };
+                Entry { target: job.target(true), settlement, began_at: Some(job.due.at), ended_at: job.due.at + 9 };
             assert_eq!(store.settle(vec![settle]).await.expect("answers"), [true]);
         };
         let told = async |i: Millis, items: Vec<Item>| pushed(&store, at + i * MINUTE, items).await.receipts;

@@ -21,8 +21,8 @@ use tixing::{
     sandbox::Faults,
     store::{
         doubts::{Decided, Resolved, Verdict},
+        port::{Entry, Queue},
         pushes::NewPush,
-        queue::{Queue, Settle},
         reminders::{Changed, Filter, Inserted},
     },
 };
@@ -346,7 +346,7 @@ async fn a_doubt_that_waits_to_be_sent_again_is_still_a_doubt_to_everybody() {
                     let denied =
                         Settlement::end(State::Failed, "43101", "user refuse to accept the msg", Consent::Deny);
                     let settle =
-                        Settle { job: jobs[0].settled(true), settlement: denied, began_at: None, ended_at: at(41) };
+                        Entry { target: jobs[0].target(true), settlement: denied, began_at: None, ended_at: at(41) };
                     assert_eq!(rig.store().settle(vec![settle]).await.expect("answers"), [true]);
                 }
             }

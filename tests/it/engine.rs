@@ -11,7 +11,7 @@ use tixing::{
         timing::QuietHours,
     },
     sandbox::Faults,
-    store::{queue::Queue, reminders::Change},
+    store::{port::Queue, reminders::Change},
 };
 
 #[tokio::test]

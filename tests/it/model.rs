@@ -23,8 +23,8 @@ use tixing::{
     store::{
         Store,
         doubts::{Decided, Resolved, Verdict},
+        port::{Entry, Job, Queue},
         pushes::NewPush,
-        queue::{Job, Queue, Settle},
         reminders::{Change, Changed, Filter, Inserted},
         retention::Walk,
     },
@@ -238,8 +238,8 @@ impl Pair {
                     // Nothing was sent: it cannot have been accepted or denied.
                     all.retain(|s| s.consent == Consent::Free);
                 }
-                let settle = |job: &Job| Settle {
-                    job: job.settled(*marked),
+                let settle = |job: &Job| Entry {
+                    target: job.target(*marked),
                     settlement: all[how % all.len()].clone(),
                     began_at: None,
                     ended_at: START,

@@ -10,7 +10,7 @@ use tixing::{
     store::{
         Store,
         keys::{NewApiKey, Scope},
-        queue::{Job, Marked, Queue, Settle},
+        port::{Entry, Job, Marked, Queue},
         reminders::{Change, Changed, Filter, Inserted},
     },
 };
@@ -27,9 +27,9 @@ async fn due(store: &Store, until: i64) -> Vec<Job> {
     store.prefetch(lane, (i64::MIN, 0), until, 100).await.expect("the store answers")
 }
 
-fn settle(job: &Job, marked: bool, settlement: Settlement) -> Settle {
+fn settle(job: &Job, marked: bool, settlement: Settlement) -> Entry {
     let began_at = marked.then_some(job.due.at + 2);
-    Settle { job: job.settled(marked), settlement, began_at, ended_at: job.due.at + 30 }
+    Entry { target: job.target(marked), settlement, began_at, ended_at: job.due.at + 30 }
 }
 
 fn sent() -> Settlement {
@@ -551,7 +551,7 @@ async fn a_settlement_that_the_database_refuses_stops_no_other() {
         let jobs = due(&store, START).await;
         store.mark(jobs.clone()).await.expect("answers");
         // PostgreSQL takes no NUL in a text. Nothing of a platform's comes here with one; if it did:
-        let mut settles: Vec<Settle> = jobs.iter().map(|job| settle(job, true, sent())).collect();
+        let mut settles: Vec<Entry> = jobs.iter().map(|job| settle(job, true, sent())).collect();
         settles[2].settlement.message_id = Some("7\u{0}7".into());
         assert_eq!(store.settle(settles).await.expect("answers"), [true; 5]);
         let tally = &store.tally().await.expect("answers")["coffee"];

@@ -15,7 +15,7 @@ use tixing::{
     },
     sandbox::{AppSpec, Faults, TemplateSpec},
     store::{
-        queue::Queue,
+        port::Queue,
         reminders::{Change, Inserted},
     },
 };

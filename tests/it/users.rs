@@ -124,7 +124,7 @@ async fn nothing_is_stored_again_for_a_user_who_was_forgotten_until_they_are_let
 #[tokio::test]
 async fn a_message_that_is_under_way_when_its_user_is_forgotten_is_given_up_as_unconfirmed() {
     on_both_rigs(plain, async |mut rig| {
-        use tixing::store::queue::Queue;
+        use tixing::store::port::Queue;
         rig.tap("o1");
         rig.store().insert(vec![accepted_reminder("o1", at(10))]).await.expect("inserted");
         rig.test.clock.advance(10_000);
@@ -136,7 +136,7 @@ async fn a_message_that_is_under_way_when_its_user_is_forgotten_is_given_up_as_u
         assert_eq!(rig.states().await, [(State::Unconfirmed, Some("forgotten".into()))]);
         let settlement = tixing::domain::settle::received();
         let settle =
-            tixing::store::queue::Settle { job: jobs[0].settled(true), settlement, began_at: None, ended_at: at(11) };
+            tixing::store::port::Entry { target: jobs[0].target(true), settlement, began_at: None, ended_at: at(11) };
         assert_eq!(rig.store().settle(vec![settle]).await.expect("answers"), [false], "I8");
         let tally = rig.store().tally().await.expect("answers");
         let coffee = &tally["coffee"];

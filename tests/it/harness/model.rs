@@ -16,7 +16,7 @@ use tixing::{
         },
     },
     store::{
-        queue::{Body, Job, Marked, Settle, Settled},
+        port::{Body, Entry, Job, Marked, Target},
         reminders::{Change, Changed, Event, Inserted},
     },
 };
@@ -215,7 +215,7 @@ impl Model {
         match candidates[i].state {
             State::InDoubt => {
                 let settle =
-                    Settle { job: self.settled(ids[i]), settlement: received(), began_at: None, ended_at: now };
+                    Entry { target: self.target(ids[i]), settlement: received(), began_at: None, ended_at: now };
                 self.settle(&[settle]);
             }
             State::Unconfirmed => {
@@ -246,7 +246,7 @@ impl Model {
             let next = state.map_or(Next::Again { due_at: now, counted: Counted::No }, Next::Final);
             let said = Settlement::end(State::Unconfirmed, "resolved", "somebody decided", Consent::Keep);
             let settlement = Settlement { next, ..said };
-            let settle = Settle { job: self.settled(id), settlement, began_at: None, ended_at: now };
+            let settle = Entry { target: self.target(id), settlement, began_at: None, ended_at: now };
             self.settle(&[settle]);
         }
         decides
@@ -390,7 +390,7 @@ impl Model {
     }
 
     /// Brings forward what waits because its template was held.
-    pub fn wake_held(&mut self, now: Millis) -> u64 {
+    pub fn wake_suspended(&mut self, now: Millis) -> u64 {
         let held = |(due_at, id): &(Millis, ReminderId), living: &Living| {
             *due_at > now
                 && *due_at > self.rows[id].new.at
@@ -460,10 +460,10 @@ impl Model {
         Marked::Yes
     }
 
-    pub fn settle(&mut self, settles: &[Settle]) -> Vec<bool> {
+    pub fn settle(&mut self, settles: &[Entry]) -> Vec<bool> {
         let mut written = Vec::new();
         for settle in settles {
-            let due = &settle.job.due;
+            let due = &settle.target.due;
             let ours =
                 self.due.get(&(due.due_at, due.id)).is_some_and(|now| (now.state, now.fence) == (due.state, due.fence));
             if ours {
@@ -473,7 +473,7 @@ impl Model {
         }
         let kept = || settles.iter().zip(&written).filter(|(_, written)| **written).map(|(settle, _)| settle);
         for settle in kept() {
-            let due = &settle.job.due;
+            let due = &settle.target.due;
             let known = settle.settlement.leaves_open() && self.receipts.contains(&due.id);
             let settlement = if known { received() } else { settle.settlement.clone() };
             let (state, again) = match settlement.next {
@@ -503,13 +503,13 @@ impl Model {
             };
             self.rows.get_mut(&due.id).expect("it was stored").events.push(event);
         }
-        let ended = |settle: &&Settle| matches!(settle.settlement.next, Next::Final(_));
+        let ended = |settle: &&Entry| matches!(settle.settlement.next, Next::Final(_));
         for settle in kept().filter(ended).filter(|s| s.settlement.consent == Consent::Free) {
-            let held = self.grants.iter_mut().filter(|g| g.reminder == Some(settle.job.due.id) && !g.void);
+            let held = self.grants.iter_mut().filter(|g| g.reminder == Some(settle.target.due.id) && !g.void);
             held.for_each(|grant| grant.reminder = None);
         }
         for settle in kept().filter(ended).filter(|s| s.settlement.consent == Consent::Deny) {
-            self.deny(settle.job.due.id, settle.ended_at);
+            self.deny(settle.target.due.id, settle.ended_at);
         }
         written
     }
@@ -541,15 +541,15 @@ impl Model {
                 } else {
                     Settlement::end(State::Failed, code, "…", Consent::Keep)
                 };
-                let settle = Settle { job: self.settled(id), settlement, began_at: None, ended_at: now };
+                let settle = Entry { target: self.target(id), settlement, began_at: None, ended_at: now };
                 self.settle(&[settle]);
             }
         }
     }
 
-    fn settled(&mut self, id: ReminderId) -> Settled {
+    fn target(&mut self, id: ReminderId) -> Target {
         let (due_at, _) = self.living(id).expect("it lives");
-        self.job(due_at, id).settled(false)
+        self.job(due_at, id).target(false)
     }
 
     pub fn cancel(&mut self, id: ReminderId, now: Millis) -> Changed {
@@ -564,7 +564,7 @@ impl Model {
                     false => (State::Cancelled, Consent::Free),
                 };
                 let settlement = Settlement::end(state, "cancelled", "its owner cancelled it", consent);
-                let settle = Settle { job: self.settled(id), settlement, began_at: None, ended_at: now };
+                let settle = Entry { target: self.target(id), settlement, began_at: None, ended_at: now };
                 self.settle(&[settle]);
                 Changed::Yes
             }
@@ -617,7 +617,7 @@ impl Model {
             let state = if waits && !held_back { State::Cancelled } else { State::Unconfirmed };
             let consent = if waits { Consent::Free } else { Consent::Keep };
             let settlement = Settlement::end(state, "forgotten", "…", consent);
-            let settle = Settle { job: self.settled(*id), settlement, began_at: None, ended_at: now };
+            let settle = Entry { target: self.target(*id), settlement, began_at: None, ended_at: now };
             self.settle(&[settle]);
         }
         let number = self.user(openid);

@@ -34,8 +34,8 @@ use tixing::{
         OnCommit, Ring, Store, StoreError,
         backup::{self, Hold},
         doubts::{Decided, Resolved, Verdict},
+        port::{Asked, Entry, Job, Marked, Queue},
         pushes::NewPush,
-        queue::{Asked, Job, Marked, Queue, Settle},
         reminders::{Change, Changed, Event, Filter, Inserted},
         retention::Walk,
     },
@@ -101,7 +101,7 @@ impl Books {
         }
     }
 
-    fn settle(&self, settles: Vec<Settle>) -> Vec<bool> {
+    fn settle(&self, settles: Vec<Entry>) -> Vec<bool> {
         match self {
             Self::Model(model) => model.lock().expect("whole").settle(&settles),
             Self::Store(store) => wait(store.settle(settles)),
@@ -623,17 +623,17 @@ impl Queue for Disk {
         self.ask("past_deadline", move |books| if timeless { Vec::new() } else { books.past_deadline(now, limit) })
     }
 
-    fn wake_held(&self, _: i64, now: Millis) -> Asked<u64> {
+    fn wake_suspended(&self, _: i64, now: Millis) -> Asked<u64> {
         let told = Arc::clone(&self.told);
-        self.ask("wake_held", move |books| match books {
+        self.ask("wake_suspended", move |books| match books {
             Books::Model(model) => {
-                let woken = model.lock().expect("whole").wake_held(now);
+                let woken = model.lock().expect("whole").wake_suspended(now);
                 if let Some(told) = told.lock().expect("whole").as_ref().filter(|_| woken > 0) {
                     told(Some(Ring::EVERYTHING), Duration::ZERO);
                 }
                 woken
             }
-            Books::Store(store) => wait(Queue::wake_held(&store, LANE, now)),
+            Books::Store(store) => wait(Queue::wake_suspended(&store, LANE, now)),
         })
     }
 
@@ -657,7 +657,7 @@ impl Queue for Disk {
         })
     }
 
-    fn settle(&self, mut settles: Vec<Settle>) -> Asked<Vec<bool>> {
+    fn settle(&self, mut settles: Vec<Entry>) -> Asked<Vec<bool>> {
         let [unfenced, freed, kept, forgotten, soon, ends] = [
             Sabotage::SettleWithoutFence,
             Sabotage::ConsentFreedAfterSend,
@@ -670,18 +670,18 @@ impl Queue for Disk {
         self.ask("settle", move |books| {
             if unfenced {
                 let living = living(&books);
-                settles.iter_mut().for_each(|settle| refreshed(&mut settle.job.due, &living));
+                settles.iter_mut().for_each(|settle| refreshed(&mut settle.target.due, &living));
             }
-            for Settle { job, settlement, ended_at, .. } in &mut settles {
+            for Entry { target, settlement, ended_at, .. } in &mut settles {
                 let lost = matches!(settlement.code.as_deref(), Some("interrupted" | "unknown"));
                 if let Next::Doubt { look_at } = &mut settlement.next
                     && soon
                     && lost
                 {
-                    *look_at = job.due.again_at(*ended_at + 1_000);
+                    *look_at = target.due.again_at(*ended_at + 1_000);
                 }
                 if ends
-                    && job.due.tries > 2
+                    && target.due.tries > 2
                     && matches!(settlement.next, Next::Again { counted, .. } if counted != Counted::No)
                 {
                     (settlement.next, settlement.consent) = (Next::Final(State::Failed), Consent::Free);

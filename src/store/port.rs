@@ -1,0 +1,156 @@
+//! The port: what the engine sees of the store, and nothing else of it. A simulation puts its own store behind the same trait.
+
+use super::StoreError;
+use crate::domain::{
+    Millis,
+    decide::Due,
+    reminder::{Claim, State},
+    settle::Settlement,
+    template::Listing,
+};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+/// An answer of the store to come.
+pub type Asked<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+/// What the engine asks of the store. The seam for simulations.
+pub trait Queue: Send + Sync {
+    /// An app's lane.
+    fn lane(&self, app: &str) -> i64;
+    /// The platform's id of a template.
+    fn code(&self, template: i64) -> &str;
+    /// What a user is called in logs.
+    fn pseudonym(&self, openid: &str) -> String;
+    /// What the platform listed last as an app's templates.
+    fn listing(&self, app: &str) -> Option<Arc<Listing>>;
+    /// Keeps an app's listing: known at once, durable when it answers.
+    fn keep_listing(&self, app: &str, listing: Arc<Listing>) -> Asked<()>;
+    /// A lane's template by the platform's id.
+    fn template(&self, lane: i64, code: &str) -> Option<i64>;
+    /// Calls `told` after each commit with the instants it brought and how long it took.
+    fn on_commit(&self, told: OnCommit);
+    /// The next jobs of a lane after the key `after` up to and including `until`, in order of (due_at, id), bodies included.
+    fn prefetch(&self, lane: i64, after: (Millis, i64), until: Millis, limit: i64) -> Asked<Vec<Job>>;
+    /// Overdue jobs of a lane whose deadline has passed while they waited: they end without a call, whatever the pace.
+    fn past_deadline(&self, lane: i64, now: Millis, limit: i64) -> Asked<Vec<Job>>;
+    /// Brings forward to `now` the reminders that wait because their template was suspended: its cause may be over. Answers how many.
+    fn wake_suspended(&self, lane: i64, now: Millis) -> Asked<u64>;
+    /// Marks jobs `sending`; durable when it answers, and only then may a byte of them leave. An error means that it is not known
+    /// whether they were marked.
+    fn mark(&self, jobs: Vec<Job>) -> Asked<Vec<Marked>>;
+    /// Writes settlements; `false` for one whose row was no longer as it names it. An error means that it is not known whether they
+    /// were written; writing them again is safe.
+    fn settle(&self, entries: Vec<Entry>) -> Asked<Vec<bool>>;
+}
+
+/// A reminder as the engine reads it: what decides about it, and its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// What decides about it.
+    pub due: Due,
+    /// Its lane.
+    pub lane: i64,
+    /// The user, as a small integer.
+    pub recipient: i64,
+    /// The template, as a small integer.
+    pub template: i64,
+    /// How it comes by its consent.
+    pub claim: Claim,
+    /// Whether a consent for its template stands for many sends.
+    pub standing: bool,
+    /// It is in doubt and may be sent again whatever consents there are. The engine says so; the store does not keep it.
+    pub blind: bool,
+    /// What is sent, shared and not copied.
+    pub body: Arc<Body>,
+}
+
+/// What is sent.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Body {
+    /// The user.
+    pub openid: String,
+    /// Page that opens on tap.
+    pub page: Option<String>,
+    /// The field values as a JSON object of strings.
+    pub data: String,
+    /// WeChat `lang`.
+    pub lang: Option<String>,
+    /// WeChat `miniprogram_state`.
+    pub miniprogram_state: Option<String>,
+}
+
+/// What became of a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marked {
+    /// The row is `sending` and its fence is one higher.
+    Yes,
+    /// It was changed, or ended, since it was read; nothing was written.
+    Late,
+    /// No consent was available; nothing was written.
+    NoConsent,
+    /// An earlier request of it may have arrived, and the user has other consents that could pay for a second message; nothing was written.
+    NotSole,
+    /// An earlier request of it may have arrived, and its user has turned the template off since; nothing was written.
+    TurnedOff,
+}
+
+/// A settlement and the row that it is written to.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Where it is written.
+    pub target: Target,
+    /// What is written.
+    pub settlement: Settlement,
+    /// When the call began, if there was one.
+    pub began_at: Option<Millis>,
+    /// When it ended.
+    pub ended_at: Millis,
+}
+
+/// A living row as it was read. If its state or fence has changed since, nothing is written to it.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its key, state and fence.
+    pub due: Due,
+    /// Its lane.
+    pub lane: i64,
+    /// The user.
+    pub recipient: i64,
+    /// The template.
+    pub template: i64,
+    /// Whether its consent stands for many sends, and so is neither held nor used.
+    pub standing: bool,
+}
+
+impl Job {
+    /// Its row, before its mark or, if it is `marked`, after it.
+    pub fn target(&self, marked: bool) -> Target {
+        let mut due = self.due.clone();
+        if marked {
+            due.fence += 1;
+            due.state = State::Sending;
+        }
+        Target { due, lane: self.lane, recipient: self.recipient, template: self.template, standing: self.standing }
+    }
+}
+
+/// The earliest and latest instants that a commit brought or moved, so that the engine looks there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ring {
+    /// Earliest.
+    pub from: Millis,
+    /// Latest.
+    pub until: Millis,
+}
+
+impl Ring {
+    /// All that is in reach.
+    pub const EVERYTHING: Self = Self { from: Millis::MIN, until: Millis::MAX };
+
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { from: self.from.min(other.from), until: self.until.max(other.until) }
+    }
+}
+
+/// Told after each commit.
+pub type OnCommit = Box<dyn Fn(Option<Ring>, Duration) + Send + Sync>;
