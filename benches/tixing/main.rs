@@ -247,7 +247,7 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
                 let body = "{\"touser\":\"oR3m1nd3rUs3r000000000000001\",\"template_id\":\"Tq9\",\"page\":\"pages/event/detail?id=42\",\
                     \"miniprogram_state\":\"formal\",\"lang\":\"zh_CN\",\"data\":{\"thing1\":{\"value\":\"周三读书会\"},\
                     \"time2\":{\"value\":\"2026年1月14日 19:30\"},\"thing5\":{\"value\":\"三楼301室\"}}}";
-                let request = Request { url: format!("{url}/cgi-bin/message/subscribe/send?access_token=T"), body: body.into() };
+                let request = Request::json(format!("{url}/cgi-bin/message/subscribe/send?access_token=T"), body);
                 let left = Arc::new(AtomicUsize::new(n));
                 let begun = Instant::now();
                 let mut tasks = tokio::task::JoinSet::new();

@@ -29,7 +29,7 @@ use crate::{
     },
     metrics::{ByAppAnd, Metrics},
     platform::{
-        Answer, Granted, Quota, Send, adapter,
+        Answer, Auth, Granted, Quota, Send, adapter,
         token::Need,
         transport::{Failure, Transport},
     },
@@ -604,7 +604,7 @@ impl Engine {
             };
             let began_at = clock.now();
             let call = async {
-                match transport.call(adapter.build(&send, &token)).await {
+                match transport.call(adapter.build(&send, &Auth::Token(token.clone()), began_at)).await {
                     Ok(answer) => adapter.classify(&answer),
                     Err(Failure::NotSent(cause)) => Outcome::NotSent { cause },
                     Err(Failure::Unknown(cause)) => Outcome::Unknown { cause },

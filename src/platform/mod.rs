@@ -1,6 +1,7 @@
 //! All that is known of the platforms. An adapter is pure: it writes requests and reads answers, with no I/O and no async,
 //! so that recorded requests and answers test it. `transport` is the only place that speaks HTTP.
 
+pub mod call;
 pub mod transport;
 pub mod token;
 pub mod wechat;
@@ -13,30 +14,9 @@ use crate::{
         template::Listed,
     },
 };
-use bytes::Bytes;
 use secrecy::SecretString;
 
-/// A request, ready to leave: always with a sized body, since WeChat answers 412 to a chunked one.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Request {
-    /// Absolute; may carry a token, so it is never logged.
-    pub url: String,
-    /// JSON; empty for a GET.
-    pub body: Bytes,
-}
-
-/// A whole answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The body, at most [`transport::MAX_ANSWER`] bytes.
-    pub body: Bytes,
-    /// What the platform's clock said, by the `Date` header.
-    pub date: Option<Millis>,
-    /// How long to wait, by `Retry-After` in seconds.
-    pub retry_after: Option<Millis>,
-}
+pub use call::{Answer, Method, Request};
 
 /// One message to one user.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +33,15 @@ pub struct Send<'a> {
     pub lang: Option<&'a str>,
     /// Which build of the mini-program opens.
     pub miniprogram_state: Option<&'a str>,
+}
+
+/// What a request carries to show whose it is.
+#[derive(Debug, Clone)]
+pub enum Auth {
+    /// Nothing beside the request itself: it is signed with the app's own key, if at all.
+    Nothing,
+    /// A token that the platform gave out.
+    Token(SecretString),
 }
 
 /// A token and how long it lives.
@@ -86,8 +75,8 @@ pub trait Adapter: std::marker::Send + Sync {
     /// # Errors
     /// What the platform said, as an outcome that a send would have had.
     fn read_token(&self, answer: &Answer) -> Result<Granted, Outcome>;
-    /// The request that sends one message.
-    fn build(&self, send: &Send<'_>, token: &SecretString) -> Request;
+    /// The request that sends one message. `now` is for a signature that names its time.
+    fn build(&self, send: &Send<'_>, auth: &Auth, now: Millis) -> Request;
     /// What the answer to it means.
     fn classify(&self, answer: &Answer) -> Outcome;
     /// The request that asks how many sends are left.

@@ -1,6 +1,6 @@
 //! The only HTTP client. It tells apart what was never sent from what may have arrived.
 
-use super::{Answer, Request};
+use super::{Answer, Method, Request};
 use crate::{
     domain::{Millis, SECOND},
     trip::trip,
@@ -74,13 +74,12 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>> {
-        let sent = if request.body.is_empty() {
-            self.client.get(request.url)
-        } else {
-            let post = self.client.post(request.url).body(request.body);
-            post.header(reqwest::header::CONTENT_TYPE, "application/json")
+        let call = match request.method {
+            Method::Get => self.client.get(request.url),
+            Method::Post => self.client.post(request.url).body(request.body),
         };
-        let sent = sent.send();
+        let call = request.headers.into_iter().fold(call, |call, (name, value)| call.header(name, value));
+        let sent = call.send();
         Box::pin(async move {
             trip("send.before_first_byte");
             let mut response = sent.await.map_err(failure)?;

@@ -1,4 +1,4 @@
-//! What the HTTP client does when a connection ends under a request: it never sends one a second time by itself.
+//! What the HTTP client sends, and that it never sends a request a second time by itself.
 
 use std::{
     sync::{
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 use tixing::platform::{
-    Request,
+    Method, Request,
     transport::{Failure, HttpTransport, Limits, Transport},
 };
 use tokio::{
@@ -73,7 +73,7 @@ async fn i2_a_request_is_sent_once_however_its_connection_ends() {
         let seen = Arc::new(AtomicUsize::new(0));
         tokio::spawn(serve(listener, ending, Arc::clone(&seen)));
         let transport = HttpTransport::new(limits).expect("a client");
-        let call = || transport.call(Request { url: url.clone(), body: "{}".into() });
+        let call = || transport.call(Request::json(url.clone(), "{}"));
         let mut not_sent = 0;
         for round in 0..70 {
             let before = seen.load(Ordering::SeqCst);
@@ -87,5 +87,43 @@ async fn i2_a_request_is_sent_once_however_its_connection_ends() {
             assert!(arrived <= 1, "{ending:?}, round {round}: the server saw it {arrived} times");
         }
         assert!(not_sent < 70 && seen.load(Ordering::SeqCst) > 30, "{ending:?}: the server was reached");
+    }
+}
+
+#[tokio::test]
+async fn a_form_with_headers_of_its_own_leaves_as_it_was_written() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url =
+        format!("http://{}/gateway.do?sign=a%2Bb&timestamp=2026-03-01+09%3A00", listener.local_addr().expect("one"));
+    let form = Request {
+        method: Method::Post,
+        url,
+        headers: vec![
+            ("content-type", "application/x-www-form-urlencoded;charset=utf-8".into()),
+            ("access-token", "clt.1".into()),
+        ],
+        body: "biz_content=%7B{}".into(),
+    };
+    let served = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a call");
+        let (mut seen, mut piece) = (Vec::new(), [0; 1_024]);
+        while !seen.ends_with(b"{}") {
+            let n = stream.read(&mut piece).await.expect("the rest");
+            seen.extend_from_slice(&piece[..n]);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.expect("written");
+        String::from_utf8(seen).expect("text")
+    });
+    let transport = HttpTransport::new(Limits::default()).expect("a client");
+    assert_eq!(transport.call(form).await.map(|answer| answer.status), Ok(200));
+    let seen = served.await.expect("served");
+    for line in [
+        "POST /gateway.do?sign=a%2Bb&timestamp=2026-03-01+09%3A00 HTTP/1.1\r\n",
+        "\r\ncontent-type: application/x-www-form-urlencoded;charset=utf-8\r\n",
+        "\r\naccess-token: clt.1\r\n",
+        "\r\ncontent-length: 17\r\n",
+        "\r\n\r\nbiz_content=%7B{}",
+    ] {
+        assert!(seen.contains(line), "{line:?} is not in {seen}");
     }
 }

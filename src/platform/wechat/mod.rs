@@ -7,13 +7,12 @@ pub mod callback;
 pub mod errors;
 mod event;
 
-use super::{Adapter, Answer, Granted, Quota, Request, Send};
+use super::{Adapter, Answer, Auth, Granted, Quota, Request, Send};
 use crate::domain::{
-    HOUR, MINUTE, SECOND,
+    HOUR, MINUTE, Millis, SECOND,
     outcome::{Outcome, Reaction},
     template::{Kind, Listed},
 };
-use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
@@ -68,7 +67,7 @@ impl Adapter for Wechat {
             "secret": self.secret.expose_secret(),
             "force_refresh": force,
         });
-        Request { url: format!("{}{TOKEN_PATH}", self.base_url), body: body.to_string().into() }
+        Request::json(format!("{}{TOKEN_PATH}", self.base_url), body.to_string())
     }
 
     fn read_token(&self, answer: &Answer) -> Result<Granted, Outcome> {
@@ -82,7 +81,7 @@ impl Adapter for Wechat {
         }
     }
 
-    fn build(&self, send: &Send<'_>, token: &SecretString) -> Request {
+    fn build(&self, send: &Send<'_>, auth: &Auth, _now: Millis) -> Request {
         // Stored by us as an object of strings; an unreadable one is sent as it is and refused by the platform.
         let values: BTreeMap<&str, &RawValue> = serde_json::from_str(send.data).unwrap_or_default();
         let message = Message {
@@ -95,8 +94,12 @@ impl Adapter for Wechat {
             data: values.into_iter().map(|(key, value)| (key, Field { value })).collect(),
         };
         let body = serde_json::to_vec(&message).expect("texts serialise");
-        let url = format!("{}{SEND_PATH}?access_token={}", self.base_url, token.expose_secret());
-        Request { url, body: body.into() }
+        // Without a token the platform answers that it is missing, and one is fetched.
+        let token = match auth {
+            Auth::Token(token) => token.expose_secret(),
+            Auth::Nothing => "",
+        };
+        Request::json(format!("{}{SEND_PATH}?access_token={token}", self.base_url), body)
     }
 
     fn classify(&self, answer: &Answer) -> Outcome {
@@ -115,7 +118,7 @@ impl Adapter for Wechat {
 
     fn quota_request(&self, token: &SecretString) -> Request {
         let url = format!("{}{QUOTA_PATH}?access_token={}", self.base_url, token.expose_secret());
-        Request { url, body: json!({ "cgi_path": SEND_PATH }).to_string().into() }
+        Request::json(url, json!({ "cgi_path": SEND_PATH }).to_string())
     }
 
     fn read_quota(&self, answer: &Answer) -> Result<Quota, Outcome> {
@@ -132,8 +135,7 @@ impl Adapter for Wechat {
     }
 
     fn templates_request(&self, token: &SecretString) -> Request {
-        let url = format!("{}{TEMPLATES_PATH}?access_token={}", self.base_url, token.expose_secret());
-        Request { url, body: Bytes::new() }
+        Request::get(format!("{}{TEMPLATES_PATH}?access_token={}", self.base_url, token.expose_secret()))
     }
 
     fn read_templates(&self, answer: &Answer) -> Result<Vec<Listed>, Outcome> {
@@ -280,6 +282,7 @@ pub fn field_at_fault(errmsg: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::Method;
 
     fn wechat() -> Wechat {
         Wechat::new("https://api.weixin.qq.com".into(), "wx0123456789abcdef".into(), "s3cret".to_owned().into())
@@ -299,7 +302,8 @@ mod tests {
             lang: None,
             miniprogram_state: None,
         };
-        let request = wechat().build(&send, &"TOKEN".to_owned().into());
+        let request = wechat().build(&send, &Auth::Token("TOKEN".into()), 0);
+        assert_eq!((request.method, request.headers.len()), (Method::Post, 1));
         assert_eq!(request.url, "https://api.weixin.qq.com/cgi-bin/message/subscribe/send?access_token=TOKEN");
         let expected = r#"{"touser":"oR3m1nd3rUs3r000000000000001","template_id":"Tq9","page":"pages/event?id=42","miniprogram_state":"formal","lang":"zh_CN","data":{"thing1":{"value":"<周三> & \"读书\""},"time2":{"value":"2026年1月14日 19:30"}}}"#;
         assert_eq!(std::str::from_utf8(&request.body), Ok(expected));

@@ -23,7 +23,7 @@ use tixing::{
     http::Hang,
     metrics::Metrics,
     platform::{
-        Answer, Request,
+        self, Answer, Request,
         transport::{Failure, Transport},
     },
     sandbox::{Message, Sandbox},
@@ -60,14 +60,13 @@ impl Transport for Wire {
 
 /// Carries a request to the sandbox and its answer back.
 pub async fn deliver(router: Router, request: Request, date: Option<Millis>) -> Result<Answer, Failure> {
-    let method = if request.body.is_empty() { Method::GET } else { Method::POST };
-    let request = HttpRequest::builder()
-        .method(method)
-        .uri(request.url)
-        .header("content-type", "application/json")
-        .header("content-length", request.body.len())
-        .body(Body::from(request.body))
-        .expect("a request");
+    let method = match request.method {
+        platform::Method::Get => Method::GET,
+        platform::Method::Post => Method::POST,
+    };
+    let head = HttpRequest::builder().method(method).uri(request.url).header("content-length", request.body.len());
+    let head = request.headers.iter().fold(head, |head, (name, value)| head.header(*name, value));
+    let request = head.body(Body::from(request.body)).expect("a request");
     let response = router.oneshot(request).await.expect("infallible");
     if response.extensions().get::<Hang>().is_some() {
         return Err(Failure::Unknown("the connection broke".into()));
