@@ -8,6 +8,7 @@
 //!         engine             when, in what order, how many at once
 //!     store │ platform       all SQL │ all that is known of a platform
 //!         domain             what things are and what follows from what: no I/O, no clock
+//!         words              every sentence that a person reads, in both languages
 //! ```
 //!
 //! `sandbox` stands in for the platforms: for the demo, for tests, for users' staging. `trip` is where tests kill the process.
@@ -15,6 +16,7 @@
 //! One reminder goes through once, forward: insert → prefetch → gate → mark → send → settle → receipt.
 #![forbid(unsafe_code)]
 
+pub mod words;
 pub mod domain;
 pub mod clock;
 pub mod trip;

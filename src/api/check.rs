@@ -251,7 +251,9 @@ fn tap(tap: Tap, base: &str, app: &App, now: Millis) -> Result<Accepted, Invalid
         None => now,
         Some(text) => {
             let param = format!("{base}/at");
-            let at = parse_instant(text, app.timezone).map_err(|why| Invalid::new("bad_time", param.clone(), why))?.at;
+            let at = parse_instant(text, app.timezone)
+                .map_err(|why| Invalid::new("bad_time", param.clone(), why.to_string()))?
+                .at;
             if at > now + HOUR || at < now - MAX_DAYS_AHEAD * DAY {
                 let detail = format!(
                     "{} is no time at which a user can have accepted; it lies at most {MAX_DAYS_AHEAD} days back",
@@ -269,9 +271,9 @@ fn tap(tap: Tap, base: &str, app: &App, now: Millis) -> Result<Accepted, Invalid
 fn deadline(text: Option<&str>, at: Millis, app: &App) -> Result<Millis, Invalid> {
     let Some(text) = text else { return Ok(at + DAY) };
     let expires_at = if text.contains(['T', ':', '-']) {
-        parse_instant(text, app.timezone).map_err(|why| Invalid::new("bad_time", "/expires_at", why))?.at
+        parse_instant(text, app.timezone).map_err(|why| Invalid::new("bad_time", "/expires_at", why.to_string()))?.at
     } else {
-        at + parse_duration(text).map_err(|why| Invalid::new("bad_time", "/expires_at", why))?
+        at + parse_duration(text).map_err(|why| Invalid::new("bad_time", "/expires_at", why.to_string()))?
     };
     if expires_at <= at {
         let detail =
@@ -286,7 +288,7 @@ fn deadline(text: Option<&str>, at: Millis, app: &App) -> Result<Millis, Invalid
 }
 
 fn instant(text: &str, app: &App, now: Millis) -> Result<(Millis, Option<String>), Invalid> {
-    let written = parse_instant(text, app.timezone).map_err(|why| Invalid::new("bad_time", "/at", why))?;
+    let written = parse_instant(text, app.timezone).map_err(|why| Invalid::new("bad_time", "/at", why.to_string()))?;
     if written.at > now + MAX_DAYS_AHEAD * DAY {
         let detail =
             format!("{} lies more than {MAX_DAYS_AHEAD} days ahead; that is taken for a mistake", rfc3339(written.at));

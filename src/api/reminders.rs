@@ -446,7 +446,9 @@ pub async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<Li
     };
     let zone = if let [app] = apps.as_slice() { app.timezone } else { None };
     let time = |param: &'static str, text: &Option<String>| {
-        text.as_ref().map(|t| parse_instant(t, zone).map(|w| w.at).map_err(|why| bad(param, why))).transpose()
+        text.as_ref()
+            .map(|t| parse_instant(t, zone).map(|w| w.at).map_err(|why| bad(param, why.to_string())))
+            .transpose()
     };
     let mut templates = BTreeMap::new();
     if let Some(name) = &query.template {

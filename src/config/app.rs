@@ -271,7 +271,8 @@ impl Raw {
     fn quiet_hours(&self, zone: Option<Tz>, place: &Place<'_>, check: &mut Check<'_>) -> Option<QuietHours> {
         let without_zone = || "quiet hours are wall time and need the app's timezone".to_owned();
         let text = self.quiet_hours.as_ref()?;
-        let hours = zone.ok_or_else(without_zone).and_then(|zone| QuietHours::parse(text, zone));
+        let hours =
+            zone.ok_or_else(without_zone).and_then(|zone| QuietHours::parse(text, zone).map_err(|why| why.to_string()));
         check.good(&place.key("quiet_hours"), hours)
     }
 
@@ -325,7 +326,7 @@ impl Raw {
 
     fn receipt_wait(&self, place: &Place<'_>, check: &mut Check<'_>) -> Millis {
         let Some(text) = &self.receipt_wait else { return RECEIPT_WAIT };
-        let wait = parse_duration(text).and_then(|wait| match wait <= DAY {
+        let wait = parse_duration(text).map_err(|why| why.to_string()).and_then(|wait| match wait <= DAY {
             true => Ok(wait),
             false => Err("a receipt is waited for a day at most".to_owned()),
         });

@@ -33,7 +33,7 @@ impl Raw {
 }
 
 fn term(text: &str) -> Result<Millis, String> {
-    match parse_duration(text)? {
+    match parse_duration(text).map_err(|why| why.to_string())? {
         term if term >= DAY => Ok(term),
         _ => Err("less than a day: receipts and repeated calls would find nothing; allowed is 1d or more".into()),
     }

@@ -1,6 +1,7 @@
 //! Instants, zones, deadlines and quiet hours.
 
 use super::{DAY, HOUR, MINUTE, Millis, SECOND};
+use crate::words::{Message, say};
 use chrono::{DateTime, LocalResult, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
@@ -15,7 +16,7 @@ pub struct Written {
     /// Wall time and zone when the text had no offset of its own.
     pub local: Option<String>,
     /// Something a person should know: the wall time falls into a gap or a fold.
-    pub note: Option<&'static str>,
+    pub note: Option<Message>,
 }
 
 /// Reads RFC 3339 with an offset, or a wall time (`2027-03-01T10:00`, seconds optional) in `zone`.
@@ -23,10 +24,10 @@ pub struct Written {
 /// A wall time in a daylight-saving gap moves forward by the gap; one in a fold takes the first pass.
 ///
 /// # Errors
-/// A sentence saying what was found and what is allowed.
-pub fn parse_instant(text: &str, zone: Option<Tz>) -> Result<Written, String> {
+/// What was found and what is allowed.
+pub fn parse_instant(text: &str, zone: Option<Tz>) -> Result<Written, Message> {
     if text.len() > 40 {
-        return Err(format!("has {} characters; a time has at most 40", text.len()));
+        return Err(say!("time_too_long", found = text.len(), most = 40));
     }
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         return Ok(Written { at: at.timestamp_millis(), local: None, note: None });
@@ -40,29 +41,23 @@ pub fn parse_instant(text: &str, zone: Option<Tz>) -> Result<Written, String> {
     let naive = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"]
         .iter()
         .find_map(|f| NaiveDateTime::parse_from_str(text, f).ok())
-        .ok_or_else(|| {
-            format!("«{text}» is not a time that exists; write 2027-03-01T10:00:00+08:00, or 2027-03-01T10:00 in the app's zone")
-        })?;
-    let zone = zone.ok_or_else(|| {
-        format!("«{text}» has no UTC offset and the app has no timezone; add +08:00 or Z, or set the app's timezone")
-    })?;
-    let (at, note) = resolve_local(naive, zone).ok_or_else(|| format!("«{text}» is out of range"))?;
+        .ok_or_else(|| say!("not_a_time", text = text))?;
+    let zone = zone.ok_or_else(|| say!("time_without_zone", text = text))?;
+    let (at, note) = resolve_local(naive, zone).ok_or_else(|| say!("time_out_of_range", text = text))?;
     Ok(Written { at, local: Some(format!("{}[{zone}]", naive.format("%Y-%m-%dT%H:%M:%S"))), note })
 }
 
 /// The instant of a wall time in a zone: a gap moves forward, a fold takes the first.
-pub fn resolve_local(naive: NaiveDateTime, zone: Tz) -> Option<(Millis, Option<&'static str>)> {
+pub fn resolve_local(naive: NaiveDateTime, zone: Tz) -> Option<(Millis, Option<Message>)> {
     match zone.from_local_datetime(&naive) {
         LocalResult::Single(t) => Some((t.timestamp_millis(), None)),
-        LocalResult::Ambiguous(first, _) => {
-            Some((first.timestamp_millis(), Some("fold: this wall time happens twice; the first is taken")))
-        }
+        LocalResult::Ambiguous(first, _) => Some((first.timestamp_millis(), Some(say!("wall_time_twice")))),
         LocalResult::None => {
             // The offset in force before the gap reads the wall time as its own length later, which is what people mean.
             let before = naive.checked_sub_signed(TimeDelta::hours(3))?;
             let offset = zone.from_local_datetime(&before).earliest()?;
             let at = offset.timestamp_millis() + 3 * HOUR;
-            Some((at, Some("gap: this wall time does not exist; it moved forward")))
+            Some((at, Some(say!("wall_time_skipped"))))
         }
     }
 }
@@ -70,8 +65,8 @@ pub fn resolve_local(naive: NaiveDateTime, zone: Tz) -> Option<(Millis, Option<&
 /// Reads a duration: a whole number and `ms`, `s`, `m`, `h`, `d` or `w`.
 ///
 /// # Errors
-/// A sentence saying what was found and what is allowed.
-pub fn parse_duration(text: &str) -> Result<Millis, String> {
+/// What was found and what is allowed.
+pub fn parse_duration(text: &str) -> Result<Millis, Message> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit = match unit {
@@ -82,10 +77,7 @@ pub fn parse_duration(text: &str) -> Result<Millis, String> {
         "d" => DAY,
         "w" => 7 * DAY,
         _ => {
-            return Err(format!(
-                "«{}» is not a duration; write a whole number and s, m, h, d or w, like 2h",
-                cut(text)
-            ));
+            return Err(say!("not_a_duration", text = cut(text)));
         }
     };
     number
@@ -93,7 +85,7 @@ pub fn parse_duration(text: &str) -> Result<Millis, String> {
         .ok()
         .and_then(|n| n.checked_mul(unit))
         .filter(|ms| *ms <= MAX_DAYS_AHEAD * DAY)
-        .ok_or_else(|| format!("«{}» is not a duration between 0 and {MAX_DAYS_AHEAD} days", cut(text)))
+        .ok_or_else(|| say!("duration_out_of_bounds", text = cut(text), most = MAX_DAYS_AHEAD))
 }
 
 /// At most 40 characters of what somebody wrote, for an error text.
@@ -133,15 +125,13 @@ impl QuietHours {
     /// Reads `22:00-08:00`.
     ///
     /// # Errors
-    /// A sentence saying what was found and what is allowed.
-    pub fn parse(text: &str, zone: Tz) -> Result<Self, String> {
+    /// What was found and what is allowed.
+    pub fn parse(text: &str, zone: Tz) -> Result<Self, Message> {
         let clock = |s: &str| NaiveTime::parse_from_str(s.trim(), "%H:%M").ok();
         text.split_once('-')
             .and_then(|(from, until)| Some(Self { from: clock(from)?, until: clock(until)?, zone }))
             .filter(|q| q.from != q.until)
-            .ok_or_else(|| {
-                format!("«{}» is not a span of the day; write two different times like 22:00-08:00", cut(text))
-            })
+            .ok_or_else(|| say!("not_a_span_of_the_day", text = cut(text)))
     }
 
     /// When the quiet span around `now` ends, if `now` lies in one.
@@ -185,7 +175,7 @@ mod tests {
         for (text, zone, expected) in table {
             match (parse_instant(text, *zone), expected) {
                 (Ok(written), Ok(at)) => assert_eq!(rfc3339(written.at), *at, "{text}"),
-                (Err(why), Err(part)) => assert!(why.contains(part), "{text}: {why}"),
+                (Err(why), Err(part)) => assert!(why.to_string().contains(part), "{text}: {why}"),
                 (got, _) => panic!("{text}: {got:?}"),
             }
         }

@@ -53,22 +53,23 @@ fn layers_point_downward_only() {
     assert_eq!(nested("use crate::{a::b, c::{d::e, f}, g::h};"), ["a", "c", "g"]);
     // What each layer may know of the others; what is not named here (main, cli, daemon) may know everything.
     let layers: &[(&str, &[&str])] = &[
-        ("domain", &[]),
-        ("clock", &["domain"]),
-        ("config", &["domain"]),
+        ("words", &[]),
+        ("domain", &["words"]),
+        ("clock", &["words", "domain"]),
+        ("config", &["words", "domain"]),
         ("http", &[]),
         ("metrics", &[]),
         ("trip", &[]),
-        ("store", &["domain", "clock", "config", "trip"]),
-        ("platform", &["domain", "config", "trip"]),
-        ("sandbox", &["domain", "clock", "config", "http", "platform"]),
-        ("engine", &["domain", "clock", "config", "metrics", "store", "platform"]),
-        ("callback", &["domain", "clock", "config", "metrics", "store", "platform"]),
-        ("api", &["domain", "clock", "config", "http", "metrics", "store", "platform", "engine"]),
+        ("store", &["words", "domain", "clock", "config", "trip"]),
+        ("platform", &["words", "domain", "config", "trip"]),
+        ("sandbox", &["words", "domain", "clock", "config", "http", "platform"]),
+        ("engine", &["words", "domain", "clock", "config", "metrics", "store", "platform"]),
+        ("callback", &["words", "domain", "clock", "config", "metrics", "store", "platform"]),
+        ("api", &["words", "domain", "clock", "config", "http", "metrics", "store", "platform", "engine"]),
     ];
     let all = [
-        "domain", "clock", "trip", "config", "http", "metrics", "store", "platform", "sandbox", "engine", "api",
-        "callback", "daemon", "cli",
+        "words", "domain", "clock", "trip", "config", "http", "metrics", "store", "platform", "sandbox", "engine",
+        "api", "callback", "daemon", "cli",
     ];
     for (file, text) in sources() {
         let layer = file.split(['/', '.']).next().expect("a name");
