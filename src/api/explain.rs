@@ -5,10 +5,12 @@ use crate::{
     domain::{
         Millis,
         consent::Feed,
+        due::UNSURE_AT_MOST,
         reminder::{Claim, ReminderId, State},
-        settle::{TEMPLATE_HELD, UNSURE_AT_MOST},
+        settle::TEMPLATE_HELD,
         timing::rfc3339,
     },
+    engine::signals::Pause,
     platform::{denies, meaning},
     store::{
         backup::Hold,
@@ -37,8 +39,8 @@ pub struct Explanation {
 pub struct Circumstances {
     /// The platform's later word.
     pub delivery: Option<Delivery>,
-    /// What holds up its app: the code, why, until when.
-    pub pause: Option<(String, String, Millis)>,
+    /// Why its app is paused, if it is.
+    pub pause: Option<Pause>,
     /// Why the platform would refuse it, by its list of templates.
     pub refused: Option<String>,
     /// What the store is on hold for.
@@ -177,7 +179,7 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
             format!("尚未发送，模板与平台不一致，暂停发送：{why}；修正后可运行 tixing template refresh 重新读取模板列表。"),
         ),
         State::Scheduled => match pause {
-            Some((code, why, until)) if stored.due.due_at <= until => (
+            Some(Pause { code, why, until, .. }) if stored.due.due_at <= until => (
                 format!("Not sent yet: the app's sends are paused until {} because of {code}: {why}.", rfc3339(until)),
                 format!("尚未发送：应用因 {code} 暂停发送至 {}：{}。", rfc3339(until), app.and_then(|a| meaning(a.platform, &code)).map_or(why.as_str(), |(_, zh)| zh)),
             ),

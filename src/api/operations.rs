@@ -172,18 +172,18 @@ pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<O
         let n = |word: &str| counts.get(word).copied().unwrap_or_default();
         let of = |state: ReminderState| n(state.word());
         let live = status.lanes.get(&app);
-        let held = live.map(|lane| lane.held_templates.as_slice()).unwrap_or_default();
-        let held = held.iter().cloned().map(|(template, code, why, until)| HeldTemplate {
-            template,
-            code,
-            why,
-            until: rfc3339(until),
+        let held = live.map(|lane| lane.suspended.as_slice()).unwrap_or_default();
+        let held = held.iter().cloned().map(|suspended| HeldTemplate {
+            template: suspended.template,
+            code: suspended.code,
+            why: suspended.why,
+            until: rfc3339(suspended.until),
         });
-        let quota = live.and_then(|lane| lane.quota).map(|(quota, at)| DayQuota {
-            limit: quota.limit,
-            used: quota.used,
-            left: quota.left,
-            asked_at: rfc3339(at),
+        let quota = live.and_then(|lane| lane.quota).map(|asked| DayQuota {
+            limit: asked.quota.limit,
+            used: asked.quota.used,
+            left: asked.quota.left,
+            asked_at: rfc3339(asked.at),
         });
         let paused = live.and_then(|lane| lane.pause.clone());
         apps.push(AppStats {
@@ -213,14 +213,14 @@ pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<O
             held_templates: held.collect(),
             out_of_step: out_of_step(&api, configured),
             quota,
-            paused: paused.map(|(code, why, until)| Paused { code, why, until: rfc3339(until) }),
+            paused: paused.map(|pause| Paused { code: pause.code, why: pause.why, until: rfc3339(pause.until) }),
             app,
         });
     }
     let unconfigured = api.store.unconfigured().await?.into_iter().filter(|(app, _)| query.covers(&caller, app));
     let stats = Stats {
         now: rfc3339(now),
-        clock_held: status.clock_held,
+        clock_held: status.clock_distrusted,
         held_since: hold.as_ref().map(|hold| rfc3339(hold.since)),
         hold: hold.as_ref().map(Hold::told),
         unconfigured: unconfigured.map(|(app, waiting)| Unconfigured { app, waiting }).collect(),
@@ -368,7 +368,7 @@ pub async fn ready(State(api): State<Api>) -> (StatusCode, String) {
         (StatusCode::SERVICE_UNAVAILABLE, "starting: the first look at the queue is not done\n".into())
     } else if let Ok(Some(hold)) = api.store.hold().await {
         (StatusCode::SERVICE_UNAVAILABLE, format!("nothing is sent: {}\n", hold.why()[0]))
-    } else if let Some(why) = status.clock_held {
+    } else if let Some(why) = status.clock_distrusted {
         (StatusCode::SERVICE_UNAVAILABLE, format!("nothing is sent: {why}\n"))
     } else {
         (StatusCode::OK, "ready\n".into())

@@ -75,22 +75,23 @@ pub async fn refresh(State(api): State<Api>, caller: Caller, Json(wanted): Json<
     let asked =
         |app: &str| signals.status().lanes.get(app).map(|lane| lane.templates_asked.clone()).unwrap_or_default();
     let names = api.config.apps.iter().map(|app| app.name.as_str()).filter(|app| wanted.covers(&caller, app));
-    let before: Vec<(&str, u64)> = names.map(|app| (app, asked(app).0)).collect();
+    let before: Vec<(&str, u64)> = names.map(|app| (app, asked(app).times)).collect();
     before.iter().for_each(|(app, _)| signals.read_templates(app));
     let answered = async {
-        while before.iter().any(|(app, n)| asked(app).0 == *n) {
+        while before.iter().any(|(app, n)| asked(app).times == *n) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     // Whoever has not answered by then is told of.
     let _ = tokio::time::timeout(PATIENCE, answered).await;
-    let problem = before.iter().find_map(|(app, before)| match asked(app) {
-        (n, _) if n == *before => {
-            let paused = signals.status().lanes.get(*app).and_then(|lane| lane.pause.clone());
-            let why = paused.map_or_else(String::new, |(code, why, _)| format!(": {code}: {why}"));
-            Some(format!("{app}: no answer within {} s{why}", PATIENCE.as_secs()))
+    let problem = before.iter().find_map(|(app, before)| {
+        let asked = asked(app);
+        if asked.times == *before {
+            let pause = signals.status().lanes.get(*app).and_then(|lane| lane.pause.clone());
+            let why = pause.map_or_else(String::new, |pause| format!(": {}: {}", pause.code, pause.why));
+            return Some(format!("{app}: no answer within {} s{why}", PATIENCE.as_secs()));
         }
-        (_, problem) => problem.map(|why| format!("{app}: {why}")),
+        asked.problem.map(|why| format!("{app}: {why}"))
     });
     match problem {
         Some(why) => {

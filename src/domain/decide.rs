@@ -2,52 +2,12 @@
 
 use super::{
     Millis,
-    reminder::{ReminderId, State},
-    settle::{Consent, DOUBT_LOOK, Next, Settlement, UNSURE_AT_MOST},
+    due::{Due, UNSURE_AT_MOST},
+    reminder::State,
+    settle::{Consent, DOUBT_LOOK, Next, Settlement},
     template::OnDoubt,
     timing::QuietHours,
 };
-
-/// The living part of a reminder: what decides about it, without its body.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
-    /// Whose it is.
-    pub id: ReminderId,
-    /// When to look at it next: its instant at first, later also a retry or a second look at a doubt.
-    pub due_at: Millis,
-    /// Its instant.
-    pub at: Millis,
-    /// Never sent at or after this.
-    pub expires_at: Millis,
-    /// `Scheduled` or `InDoubt`; `Sending` when found after a crash.
-    pub state: State,
-    /// Raised by every change to the row; a change that names another value is late and does nothing.
-    pub fence: i64,
-    /// Attempts that the platform answered, or may have.
-    pub tries: u32,
-    /// Attempts that it answered with neither yes nor no: one of them may, though hardly, have been accepted.
-    pub unsure: u32,
-    /// Since when nobody knows whether its request arrived.
-    pub doubt_since: Option<Millis>,
-}
-
-impl Due {
-    /// When to look at it again, if it were up to `wanted`: not before its instant, not beyond its deadline.
-    pub fn again_at(&self, wanted: Millis) -> Millis {
-        wanted.max(self.at).min(self.expires_at)
-    }
-
-    /// Whether another request is safe only if this reminder holds the sole consent that could pay for it.
-    pub fn needs_sole(&self) -> bool {
-        // An operator's word for sending it again counts.
-        self.state == State::InDoubt || self.unsure >= UNSURE_AT_MOST && !self.is_doubtful()
-    }
-
-    /// Whether one of its requests may have arrived, whatever state it is in: an operator may want such a one sent again.
-    pub fn is_doubtful(&self) -> bool {
-        self.doubt_since.is_some()
-    }
-}
 
 /// What an app's settings say about sending at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,8 +35,8 @@ pub enum Decision {
         /// When to ask again.
         until: Millis,
     },
-    /// It ends without a call, or waits in doubt.
-    End(Settlement),
+    /// Without a call this is written down: it ends, or waits in doubt.
+    Settle(Settlement),
     /// A crash cut it off while it was being sent: that is to be written down first.
     CutOff,
 }
@@ -89,11 +49,13 @@ pub fn decide(due: &Due, openid: &str, rules: &AppRules, on_doubt: OnDoubt, now:
     match due.state {
         State::Sending => return Decision::CutOff,
         State::InDoubt | State::Scheduled if now >= due.expires_at && due.doubt_since.is_some() => {
-            return Decision::End(unconfirmed("nobody knows whether the request arrived, and its deadline has passed"));
+            return Decision::Settle(unconfirmed(
+                "nobody knows whether the request arrived, and its deadline has passed",
+            ));
         }
         _ if now >= due.expires_at => {
             let why = "its deadline passed before it could be sent";
-            return Decision::End(Settlement::end(State::Expired, "expired", why, Consent::Free));
+            return Decision::Settle(Settlement::end(State::Expired, "expired", why, Consent::Free));
         }
         _ => {}
     }
@@ -108,7 +70,7 @@ pub fn decide(due: &Due, openid: &str, rules: &AppRules, on_doubt: OnDoubt, now:
         _ => Decision::Send,
     };
     if rules.testers.as_ref().is_some_and(|testers| !testers.contains(openid)) {
-        return Decision::End(Settlement::end(
+        return Decision::Settle(Settlement::end(
             State::Failed,
             "test_mode",
             "the app is in test mode and this user is not one of its testers",
@@ -139,16 +101,16 @@ pub fn turned_off(due: &Due, rules: &AppRules, now: Millis) -> Settlement {
 /// What follows for a doubt that cannot be resent safely: the platform's receipt is waited for, then its template's owner has said.
 pub fn open_doubt(due: &Due, rules: &AppRules, on_doubt: OnDoubt, now: Millis) -> Decision {
     if let Some(settlement) = awaits_receipt(due, rules, now) {
-        return Decision::End(settlement);
+        return Decision::Settle(settlement);
     }
     match on_doubt {
-        OnDoubt::AssumeSent => Decision::End(unconfirmed(if rules.exclusive {
+        OnDoubt::AssumeSent => Decision::Settle(unconfirmed(if rules.exclusive {
             "nobody knows whether the request arrived, and the user may have other consents, so a resend could deliver twice"
         } else {
             "nobody knows whether the request arrived, and the app is not exclusive, so a resend could deliver twice"
         })),
         OnDoubt::Resend => Decision::Resend,
-        OnDoubt::Ask => Decision::End(still_open(
+        OnDoubt::Ask => Decision::Settle(still_open(
             due.expires_at,
             "asks",
             "nobody knows whether the request arrived; an operator decides with `tixing doubt resolve`, until its deadline",
@@ -210,7 +172,7 @@ fn unconfirmed(why: &str) -> Settlement {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::reminder::ReminderId, *};
 
     fn due(state: State) -> Due {
         Due {
@@ -234,7 +196,7 @@ mod tests {
             let got = match decide(&due(State::Scheduled), "o", &rules, OnDoubt::AssumeSent, now) {
                 Decision::Send => "send",
                 Decision::Wait { until: 1_000 } => "wait",
-                Decision::End(s) if s.next == Next::Final(State::Expired) && s.consent == Consent::Free => "end",
+                Decision::Settle(s) if s.next == Next::Final(State::Expired) && s.consent == Consent::Free => "end",
                 other => panic!("{now}: {other:?}"),
             };
             assert_eq!(got, expected, "{now}");
@@ -250,7 +212,7 @@ mod tests {
             let rules = AppRules { exclusive, ..AppRules::default() };
             match decide(&due(State::InDoubt), "o", &rules, OnDoubt::AssumeSent, now) {
                 Decision::Send => assert!(resent, "{exclusive} {now}"),
-                Decision::End(end) => {
+                Decision::Settle(end) => {
                     assert!(!resent && end.next == Next::Final(State::Unconfirmed), "{exclusive} {now}")
                 }
                 other => panic!("{exclusive} {now}: {other:?}"),
@@ -273,8 +235,10 @@ mod tests {
                 let rules = AppRules { receipt_wait, ..AppRules::default() };
                 let got = match decide(&due(State::InDoubt), "o", &rules, on_doubt, now) {
                     Decision::Resend => "resend".to_owned(),
-                    Decision::End(Settlement { next: Next::Final(State::Unconfirmed), .. }) => "unconfirmed".to_owned(),
-                    Decision::End(Settlement { next: Next::Doubt { look_at }, .. }) => {
+                    Decision::Settle(Settlement { next: Next::Final(State::Unconfirmed), .. }) => {
+                        "unconfirmed".to_owned()
+                    }
+                    Decision::Settle(Settlement { next: Next::Doubt { look_at }, .. }) => {
                         format!("in doubt until {look_at}")
                     }
                     other => panic!("{other:?}"),
@@ -288,7 +252,7 @@ mod tests {
     fn test_mode_reaches_testers_alone_and_keeps_the_others_consents() {
         let rules = AppRules { testers: Some(["a".to_owned()].into()), ..AppRules::default() };
         assert_eq!(decide(&due(State::Scheduled), "a", &rules, OnDoubt::AssumeSent, 1_000), Decision::Send);
-        let Decision::End(end) = decide(&due(State::Scheduled), "b", &rules, OnDoubt::AssumeSent, 1_000) else {
+        let Decision::Settle(end) = decide(&due(State::Scheduled), "b", &rules, OnDoubt::AssumeSent, 1_000) else {
             panic!("must end")
         };
         assert_eq!((end.code.as_deref(), end.consent), (Some("test_mode"), Consent::Free));

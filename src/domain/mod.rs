@@ -7,6 +7,7 @@ pub mod ask;
 pub mod reminder;
 pub mod outcome;
 pub mod push;
+pub mod due;
 pub mod decide;
 pub mod settle;
 pub mod retention;

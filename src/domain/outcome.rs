@@ -63,24 +63,24 @@ pub enum Reaction {
     },
     /// The token is bad: renew it and send again; the attempt is handed back.
     Token,
-    /// Too many at once: as [`Self::Hold`], and the app's rate halves for a while.
+    /// Too many at once: as [`Self::Pause`], and the app's rate halves for a while.
     Slow {
         /// For how long nothing is sent.
         pause: Millis,
     },
-    /// The day's calls are used up: as [`Self::Hold`], until the platform says that some are left again.
+    /// The day's calls are used up: as [`Self::Pause`], until the platform says that some are left again.
     Quota {
         /// For how long nothing is sent before it is asked.
         pause: Millis,
     },
-    /// The account or this template is banned, and the platform does not say which: as [`Self::Hold`], and the template waits longer, so
+    /// The account or this template is banned, and the platform does not say which: as [`Self::Pause`], and the template waits longer, so
     /// that another one shows whether it is the account.
     Ban {
         /// For how long nothing is sent.
         pause: Millis,
     },
     /// Nothing of this app can be sent for now; the attempt is handed back and the app's lane pauses.
-    Hold {
+    Pause {
         /// For how long.
         pause: Millis,
     },
@@ -90,7 +90,7 @@ impl Reaction {
     /// For how long nothing of the app is sent, if it stops.
     pub fn pause(self) -> Option<Millis> {
         match self {
-            Self::Slow { pause } | Self::Quota { pause } | Self::Ban { pause } | Self::Hold { pause } => Some(pause),
+            Self::Slow { pause } | Self::Quota { pause } | Self::Ban { pause } | Self::Pause { pause } => Some(pause),
             Self::Refuse
             | Self::Deny
             | Self::Later { .. }

@@ -2,9 +2,10 @@
 
 use super::{
     HOUR, Millis, SECOND,
-    decide::Due,
+    due::Due,
     outcome::{Outcome, Reaction},
     reminder::State,
+    timing::rfc3339,
 };
 
 /// What is written down about a reminder after an attempt, or instead of one.
@@ -39,6 +40,17 @@ pub enum Next {
         /// When to look again.
         look_at: Millis,
     },
+}
+
+impl Next {
+    /// Where it goes, for the log.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Final(state) => state.word().to_owned(),
+            Self::Again { due_at, .. } => format!("again at {}", rfc3339(*due_at)),
+            Self::Doubt { look_at } => format!("in doubt until {}", rfc3339(*look_at)),
+        }
+    }
 }
 
 /// How an attempt counts.
@@ -118,8 +130,6 @@ pub fn held_back(due: &Due, until: Millis, why: &str) -> Settlement {
 /// How long after an unreadable outcome, or a crash, a doubt is looked at. The bytes of a request outlive their process in the kernel, which
 /// goes on for as long as `platform::transport::Limits::unheard` says: this must be longer, or a resend overtakes the first request.
 pub const DOUBT_LOOK: Millis = 12 * SECOND;
-/// Answers with neither yes nor no after which a reminder is tried again only while it holds the sole consent of its user.
-pub const UNSURE_AT_MOST: u32 = 5;
 /// The longest delay between two tries.
 pub const MAX_BACKOFF: Millis = 300 * SECOND;
 
@@ -135,7 +145,7 @@ pub fn backoff(tries: u32, first: Millis, jitter: f64) -> Millis {
 /// Settles one attempt. `due` is the reminder as it was when it was marked; for a resend its state is `InDoubt`, and it is `blind` if
 /// the first message may have arrived without spending the consent that the second would need. There is one blind resend at most.
 ///
-/// A retry never lies beyond the deadline: it is brought forward to it, and [`super::decide::decide`] ends the reminder there.
+/// A retry never lies beyond the deadline: it is brought forward to it, and `decide` ends the reminder there.
 /// Nor before the instant, to which a clock that was set back may return.
 pub fn settle(due: &Due, blind: bool, outcome: Outcome, now: Millis, jitter: f64) -> Settlement {
     // What an operator wants sent again is scheduled, and its first request may have arrived all the same.
@@ -206,8 +216,8 @@ pub fn settle(due: &Due, blind: bool, outcome: Outcome, now: Millis, jitter: f64
                     (later(backoff(due.tries, first, jitter), Counted::Unsure), Consent::Keep)
                 }
                 Reaction::Token => (later(1, Counted::No), Consent::Keep),
-                // The lane's pause holds it, so that it goes with the others when that ends.
-                Reaction::Hold { .. } | Reaction::Slow { .. } | Reaction::Quota { .. } | Reaction::Ban { .. } => {
+                // The lane's pause keeps it back, so that it goes with the others when that ends.
+                Reaction::Pause { .. } | Reaction::Slow { .. } | Reaction::Quota { .. } | Reaction::Ban { .. } => {
                     (later(1, Counted::No), Consent::Keep)
                 }
             };
@@ -260,7 +270,7 @@ mod tests {
             (answered(busy), true, 2, Next::Doubt { look_at: 18_000 }, Keep),
             (answered(Reaction::Token), false, 0, Next::Again { due_at: 10_001, counted: Counted::No }, Keep),
             (
-                answered(Reaction::Hold { pause: 60_000 }),
+                answered(Reaction::Pause { pause: 60_000 }),
                 false,
                 0,
                 Next::Again { due_at: 10_001, counted: Counted::No },

@@ -68,7 +68,7 @@ pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
 }
 
 impl Bells {
-    /// Erases a slice of what is too old to keep. Not by a clock that is not believed, which would erase everything; and not from a
+    /// Erases a slice of what is too old to keep. Not by a distrusted clock, which might erase everything; and not from a
     /// store on hold, before somebody has looked at it.
     pub async fn tidy(&mut self) {
         // A store that does not answer is told of elsewhere; what is too old stays a little longer.
@@ -104,10 +104,10 @@ impl Bells {
             let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
             self.metrics.paused.get_or_create(&by_app).set(i64::from(lane.pause.is_some()));
             self.metrics.rate.get_or_create(&by_app).set(i64::from(lane.rate));
-            self.metrics.held_templates.get_or_create(&by_app).set(number(lane.held_templates.len()));
+            self.metrics.held_templates.get_or_create(&by_app).set(number(lane.suspended.len()));
             self.metrics.out_of_step.get_or_create(&by_app).set(number(lane.out_of_step));
-            if let Some((quota, _)) = lane.quota {
-                self.metrics.quota_left.get_or_create(&by_app).set(quota.left);
+            if let Some(asked) = lane.quota {
+                self.metrics.quota_left.get_or_create(&by_app).set(asked.quota.left);
             }
             let left = (lane.token_expires_at - now).max(0);
             self.metrics.token_expiry.get_or_create(&by_app).set(seconds(left));

@@ -1,4 +1,5 @@
-//! A breaker for each template: when the platform keeps refusing what its template is to blame for, the rest is held and not burnt.
+//! A breaker for each template: when the platform keeps refusing what its template is to blame for, the template is suspended, and the
+//! rest of its messages is not burnt.
 
 use crate::domain::{MINUTE, Millis, SECOND, reminder::ReminderId, settle::HELD_AT_MOST};
 use std::collections::{HashMap, HashSet};
@@ -12,9 +13,9 @@ const GONE: &str = "40037";
 /// How long others wait for a probe's answer before they look again.
 const PROBE: Millis = 10 * SECOND;
 
-/// Why a template is held.
+/// Why a template is suspended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct Suspension {
     /// Until when.
     pub until: Millis,
     /// The platform's code.
@@ -27,7 +28,7 @@ pub struct Held {
 struct Breaker {
     refused: u32,
     opened: u32,
-    held: Option<Held>,
+    suspension: Option<Suspension>,
     probe: Option<ReminderId>,
 }
 
@@ -38,14 +39,20 @@ pub struct Breakers(HashMap<i64, Breaker>);
 impl Breakers {
     /// Why a reminder of this template must wait, if it must. Once its time has come one goes as a probe, and then nobody until that
     /// one is no longer `active`.
-    pub fn holds(&mut self, template: i64, id: ReminderId, active: &HashSet<ReminderId>, now: Millis) -> Option<Held> {
+    pub fn suspends(
+        &mut self,
+        template: i64,
+        id: ReminderId,
+        active: &HashSet<ReminderId>,
+        now: Millis,
+    ) -> Option<Suspension> {
         let breaker = self.0.get_mut(&template)?;
-        let held = breaker.held.as_ref()?;
-        if now < held.until {
-            return Some(held.clone());
+        let suspension = breaker.suspension.as_ref()?;
+        if now < suspension.until {
+            return Some(suspension.clone());
         }
         if breaker.probe.is_some_and(|probe| active.contains(&probe)) {
-            return Some(Held { until: now + PROBE, ..held.clone() });
+            return Some(Suspension { until: now + PROBE, ..suspension.clone() });
         }
         breaker.probe = Some(id);
         None
@@ -57,7 +64,7 @@ impl Breakers {
         let breaker = self.0.entry(template).or_default();
         let until = now + ((2 * pause) << breaker.opened.min(8)).min(HELD_AT_MOST);
         breaker.opened += 1;
-        breaker.held = Some(Held { until, code: code.to_owned(), why: why.to_owned() });
+        breaker.suspension = Some(Suspension { until, code: code.to_owned(), why: why.to_owned() });
     }
 
     /// The platform accepted a message of the template.
@@ -68,35 +75,39 @@ impl Breakers {
         }
     }
 
-    /// The platform refused one, and the template is to blame. Answers why it is held from now on, if it is.
-    pub fn refused(&mut self, template: i64, code: &str, why: &str, now: Millis) -> Option<&Held> {
+    /// The platform refused one, and the template is to blame. Answers why the template is suspended from now on, if it is.
+    pub fn refused(&mut self, template: i64, code: &str, why: &str, now: Millis) -> Option<&Suspension> {
         let breaker = self.0.entry(template).or_default();
         breaker.refused += 1;
         // Those that were under way when it opened say nothing new.
-        if breaker.refused < IN_A_ROW || breaker.held.as_ref().is_some_and(|held| now < held.until) {
+        if breaker.refused < IN_A_ROW || breaker.suspension.as_ref().is_some_and(|suspension| now < suspension.until) {
             return None;
         }
         let until = now + (FIRST << breaker.opened.min(8)).min(HELD_AT_MOST);
         breaker.opened += 1;
-        breaker.held = Some(Held { until, code: code.to_owned(), why: why.to_owned() });
-        breaker.held.as_ref()
+        breaker.suspension = Some(Suspension { until, code: code.to_owned(), why: why.to_owned() });
+        breaker.suspension.as_ref()
     }
 
     /// The platform lists the template as it should be, so that a refusal for want of it is over.
     pub fn listed(&mut self, template: i64) {
-        self.0
-            .retain(|known, breaker| *known != template || breaker.held.as_ref().is_none_or(|held| held.code != GONE));
+        self.0.retain(|known, breaker| {
+            *known != template || breaker.suspension.as_ref().is_none_or(|suspension| suspension.code != GONE)
+        });
     }
 
-    /// The templates that are held now. One whose time has come is not, though its next message is a probe.
-    pub fn held(&self, now: Millis) -> impl Iterator<Item = (i64, &Held)> {
-        let held = self.0.iter().filter_map(|(template, breaker)| Some((*template, breaker.held.as_ref()?)));
-        held.filter(move |(_, held)| now < held.until)
+    /// The templates that are suspended now. One whose time has come is not, though its next message is a probe.
+    pub fn suspended(&self, now: Millis) -> impl Iterator<Item = (i64, &Suspension)> {
+        let suspended = self.0.iter().filter_map(|(template, breaker)| Some((*template, breaker.suspension.as_ref()?)));
+        suspended.filter(move |(_, suspension)| now < suspension.until)
     }
 
     /// The clock was set back.
     pub fn set_back(&mut self, by: Millis) {
-        self.0.values_mut().filter_map(|breaker| breaker.held.as_mut()).for_each(|held| held.until -= by);
+        self.0
+            .values_mut()
+            .filter_map(|breaker| breaker.suspension.as_mut())
+            .for_each(|suspension| suspension.until -= by);
     }
 }
 
@@ -105,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_refusals_hold_a_template_and_one_probe_decides() {
+    fn three_refusals_suspend_a_template_and_one_probe_decides() {
         let mut breakers = Breakers::default();
         let (one, two) = (ReminderId(1), ReminderId(2));
         let mut active = HashSet::new();
@@ -115,19 +126,24 @@ mod tests {
         for _ in 0..2 {
             assert!(breakers.refused(7, "47003", "data.thing1.value", 0).is_none(), "one that was accepted forgives");
         }
-        assert_eq!(breakers.refused(7, "47003", "data.thing1.value", 0).map(|held| held.until), Some(FIRST));
+        assert_eq!(
+            breakers.refused(7, "47003", "data.thing1.value", 0).map(|suspension| suspension.until),
+            Some(FIRST)
+        );
         assert!(breakers.refused(7, "47003", "data.thing1.value", 5).is_none(), "it was under way");
-        assert!(breakers.holds(8, one, &active, 0).is_none(), "another template");
-        assert_eq!(breakers.holds(7, one, &active, FIRST - 1).map(|held| held.until), Some(FIRST));
-        assert!(breakers.holds(7, one, &active, FIRST).is_none(), "the probe");
+        assert!(breakers.suspends(8, one, &active, 0).is_none(), "another template");
+        assert_eq!(breakers.suspends(7, one, &active, FIRST - 1).map(|suspension| suspension.until), Some(FIRST));
+        assert!(breakers.suspends(7, one, &active, FIRST).is_none(), "the probe");
         active.insert(one);
-        assert_eq!(breakers.holds(7, two, &active, FIRST).map(|held| held.until), Some(FIRST + PROBE));
-        let again = breakers.refused(7, "47003", "data.thing1.value", FIRST + 1).map(|held| held.until);
+        assert_eq!(breakers.suspends(7, two, &active, FIRST).map(|suspension| suspension.until), Some(FIRST + PROBE));
+        let again = breakers.refused(7, "47003", "data.thing1.value", FIRST + 1).map(|suspension| suspension.until);
         assert_eq!(again, Some(FIRST + 1 + 2 * FIRST), "it doubles");
         active.clear();
-        assert!(breakers.holds(7, two, &active, 4 * FIRST).is_none(), "another probe");
-        assert!(breakers.held(4 * FIRST).next().is_none(), "its time has come, so nobody is alarmed");
+        assert!(breakers.suspends(7, two, &active, 4 * FIRST).is_none(), "another probe");
+        assert!(breakers.suspended(4 * FIRST).next().is_none(), "its time has come, so nobody is alarmed");
         breakers.accepted(7);
-        assert!(breakers.holds(7, one, &active, 4 * FIRST).is_none() && breakers.held(4 * FIRST).next().is_none());
+        assert!(
+            breakers.suspends(7, one, &active, 4 * FIRST).is_none() && breakers.suspended(4 * FIRST).next().is_none()
+        );
     }
 }

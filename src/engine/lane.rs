@@ -2,8 +2,9 @@
 
 use super::{
     breaker::Breakers,
-    errand::Errands,
+    errands::Errands,
     pace::Pace,
+    signals::{Pause, QuotaAsked},
     stream::{Reach, Read, Stream},
 };
 use crate::{
@@ -34,20 +35,21 @@ const FRUITLESS_IN_A_ROW: u32 = 5;
 /// How long a halved rate lasts before it doubles.
 const RECOVERS: Millis = 300 * SECOND;
 
-/// A pause after which the overdue are a backlog.
-const LONG_PAUSE: Millis = 60 * SECOND;
+/// After so long without sends, because of a pause or because the machine slept, the overdue are a backlog.
+pub const BACKLOG_AFTER: Millis = 60 * SECOND;
 
-/// Why nothing of a lane is sent for now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pause {
-    /// Since when.
-    pub since: Millis,
-    /// Until when.
-    pub until: Millis,
-    /// The platform's code or tixing's word.
-    pub code: String,
-    /// One sentence.
-    pub why: String,
+/// A configured template, as a lane needs it.
+pub struct Configured {
+    /// The platform's id.
+    code: String,
+    /// What its owner wants of a doubt.
+    on_doubt: OnDoubt,
+}
+
+impl From<&Template> for Configured {
+    fn from(template: &Template) -> Self {
+        Self { code: template.code.clone(), on_doubt: template.on_doubt }
+    }
 }
 
 /// One app's lane.
@@ -55,8 +57,8 @@ pub struct Lane {
     pub id: i64,
     pub app: Arc<App>,
     pub adapter: Arc<dyn Adapter>,
-    /// Its configured templates: the platform's id, and what their owners want of a doubt.
-    templates: HashMap<i64, (String, OnDoubt)>,
+    /// Its configured templates.
+    templates: HashMap<i64, Configured>,
     pub token: Token,
     /// The lane's own histograms, so that a send does not look them up.
     pub lateness: Histogram,
@@ -79,10 +81,10 @@ pub struct Lane {
     pub pause: Option<Pause>,
     pub breakers: Breakers,
     pub errands: Errands,
-    /// What was held may go: at the start, and when the platform has listed its templates.
-    pub wake_held: bool,
-    /// What the platform said was left of the day's sends, and when.
-    pub quota: Option<(Quota, Millis)>,
+    /// What waits for a suspended template may go: at the start, and when the platform has listed its templates.
+    pub wake_suspended: bool,
+    /// What the platform said was left of the day's sends.
+    pub quota: Option<QuotaAsked>,
     /// The day's sends are used up: the platform is asked for more, and not tried.
     quota_is_out: bool,
     /// Sends a second that the platform allows, as it says.
@@ -105,8 +107,8 @@ pub struct Lane {
 pub enum Pick {
     /// Mark it and send.
     Mark(Job),
-    /// It ends without a call.
-    End(Job, Settlement),
+    /// This is written down without a call.
+    Settle(Job, Settlement),
     /// A crash cut it off.
     CutOff(Job),
 }
@@ -116,7 +118,7 @@ impl Lane {
         id: i64,
         app: Arc<App>,
         adapter: Arc<dyn Adapter>,
-        templates: HashMap<i64, (String, OnDoubt)>,
+        templates: HashMap<i64, Configured>,
         metrics: &Metrics,
         now: Millis,
     ) -> Self {
@@ -145,7 +147,7 @@ impl Lane {
             pause: None,
             breakers: Breakers::default(),
             errands: Errands::new(None, now),
-            wake_held: true,
+            wake_suspended: true,
             quota: None,
             quota_is_out: false,
             allowed: None,
@@ -212,7 +214,7 @@ impl Lane {
     }
 
     fn on_doubt(&self, job: &Job) -> OnDoubt {
-        self.templates.get(&job.template).map(|(_, on_doubt)| *on_doubt).unwrap_or_default()
+        self.templates.get(&job.template).map(|template| template.on_doubt).unwrap_or_default()
     }
 
     /// Rows at these instants changed.
@@ -283,14 +285,14 @@ impl Lane {
                     continue;
                 }
                 let template = self.templates.get(&job.template);
-                let on_doubt = template.map(|(_, on_doubt)| *on_doubt).unwrap_or_default();
+                let on_doubt = template.map(|template| template.on_doubt).unwrap_or_default();
                 let decision = decide(&job.due, &job.body.openid, &self.app.rules, on_doubt, now);
                 match decision {
                     Decision::Wait { until } => {
                         self.quiet_until = until;
                         window = 0;
                     }
-                    Decision::End(_) | Decision::CutOff => {
+                    Decision::Settle(_) | Decision::CutOff => {
                         self.active.insert(job.due.id);
                         taken.push((*place, Some(decision)));
                     }
@@ -303,16 +305,17 @@ impl Lane {
                         if self.busy.contains(&job.recipient) || users.contains(&job.recipient) {
                             continue;
                         }
-                        if let Some(held) = self.breakers.holds(job.template, job.due.id, &self.active, now) {
-                            let why = format!("the platform keeps refusing it with {}: {}", held.code, held.why);
-                            let wait = held_back(&job.due, held.until, &why);
+                        if let Some(suspension) = self.breakers.suspends(job.template, job.due.id, &self.active, now) {
+                            let why =
+                                format!("the platform keeps refusing it with {}: {}", suspension.code, suspension.why);
+                            let wait = held_back(&job.due, suspension.until, &why);
                             self.active.insert(job.due.id);
-                            taken.push((*place, Some(Decision::End(wait))));
+                            taken.push((*place, Some(Decision::Settle(wait))));
                             continue;
                         }
                         let why = match template {
                             None => Some(UNCONFIGURED.to_owned()),
-                            Some((code, _)) => {
+                            Some(Configured { code, .. }) => {
                                 self.listing.as_ref().and_then(|listing| listing.refuses(code, &job.body.data))
                             }
                         };
@@ -320,7 +323,7 @@ impl Lane {
                             // Not at once after its instant, then ever more rarely.
                             let until = now + (now - job.due.at).clamp(10 * MINUTE, HELD_AT_MOST);
                             self.active.insert(job.due.id);
-                            taken.push((*place, Some(Decision::End(held_back(&job.due, until, &why)))));
+                            taken.push((*place, Some(Decision::Settle(held_back(&job.due, until, &why)))));
                             continue;
                         }
                         users.insert(job.recipient);
@@ -339,7 +342,7 @@ impl Lane {
                 let mut job = stream.take(&place).expect("just seen");
                 let Some(decision) = decision else { continue };
                 picks.push(match decision {
-                    Decision::End(settlement) => Pick::End(job, settlement),
+                    Decision::Settle(settlement) => Pick::Settle(job, settlement),
                     Decision::CutOff => Pick::CutOff(job),
                     decision => {
                         job.blind = decision == Decision::Resend;
@@ -359,11 +362,11 @@ impl Lane {
         if due > now {
             return Some(due);
         }
-        let held = [self.quiet_until, self.pause.as_ref().map_or(0, |p| p.until)]
+        let waits = [self.quiet_until, self.pause.as_ref().map_or(0, |p| p.until)]
             .into_iter()
             .max()
             .filter(|until| *until > now);
-        match held {
+        match waits {
             Some(until) => Some(until),
             // A full window or a missing token is waited for by its own event.
             None if self.window() == 0 || self.marking || !may_send => None,
@@ -386,20 +389,29 @@ impl Lane {
         }
     }
 
-    /// What the platform lists as the app's templates. Answers those that are newly out of step, and how.
-    pub fn learn(&mut self, listing: Arc<Listing>) -> Vec<(String, String)> {
+    /// Takes over what the platform lists as the app's templates, and tells of those that are newly out of step with it.
+    pub fn learn(&mut self, listing: Arc<Listing>) {
         let before = self.listing.replace(Arc::clone(&listing));
         let differing = self.app.templates.iter().map(|t| (t, listing.differences(t)));
         let differing: Vec<(&Template, Vec<String>)> = differing.filter(|(_, why)| !why.is_empty()).collect();
+        let in_step = |(_, template): &(&i64, &Configured)| !differing.iter().any(|(t, _)| t.code == template.code);
+        self.templates.iter().filter(in_step).for_each(|(id, _)| self.breakers.listed(*id));
+        let app = &self.app.name;
+        for (template, why) in &differing {
+            if before.as_ref().is_none_or(|before| before.differences(template) != *why) {
+                let (template, why) = (&template.code, why.join("; "));
+                tracing::error!(
+                    app,
+                    template,
+                    why,
+                    "a template is out of step with the platform's; messages that it would refuse wait"
+                );
+            }
+        }
+        if self.out_of_step > 0 && differing.is_empty() {
+            tracing::info!(app, "all templates are in step with the platform's again");
+        }
         self.out_of_step = differing.len();
-        let known = |t: &Template, why| before.as_ref().is_some_and(|before| before.differences(t) == why);
-        let in_step = |id: &&i64| {
-            let code = &self.templates[*id].0;
-            !differing.iter().any(|(t, _)| t.code == *code)
-        };
-        self.templates.keys().filter(in_step).for_each(|id| self.breakers.listed(*id));
-        let news = differing.into_iter().filter(|(t, why)| !known(t, why.clone()));
-        news.map(|(t, why)| (t.code.clone(), why.join("; "))).collect()
     }
 
     /// How many of the configured templates the platform does not have so, as far as is known.
@@ -414,7 +426,7 @@ impl Lane {
 
     /// The platform says what is left.
     pub fn quota_said(&mut self, quota: Quota, now: Millis) {
-        self.quota = Some((quota, now));
+        self.quota = Some(QuotaAsked { quota, at: now });
         let allowed = quota.rate.map(|(calls, seconds)| calls / seconds).and_then(|n| u32::try_from(n).ok());
         if self.allowed != allowed {
             self.allowed = allowed;
@@ -481,7 +493,7 @@ impl Lane {
     pub fn unreachable(&mut self, why: &str, now: Millis, jitter: f64) {
         let until = now + backoff(self.failures.min(6), SECOND, jitter);
         self.failures += 1;
-        self.hold(now, until, "not_sent", why);
+        self.pause(now, until, "not_sent", why);
     }
 
     /// A send came to nothing: its outcome is unknown, or the platform was busy. After several in a row the lane goes on by single probes,
@@ -490,7 +502,7 @@ impl Lane {
         self.fruitless += 1;
         if self.fruitless >= FRUITLESS_IN_A_ROW {
             let until = now + backoff((self.fruitless - FRUITLESS_IN_A_ROW).min(6), 5 * SECOND, jitter);
-            self.hold(now, until, code, why);
+            self.pause(now, until, code, why);
         }
     }
 
@@ -498,12 +510,12 @@ impl Lane {
     pub fn wait_for_token(&mut self, now: Millis) {
         if let Some((until, code, why)) = self.token.wanting(now) {
             let (code, why) = (code.to_owned(), why.to_owned());
-            self.hold(now, until, &code, &why);
+            self.pause(now, until, &code, &why);
         }
     }
 
     /// Nothing of this lane goes out before `until`; afterwards one probe does.
-    pub fn hold(&mut self, now: Millis, until: Millis, code: &str, why: &str) {
+    pub fn pause(&mut self, now: Millis, until: Millis, code: &str, why: &str) {
         self.failures = self.failures.max(1);
         if self.pause.as_ref().is_none_or(|pause| pause.until < until) {
             tracing::warn!(
@@ -529,7 +541,7 @@ impl Lane {
             return;
         }
         if let Some(pause) = self.pause.take_if(|pause| pause.until <= now)
-            && now - pause.since >= LONG_PAUSE
+            && now - pause.since >= BACKLOG_AFTER
         {
             self.resume(now);
         }

@@ -208,7 +208,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{
-            decide::Due,
+            due::Due,
             reminder::{Claim, State},
         },
         store::port::Body,

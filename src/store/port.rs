@@ -3,7 +3,7 @@
 use super::StoreError;
 use crate::domain::{
     Millis,
-    decide::Due,
+    due::Due,
     reminder::{Claim, State},
     settle::Settlement,
     template::Listing,
@@ -147,7 +147,8 @@ impl Ring {
     /// All that is in reach.
     pub const EVERYTHING: Self = Self { from: Millis::MIN, until: Millis::MAX };
 
-    pub(super) fn and(self, other: Self) -> Self {
+    /// All that both cover, and what lies between.
+    pub fn and(self, other: Self) -> Self {
         Self { from: self.from.min(other.from), until: self.until.max(other.until) }
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::domain::{
     Millis,
-    decide::Due,
+    due::Due,
     reminder::{Claim, ReminderId, State},
     settle::{Consent, Counted, HELD_AT_MOST, Next, Settlement, TEMPLATE_HELD, assumed_sent, received},
     template::Listing,

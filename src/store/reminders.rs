@@ -14,7 +14,8 @@ use super::{
 use crate::domain::{
     Millis,
     consent::{Feed, Feeds},
-    decide::{Due, called_off},
+    decide::called_off,
+    due::Due,
     reminder::{Claim, NewReminder, ReminderId, State},
     retention::Parts,
     settle::{Consent, Settlement, TEMPLATE_HELD},

@@ -34,7 +34,7 @@ fn now(rig: &Rig) -> i64 {
 }
 
 fn paused(rig: &Rig) -> Option<String> {
-    rig.engine.signals().status().lanes["coffee"].pause.as_ref().map(|pause| pause.0.clone())
+    rig.engine.signals().status().lanes["coffee"].pause.as_ref().map(|pause| pause.code.clone())
 }
 
 #[tokio::test]
@@ -217,11 +217,11 @@ async fn a_template_whose_suspension_has_lapsed_alarms_nobody() {
         rig.pass(4_000, 1_000).await;
         rig.sandbox.world().faults.account_code = Some(47_003);
         rig.pass(5_000, 250).await;
-        let held = |rig: &Rig| rig.engine.signals().status().lanes["coffee"].held_templates.len();
-        assert_eq!(held(&rig), 1);
+        let suspended = |rig: &Rig| rig.engine.signals().status().lanes["coffee"].suspended.len();
+        assert_eq!(suspended(&rig), 1);
         rig.sandbox.world().faults = Faults::default();
         rig.pass(11 * MINUTE, SECOND).await;
-        assert_eq!(held(&rig), 0, "nothing was sent since, and its time is over all the same");
+        assert_eq!(suspended(&rig), 0, "nothing was sent since, and its time is over all the same");
         rig
     })
     .await;
@@ -242,7 +242,7 @@ async fn i6_a_clock_that_is_set_back_sends_nothing_past_the_deadline() {
         // By this clock they are due in two minutes, and by the platform's they are over by then.
         rig.pass(130_000, 500).await;
         assert_eq!(rig.messages(), []);
-        let told = rig.engine.signals().status().clock_held.expect("everybody can see it");
+        let told = rig.engine.signals().status().clock_distrusted.expect("everybody can see it");
         assert!(told.contains("100 s behind"), "{told}");
         rig.clock().step(100 * SECOND);
         rig.pass(60_000, 500).await;
@@ -261,7 +261,7 @@ async fn i6_a_clock_that_is_behind_from_the_start_is_noticed_by_the_platforms() 
         rig.store().insert(vec![late]).await.expect("inserted");
         rig.pass(40_000, 500).await;
         assert_eq!(rig.messages(), [], "by the platform's clock its deadline passed before the daemon started");
-        assert!(rig.engine.signals().status().clock_held.is_some());
+        assert!(rig.engine.signals().status().clock_distrusted.is_some());
         rig
     })
     .await;

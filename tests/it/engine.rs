@@ -122,7 +122,7 @@ async fn no_connection_burns_nothing_and_is_probed_by_one() {
         rig.wire.down.store(true, Ordering::SeqCst);
         rig.pass(20_000, 250).await;
         let (pause, waiting) = (rig.engine.signals().status().lanes["coffee"].pause.clone(), rig.states().await);
-        assert_eq!(pause.expect("paused").0, "not_sent");
+        assert_eq!(pause.expect("paused").code, "not_sent");
         assert!(waiting.iter().all(|(state, _)| *state == State::Scheduled), "{waiting:?}");
         rig.wire.down.store(false, Ordering::SeqCst);
         rig.pass(120_000, 1_000).await;
@@ -154,7 +154,7 @@ async fn i6_a_deadline_that_passes_in_trouble_ends_the_reminder_and_frees_its_co
 }
 
 #[tokio::test]
-async fn i6_quiet_hours_hold_everything_until_they_end() {
+async fn i6_nothing_goes_in_quiet_hours_until_they_end() {
     let quiet = |app: &mut tixing::config::App| {
         // 08:00 in Shanghai is where the clock starts.
         app.rules.quiet_hours = Some(QuietHours::parse("07:00-08:01", chrono_tz::Asia::Shanghai).expect("a span"));
@@ -423,10 +423,10 @@ async fn i6_a_clock_that_jumps_forward_sends_nothing_until_it_is_believed() {
         rig.wire.date.store(at(1), Ordering::SeqCst);
         rig.pass(60_000, 1_000).await;
         assert_eq!(rig.messages(), [], "an hour too early");
-        assert!(rig.engine.signals().status().clock_held.is_some());
+        assert!(rig.engine.signals().status().clock_distrusted.is_some());
         rig.clock().step(-3_600_000);
         rig.pass(2_000, 1_000).await;
-        assert_eq!(rig.engine.signals().status().clock_held, None);
+        assert_eq!(rig.engine.signals().status().clock_distrusted, None);
         // A machine that slept: the platform agrees that it is so late.
         rig.wire.date.store(at(3_660), Ordering::SeqCst);
         rig.clock().step(3_600_000);
@@ -447,7 +447,7 @@ async fn i6_a_daemon_that_starts_with_a_wrong_clock_sends_nothing_too_early() {
         let mut rig = rig.restart().await;
         rig.pass(60_000, 1_000).await;
         assert_eq!(rig.messages(), [], "an hour too early");
-        assert!(rig.engine.signals().status().clock_held.is_some());
+        assert!(rig.engine.signals().status().clock_distrusted.is_some());
         rig.clock().step(-3_601_000);
         rig.pass(3_600_000, 5_000).await;
         assert_eq!(rig.messages().len(), 1);
@@ -530,7 +530,7 @@ async fn i9_no_openid_reaches_a_reason_or_a_metric() {
 }
 
 #[tokio::test]
-async fn a_template_that_the_platform_keeps_refusing_is_held_and_one_probe_frees_it() {
+async fn a_template_that_the_platform_keeps_refusing_is_suspended_and_one_probe_frees_it() {
     on_both_rigs(plain, async |mut rig| {
         for i in 0..8 {
             let openid = format!("o{i}");
@@ -548,15 +548,15 @@ async fn a_template_that_the_platform_keeps_refusing_is_held_and_one_probe_frees
         assert_eq!(count(&states, State::Failed, Some("47003")), 3, "{states:?}");
         assert_eq!(count(&states, State::Scheduled, Some("template_held")), 5, "the rest is not burnt: {states:?}");
         let status = rig.engine.signals().status();
-        let held = &status.lanes["coffee"].held_templates;
-        assert!(held.len() == 1 && held[0].1 == "47003", "{held:?}");
+        let suspended = &status.lanes["coffee"].suspended;
+        assert!(suspended.len() == 1 && suspended[0].code == "47003", "{suspended:?}");
         // The probe is refused, and the rest waits twice as long.
         rig.pass(700_000, 10_000).await;
         assert_eq!(count(&rig.states().await, State::Failed, Some("47003")), 4);
         rig.sandbox.world().faults = Faults::default();
         rig.pass(1_400_000, 10_000).await;
         assert_eq!(count(&rig.states().await, State::Sent, None), 4, "{:?}", rig.states().await);
-        assert!(rig.engine.signals().status().lanes["coffee"].held_templates.is_empty());
+        assert!(rig.engine.signals().status().lanes["coffee"].suspended.is_empty());
         rig
     })
     .await;

@@ -79,19 +79,19 @@ async fn a_template_that_changes_holds_what_it_would_refuse_until_that_is_mended
 }
 
 #[tokio::test]
-async fn what_a_held_template_kept_waiting_goes_at_once_when_the_list_or_a_restart_says_that_it_may() {
+async fn what_a_suspended_template_kept_waiting_goes_at_once_when_the_list_or_a_restart_says_that_it_may() {
     for restarts in [false, true] {
         on_both_rigs(plain, async |mut rig| {
             rig.engine.turn().await;
-            // Three that are refused hold the template; two that come later wait for it.
+            // Three that are refused suspend the template; two that come later wait for it.
             change(&rig, |templates| templates.retain(|t| t.id != EVENT));
             for (openid, seconds) in [("o1", 10), ("o2", 10), ("o3", 10), ("o4", 60), ("o5", 60)] {
                 rig.tap(openid);
                 rig.store().insert(vec![long_lived(openid, at(seconds))]).await.expect("inserted");
             }
             rig.pass(2 * MINUTE, SECOND).await;
-            let held = rig.engine.signals().status().lanes["coffee"].held_templates.clone();
-            assert_eq!(held[0].1, "40037");
+            let suspended = rig.engine.signals().status().lanes["coffee"].suspended.clone();
+            assert_eq!(suspended[0].code, "40037");
             let waiting = || (State::Scheduled, Some("template_held".to_owned()));
             assert_eq!(rig.states().await[3..], [waiting(), waiting()]);
             let (oldest, n) =
@@ -105,7 +105,7 @@ async fn what_a_held_template_kept_waiting_goes_at_once_when_the_list_or_a_resta
             }
             rig.pass(5 * SECOND, SECOND).await;
             assert_eq!(rig.openids(), ["o4", "o5"], "after {restarts}: {:?}", rig.states().await);
-            assert!(rig.engine.signals().status().lanes["coffee"].held_templates.is_empty());
+            assert!(rig.engine.signals().status().lanes["coffee"].suspended.is_empty());
             rig
         })
         .await;
@@ -233,7 +233,7 @@ async fn a_ban_of_one_template_does_not_stop_the_others_for_long() {
         rig.engine.turn().await;
         rig.pass(MINUTE, 1_000).await;
         let pause = rig.engine.signals().status().lanes["coffee"].pause.clone();
-        assert_eq!(pause.map(|pause| pause.0).as_deref(), Some("43107"), "it may be the account");
+        assert_eq!(pause.map(|pause| pause.code).as_deref(), Some("43107"), "it may be the account");
         rig.pass(11 * MINUTE, 10_000).await;
         assert_eq!(rig.openids(), ["o2"], "it is not: {:?}", rig.states().await);
         assert!(rig.engine.signals().status().lanes["coffee"].pause.is_none());
@@ -256,7 +256,10 @@ async fn a_quota_that_is_used_up_is_asked_for_and_not_tried() {
         rig.engine.turn().await;
         rig.pass(5 * HOUR, MINUTE).await;
         let lane = rig.engine.signals().status().lanes["coffee"].clone();
-        assert_eq!((lane.pause.map(|p| p.0).as_deref(), lane.quota.map(|q| q.0.left)), (Some("45009"), Some(0)));
+        assert_eq!(
+            (lane.pause.map(|p| p.code).as_deref(), lane.quota.map(|asked| asked.quota.left)),
+            (Some("45009"), Some(0))
+        );
         let text = rig.metrics.text();
         let tried: u64 = text
             .lines()
@@ -281,7 +284,7 @@ async fn the_rate_that_the_platform_allows_is_kept_and_its_words_on_an_address_a
         rig.tap("o1");
         rig.store().insert(vec![long_lived("o1", at(10))]).await.expect("inserted");
         rig.pass(MINUTE, 1_000).await;
-        let why = rig.engine.signals().status().lanes["coffee"].pause.clone().expect("paused").1;
+        let why = rig.engine.signals().status().lanes["coffee"].pause.clone().expect("paused").why;
         assert!(why.contains("the address is 203.0.113.9"), "{why}");
         rig
     })

@@ -23,7 +23,7 @@ pub const UNKNOWN: Reaction = Reaction::Unlisted { max: 3, first: 5 * SECOND };
 
 /// «System busy». Nobody says whether a message may have been taken all the same; every observation says no.
 const BUSY: Reaction = Reaction::Unsure { first: 2 * SECOND };
-const LONG: Reaction = Reaction::Hold { pause: 10 * MINUTE };
+const LONG: Reaction = Reaction::Pause { pause: 10 * MINUTE };
 
 /// Refusals that are their template's fault: the next reminder of it will hardly fare better.
 pub const OF_THE_TEMPLATE: [&str; 2] = ["40037", "47003"];
@@ -75,7 +75,7 @@ pub const TABLE: &[Entry] = &[
     entry("40002", LONG, "the token request was malformed; report this to tixing's authors", "token 请求不合法，请向 tixing 反馈"),
     entry("40013", LONG, "the appid is wrong; correct it in the configuration", "appid 不正确，请检查配置"),
     entry("40125", LONG, "the app's secret is wrong or was reset; put the new one in place and reload the daemon (SIGHUP)", "AppSecret 错误或已重置，请更新后重新加载守护进程（SIGHUP）"),
-    entry("40164", Reaction::Hold { pause: 3 * MINUTE }, "this machine's address is not in the account's IP whitelist: add it in the console", "本机 IP 不在白名单，请在后台添加该 IP"),
+    entry("40164", Reaction::Pause { pause: 3 * MINUTE }, "this machine's address is not in the account's IP whitelist: add it in the console", "本机 IP 不在白名单，请在后台添加该 IP"),
     entry("40243", LONG, "the app's secret is frozen; the administrator must unfreeze it", "AppSecret 已被冻结，请管理员解冻"),
     entry("41002", LONG, "the appid is missing; correct the configuration", "缺少 appid，请检查配置"),
     entry("41004", LONG, "the secret is missing; correct the configuration", "缺少 AppSecret，请检查配置"),
@@ -86,7 +86,7 @@ pub const TABLE: &[Entry] = &[
     entry("40249", LONG, "marketing content is not allowed (reported for service accounts)", "模板内容涉及营销，被限制"),
     entry("40250", LONG, "the content is irregular or empty (reported for service accounts)", "模板内容不规范，被限制"),
     entry("40251", LONG, "the account is capped because of past violations (reported for service accounts)", "账号因历史违规被限制"),
-    entry("40252", Reaction::Hold { pause: HOUR }, "the content is under review (reported for service accounts)", "内容审核中"),
+    entry("40252", Reaction::Pause { pause: HOUR }, "the content is under review (reported for service accounts)", "内容审核中"),
     entry("48001", LONG, "the account may not use this API; apply for it in the console", "接口未授权，请在后台申请"),
     entry("48004", LONG, "the API is banned for this account; see the console's notices", "接口被封禁，请查看后台通知"),
     entry("48008", LONG, "the account may not send this kind of message", "没有该类型消息的发送权限"),
@@ -99,8 +99,8 @@ pub const TABLE: &[Entry] = &[
     entry("61007", LONG, "the API is not authorised to the third-party platform", "第三方平台未获该接口授权"),
     entry("89501", LONG, "this address waits for the administrator's confirmation", "该 IP 待管理员确认"),
     entry("89503", LONG, "this address needs the administrator's confirmation, which WeChat has asked for", "该 IP 调用需管理员确认，请联系管理员"),
-    entry("89506", Reaction::Hold { pause: 24 * HOUR }, "the administrator refused this address; WeChat allows another try in 24 hours", "管理员拒绝该 IP，24 小时后可重试"),
-    entry("89507", Reaction::Hold { pause: HOUR }, "the administrator refused this address; WeChat allows another try in an hour", "管理员拒绝该 IP，1 小时后可重试"),
+    entry("89506", Reaction::Pause { pause: 24 * HOUR }, "the administrator refused this address; WeChat allows another try in 24 hours", "管理员拒绝该 IP，24 小时后可重试"),
+    entry("89507", Reaction::Pause { pause: HOUR }, "the administrator refused this address; WeChat allows another try in an hour", "管理员拒绝该 IP，1 小时后可重试"),
 ];
 
 #[cfg(test)]

@@ -172,13 +172,13 @@ fn read(answer: &Answer) -> Result<Value, Outcome> {
             return Err(Outcome::Answered {
                 code: format!("http_{}", answer.status),
                 text,
-                reaction: Reaction::Hold { pause },
+                reaction: Reaction::Pause { pause },
             });
         }
         429 => {
             let pause = answer.retry_after.unwrap_or(MINUTE).clamp(SECOND, HOUR);
             let text = "HTTP 429: a relay in between lets no more requests through for now, and passed none on".into();
-            return Err(Outcome::Answered { code: "http_429".into(), text, reaction: Reaction::Hold { pause } });
+            return Err(Outcome::Answered { code: "http_429".into(), text, reaction: Reaction::Pause { pause } });
         }
         // WeChat itself answers 200, whatever it says. (408 may come from a relay that has passed the request on.)
         400..=407 | 409..=499 => {
@@ -197,7 +197,7 @@ fn read(answer: &Answer) -> Result<Value, Outcome> {
             return Err(Outcome::Answered {
                 code: "http_redirect".into(),
                 text,
-                reaction: Reaction::Hold { pause: 60 * SECOND },
+                reaction: Reaction::Pause { pause: 60 * SECOND },
             });
         }
         status => return Err(Outcome::Unknown { cause: format!("HTTP {status} from a gateway") }),

@@ -8,12 +8,10 @@ use tixing::{
     domain::{
         Millis,
         consent::{Balance, Feed, Feeds, Report, SAME_TAP, Standing},
-        decide::Due,
+        due::{Due, UNSURE_AT_MOST},
         push::{Candidate, Item, Joined, Push, Receipt, join},
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
-        settle::{
-            Consent, Counted, HELD_AT_MOST, Next, Settlement, TEMPLATE_HELD, UNSURE_AT_MOST, assumed_sent, received,
-        },
+        settle::{Consent, Counted, HELD_AT_MOST, Next, Settlement, TEMPLATE_HELD, assumed_sent, received},
     },
     store::{
         port::{Body, Entry, Job, Marked, Target},

@@ -23,7 +23,7 @@ use tixing::{
     domain::{
         Millis,
         consent::{Balance, Feeds, Report, SAME_TAP},
-        decide::Due,
+        due::Due,
         push::Push,
         reminder::{Claim, NewReminder, ReminderId, State},
         retention::Retention,

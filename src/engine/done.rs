@@ -1,0 +1,45 @@
+//! What a finished task of the engine brings back. `lane` is the place of its lane among the engine's.
+
+use super::{errands::Errand, settlements::Pending, stream::Read};
+use crate::{
+    domain::{Millis, outcome::Outcome},
+    platform::{Answer, Granted},
+    store::{
+        StoreError,
+        port::{Job, Marked},
+    },
+};
+use secrecy::SecretString;
+
+/// A finished task.
+pub enum Done {
+    /// A lane's next jobs were read.
+    Read { lane: usize, read: Read, jobs: Result<Vec<Job>, StoreError> },
+    /// Jobs past their deadline were looked for.
+    Swept { lane: usize, expired: Result<Vec<Job>, StoreError> },
+    /// Jobs were marked, or not: a verdict for each.
+    Marked { lane: usize, jobs: Vec<Job>, verdicts: Result<Vec<Marked>, StoreError> },
+    /// A message was sent.
+    Sent(Sent),
+    /// Settlements were written, or found to be late: an answer for each.
+    Settled { batch: Vec<Pending>, written: Result<Vec<bool>, StoreError> },
+    /// A token was asked for. `date` is the platform's clock, if it said what time it is.
+    Token { lane: usize, granted: Result<Granted, Outcome>, date: Option<Millis> },
+    /// A question was asked with `token`.
+    Asked { lane: usize, errand: Errand, answer: Result<Answer, Outcome>, token: SecretString },
+    /// The platform's templates were kept in the store.
+    ListingKept(Result<(), StoreError>),
+    /// What waited for a suspended template was brought forward; how many reminders that were.
+    Woken { lane: usize, woken: Result<u64, StoreError> },
+}
+
+/// A message that has been sent, or could not be.
+pub struct Sent {
+    pub lane: usize,
+    pub job: Box<Job>,
+    pub outcome: Outcome,
+    /// What it was sent with.
+    pub token: SecretString,
+    pub began_at: Millis,
+    pub ended_at: Millis,
+}

@@ -1,0 +1,314 @@
+//! The flight of one message: picked at its instant, marked, sent, settled.
+
+use super::{Done, Engine, done::Sent, lane::Pick, limited, settlements::Pending};
+use crate::{
+    domain::{
+        Millis,
+        decide::{Decision, gave_up, no_consent, turned_off},
+        outcome::{Outcome, Reaction},
+        reminder::State,
+        settle::{Consent, Counted, Next, Settlement, settle},
+        timing::rfc3339,
+    },
+    metrics::ByAppAnd,
+    platform::{Auth, Send, transport::Failure},
+    store::{
+        StoreError,
+        port::{Entry, Job, Marked, Ring},
+    },
+};
+use futures_util::FutureExt;
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+impl Engine {
+    /// Picks what can go or end at this instant.
+    pub(super) fn pick(&mut self, i: usize, now: Millis) {
+        let lane = &mut self.lanes[i];
+        let may_send = lane.pause.is_none() && lane.token.usable(now).is_some();
+        let mut marks = Vec::new();
+        for pick in lane.pick(now, may_send) {
+            match pick {
+                Pick::Mark(job) => marks.push(job),
+                Pick::Settle(job, settlement) => self.settle_unmarked(i, &job, settlement, now),
+                Pick::CutOff(job) => self.cut_off(i, &job, now),
+            }
+        }
+        if !marks.is_empty() {
+            self.mark(i, marks);
+        }
+    }
+
+    /// A row that a crash cut off is written down as in doubt.
+    fn cut_off(&mut self, i: usize, job: &Job, now: Millis) {
+        let user = self.store.pseudonym(&job.body.openid);
+        tracing::warn!(reminder = %job.due.id, user, "found in doubt: cut off while it was being sent");
+        let settlement = self.lanes[i].cut_off(job, now);
+        self.settle_unmarked(i, job, settlement, now);
+    }
+
+    fn mark(&mut self, i: usize, jobs: Vec<Job>) {
+        self.lanes[i].marking = true;
+        let store = Arc::clone(&self.store);
+        self.tasks.spawn(async move {
+            let verdicts = limited(store.mark(jobs.clone())).await;
+            Done::Marked { lane: i, jobs, verdicts }
+        });
+    }
+
+    /// Jobs were marked, or not. Those that were are sent.
+    pub(super) fn marked(&mut self, i: usize, jobs: Vec<Job>, verdicts: Result<Vec<Marked>, StoreError>, now: Millis) {
+        self.lanes[i].marking = false;
+        let verdicts = match verdicts {
+            Ok(verdicts) => verdicts,
+            Err(e) => return self.marks_failed(i, &jobs, &e, now),
+        };
+        let mut again = Vec::new();
+        for (job, verdict) in jobs.into_iter().zip(verdicts) {
+            match verdict {
+                Marked::Yes => self.send(i, job, now),
+                Marked::Late => {
+                    self.release(i, &job);
+                    // It was changed: as it is now it may have been read meanwhile, and passed over because this one was under way.
+                    self.lanes[i].ring(Ring::EVERYTHING);
+                }
+                Marked::TurnedOff => {
+                    let settlement = turned_off(&job.due, &self.lanes[i].app.rules, now);
+                    self.settle_instead(i, &job, settlement, now);
+                }
+                Marked::NotSole if job.due.state != State::InDoubt => self.settle_instead(i, &job, gave_up(), now),
+                Marked::NotSole => match self.lanes[i].open_doubt(&job, now) {
+                    Decision::Settle(settlement) => self.settle_instead(i, &job, settlement, now),
+                    _ => again.push(Job { blind: true, ..job }),
+                },
+                Marked::NoConsent => self.settle_instead(i, &job, no_consent(&job.due), now),
+            }
+        }
+        if !again.is_empty() {
+            self.mark(i, again);
+        }
+    }
+
+    /// Whether the marks are in the store is unknown; that nothing was sent is certain. Both are taken back: as marked rows, and where
+    /// the fence says that they are not, nothing is touched and they are simply read again.
+    fn marks_failed(&mut self, i: usize, jobs: &[Job], error: &StoreError, now: Millis) {
+        for job in jobs {
+            let next = if job.due.state == State::InDoubt {
+                Next::Doubt { look_at: job.due.again_at(now) }
+            } else {
+                Next::Again { due_at: job.due.due_at, counted: Counted::No }
+            };
+            let settlement = Settlement {
+                next,
+                code: Some("not_sent".into()),
+                text: Some("the store failed before it was sent".into()),
+                consent: Consent::Keep,
+                message_id: None,
+            };
+            self.settle_marked(i, job, settlement, None, now);
+        }
+        self.store_failed(error, now);
+    }
+
+    /// A job that was to be marked, and was not, is no longer under way.
+    fn release(&mut self, i: usize, job: &Job) {
+        let lane = &mut self.lanes[i];
+        lane.done_with(job.due.id);
+        lane.busy.remove(&job.recipient);
+        lane.in_flight -= 1;
+        lane.give_back(job);
+    }
+
+    /// A job that was to be marked is settled instead.
+    fn settle_instead(&mut self, i: usize, job: &Job, settlement: Settlement, now: Millis) {
+        self.release(i, job);
+        self.lanes[i].active.insert(job.due.id);
+        self.settle_unmarked(i, job, settlement, now);
+    }
+
+    fn send(&mut self, i: usize, job: Job, now: Millis) {
+        let lane = &self.lanes[i];
+        // Marking took its time: the gate is asked once more at the very last moment.
+        let decision = lane.decide(&job, now);
+        let goes = matches!(decision, Decision::Send | Decision::Resend);
+        let Some(token) = lane.token.usable(now).cloned().filter(|_| goes) else {
+            let due_at = job.due.again_at(if let Decision::Wait { until } = decision { until } else { now });
+            let next = if job.due.state == State::InDoubt {
+                Next::Doubt { look_at: due_at }
+            } else {
+                Next::Again { due_at, counted: Counted::No }
+            };
+            let (code, text) = (Some("not_sent".into()), Some("the gate closed after it was marked".into()));
+            let settlement = Settlement { next, code, text, consent: Consent::Keep, message_id: None };
+            self.settle_marked(i, &job, settlement, None, now);
+            return;
+        };
+        let (transport, adapter, clock) =
+            (Arc::clone(&self.transport), Arc::clone(&lane.adapter), Arc::clone(&self.clock));
+        let code = self.store.code(job.template).to_owned();
+        self.tasks.spawn(async move {
+            let send = Send {
+                openid: &job.body.openid,
+                template: &code,
+                page: job.body.page.as_deref(),
+                data: &job.body.data,
+                lang: job.body.lang.as_deref(),
+                miniprogram_state: job.body.miniprogram_state.as_deref(),
+            };
+            let began_at = clock.now();
+            let call = async {
+                match transport.call(adapter.build(&send, &Auth::Token(token.clone()), began_at)).await {
+                    Ok(answer) => adapter.classify(&answer),
+                    Err(Failure::NotSent(cause)) => Outcome::NotSent { cause },
+                    Err(Failure::Unknown(cause)) => Outcome::Unknown { cause },
+                }
+            };
+            // A fault of ours over one message must not stop the others.
+            let outcome = AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
+                tracing::error!(reminder = %job.due.id, "a fault of tixing while sending; please report it with what stands above");
+                Outcome::Unknown { cause: "a fault of tixing; the log says more".into() }
+            });
+            let outcome = outcome.kept(&job.body.openid);
+            let ended_at = clock.now();
+            Done::Sent(Sent { lane: i, job: Box::new(job), outcome, token, began_at, ended_at })
+        });
+    }
+
+    /// A message was sent, or could not be: its lane learns from it, and it is settled.
+    pub(super) fn sent(&mut self, sent: Sent) {
+        let jitter = self.jitter();
+        self.learn_from(&sent, jitter);
+        self.measure(&sent);
+        let Sent { lane, job, outcome, began_at, ended_at, .. } = sent;
+        let label = outcome.label();
+        let settlement = settle(&job.due, job.blind, outcome, ended_at, jitter);
+        self.log(lane, &job, &settlement, label, began_at);
+        self.settle_marked(lane, &job, settlement, Some(began_at), ended_at);
+    }
+
+    /// What an outcome says about its app, its template and its token.
+    fn learn_from(&mut self, sent: &Sent, jitter: f64) {
+        let (job, now) = (&sent.job, sent.ended_at);
+        let lane = &mut self.lanes[sent.lane];
+        let (code, text, reaction) = match &sent.outcome {
+            Outcome::NotSent { cause } => return lane.unreachable(cause, now, jitter),
+            Outcome::Unknown { cause } => return lane.fruitless("unknown", cause, now, jitter),
+            Outcome::Accepted { .. } => {
+                lane.answered();
+                return lane.breakers.accepted(job.template);
+            }
+            Outcome::Answered { code, text, reaction } => (code, text, *reaction),
+        };
+        let why = lane.meaning(code, text);
+        match reaction {
+            Reaction::Token => return lane.token.reject(&sent.token, code, &why, now, jitter),
+            Reaction::Busy { .. } | Reaction::Unsure { .. } => {
+                lane.token.worked();
+                return lane.fruitless(code, &why, now, jitter);
+            }
+            _ => lane.answered(),
+        }
+        if let Some(pause) = reaction.pause() {
+            match reaction {
+                Reaction::Slow { .. } => lane.slow_down(now),
+                Reaction::Quota { .. } => lane.run_out(),
+                Reaction::Ban { .. } => lane.breakers.banned(job.template, code, &why, pause, now),
+                _ => {}
+            }
+            lane.pause(now, now + pause, code, &why);
+        } else if lane.adapter.blames_template(code) {
+            lane.errands.suspect(now);
+            if let Some(suspension) = lane.breakers.refused(job.template, code, &why, now) {
+                let (template, until) = (self.store.code(job.template), rfc3339(suspension.until));
+                tracing::error!(
+                    app = lane.app.name,
+                    template,
+                    code,
+                    why = suspension.why,
+                    until,
+                    "a template is suspended; its other reminders wait"
+                );
+            }
+        }
+    }
+
+    fn measure(&self, sent: &Sent) {
+        let lane = &self.lanes[sent.lane];
+        let app = || lane.app.name.clone();
+        if let Outcome::Answered { code, .. } = &sent.outcome {
+            let what = lane.adapter.known_code(code).unwrap_or("other");
+            self.metrics.errors.get_or_create(&ByAppAnd { app: app(), what }).inc();
+        }
+        let seconds = |ms: Millis| Duration::from_millis(u64::try_from(ms).unwrap_or(0)).as_secs_f64();
+        lane.lateness.observe(seconds(sent.began_at - sent.job.due.at));
+        lane.platform_latency.observe(seconds(sent.ended_at - sent.began_at));
+        self.metrics.sends.get_or_create(&ByAppAnd { app: app(), what: sent.outcome.label() }).inc();
+    }
+
+    fn log(&self, i: usize, job: &Job, settlement: &Settlement, outcome: &str, began_at: Millis) {
+        let app = &self.lanes[i].app.name;
+        // Looked up only if it is told.
+        let user = || self.store.pseudonym(&job.body.openid);
+        let (code, text) = (&settlement.code, &settlement.text);
+        match &settlement.next {
+            Next::Final(State::Sent) => {
+                tracing::debug!(reminder = %job.due.id, app, user = user(), late_ms = began_at - job.due.at, "sent");
+            }
+            next @ Next::Doubt { .. } => tracing::warn!(
+                reminder = %job.due.id, app, user = user(), outcome, text, next = next.told(), "in doubt: it may have arrived"
+            ),
+            next => tracing::info!(
+                reminder = %job.due.id, app, user = user(), outcome, code, text, next = next.told(), "not sent"
+            ),
+        }
+    }
+
+    /// Queues the settlement of a job that was marked.
+    fn settle_marked(&mut self, i: usize, job: &Job, settlement: Settlement, began_at: Option<Millis>, now: Millis) {
+        self.lanes[i].busy.remove(&job.recipient);
+        let entry = Entry { target: job.target(true), settlement, began_at, ended_at: now };
+        self.settlements.push(Pending { lane: i, marked: true, entry }, self.clock.now());
+    }
+
+    /// Queues the settlement of a job that was never marked.
+    pub(super) fn settle_unmarked(&mut self, i: usize, job: &Job, settlement: Settlement, now: Millis) {
+        let entry = Entry { target: job.target(false), settlement, began_at: None, ended_at: now };
+        self.settlements.push(Pending { lane: i, marked: false, entry }, self.clock.now());
+    }
+
+    /// Writes the next batch of settlements, if it is time.
+    pub(super) fn write_settlements(&mut self, now: Millis) {
+        let Some(batch) = self.settlements.next_batch(now, self.stopping) else { return };
+        let store = Arc::clone(&self.store);
+        self.tasks.spawn(async move {
+            let written = store.settle(batch.iter().map(|pending| pending.entry.clone()).collect());
+            Done::Settled { written: limited(written).await, batch }
+        });
+    }
+
+    /// A batch of settlements was written, or not.
+    pub(super) fn settled(&mut self, batch: Vec<Pending>, written: Result<Vec<bool>, StoreError>, now: Millis) {
+        let written = match written {
+            Ok(written) => written,
+            Err(e) => {
+                self.settlements.put_back(batch);
+                return self.store_failed(&e, now);
+            }
+        };
+        self.settlements.written();
+        for (Pending { lane, marked, entry }, written) in batch.iter().zip(written) {
+            let lane = &mut self.lanes[*lane];
+            let due = &entry.target.due;
+            lane.done_with(due.id);
+            lane.in_flight -= usize::from(*marked);
+            if !written {
+                tracing::info!(reminder = %due.id, "had been changed or settled already; nothing was written");
+                // As it is now it may have been read meanwhile, and passed over because this one was under way.
+                lane.ring(Ring::EVERYTHING);
+            }
+            match entry.settlement.next {
+                Next::Again { due_at: at, .. } | Next::Doubt { look_at: at } => lane.ring(Ring { from: at, until: at }),
+                Next::Final(_) => {}
+            }
+        }
+    }
+}

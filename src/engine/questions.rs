@@ -1,0 +1,141 @@
+//! Asking the platform which templates there are and how many sends are left. When, [`super::errands`] decides.
+
+use super::{Done, Engine, errands::Errand, limited};
+use crate::{
+    domain::{
+        Millis,
+        outcome::{Outcome, Reaction},
+        template::Listing,
+    },
+    platform::{Answer, transport::Failure},
+    store::StoreError,
+};
+use secrecy::SecretString;
+use std::sync::Arc;
+
+impl Engine {
+    /// Asks the platform what is to be asked beside sending.
+    pub(super) fn ask(&mut self, i: usize, now: Millis) {
+        let lane = &mut self.lanes[i];
+        if std::mem::take(&mut lane.wake_suspended) {
+            let woken = self.store.wake_suspended(lane.id, now);
+            self.tasks.spawn(async move { Done::Woken { lane: i, woken: limited(woken).await } });
+        }
+        let Some(errand) = lane.errands.next(now) else { return };
+        let Some(token) = lane.token.usable(now).cloned() else { return };
+        lane.errands.begin();
+        let transport = Arc::clone(&self.transport);
+        let request = match errand {
+            Errand::Templates => lane.adapter.templates_request(&token),
+            Errand::Quota => lane.adapter.quota_request(&token),
+        };
+        self.tasks.spawn(async move {
+            let unsent = |(Failure::NotSent(cause) | Failure::Unknown(cause))| Outcome::NotSent { cause };
+            let answer = transport.call(request).await.map_err(unsent);
+            Done::Asked { lane: i, errand, answer, token }
+        });
+    }
+
+    /// A question is answered, or not.
+    pub(super) fn answered(
+        &mut self,
+        i: usize,
+        errand: Errand,
+        answer: Result<Answer, Outcome>,
+        token: &SecretString,
+        now: Millis,
+    ) {
+        let problem = match errand {
+            Errand::Quota => self.quota_answered(i, answer, now),
+            Errand::Templates => self.templates_answered(i, answer, now),
+        };
+        let Err(problem) = problem else { return };
+        let jitter = self.jitter();
+        let lane = &mut self.lanes[i];
+        let why = match &problem {
+            Outcome::Answered { code, text, reaction: Reaction::Quota { .. } } if errand == Errand::Templates => {
+                format!(
+                    "{code}: they are listed a few times a day only, and that is used up; what was listed last counts ({text})"
+                )
+            }
+            Outcome::Answered { code, text, .. } => format!("{code}: {}", lane.meaning(code, text)),
+            Outcome::NotSent { cause } | Outcome::Unknown { cause } => cause.clone(),
+            Outcome::Accepted { .. } => "an answer to another question".into(),
+        };
+        if let Outcome::Answered { reaction: Reaction::Token, code, .. } = &problem {
+            lane.token.reject(token, code, &why, now, jitter);
+        }
+        tracing::warn!(app = lane.app.name, why, "the platform did not answer {}; it is asked again", errand.words());
+        if errand == Errand::Templates {
+            self.templates_asked(i, Some(why));
+        }
+    }
+
+    fn quota_answered(&mut self, i: usize, answer: Result<Answer, Outcome>, now: Millis) -> Result<(), Outcome> {
+        let lane = &mut self.lanes[i];
+        lane.errands.quota_asked(now);
+        match answer.and_then(|answer| lane.adapter.read_quota(&answer)) {
+            Ok(quota) => {
+                lane.quota_said(quota, now);
+                Ok(())
+            }
+            Err(outcome) => {
+                lane.quota_unsaid();
+                Err(outcome)
+            }
+        }
+    }
+
+    fn templates_answered(&mut self, i: usize, answer: Result<Answer, Outcome>, now: Millis) -> Result<(), Outcome> {
+        let lane = &mut self.lanes[i];
+        match answer.and_then(|answer| lane.adapter.read_templates(&answer)) {
+            Ok(templates) => {
+                let listing = Arc::new(Listing { read_at: now, templates });
+                lane.learn(Arc::clone(&listing));
+                lane.wake_suspended = true;
+                lane.errands.templates_asked(lane.out_of_step() == 0, now);
+                let kept = self.store.keep_listing(&lane.app.name, listing);
+                self.tasks.spawn(async move { Done::ListingKept(limited(kept).await) });
+                self.templates_asked(i, None);
+                Ok(())
+            }
+            Err(outcome) => {
+                lane.errands.templates_asked(false, now);
+                Err(outcome)
+            }
+        }
+    }
+
+    /// Everybody who waits for a reading sees that it is done.
+    fn templates_asked(&self, i: usize, problem: Option<String>) {
+        self.signals.publish(|status| {
+            let asked = &mut status.lane(&self.lanes[i].app.name).templates_asked;
+            asked.times += 1;
+            asked.problem = problem;
+        });
+    }
+
+    /// A listing was kept in the store, or not.
+    pub(super) fn listing_kept(&self, kept: Result<(), StoreError>) {
+        // It is known all the same, and the next start reads it again.
+        if let Err(e) = kept {
+            tracing::warn!(error = %e, "the platform's templates could not be kept");
+        }
+    }
+
+    /// What waited for a suspended template was brought forward, or not.
+    pub(super) fn woken(&mut self, i: usize, woken: Result<u64, StoreError>, now: Millis) {
+        match woken {
+            Ok(0) => {}
+            Ok(woken) => tracing::info!(
+                app = self.lanes[i].app.name,
+                woken,
+                "reminders that waited for a suspended template are tried again"
+            ),
+            Err(e) => {
+                self.lanes[i].wake_suspended = true;
+                self.store_failed(&e, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What has expired while it waited ends without a call: before a lane's first send, and every half minute.
+
+use super::{Done, Engine, limited};
+use crate::{
+    domain::{Millis, decide::Decision},
+    store::{StoreError, port::Job},
+};
+use std::sync::Arc;
+
+/// Rows of one look.
+const SLICE: i64 = 1_000;
+
+impl Engine {
+    /// Looks for what has expired in a lane, if it is `wanted` or the lane has not been sorted yet.
+    pub(super) fn sweep(&mut self, i: usize, wanted: bool, now: Millis) {
+        let lane = &mut self.lanes[i];
+        if lane.sweeping || !wanted && lane.sorted {
+            return;
+        }
+        lane.sweeping = true;
+        let (store, id) = (Arc::clone(&self.store), lane.id);
+        let work = async move { Done::Swept { lane: i, expired: limited(store.past_deadline(id, now, SLICE)).await } };
+        self.tasks.spawn_on(work, &self.store_runtime);
+    }
+
+    /// What was found ends.
+    pub(super) fn swept(&mut self, i: usize, expired: Result<Vec<Job>, StoreError>, now: Millis) {
+        self.lanes[i].sweeping = false;
+        let jobs = match expired {
+            Ok(jobs) => jobs,
+            Err(e) => return self.store_failed(&e, now),
+        };
+        let more = jobs.len() >= usize::try_from(SLICE).expect("small");
+        for job in jobs {
+            // The clock may have been set since the look began.
+            if let Decision::Settle(settlement) = self.lanes[i].decide(&job, now)
+                && self.lanes[i].active.insert(job.due.id)
+            {
+                self.settle_unmarked(i, &job, settlement, now);
+            }
+        }
+        // The next slice is looked for once this one is written.
+        self.lanes[i].sorted = !more;
+    }
+}

@@ -1,0 +1,73 @@
+//! Keeping an app's token: the call. When it is made, [`crate::platform::token`] decides.
+
+use super::{Done, Engine};
+use crate::{
+    domain::{Millis, SECOND, outcome::Outcome, settle::backoff, timing::rfc3339},
+    platform::{Granted, token::Need, transport::Failure},
+};
+use std::sync::Arc;
+
+impl Engine {
+    /// Keeps an app's token good. While the clock is distrusted, a fetch also asks the platform what time it is.
+    pub(super) fn keep_token(&mut self, i: usize, now: Millis) {
+        let ask = self.clockwatch.distrusted().is_some() && self.clockwatch.wants_witness(self.clock.monotonic());
+        let lane = &mut self.lanes[i];
+        let force = match lane.token.need(now) {
+            Need::Renew => false,
+            Need::Fetch { force } => force,
+            Need::Nothing | Need::Wait { .. } if ask => false,
+            Need::Nothing | Need::Wait { .. } => return,
+        };
+        if lane.next_due().is_none() && lane.errands.next(now).is_none() && !ask {
+            // Nothing is due within reach, nothing is to be asked: no token is needed.
+            return;
+        }
+        lane.token.begin(force, now);
+        let (transport, adapter) = (Arc::clone(&self.transport), Arc::clone(&lane.adapter));
+        self.tasks.spawn(async move {
+            let (granted, date) = match transport.call(adapter.token_request(force)).await {
+                Ok(answer) => (adapter.read_token(&answer), answer.date),
+                Err(Failure::NotSent(cause) | Failure::Unknown(cause)) => (Err(Outcome::NotSent { cause }), None),
+            };
+            Done::Token { lane: i, granted, date }
+        });
+    }
+
+    /// The platform has granted a token, or not; and it may have said what time it is.
+    pub(super) fn token_answered(
+        &mut self,
+        i: usize,
+        granted: Result<Granted, Outcome>,
+        date: Option<Millis>,
+        now: Millis,
+    ) {
+        let jitter = self.jitter();
+        if !matches!(granted, Err(Outcome::NotSent { .. })) {
+            self.watch_clock(now, Some(date));
+        }
+        let lane = &mut self.lanes[i];
+        let outcome = match granted {
+            Ok(granted) => return lane.token.granted(granted, now),
+            Err(outcome) => outcome.kept(""),
+        };
+        let later = |first| backoff(lane.token.unanswered().min(6), first, jitter);
+        let (code, why, pause) = match outcome {
+            Outcome::Answered { code, text, reaction } => {
+                let why = lane.meaning(&code, &text);
+                // On the token call a bad credential is a bad secret.
+                let pause = reaction.pause().or_else(|| reaction.again().map(later)).unwrap_or(600 * SECOND);
+                (code, why, pause)
+            }
+            Outcome::NotSent { cause } | Outcome::Unknown { cause } => ("not_sent".to_owned(), cause, later(SECOND)),
+            Outcome::Accepted { .. } => {
+                ("unknown".to_owned(), "an answer to another question".to_owned(), later(SECOND))
+            }
+        };
+        let why = format!("no token: {why}");
+        lane.token.failed(&code, &why, pause, now);
+        if lane.token.usable(now).is_some() {
+            let (app, until) = (&lane.app.name, rfc3339(lane.token.expires_at()));
+            tracing::warn!(app, code, why, until, "the token could not be renewed; the one there is serves on");
+        }
+    }
+}
