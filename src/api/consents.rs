@@ -12,7 +12,7 @@ use crate::{
     domain::{
         self,
         ask::{Ask, Wanted},
-        consent::{Balance, Standing},
+        consent::{Balance, ConsentState},
         reminder::{Claim, ReminderId, State as ReminderState},
         timing::rfc3339,
     },
@@ -72,7 +72,7 @@ pub struct ConsentJson {
     event: Option<String>,
     /// Whether it stands for many sends.
     standing: bool,
-    state: Standing,
+    state: ConsentState,
     /// Who holds or used it.
     #[schema(required = true, value_type = Option<ReminderId>)]
     reminder: Option<String>,

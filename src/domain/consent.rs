@@ -51,7 +51,51 @@ impl Feeds {
 /// Two feeds that tell of an accept of the same user and template within this mean the same tap: neither names it.
 pub const SAME_TAP: super::Millis = 10 * super::MINUTE;
 
-/// The ledger of one user and one template. `granted = available + held + used + void` always holds (I4).
+/// What one consent allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allowance {
+    /// One send.
+    Once,
+    /// Any number of sends, until it is withdrawn. No reminder holds it.
+    Standing,
+    /// So many sends within a time from the tap.
+    Times {
+        /// How many.
+        sends: u32,
+        /// For how long.
+        period: super::Millis,
+    },
+    /// Sends that name this ticket to the platform.
+    Ticket {
+        /// The ticket.
+        key: String,
+        /// How many sends it is good for.
+        sends: u32,
+        /// When it ends; `None` for never.
+        until: Option<super::Millis>,
+    },
+}
+
+impl Allowance {
+    /// How many lines of the ledger it makes. A line is one send; a standing consent is one line.
+    pub fn sends(&self) -> u32 {
+        match self {
+            Self::Once | Self::Standing => 1,
+            Self::Times { sends, .. } | Self::Ticket { sends, .. } => *sends,
+        }
+    }
+
+    /// Whether one that was granted at `granted_at` still allows a send at `at`.
+    pub fn is_good(&self, granted_at: super::Millis, at: super::Millis) -> bool {
+        match self {
+            Self::Once | Self::Standing => true,
+            Self::Times { period, .. } => at < granted_at + period,
+            Self::Ticket { until, .. } => until.is_none_or(|until| at < until),
+        }
+    }
+}
+
+/// How many consents of one user and one template stand where. `granted = available + held + used + void` always holds (I4).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Balance {
     /// Neither held nor spent: a new reminder can reserve it.
@@ -67,8 +111,7 @@ pub struct Balance {
 /// Where one consent stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[schema(as = ConsentState)]
-pub enum Standing {
+pub enum ConsentState {
     /// Free to be reserved.
     Available,
     /// Reserved by a living reminder.
@@ -81,12 +124,12 @@ pub enum Standing {
 
 impl Balance {
     /// Counts one consent.
-    pub fn add(&mut self, standing: Standing) {
-        *match standing {
-            Standing::Available => &mut self.available,
-            Standing::Held => &mut self.held,
-            Standing::Used => &mut self.used,
-            Standing::Void => &mut self.void,
+    pub fn add(&mut self, state: ConsentState) {
+        *match state {
+            ConsentState::Available => &mut self.available,
+            ConsentState::Held => &mut self.held,
+            ConsentState::Used => &mut self.used,
+            ConsentState::Void => &mut self.void,
         } += 1;
     }
 }

@@ -3,6 +3,7 @@
 pub mod template;
 pub mod timing;
 pub mod consent;
+pub mod ledger;
 pub mod ask;
 pub mod reminder;
 pub mod outcome;

@@ -246,9 +246,10 @@ impl Single for EndHold {
 }
 
 /// The last reminder that the store is in doubt about, while it is on hold.
-pub(super) async fn doubtful(tx: &mut Tx<'_>) -> sqlx::Result<Option<i64>> {
+pub(super) async fn doubtful(tx: &mut Tx<'_>) -> sqlx::Result<Option<ReminderId>> {
     let sql = "SELECT MAX(last_id) AS last_id FROM hold WHERE released_at IS NULL";
-    Ok(sqlx::query(sql).fetch_one(&mut *tx.conn).await?.get("last_id"))
+    let row = sqlx::query(sql).fetch_one(&mut *tx.conn).await?;
+    Ok(row.get::<Option<i64>, _>("last_id").map(ReminderId))
 }
 
 /// Whether a backup was ever put in the place of this store: then consents may have come that it does not know.

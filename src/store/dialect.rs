@@ -4,6 +4,7 @@
 //! A statement about many rows is one statement, because each costs a hand-over to SQLite's thread: a thousand rows in one cost one
 //! hand-over instead of a thousand.
 
+use sqlx::{Row, any::AnyRow};
 use std::fmt::Write;
 
 /// Which database.
@@ -146,6 +147,11 @@ impl Dialect {
             Self::Postgres => "BEGIN",
         }
     }
+}
+
+/// An integer of an expression, whose declared width the databases disagree about.
+pub(super) fn int(row: &AnyRow, column: &str) -> i64 {
+    row.try_get::<i64, _>(column).or_else(|_| row.try_get::<i32, _>(column).map(i64::from)).expect("an integer column")
 }
 
 /// A text as an element of an array's literal.

@@ -1,7 +1,7 @@
 //! What people decide about doubts, written down with who decided.
 
 use super::{
-    consents::{self, Holder},
+    ledgers::{self, Claimant},
     port::{Entry, Ring},
     queue,
     reminders::{self, Stored},
@@ -9,6 +9,7 @@ use super::{
     writer::Single,
 };
 use crate::domain::{
+    ledger::Stage,
     reminder::{ReminderId, State},
     settle::{Consent, Counted, Next, Settlement},
 };
@@ -142,15 +143,11 @@ async fn correct(tx: &mut Tx<'_>, stored: &Stored, said: Settlement) -> sqlx::Re
     .bind(tx.now)
     .execute(&mut *tx.conn)
     .await?;
-    tx.count(stored.lane, "unconfirmed", -1);
-    tx.count(stored.lane, state.word(), 1);
+    tx.tally.reminder(stored.lane, Some(State::Unconfirmed), Some(state));
     if said.consent == Consent::Free {
         let (recipient, template) = stored.pair();
-        let holder = Holder { recipient, template, reminder: stored.due.id.0 };
-        for _ in consents::free(tx, &[holder]).await? {
-            tx.count(stored.lane, "consent_used", -1);
-            tx.count(stored.lane, "consent_available", 1);
-        }
+        let claimant = Claimant { recipient, template, reminder: stored.due.id };
+        ledgers::give_back(tx, &[claimant], Stage::Uncertain).await?;
     }
     Ok(())
 }

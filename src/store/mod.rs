@@ -2,11 +2,13 @@
 
 mod dialect;
 mod tx;
+mod tally;
 mod writer;
 pub mod port;
 pub mod reminders;
 pub mod lists;
 pub mod queue;
+mod ledgers;
 pub mod consents;
 pub mod pushes;
 pub mod doubts;
@@ -27,7 +29,7 @@ use crate::{
     config::{App, Durability},
     domain::{
         consent::{Feeds, Report},
-        reminder::{NewReminder, ReminderId, State},
+        reminder::{NewReminder, ReminderId},
         template::Kind,
     },
     trip::trip,
@@ -38,7 +40,7 @@ use pushes::{NewPush, Taken};
 use reminders::{Change, Changed, Inserted};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, any::AnyPoolOptions, migrate::Migrator};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     path::Path,
     sync::{Arc, Mutex},
     time::Duration,
@@ -161,6 +163,7 @@ pub(crate) struct Place {
 pub struct Names {
     apps: HashMap<String, Place>,
     lanes: HashMap<i64, String>,
+    lanes_of_apps: HashMap<i64, i64>,
     templates: HashMap<(i64, String), i64>,
     codes: HashMap<i64, (i64, String)>,
     standing: HashSet<i64>,
@@ -174,6 +177,7 @@ impl Names {
         Self {
             apps: HashMap::new(),
             lanes: HashMap::new(),
+            lanes_of_apps: HashMap::new(),
             templates: HashMap::new(),
             codes: HashMap::new(),
             standing: HashSet::new(),
@@ -224,9 +228,19 @@ impl Names {
         self.app(self.app_of_lane(lane)).id
     }
 
-    /// The lane of an app.
-    pub(crate) fn lane_of_app_id(&self, app: i64) -> Option<i64> {
-        self.apps.values().find(|place| place.id == app).map(|place| place.lane)
+    /// The app of a template.
+    pub(crate) fn app_of_template(&self, template: i64) -> i64 {
+        self.codes.get(&template).expect("all templates are read at the start").0
+    }
+
+    /// The lane of a template's app.
+    pub(crate) fn lane_of_template(&self, template: i64) -> i64 {
+        *self.lanes_of_apps.get(&self.app_of_template(template)).expect("each app has a lane")
+    }
+
+    /// An app's templates.
+    pub(crate) fn templates(&self, app: i64) -> impl Iterator<Item = i64> {
+        self.codes.iter().filter(move |(_, (of, _))| *of == app).map(|(template, _)| *template)
     }
 
     /// All lanes.
@@ -480,40 +494,6 @@ impl Store {
         self.writer.do_one(backup::EndHold).await
     }
 
-    /// How many there are: each state's word, and `consent_available` and its like, by app.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn tally(&self) -> Result<BTreeMap<String, BTreeMap<String, i64>>, StoreError> {
-        let rows = sqlx::query("SELECT lane, name, n FROM tally").fetch_all(&self.read).await?;
-        let mut tally: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
-        for name in self.names.apps.keys() {
-            let words = State::ALL.into_iter().map(State::word);
-            let consents = ["consent_available", "consent_held", "consent_used", "consent_void"];
-            let others = ["drift", "receipt_delivered", "receipt_undelivered"];
-            tally.insert(name.clone(), words.chain(consents).chain(others).map(|word| (word.to_owned(), 0)).collect());
-        }
-        for row in rows {
-            if let Some(app) = tally.get_mut(self.names.app_of_lane(row.get("lane"))) {
-                app.insert(row.get("name"), row.get("n"));
-            }
-        }
-        Ok(tally)
-    }
-
-    /// Apps that the configuration no longer names, with the number of their living reminders.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn unconfigured(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        let tally = self.tally().await?;
-        let living = |counts: &BTreeMap<String, i64>| {
-            State::ALL.iter().filter(|s| !s.is_final()).filter_map(|s| counts.get(s.word())).sum()
-        };
-        let unconfigured = tally.iter().filter(|(app, _)| !self.names.configured.contains(*app));
-        Ok(unconfigured.map(|(app, counts)| (app.clone(), living(counts))).filter(|(_, n)| *n > 0).collect())
-    }
-
     /// Finishes what was asked and closes the database; whoever asks afterwards is told that it is closed.
     pub async fn close(&self) {
         // Closed already: nothing to do.
@@ -663,6 +643,7 @@ async fn learn_names(conn: &mut AnyConnection, apps: &[App]) -> sqlx::Result<Nam
     for row in rows.fetch_all(&mut *conn).await? {
         let (name, place) = (row.get::<String, _>("name"), Place { id: row.get("id"), lane: row.get("lane") });
         names.lanes.insert(place.lane, name.clone());
+        names.lanes_of_apps.insert(place.id, place.lane);
         names.apps.insert(name, place);
     }
     for row in sqlx::query("SELECT id, app, code FROM template").fetch_all(&mut *conn).await? {

@@ -1,8 +1,9 @@
 //! What platforms push, in SQL: taken in once, joined to what it is about.
 
 use super::{
-    Place, Store, StoreError,
-    consents::{self, Pair},
+    Place, Store, StoreError, consents,
+    dialect::int,
+    ledgers::{self, Pair},
     port::Entry,
     queue::{self, LIVING, SCHEDULED, SENDING, living_state},
     reminders::{self, Stored},
@@ -12,6 +13,7 @@ use super::{
 use crate::domain::{
     DAY, Millis, SECOND,
     consent::{Feed, Report},
+    ledger::Void,
     push::{Candidate, Item, Joined, Push, Receipt, join},
     reminder::{ReminderId, State},
     settle::{Settlement, received},
@@ -140,7 +142,7 @@ async fn turn_off(tx: &mut Tx<'_>, place: Place, openid: &str, template: i64, at
     .bind(until)
     .execute(&mut *tx.conn)
     .await?;
-    let mut waiting = consents::void(tx, pair, place.lane, None, until, "turned_off").await?;
+    let mut waiting = ledgers::void(tx, pair, None, until, Void::TurnedOff).await?;
     if tx.names.standing(template) {
         // A standing consent is held by nobody.
         let sql = format!(
@@ -148,7 +150,7 @@ async fn turn_off(tx: &mut Tx<'_>, place: Place, openid: &str, template: i64, at
              WHERE u.recipient = $1 AND m.template = $2 AND m.standing = 1 AND d.state = $3 AND d.doubt_since IS NULL"
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(pair.0).bind(pair.1).bind(SCHEDULED);
-        waiting.extend(query.fetch_all(&mut *tx.conn).await?.iter().map(|row| row.get::<i64, _>("id")));
+        waiting.extend(query.fetch_all(&mut *tx.conn).await?.iter().map(|row| ReminderId(row.get("id"))));
     }
     let now = tx.now;
     queue::end_scheduled(tx, &waiting, "turned_off", "the user turned this template off", now).await?;
@@ -209,9 +211,9 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
         // One that is being sent is looked up when it is settled.
         _ => {}
     }
-    let word = if receipt.failure.is_none() { "delivered" } else { "undelivered" };
-    tx.count(place.lane, if receipt.failure.is_none() { "receipt_delivered" } else { "receipt_undelivered" }, 1);
-    Ok(word)
+    let failed = receipt.failure.is_some();
+    tx.tally.receipt(place.lane, failed, true);
+    Ok(if failed { "undelivered" } else { "delivered" })
 }
 
 fn candidate(row: &AnyRow) -> Candidate {
@@ -227,7 +229,7 @@ fn candidate(row: &AnyRow) -> Candidate {
         until: row.get::<Option<i64>, _>("ended_at").unwrap_or(Millis::MAX),
         message_id: row.get("message_id"),
         receipt: row.get::<Option<i64>, _>("pushed_at").is_some(),
-        several: consents::int(row, "requests") + i64::from(row.get::<Option<i64>, _>("state") == Some(SENDING)) > 1,
+        several: int(row, "requests") + i64::from(row.get::<Option<i64>, _>("state") == Some(SENDING)) > 1,
     }
 }
 
@@ -246,8 +248,7 @@ async fn confirm(tx: &mut Tx<'_>, place: Place, at: Millis, id: i64) -> sqlx::Re
     .bind(tx.now)
     .execute(&mut *tx.conn)
     .await?;
-    tx.count(place.lane, "unconfirmed", -1);
-    tx.count(place.lane, "sent", 1);
+    tx.tally.reminder(place.lane, Some(State::Unconfirmed), Some(State::Sent));
     Ok(())
 }
 

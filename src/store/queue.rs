@@ -5,15 +5,16 @@
 
 use super::{
     Store, StoreError, backup,
-    consents::{self, HOLDER, Hold, Holder, Wanted},
     dialect::Cell,
-    port::{Asked, Body, Entry, Job, Marked, OnCommit, Queue, Ring},
+    ledgers::{self, Claimant, Ledgers, Wanted},
+    port::{Asked, Body, Entry, Job, Marked, OnCommit, Queue, Ring, Target},
     tx::Tx,
     writer::{Command, Single},
 };
 use crate::domain::{
     Millis,
     due::Due,
+    ledger::{Move, Stage, Void},
     reminder::{Claim, ReminderId, State},
     settle::{Consent, Counted, HELD_AT_MOST, Next, Settlement, TEMPLATE_HELD, assumed_sent, received},
     template::Listing,
@@ -67,11 +68,14 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
     for job in asks {
         if job.due.is_doubtful() && was_turned_off(tx, job).await? {
             stopped.insert(job.due.id, Marked::TurnedOff);
-        } else if job.due.needs_sole() && !job.blind && (restored || !holds_sole_consent(tx, job).await?) {
+        } else if job.due.needs_sole()
+            && !job.blind
+            && (restored || !ledgers::is_sole(tx, (job.recipient, job.template), job.due.id).await?)
+        {
             stopped.insert(job.due.id, Marked::NotSole);
         }
     }
-    let (without, taken) = take_consents(tx, jobs).await?;
+    let (without, taken, mut ledgers) = take_consents(tx, jobs).await?;
     for id in without {
         stopped.entry(id).or_insert(Marked::NoConsent);
     }
@@ -88,31 +92,23 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
         )
         .await?
     };
-    let mut late = HashSet::new();
-    let verdicts = jobs
-        .iter()
-        .map(|job| {
-            if let Some(why) = stopped.get(&job.due.id) {
-                *why
-            } else if marked.as_ref().is_none_or(|marked| marked.contains(&job.due.id.0)) {
-                tx.count(job.lane, job.due.state.word(), -1);
-                tx.count(job.lane, "sending", 1);
-                Marked::Yes
-            } else {
-                late.insert(job.due.id.0);
-                Marked::Late
-            }
-        })
-        .collect();
-    // What was taken just now for a row that turned out to be changed goes back, and nothing else: the row may hold one from before.
-    let back = taken.into_iter().filter(|(_, hold)| hold.reminder.is_some_and(|id| late.contains(&id)));
-    let mut returned = Vec::new();
-    for (lane, hold) in back {
-        tx.count(lane, "consent_held", -1);
-        tx.count(lane, "consent_available", 1);
-        returned.push(Hold { reminder: None, ..hold });
+    let mut verdicts = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let id = job.due.id;
+        let verdict = match stopped.get(&id) {
+            Some(why) => *why,
+            None if marked.as_ref().is_none_or(|marked| marked.contains(&id.0)) => Marked::Yes,
+            None => Marked::Late,
+        };
+        if verdict == Marked::Yes {
+            tx.tally.reminder(job.lane, Some(job.due.state), Some(State::Sending));
+        } else if taken.contains(&id) {
+            // Only what was taken just now: the row may hold one from before.
+            ledgers.of((job.recipient, job.template)).give_back(id);
+        }
+        verdicts.push(verdict);
     }
-    consents::hold(tx, returned).await?;
+    ledgers.write(tx).await?;
     Ok(verdicts)
 }
 
@@ -123,25 +119,12 @@ async fn was_turned_off(tx: &mut Tx<'_>, job: &Job) -> sqlx::Result<bool> {
     Ok(query.fetch_optional(&mut *tx.conn).await?.is_some())
 }
 
-/// Whether the reminder holds the only consent that the platform can still know for its user and template: every other one was spent
-/// by a message that the platform certainly accepted.
-async fn holds_sole_consent(tx: &mut Tx<'_>, job: &Job) -> sqlx::Result<bool> {
-    let rows = sqlx::query(
-        "SELECT c.reminder FROM consent c
-         LEFT JOIN reminder m ON m.id = c.reminder
-         LEFT JOIN outcome o ON o.lane = m.lane AND o.at = m.at AND o.id = m.id AND o.next_at IS NULL AND o.state = 'sent'
-         WHERE c.recipient = $1 AND c.template = $2 AND o.id IS NULL LIMIT 2",
-    )
-    .bind(job.recipient)
-    .bind(job.template)
-    .fetch_all(&mut *tx.conn)
-    .await?;
-    Ok(!job.standing && rows.len() == 1 && rows[0].get::<Option<i64>, _>("reminder") == Some(job.due.id.0))
-}
-
-/// Takes consents for jobs that claim one at the instant, and looks whether standing ones still stand. Answers who has none, and
-/// what was taken in which lane.
-async fn take_consents(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<(HashSet<ReminderId>, Vec<(i64, Hold)>)> {
+/// Takes consents for jobs that claim one at the instant, and looks whether standing ones still stand. Answers who has none, who has
+/// taken one, and the ledgers to be written.
+async fn take_consents(
+    tx: &mut Tx<'_>,
+    jobs: &[Job],
+) -> sqlx::Result<(HashSet<ReminderId>, HashSet<ReminderId>, Ledgers)> {
     let holding = holding(tx, jobs).await?;
     let asks: Vec<&Job> = jobs
         .iter()
@@ -157,37 +140,34 @@ async fn take_consents(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<(HashSet<R
             event: None,
         })
         .collect();
-    let mut held = consents::read_pairs(tx, &wanted).await?;
-    let (mut without, mut taken) = (HashSet::new(), Vec::new());
+    let mut ledgers = Ledgers::available(tx, &wanted).await?;
+    let (mut without, mut taken) = (HashSet::new(), HashSet::new());
     for job in asks {
-        let pair = (job.recipient, job.template);
+        let ledger = ledgers.of((job.recipient, job.template));
         if job.standing {
-            if !held.stands(pair) {
+            if !ledger.stands() {
                 without.insert(job.due.id);
             }
-        } else if let Some(n) = held.take(pair) {
-            taken.push((job.lane, Hold { recipient: pair.0, template: pair.1, n, reminder: Some(job.due.id.0) }));
-            tx.count(job.lane, "consent_available", -1);
-            tx.count(job.lane, "consent_held", 1);
+        } else if ledger.take(job.due.id, tx.now) {
+            taken.insert(job.due.id);
         } else {
             without.insert(job.due.id);
         }
     }
-    consents::hold(tx, taken.iter().map(|(_, hold)| *hold).collect()).await?;
-    Ok((without, taken))
+    Ok((without, taken, ledgers))
 }
 
 /// Which of the jobs that claim at the instant hold a consent from an earlier try.
 async fn holding(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<HashSet<i64>> {
-    let tried: Vec<Holder> = jobs
+    let tried: Vec<Claimant> = jobs
         .iter()
         .filter(|job| job.claim == Claim::AtFire && job.due.fence > 0)
-        .map(|job| Holder { recipient: job.recipient, template: job.template, reminder: job.due.id.0 })
+        .map(|job| Claimant { recipient: job.recipient, template: job.template, reminder: job.due.id })
         .collect();
     if tried.is_empty() {
         return Ok(HashSet::new());
     }
-    let tried = tx.dialect.rows(HOLDER, tried.iter().map(Holder::cells));
+    let tried = tx.dialect.rows(Claimant::COLUMNS, tried.iter().map(Claimant::cells));
     let rows = tx
         .rows(
             "SELECT c.reminder FROM {rows} JOIN consent c
@@ -203,14 +183,13 @@ struct NewOutcome<'a> {
     at: Millis,
     id: i64,
     fence: i64,
-    state: &'static str,
+    state: State,
     ended_at: Millis,
     began_at: Option<Millis>,
     next_at: Option<Millis>,
     code: Option<&'a str>,
     text: Option<&'a str>,
     message_id: Option<&'a str>,
-    living: i64,
     next_fence: i64,
     tries: i64,
     unsure: i64,
@@ -224,7 +203,7 @@ impl NewOutcome<'_> {
             self.at.into(),
             self.id.into(),
             self.fence.into(),
-            self.state.into(),
+            self.state.word().into(),
             self.ended_at.into(),
             self.began_at.into(),
             self.next_at.into(),
@@ -277,7 +256,7 @@ pub(super) async fn settle(tx: &mut Tx<'_>, entries: &[Entry]) -> sqlx::Result<V
                 o.lane.into(),
                 o.next_at.into(),
                 o.id.into(),
-                o.living.into(),
+                state_number(o.state).into(),
                 o.next_fence.into(),
                 o.tries.into(),
                 o.unsure.into(),
@@ -292,11 +271,10 @@ pub(super) async fn settle(tx: &mut Tx<'_>, entries: &[Entry]) -> sqlx::Result<V
         )
         .await?;
     }
-    settle_consents(tx, &kept).await?;
-    for entry in &kept {
-        tx.count(entry.target.lane, entry.target.due.state.word(), -1);
-        tx.count(entry.target.lane, new_outcome(entry).state, 1);
+    for (entry, outcome) in kept.iter().zip(&outcomes) {
+        tx.tally.reminder(outcome.lane, Some(entry.target.due.state), Some(outcome.state));
     }
+    settle_consents(tx, &kept).await?;
     Ok(written)
 }
 
@@ -327,14 +305,13 @@ fn new_outcome(entry: &Entry) -> NewOutcome<'_> {
         at: due.at,
         id: due.id.0,
         fence: due.fence,
-        state: state.word(),
+        state,
         ended_at: entry.ended_at,
         began_at: entry.began_at,
         next_at,
         code: entry.settlement.code.as_deref(),
         text: entry.settlement.text.as_deref(),
         message_id: entry.settlement.message_id.as_deref(),
-        living: state_number(state),
         next_fence: due.fence + 1,
         tries: i64::from(due.tries) + i64::from(counted != Counted::No),
         unsure: i64::from(due.unsure) + i64::from(counted == Counted::Unsure),
@@ -345,37 +322,25 @@ fn new_outcome(entry: &Entry) -> NewOutcome<'_> {
 /// What is given back is given back first, so that a denial in the same transaction voids it too.
 async fn settle_consents(tx: &mut Tx<'_>, kept: &[Cow<'_, Entry>]) -> sqlx::Result<()> {
     let (mut givers, mut denials) = (Vec::new(), Vec::new());
-    for entry in kept.iter().filter(|entry| matches!(entry.settlement.next, Next::Final(_))) {
-        let holder = Holder {
-            recipient: entry.target.recipient,
-            template: entry.target.template,
-            reminder: entry.target.due.id.0,
-        };
-        let spends = matches!(entry.settlement.next, Next::Final(state) if state.spends());
+    for entry in kept {
+        let Target { due, lane, recipient, template, standing } = &entry.target;
+        let Next::Final(state) = entry.settlement.next else { continue };
         match entry.settlement.consent {
-            Consent::Keep if spends && !entry.target.standing => {
-                tx.count(entry.target.lane, "consent_held", -1);
-                tx.count(entry.target.lane, "consent_used", 1);
-            }
+            Consent::Deny => denials.push(entry),
+            // A standing consent is neither held nor used.
+            _ if *standing => {}
+            Consent::Keep if state.spends() => tx.tally.consent(*lane, Move::SPENT),
             Consent::Keep => {}
-            Consent::Free if !entry.target.standing => givers.push(holder),
-            Consent::Free => {}
-            Consent::Deny => denials.push((entry, holder)),
+            Consent::Free => givers.push(Claimant { recipient: *recipient, template: *template, reminder: due.id }),
         }
     }
-    let lanes: HashMap<i64, i64> = kept.iter().map(|entry| (entry.target.due.id.0, entry.target.lane)).collect();
-    for id in consents::free(tx, &givers).await? {
-        tx.count(lanes[&id], "consent_held", -1);
-        tx.count(lanes[&id], "consent_available", 1);
-    }
-    for (entry, holder) in denials {
-        let pair = (holder.recipient, holder.template);
-        let by = Some(entry.target.due.id);
-        let others = consents::void(tx, pair, entry.target.lane, by, Millis::MAX, "platform_denied").await?;
+    ledgers::give_back(tx, &givers, Stage::UnderWay).await?;
+    for entry in denials {
+        let Target { due, lane, recipient, template, .. } = &entry.target;
+        let lost = ledgers::void(tx, (*recipient, *template), Some(due.id), Millis::MAX, Void::Denied).await?;
         let why = "the platform refused an earlier message to this user: it knows no consent any more";
-        end_scheduled(tx, &others, "no_consent", why, entry.ended_at).await?;
-        // The ledger had one that the platform does not know.
-        tx.count(entry.target.lane, "drift", 1);
+        end_scheduled(tx, &lost, "no_consent", why, entry.ended_at).await?;
+        tx.tally.drift(*lane);
     }
     Ok(())
 }
@@ -384,7 +349,7 @@ async fn settle_consents(tx: &mut Tx<'_>, kept: &[Cow<'_, Entry>]) -> sqlx::Resu
 /// waits to be sent again keeps its consent, and is not among them.
 pub(super) async fn end_scheduled(
     tx: &mut Tx<'_>,
-    ids: &[i64],
+    ids: &[ReminderId],
     code: &str,
     why: &str,
     now: Millis,
@@ -392,7 +357,7 @@ pub(super) async fn end_scheduled(
     let mut ends = Vec::new();
     let doubtful = if ids.is_empty() { None } else { backup::doubtful(tx).await? };
     for id in ids {
-        if let Some(stored) = super::reminders::find(&mut *tx.conn, tx.names, ReminderId(*id)).await?
+        if let Some(stored) = super::reminders::find(&mut *tx.conn, tx.names, *id).await?
             && let Some(target) = stored.target_in(State::Scheduled)
         {
             let settlement = if doubtful.is_some_and(|last| *id <= last) && stored.due.due_at <= now {

@@ -2,20 +2,21 @@
 
 use super::{
     Names, Store, StoreError,
-    consents::{self, Adds, Grant, Hold, Holder, Pair, Wanted},
     dialect::Cell,
+    ledgers::{self, Claimant, Ledgers, Pair, Wanted},
     port::{Entry, Ring, Target},
     queue::{self, LIVING, living_state},
-    retention::{self, Tap, Used},
+    retention::{self, Event as TapEvent, Used},
     tx::Tx,
     users,
     writer::Single,
 };
 use crate::domain::{
     Millis,
-    consent::{Feed, Feeds},
+    consent::{Allowance, Feed, Feeds},
     decide::called_off,
     due::Due,
+    ledger::{Tap, Told},
     reminder::{Claim, NewReminder, ReminderId, State},
     retention::Parts,
     settle::{Consent, Settlement, TEMPLATE_HELD},
@@ -278,20 +279,19 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
             Some(Wanted { recipient, template, grants: new.accepted.is_some(), reconcile, event })
         })
         .collect();
-    let mut held = consents::read_pairs(tx, &wanted).await?;
-    let taps = news.iter().filter_map(|new| {
+    let mut ledgers = Ledgers::available(tx, &wanted).await?;
+    let events = news.iter().filter_map(|new| {
         let event = new.accepted.as_ref()?.event.as_deref()?;
-        Some(Tap { app: names.app(&new.app).id, openid: &new.openid, pair: pair(new)?, event })
+        Some(TapEvent { app: names.app(&new.app).id, openid: &new.openid, pair: pair(new)?, event })
     });
-    let taps: Vec<Tap<'_>> = taps.collect();
+    let events: Vec<TapEvent<'_>> = events.collect();
     let fresh = news.iter().filter_map(|new| Some((names.app(&new.app).id, Used::Key(new.key.as_deref()?))));
-    let used: Vec<(i64, Used<'_>)> = fresh.chain(taps.iter().map(|tap| tap.used(names))).collect();
+    let used: Vec<(i64, Used<'_>)> = fresh.chain(events.iter().map(|event| event.used(names))).collect();
     let spent = retention::spent(tx, &used).await?;
-    held.recall(names, &spent, &taps);
+    spent.recall(names, &mut ledgers, &events);
 
     let mut verdicts = Vec::with_capacity(news.len());
-    let (mut rows, mut new_keys) = (Vec::new(), Vec::new());
-    let (mut grants, mut holds, mut unheld) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rows, mut new_keys, mut unheld) = (Vec::new(), Vec::new(), Vec::new());
     for new in news {
         let super::Place { id: app, lane } = names.app(&new.app);
         if let Some(key) = &new.key
@@ -315,51 +315,20 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
             verdicts.push(Inserted::NoConsent);
             continue;
         };
-        let fresh = new.accepted.as_ref().map(|tap| Grant {
-            at: tap.at,
-            feed: Feed::Client,
-            source: &tap.source,
-            event: &tap.event,
-            standing: new.standing,
-            reminder: None,
-        });
-        let fresh = match fresh.map(|tap| (held.adds(pair, &tap), tap)) {
-            Some((Adds::Consent, tap)) => Some(tap),
-            Some((Adds::Void, tap)) => {
-                grants.push(held.grant_void(pair, &tap, tx.now));
-                tx.count(lane, "consent_void", 1);
-                None
-            }
-            Some((Adds::Nothing, _)) | None => None,
+        let admitted = ledgers.of(pair).admit(tap(new), new.claim, new.standing, new.at, || tx.new_id());
+        let Some(id) = admitted else {
+            verdicts.push(Inserted::NoConsent);
+            continue;
         };
-        let reserve = new.claim == Claim::Reserve && !new.standing;
-        if fresh.is_none() && new.standing && new.claim == Claim::Reserve && !held.stands(pair) {
-            verdicts.push(Inserted::NoConsent);
-            continue;
-        }
-        let taken = if reserve && fresh.is_none() { held.take(pair) } else { None };
-        if reserve && fresh.is_none() && taken.is_none() {
-            verdicts.push(Inserted::NoConsent);
-            continue;
-        }
-        let id = tx.new_id();
-        if let Some(grant) = fresh {
-            grants.push(held.grant(pair, Grant { reminder: reserve.then_some(id), ..grant }));
-            tx.count(lane, if reserve { "consent_held" } else { "consent_available" }, 1);
-        } else if let Some(n) = taken {
-            holds.push(Hold { recipient: pair.0, template: pair.1, n, reminder: Some(id.0) });
-            tx.count(lane, "consent_held", 1);
-            tx.count(lane, "consent_available", -1);
-        }
-        if !reserve {
-            unheld.push(Holder { recipient: pair.0, template: pair.1, reminder: id.0 });
+        if new.claim == Claim::AtFire || new.standing {
+            unheld.push(Claimant { recipient: pair.0, template: pair.1, reminder: id });
         }
         if let Some(key) = &new.key {
             let owner = KeyOwner { id, digest: new.digest.clone(), state: State::Scheduled };
             keys.insert((app, key.clone()), owner);
             new_keys.push(NewKey { app, key, reminder: id.0, digest: &new.digest });
         }
-        tx.count(lane, "scheduled", 1);
+        tx.tally.reminder(lane, None, Some(State::Scheduled));
         rows.push(NewRow {
             id: id.0,
             lane,
@@ -378,12 +347,18 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
         });
         verdicts.push(Inserted::Created(id));
     }
-    consents::insert(tx, grants).await?;
-    held.confirm(tx).await?;
-    consents::hold(tx, holds).await?;
-    consents::remember(tx, &unheld).await?;
+    ledgers.write(tx).await?;
+    ledgers::remember(tx, &unheld).await?;
     write_rows(tx, &rows, &new_keys).await?;
     Ok(verdicts)
+}
+
+/// The tap that a new reminder brings.
+fn tap(new: &NewReminder) -> Option<Tap> {
+    let tap = new.accepted.as_ref()?;
+    let allowance = if new.standing { Allowance::Standing } else { Allowance::Once };
+    let told = Told { feed: Feed::Client, source: tap.source.clone() };
+    Some(Tap { at: tap.at, allowance, event: tap.event.clone(), told })
 }
 
 async fn write_rows(tx: &mut Tx<'_>, rows: &[NewRow<'_>], keys: &[NewKey<'_>]) -> sqlx::Result<()> {

@@ -5,14 +5,15 @@
 
 use super::{
     Names, Store, StoreError,
-    consents::{Held, Pair, int},
-    dialect::Rows,
+    dialect::{Rows, int},
+    ledgers::{LINE, Ledgers, Pair, pair},
     tx::Tx,
     writer::Single,
 };
 use crate::domain::{
     Millis,
-    reminder::State,
+    ledger::{Ledger, Stage, Void},
+    reminder::{ReminderId, State},
     retention::{Parts, Retention},
 };
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
@@ -176,6 +177,16 @@ impl Spent {
     pub fn has(&self, names: &Names, app: i64, used: Used<'_>) -> bool {
         !self.0.is_empty() && self.0.contains(&(app, used.tag(names)))
     }
+
+    /// Makes known to the ledgers which of these taps were recorded, though their consents are gone.
+    pub fn recall(&self, names: &Names, ledgers: &mut Ledgers, events: &[Event<'_>]) {
+        for event in events {
+            let (app, used) = event.used(names);
+            if self.has(names, app, used) {
+                ledgers.of(event.pair).know(event.event);
+            }
+        }
+    }
 }
 
 /// Those of `used`, by app, that something used that is no longer kept.
@@ -190,30 +201,18 @@ pub(super) async fn spent(tx: &mut Tx<'_>, used: &[(i64, Used<'_>)]) -> sqlx::Re
     Ok(Spent(found.iter().map(|row| (row.get("app"), row.get("tag"))).collect()))
 }
 
-/// A tap with the caller's own id.
-pub(super) struct Tap<'a> {
+/// The caller's own id of a tap.
+pub(super) struct Event<'a> {
     pub app: i64,
     pub openid: &'a str,
     pub pair: Pair,
     pub event: &'a str,
 }
 
-impl<'a> Tap<'a> {
+impl<'a> Event<'a> {
     /// It, by app, as what is used once.
     pub fn used(&self, names: &'a Names) -> (i64, Used<'a>) {
         (self.app, Used::Event(self.openid, names.code(self.pair.1), self.event))
-    }
-}
-
-impl Held {
-    /// Makes known again which of these taps were recorded, though their rows are gone.
-    pub fn recall(&mut self, names: &Names, spent: &Spent, taps: &[Tap<'_>]) {
-        for tap in taps {
-            let (app, used) = tap.used(names);
-            if spent.has(names, app, used) {
-                self.know(tap.pair, tap.event);
-            }
-        }
     }
 }
 
@@ -310,7 +309,7 @@ async fn reminders(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
         let (lane, id) = (row.get::<i64, _>("lane"), row.get::<i64, _>("id"));
         let Some(state) = State::from_word(&row.get::<String, _>("state")) else { continue };
         states.insert(id, state);
-        tx.count(lane, state.word(), -1);
+        tx.tally.reminder(lane, Some(state), None);
         if let Some(key) = row.get::<Option<String>, _>("key") {
             used.push((tx.names.app_id_of_lane(lane), Used::Key(&key).tag(tx.names)));
         }
@@ -321,7 +320,7 @@ async fn reminders(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
         "SELECT q.lane, q.failure FROM {rows} JOIN receipt q ON q.lane = r.lane AND q.at = r.at AND q.id = r.id";
     for row in tx.rows(receipts, &rows).await? {
         let failed = row.get::<Option<String>, _>("failure").is_some();
-        tx.count(row.get("lane"), if failed { "receipt_undelivered" } else { "receipt_delivered" }, -1);
+        tx.tally.receipt(row.get("lane"), failed, false);
     }
     for sql in [
         "DELETE FROM idempotency WHERE (app, key) IN
@@ -336,70 +335,48 @@ async fn reminders(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
     Ok(ends.len() as u64)
 }
 
-/// A consent that was certainly spent goes with the message it paid for. One that may be unspent stays as void: while the platform may
-/// know it, a doubt of the same user is not resent as safe.
+/// Of the consents that ended reminders had, those that were certainly spent go with them.
 async fn consents(tx: &mut Tx<'_>, rows: &Rows, ends: &HashMap<i64, State>) -> sqlx::Result<()> {
-    let held = tx
-        .rows(
-            "SELECT c.recipient, c.template, c.n, c.reminder, c.event, c.voided_at, m.lane, p.openid FROM {rows}
-             JOIN reminder m ON m.id = r.id JOIN recipient p ON p.id = m.recipient
-             JOIN consent c ON c.recipient = m.recipient AND c.template = m.template AND c.reminder = m.id {lock c}",
-            rows,
-        )
-        .await?;
-    let (mut spent, mut unsure, mut used) = (Vec::new(), Vec::new(), Vec::new());
-    for row in &held {
-        let key = [
-            row.get::<i64, _>("recipient").into(),
-            row.get::<i64, _>("template").into(),
-            row.get::<i64, _>("n").into(),
-        ];
-        let lane = row.get("lane");
-        if row.get::<Option<i64>, _>("voided_at").is_some() {
-            unsure.push(key);
-            continue;
-        }
-        tx.count(lane, "consent_used", -1);
-        if ends.get(&row.get("reminder")) != Some(&State::Sent) {
-            tx.count(lane, "consent_void", 1);
-            unsure.push(key);
-            continue;
-        }
-        if let Some(event) = row.get::<Option<String>, _>("event") {
-            let (openid, code) = (row.get::<String, _>("openid"), tx.names.code(row.get("template")));
-            used.push((tx.names.app_id_of_lane(lane), Used::Event(&openid, code, &event).tag(tx.names)));
-        }
-        spent.push(key);
-    }
-    spend(tx, &used).await?;
-    const KEY: [&str; 3] = ["recipient", "template", "n"];
-    if !spent.is_empty() {
-        let rows = tx.dialect.rows(KEY, spent);
-        let sql =
-            "DELETE FROM consent WHERE (recipient, template, n) IN (SELECT r.recipient, r.template, r.n FROM {rows})";
-        tx.run(sql, &rows).await?;
-    }
-    if !unsure.is_empty() {
-        let rows = tx.dialect.rows(KEY, unsure);
-        let sql = format!(
-            "UPDATE consent SET reminder = NULL, voided_at = COALESCE(consent.voided_at, {}),
-                 void_reason = COALESCE(consent.void_reason, 'unconfirmed') FROM {{rows}}
-             WHERE consent.recipient = r.recipient AND consent.template = r.template AND consent.n = r.n",
-            tx.now
-        );
-        tx.run(&sql, &rows).await?;
-    }
-    Ok(())
+    let had = format!(
+        "SELECT {LINE}, p.openid FROM {{rows}} JOIN reminder m ON m.id = r.id JOIN recipient p ON p.id = m.recipient
+         JOIN consent c ON c.recipient = m.recipient AND c.template = m.template AND c.reminder = m.id
+         ORDER BY c.recipient, c.template, c.n {{lock c}}"
+    );
+    let had = tx.rows(&had, rows).await?;
+    let reminder = |row: &AnyRow| row.get::<i64, _>("reminder");
+    let mut ledgers = Ledgers::of_rows(&had, |row| {
+        let state = ends.get(&reminder(row)).copied().unwrap_or(State::Unconfirmed);
+        Stage::of(state, false)
+    });
+    had.iter().for_each(|row| ledgers.of(pair(row)).erase(ReminderId(reminder(row))));
+    write(tx, &ledgers, &had).await
 }
 
-/// Whether nothing of a user `p` is left but what became void by `$1`. What the platform may still know keeps them: `unconfirmed` and
-/// `let_in` say so.
+/// Writes ledgers that have lost lines. The events of taps that go stay used; `rows` say whose the ledgers are.
+async fn write(tx: &mut Tx<'_>, ledgers: &Ledgers, rows: &[AnyRow]) -> sqlx::Result<()> {
+    let openids: HashMap<i64, &str> = rows.iter().map(|row| (row.get("recipient"), row.get("openid"))).collect();
+    let names = tx.names;
+    let gone = ledgers.moves().filter(|(_, moved, _)| moved.to.is_none());
+    let gone = gone.filter_map(|(pair, _, line)| {
+        let event = line.event.as_deref()?;
+        let app = names.app_of_template(pair.1);
+        Some((app, Used::Event(openids[&pair.0], names.code(pair.1), event).tag(names)))
+    });
+    let gone: Vec<(i64, String)> = gone.collect();
+    spend(tx, &gone).await?;
+    ledgers.write(tx).await
+}
+
+/// Whether nothing of a user `p` is left but what became void by `until`. A consent that the platform may still know keeps them.
 fn left_over(until: Millis) -> String {
+    let lasting: Vec<String> =
+        Void::ALL.into_iter().filter(|why| why.lasts()).map(|why| format!("'{}'", why.word())).collect();
+    let lasting = lasting.join(", ");
     format!(
         "NOT EXISTS (SELECT 1 FROM unheld u WHERE u.recipient = p.id)
          AND NOT EXISTS (SELECT 1 FROM turned_off f WHERE f.recipient = p.id AND f.at > {until})
          AND NOT EXISTS (SELECT 1 FROM consent c WHERE c.recipient = p.id AND (c.voided_at IS NULL OR c.voided_at > {until}
-             OR c.reminder IS NOT NULL OR c.void_reason IN ('unconfirmed', 'let_in')))"
+             OR c.reminder IS NOT NULL OR c.void_reason IN ({lasting})))"
     )
 }
 
@@ -421,21 +398,15 @@ impl Single for EraseUsers {
         }
         tx.overwrite().await?;
         let rows = tx.dialect.rows(["id"], still.iter().map(|id| [(*id).into()]));
-        let void = "SELECT c.template, c.event, p.app, p.openid FROM {rows} JOIN recipient p ON p.id = r.id JOIN consent c ON c.recipient = p.id";
-        let mut used = Vec::new();
-        for row in tx.rows(void, &rows).await? {
-            let app: i64 = row.get("app");
-            if let Some(lane) = tx.names.lane_of_app_id(app) {
-                tx.count(lane, "consent_void", -1);
-            }
-            if let Some(event) = row.get::<Option<String>, _>("event") {
-                let (openid, code) = (row.get::<String, _>("openid"), tx.names.code(row.get("template")));
-                used.push((app, Used::Event(&openid, code, &event).tag(tx.names)));
-            }
-        }
-        spend(tx, &used).await?;
+        let void = format!(
+            "SELECT {LINE}, p.openid FROM {{rows}} JOIN recipient p ON p.id = r.id JOIN consent c ON c.recipient = p.id
+             ORDER BY c.recipient, c.template, c.n"
+        );
+        let void = tx.rows(&void, &rows).await?;
+        let mut ledgers = Ledgers::of_rows(&void, |_| Stage::Uncertain);
+        ledgers.all().for_each(Ledger::erase_all);
+        write(tx, &ledgers, &void).await?;
         for sql in [
-            "DELETE FROM consent WHERE recipient IN (SELECT r.id FROM {rows})",
             "DELETE FROM turned_off WHERE recipient IN (SELECT r.id FROM {rows})",
             "DELETE FROM recipient WHERE id IN (SELECT r.id FROM {rows})",
         ] {

@@ -3,10 +3,11 @@
 use super::{
     Names,
     dialect::{Dialect, Rows},
+    tally::Tally,
 };
 use crate::domain::{Millis, reminder::ReminderId};
 use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 /// What goes from one transaction to the next.
 #[derive(Debug)]
@@ -42,14 +43,14 @@ impl Carried {
     }
 }
 
-/// A write transaction. What is counted in it is added to `tally` just before the writer commits it.
+/// A write transaction. What it counts is added to the table `tally` just before the writer commits it.
 pub struct Tx<'a> {
     pub(super) conn: &'a mut AnyConnection,
     pub(super) dialect: Dialect,
     pub(super) names: &'a Names,
     pub(super) carried: &'a mut Carried,
     pub(super) now: Millis,
-    counted: BTreeMap<(i64, &'static str), i64>,
+    pub(super) tally: Tally,
 }
 
 impl<'a> Tx<'a> {
@@ -66,18 +67,15 @@ impl<'a> Tx<'a> {
             carried.overwrites = false;
         }
         sqlx::query(dialect.begin()).execute(&mut *conn).await?;
-        Ok(Self { conn, dialect, names, carried, now, counted: BTreeMap::new() })
+        Ok(Self { conn, dialect, names, carried, now, tally: Tally::default() })
     }
 
     /// Writes down what was counted: the last thing before the commit. Answers how far the store has come with it.
     pub(super) async fn close(mut self) -> sqlx::Result<Millis> {
-        let mut changed = std::mem::take(&mut self.counted);
-        changed.retain(|_, n| *n != 0);
         let reached = self.now.max(self.carried.reached + 1);
         // Lane 0 is no app's.
         let progress = [0.into(), "progress".into(), reached.into()];
-        let rows = changed.iter().map(|((lane, name), n)| [(*lane).into(), (*name).into(), (*n).into()]);
-        let rows = self.dialect.rows(["lane", "name", "n"], rows.chain([progress]));
+        let rows = self.dialect.rows(["lane", "name", "n"], self.tally.cells().chain([progress]));
         self.run(
             "INSERT INTO tally (lane, name, n) SELECT r.lane, r.name, r.n FROM {rows} WHERE true
              ON CONFLICT (lane, name) DO UPDATE SET n = CASE WHEN tally.lane = 0 THEN 0 ELSE tally.n END + excluded.n",
@@ -85,11 +83,6 @@ impl<'a> Tx<'a> {
         )
         .await?;
         Ok(reached)
-    }
-
-    /// Counts `n` more of `name` in `lane`.
-    pub(super) fn count(&mut self, lane: i64, name: &'static str, n: i64) {
-        *self.counted.entry((lane, name)).or_default() += n;
     }
 
     /// Has what this transaction deletes from here on overwritten in the file too. PostgreSQL's vacuum sees to it by itself.

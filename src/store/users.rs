@@ -5,6 +5,7 @@
 
 use super::{
     Place, Store, StoreError, backup,
+    ledgers::Ledgers,
     port::{Entry, Ring},
     queue,
     reminders::{self, Stored},
@@ -14,6 +15,7 @@ use super::{
 };
 use crate::domain::{
     Millis,
+    ledger::Ledger,
     reminder::State,
     settle::{Consent, Settlement},
 };
@@ -139,7 +141,7 @@ async fn forget(tx: &mut Tx<'_>, wish: &Wish) -> sqlx::Result<Forgotten> {
         let all = reminders::of_recipient(tx, *recipient).await?;
         end(tx, &all, &mut done).await?;
         erase(tx, place, *recipient, &wish.openid, &all).await?;
-        done.void = void(tx, place, *recipient).await?;
+        done.void = void(tx, *recipient).await?;
         done.erased = all.len() as u64;
     }
     let what = format!("{} cancelled, {} given up, {} void", done.cancelled, done.given_up, done.void);
@@ -153,7 +155,7 @@ async fn end(tx: &mut Tx<'_>, all: &[Stored], done: &mut Forgotten) -> sqlx::Res
     let mut ends = Vec::new();
     for stored in all.iter().filter(|stored| !stored.due.state.is_final()) {
         let due = &stored.due;
-        let held_back = doubtful.is_some_and(|last| due.id.0 <= last) && due.due_at <= tx.now;
+        let held_back = doubtful.is_some_and(|last| due.id <= last) && due.due_at <= tx.now;
         let waits = due.state == State::Scheduled && due.doubt_since.is_none();
         let settlement = if waits && !held_back {
             done.cancelled += 1;
@@ -219,13 +221,11 @@ async fn erase(tx: &mut Tx<'_>, place: Place, recipient: i64, openid: &str, all:
 }
 
 /// Makes void what no reminder holds or has used; answers how many.
-async fn void(tx: &mut Tx<'_>, place: Place, recipient: i64) -> sqlx::Result<u64> {
-    let sql = "UPDATE consent SET voided_at = $2, void_reason = 'forgotten' WHERE recipient = $1 AND voided_at IS NULL AND reminder IS NULL";
-    let void = sqlx::query(sql).bind(recipient).bind(tx.now).execute(&mut *tx.conn).await?.rows_affected();
-    let n = i64::try_from(void).unwrap_or(i64::MAX);
-    tx.count(place.lane, "consent_available", -n);
-    tx.count(place.lane, "consent_void", n);
-    Ok(void)
+async fn void(tx: &mut Tx<'_>, recipient: i64) -> sqlx::Result<u64> {
+    let mut ledgers = Ledgers::of_recipient(tx, recipient).await?;
+    ledgers.all().for_each(Ledger::forget);
+    ledgers.write(tx).await?;
+    Ok(ledgers.moves().count() as u64)
 }
 
 async fn write_down(tx: &mut Tx<'_>, wish: &Wish, action: &str, what: &str) -> sqlx::Result<()> {
@@ -262,23 +262,14 @@ impl Single for LetIn {
     }
 }
 
-/// The platform may still know consents from before a user was forgotten, and nobody here can tell how many. A void one for each template
-/// says so: the next one is then not taken for the only one, and no doubt is resent as safe.
+/// Of each template the ledger of a user who comes back says that there may be consents from before.
 async fn remember_former_consents(tx: &mut Tx<'_>, app: &str, openid: &str) -> sqlx::Result<()> {
     let place = tx.names.app(app);
     let user = (place.id, openid.to_owned());
     let recipients = reminders::recipients(tx, std::slice::from_ref(&user), true).await?;
-    let former = sqlx::query(
-        "INSERT INTO consent (recipient, template, n, granted_at, source, voided_at, void_reason)
-         SELECT $1, t.id, 1, $2, 'tixing', $2, 'let_in' FROM template t WHERE t.app = $3",
-    )
-    .bind(recipients[&user])
-    .bind(tx.now)
-    .bind(place.id)
-    .execute(&mut *tx.conn)
-    .await?;
-    tx.count(place.lane, "consent_void", i64::try_from(former.rows_affected()).unwrap_or(i64::MAX));
-    Ok(())
+    let (names, now, mut ledgers) = (tx.names, tx.now, Ledgers::default());
+    names.templates(place.id).for_each(|template| ledgers.of((recipients[&user], template)).let_in(now));
+    ledgers.write(tx).await
 }
 
 impl Store {

@@ -3,7 +3,7 @@
 use crate::harness::{DIGEST, EVENT, START, TestStore, accept, accepted_reminder, on_both, open, reminder};
 use tixing::{
     domain::{
-        consent::{Balance, Standing},
+        consent::{Balance, ConsentState},
         reminder::{Claim, NewReminder, ReminderId, State},
         settle::{Consent, Counted, Next, Settlement},
     },
@@ -96,7 +96,7 @@ async fn i4_a_consent_is_held_used_given_back_and_void() {
         let story = store.consents("coffee", "o1").await.expect("answers");
         assert_eq!(
             story.iter().map(|c| (c.state, c.reminder)).collect::<Vec<_>>(),
-            [(Standing::Used, Some(first)), (Standing::Void, Some(third))]
+            [(ConsentState::Used, Some(first)), (ConsentState::Void, Some(third))]
         );
         check_ledger(&store, &["o1"]).await;
     })

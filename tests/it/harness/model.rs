@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tixing::{
     domain::{
         Millis,
-        consent::{Balance, Feed, Feeds, Report, SAME_TAP, Standing},
+        consent::{Balance, ConsentState, Feed, Feeds, Report, SAME_TAP},
         due::{Due, UNSURE_AT_MOST},
         push::{Candidate, Item, Joined, Push, Receipt, join},
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
@@ -730,10 +730,10 @@ impl Model {
         let mut balance = Balance::default();
         for grant in self.grants.iter().filter(|g| g.pair.0 == openid && g.pair.1 == template) {
             balance.add(match grant.reminder {
-                _ if grant.void => Standing::Void,
-                None => Standing::Available,
-                Some(id) if self.living(id).is_some() => Standing::Held,
-                Some(_) => Standing::Used,
+                _ if grant.void => ConsentState::Void,
+                None => ConsentState::Available,
+                Some(id) if self.living(id).is_some() => ConsentState::Held,
+                Some(_) => ConsentState::Used,
             });
         }
         balance
