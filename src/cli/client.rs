@@ -1,7 +1,7 @@
 //! How commands reach the store: through the running daemon's socket, or, where none runs, by opening the store themselves and asking
 //! the same API in this process. The store's lock keeps the two apart.
 
-use super::Failure;
+use super::failure::Failure;
 use crate::{
     api::Api,
     clock::SystemClock,
@@ -138,4 +138,15 @@ impl Client {
             store.close().await;
         }
     }
+}
+
+/// What stands behind the path of a call, of the pairs that have a value.
+pub fn query(pairs: &[(&str, Option<String>)]) -> String {
+    let mut url = reqwest::Url::parse("http://tixing/").expect("a URL");
+    for (key, value) in pairs {
+        if let Some(value) = value {
+            url.query_pairs_mut().append_pair(key, value);
+        }
+    }
+    url.query().map_or(String::new(), |query| format!("?{query}"))
 }

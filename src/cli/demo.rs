@@ -1,7 +1,8 @@
 //! `tixing demo`: users, sandbox and daemon in one process, and a picture of it on the terminal.
 
 use super::{
-    Failure, Lang,
+    arguments::Lang,
+    failure::Failure,
     out::{data, talk},
 };
 use crate::{

@@ -3,9 +3,10 @@
 mod zh;
 
 use super::{
-    Failure, Lang, client,
-    out::{data, talk},
-    some,
+    arguments::Lang,
+    client,
+    failure::Failure,
+    out::{data, some, talk},
 };
 use crate::{
     config::{self, App, Config, Durability},

@@ -1,7 +1,8 @@
 //! `tixing init`: a configuration to start from.
 
 use super::{
-    Failure, Lang,
+    arguments::Lang,
+    failure::Failure,
     out::{data, talk},
 };
 use serde_json::json;

@@ -21,6 +21,11 @@ macro_rules! talk {
 
 pub(super) use {data, talk};
 
+/// A number of things in English.
+pub fn some(n: u64, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
+}
+
 pub fn line(text: Arguments<'_>) {
     if LOST.get().is_none()
         && let Err(e) = writeln!(stdout(), "{text}")

@@ -1,9 +1,10 @@
 //! `tixing backup`, `verify`, `restore`, `release`.
 
 use super::{
-    Failure, Lang, client,
-    out::{data, talk},
-    some,
+    arguments::Lang,
+    client,
+    failure::Failure,
+    out::{data, some, talk},
 };
 use crate::{
     clock::SystemClock,

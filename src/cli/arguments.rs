@@ -1,0 +1,316 @@
+//! What the program can be asked on its command line. The comments here are its help.
+
+use crate::store::keys::Scope;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// Scheduled reminders for mini-program subscribe messages.
+#[derive(Parser)]
+#[command(name = "tixing", version, about, propagate_version = true)]
+pub struct Cli {
+    /// The configuration; else ./tixing.toml, then /etc/tixing/tixing.toml.
+    #[arg(long, global = true, env = "TIXING_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Answer in JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// zh or en; else by LANG.
+    #[arg(long, global = true, value_name = "LANG")]
+    pub lang: Option<Lang>,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The language of talk.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Lang {
+    Zh,
+    En,
+}
+
+impl Lang {
+    /// As the environment wants it.
+    pub fn of_environment() -> Self {
+        let set = ["LC_ALL", "LC_MESSAGES", "LANG"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+        if set.is_some_and(|lang| lang.starts_with("zh")) { Self::Zh } else { Self::En }
+    }
+
+    /// The sentence in this language.
+    pub fn pick<'a>(self, en: &'a str, zh: &'a str) -> &'a str {
+        if self == Self::Zh { zh } else { en }
+    }
+}
+
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Run the daemon.
+    Serve,
+    /// See the whole of it at work: sandbox, daemon and users in one process, nothing to set up.
+    Demo {
+        /// End by itself after this long, such as 20s; else on Ctrl-C.
+        #[arg(long = "for", value_name = "DURATION")]
+        duration: Option<String>,
+    },
+    /// Stand in for the platforms, with a ledger of its own.
+    Sandbox {
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:8790")]
+        listen: SocketAddr,
+        /// Decides which requests its faults hit.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Write a commented configuration to start from.
+    Init {
+        /// Where to; else where --config says, or ./tixing.toml.
+        path: Option<PathBuf>,
+    },
+    /// Say whether the configuration is right.
+    Check,
+    /// Look at everything that can be wrong, and say what to do about it.
+    Doctor,
+    /// Bring the store's schema up to date.
+    Migrate,
+    /// Make, list and revoke API keys.
+    #[command(subcommand)]
+    Key(Key),
+    /// Record and show consents.
+    #[command(subcommand)]
+    Consent(Consent),
+    /// Insert, list, show, explain and cancel reminders.
+    #[command(subcommand)]
+    Reminder(Reminder),
+    /// List reminders of which nobody knows whether they arrived, and decide about them.
+    #[command(subcommand)]
+    Doubt(Doubt),
+    /// List the templates and whether the platform has them so, or read them from it now.
+    #[command(subcommand)]
+    Template(Template),
+    /// Show everything that is stored about a user, forget them, or let them in again.
+    #[command(subcommand)]
+    User(Rights),
+    /// Write a consistent copy of the store, while the daemon runs.
+    Backup {
+        /// Where to; must not exist yet.
+        file: PathBuf,
+    },
+    /// Say whether a backup is whole and its ledger balances.
+    Verify {
+        /// The backup.
+        file: PathBuf,
+    },
+    /// Put a backup in the place of the store, on hold. On PostgreSQL, put on hold what was restored in a way that a start does not see.
+    Restore {
+        /// The backup; none on PostgreSQL.
+        file: Option<PathBuf>,
+    },
+    /// End the hold of a store that may not know all it has sent: by itself it says why and what became due since, and changes nothing.
+    Release {
+        /// What became due since ends as «unconfirmed»: nobody gets a message twice.
+        #[arg(long, conflicts_with = "send")]
+        assume_sent: bool,
+        /// What became due since is sent as far as its deadline allows: nobody misses a message, some may get one twice.
+        #[arg(long)]
+        send: bool,
+    },
+    /// Print a shell's completions.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+#[derive(Subcommand)]
+pub enum Key {
+    /// Make a key; it is shown this once.
+    Create {
+        /// What it is for.
+        #[arg(long)]
+        name: String,
+        /// What it may do.
+        #[arg(long, value_enum, default_value = "write")]
+        scope: Scope,
+        /// An app it may touch; may be repeated; all if left out. An admin key is always for all.
+        #[arg(long = "app")]
+        apps: Vec<String>,
+    },
+    /// List the keys.
+    List,
+    /// Revoke a key.
+    Revoke {
+        /// Its number.
+        id: i64,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum Consent {
+    /// Record that a user accepted a template.
+    Add {
+        #[command(flatten)]
+        user: User,
+        /// The template's id or alias; may be repeated.
+        #[arg(long = "template", required = true)]
+        templates: Vec<String>,
+        /// Your own id of the tap: the same event twice counts once.
+        #[arg(long)]
+        event: Option<String>,
+    },
+    /// Show a user's balances.
+    Show {
+        #[command(flatten)]
+        user: User,
+        /// Each consent with what became of it.
+        #[arg(long)]
+        history: bool,
+    },
+}
+
+#[derive(Args)]
+pub struct User {
+    /// The app's name in the configuration.
+    #[arg(long)]
+    pub app: String,
+    /// The user.
+    #[arg(long)]
+    pub openid: String,
+}
+
+#[derive(Subcommand)]
+pub enum Reminder {
+    /// Insert one reminder, or many from a file.
+    Add(Box<Add>),
+    /// List reminders by instant.
+    List {
+        /// Only this app's.
+        #[arg(long)]
+        app: Option<String>,
+        /// Only this user's.
+        #[arg(long)]
+        openid: Option<String>,
+        /// Only of this template.
+        #[arg(long)]
+        template: Option<String>,
+        /// Only in this state.
+        #[arg(long)]
+        state: Option<String>,
+        /// Only those of which the platform has said so: delivered or undelivered.
+        #[arg(long)]
+        delivery: Option<String>,
+        /// Instants at or after this.
+        #[arg(long)]
+        from: Option<String>,
+        /// Instants before this.
+        #[arg(long)]
+        to: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Show one reminder with its attempts.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Say why it was or was not sent.
+    Explain {
+        /// Its id.
+        id: String,
+    },
+    /// Cancel a scheduled reminder; its consent is free again.
+    Cancel {
+        /// Its id.
+        id: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum Rights {
+    /// Show everything that is stored about a user, as JSON.
+    Export(User),
+    /// Forget a user: gone from every row, waiting reminders cancelled, and nothing is stored for them again.
+    Forget(User),
+    /// Let a user in again who was forgotten and has come back.
+    LetIn(User),
+}
+
+#[derive(Subcommand)]
+pub enum Template {
+    /// List them: fields and values as the platform has them, where it has been asked.
+    List {
+        /// Only this app's.
+        #[arg(long)]
+        app: Option<String>,
+    },
+    /// Have the daemon read them from the platform now. It answers that a few times a day only.
+    Refresh {
+        /// Only this app's.
+        #[arg(long)]
+        app: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum Doubt {
+    /// List them, by the instant at which they are looked at next.
+    List {
+        /// Only this app's.
+        #[arg(long)]
+        app: Option<String>,
+        /// Those that were given up as «unconfirmed» instead; they can be corrected.
+        #[arg(long)]
+        given_up: bool,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Decide about one; who decided is kept.
+    Resolve {
+        /// Its id.
+        id: String,
+        /// What you found out, or want.
+        #[arg(long = "as", value_name = "VERDICT", value_parser = ["sent", "not_sent", "resend", "unconfirmed"])]
+        verdict: String,
+    },
+}
+
+#[derive(Args)]
+pub struct Add {
+    /// NDJSON, one reminder a line as in the API; «-» for standard input. Exit 3 if some were refused.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["app", "openid", "template", "at", "data"])]
+    pub file: Option<PathBuf>,
+    /// The app's name in the configuration.
+    #[arg(long, required_unless_present = "file")]
+    pub app: Option<String>,
+    /// The user.
+    #[arg(long, required_unless_present = "file")]
+    pub openid: Option<String>,
+    /// The template's id or alias.
+    #[arg(long, required_unless_present = "file")]
+    pub template: Option<String>,
+    /// 2027-03-01T10:00 in the app's zone, or with an offset.
+    #[arg(long, required_unless_present = "file")]
+    pub at: Option<String>,
+    /// A field, such as thing1=周三读书会; may be repeated.
+    #[arg(long = "data", value_name = "KEY=VALUE")]
+    pub data: Vec<String>,
+    /// Page that opens on tap.
+    #[arg(long)]
+    pub page: Option<String>,
+    /// The deadline: a time, or a duration after the instant such as 2h.
+    #[arg(long)]
+    pub expires_at: Option<String>,
+    /// Your own id of it, unique per app for ever.
+    #[arg(long)]
+    pub key: Option<String>,
+    /// The user has just accepted: record that consent and hold it.
+    #[arg(long)]
+    pub accepted: bool,
+    /// Take the consent at the instant instead of now.
+    #[arg(long)]
+    pub at_fire: bool,
+}
