@@ -12,8 +12,8 @@ use crate::{
     platform::transport::{HttpTransport, Limits},
     store::{OpenError, Store, retention::Walk, shown},
     trip::trip,
+    words::{Message, say},
 };
-use anyhow::{Context, anyhow};
 use rand::RngExt;
 use sd_notify::NotifyState;
 use std::{
@@ -46,20 +46,20 @@ const STUCK: Millis = 10_000;
 pub enum StartError {
     /// The configuration or what it names is wrong.
     #[error("{0}")]
-    Config(String),
+    Config(Message),
     /// The database does not answer; it may later.
     #[error("{0}")]
-    Unreachable(String),
+    Unreachable(Message),
     /// Something else failed.
-    #[error(transparent)]
-    Other(#[from] anyhow::Error),
+    #[error("{0}")]
+    Other(#[from] Message),
 }
 
 impl From<OpenError> for StartError {
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::Wrong(what) | OpenError::InUse(what) => Self::Config(what),
-            OpenError::Unreachable(what) => Self::Unreachable(what),
+            OpenError::Wrong(what) | OpenError::InUse(what) => Self::Config(Message::text(what)),
+            OpenError::Unreachable(what) => Self::Unreachable(Message::text(what)),
         }
     }
 }
@@ -93,15 +93,16 @@ impl Daemon {
         // The store first: its lock names the daemon that is running already, where a taken port would not.
         let store = Store::open(&config.store.url, config.store.durability, &config.apps, Arc::clone(&clock)).await?;
         let url = shown(&config.store.url);
-        let silent = |_| StartError::Unreachable(format!("{url} has stopped answering: look at the database"));
+        let silent = |_| StartError::Unreachable(say!("store_silent", store = url));
         tokio::time::timeout(START_LIMIT, Self::start_on(store, config, clock)).await.map_err(silent)?
     }
 
     async fn start_on(store: Store, config: Arc<Config>, clock: SharedClock) -> Result<Self, StartError> {
         let listener = bind(config.server.listen).await?;
-        let address = listener.local_addr().context("cannot read the listener's address")?;
+        let address = listener.local_addr().map_err(|e| cannot_start(say!("part_listener"), &e))?;
         let metrics = Arc::new(Metrics::default());
-        let transport = HttpTransport::new(Limits::default()).context("cannot make an HTTP client")?;
+        let transport =
+            HttpTransport::new(Limits::default()).map_err(|e| cannot_start(say!("part_http_client"), &e))?;
         let seed = rand::rng().random();
         let engine = Engine::new(
             Arc::new(store.clone()),
@@ -112,7 +113,8 @@ impl Daemon {
             seed,
         );
         let signals = engine.signals();
-        signals.hold(store.hold().await.context("cannot read the store")?.is_some());
+        let hold = store.hold().await.map_err(|e| say!("store_unread", why = e.to_string()))?;
+        signals.hold(hold.is_some());
         let api = Api::new(
             Arc::clone(&config),
             store.clone(),
@@ -136,7 +138,7 @@ impl Daemon {
         let (retention, walk) = (config.retention, Walk::default());
         let bells = alarm::Bells { signals: Arc::clone(&signals), store, metrics, clock, retention, walk };
         bells.measure().await;
-        let bells = alarm::start(bells).await.context("cannot start the alarm")?;
+        let bells = alarm::start(bells).await.map_err(|e| cannot_start(say!("part_bells"), &e))?;
         let stop_engine = CancellationToken::new();
         let engine = spawn_engine(engine, stop_engine.clone())?;
         Ok(Self {
@@ -170,7 +172,7 @@ impl Daemon {
     ///
     /// # Errors
     /// When what was under way did not end in time.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
+    pub async fn stop(mut self) -> Result<(), Message> {
         trip("stop.begun");
         self.stop_engine.cancel();
         // The scheduler's own shutdown does not wait, and nothing that it rings needs it to.
@@ -192,46 +194,35 @@ impl Daemon {
         let _ = std::fs::remove_file(&self.config.server.socket);
         match finished {
             Ok(Ok(Ok(()))) => Ok(()),
-            Ok(_) => Err(anyhow!("the engine had failed; what was under way is looked at again at the next start")),
-            Err(_) => Err(anyhow!(
-                "what was under way did not end within {} s; it is looked at again at the next start",
-                STOP_LIMIT.as_secs()
-            )),
+            Ok(_) => Err(say!("engine_had_failed")),
+            Err(_) => Err(say!("stop_took_too_long", limit = STOP_LIMIT.as_millis() as u64)),
         }
     }
 }
 
 /// The engine has a thread and a runtime of its own: one thread sends faster than two, and no request of the API delays a send.
-fn spawn_engine(engine: Engine, stop: CancellationToken) -> anyhow::Result<std::thread::JoinHandle<()>> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the engine")?;
+fn spawn_engine(engine: Engine, stop: CancellationToken) -> Result<std::thread::JoinHandle<()>, Message> {
+    let cannot = |e| cannot_start(say!("part_engine"), &e);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
     let run = move || runtime.block_on(engine.run(stop));
-    std::thread::Builder::new().name("engine".into()).spawn(run).context("cannot start the engine's thread")
+    std::thread::Builder::new().name("engine".into()).spawn(run).map_err(cannot)
+}
+
+fn cannot_start(part: Message, why: &dyn std::fmt::Display) -> Message {
+    say!("cannot_start", part = part, why = why.to_string())
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|e| {
-        StartError::Config(format!(
-            "cannot listen on {address}: {e}; stop whoever has it, or change [server] in the configuration"
-        ))
-    })
+    let cannot = |e: std::io::Error| say!("cannot_listen", address = address, why = e.to_string());
+    TcpListener::bind(address).await.map_err(|e| StartError::Config(cannot(e)))
 }
 
 /// Binds a Unix socket that only its owner can open. It is made in a folder of its own and moved into place, so that it is never
 /// there with other permissions, and the one that a dead daemon left is replaced.
 fn bind_socket(path: &Path) -> Result<UnixListener, StartError> {
-    let cannot = |e: std::io::Error| {
-        StartError::Config(format!(
-            "cannot make the socket {}: {e}; check [server] socket and its folder",
-            path.display()
-        ))
-    };
+    let cannot = |e: std::io::Error| StartError::Config(say!("cannot_make_socket", socket = path, why = e.to_string()));
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        let what = format!(
-            "another tixing answers on {}: stop it first, or give this one another [server] socket",
-            path.display()
-        );
-        return Err(StartError::Config(what));
+        return Err(StartError::Config(say!("another_answers", socket = path)));
     }
     let folder = path.with_extension(format!("{}.tmp", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
@@ -265,8 +256,8 @@ impl Asks {
     ///
     /// # Errors
     /// When the system does not let it.
-    pub fn listen() -> anyhow::Result<Self> {
-        let hear = |kind| signal(kind).context("cannot listen for signals");
+    pub fn listen() -> Result<Self, Message> {
+        let hear = |kind| signal(kind).map_err(|e| cannot_start(say!("part_signals"), &e));
         Ok(Self {
             stop: [hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?, hear(SignalKind::quit())?],
             reload: hear(SignalKind::hangup())?,
@@ -361,7 +352,7 @@ async fn keep(
             },
             _ = ticks.tick() => {
                 if daemon.is_dead() {
-                    return Err(anyhow!("the engine has failed; restart the daemon, and what was under way is looked at again").into());
+                    return Err(say!("engine_failed").into());
                 }
                 // The engine's own loop alone feeds it: a database that is slow or gone is no reason to kill a daemon that waits for it.
                 if watchdog.is_some() && clock.monotonic() - daemon.signals.heartbeat() < STUCK {

@@ -1,7 +1,7 @@
 //! What the program can be asked on its command line. The comments here are its help.
 
-use crate::store::keys::Scope;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use crate::{store::keys::Scope, words::Lang};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 use std::{net::SocketAddr, path::PathBuf};
 
 /// Scheduled reminders for mini-program subscribe messages.
@@ -21,25 +21,13 @@ pub struct Cli {
     pub verb: Verb,
 }
 
-/// The language of talk.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Lang {
-    Zh,
-    En,
-}
-
-impl Lang {
-    /// As the environment wants it.
-    pub fn of_environment() -> Self {
-        let set = ["LC_ALL", "LC_MESSAGES", "LANG"]
-            .iter()
-            .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
-        if set.is_some_and(|lang| lang.starts_with("zh")) { Self::Zh } else { Self::En }
+impl ValueEnum for Lang {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Zh, Self::En]
     }
 
-    /// The sentence in this language.
-    pub fn pick<'a>(self, en: &'a str, zh: &'a str) -> &'a str {
-        if self == Self::Zh { zh } else { en }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(if *self == Self::Zh { "zh" } else { "en" }))
     }
 }
 

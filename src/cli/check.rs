@@ -1,32 +1,34 @@
 //! `tixing check`: whether the configuration is right.
 
 use super::{
-    arguments::Lang,
     failure::Failure,
-    out::{data, some, talk},
+    out::{Out, data},
 };
-use crate::config;
+use crate::{
+    config,
+    words::{Message, say},
+};
 use serde_json::json;
 use std::path::PathBuf;
 
 /// Says what is wrong with the configuration, or what is in it.
-pub fn run(path: Option<PathBuf>, as_json: bool, lang: Lang) -> Result<(), Failure> {
+pub fn run(path: Option<PathBuf>, out: Out) -> Result<(), Failure> {
     let loaded = config::search(path).and_then(|path| config::load(&path));
-    if as_json {
+    if out.json {
+        let texts = |messages: Vec<Message>| messages.iter().map(Message::to_string).collect::<Vec<_>>();
         let (problems, warnings) = match &loaded {
-            Ok(config) => (Vec::new(), config.warnings.clone()),
-            Err(problems) => (problems.0.iter().map(|p| format!("{}: {}", p.place, p.what)).collect(), Vec::new()),
+            Ok(config) => (Vec::new(), texts(config.warnings.clone())),
+            Err(problems) => (texts(problems.0.iter().map(config::Problem::message).collect()), Vec::new()),
         };
         data!("{}", json!({ "ok": problems.is_empty(), "problems": problems, "warnings": warnings }));
     }
-    let config = loaded.map_err(|problems| Failure::Config(problems.to_string()))?;
+    let config = loaded?;
     for warning in &config.warnings {
-        talk!("{}: {warning}", lang.pick("warning", "警告"));
+        out.tell(&say!("warning", what = warning));
     }
-    if !as_json {
+    if !out.json {
         let templates: usize = config.apps.iter().map(|app| app.templates.len()).sum();
-        let (apps, templates) = (some(config.apps.len() as u64, "app"), some(templates as u64, "template"));
-        data!("{}: ok, {apps}, {templates}", config.path.display());
+        out.show(&say!("configuration_ok", file = config.path, apps = config.apps.len(), templates = templates));
     }
     Ok(())
 }

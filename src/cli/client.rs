@@ -10,12 +10,13 @@ use crate::{
     metrics::Metrics,
     platform::transport::install_crypto,
     store::{OpenError, Store, file},
+    words::{Lang, Voice, say},
 };
-use anyhow::Context;
 use axum::{Router, body::Body, http::Request};
-use reqwest::{Method, StatusCode};
+use chrono_tz::Tz;
+use reqwest::{Method, StatusCode, header::ACCEPT_LANGUAGE};
 use serde_json::{Value, json};
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 use tower::ServiceExt;
 
 /// How long a daemon may take from its lock to its socket, in milliseconds.
@@ -24,52 +25,62 @@ const STARTING: i64 = 5_000;
 /// A way to the API.
 pub struct Client {
     http: reqwest::Client,
+    lang: Lang,
+    /// Of the apps that have one.
+    zones: BTreeMap<String, Tz>,
     /// The store and its API if they are opened for this command; else the daemon is asked.
     own: Option<(Store, Router)>,
 }
 
 /// Connects to a store that is there.
-pub async fn connect(config: Config) -> Result<Client, Failure> {
+pub async fn connect(config: Config, voice: Voice) -> Result<Client, Failure> {
     if let Some(path) = config.store.url.strip_prefix("sqlite:")
         && !Path::new(path).exists()
         && !file::is_being_made(path.as_ref())
         // A daemon that runs without its file says so itself.
         && tokio::net::UnixStream::connect(&config.server.socket).await.is_err()
     {
-        let what = format!("there is no store at {path} yet; `tixing serve` or `tixing migrate` makes one");
-        return Err(Failure::NotFound(what));
+        return Err(Failure::NotFound(say!("no_store_at", path = path)));
     }
-    connect_or_make(config).await
+    connect_or_make(config, voice).await
 }
 
 /// Connects, to a new store if there is none.
-pub async fn connect_or_make(config: Config) -> Result<Client, Failure> {
+pub async fn connect_or_make(config: Config, voice: Voice) -> Result<Client, Failure> {
     let socket = config.server.socket.clone();
+    let zones = config.apps.iter().filter_map(|app| Some((app.name.clone(), app.timezone?))).collect();
+    let http = http(&socket)?;
     let clock = SystemClock::shared();
     let begun = clock.monotonic();
     let store = loop {
         if tokio::net::UnixStream::connect(&socket).await.is_ok() {
-            return Ok(Client { http: client(&socket)?, own: None });
+            return Ok(Client { http, lang: voice.lang, zones, own: None });
         }
         match Store::open(&config.store.url, config.store.durability, &config.apps, Arc::clone(&clock)).await {
             Ok(store) => break store,
             // A daemon that has just started will listen in a moment.
             Err(OpenError::InUse(_)) if clock.monotonic() - begun < STARTING => {}
             Err(OpenError::InUse(what)) => {
-                let what = format!("no daemon answers on {}, and {what}", socket.display());
-                return Err(Failure::Unreachable(what));
+                return Err(Failure::Unreachable(say!("no_daemon_and", socket = socket, why = what)));
             }
             Err(e) => return Err(StartError::from(e).into()),
         }
     };
     let api = Api::new(Arc::new(config), store.clone(), clock, Arc::new(Metrics::default()), None).await;
-    Ok(Client { http: client(&socket)?, own: Some((store, api.owner_router())) })
+    Ok(Client { http, lang: voice.lang, zones, own: Some((store, api.owner_router())) })
 }
 
-fn client(socket: &Path) -> Result<reqwest::Client, Failure> {
+fn http(socket: &Path) -> Result<reqwest::Client, Failure> {
     install_crypto();
-    let client = reqwest::Client::builder().unix_socket(socket).no_proxy().build();
-    Ok(client.context("cannot make a client")?)
+    reqwest::Client::builder().unix_socket(socket).no_proxy().build().map_err(unsent)
+}
+
+fn unsent(e: impl std::fmt::Display) -> Failure {
+    Failure::Failed(say!("request_failed", why = e.to_string()))
+}
+
+fn broken(e: reqwest::Error) -> Failure {
+    Failure::Failed(say!("answer_broke_off", why = e.without_url().to_string()))
 }
 
 /// An error answer, which is a problem unless something else than tixing gave it.
@@ -79,14 +90,21 @@ fn refused(status: StatusCode, text: &str) -> Failure {
 }
 
 impl Client {
+    /// The voice for what is about an app: times are in its zone.
+    pub fn voice_for(&self, app: Option<&str>, voice: Voice) -> Voice {
+        voice.in_zone(app.and_then(|app| self.zones.get(app).copied()).or(voice.zone))
+    }
+
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Failure> {
+        let request = request.header(ACCEPT_LANGUAGE, if self.lang == Lang::Zh { "zh" } else { "en" });
         let Some((_, router)) = &self.own else {
-            let unreachable =
-                |e: reqwest::Error| Failure::Unreachable(format!("the daemon did not answer: {}", e.without_url()));
+            let unreachable = |e: reqwest::Error| {
+                Failure::Unreachable(say!("daemon_did_not_answer", why = e.without_url().to_string()))
+            };
             return request.send().await.map_err(unreachable);
         };
-        let request = request.build().context("cannot write the request")?;
-        let request: Request<reqwest::Body> = request.try_into().context("cannot write the request")?;
+        let request = request.build().map_err(unsent)?;
+        let request: Request<reqwest::Body> = request.try_into().map_err(unsent)?;
         let Ok(answer) = router.clone().oneshot(request.map(Body::new)).await;
         Ok(answer.map(|body| reqwest::Body::wrap_stream(body.into_data_stream())).into())
     }
@@ -99,7 +117,7 @@ impl Client {
         }
         let response = self.send(request).await?;
         let status = response.status();
-        let text = response.text().await.context("the answer broke off")?;
+        let text = response.text().await.map_err(broken)?;
         if status.is_success() {
             return Ok(serde_json::from_str(&text).unwrap_or(Value::Null));
         }
@@ -110,7 +128,7 @@ impl Client {
     pub async fn text(&self, path: &str) -> Result<(bool, String), Failure> {
         let response = self.send(self.http.get(format!("http://tixing{path}"))).await?;
         let good = response.status().is_success();
-        Ok((good, response.text().await.context("the answer broke off")?))
+        Ok((good, response.text().await.map_err(broken)?))
     }
 
     /// A batch: the body streams out, the answer's lines are handed over as they come.
@@ -122,7 +140,8 @@ impl Client {
             return Err(refused(response.status(), &response.text().await.unwrap_or_default()));
         }
         let mut rest = Vec::new();
-        while let Some(chunk) = response.chunk().await.context("the answer broke off; what it had said is kept")? {
+        let broken = |e: reqwest::Error| Failure::Failed(say!("batch_broke_off", why = e.without_url().to_string()));
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
             rest.extend_from_slice(&chunk);
             while let Some(end) = rest.iter().position(|b| *b == b'\n') {
                 let whole: Vec<u8> = rest.drain(..=end).collect();

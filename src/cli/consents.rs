@@ -4,14 +4,15 @@ use super::{
     arguments::Consent,
     client::{Client, query},
     failure::Failure,
-    out::data,
+    out::{Out, data},
     table::rows,
 };
+use crate::words::say;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 /// `tixing consent …`
-pub async fn run(client: &Client, verb: Consent, as_json: bool) -> Result<(), Failure> {
+pub async fn run(client: &Client, verb: Consent, out: Out) -> Result<(), Failure> {
     let answer = match verb {
         Consent::Add { user, templates, event } => {
             let results: Map<String, Value> =
@@ -32,31 +33,39 @@ pub async fn run(client: &Client, verb: Consent, as_json: bool) -> Result<(), Fa
         }
     };
     client.close().await;
-    if as_json {
+    if out.json {
         data!("{answer}");
         return Ok(());
     }
-    let balances = answer["balances"].as_array().cloned().unwrap_or_default();
+    let balances = of_app(&answer["balances"], &answer["app"]);
     let columns = [
-        ("template", "template"),
-        ("name", "name"),
-        ("available", "available"),
-        ("held", "held"),
-        ("used", "used"),
-        ("void", "void"),
+        ("template", say!("column_template")),
+        ("name", say!("column_name")),
+        ("available", say!("column_available")),
+        ("held", say!("column_held")),
+        ("used", say!("column_used")),
+        ("void", say!("column_void")),
     ];
-    rows(&balances, &columns, false);
-    if let Some(history) = answer["history"].as_array() {
+    rows(&balances, &columns, client, out);
+    if answer["history"].is_array() {
+        let history = of_app(&answer["history"], &answer["app"]);
         let columns = [
-            ("template", "template"),
-            ("n", "n"),
-            ("granted_at", "granted"),
-            ("source", "source"),
-            ("state", "state"),
-            ("void_reason", "why"),
-            ("reminder", "reminder"),
+            ("template", say!("column_template")),
+            ("n", say!("column_number")),
+            ("granted_at", say!("column_granted")),
+            ("source", say!("column_source")),
+            ("state", say!("column_state")),
+            ("void_reason", say!("column_why")),
+            ("reminder", say!("column_reminder")),
         ];
-        rows(history, &columns, false);
+        rows(&history, &columns, client, out);
     }
     Ok(())
+}
+
+/// The rows, each with the app that all of them are about.
+fn of_app(rows: &Value, app: &Value) -> Vec<Value> {
+    let mut rows = rows.as_array().cloned().unwrap_or_default();
+    rows.iter_mut().for_each(|row| row["app"] = app.clone());
+    rows
 }

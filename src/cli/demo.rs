@@ -1,9 +1,8 @@
 //! `tixing demo`: users, sandbox and daemon in one process, and a picture of it on the terminal.
 
 use super::{
-    arguments::Lang,
     failure::Failure,
-    out::{data, talk},
+    out::{Out, data, talk},
 };
 use crate::{
     clock::{SharedClock, SystemClock},
@@ -13,6 +12,7 @@ use crate::{
     http,
     sandbox::{Message, Sandbox},
     store::reminders::Filter,
+    words::{self, say},
 };
 use anyhow::Context;
 use axum::{body::Body, http::Request};
@@ -110,8 +110,7 @@ fields = {{ thing1 = "课程", thing2 = "教室", time3 = "上课时间" }}
 "#
     );
     let secret = |_: &str| Some("demo-secret".to_owned());
-    config::parse(&folder.join("demo.toml"), &text, &secret, Default::default())
-        .map_err(|p| Failure::Config(p.to_string()))
+    config::parse(&folder.join("demo.toml"), &text, &secret, Default::default()).map_err(Failure::from)
 }
 
 struct Demo {
@@ -119,23 +118,23 @@ struct Demo {
     daemon: Daemon,
     config: Arc<Config>,
     clock: SharedClock,
-    as_json: bool,
-    lang: Lang,
+    out: Out,
     colour: bool,
     shown: usize,
     accepted: u32,
 }
 
 /// Runs the demo for `duration` milliseconds, or until Ctrl-C.
-pub async fn run(duration: Option<Millis>, as_json: bool, lang: Lang) -> Result<(), Failure> {
+pub async fn run(duration: Option<Millis>, out: Out) -> Result<(), Failure> {
     let folder = std::env::temp_dir().join(format!("tixing-demo-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let result = run_in(&folder, duration, as_json, lang).await;
+    std::fs::create_dir_all(&folder)
+        .map_err(|e| Failure::Failed(say!("cannot_write", file = folder, why = e.to_string())))?;
+    let result = run_in(&folder, duration, out).await;
     let _ = std::fs::remove_dir_all(&folder);
     result
 }
 
-async fn run_in(folder: &Path, duration: Option<Millis>, as_json: bool, lang: Lang) -> Result<(), Failure> {
+async fn run_in(folder: &Path, duration: Option<Millis>, out: Out) -> Result<(), Failure> {
     let clock = SystemClock::shared();
     let sandbox = Sandbox::new(Arc::clone(&clock), rand::rng().random());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("cannot listen for the sandbox")?;
@@ -150,7 +149,7 @@ async fn run_in(folder: &Path, duration: Option<Millis>, as_json: bool, lang: La
     daemon.ready().await;
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let config = Arc::clone(daemon.api.config());
-    let mut demo = Demo { sandbox, daemon, config, clock, as_json, lang, colour, shown: 0, accepted: 0 };
+    let mut demo = Demo { sandbox, daemon, config, clock, out, colour, shown: 0, accepted: 0 };
     demo.introduce(&url);
     demo.play(duration).await?;
     let summary = demo.summary().await?;
@@ -163,29 +162,23 @@ async fn run_in(folder: &Path, duration: Option<Millis>, as_json: bool, lang: La
 impl Demo {
     /// Shows a line of the picture, which is data unless JSON was asked for.
     fn show(&self, text: &str) {
-        if self.as_json {
+        if self.out.json {
             talk!("{text}");
         } else {
             data!("{text}");
         }
     }
 
-    fn say(&self, en: &str, zh: &str) {
+    /// Shows what has just happened.
+    fn happened(&self, what: &words::Message) {
         let (dim, off) = if self.colour { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
-        self.show(&format!("{dim}{}  {}{off}", clock_text(self.clock.now()), self.lang.pick(en, zh)));
+        self.show(&format!("{dim}{}  {}{off}", clock_text(self.clock.now()), what.say(self.out.voice)));
     }
 
     fn introduce(&self, url: &str) {
-        let address = self.daemon.address;
-        self.show(self.lang.pick(
-            "tixing 提醒 · reminders that arrive once, on time, with consent",
-            "tixing 提醒 · 准时、只发一次、得到同意才发",
-        ));
-        self.say(&format!("a stand-in for WeChat answers on {url}"), &format!("微信的替身运行在 {url}"));
-        self.say(
-            &format!("the daemon runs on a fresh store; its API is at http://{address}/docs"),
-            &format!("守护进程使用全新的数据库；API 文档：http://{address}/docs"),
-        );
+        self.show(&say!("demo_title").say(self.out.voice));
+        self.happened(&say!("demo_sandbox", url = url));
+        self.happened(&say!("demo_daemon", address = self.daemon.address));
     }
 
     async fn play(&mut self, duration: Option<Millis>) -> Result<(), Failure> {
@@ -240,13 +233,15 @@ impl Demo {
         self.post("/v1/reminders", &body).await?;
         self.accepted += 1;
         let seconds = (at - now) / 1_000;
-        self.say(
-            &format!(
-                "{} allows «{}» of {}; reminder «{}» in {seconds} s",
-                USERS[user], kind.title, kind.brand, choice.0
-            ),
-            &format!("{} 允许了{}的「{}」；{seconds} 秒后提醒「{}」", USERS[user], kind.brand, kind.title, choice.0),
-        );
+        let (user, title, brand) = (USERS[user], kind.title, kind.brand);
+        self.happened(&say!(
+            "demo_accepts",
+            user = user,
+            title = title,
+            brand = brand,
+            what = choice.0,
+            seconds = seconds
+        ));
         Ok(())
     }
 
@@ -256,7 +251,7 @@ impl Demo {
         let status = response.status();
         let bytes = response.into_body().collect().await.context("an answer")?.to_bytes();
         let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        if status.is_success() { Ok(answer) } else { Err(Failure::Failed(anyhow::anyhow!("{answer}"))) }
+        if status.is_success() { Ok(answer) } else { Err(Failure::Refused(answer)) }
     }
 
     fn show_arrivals(&mut self) {
@@ -310,21 +305,22 @@ impl Demo {
         let (used, left) = (sum("consent_used"), sum("consent_available") + sum("consent_held"));
         let waiting = sum("scheduled");
         let (sent, accepted) = (sent.len(), self.accepted);
-        if self.as_json {
+        if self.out.json {
             let summary = json!({
                 "accepted": accepted, "sent": sent, "latest_ms": latest, "used": used, "left": left, "waiting": waiting,
             });
             return Ok(summary.to_string());
         }
-        let en = format!(
-            "\n{accepted} consents given · {sent} messages sent, at most {latest} ms late · {used} consents used, {left} left · {waiting} reminders still waiting\n\
-             next: `tixing init` writes a configuration, the README shows the rest"
+        let summary = say!(
+            "demo_summary",
+            accepted = accepted,
+            sent = sent,
+            latest = latest,
+            used = used,
+            left = left,
+            waiting = waiting
         );
-        let zh = format!(
-            "\n用户同意 {accepted} 次 · 已发送 {sent} 条，最多晚 {latest} 毫秒 · 订阅次数已用 {used}，剩余 {left} · 还有 {waiting} 条在等待\n\
-             下一步：`tixing init` 生成配置，其余见 README"
-        );
-        Ok(self.lang.pick(&en, &zh).to_owned())
+        Ok(format!("\n{}", summary.say(self.out.voice)))
     }
 }
 

@@ -1,19 +1,19 @@
 //! `tixing doubt`: reminders of which nobody knows whether they arrived.
 
 use super::{
-    arguments::{Doubt, Lang},
+    arguments::Doubt,
     client::{Client, query},
     failure::Failure,
-    out::data,
-    out::talk,
+    out::Out,
     reminders::id_path,
-    table::{rows, tell_of_more, text},
+    table::{rows, tell_of_more},
 };
+use crate::words::say;
 use reqwest::Method;
 use serde_json::json;
 
 /// `tixing doubt …`
-pub async fn run(client: &Client, verb: Doubt, as_json: bool, lang: Lang) -> Result<(), Failure> {
+pub async fn run(client: &Client, verb: Doubt, out: Out) -> Result<(), Failure> {
     match verb {
         Doubt::List { app, given_up, limit } => {
             let given_up = given_up.then(|| "true".to_owned());
@@ -21,26 +21,22 @@ pub async fn run(client: &Client, verb: Doubt, as_json: bool, lang: Lang) -> Res
             let page = client.ask(Method::GET, &format!("/v1/doubts{query}"), None).await?;
             let items = page["items"].as_array().cloned().unwrap_or_default();
             let columns = [
-                ("at", "at"),
-                ("id", "id"),
-                ("state", "state"),
-                ("reason", "reason"),
-                ("next_at", "looked at"),
-                ("expires_at", "deadline"),
-                ("app", "app"),
-                ("openid", "openid"),
+                ("at", say!("column_at")),
+                ("id", say!("column_id")),
+                ("state", say!("column_state")),
+                ("reason", say!("column_reason")),
+                ("next_at", say!("column_looked_at")),
+                ("expires_at", say!("column_deadline")),
+                ("app", say!("column_app")),
+                ("openid", say!("column_openid")),
             ];
-            rows(&items, &columns, as_json);
-            tell_of_more(&page, lang.pick("there are more: raise --limit", "还有更多：调大 --limit"));
+            rows(&items, &columns, client, out);
+            tell_of_more(&page, &say!("more_doubts"), out);
         }
         Doubt::Resolve { id, verdict } => {
             let path = id_path(&id)?.replace("/reminders/", "/doubts/");
             let reminder = client.ask(Method::POST, &path, Some(json!({ "as": verdict }))).await?;
-            if as_json {
-                data!("{reminder}");
-            } else {
-                talk!("{} {}", lang.pick("decided; it is now", "已决定；当前状态："), text(&reminder["state"]));
-            }
+            out.done(&reminder, &say!("doubt_decided", state = reminder["state"]));
         }
     }
     client.close().await;

@@ -1,32 +1,31 @@
 //! How a command ends when it does not end well, and with which exit code.
 
-use crate::daemon::StartError;
+use crate::{
+    config::Problems,
+    daemon::StartError,
+    words::{Message, Voice, say},
+};
 use serde_json::{Value, json};
 
 /// How a command ended.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum Failure {
     /// Exit 1.
-    #[error("{0:#}")]
-    Failed(#[from] anyhow::Error),
+    Failed(Message),
     /// Exit 2.
-    #[error("{0}")]
-    Usage(String),
+    Usage(Message),
     /// The API's refusal, a problem as it answers it. Exit by its status.
-    #[error("{}", sentence(.0))]
     Refused(Value),
     /// Exit 3.
-    #[error("{0}")]
-    SomeRefused(String),
+    SomeRefused(Message),
     /// Exit 4.
-    #[error("{0}")]
-    NotFound(String),
+    NotFound(Message),
     /// Exit 69.
-    #[error("{0}")]
-    Unreachable(String),
+    Unreachable(Message),
     /// Exit 78.
-    #[error("{0}")]
-    Config(String),
+    Config(Message),
+    /// The configuration has these. Exit 78.
+    Configuration(Problems),
 }
 
 impl Failure {
@@ -44,15 +43,34 @@ impl Failure {
             Self::SomeRefused(_) => 3,
             Self::NotFound(_) => 4,
             Self::Unreachable(_) => 69,
-            Self::Config(_) => 78,
+            Self::Config(_) | Self::Configuration(_) => 78,
         }
+    }
+
+    /// What happened.
+    pub fn message(&self) -> Message {
+        match self {
+            Self::Failed(what)
+            | Self::Usage(what)
+            | Self::SomeRefused(what)
+            | Self::NotFound(what)
+            | Self::Unreachable(what)
+            | Self::Config(what) => what.clone(),
+            Self::Refused(problem) => refusal(problem),
+            Self::Configuration(problems) => problems.message(),
+        }
+    }
+
+    /// The same as this voice says it.
+    pub fn say(&self, voice: Voice) -> String {
+        self.message().say(voice)
     }
 
     /// As `--json` tells it on stderr.
     pub fn json(&self) -> Value {
         let mut error = match self {
             Self::Refused(problem) => problem.clone(),
-            other => json!({ "detail": other.to_string() }),
+            other => json!({ "detail": other.message().to_string() }),
         };
         error["exit"] = self.code().into();
         json!({ "error": error })
@@ -60,10 +78,17 @@ impl Failure {
 }
 
 /// A refusal of the API as one sentence.
-fn sentence(problem: &Value) -> String {
+fn refusal(problem: &Value) -> Message {
     let text = |name: &str| problem[name].as_str();
-    let field = text("param").map_or(String::new(), |param| format!("{param}: "));
-    format!("{field}{} ({})", text("detail").unwrap_or("it gave no reason"), text("code").unwrap_or("?"))
+    let field = text("param").map(|param| say!("refused_field", param = param));
+    let detail = text("detail").map_or_else(|| say!("refused_without_reason"), Message::text);
+    say!("refused_by_api", field = field, detail = detail, code = text("code").unwrap_or("?"))
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::Configuration(problems)
+    }
 }
 
 impl From<StartError> for Failure {
@@ -71,7 +96,20 @@ impl From<StartError> for Failure {
         match error {
             StartError::Config(what) => Self::Config(what),
             StartError::Unreachable(what) => Self::Unreachable(what),
-            StartError::Other(e) => Self::Failed(e),
+            StartError::Other(what) => Self::Failed(what),
         }
+    }
+}
+
+impl From<Message> for Failure {
+    fn from(what: Message) -> Self {
+        Self::Failed(what)
+    }
+}
+
+/// What others say has no sentence of ours.
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(Message::text(format!("{error:#}")))
     }
 }

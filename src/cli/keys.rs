@@ -1,50 +1,47 @@
 //! `tixing key`: API keys.
 
 use super::{
-    arguments::{Key, Lang},
+    arguments::Key,
     client::Client,
     failure::Failure,
-    out::{data, talk},
+    out::{Out, data},
     table::{rows, text},
 };
+use crate::words::say;
 use reqwest::Method;
 use serde_json::json;
 
 /// `tixing key …`
-pub async fn run(client: &Client, verb: Key, as_json: bool, lang: Lang) -> Result<(), Failure> {
+pub async fn run(client: &Client, verb: Key, out: Out) -> Result<(), Failure> {
     match verb {
         Key::Create { name, scope, apps } => {
             let apps = (!apps.is_empty()).then_some(apps);
             let made = client
                 .ask(Method::POST, "/v1/keys", Some(json!({ "name": name, "scope": scope.word(), "apps": apps })))
                 .await?;
-            if as_json {
+            if out.json {
                 data!("{made}");
             } else {
                 data!("{}", text(&made["key"]));
-                talk!("{}", lang.pick("keep it: it is not shown again", "请妥善保存：之后不再显示"));
+                out.tell(&say!("keep_key"));
             }
         }
         Key::List => {
             let answer = client.ask(Method::GET, "/v1/keys", None).await?;
             let keys = answer["keys"].as_array().cloned().unwrap_or_default();
             let columns = [
-                ("id", "id"),
-                ("name", "name"),
-                ("scope", "scope"),
-                ("apps", "apps"),
-                ("created_at", "created"),
-                ("revoked_at", "revoked"),
+                ("id", say!("column_id")),
+                ("name", say!("column_name")),
+                ("scope", say!("column_scope")),
+                ("apps", say!("column_apps")),
+                ("created_at", say!("column_created")),
+                ("revoked_at", say!("column_revoked")),
             ];
-            rows(&keys, &columns, as_json);
+            rows(&keys, &columns, client, out);
         }
         Key::Revoke { id } => {
             client.ask(Method::DELETE, &format!("/v1/keys/{id}"), None).await?;
-            if as_json {
-                data!("{}", json!({ "id": id, "revoked": true }));
-            } else {
-                talk!("{}", lang.pick("revoked", "已吊销"));
-            }
+            out.done(&json!({ "id": id, "revoked": true }), &say!("key_revoked"));
         }
     }
     client.close().await;

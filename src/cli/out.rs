@@ -1,10 +1,67 @@
-//! Data goes to stdout, talk to stderr, and a reader that goes away ends neither the work nor the program in a panic.
+//! How the program speaks: data goes to stdout, talk to stderr. A reader that goes away ends neither the work nor the program in a panic.
 
+use crate::words::{Lang, Message, Voice};
+use chrono_tz::Tz;
+use serde_json::Value;
 use std::{
     fmt::Arguments,
     io::{Error, ErrorKind, Write, stderr, stdout},
     sync::OnceLock,
 };
+
+/// To whom this run speaks: to a program in JSON, or to a person in a language.
+#[derive(Clone, Copy)]
+pub struct Out {
+    /// To a program. Whatever it is told has the same words in every environment: English, and times in UTC.
+    pub json: bool,
+    /// The language, and the zone where no app has one.
+    pub voice: Voice,
+}
+
+impl Out {
+    /// As asked for, else as the environment wants it.
+    pub fn new(json: bool, lang: Option<Lang>) -> Self {
+        let voice = match json {
+            true => Voice::default(),
+            false => Voice::new(lang.unwrap_or_else(lang_of_environment)).in_zone(zone_of_machine()),
+        };
+        Self { json, voice }
+    }
+
+    /// Says it as talk.
+    pub fn tell(self, message: &Message) {
+        talk!("{}", message.say(self.voice));
+    }
+
+    /// Says it as data.
+    pub fn show(self, message: &Message) {
+        data!("{}", message.say(self.voice));
+    }
+
+    /// The end of a command: its answer for programs, or a sentence for people.
+    pub fn done(self, answer: &Value, message: &Message) {
+        if self.json {
+            data!("{answer}");
+        } else {
+            self.tell(message);
+        }
+    }
+}
+
+fn lang_of_environment() -> Lang {
+    let set =
+        ["LC_ALL", "LC_MESSAGES", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    if set.is_some_and(|lang| lang.starts_with("zh")) { Lang::Zh } else { Lang::En }
+}
+
+/// The zone of this machine's wall clock, if it can be told.
+fn zone_of_machine() -> Option<Tz> {
+    if let Ok(name) = std::env::var("TZ") {
+        return name.trim_start_matches(':').parse().ok();
+    }
+    let link = std::fs::read_link("/etc/localtime").ok()?;
+    link.to_str()?.split_once("zoneinfo/")?.1.parse().ok()
+}
 
 /// Why stdout took no more, the first time.
 static LOST: OnceLock<Error> = OnceLock::new();
@@ -21,11 +78,7 @@ macro_rules! talk {
 
 pub(super) use {data, talk};
 
-/// A number of things in English.
-pub fn some(n: u64, thing: &str) -> String {
-    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
-}
-
+/// What [`data!`] does.
 pub fn line(text: Arguments<'_>) {
     if LOST.get().is_none()
         && let Err(e) = writeln!(stdout(), "{text}")
@@ -35,8 +88,9 @@ pub fn line(text: Arguments<'_>) {
     }
 }
 
+/// What [`talk!`] does.
 pub fn talk_line(text: Arguments<'_>) {
-    // Whoever closed stderr does not want to hear.
+    // A closed stderr means that nobody wants to hear.
     let _ = writeln!(stderr(), "{text}");
 }
 

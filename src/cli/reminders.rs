@@ -1,25 +1,25 @@
 //! `tixing reminder`: one reminder, or many.
 
 use super::{
-    arguments::{Add, Lang, Reminder},
+    arguments::{Add, Reminder},
     client::{Client, query},
     failure::Failure,
-    out::{data, some, talk},
+    out::{Out, data},
     table::{rows, tell_of_more, text},
 };
-use anyhow::Context;
+use crate::words::{Lang, say};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// `tixing reminder …`
-pub async fn run(client: &Client, verb: Reminder, as_json: bool, lang: Lang) -> Result<(), Failure> {
+pub async fn run(client: &Client, verb: Reminder, out: Out) -> Result<(), Failure> {
     match verb {
         Reminder::Add(add) => match &add.file {
-            Some(file) => add_many(client, file, as_json, lang).await?,
+            Some(file) => add_many(client, file, out).await?,
             None => {
                 let answer = client.ask(Method::POST, "/v1/reminders", Some(body(*add)?)).await?;
-                if as_json {
+                if out.json {
                     data!("{answer}");
                 } else {
                     data!("{}", text(&answer["id"]));
@@ -40,38 +40,32 @@ pub async fn run(client: &Client, verb: Reminder, as_json: bool, lang: Lang) -> 
             let page = client.ask(Method::GET, &format!("/v1/reminders{query}"), None).await?;
             let items = page["items"].as_array().cloned().unwrap_or_default();
             let columns = [
-                ("at", "at"),
-                ("id", "id"),
-                ("state", "state"),
-                ("reason", "reason"),
-                ("delivery", "delivery"),
-                ("app", "app"),
-                ("openid", "openid"),
-                ("data", "data"),
+                ("at", say!("column_at")),
+                ("id", say!("column_id")),
+                ("state", say!("column_state")),
+                ("reason", say!("column_reason")),
+                ("delivery", say!("column_delivery")),
+                ("app", say!("column_app")),
+                ("openid", say!("column_openid")),
+                ("data", say!("column_data")),
             ];
-            rows(&items, &columns, as_json);
-            tell_of_more(
-                &page,
-                lang.pick(
-                    "there are more: narrow it down by --from, or raise --limit",
-                    "还有更多：用 --from 缩小范围或调大 --limit",
-                ),
-            );
+            rows(&items, &columns, client, out);
+            tell_of_more(&page, &say!("more_reminders"), out);
         }
         Reminder::Show { id } => {
             let reminder = client.ask(Method::GET, &id_path(&id)?, None).await?;
-            if as_json {
+            if out.json {
                 data!("{reminder}");
             } else {
-                data!("{}", serde_json::to_string_pretty(&reminder).context("cannot print")?);
+                data!("{}", format_args!("{reminder:#}"));
             }
         }
         Reminder::Explain { id } => {
             let why = client.ask(Method::GET, &format!("{}/explain", id_path(&id)?), None).await?;
-            if as_json {
+            if out.json {
                 data!("{why}");
             } else {
-                data!("{}", text(&why[lang.pick("en", "zh")]));
+                data!("{}", text(&why[if out.voice.lang == Lang::Zh { "zh" } else { "en" }]));
                 for line in why["evidence"].as_array().into_iter().flatten() {
                     data!("  {}", text(line));
                 }
@@ -79,11 +73,7 @@ pub async fn run(client: &Client, verb: Reminder, as_json: bool, lang: Lang) -> 
         }
         Reminder::Cancel { id } => {
             let reminder = client.ask(Method::DELETE, &id_path(&id)?, None).await?;
-            if as_json {
-                data!("{reminder}");
-            } else {
-                talk!("{}", lang.pick("cancelled; its consent is free again", "已取消，订阅次数已退回"));
-            }
+            out.done(&reminder, &say!("reminder_cancelled"));
         }
     }
     client.close().await;
@@ -93,9 +83,7 @@ pub async fn run(client: &Client, verb: Reminder, as_json: bool, lang: Lang) -> 
 fn body(add: Add) -> Result<Value, Failure> {
     let mut data = Map::new();
     for pair in &add.data {
-        let (key, value) = pair
-            .split_once('=')
-            .ok_or_else(|| Failure::Usage(format!("--data {pair}: write KEY=VALUE, such as thing1=周三读书会")))?;
+        let (key, value) = pair.split_once('=').ok_or_else(|| Failure::Usage(say!("bad_data", pair = pair)))?;
         data.insert(key.to_owned(), value.into());
     }
     let mut body =
@@ -117,14 +105,14 @@ fn body(add: Add) -> Result<Value, Failure> {
     Ok(body)
 }
 
-async fn add_many(client: &Client, file: &Path, as_json: bool, lang: Lang) -> Result<(), Failure> {
+async fn add_many(client: &Client, file: &Path, out: Out) -> Result<(), Failure> {
     let body = if file == Path::new("-") {
         reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(tokio::io::stdin()))
     } else {
-        let cannot = || format!("cannot read {}", file.display());
-        let opened = tokio::fs::File::open(file).await.with_context(cannot)?;
-        if opened.metadata().await.with_context(cannot)?.is_dir() {
-            return Err(Failure::Usage(format!("{} is a folder; name a file of NDJSON", file.display())));
+        let cannot = |e: std::io::Error| Failure::Failed(say!("cannot_read", file = file, why = e.to_string()));
+        let opened = tokio::fs::File::open(file).await.map_err(cannot)?;
+        if opened.metadata().await.map_err(cannot)?.is_dir() {
+            return Err(Failure::Usage(say!("is_a_folder", file = file)));
         }
         reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(opened))
     };
@@ -134,7 +122,7 @@ async fn add_many(client: &Client, file: &Path, as_json: bool, lang: Lang) -> Re
             let answer: Value = serde_json::from_str(line).unwrap_or(Value::Null);
             let error = &answer["error"];
             let ends_early = !answer["last"].is_null();
-            if as_json {
+            if out.json {
                 data!("{line}");
             } else if !error.is_null() && !ends_early {
                 let at = error["param"].as_str().map_or(String::new(), |param| format!(" {param}"));
@@ -149,12 +137,12 @@ async fn add_many(client: &Client, file: &Path, as_json: bool, lang: Lang) -> Re
             }
         })
         .await?;
-    talk!("{taken} {}, {refused} {}", lang.pick("taken", "条已接收"), lang.pick("refused", "条被拒绝"));
+    out.tell(&say!("batch_taken", taken = taken, refused = refused));
     client.close().await;
     if let Some(why) = broken_off {
-        Err(anyhow::anyhow!("not all of it was taken: {why}").into())
+        Err(Failure::Failed(say!("batch_cut_off", why = why)))
     } else if refused > 0 {
-        Err(Failure::SomeRefused(format!("{} refused; what was taken is stored", some(refused, "row"))))
+        Err(Failure::SomeRefused(say!("rows_refused", refused = refused)))
     } else {
         Ok(())
     }
@@ -165,5 +153,5 @@ pub fn id_path(id: &str) -> Result<String, Failure> {
     if !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         return Ok(format!("/v1/reminders/{id}"));
     }
-    Err(Failure::NotFound("this is not a reminder's id; it looks like r_0fxs3k2p4m8ng".into()))
+    Err(Failure::NotFound(say!("not_an_id")))
 }

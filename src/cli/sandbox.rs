@@ -1,40 +1,44 @@
 //! `tixing sandbox`: a stand-in for the platforms.
 
-use super::{failure::Failure, out::talk};
+use super::{failure::Failure, out::Out};
 use crate::{
     clock::SystemClock,
     config, http,
     platform::callback,
     sandbox::{Format, Mode, Pusher, Sandbox},
+    words::say,
 };
-use anyhow::Context;
 use std::{net::SocketAddr, path::PathBuf};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 
-/// The sandbox knows the configured apps, if a configuration is there; others are added over its own API.
-pub async fn run(path: Option<PathBuf>, listen: SocketAddr, seed: u64) -> Result<(), Failure> {
+/// It knows the configured apps, if a configuration is there; others are added over its own API.
+pub async fn run(path: Option<PathBuf>, listen: SocketAddr, seed: u64, out: Out) -> Result<(), Failure> {
     let sandbox = Sandbox::new(SystemClock::shared(), seed);
     if let Ok(path) = config::search(path) {
-        let config = config::load(&path).map_err(|problems| Failure::Config(problems.to_string()))?;
+        let config = config::load(&path)?;
         for app in &config.apps {
             sandbox.world().add_configured(app);
             if let Some(callback) = callback(app) {
                 let url = format!("http://{}/callback/{}", config.server.listen, app.name);
                 let mode = if callback.has_key() { Mode::Secure } else { Mode::Plain };
-                talk!("pushes to {url}");
+                out.tell(&say!("sandbox_pushes_to", url = url));
                 sandbox.world().push_to(&app.appid, Pusher { url, callback, mode, format: Format::Json });
             }
-            talk!("knows the app {} ({}) from {}", app.name, app.appid, path.display());
+            out.tell(&say!("sandbox_knows_app", app = app.name, appid = app.appid, file = path));
         }
     }
-    let listener = tokio::net::TcpListener::bind(listen).await;
-    let listener = listener.map_err(|e| Failure::Config(format!("cannot listen on {listen}: {e}")))?;
-    let address = listener.local_addr().context("cannot read the address")?;
-    talk!("the sandbox listens on http://{address}; orders under /_sandbox");
+    let cannot =
+        |e: std::io::Error| Failure::Config(say!("sandbox_cannot_listen", address = listen, why = e.to_string()));
+    let listener = TcpListener::bind(listen).await.map_err(cannot)?;
+    let address = listener.local_addr().map_err(cannot)?;
+    let mut term = signal(SignalKind::terminate()).map_err(cannot)?;
+    out.tell(&say!("sandbox_listens", address = address));
     let stop = tokio_util::sync::CancellationToken::new();
     let server = tokio::spawn(http::serve(listener, sandbox.router(), stop.clone()));
     tokio::spawn(sandbox.push(stop.clone()));
-    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .context("cannot listen for signals")?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = term.recv() => {}

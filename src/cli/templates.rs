@@ -1,16 +1,18 @@
 //! `tixing template`: what the platform has of the configured templates.
 
 use super::{
-    arguments::{Lang, Template},
+    arguments::Template,
     client::{Client, query},
     failure::Failure,
+    out::Out,
     table::{rows, text},
 };
+use crate::words::say;
 use reqwest::Method;
 use serde_json::json;
 
 /// `tixing template …`
-pub async fn run(client: &Client, verb: Template, as_json: bool, lang: Lang) -> Result<(), Failure> {
+pub async fn run(client: &Client, verb: Template, out: Out) -> Result<(), Failure> {
     let answer = match verb {
         Template::List { app } => {
             client.ask(Method::GET, &format!("/v1/templates{}", query(&[("app", app)])), None).await?
@@ -21,7 +23,7 @@ pub async fn run(client: &Client, verb: Template, as_json: bool, lang: Lang) -> 
     };
     client.close().await;
     let mut templates = answer["templates"].as_array().cloned().unwrap_or_default();
-    if !as_json {
+    if !out.json {
         for template in &mut templates {
             let fields = template["fields"].as_object().into_iter().flatten();
             let fields: Vec<String> = fields.map(|(key, label)| format!("{key} {}", text(label))).collect();
@@ -29,21 +31,21 @@ pub async fn run(client: &Client, verb: Template, as_json: bool, lang: Lang) -> 
             let differs: Vec<String> = template["out_of_step"].as_array().into_iter().flatten().map(text).collect();
             let never = template["listed_at"].is_null();
             template["state"] = match differs.is_empty() {
-                true if never => lang.pick("not asked yet", "尚未查询").into(),
-                true => lang.pick("in step", "一致").into(),
+                true if never => say!("template_not_asked").say(out.voice).into(),
+                true => say!("template_in_step").say(out.voice).into(),
                 false => differs.join("; ").into(),
             };
         }
     }
     let columns = [
-        ("app", "app"),
-        ("name", "name"),
-        ("id", "id"),
-        ("kind", "kind"),
-        ("fields", "fields"),
-        ("listed_at", "listed"),
-        ("state", "on the platform"),
+        ("app", say!("column_app")),
+        ("name", say!("column_name")),
+        ("id", say!("column_id")),
+        ("kind", say!("column_kind")),
+        ("fields", say!("column_fields")),
+        ("listed_at", say!("column_listed")),
+        ("state", say!("column_on_platform")),
     ];
-    rows(&templates, &columns, as_json);
+    rows(&templates, &columns, client, out);
     Ok(())
 }

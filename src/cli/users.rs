@@ -1,17 +1,17 @@
 //! `tixing user`: a user's rights over what is stored about them.
 
 use super::{
-    arguments::{Lang, Rights},
+    arguments::Rights,
     client::Client,
     failure::Failure,
-    out::{data, some, talk},
+    out::{Out, data},
 };
-use anyhow::Context;
+use crate::words::say;
 use reqwest::Method;
 use serde_json::json;
 
 /// `tixing user …`
-pub async fn run(client: &Client, verb: Rights, as_json: bool, lang: Lang) -> Result<(), Failure> {
+pub async fn run(client: &Client, verb: Rights, out: Out) -> Result<(), Failure> {
     let (path, user) = match verb {
         Rights::Export(user) => ("export", user),
         Rights::Forget(user) => ("forget", user),
@@ -20,24 +20,15 @@ pub async fn run(client: &Client, verb: Rights, as_json: bool, lang: Lang) -> Re
     let body = json!({ "app": user.app, "openid": user.openid });
     let answer = client.ask(Method::POST, &format!("/v1/users/{path}"), Some(body)).await?;
     client.close().await;
-    if as_json {
-        data!("{answer}");
-        return Ok(());
-    }
     match path {
-        "export" => data!("{}", serde_json::to_string_pretty(&answer).context("cannot print")?),
+        "export" if out.json => data!("{answer}"),
+        "export" => data!("{answer:#}"),
         "forget" => {
-            let n = |name: &str| answer[name].as_u64().unwrap_or_default();
-            let (cancelled, given_up, erased) = (n("cancelled"), n("given_up"), n("erased"));
-            match lang {
-                Lang::En => talk!(
-                    "forgotten: {} erased, {cancelled} of them cancelled, {given_up} given up as unconfirmed",
-                    some(erased, "reminder")
-                ),
-                Lang::Zh => talk!("已遗忘：清除 {erased} 条提醒，其中取消 {cancelled} 条，{given_up} 条结果无法确认"),
-            }
+            let (erased, cancelled, given_up) = (&answer["erased"], &answer["cancelled"], &answer["given_up"]);
+            let said = say!("user_forgotten", erased = erased, cancelled = cancelled, given_up = given_up);
+            out.done(&answer, &said);
         }
-        _ => talk!("{}", lang.pick("let in again", "已重新接纳")),
+        _ => out.done(&answer, &say!("user_let_in")),
     }
     Ok(())
 }

@@ -2,17 +2,19 @@
 
 use super::{
     callback::{self, CallbackSecrets},
-    check::{Check, hint, is_name},
+    check::{Check, is_name, near},
     place::Place,
     secret, template,
 };
-use crate::domain::{
-    DAY, Millis, SECOND,
-    consent::{Feed, Feeds},
-    decide::AppRules,
-    did_you_mean,
-    template::Template,
-    timing::{QuietHours, parse_duration},
+use crate::{
+    domain::{
+        DAY, Millis, SECOND,
+        consent::{Feed, Feeds},
+        decide::AppRules,
+        template::Template,
+        timing::{QuietHours, parse_duration},
+    },
+    words::{Message, say},
 };
 use chrono_tz::Tz;
 use secrecy::{ExposeSecret, SecretString};
@@ -177,15 +179,14 @@ enum Mode {
 /// All apps; those alone that could be read whole.
 pub(super) fn check(raw: &[Raw], check: &mut Check<'_>) -> Vec<App> {
     if raw.is_empty() {
-        check.warning("no [[app]] is configured: nothing can be sent");
+        check.warning(say!("no_app"));
     }
     let mut names = HashSet::new();
     let mut apps = Vec::new();
     for (i, raw) in raw.iter().enumerate() {
         let place = Place::table("app").item(i);
         if !names.insert(&raw.name) {
-            let what = format!("there are two apps named «{}»; names are unique", raw.name);
-            check.problem(&place.key("name"), what);
+            check.problem(&place.key("name"), say!("app_name_twice", name = raw.name));
         }
         apps.extend(raw.check(&place, check));
     }
@@ -200,7 +201,7 @@ impl Raw {
         let quiet_hours = self.quiet_hours(timezone, place, check);
         for (key, value, most) in [("rate", self.rate, 100_000), ("concurrency", self.concurrency, 4_096)] {
             if value == 0 || value > most {
-                check.problem(&place.key(key), format!("{key} is {value}; allowed are 1 to {most}"));
+                check.problem(&place.key(key), say!("number_out_of_bounds", key = key, found = value, most = most));
             }
         }
         self.openness(check);
@@ -236,43 +237,41 @@ impl Raw {
     fn identity(&self, place: &Place<'_>, check: &mut Check<'_>) {
         let Self { name, platform, appid, .. } = self;
         if !is_name(name) {
-            check.problem(&place.key("name"), format!("«{name}» is not a name; use 1 to 64 of a–z, 0–9, - and _"));
+            check.problem(&place.key("name"), say!("bad_app_name", name = name));
         }
         match platform.as_str() {
             "wechat" => {}
             "alipay" | "douyin" | "kuaishou" | "baidu" => {
-                let what = format!("«{platform}» cannot be sent on yet; this version knows wechat");
-                check.problem(&place.key("platform"), what);
+                check
+                    .problem(&place.key("platform"), say!("platform_not_built", platform = platform, known = "wechat"));
             }
             other => {
                 let allowed = ["wechat", "alipay", "douyin", "kuaishou", "baidu"];
-                let near = hint(other, &allowed);
-                let what = format!("«{other}» is not a platform; allowed are {}{near}", allowed.join(", "));
+                let what = say!("unknown_platform", found = other, allowed = allowed, near = near(other, &allowed));
                 check.problem(&place.key("platform"), what);
             }
         }
         if appid.is_empty() || appid.len() > 64 || !appid.chars().all(|c| c.is_ascii_alphanumeric()) {
-            check.problem(&place.key("appid"), format!("«{appid}» is not an appid; it has 1 to 64 letters and digits"));
+            check.problem(&place.key("appid"), say!("bad_appid", appid = appid));
         }
         if !(appid.starts_with("wx") && appid.len() == 18) {
-            check.warning(format!("app {name}: the appid «{appid}» is not like WeChat's (wx and 16 more)"));
+            check.warning(say!("odd_appid", app = name, appid = appid));
         }
     }
 
     fn base_url(&self, place: &Place<'_>, check: &mut Check<'_>) -> String {
         let url = self.base_url.as_deref().unwrap_or("https://api.weixin.qq.com").trim_end_matches('/');
         if !reqwest::Url::parse(url).is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host()) {
-            let what = format!("«{url}» is not a URL; write one like https://api.weixin.qq.com");
+            let what = say!("bad_base_url", url = url, example = "https://api.weixin.qq.com");
             check.problem(&place.key("base_url"), what);
         }
         url.to_owned()
     }
 
     fn quiet_hours(&self, zone: Option<Tz>, place: &Place<'_>, check: &mut Check<'_>) -> Option<QuietHours> {
-        let without_zone = || "quiet hours are wall time and need the app's timezone".to_owned();
+        let without_zone = || say!("quiet_without_zone");
         let text = self.quiet_hours.as_ref()?;
-        let hours =
-            zone.ok_or_else(without_zone).and_then(|zone| QuietHours::parse(text, zone).map_err(|why| why.to_string()));
+        let hours = zone.ok_or_else(without_zone).and_then(|zone| QuietHours::parse(text, zone));
         check.good(&place.key("quiet_hours"), hours)
     }
 
@@ -280,8 +279,7 @@ impl Raw {
     fn openness(&self, check: &mut Check<'_>) {
         for source in self.callback.iter().flat_map(callback::Raw::sources).chain([&self.secret]) {
             if let Some(file) = source.open_to_others(&check.base) {
-                let (name, file) = (&self.name, file.display());
-                check.warning(format!("app {name}: others can read the secret: chmod 600 {file}"));
+                check.warning(say!("secret_open", app = self.name, file = file));
             }
         }
     }
@@ -290,22 +288,17 @@ impl Raw {
     fn feeds(&self, place: &Place<'_>, check: &mut Check<'_>) {
         let (name, pushes) = (&self.name, self.callback.is_some());
         if !pushes && self.consents != Feeds::Client {
-            let what =
-                "consents that the platform pushes need a callback: add callback = { token = {…}, aes_key = {…} }";
-            check.problem(&place.key("consents"), what);
+            check.problem(&place.key("consents"), say!("consents_without_callback"));
         }
         if !(1..=5).contains(&self.ask_at_once) {
-            let what = format!("{} templates at once; allowed are 1 to 5", self.ask_at_once);
+            let what = say!("ask_at_once_out_of_bounds", found = self.ask_at_once, most = 5);
             check.problem(&place.key("ask_at_once"), what);
         }
         if self.exclusive && !self.consents.counts(Feed::Client) {
-            check.warning(format!(
-                "app {name}: with consents = \"callback\" a tap is known only when its push arrives, so a doubt is never resent as safe: \
-                 exclusive has no effect"
-            ));
+            check.warning(say!("exclusive_without_effect", app = name));
         }
         if !pushes && self.receipt_wait.is_some() {
-            check.warning(format!("app {name}: receipt_wait has no effect without a callback, which receipts come to"));
+            check.warning(say!("receipt_wait_without_effect", app = name));
         }
     }
 
@@ -315,31 +308,26 @@ impl Raw {
         match self.mode {
             Mode::Live => return None,
             Mode::Test if n == 0 => {
-                check.warning(format!("app {name}: mode = \"test\" without testers reaches nobody"));
+                check.warning(say!("test_mode_nobody", app = name));
             }
-            Mode::Test => check.warning(format!(
-                "app {name}: mode = \"test\": {n} testers are reached, and reminders of all others fail"
-            )),
+            Mode::Test => check.warning(say!("test_mode", app = name, testers = n)),
         }
         Some(self.testers.iter().cloned().collect())
     }
 
     fn receipt_wait(&self, place: &Place<'_>, check: &mut Check<'_>) -> Millis {
         let Some(text) = &self.receipt_wait else { return RECEIPT_WAIT };
-        let wait = parse_duration(text).map_err(|why| why.to_string()).and_then(|wait| match wait <= DAY {
+        let wait = parse_duration(text).and_then(|wait| match wait <= DAY {
             true => Ok(wait),
-            false => Err("a receipt is waited for a day at most".to_owned()),
+            false => Err(say!("receipt_wait_too_long")),
         });
         check.good(&place.key("receipt_wait"), wait).unwrap_or(RECEIPT_WAIT)
     }
 }
 
-fn zone(text: &str) -> Result<Tz, String> {
-    text.parse().map_err(|_| {
-        let near = did_you_mean(text, chrono_tz::TZ_VARIANTS.iter().map(|t| t.name()));
-        let near = near.map_or(String::new(), |n| format!("; did you mean «{n}»?"));
-        format!("«{text}» is not an IANA time zone like Asia/Shanghai{near}")
-    })
+fn zone(text: &str) -> Result<Tz, Message> {
+    let known: Vec<&str> = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect();
+    text.parse().map_err(|_| say!("bad_zone", zone = text, near = near(text, &known)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `callback` of an app: how the platform's pushes are told from forgeries.
 
 use super::{check::Check, place::Place, secret};
+use crate::words::say;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -27,17 +28,13 @@ impl Raw {
         let aes_key = match &self.aes_key {
             Some(key) => key.read(place, check).map(Some),
             None => {
-                check.warning(format!(
-                    "app {app}: pushes come in clear, and whoever sees one can forge others: choose the secure mode in the platform's \
-                     console, and add aes_key"
-                ));
+                check.warning(say!("pushes_in_clear", app = app));
                 Some(None)
             }
         };
         let (token, aes_key) = token.zip(aes_key)?;
         if aes_key.as_ref().is_some_and(|key| !is_aes_key(key)) {
-            let what = "its aes_key is no EncodingAESKey, which has 43 letters and digits: copy it from the platform's console";
-            check.problem(place, what);
+            check.problem(place, say!("bad_aes_key"));
         }
         Some(CallbackSecrets { token, aes_key })
     }

@@ -1,43 +1,57 @@
 //! The check of a configuration: what each group is given to check itself, and the problems that it finds.
 
 use super::place::{Lines, Place};
-use crate::domain::did_you_mean;
+use crate::{
+    domain::did_you_mean,
+    words::{Message, say},
+};
 use std::{
     fmt,
     path::{Path, PathBuf},
 };
 
-/// A problem with the configuration: where, what was found, what is allowed.
+/// A problem with the configuration.
 #[derive(Debug)]
 pub struct Problem {
     /// `tixing.toml:12`, or the environment variable.
-    pub place: String,
-    /// One sentence.
-    pub what: String,
+    pub place: Message,
+    /// What was found, and what is allowed.
+    pub what: Message,
+}
+
+impl Problem {
+    /// The place and the problem in one sentence.
+    pub fn message(&self) -> Message {
+        say!("config_problem", place = self.place, what = self.what)
+    }
 }
 
 /// All problems found, never just the first.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
     /// The only one.
-    pub(super) fn one(place: impl Into<String>, what: impl Into<String>) -> Self {
-        Self(vec![Problem { place: place.into(), what: what.into() }])
+    pub(super) fn one(place: Message, what: Message) -> Self {
+        Self(vec![Problem { place, what }])
+    }
+
+    /// All of them in one.
+    pub fn message(&self) -> Message {
+        let mut problems = self.0.iter().rev().map(Problem::message);
+        let last = problems.next().unwrap_or_else(|| Message::text(""));
+        problems.fold(last, |rest, problem| say!("lines", first = problem, rest = rest))
     }
 }
 
+/// In English.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, Problem { place, what }) in self.0.iter().enumerate() {
-            if i > 0 {
-                writeln!(f)?;
-            }
-            write!(f, "{place}: {what}")?;
-        }
-        Ok(())
+        self.message().fmt(f)
     }
 }
+
+impl std::error::Error for Problems {}
 
 /// One check of one file. Each group adds what it finds.
 pub(super) struct Check<'a> {
@@ -52,23 +66,22 @@ pub(super) struct Check<'a> {
     /// What is wrong.
     pub problems: Vec<Problem>,
     /// What is allowed but probably not meant.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Message>,
 }
 
 impl Check<'_> {
     /// Notes what is wrong at a place.
-    pub fn problem(&mut self, place: &Place<'_>, what: impl Into<String>) {
-        let place = format!("{}:{}", self.path.display(), self.lines.of(place));
-        self.problems.push(Problem { place, what: what.into() });
+    pub fn problem(&mut self, place: &Place<'_>, what: Message) {
+        self.problems.push(Problem { place: in_file(self.path, self.lines.of(place)), what });
     }
 
     /// Notes what is allowed but probably not meant.
-    pub fn warning(&mut self, what: impl Into<String>) {
-        self.warnings.push(what.into());
+    pub fn warning(&mut self, what: Message) {
+        self.warnings.push(what);
     }
 
     /// The value, or nothing and a problem.
-    pub fn good<T>(&mut self, place: &Place<'_>, value: Result<T, String>) -> Option<T> {
+    pub fn good<T>(&mut self, place: &Place<'_>, value: Result<T, Message>) -> Option<T> {
         value.map_err(|why| self.problem(place, why)).ok()
     }
 }
@@ -79,19 +92,33 @@ pub(super) fn is_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b))
 }
 
-/// Serde's words, with "did you mean" where a key is unknown.
-pub(super) fn friendly(message: &str) -> String {
+/// A line of the file, as editors understand it.
+pub(super) fn in_file(path: &Path, line: usize) -> Message {
+    Message::text(format!("{}:{line}", path.display()))
+}
+
+/// What serde says about a wrong key or value.
+pub(super) fn friendly(message: &str) -> Message {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    match quoted.split_first() {
-        Some((found, allowed)) if message.starts_with("unknown field") || message.starts_with("unknown variant") => {
-            format!("unknown key or value «{found}»; allowed are {}{}", allowed.join(", "), hint(found, allowed))
-        }
+    let expected = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    match (&quoted[..], expected.and_then(|rest| rest.rsplit_once(", expected "))) {
+        ([found, allowed @ ..], _) if message.starts_with("unknown ") => unknown_word(found, allowed),
+        ([key], _) if message.starts_with("missing field") => say!("config_missing_key", key = key),
         // Not what a number is to a machine, but to a person.
-        _ => message.replace("u32", "a whole number above 0"),
+        (_, Some((found, "u32" | "usize"))) => {
+            say!("config_expected", found = found, expected = say!("whole_number"))
+        }
+        (_, Some((found, expected))) => say!("config_expected", found = found, expected = expected),
+        _ => Message::text(message),
     }
 }
 
+/// A key or value that is none of the allowed ones.
+pub(super) fn unknown_word(found: &str, allowed: &[&str]) -> Message {
+    say!("config_unknown_word", found = found, allowed = allowed, near = near(found, allowed))
+}
+
 /// The allowed word that is near to what was found, if there is one.
-pub(super) fn hint(found: &str, allowed: &[&str]) -> String {
-    did_you_mean(found, allowed.iter().copied()).map_or(String::new(), |near| format!("; did you mean «{near}»?"))
+pub(super) fn near(found: &str, allowed: &[&str]) -> Option<Message> {
+    did_you_mean(found, allowed.iter().copied()).map(|near| say!("did_you_mean", near = near))
 }

@@ -4,6 +4,7 @@ use super::{
     Raw,
     check::{Problems, friendly},
 };
+use crate::words::{Message, say};
 use std::collections::BTreeMap;
 
 /// The configuration with what the variables say; none if no variable says anything.
@@ -20,8 +21,7 @@ pub(super) fn overridden(text: &str, vars: &BTreeMap<String, String>) -> Result<
         for key in parents {
             let entry = at.entry(key.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
             let toml::Value::Table(inner) = entry else {
-                let what = format!("«{key}» is not a table of the configuration, so {name} cannot override in it");
-                return Err(Problems::one(name, what));
+                return Err(Problems::one(Message::text(name), say!("override_outside", key = key, name = name)));
             };
             at = inner;
         }
@@ -31,8 +31,7 @@ pub(super) fn overridden(text: &str, vars: &BTreeMap<String, String>) -> Result<
     if names.is_empty() {
         return Ok(None);
     }
-    let wrong =
-        |e: toml::de::Error| Problems::one(format!("environment ({})", names.join(", ")), friendly(e.message()));
+    let wrong = |e: toml::de::Error| Problems::one(say!("environment", names = names), friendly(e.message()));
     table.try_into().map(Some).map_err(wrong)
 }
 

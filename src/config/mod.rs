@@ -20,8 +20,11 @@ pub use check::{Problem, Problems};
 pub use server::{Level, Server};
 pub use store::{Durability, Store};
 
-use crate::domain::retention::Retention;
-use check::{Check, friendly};
+use crate::{
+    domain::retention::Retention,
+    words::{Message, say},
+};
+use check::{Check, friendly, in_file};
 use place::Lines;
 use serde::Deserialize;
 use std::{
@@ -43,7 +46,7 @@ pub struct Config {
     /// The mini-programs.
     pub apps: Vec<App>,
     /// What is allowed but probably not meant.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Message>,
 }
 
 impl Config {
@@ -79,13 +82,11 @@ pub fn search(given: Option<PathBuf>) -> Result<PathBuf, Problems> {
     if let Some(path) = given {
         return Ok(path);
     }
-    ["tixing.toml", "/etc/tixing/tixing.toml"].into_iter().map(PathBuf::from).find(|p| p.exists()).ok_or_else(|| {
-        Problems::one(
-            "tixing.toml",
-            "no configuration found: not given by --config or $TIXING_CONFIG, and neither ./tixing.toml nor \
-             /etc/tixing/tixing.toml exists; `tixing init` writes one",
-        )
-    })
+    ["tixing.toml", "/etc/tixing/tixing.toml"]
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|p| p.exists())
+        .ok_or_else(|| Problems::one(Message::text("tixing.toml"), say!("config_not_found")))
 }
 
 /// Reads and checks the configuration at `path`.
@@ -93,7 +94,9 @@ pub fn search(given: Option<PathBuf>) -> Result<PathBuf, Problems> {
 /// # Errors
 /// All problems found.
 pub fn load(path: &Path) -> Result<Config, Problems> {
-    let unread = |e| Problems::one(path.display().to_string(), format!("cannot read the configuration: {e}"));
+    let unread = |e: std::io::Error| {
+        Problems::one(Message::text(path.display().to_string()), say!("config_unreadable", why = e.to_string()))
+    };
     let text = std::fs::read_to_string(path).map_err(unread)?;
     parse(path, &text, &|name| std::env::var(name).ok(), std::env::vars().collect())
 }
@@ -110,7 +113,7 @@ pub fn parse(
 ) -> Result<Config, Problems> {
     let wrong = |e: toml::de::Error| {
         let line = e.span().map_or(1, |span| place::line(text, span.start));
-        Problems::one(format!("{}:{line}", path.display()), friendly(e.message()))
+        Problems::one(in_file(path, line), friendly(e.message()))
     };
     let in_file: Raw = toml::from_str(text).map_err(wrong)?;
     let raw = environment::overridden(text, &vars)?.unwrap_or(in_file);

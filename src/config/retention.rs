@@ -1,7 +1,10 @@
 //! `[retention]`: how long what has ended is kept.
 
 use super::{check::Check, place::Place};
-use crate::domain::{DAY, Millis, retention::Retention, timing::parse_duration};
+use crate::{
+    domain::{DAY, Millis, retention::Retention, timing::parse_duration},
+    words::{Message, say},
+};
 use serde::Deserialize;
 
 #[derive(Deserialize, Default)]
@@ -23,19 +26,17 @@ impl Raw {
         };
         for (key, term) in [("bodies", retention.bodies), ("attempts", retention.attempts)] {
             if term.zip(retention.history).is_some_and(|(term, history)| term >= history) {
-                check.warning(format!(
-                    "retention.{key} is not shorter than retention.history, with which everything goes: it has no effect"
-                ));
+                check.warning(say!("term_without_effect", key = key));
             }
         }
         retention
     }
 }
 
-fn term(text: &str) -> Result<Millis, String> {
-    match parse_duration(text).map_err(|why| why.to_string())? {
+fn term(text: &str) -> Result<Millis, Message> {
+    match parse_duration(text)? {
         term if term >= DAY => Ok(term),
-        _ => Err("less than a day: receipts and repeated calls would find nothing; allowed is 1d or more".into()),
+        _ => Err(say!("term_too_short")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `[schedules]`: where schedule files lie. They are not read yet.
 
 use super::check::Check;
+use crate::words::say;
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -13,6 +14,6 @@ pub(super) struct Raw {
 
 impl Raw {
     pub fn check(&self, check: &mut Check<'_>) {
-        check.warning("[schedules] is set, but this version does not read schedule files yet");
+        check.warning(say!("schedules_not_built"));
     }
 }

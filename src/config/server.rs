@@ -1,6 +1,7 @@
 //! `[server]`: where the daemon listens, and how much its log says.
 
 use super::{check::Check, place::Place};
+use crate::words::{Message, say};
 use serde::Deserialize;
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -75,15 +76,14 @@ impl Raw {
         let listen = check.good(&place.key("listen"), address(&self.listen));
         let metrics = self.metrics.as_deref().and_then(|text| check.good(&place.key("metrics"), address(text)));
         if metrics.is_some_and(|metrics| metrics.port() != 0 && Some(metrics) == listen) {
-            let what = "metrics have the address of listen, which has them already: choose another, or leave it out";
-            check.problem(&place.key("metrics"), what);
+            check.problem(&place.key("metrics"), say!("metrics_at_listen"));
         }
         Some(Server { listen: listen?, metrics, socket: check.base.join(&self.socket), log: self.log })
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("«{text}» is not an address; write an IP address and a port like 127.0.0.1:8700"))
+fn address(text: &str) -> Result<SocketAddr, Message> {
+    text.parse().map_err(|_| say!("not_an_address", text = text))
 }
 
 #[cfg(test)]

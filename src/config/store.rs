@@ -1,6 +1,7 @@
 //! `[store]`: which database, and how durable a commit is.
 
 use super::{check::Check, place::Place};
+use crate::words::say;
 use serde::Deserialize;
 
 /// The database.
@@ -45,21 +46,16 @@ impl Raw {
             }
             Some(("postgres" | "postgresql", _)) => Some(self.url.clone()),
             _ => {
-                let what = "this is not a store; write \"sqlite:tixing.db\" or \"postgres://user@host/db\"";
-                check.problem(&Place::table("store").key("url"), what);
+                check.problem(&Place::table("store").key("url"), say!("not_a_store_url"));
                 None
             }
         };
         let user = self.url.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
         if user.is_some_and(|(user, _)| user.contains(':')) {
-            check.warning(
-                "store.url holds a password that whoever reads this file has: put it into PGPASSWORD or ~/.pgpass",
-            );
+            check.warning(say!("store_url_password"));
         }
         if self.durability == Durability::Process {
-            check.warning(
-                "store.durability is \"process\": a loss of power may forget what was sent, and send it again",
-            );
+            check.warning(say!("store_not_durable"));
         }
         Some(Store { url: url?, durability: self.durability })
     }

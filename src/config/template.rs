@@ -1,10 +1,13 @@
 //! `[[app.template]]`: a template of an app.
 
 use super::{
-    check::{Check, hint, is_name},
+    check::{Check, is_name, near},
     place::Place,
 };
-use crate::domain::template::{KNOWN_TYPES, Kind, OnDoubt, Template, field_type};
+use crate::{
+    domain::template::{KNOWN_TYPES, Kind, OnDoubt, Template, field_type},
+    words::say,
+};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashSet};
 
@@ -32,28 +35,24 @@ impl Raw {
     /// `known` are the ids and names of the templates before it.
     fn check(&self, place: &Place<'_>, known: &mut HashSet<String>, check: &mut Check<'_>) -> Template {
         if self.id.is_empty() || self.id.len() > 128 || !self.id.chars().all(|c| c.is_ascii_graphic()) {
-            check.problem(&place.key("id"), "a template's id has 1 to 128 letters, digits and symbols");
+            check.problem(&place.key("id"), say!("bad_template_id"));
         }
         if self.name.as_ref().is_some_and(|n| !is_name(n)) {
-            check.problem(&place.key("name"), "a template's name has 1 to 64 of a–z, 0–9, - and _");
+            check.problem(&place.key("name"), say!("bad_template_name"));
         }
         for word in self.name.iter().chain([&self.id]) {
             if !known.insert(word.clone()) {
-                let what = format!("«{word}» names two templates of the app; ids and names are unique together");
-                check.problem(&place.key("id"), what);
+                check.problem(&place.key("id"), say!("template_name_twice", name = word));
             }
         }
         if self.fields.is_empty() || self.fields.len() > 20 {
-            let what = format!("a template has 1 to 20 fields; found {}", self.fields.len());
-            check.problem(&place.key("fields"), what);
+            check.problem(&place.key("fields"), say!("template_fields_count", found = self.fields.len()));
         }
         for key in self.fields.keys() {
             let kind = field_type(key);
             if !KNOWN_TYPES.contains(&kind) {
-                let (id, near) = (&self.id, hint(kind, KNOWN_TYPES));
-                check.warning(format!(
-                    "template {id}: «{key}» is of an unknown type, so its values are not checked{near}"
-                ));
+                let near = near(kind, KNOWN_TYPES);
+                check.warning(say!("unknown_field_type", template = self.id, key = key, near = near));
             }
         }
         Template {

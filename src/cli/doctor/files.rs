@@ -1,0 +1,99 @@
+//! Files: who can read and write them, whether the store's are whole, and how much room there is.
+
+use super::report::{Level, Report};
+use crate::{
+    config::Config,
+    store::file,
+    words::{Message, say},
+};
+use std::{
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
+
+/// Megabytes below which sends stop soon, and below which somebody should make room.
+const DISK_MB: (u64, u64) = (200, 2_048);
+
+/// The permissions of a file, if it is there.
+pub fn mode(path: &Path) -> Option<u32> {
+    path.metadata().ok().map(|file| file.permissions().mode() & 0o777)
+}
+
+/// Permissions as `chmod` takes them.
+pub fn octal(mode: u32) -> Message {
+    Message::text(format!("{mode:o}"))
+}
+
+pub fn look(config: &Config, report: &mut Report) {
+    let own = mode(&config.path).unwrap_or_default();
+    report.judge(
+        say!("check_configuration_mode"),
+        own & 0o022 == 0,
+        Level::Failed,
+        octal(own),
+        say!("make_configuration_private"),
+    );
+    let Some(file) = config.store.url.strip_prefix("sqlite:").map(Path::new) else { return };
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    report.judge(
+        say!("check_store_folder"),
+        folder.is_dir(),
+        Level::Failed,
+        Message::text(folder.display().to_string()),
+        say!("store_folder_missing"),
+    );
+    match mode(file) {
+        Some(open) => report.judge(
+            say!("check_store_mode"),
+            open & 0o077 == 0,
+            Level::Warning,
+            octal(open),
+            say!("make_store_private"),
+        ),
+        None => report.skipped(say!("check_store_mode"), say!("no_store_yet")),
+    }
+    belongings(file, report);
+    room(folder, report);
+}
+
+/// What belongs to the store, and that it has one name only.
+fn belongings(path: &Path, report: &mut Report) {
+    let subject = say!("check_store_files");
+    let Ok(path) = file::real(path) else {
+        return report.add(subject, Level::Failed, say!("store_link_dangles"), say!("mend_store_link"));
+    };
+    let Ok(opened) = path.metadata() else { return };
+    let progress = file::beside(&path, file::PROGRESS);
+    if opened.nlink() > 1 {
+        let found = say!("store_has_names", file = path, names = opened.nlink());
+        report.add(subject, Level::Failed, found, say!("keep_one_store_name"));
+    } else if progress.exists() {
+        report.ok(subject, say!("store_files_together", file = path));
+    } else {
+        let found = say!("store_file_missing", file = progress);
+        report.add(subject, Level::Warning, found, say!("put_progress_back"));
+    }
+}
+
+fn room(folder: &Path, report: &mut Report) {
+    let disk = match rustix::fs::statvfs(folder) {
+        Ok(disk) => disk,
+        Err(e) => return report.skipped(say!("check_disk"), Message::text(e.to_string())),
+    };
+    let mb = disk.f_bavail.saturating_mul(disk.f_frsize) / 1_048_576;
+    let (little, enough) = DISK_MB;
+    report.judge(
+        say!("check_disk"),
+        mb >= enough,
+        if mb < little { Level::Failed } else { Level::Warning },
+        say!("disk_free", mb = mb),
+        say!("make_room"),
+    );
+    report.judge(
+        say!("check_inodes"),
+        disk.f_files == 0 || disk.f_favail > 1_000,
+        Level::Warning,
+        say!("inodes_free", n = disk.f_favail),
+        say!("delete_small_files"),
+    );
+}

@@ -1,0 +1,243 @@
+//! One app's platform: whether it is reached, believes us, and has the templates as they are configured.
+
+use super::{
+    books::{instant, told},
+    report::{Level, Report, Subject},
+};
+use crate::{
+    clock::SystemClock,
+    config::App,
+    domain::{
+        MINUTE, Millis, SECOND,
+        consent::Feeds,
+        outcome::Outcome,
+        template::{Listing, Template},
+    },
+    platform::{
+        Adapter, Answer, Request, adapter,
+        transport::{Failure as Unsent, HttpTransport, Transport},
+    },
+    words::{Lang, Message, say},
+};
+use secrecy::SecretString;
+use serde_json::Value;
+use std::net::ToSocketAddrs;
+
+/// One app and the way to its platform.
+struct Patient<'a> {
+    app: &'a App,
+    adapter: Box<dyn Adapter>,
+    transport: &'a HttpTransport,
+}
+
+/// Answers whether the platform could be reached. `listed` is what the daemon knows of its templates.
+pub async fn look(app: &App, transport: &HttpTransport, listed: Option<&Value>, report: &mut Report) -> bool {
+    callback(app, report);
+    report.judge(
+        Subject::of(app, say!("check_address")),
+        app.base_url.starts_with("https://"),
+        Level::Warning,
+        Message::text(&app.base_url),
+        say!("use_tls"),
+    );
+    let beyond_token = [say!("check_quota"), say!("check_templates")];
+    let beyond_reach = [say!("check_credentials"), say!("check_ip_whitelist"), say!("check_clock")];
+    let skip = |report: &mut Report, all: &[Message], why: Message| {
+        all.iter().for_each(|what| report.skipped(Subject::of(app, what.clone()), why.clone()));
+    };
+    if !name_is_found(app, report).await {
+        skip(report, &[say!("check_reach")], say!("platform_out_of_reach"));
+        skip(report, &beyond_reach, say!("platform_out_of_reach"));
+        skip(report, &beyond_token, say!("platform_out_of_reach"));
+        return false;
+    }
+    let patient = Patient { app, adapter: adapter(app), transport };
+    let answer = match transport.call(patient.adapter.token_request(false)).await {
+        Ok(answer) => answer,
+        Err(Unsent::NotSent(cause) | Unsent::Unknown(cause)) => {
+            let subject = Subject::of(app, say!("check_reach"));
+            report.add(subject, Level::Failed, Message::text(cause), say!("look_into_firewall"));
+            skip(report, &beyond_reach, say!("platform_out_of_reach"));
+            skip(report, &beyond_token, say!("platform_out_of_reach"));
+            return false;
+        }
+    };
+    report.ok(Subject::of(app, say!("check_reach")), say!("http_status", status = answer.status));
+    clock(app, &answer, report);
+    match patient.adapter.read_token(&answer) {
+        Ok(granted) => {
+            report.ok(Subject::of(app, say!("check_credentials")), say!("token_for", left = granted.lives));
+            report.ok(Subject::of(app, say!("check_ip_whitelist")), say!("address_allowed"));
+            patient.quota(&granted.token, report).await;
+            patient.templates(&granted.token, listed, report).await;
+        }
+        Err(outcome) => {
+            patient.refused(outcome, report);
+            skip(report, &beyond_token, say!("no_token"));
+        }
+    }
+    true
+}
+
+fn callback(app: &App, report: &mut Report) {
+    let subject = Subject::of(app, say!("check_callback"));
+    match &app.callback {
+        None => report.add(subject, Level::Warning, say!("no_callback"), say!("add_callback", app = app.name)),
+        Some(secrets) if secrets.aes_key.is_none() => {
+            report.add(subject, Level::Warning, say!("callback_in_clear"), say!("choose_secure_mode"));
+        }
+        Some(_) => {
+            let feeds = match app.consents {
+                Feeds::Client => say!("taps_by_client"),
+                Feeds::Callback => say!("taps_by_platform"),
+                Feeds::Reconcile => say!("taps_by_both"),
+            };
+            report.ok(subject, say!("callback_encrypted", app = app.name, feeds = feeds));
+        }
+    }
+}
+
+/// Whether the platform's name leads to an address.
+async fn name_is_found(app: &App, report: &mut Report) -> bool {
+    let url = reqwest::Url::parse(&app.base_url).ok();
+    let host =
+        url.and_then(|url| Some((url.host_str()?.trim_matches(['[', ']']).to_owned(), url.port_or_known_default()?)));
+    // The configuration takes only a URL with a host.
+    let Some((host, port)) = host else { return true };
+    let asked = (host.clone(), port);
+    let found = tokio::task::spawn_blocking(move || asked.to_socket_addrs().map(Iterator::count)).await;
+    let subject = Subject::of(app, say!("check_dns"));
+    match found.unwrap_or(Ok(0)) {
+        Ok(n) if n > 0 => report.ok(subject, say!("host_found", host = host, n = n)),
+        Ok(_) => {
+            report.add(subject, Level::Failed, say!("host_without_address", host = host), say!("look_into_name"));
+        }
+        Err(e) => {
+            let found = say!("host_not_found", host = host, why = e.to_string());
+            report.add(subject, Level::Failed, found, say!("look_into_resolver"));
+            return false;
+        }
+    }
+    true
+}
+
+fn clock(app: &App, answer: &Answer, report: &mut Report) {
+    let subject = Subject::of(app, say!("check_clock"));
+    let Some(date) = answer.date else { return report.skipped(subject, say!("no_platform_time")) };
+    let off: Millis = SystemClock::shared().now() - date;
+    // A Date has whole seconds, and took its time to come.
+    let level = if off.abs() > MINUTE { Level::Failed } else { Level::Warning };
+    let found = say!("clock_off_by", s = off / SECOND);
+    report.judge(subject, off.abs() <= 5 * SECOND, level, found, say!("start_time_service"));
+}
+
+impl Patient<'_> {
+    fn subject(&self, what: Message) -> Subject {
+        Subject::of(self.app, what)
+    }
+
+    /// Why there is no token.
+    fn refused(&self, outcome: Outcome, report: &mut Report) {
+        let credentials = self.subject(say!("check_credentials"));
+        let whitelist = self.subject(say!("check_ip_whitelist"));
+        let Outcome::Answered { code, text, .. } = outcome else {
+            let found = say!("token_answer_unreadable");
+            report.add(credentials, Level::Failed, found, say!("look_into_base_url"));
+            return report.skipped(whitelist, say!("no_token"));
+        };
+        if let Some(seen) = self.adapter.refused_address(&code, &text) {
+            report.skipped(credentials, say!("address_refused_first"));
+            let fix = say!("allow_address", address = seen, appid = self.app.appid);
+            return report.add(whitelist, Level::Failed, say!("address_refused", address = seen), fix);
+        }
+        let meaning = self.adapter.meaning(&code).map(|(en, zh)| match report.voice.lang {
+            Lang::En => Message::text(en),
+            Lang::Zh => Message::text(zh),
+        });
+        let found = say!("platform_said", code = code, text = text);
+        report.add(credentials, Level::Failed, found, meaning.unwrap_or_else(|| say!("code_unknown")));
+        report.skipped(whitelist, say!("no_token"));
+    }
+
+    /// Asks one thing with a token; what went wrong becomes a warning, since sends may work all the same.
+    async fn ask<T>(
+        &self,
+        what: Message,
+        request: Request,
+        read: impl Fn(&Answer) -> Result<T, Outcome>,
+        report: &mut Report,
+    ) -> Option<T> {
+        let why = match self.transport.call(request).await {
+            Ok(answer) => match read(&answer) {
+                Ok(value) => return Some(value),
+                Err(Outcome::Answered { code, text, .. }) => say!("platform_said", code = code, text = text),
+                Err(Outcome::Unknown { cause } | Outcome::NotSent { cause }) => Message::text(cause),
+                Err(Outcome::Accepted { .. }) => Message::text(""),
+            },
+            Err(Unsent::NotSent(cause) | Unsent::Unknown(cause)) => Message::text(cause),
+        };
+        report.add(self.subject(what), Level::Warning, say!("cannot_be_asked", why = why), say!("try_later"));
+        None
+    }
+
+    async fn quota(&self, token: &SecretString, report: &mut Report) {
+        let request = self.adapter.quota_request(token);
+        let read = |answer: &Answer| self.adapter.read_quota(answer);
+        let Some(quota) = self.ask(say!("check_quota"), request, read, report).await else { return };
+        report.judge(
+            self.subject(say!("check_quota")),
+            quota.left * 10 > quota.limit,
+            if quota.left <= 0 { Level::Failed } else { Level::Warning },
+            say!("quota_left", left = quota.left, most = quota.limit),
+            say!("spread_sends"),
+        );
+        if let Some((calls, seconds)) = quota.rate {
+            let (rate, most) = (self.app.rate, calls / seconds.max(1));
+            report.judge(
+                self.subject(say!("check_rate")),
+                i64::from(rate) <= most,
+                Level::Warning,
+                say!("rate_allowed", rate = rate, calls = calls, seconds = seconds),
+                say!("lower_rate", most = most),
+            );
+        }
+    }
+
+    /// By the daemon's list if it has one, since the platforms answer this a few times a day only.
+    async fn templates(&self, token: &SecretString, listed: Option<&Value>, report: &mut Report) {
+        let app = self.app;
+        let known = listed.and_then(|listed| listed["templates"].as_array()).into_iter().flatten();
+        let known: Vec<&Value> =
+            known.filter(|t| t["app"] == app.name.as_str() && t["listed_at"].is_string()).collect();
+        let (when, differences): (Message, Vec<(&Template, Vec<Message>)>) = if known.is_empty() {
+            let request = self.adapter.templates_request(token);
+            let read = |answer: &Answer| self.adapter.read_templates(answer);
+            let Some(templates) = self.ask(say!("check_templates"), request, read, report).await else { return };
+            let listing = Listing { read_at: 0, templates };
+            let of = |t: &Template| listing.differences(t).into_iter().map(Message::text).collect();
+            (say!("asked_now"), app.templates.iter().map(|t| (t, of(t))).collect())
+        } else {
+            let of = |t: &Template| -> Vec<Message> {
+                let entry = known.iter().find(|entry| entry["id"] == t.code.as_str());
+                entry.and_then(|entry| entry["out_of_step"].as_array()).into_iter().flatten().map(told).collect()
+            };
+            let when = say!("daemon_asked_at", at = instant(&known[0]["listed_at"]));
+            (when, app.templates.iter().map(|t| (t, of(t))).collect())
+        };
+        for (template, why) in &differences {
+            let which = template.name.as_deref().unwrap_or(&template.code);
+            for why in why {
+                let found = say!("template_differs", template = which, why = why);
+                report.add(self.subject(say!("check_templates")), Level::Failed, found, say!("mend_template"));
+            }
+        }
+        let (good, all) = (differences.iter().filter(|(_, why)| why.is_empty()).count(), app.templates.len());
+        report.judge(
+            self.subject(say!("check_templates")),
+            good == all,
+            Level::Warning,
+            say!("templates_in_step", good = good, all = all, when = when),
+            say!("mend_those_above"),
+        );
+    }
+}
