@@ -30,7 +30,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a stop may take before the process gives up; whatever is cut off then is found in doubt.
+/// How long a stop may take before the process gives up; sends that are cut off then are found in doubt.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// How long it then waits for the listeners, and for the store. The unit's `TimeoutStopSec` is longer than all of it.
 const CLOSE_LIMIT: Duration = Duration::from_secs(4);
@@ -168,10 +168,10 @@ impl Daemon {
         self.engine.is_finished()
     }
 
-    /// Stops in order: nothing new is sent, what is under way is finished and settled, then the listeners and the store close.
+    /// Stops in order: no new sends begin, those under way are finished and settled, then the listeners and the store close.
     ///
     /// # Errors
-    /// When what was under way did not end in time.
+    /// When sends under way did not end in time.
     pub async fn stop(mut self) -> Result<(), Message> {
         trip("stop.begun");
         self.stop_engine.cancel();
@@ -182,7 +182,7 @@ impl Daemon {
         let finished = tokio::time::timeout(STOP_LIMIT, joined).await;
         trip("stop.engine_ended");
         self.stop_http.cancel();
-        // Whatever the store does, a stop ends: requests that wait for it are let go, and what it has not written is found in doubt.
+        // A stop ends even if the store is silent: requests that wait for it are dropped, and sends that it has not settled are in doubt.
         let servers = async {
             for server in self.servers {
                 let _ = server.await;
@@ -237,7 +237,7 @@ fn bind_socket(path: &Path) -> Result<UnixListener, StartError> {
     bound.map_err(cannot)
 }
 
-/// What the system asks of a daemon.
+/// The system's orders to a daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ask {
     Stop,
@@ -281,7 +281,7 @@ impl Asks {
         }
     }
 
-    /// Waits for a stop. What is to be reloaded is read in a moment anyway.
+    /// Waits for a stop. A reload can be ignored, since the configuration is being read anyway.
     async fn stop(&mut self) {
         while self.next().await != Ask::Stop {}
     }
@@ -366,7 +366,7 @@ async fn keep(
     }
 }
 
-/// Reads what others may have changed in the store, and tells systemd how it goes.
+/// Reads the API keys, which other processes may have changed in the store, and tells systemd how it goes.
 async fn look(api: Api, signals: Arc<Signals>) {
     let looked = tokio::time::timeout(LOOK_LIMIT, async {
         api.refresh_keys().await;
@@ -377,7 +377,8 @@ async fn look(api: Api, signals: Arc<Signals>) {
 }
 
 impl Daemon {
-    /// Takes over what can be changed while it runs: how much the log says, and secrets. Says what it did, and what only a restart takes over.
+    /// Takes over the settings that can change while the daemon runs: the log's level, and secrets. The log names the changes that only a
+    /// restart takes over.
     fn reload(&mut self, set_volume: &dyn Fn(Level)) {
         tell(&[NotifyState::Reloading]);
         match config::load(&self.config.path) {
@@ -414,7 +415,7 @@ async fn warn_of_unconfigured(daemon: &Daemon) {
         tracing::warn!(
             app,
             waiting,
-            "the store holds reminders of an app that is not configured: nobody sends them; configure it again, or cancel them"
+            "the store has reminders of an app that is not configured: nobody sends them; configure it again, or cancel them"
         );
     }
 }

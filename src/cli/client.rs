@@ -90,7 +90,7 @@ fn refused(status: StatusCode, text: &str) -> Failure {
 }
 
 impl Client {
-    /// The voice for what is about an app: times are in its zone.
+    /// The voice that speaks about an app: times are in the app's zone.
     pub fn voice_for(&self, app: Option<&str>, voice: Voice) -> Voice {
         voice.in_zone(app.and_then(|app| self.zones.get(app).copied()).or(voice.zone))
     }
@@ -151,7 +151,7 @@ impl Client {
         Ok(())
     }
 
-    /// Done: what was written is durable already; this closes the store if it is ours.
+    /// The end of the command. All writes are durable already; this closes the store if this command opened it.
     pub async fn close(&self) {
         if let Some((store, _)) = &self.own {
             store.close().await;
@@ -159,7 +159,7 @@ impl Client {
     }
 }
 
-/// What stands behind the path of a call, of the pairs that have a value.
+/// The query string of these parameters; those without a value are left out.
 pub fn query(pairs: &[(&str, Option<String>)]) -> String {
     let mut url = reqwest::Url::parse("http://tixing/").expect("a URL");
     for (key, value) in pairs {

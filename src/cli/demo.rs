@@ -184,7 +184,7 @@ impl Demo {
     async fn play(&mut self, duration: Option<Millis>) -> Result<(), Failure> {
         let start = self.clock.now();
         let ends = duration.map(|d| start + d);
-        // The last few seconds are for what is on its way.
+        // Nobody accepts any more in the last few seconds, so that all reminders can arrive.
         let last_call = ends.map(|at| at - (4 * SECOND).min(duration.unwrap_or(0) / 2));
         let mut next_tap = start;
         let ctrl_c = tokio::signal::ctrl_c();

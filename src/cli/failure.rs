@@ -29,7 +29,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// What the process ends with.
+    /// The exit code of the process.
     pub fn code(&self) -> u8 {
         match self {
             Self::Failed(_) => 1,
@@ -47,7 +47,7 @@ impl Failure {
         }
     }
 
-    /// What happened.
+    /// The reason, for people.
     pub fn message(&self) -> Message {
         match self {
             Self::Failed(what)
@@ -107,7 +107,7 @@ impl From<Message> for Failure {
     }
 }
 
-/// What others say has no sentence of ours.
+/// Errors of libraries and of the store are told in their own words.
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Failed(Message::text(format!("{error:#}")))

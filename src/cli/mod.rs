@@ -43,7 +43,7 @@ pub fn main() -> ExitCode {
     let result = match runtime {
         Ok(runtime) => {
             let result = runtime.block_on(run(cli, out));
-            // What still waits, for a database that is silent or for a thread that does, is not waited for.
+            // A database that is silent, or a thread that waits for one, must not delay the end of the command.
             runtime.shutdown_background();
             result
         }

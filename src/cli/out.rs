@@ -12,7 +12,7 @@ use std::{
 /// To whom this run speaks: to a program in JSON, or to a person in a language.
 #[derive(Clone, Copy)]
 pub struct Out {
-    /// To a program. Whatever it is told has the same words in every environment: English, and times in UTC.
+    /// To a program. Programs are told the same words in every environment: English, and times in UTC.
     pub json: bool,
     /// The language, and the zone where no app has one.
     pub voice: Voice,
@@ -78,7 +78,7 @@ macro_rules! talk {
 
 pub(super) use {data, talk};
 
-/// What [`data!`] does.
+/// The function behind [`data!`].
 pub fn line(text: Arguments<'_>) {
     if LOST.get().is_none()
         && let Err(e) = writeln!(stdout(), "{text}")
@@ -88,7 +88,7 @@ pub fn line(text: Arguments<'_>) {
     }
 }
 
-/// What [`talk!`] does.
+/// The function behind [`talk!`].
 pub fn talk_line(text: Arguments<'_>) {
     // A closed stderr means that nobody wants to hear.
     let _ = writeln!(stderr(), "{text}");

@@ -148,7 +148,7 @@ async fn add_many(client: &Client, file: &Path, out: Out) -> Result<(), Failure>
     }
 }
 
-/// An id in a path: whatever cannot stand there cannot be one.
+/// The path of a reminder. A text with other characters is no id, and could lead to another path.
 pub fn id_path(id: &str) -> Result<String, Failure> {
     if !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         return Ok(format!("/v1/reminders/{id}"));

@@ -89,7 +89,7 @@ pub async fn restore(config: Config, file: Option<PathBuf>, out: Out) -> Result<
     Ok(())
 }
 
-/// Ends a hold, or says what would follow from either way of ending it.
+/// Releases a store on hold, or says why it is on hold and what each way of releasing it would do.
 pub async fn release(config: Config, due: Option<&str>, out: Out) -> Result<(), Failure> {
     let client = client::connect(config, out.voice).await?;
     let Some(due) = due else {

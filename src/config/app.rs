@@ -24,7 +24,7 @@ use std::collections::HashSet;
 /// One mini-program.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// What the API and the files say.
+    /// Its name in the API and in files.
     pub name: String,
     /// Which platform.
     pub platform: Platform,
@@ -40,7 +40,7 @@ pub struct App {
     pub rate: u32,
     /// Sends in flight.
     pub concurrency: u32,
-    /// What it says about sending at all.
+    /// Its rules about when and to whom to send at all.
     pub rules: AppRules,
     /// How the platform's pushes are told from forgeries, if it pushes.
     pub callback: Option<CallbackSecrets>,

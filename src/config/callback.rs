@@ -5,7 +5,7 @@ use crate::words::say;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-/// What the platform's console says under 消息推送.
+/// The secrets that the platform's console shows under 消息推送.
 #[derive(Debug, Clone)]
 pub struct CallbackSecrets {
     /// Token.

@@ -1,4 +1,4 @@
-//! The check of a configuration: what each group is given to check itself, and the problems that it finds.
+//! The check of a configuration: the context that each group of keys is checked in, and the problems that are found.
 
 use super::place::{Lines, Place};
 use crate::{
@@ -63,19 +63,19 @@ pub(super) struct Check<'a> {
     pub env: &'a dyn Fn(&str) -> Option<String>,
     /// Where the keys stand.
     pub lines: Lines<'a>,
-    /// What is wrong.
+    /// The problems found so far.
     pub problems: Vec<Problem>,
-    /// What is allowed but probably not meant.
+    /// Settings that are allowed but probably not meant.
     pub warnings: Vec<Message>,
 }
 
 impl Check<'_> {
-    /// Notes what is wrong at a place.
+    /// Notes a problem with the key at this place.
     pub fn problem(&mut self, place: &Place<'_>, what: Message) {
         self.problems.push(Problem { place: in_file(self.path, self.lines.of(place)), what });
     }
 
-    /// Notes what is allowed but probably not meant.
+    /// Notes a setting that is allowed but probably not meant.
     pub fn warning(&mut self, what: Message) {
         self.warnings.push(what);
     }
@@ -97,14 +97,14 @@ pub(super) fn in_file(path: &Path, line: usize) -> Message {
     Message::text(format!("{}:{line}", path.display()))
 }
 
-/// What serde says about a wrong key or value.
+/// Serde's error as a message of ours, with a near word where a key or value is unknown.
 pub(super) fn friendly(message: &str) -> Message {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let expected = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     match (&quoted[..], expected.and_then(|rest| rest.rsplit_once(", expected "))) {
         ([found, allowed @ ..], _) if message.starts_with("unknown ") => unknown_word(found, allowed),
         ([key], _) if message.starts_with("missing field") => say!("config_missing_key", key = key),
-        // Not what a number is to a machine, but to a person.
+        // Serde names a Rust type; a person is told which numbers are allowed.
         (_, Some((found, "u32" | "usize"))) => {
             say!("config_expected", found = found, expected = say!("whole_number"))
         }

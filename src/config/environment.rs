@@ -1,4 +1,4 @@
-//! What the environment overrides: `TIXING_SERVER__LISTEN` stands for `listen` of `[server]`.
+//! Environment variables that override the configuration: `TIXING_SERVER__LISTEN` stands for `listen` of `[server]`.
 
 use super::{
     Raw,
@@ -7,10 +7,10 @@ use super::{
 use crate::words::{Message, say};
 use std::collections::BTreeMap;
 
-/// The configuration with what the variables say; none if no variable says anything.
+/// The configuration with the values of the variables; none if no variable overrides anything.
 ///
 /// # Errors
-/// When a variable overrides what is not there, or a value is wrong.
+/// When a variable names a place inside something that is no table, or its value is wrong.
 pub(super) fn overridden(text: &str, vars: &BTreeMap<String, String>) -> Result<Option<Raw>, Problems> {
     let mut table: toml::Table = toml::from_str(text).expect("it was just read as TOML");
     let mut names = Vec::new();

@@ -1,6 +1,6 @@
 //! `tixing.toml`: read once, checked whole, every problem with its line.
 //!
-//! A group of keys is a file: the shape in the TOML (`Raw`), its check, and what follows from it.
+//! Each group of keys has a file: its shape in the TOML (`Raw`), its check, and the checked type.
 
 mod server;
 mod store;
@@ -41,11 +41,11 @@ pub struct Config {
     pub server: Server,
     /// The database.
     pub store: Store,
-    /// How long what has ended is kept.
+    /// How long the data of ended reminders is kept.
     pub retention: Retention,
     /// The mini-programs.
     pub apps: Vec<App>,
-    /// What is allowed but probably not meant.
+    /// Settings that are allowed but probably not meant.
     pub warnings: Vec<Message>,
 }
 

@@ -1,4 +1,4 @@
-//! `[retention]`: how long what has ended is kept.
+//! `[retention]`: how long the data of ended reminders is kept.
 
 use super::{check::Check, place::Place};
 use crate::{

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-/// What the file says about where a secret is kept. It is looked at in [`Source::read`] and never printed: it may be the secret itself.
+/// The value of a secret's key in the file. It is never printed: somebody may have written the secret itself there.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct Source(toml::Value);

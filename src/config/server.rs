@@ -29,14 +29,14 @@ impl Server {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// What somebody must do something about.
+    /// Problems that somebody must act on.
     Error,
-    /// What is not as it should be.
+    /// Also things that are not as they should be.
     Warn,
-    /// What is worth knowing later.
+    /// Also events that are worth knowing later.
     #[default]
     Info,
-    /// What happens to each reminder.
+    /// Also each step of each reminder.
     Debug,
     /// Everything.
     Trace,

@@ -1,4 +1,4 @@
-//! What the books say: how each app stands, and what nobody sends.
+//! The books: how each app stands by the daemon's counts, and which reminders nobody sends.
 
 use super::report::{Level, Report, Subject};
 use crate::{
@@ -67,7 +67,7 @@ fn sending(app: &App, of: &Value, report: &mut Report) {
     );
 }
 
-/// What should have gone, and what nobody knows the end of.
+/// Reminders that should have gone, and those whose outcome is unknown.
 fn waiting(app: &App, of: &Value, report: &mut Report) {
     let late = number(of, "/oldest_overdue_ms");
     report.judge(
@@ -87,7 +87,7 @@ fn waiting(app: &App, of: &Value, report: &mut Report) {
     );
 }
 
-/// How it ended.
+/// How the ended ones ended, by the platform's answers and by its receipts.
 fn ended(app: &App, of: &Value, report: &mut Report) {
     let (failed, sent) = (number(of, "/reminders/failed"), number(of, "/reminders/sent"));
     report.judge(

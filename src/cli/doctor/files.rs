@@ -56,7 +56,7 @@ pub fn look(config: &Config, report: &mut Report) {
     room(folder, report);
 }
 
-/// What belongs to the store, and that it has one name only.
+/// Whether the files that belong to the store are there, and whether the store has one name only.
 fn belongings(path: &Path, report: &mut Report) {
     let subject = say!("check_store_files");
     let Ok(path) = file::real(path) else {

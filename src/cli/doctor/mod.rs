@@ -50,7 +50,7 @@ pub async fn run(path: Option<PathBuf>, out: Out) -> Result<(), Failure> {
     }
 }
 
-/// Looks at all there is. Answers what kept it from going on, or from reaching a platform.
+/// Looks at everything that a right configuration names. Answers a failure if the store or a platform could not be reached.
 async fn look(config: Config, report: &mut Report) -> Option<Failure> {
     report.ok(say!("check_configuration"), say!("configuration_right", file = config.path));
     for warning in &config.warnings {

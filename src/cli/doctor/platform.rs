@@ -30,7 +30,7 @@ struct Patient<'a> {
     transport: &'a HttpTransport,
 }
 
-/// Answers whether the platform could be reached. `listed` is what the daemon knows of its templates.
+/// Answers whether the platform could be reached. `listed` is the daemon's list of its templates.
 pub async fn look(app: &App, transport: &HttpTransport, listed: Option<&Value>, report: &mut Report) -> bool {
     callback(app, report);
     report.judge(
@@ -159,7 +159,7 @@ impl Patient<'_> {
         report.skipped(whitelist, say!("no_token"));
     }
 
-    /// Asks one thing with a token; what went wrong becomes a warning, since sends may work all the same.
+    /// Asks the platform one question with a token. A failure is only a warning, since sends may work all the same.
     async fn ask<T>(
         &self,
         what: Message,

@@ -1,4 +1,4 @@
-//! What the doctor has looked at so far, and what it found.
+//! The doctor's report: each thing that was looked at, and its finding.
 
 use crate::{
     config::App,
@@ -101,7 +101,7 @@ impl Check {
 
 /// All that was looked at.
 pub struct Report {
-    /// How it will be told, for what comes finished in both languages.
+    /// The voice that will tell it. Some texts come finished in both languages, and one is chosen by this.
     pub voice: Voice,
     /// In the order in which it was looked at.
     pub checks: Vec<Check>,

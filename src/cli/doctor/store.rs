@@ -14,8 +14,8 @@ use reqwest::Method;
 use serde_json::Value;
 use std::path::Path;
 
-/// The store, through the daemon if one runs. Answers what the daemon knows of the platforms' templates, and why the store cannot be
-/// reached, if it cannot.
+/// Looks at the store, through the daemon if one runs. Answers the daemon's list of the platforms' templates, and a failure if the store
+/// cannot be reached.
 pub async fn look(config: Config, report: &mut Report) -> (Option<Value>, Option<Failure>) {
     let runs = daemon(&config.server.socket, report).await;
     if !runs
@@ -58,14 +58,14 @@ async fn daemon(socket: &Path, report: &mut Report) -> bool {
     runs
 }
 
-/// What the API tells.
+/// The API's answers.
 struct Told {
     stats: Value,
     keys: Value,
     running: Option<Running>,
 }
 
-/// What a running daemon tells beside it.
+/// The answers that only a running daemon gives.
 struct Running {
     ready: (bool, String),
     metrics: String,
