@@ -277,7 +277,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("each", "{all}"),
     ("none", "none"),
     ("release_store", "nothing is sent until then: `tixing release` ends it"),
-    ("unconfigured_reminders", "{n} reminders of the app «{app}»"),
+    ("unconfigured_reminders", "{n:count reminder} of the app «{app}»"),
     ("configure_app_again", "nobody sends them: add the app to the configuration again, if only to cancel them"),
     ("clock_believed", "believed"),
     ("set_clock_right", "set the machine's clock right"),

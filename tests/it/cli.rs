@@ -47,6 +47,8 @@ async fn the_same_commands_work_with_a_daemon_and_without_one() {
         assert!(said.contains("no_consent"), "{said}");
         assert_eq!(add("o2", &["--accepted"]).0, 0);
         assert_eq!(site.run(&["reminder", "list", "--app", "coffee", "--json"]).1.lines().count(), 2);
+        let (_, table, _) = site.run(&["reminder", "list", "--app", "coffee", "--lang", "zh"]);
+        assert!(table.contains("计划时间") && table.contains("2030-03-01 10:00:00+08:00"), "{table}");
         let (code, why, _) = site.run(&["reminder", "explain", &id, "--lang", "zh"]);
         assert_eq!(code, 0);
         assert!(why.starts_with("尚未发送：计划时间 2030-03-01T02:00:00.000Z"), "{why}");
@@ -98,6 +100,34 @@ fn init_writes_what_check_finds_good_and_never_over_something() {
     assert_eq!(site.run(&["completions", "bash"]).0, 0);
     let (code, man, _) = site.run(&["man"]);
     assert!(code == 0 && man.contains(".TH tixing"), "{man}");
+}
+
+#[test]
+fn a_person_is_told_in_their_language_and_a_program_in_english() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "quiet_hours = \"22:00-08:00\"\nrate = 0");
+    let run = |args: &[&str]| {
+        let done = site.command(args).env("LANG", "zh_CN.UTF-8").output().expect("runs");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        (done.status.code(), text(done.stdout), text(done.stderr))
+    };
+    for verb in ["check", "serve", "migrate"] {
+        let (code, _, said) = run(&[verb]);
+        assert_eq!(code, Some(78), "{verb}: {said}");
+        assert!(
+            said.contains("tixing.toml:12: 免打扰时段") && said.contains("tixing.toml:13: rate 为 0"),
+            "{verb}: {said}"
+        );
+    }
+    let (_, out, said) = run(&["doctor"]);
+    assert!(out.starts_with("✗ 配置  tixing.toml:12: 免打扰时段") && said.contains("2 项失败"), "{out}{said}");
+    for verb in ["check", "doctor"] {
+        let (code, out, said) = run(&[verb, "--json"]);
+        let chinese = |text: &str| text.contains("时") || text.contains("配置");
+        assert!(code == Some(78) && !chinese(&out) && !chinese(&said), "{verb}: {out}{said}");
+        assert!(out.contains("need the app's timezone"), "{verb}: {out}");
+    }
+    let (code, _, said) = run(&["check", "--lang", "en"]);
+    assert!(code == Some(78) && said.contains("tixing.toml:13: rate is 0; allowed are 1 to 100000"), "{said}");
 }
 
 #[test]

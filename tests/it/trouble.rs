@@ -180,7 +180,7 @@ async fn reminders_of_an_app_that_is_no_longer_configured_are_told_at_the_start(
     assert!(status.success());
     assert!(log.contains("not configured") && log.contains("coffee"), "{log}");
     let (_, out, _) = site.run(&["doctor"]);
-    assert!(out.contains("1 reminders of the app «coffee»"), "{out}");
+    assert!(out.contains("1 reminder of the app «coffee»"), "{out}");
 }
 
 #[test]
