@@ -451,7 +451,7 @@ async fn status_line(api: &Api, signals: &Signals) -> String {
     let next = status.lanes.values().filter_map(|lane| lane.next_due).min();
     let paused =
         status.lanes.iter().find_map(|(app, lane)| lane.pause.as_ref().map(|p| format!("; {app} paused: {}", p.code)));
-    let held = status.clock_distrusted.map(|_| "; HELD: the clock is not believed".to_owned());
+    let held = status.clock_distrusted.map(|_| "; NOTHING IS SENT: the clock is distrusted".to_owned());
     let next = next.map_or_else(|| "nothing within seconds".to_owned(), |at| format!("next at {}", rfc3339(at)));
     format!("{waiting} waiting, {next}{}{}", paused.unwrap_or_default(), held.unwrap_or_default())
 }

@@ -11,10 +11,9 @@ use crate::{
     domain::{Millis, SECOND, reminder::State, timing::rfc3339},
     http,
     sandbox::{Message, Sandbox},
-    store::reminders::Filter,
+    store::{StoreError, reminders::Filter},
     words::{self, say},
 };
-use anyhow::Context;
 use axum::{body::Body, http::Request};
 use chrono::{DateTime, TimeZone};
 use chrono_tz::{Asia::Shanghai, Tz};
@@ -137,8 +136,9 @@ pub async fn run(duration: Option<Millis>, out: Out) -> Result<(), Failure> {
 async fn run_in(folder: &Path, duration: Option<Millis>, out: Out) -> Result<(), Failure> {
     let clock = SystemClock::shared();
     let sandbox = Sandbox::new(Arc::clone(&clock), rand::rng().random());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("cannot listen for the sandbox")?;
-    let url = format!("http://{}", listener.local_addr().context("no address")?);
+    let cannot = |e: std::io::Error| say!("cannot_start", part = say!("part_sandbox"), why = e.to_string());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(cannot)?;
+    let url = format!("http://{}", listener.local_addr().map_err(cannot)?);
     let stop_sandbox = CancellationToken::new();
     tokio::spawn(http::serve(listener, sandbox.router(), stop_sandbox.clone()));
     let config = configuration(folder, &url)?;
@@ -247,9 +247,9 @@ impl Demo {
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         let request = Request::post(path).header("content-type", "application/json").body(Body::from(body.to_string()));
-        let response = self.daemon.api.owner_router().oneshot(request.context("a request")?).await.expect("infallible");
+        let response = self.daemon.api.owner_router().oneshot(request.expect("a request")).await.expect("infallible");
         let status = response.status();
-        let bytes = response.into_body().collect().await.context("an answer")?.to_bytes();
+        let bytes = response.into_body().collect().await.expect("made in this process").to_bytes();
         let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         if status.is_success() { Ok(answer) } else { Err(Failure::Refused(answer)) }
     }
@@ -293,14 +293,14 @@ impl Demo {
         let store = self.daemon.api.store();
         let apps: Vec<String> = self.config.apps.iter().map(|app| app.name.clone()).collect();
         let filter = Filter { apps, state: Some(State::Sent), limit: 100_000, ..Filter::default() };
-        let sent = store.list(&filter).await.context("the store answers")?;
+        let sent = store.list(&filter).await.map_err(unread)?;
         let mut latest = 0;
         for stored in &sent {
-            let events = store.events(stored).await.context("the store answers")?;
+            let events = store.events(stored).await.map_err(unread)?;
             latest =
                 latest.max(events.iter().filter_map(|e| e.began_at).max().unwrap_or(stored.due.at) - stored.due.at);
         }
-        let tally = store.tally().await.context("the store answers")?;
+        let tally = store.tally().await.map_err(unread)?;
         let sum = |name: &str| tally.values().filter_map(|counts| counts.get(name)).sum::<i64>();
         let (used, left) = (sum("consent_used"), sum("consent_available") + sum("consent_held"));
         let waiting = sum("scheduled");
@@ -322,6 +322,10 @@ impl Demo {
         );
         Ok(format!("\n{}", summary.say(self.out.voice)))
     }
+}
+
+fn unread(e: StoreError) -> words::Message {
+    say!("store_unread", why = e.to_string())
 }
 
 fn local(at: Millis) -> DateTime<Tz> {

@@ -96,6 +96,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("part_http_client", "the HTTP client"),
     ("part_engine", "the engine"),
     ("part_bells", "the housekeeping"),
+    ("part_sandbox", "the sandbox"),
     ("part_signals", "listening for signals"),
     ("store_unread", "cannot read the store: {why}"),
     ("engine_failed", "the engine has failed; restart the daemon, and what was under way is looked at again"),

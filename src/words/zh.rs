@@ -96,6 +96,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("part_http_client", "HTTP 客户端"),
     ("part_engine", "引擎"),
     ("part_bells", "定时维护"),
+    ("part_sandbox", "沙箱"),
     ("part_signals", "信号处理"),
     ("store_unread", "无法读取数据库：{why}"),
     ("engine_failed", "引擎出错；请重启守护进程，未完成的发送会重新判断"),
