@@ -136,7 +136,8 @@ pub async fn run(duration: Option<Millis>, out: Out) -> Result<(), Failure> {
 async fn run_in(folder: &Path, duration: Option<Millis>, out: Out) -> Result<(), Failure> {
     let clock = SystemClock::shared();
     let sandbox = Sandbox::new(Arc::clone(&clock), rand::rng().random());
-    let cannot = |e: std::io::Error| say!("cannot_start", part = say!("part_sandbox"), why = e.to_string());
+    let part = say!("part_sandbox");
+    let cannot = |e: std::io::Error| say!("cannot_start", part = part, why = e.to_string());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(cannot)?;
     let url = format!("http://{}", listener.local_addr().map_err(cannot)?);
     let stop_sandbox = CancellationToken::new();

@@ -1,17 +1,18 @@
 //! Environment variables that override the configuration: `TIXING_SERVER__LISTEN` stands for `listen` of `[server]`.
 
-use super::{
-    Raw,
-    check::{Problems, friendly},
-};
+use super::check::{Problems, friendly};
 use crate::words::{Message, say};
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
 /// The configuration with the values of the variables; none if no variable overrides anything.
 ///
 /// # Errors
 /// When a variable names a place inside something that is no table, or its value is wrong.
-pub(super) fn overridden(text: &str, vars: &BTreeMap<String, String>) -> Result<Option<Raw>, Problems> {
+pub(super) fn overridden<Raw: DeserializeOwned>(
+    text: &str,
+    vars: &BTreeMap<String, String>,
+) -> Result<Option<Raw>, Problems> {
     let mut table: toml::Table = toml::from_str(text).expect("it was just read as TOML");
     let mut names = Vec::new();
     for (name, value) in vars.iter().filter(|(k, _)| k.starts_with("TIXING_") && k.contains("__")) {
