@@ -220,9 +220,11 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
 /// Binds a Unix socket that only its owner can open. It is made in a folder of its own and moved into place, so that it is never
 /// there with other permissions, and the one that a dead daemon left is replaced.
 fn bind_socket(path: &Path) -> Result<UnixListener, StartError> {
-    let cannot = |e: std::io::Error| StartError::Config(say!("cannot_make_socket", socket = path, why = e.to_string()));
+    let cannot = |e: std::io::Error| {
+        StartError::Config(say!("cannot_make_socket", socket = path.to_string_lossy(), why = e.to_string()))
+    };
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(StartError::Config(say!("another_answers", socket = path)));
+        return Err(StartError::Config(say!("another_answers", socket = path.to_string_lossy())));
     }
     let folder = path.with_extension(format!("{}.tmp", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);

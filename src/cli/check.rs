@@ -28,7 +28,12 @@ pub fn run(path: Option<PathBuf>, out: Out) -> Result<(), Failure> {
     }
     if !out.json {
         let templates: usize = config.apps.iter().map(|app| app.templates.len()).sum();
-        out.show(&say!("configuration_ok", file = config.path, apps = config.apps.len(), templates = templates));
+        out.show(&say!(
+            "configuration_ok",
+            file = config.path.to_string_lossy(),
+            apps = config.apps.len(),
+            templates = templates
+        ));
     }
     Ok(())
 }

@@ -61,7 +61,7 @@ pub async fn connect_or_make(config: Config, voice: Voice) -> Result<Client, Fai
             // A daemon that has just started will listen in a moment.
             Err(OpenError::InUse(_)) if clock.monotonic() - begun < STARTING => {}
             Err(OpenError::InUse(what)) => {
-                return Err(Failure::Unreachable(say!("no_daemon_and", socket = socket, why = what)));
+                return Err(Failure::Unreachable(say!("no_daemon_and", socket = socket.to_string_lossy(), why = what)));
             }
             Err(e) => return Err(StartError::from(e).into()),
         }

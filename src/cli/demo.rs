@@ -127,7 +127,7 @@ struct Demo {
 pub async fn run(duration: Option<Millis>, out: Out) -> Result<(), Failure> {
     let folder = std::env::temp_dir().join(format!("tixing-demo-{}", std::process::id()));
     std::fs::create_dir_all(&folder)
-        .map_err(|e| Failure::Failed(say!("cannot_write", file = folder, why = e.to_string())))?;
+        .map_err(|e| Failure::Failed(say!("cannot_write", file = folder.to_string_lossy(), why = e.to_string())))?;
     let result = run_in(&folder, duration, out).await;
     let _ = std::fs::remove_dir_all(&folder);
     result

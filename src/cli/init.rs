@@ -18,16 +18,23 @@ const TEMPLATE: &str = include_str!("tixing.toml");
 /// Writes the file and a secret's placeholder beside it; never over something that is there.
 pub fn write(path: &Path, out: Out) -> Result<(), Failure> {
     if !create(path, 0o644, TEMPLATE)? {
-        return Err(Failure::Failed(say!("init_exists", file = path)));
+        return Err(Failure::Failed(say!("init_exists", file = path.to_string_lossy())));
     }
     let secret = path.with_file_name("coffee.secret");
     let made = create(&secret, 0o600, "sandbox-secret\n")?;
     if out.json {
-        data!("{}", json!({ "config": path, "secret": secret, "secret_kept": !made }));
+        data!(
+            "{}",
+            json!({ "config": path.to_string_lossy(), "secret": secret.to_string_lossy(), "secret_kept": !made })
+        );
         return Ok(());
     }
-    out.tell(&say!("init_wrote", file = path));
-    out.tell(&if made { say!("init_wrote", file = secret) } else { say!("init_kept", file = secret) });
+    out.tell(&say!("init_wrote", file = path.to_string_lossy()));
+    out.tell(&if made {
+        say!("init_wrote", file = secret.to_string_lossy())
+    } else {
+        say!("init_kept", file = secret.to_string_lossy())
+    });
     out.tell(&say!("init_next"));
     Ok(())
 }
@@ -41,6 +48,6 @@ fn create(path: &Path, mode: u32, text: &str) -> Result<bool, Failure> {
     match write() {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(false),
-        Err(e) => Err(Failure::Failed(say!("cannot_write", file = path, why = e.to_string()))),
+        Err(e) => Err(Failure::Failed(say!("cannot_write", file = path.to_string_lossy(), why = e.to_string()))),
     }
 }

@@ -109,10 +109,12 @@ async fn add_many(client: &Client, file: &Path, out: Out) -> Result<(), Failure>
     let body = if file == Path::new("-") {
         reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(tokio::io::stdin()))
     } else {
-        let cannot = |e: std::io::Error| Failure::Failed(say!("cannot_read", file = file, why = e.to_string()));
+        let cannot = |e: std::io::Error| {
+            Failure::Failed(say!("cannot_read", file = file.to_string_lossy(), why = e.to_string()))
+        };
         let opened = tokio::fs::File::open(file).await.map_err(cannot)?;
         if opened.metadata().await.map_err(cannot)?.is_dir() {
-            return Err(Failure::Usage(say!("is_a_folder", file = file)));
+            return Err(Failure::Usage(say!("is_a_folder", file = file.to_string_lossy())));
         }
         reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(opened))
     };

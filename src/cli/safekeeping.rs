@@ -25,7 +25,8 @@ use std::path::{Path, PathBuf};
 pub async fn backup(config: Config, file: &Path, out: Out) -> Result<(), Failure> {
     // The daemon has another working folder.
     let absolute = std::path::absolute(file);
-    let to = absolute.map_err(|e| Failure::Failed(say!("cannot_write", file = file, why = e.to_string())))?;
+    let to = absolute
+        .map_err(|e| Failure::Failed(say!("cannot_write", file = file.to_string_lossy(), why = e.to_string())))?;
     let Some(name) = to.to_str() else {
         return Err(Failure::Usage(say!("name_not_utf8", file = to.to_string_lossy())));
     };
@@ -45,7 +46,13 @@ pub async fn verify(file: &Path, out: Out) -> Result<(), Failure> {
         data!("{value}");
     } else {
         let (living, consents) = (contents.living, contents.consents);
-        out.show(&say!("backup_whole", file = file, at = contents.as_of, living = living, consents = consents));
+        out.show(&say!(
+            "backup_whole",
+            file = file.to_string_lossy(),
+            at = contents.as_of,
+            living = living,
+            consents = consents
+        ));
     }
     Ok(())
 }
@@ -78,11 +85,12 @@ pub async fn restore(config: Config, file: Option<PathBuf>, out: Out) -> Result<
     let overdue = json!(restored.overdue);
     if out.json {
         let held_since = rfc3339(restored.since);
-        data!("{}", json!({ "held_since": held_since, "overdue": overdue, "former": restored.former }));
+        let former = restored.former.as_deref().map(Path::to_string_lossy);
+        data!("{}", json!({ "held_since": held_since, "overdue": overdue, "former": former }));
         return Ok(());
     }
     if let Some(former) = &restored.former {
-        out.tell(&say!("former_store_kept", file = former));
+        out.tell(&say!("former_store_kept", file = former.to_string_lossy()));
     }
     tell(&overdue, out);
     out.tell(&say!("store_on_hold"));

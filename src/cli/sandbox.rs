@@ -27,7 +27,7 @@ pub async fn run(path: Option<PathBuf>, listen: SocketAddr, seed: u64, out: Out)
                 out.tell(&say!("sandbox_pushes_to", url = url));
                 sandbox.world().push_to(&app.appid, Pusher { url, callback, mode, format: Format::Json });
             }
-            out.tell(&say!("sandbox_knows_app", app = app.name, appid = app.appid, file = path));
+            out.tell(&say!("sandbox_knows_app", app = app.name, appid = app.appid, file = path.to_string_lossy()));
         }
     }
     let cannot =

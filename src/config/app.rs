@@ -279,7 +279,7 @@ impl Raw {
     fn openness(&self, check: &mut Check<'_>) {
         for source in self.callback.iter().flat_map(callback::Raw::sources).chain([&self.secret]) {
             if let Some(file) = source.open_to_others(&check.base) {
-                check.warning(say!("secret_open", app = self.name, file = file));
+                check.warning(say!("secret_open", app = self.name, file = file.to_string_lossy()));
             }
         }
     }

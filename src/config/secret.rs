@@ -58,7 +58,8 @@ impl Source {
 impl Keeper<'_> {
     fn read(&self, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<SecretString, Message> {
         let from_file = |path: PathBuf| {
-            std::fs::read_to_string(&path).map_err(|e| say!("secret_unreadable", file = path, why = e.to_string()))
+            std::fs::read_to_string(&path)
+                .map_err(|e| say!("secret_unreadable", file = path.to_string_lossy(), why = e.to_string()))
         };
         let text = match self {
             Self::File(path) => from_file(base.join(path))?,
@@ -77,7 +78,7 @@ impl Keeper<'_> {
 
     fn shown(&self) -> Message {
         match self {
-            Self::File(file) => say!("secret_in_file", file = file),
+            Self::File(file) => say!("secret_in_file", file = file.to_string_lossy()),
             Self::Variable(name) => say!("secret_in_variable", name = name),
             Self::Credential(name) => say!("secret_in_credential", name = name),
         }

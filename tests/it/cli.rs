@@ -94,6 +94,9 @@ fn init_writes_what_check_finds_good_and_never_over_something() {
     assert_eq!(code, 78);
     assert!(said.contains("did you mean «server»?"), "{said}");
     assert_eq!(site.run(&["check", "--config", "nowhere.toml"]).0, 78);
+    let no_text = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff.toml");
+    let done = site.command(&["check", "--config"]).arg::<&std::ffi::OsStr>(no_text).output().expect("runs");
+    assert_eq!(done.status.code(), Some(78), "{}", String::from_utf8_lossy(&done.stderr));
     assert_eq!(site.run(&["check", "--config", "fresh.toml", "--json"]).0, 78);
     assert_eq!(site.run(&["serve", "--config", "nowhere.toml"]).0, 78);
     assert_eq!(site.run(&["migrate"]).0, 0);

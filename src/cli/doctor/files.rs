@@ -65,12 +65,12 @@ fn belongings(path: &Path, report: &mut Report) {
     let Ok(opened) = path.metadata() else { return };
     let progress = file::beside(&path, file::PROGRESS);
     if opened.nlink() > 1 {
-        let found = say!("store_has_names", file = path, names = opened.nlink());
+        let found = say!("store_has_names", file = path.to_string_lossy(), names = opened.nlink());
         report.add(subject, Level::Failed, found, say!("keep_one_store_name"));
     } else if progress.exists() {
-        report.ok(subject, say!("store_files_together", file = path));
+        report.ok(subject, say!("store_files_together", file = path.to_string_lossy()));
     } else {
-        let found = say!("store_file_missing", file = progress);
+        let found = say!("store_file_missing", file = progress.to_string_lossy());
         report.add(subject, Level::Warning, found, say!("put_progress_back"));
     }
 }

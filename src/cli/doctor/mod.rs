@@ -52,7 +52,7 @@ pub async fn run(path: Option<PathBuf>, out: Out) -> Result<(), Failure> {
 
 /// Looks at everything that a right configuration names. Answers a failure if the store or a platform could not be reached.
 async fn look(config: Config, report: &mut Report) -> Option<Failure> {
-    report.ok(say!("check_configuration"), say!("configuration_right", file = config.path));
+    report.ok(say!("check_configuration"), say!("configuration_right", file = config.path.to_string_lossy()));
     for warning in &config.warnings {
         report.add(say!("check_configuration"), Level::Warning, warning.clone(), say!("change_if_not_meant"));
     }

@@ -49,7 +49,8 @@ pub async fn look(config: Config, report: &mut Report) -> (Option<Value>, Option
 /// Whether one runs.
 async fn daemon(socket: &Path, report: &mut Report) -> bool {
     let runs = tokio::net::UnixStream::connect(socket).await.is_ok();
-    let found = if runs { say!("daemon_answers", socket = socket) } else { say!("daemon_does_not_run") };
+    let found =
+        if runs { say!("daemon_answers", socket = socket.to_string_lossy()) } else { say!("daemon_does_not_run") };
     report.judge(say!("check_daemon"), runs, Level::Warning, found, say!("start_daemon"));
     if let Some(open) = mode(socket).filter(|_| runs) {
         let fix = say!("make_socket_private");
