@@ -4,6 +4,7 @@ use super::{Api, problem::Problem};
 use crate::{
     domain::timing::cut,
     store::keys::{ApiKey, NewApiKey, Scope},
+    words::say,
 };
 use axum::http::{HeaderMap, header};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
@@ -45,7 +46,7 @@ impl Caller {
             return Ok(());
         }
         let (has, needed) = (self.scope.word(), needed.word());
-        Err(Problem::new("forbidden", format!("this key is for «{has}», and this needs «{needed}»: use a wider key")))
+        Err(Problem::new("forbidden", say!("key_scope", has = has, needed = needed)))
     }
 
     /// Whether the caller may see, make and revoke keys: an admin of all apps, since whoever makes keys can make any.
@@ -56,10 +57,7 @@ impl Caller {
         self.may(Scope::Admin)?;
         match self.apps {
             None => Ok(()),
-            Some(_) => Err(Problem::new(
-                "forbidden",
-                "this key is bound to apps and cannot manage keys: use an admin key of all apps",
-            )),
+            Some(_) => Err(Problem::new("forbidden", say!("key_bound_to_apps"))),
         }
     }
 
@@ -71,7 +69,7 @@ impl Caller {
         if self.owner {
             return Ok(());
         }
-        Err(Problem::new("forbidden", "this is only for the command line on the daemon's machine: run `tixing` there"))
+        Err(Problem::new("forbidden", say!("only_for_the_command_line")))
     }
 
     /// Whether the caller may touch this app.
@@ -87,10 +85,8 @@ impl Caller {
         if self.sees(app) {
             return Ok(());
         }
-        let own = self.apps.as_deref().unwrap_or_default().join(", ");
-        let detail =
-            format!("«{}» is not among the apps of this key ({own}): correct the name, or use another key", cut(app));
-        Err(Problem { code: "forbidden", detail, param: Some("/app".into()) })
+        let own = self.apps.as_deref().unwrap_or_default();
+        Err(Problem::new("forbidden", say!("app_not_of_key", app = cut(app), own = own)).at("/app"))
     }
 }
 
@@ -151,11 +147,8 @@ impl Api {
     pub fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let Some(key) = given.and_then(|value| value.strip_prefix("Bearer ")) else {
-            let detail = "the header «Authorization: Bearer tx_…» is missing; `tixing key create` makes a key";
-            return Err(Problem::new("unauthorized", detail));
+            return Err(Problem::new("unauthorized", say!("authorization_missing")));
         };
-        self.keys.caller(key.trim()).ok_or_else(|| {
-            Problem::new("unauthorized", "the API key is unknown or revoked; `tixing key list` shows the living ones")
-        })
+        self.keys.caller(key.trim()).ok_or_else(|| Problem::new("unauthorized", say!("key_unknown")))
     }
 }

@@ -1,13 +1,14 @@
 //! Many reminders or popup reports in one call, one a line.
 
 use super::{
-    Api, Caller,
+    Api,
+    auth::Caller,
     check::{self, ConsentBody, ReminderBody},
+    extract::parse,
     ndjson::{self, Answer, Line, Work},
-    openapi::Ndjson,
-    parse,
     problem::Problem,
     reminders::{forgotten, refusal},
+    schema::Ndjson,
 };
 use crate::{
     domain::{
@@ -110,11 +111,11 @@ impl Work for Reminders {
         let mut late = Vec::new();
         let checked = checked(lines, |i, body: ReminderBody| {
             self.caller.may_touch(&body.app)?;
-            let (new, still_good) = check::reminder(&self.api.config, &self.api.store, body, now)?;
-            Ok(match still_good {
-                Ok(()) => Some(new),
-                Err(why) => {
-                    late.push((i, new, why));
+            let checked = check::reminder(&self.api.config, &self.api.store, body, now)?;
+            Ok(match checked.late {
+                None => Some(checked.reminder),
+                Some(problem) => {
+                    late.push((i, checked.reminder, problem));
                     None
                 }
             })
@@ -130,7 +131,7 @@ impl Work for Reminders {
         for (i, new, why) in late {
             answers[i] = match store.known_key(&new).await {
                 Ok(Some(verdict)) => inserted(verdict),
-                Ok(None) => Answer::Refused(why.into()),
+                Ok(None) => Answer::Refused(check::late(&self.api.config, &new, why)),
                 Err(e) => Answer::Refused(e.into()),
             };
         }

@@ -1,18 +1,20 @@
 //! `/v1/consents`: what users allowed, and what became of it.
 
 use super::{
-    Api, Caller, Json, Query,
+    Api,
+    auth::Caller,
     check::{self, ConsentBody},
-    json,
-    openapi::ToldBy,
+    extract::{Json, Query, json},
     problem::Problem,
     reminders::forgotten,
+    schema::ToldBy,
 };
 use crate::{
     domain::{
         self,
         ask::{Ask, Wanted},
         consent::{Balance, ConsentState},
+        draft::openid,
         reminder::{Claim, ReminderId, State as ReminderState},
         timing::rfc3339,
     },
@@ -155,7 +157,7 @@ pub struct ShowQuery {
 pub async fn show(State(api): State<Api>, caller: Caller, Query(query): Query<ShowQuery>) -> Result<Response, Problem> {
     caller.may_touch(&query.app)?;
     check::app(&api.config, &query.app)?;
-    check::openid(&query.openid)?;
+    openid(&query.openid)?;
     let _place = if query.history { Some(api.places.take(caller.name())?) } else { None };
     Ok(json(StatusCode::OK, &ledger(&api, &query.app, query.openid, query.history).await?))
 }
@@ -214,7 +216,7 @@ const LOOKED_AT: usize = 1_000;
 pub async fn ask(State(api): State<Api>, caller: Caller, Query(query): Query<AskQuery>) -> Result<Response, Problem> {
     caller.may_touch(&query.app)?;
     let app = check::app(&api.config, &query.app)?;
-    check::openid(&query.openid)?;
+    openid(&query.openid)?;
     let balances = api.store.balances(&query.app, &query.openid).await?;
     let filter = Filter {
         apps: vec![query.app.clone()],

@@ -1,16 +1,20 @@
 //! `/v1/doubts`: reminders of which nobody knows whether they arrived, and what people decide about them.
 
 use super::{
-    Api, Caller, Json, Query, check,
+    Api,
+    auth::Caller,
+    check,
+    extract::{Json, Query},
     problem::Problem,
     reminders::{ListQuery, Page, ReminderJson, list, show},
 };
 use crate::{
-    domain::reminder::ReminderId,
+    domain::{reminder::ReminderId, timing::cut},
     store::{
         doubts::{Decided, Resolved, Verdict},
         keys::Scope,
     },
+    words::{Voice, say},
 };
 use axum::{
     extract::{Path, State},
@@ -43,11 +47,12 @@ pub struct DoubtsQuery {
 pub async fn doubts(
     State(api): State<Api>,
     caller: Caller,
+    voice: Voice,
     Query(query): Query<DoubtsQuery>,
 ) -> Result<Response, Problem> {
     let state = Some(if query.given_up { "unconfirmed" } else { "in_doubt" }.to_owned());
     let query = ListQuery { app: query.app, state, limit: query.limit, cursor: query.cursor, ..ListQuery::default() };
-    list(State(api), caller, Query(query)).await
+    list(State(api), caller, voice, Query(query)).await
 }
 
 /// A decision.
@@ -71,9 +76,8 @@ pub async fn resolve(
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
     let verdict = Verdict::from_word(&body.r#as).ok_or_else(|| {
-        let words = Verdict::ALL.map(Verdict::word).join(", ");
-        let detail = format!("«{}» is no decision; allowed are {words}", crate::domain::timing::cut(&body.r#as));
-        Problem { code: "bad_value", detail, param: Some("/as".into()) }
+        let allowed = Verdict::ALL.map(Verdict::word);
+        Problem::new("bad_value", say!("not_a_decision", found = cut(&body.r#as), allowed = allowed)).at("/as")
     })?;
     let stored = api.visible(&caller, &id).await?;
     check::app(&api.config, &stored.app)?;
@@ -83,16 +87,8 @@ pub async fn resolve(
             tracing::warn!(reminder = id, verdict = verdict.word(), by = caller.name(), "a doubt was decided");
             show(State(api), caller, Path(id)).await
         }
-        Resolved::Not(state) => Err(Problem::new(
-            "not_in_doubt",
-            format!(
-                "the reminder is «{}»: one in doubt can be decided in every way, one that is unconfirmed as sent or not_sent",
-                state.word()
-            ),
-        )),
-        Resolved::TooLate => {
-            Err(Problem::new("not_in_doubt", "its deadline has passed, so it cannot be sent again: decide otherwise"))
-        }
+        Resolved::Not(state) => Err(Problem::new("not_in_doubt", say!("not_in_doubt", state = state.word()))),
+        Resolved::TooLate => Err(Problem::new("not_in_doubt", say!("too_late_to_resend"))),
         Resolved::NotFound => Err(Problem::no_reminder()),
     }
 }

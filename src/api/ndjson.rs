@@ -3,8 +3,14 @@
 //! The next slice is read and checked while the one before is stored. It is stored after it and never beside it: a later line must not take
 //! the consent or the key of an earlier one.
 
-use super::problem::{Problem, ProblemJson};
-use crate::domain::reminder::{ReminderId, State};
+use super::{
+    extract::voice,
+    problem::{Problem, ProblemJson},
+};
+use crate::{
+    domain::reminder::{ReminderId, State},
+    words::{Voice, say},
+};
 use axum::{
     body::{Body, Bytes},
     extract::Request,
@@ -68,9 +74,10 @@ pub(super) trait Work: Clone + Send + 'static {
 pub(super) fn answer(request: Request, work: impl Work) -> Response {
     let (answers, waiting) = mpsc::channel(WAITING);
     let (rest, ending) = oneshot::channel();
+    let voice = voice(request.headers());
     let body = request.into_body().into_data_stream().map(|piece| piece.map_err(io::Error::other));
     tokio::spawn(async move {
-        if let Some(last) = take(StreamReader::new(body), work, answers).await {
+        if let Some(last) = take(StreamReader::new(body), work, answers, voice).await {
             // Whoever asked may have gone.
             let _ = rest.send(last);
         }
@@ -100,34 +107,17 @@ enum End {
 impl End {
     /// Why the answer ends after `last` though the body may go on, and where to go on.
     fn problem(self, last: u64) -> Option<Problem> {
-        let from = if last == 0 {
-            "no line was read whole: send all of them again".to_owned()
-        } else {
-            format!(
-                "line {last} is the last that was read, and it and all before it are answered: send again from line {}",
-                last + 1
-            )
+        let from = match last {
+            0 => say!("send_all_again"),
+            _ => say!("send_again_from", last = last, next = last + 1),
         };
         let seconds = IDLE.as_secs();
         Some(match self {
             Self::Whole => return None,
-            Self::Silent => {
-                Problem::new("too_slow", format!("nothing came for {seconds} s, so this is the end; {from}"))
-            }
-            Self::BrokeOff => Problem::new("bad_json", format!("the body broke off, so this is the end; {from}")),
-            Self::Unread => {
-                let what = format!(
-                    "no answer was read for {seconds} s, so no more lines were taken; {from}, and read the answers meanwhile"
-                );
-                Problem::new("too_slow", what)
-            }
-            Self::Failed => {
-                let what = format!(
-                    "a fault of tixing, and the log says more; what became of the lines after line {last} is not known: send them again with \
-                     the same keys"
-                );
-                Problem::new("internal", what)
-            }
+            Self::Silent => Problem::new("too_slow", say!("nothing_came", seconds = seconds, from = from)),
+            Self::BrokeOff => Problem::new("bad_json", say!("body_broke_off_here", from = from)),
+            Self::Unread => Problem::new("too_slow", say!("answers_unread", seconds = seconds, from = from)),
+            Self::Failed => Problem::new("internal", say!("batch_failed", last = last)),
         })
     }
 }
@@ -137,7 +127,12 @@ type Storing = (u64, JoinHandle<Vec<Answer>>);
 
 /// Reads, checks and stores slice after slice. Answers what is left to be said at the end, or `None` if whoever asked has gone: what is
 /// stored stays stored, and the rest is not taken.
-async fn take(mut reader: impl AsyncBufRead + Unpin, work: impl Work, answers: mpsc::Sender<Bytes>) -> Option<Bytes> {
+async fn take(
+    mut reader: impl AsyncBufRead + Unpin,
+    work: impl Work,
+    answers: mpsc::Sender<Bytes>,
+    voice: Voice,
+) -> Option<Bytes> {
     let (mut read, mut answered) = (0, 0);
     let mut storing: Option<Storing> = None;
     let mut left = Vec::new();
@@ -161,7 +156,7 @@ async fn take(mut reader: impl AsyncBufRead + Unpin, work: impl Work, answers: m
         }
         if let Some((first, Ok(lines))) = before {
             answered += lines.len() as u64;
-            match hand_over(&answers, write(&lines, first)).await {
+            match hand_over(&answers, write(&lines, first, voice)).await {
                 Handed::Over => {}
                 Handed::Gone => return None,
                 Handed::Unread(text) => {
@@ -175,14 +170,18 @@ async fn take(mut reader: impl AsyncBufRead + Unpin, work: impl Work, answers: m
         match storing.await {
             Ok(lines) => {
                 answered += lines.len() as u64;
-                left.extend(write(&lines, first));
+                left.extend(write(&lines, first, voice));
             }
             Err(_) => end = Some(End::Failed),
         }
     }
     if let Some(problem) = end.and_then(|end| end.problem(answered)) {
-        let line =
-            Written { line: answered + 1, last: Some(answered), error: Some(problem.json(None)), ..Written::default() };
+        let line = Written {
+            line: answered + 1,
+            last: Some(answered),
+            error: Some(problem.json(None, voice)),
+            ..Written::default()
+        };
         line.write(&mut left);
     }
     Some(left.into())
@@ -246,7 +245,7 @@ impl Written<'_> {
     }
 }
 
-fn write(answers: &[Answer], first: u64) -> Bytes {
+fn write(answers: &[Answer], first: u64, voice: Voice) -> Bytes {
     let mut text = Vec::with_capacity(answers.len() * 64);
     for (line, answer) in (first..).zip(answers) {
         let mut out = Written { line, ..Written::default() };
@@ -257,7 +256,7 @@ fn write(answers: &[Answer], first: u64) -> Bytes {
                 out.replayed = replayed.then_some(true);
             }
             Answer::Recorded(n) => out.recorded = Some(*n),
-            Answer::Refused(problem) => out.error = Some(problem.json(None)),
+            Answer::Refused(problem) => out.error = Some(problem.json(None, voice)),
             Answer::Blank => continue,
         }
         out.write(&mut text);
@@ -309,8 +308,7 @@ async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Line, End
         }
     }
     if length > MAX_LINE {
-        let detail = format!("the line has {length} bytes; at most {MAX_LINE} are allowed: send it shorter");
-        return Ok(Err(Problem::new("too_large", detail)));
+        return Ok(Err(Problem::new("too_large", say!("line_too_large", found = length, most = MAX_LINE))));
     }
     Ok(Ok(line.into()))
 }
@@ -470,7 +468,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_never_reads_is_let_go_and_finds_every_stored_line_answered() {
-        let refusal = Problem::new("bad_json", "x".repeat(PIECE));
+        let refusal = Problem::new("bad_json", crate::words::Message::text("x".repeat(PIECE)));
         let work = Diary { refusal: Some(refusal), ..Diary::default() };
         let (send, response) = call(&work);
         for from in (1..100_000).step_by(1_000) {

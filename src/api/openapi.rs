@@ -1,13 +1,12 @@
 //! The API's own description, and a page to read it on that needs no network.
 
 use super::{
-    batch, check, consents, doubts,
+    batch, consents, doubts,
     ndjson::Written,
     operations,
     problem::{self, ProblemJson},
     reminders, safekeeping, templates, users,
 };
-use crate::domain::{consent, reminder::ReminderId};
 use axum::{
     http::header,
     response::{Html, IntoResponse, Response},
@@ -16,9 +15,8 @@ use std::sync::LazyLock;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        Content, KnownFormat, ObjectBuilder, Ref, RefOr, SchemaFormat, Type,
+        Content, Ref, RefOr,
         path::{Operation, ParameterIn},
-        schema::Schema,
         security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
 };
@@ -112,79 +110,6 @@ fn describe_problems(operation: &mut Operation) {
         }
     }
 }
-
-/// Closed sets of words for which the code has no enum.
-macro_rules! words {
-    ($($(#[doc = $doc:literal])+ $name:ident: $words:expr;)+) => {$(
-        $(#[doc = $doc])+
-        pub struct $name;
-
-        impl utoipa::PartialSchema for $name {
-            fn schema() -> RefOr<Schema> {
-                let words = ObjectBuilder::new().schema_type(Type::String).enum_values(Some($words));
-                words.description(Some(concat!($($doc),+).trim())).into()
-            }
-        }
-
-        impl utoipa::ToSchema for $name {}
-    )+};
-}
-
-words! {
-    /// The code of a problem.
-    ProblemCode: problem::CODES.iter().map(|(code, ..)| *code);
-    /// What a user did in the popup. Another word that begins with `acceptWith` is read as `accept`.
-    PopupResult: consent::RESULTS;
-    /// The language of what a platform adds to a message.
-    Lang: check::LANGS;
-    /// Which version of the mini-program opens on tap.
-    MiniprogramState: check::MINIPROGRAM_STATES;
-    /// What the platform's receipt says.
-    DeliveryWord: ["delivered", "undelivered"];
-    /// What is no longer kept of a reminder.
-    Erased: ["body", "attempts"];
-    /// Who told of a tap: the mini-program, the platform's push, or both.
-    ToldBy: ["client", "callback", "both"];
-}
-
-/// What `wx.requestSubscribeMessage` gave.
-pub struct PopupResults;
-
-impl utoipa::PartialSchema for PopupResults {
-    fn schema() -> RefOr<Schema> {
-        let message = ObjectBuilder::new().schema_type(Type::String).description(Some("Ignored."));
-        let results = ObjectBuilder::new().property("errMsg", message);
-        results.additional_properties(Some(Ref::from_schema_name("PopupResult"))).into()
-    }
-}
-
-impl utoipa::ToSchema for PopupResults {
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push(("PopupResult".into(), <PopupResult as utoipa::PartialSchema>::schema()));
-    }
-}
-
-/// Lines of JSON.
-pub struct Ndjson;
-
-impl utoipa::PartialSchema for Ndjson {
-    fn schema() -> RefOr<Schema> {
-        let lines =
-            ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
-        lines.description(Some("A JSON object a line, of at most 64 KiB; any number of lines.")).into()
-    }
-}
-
-impl utoipa::ToSchema for Ndjson {}
-
-impl utoipa::PartialSchema for ReminderId {
-    fn schema() -> RefOr<Schema> {
-        let id = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^r_[0-7][0-9a-hjkmnp-tv-z]{12}$"));
-        id.description(Some("A reminder's id. Ids sort by creation.")).examples(["r_06w4n2k8c0000"]).into()
-    }
-}
-
-impl utoipa::ToSchema for ReminderId {}
 
 static JSON: LazyLock<String> = LazyLock::new(|| Document::openapi().to_json().expect("the description serialises"));
 

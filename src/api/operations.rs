@@ -1,12 +1,20 @@
 //! What is not about one user: stats, keys, health, metrics.
 
-use super::{Api, Caller, Json, Query, auth::new_key, check, json, problem::Problem, templates::out_of_step};
+use super::{
+    Api,
+    auth::{Caller, new_key},
+    check,
+    extract::{Json, Query, json},
+    problem::Problem,
+    templates::out_of_step,
+};
 use crate::{
     domain::{consent::Balance, reminder::State as ReminderState, timing::rfc3339},
     store::{
         backup::{Hold, HoldTold},
         keys::{ApiKey, Scope},
     },
+    words::{Message, say},
 };
 use axum::{
     extract::{Path, State},
@@ -268,21 +276,16 @@ pub async fn create_key(
     Json(body): Json<KeyBody>,
 ) -> Result<Response, Problem> {
     caller.may_manage_keys()?;
-    let bad =
-        |param: &str, detail: &str| Problem { code: "bad_value", detail: detail.into(), param: Some(param.into()) };
+    let bad = |param: &str, detail: Message| Problem::new("bad_value", detail).at(param);
     if body.name.is_empty() || body.name.chars().count() > 64 || body.name.chars().any(char::is_control) {
-        return Err(bad("/name", "a key's name has 1 to 64 characters"));
+        return Err(bad("/name", say!("bad_key_name")));
     }
-    let scope = Scope::from_word(&body.scope)
-        .ok_or_else(|| bad("/scope", "this is not a scope; allowed are read, write, admin"))?;
+    let scope = Scope::from_word(&body.scope).ok_or_else(|| bad("/scope", say!("not_a_scope")))?;
     if body.apps.as_ref().is_some_and(Vec::is_empty) {
-        return Err(bad("/apps", "names no app; leave it out for all apps, or name some"));
+        return Err(bad("/apps", say!("no_app_named")));
     }
     if scope == Scope::Admin && body.apps.is_some() {
-        return Err(bad(
-            "/apps",
-            "an admin key manages all keys and so cannot be bound to apps; leave it out, or use «write»",
-        ));
+        return Err(bad("/apps", say!("admin_key_of_apps")));
     }
     for app in body.apps.iter().flatten() {
         check::app(&api.config, app)?;
@@ -343,7 +346,7 @@ pub async fn revoke_key(State(api): State<Api>, caller: Caller, Path(id): Path<S
         Err(_) => false,
     };
     if !revoked {
-        return Err(Problem::new("not_found", "there is no living key of that number; `tixing key list` shows them"));
+        return Err(Problem::new("not_found", say!("no_living_key")));
     }
     api.refresh_keys().await;
     Ok(StatusCode::NO_CONTENT.into_response())

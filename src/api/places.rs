@@ -1,7 +1,7 @@
 //! How many lists may be under way at once. Each asks the store for as long as two seconds, so they must leave connections to the other calls.
 
 use super::problem::Problem;
-use crate::store::READERS;
+use crate::{store::READERS, words::say};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -35,17 +35,10 @@ impl Places {
         let mut taken = self.taken();
         let (own, all) = (taken.get(who).copied().unwrap_or_default(), taken.values().sum::<usize>());
         if own >= OF_ONE {
-            let detail = format!(
-                "this key has {own} lists under way, and {OF_ONE} are allowed at once: wait for one to end, and ask again in 2 s"
-            );
-            return Err(Problem::new("too_many", detail));
+            return Err(Problem::new("too_many", say!("own_lists_under_way", own = own, most = OF_ONE)));
         }
         if all >= OF_ALL {
-            let detail = format!(
-                "{all} lists of several keys are under way, and {OF_ALL} are allowed at once, so that other calls need not wait for them: ask \
-                 again in 2 s"
-            );
-            return Err(Problem::new("too_many", detail));
+            return Err(Problem::new("too_many", say!("all_lists_under_way", all = all, most = OF_ALL)));
         }
         *taken.entry(who.to_owned()).or_default() += 1;
         Ok(Place { places: Arc::clone(self), who: who.to_owned() })
@@ -71,7 +64,7 @@ mod tests {
     #[test]
     fn a_key_has_four_lists_at_once_and_all_keys_leave_two_connections() {
         let places = Arc::new(Places::default());
-        let take = |who: &str| places.take(who).map_err(|problem| (problem.code, problem.detail));
+        let take = |who: &str| places.take(who).map_err(|problem| (problem.code, problem.detail.to_string()));
         let mut own: Vec<_> = (0..4).map(|_| take("key 1").expect("a place")).collect();
         let (code, why) = take("key 1").err().expect("refused");
         assert!(code == "too_many" && why.starts_with("this key has 4 lists under way"), "{why}");

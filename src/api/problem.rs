@@ -1,52 +1,57 @@
 //! Errors as `application/problem+json`: a public sentence, a stable code, the field at fault.
 
-use super::openapi::ProblemCode;
-use crate::{domain::Invalid, store::StoreError};
+use super::schema::ProblemCode;
+use crate::{
+    domain::Invalid,
+    store::StoreError,
+    words::{Message, Voice, say},
+};
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use chrono_tz::Tz;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Every code that an answer can carry, with its HTTP status.
+/// Every code that an answer can carry, with its HTTP status and the key of its title.
 pub const CODES: &[(&str, u16, &str)] = &[
-    ("bad_json", 400, "The body is not JSON of the documented shape"),
-    ("bad_query", 400, "A query parameter is not as documented"),
-    ("unauthorized", 401, "No valid API key"),
-    ("forbidden", 403, "The API key may not do this"),
-    ("not_found", 404, "There is no such thing"),
-    ("method_not_allowed", 405, "The path does not know this method"),
-    ("too_slow", 408, "The body came too slowly"),
-    ("no_consent", 409, "The user has no consent to reserve"),
-    ("user_forgotten", 409, "The user wished to be forgotten"),
-    ("key_conflict", 409, "The idempotency key belongs to another body"),
-    ("key_cancelled", 409, "The idempotency key belongs to a reminder that was cancelled"),
-    ("key_spent", 409, "The idempotency key belonged to a reminder that is no longer kept"),
-    ("not_scheduled", 409, "The reminder is no longer scheduled"),
-    ("not_in_doubt", 409, "There is nothing to decide about the reminder"),
-    ("on_hold", 409, "The store is on hold, and the reminder may have been sent"),
-    ("not_backed_up", 409, "The backup could not be written"),
-    ("no_daemon", 409, "Only a running daemon can do it"),
-    ("too_large", 413, "The body is too large"),
-    ("unsupported_media_type", 415, "The content type is not the documented one"),
-    ("unknown_app", 422, "No such app is configured"),
-    ("unknown_template", 422, "The app has no such template"),
-    ("out_of_step", 422, "The platform does not have the template as it is configured"),
-    ("unknown_field", 422, "The template has no such field"),
-    ("missing_field", 422, "A field of the template is missing"),
-    ("bad_field", 422, "A value breaks its field's rule"),
-    ("bad_value", 422, "A value is outside its bounds"),
-    ("bad_time", 422, "A time cannot be read"),
-    ("bad_deadline", 422, "The deadline does not follow the instant"),
-    ("past_deadline", 422, "The deadline has passed"),
-    ("too_long", 422, "The list cannot be put together in its time"),
-    ("too_many", 429, "Too many lists are under way at once"),
-    ("internal", 500, "A fault of tixing"),
-    ("platform_unavailable", 502, "The platform did not answer as it should"),
-    ("unavailable", 503, "The store does not answer; try again"),
-    ("perhaps_kept", 503, "The store did not say whether it was done; it may have been kept"),
+    ("bad_json", 400, "problem_bad_json"),
+    ("bad_query", 400, "problem_bad_query"),
+    ("unauthorized", 401, "problem_unauthorized"),
+    ("forbidden", 403, "problem_forbidden"),
+    ("not_found", 404, "problem_not_found"),
+    ("method_not_allowed", 405, "problem_method_not_allowed"),
+    ("too_slow", 408, "problem_too_slow"),
+    ("no_consent", 409, "problem_no_consent"),
+    ("user_forgotten", 409, "problem_user_forgotten"),
+    ("key_conflict", 409, "problem_key_conflict"),
+    ("key_cancelled", 409, "problem_key_cancelled"),
+    ("key_spent", 409, "problem_key_spent"),
+    ("not_scheduled", 409, "problem_not_scheduled"),
+    ("not_in_doubt", 409, "problem_not_in_doubt"),
+    ("on_hold", 409, "problem_on_hold"),
+    ("not_backed_up", 409, "problem_not_backed_up"),
+    ("no_daemon", 409, "problem_no_daemon"),
+    ("too_large", 413, "problem_too_large"),
+    ("unsupported_media_type", 415, "problem_unsupported_media_type"),
+    ("unknown_app", 422, "problem_unknown_app"),
+    ("unknown_template", 422, "problem_unknown_template"),
+    ("out_of_step", 422, "problem_out_of_step"),
+    ("unknown_field", 422, "problem_unknown_field"),
+    ("missing_field", 422, "problem_missing_field"),
+    ("bad_field", 422, "problem_bad_field"),
+    ("bad_value", 422, "problem_bad_value"),
+    ("bad_time", 422, "problem_bad_time"),
+    ("bad_deadline", 422, "problem_bad_deadline"),
+    ("past_deadline", 422, "problem_past_deadline"),
+    ("too_long", 422, "problem_too_long"),
+    ("too_many", 429, "problem_too_many"),
+    ("internal", 500, "problem_internal"),
+    ("platform_unavailable", 502, "problem_platform_unavailable"),
+    ("unavailable", 503, "problem_unavailable"),
+    ("perhaps_kept", 503, "problem_perhaps_kept"),
 ];
 
 /// An error answer. It becomes JSON where the request's id is known, in [`super::with_request_id`].
@@ -55,9 +60,11 @@ pub struct Problem {
     /// One of [`CODES`].
     pub code: &'static str,
     /// One sentence: what was found, what is allowed, what to do.
-    pub detail: String,
+    pub detail: Message,
     /// JSON pointer to the field at fault.
     pub param: Option<String>,
+    /// The zone in which its times are shown; UTC without one.
+    pub zone: Option<Tz>,
 }
 
 /// The JSON of an error.
@@ -72,11 +79,11 @@ pub struct ProblemJson<'a> {
     #[schema(format = "uri-reference")]
     pub r#type: String,
     /// What the code means.
-    pub title: &'a str,
+    pub title: String,
     /// The HTTP status.
     pub status: u16,
     /// One sentence: what was found, what is allowed, what to do.
-    pub detail: &'a str,
+    pub detail: String,
     /// A stable word to branch on.
     #[schema(value_type = ProblemCode)]
     pub code: &'a str,
@@ -92,39 +99,51 @@ pub struct ProblemJson<'a> {
 
 impl Problem {
     /// A problem without a field.
-    pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), param: None }
+    pub fn new(code: &'static str, detail: Message) -> Self {
+        Self { code, detail, param: None, zone: None }
+    }
+
+    /// The same about the field at `param`, a JSON pointer.
+    #[must_use]
+    pub fn at(self, param: impl Into<String>) -> Self {
+        Self { param: Some(param.into()), ..self }
+    }
+
+    /// The same with its times in this zone.
+    #[must_use]
+    pub fn in_zone(self, zone: Option<Tz>) -> Self {
+        Self { zone, ..self }
     }
 
     /// There is no such reminder, or it belongs to an app that the key may not touch.
     pub fn no_reminder() -> Self {
-        Self::new("not_found", "there is no such reminder; check the id")
+        Self::new("not_found", say!("no_such_reminder"))
     }
 
     fn entry(&self) -> (u16, &'static str) {
         CODES
             .iter()
             .find(|(code, ..)| *code == self.code)
-            .map_or((500, "A fault of tixing"), |(_, status, title)| (*status, title))
+            .map_or((500, "problem_internal"), |(_, status, title)| (*status, title))
     }
 
-    /// The JSON.
-    pub fn json<'a>(&'a self, request_id: Option<&'a str>) -> ProblemJson<'a> {
+    /// The JSON, in the caller's language.
+    pub fn json<'a>(&'a self, request_id: Option<&'a str>, voice: Voice) -> ProblemJson<'a> {
         let (status, title) = self.entry();
         ProblemJson {
             r#type: format!("/docs#{}", self.code),
-            title,
+            title: Message::new(title).say(voice),
             status,
-            detail: &self.detail,
+            detail: self.detail.say(voice.in_zone(self.zone)),
             code: self.code,
             param: self.param.as_deref(),
             request_id,
         }
     }
 
-    /// The whole answer.
-    pub fn response(&self, request_id: &str) -> Response {
-        let json = self.json(Some(request_id));
+    /// The whole answer, in the caller's language.
+    pub fn response(&self, request_id: &str, voice: Voice) -> Response {
+        let json = self.json(Some(request_id), voice);
         let mut response = Response::new(Body::from(serde_json::to_vec(&json).expect("texts serialise")));
         *response.status_mut() = StatusCode::from_u16(json.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -149,7 +168,7 @@ impl IntoResponse for Problem {
 
 impl From<Invalid> for Problem {
     fn from(invalid: Invalid) -> Self {
-        Self { code: invalid.code, detail: invalid.detail, param: Some(invalid.param) }
+        Self::new(invalid.code, invalid.detail).at(invalid.param)
     }
 }
 
@@ -158,19 +177,15 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Refused(cause) => {
                 tracing::error!(cause, "the database refused a row that had passed every check");
-                Self::new("internal", "the store refused it; nothing was kept, and the log says more")
+                Self::new("internal", say!("store_refused"))
             }
             StoreError::Silent(cause) => {
                 tracing::warn!(cause, "a request was answered without knowing whether it was kept");
-                Self::new(
-                    "perhaps_kept",
-                    "the store did not say in time whether it was done, so it may have been kept: repeat it as it is, which is safe with a \
-                     `key` or an `event`; without one, look first what there is (GET /v1/reminders?openid=…, /v1/consents?history=true)",
-                )
+                Self::new("perhaps_kept", say!("perhaps_kept"))
             }
             error => {
                 tracing::warn!(error = %error, "a request could not be served");
-                Self::new("unavailable", "the store does not answer; nothing was kept: try again in a moment")
+                Self::new("unavailable", say!("store_unavailable"))
             }
         }
     }

@@ -1,16 +1,19 @@
 //! `/v1/reminders`: insert, look, change, cancel, explain.
 
 use super::{
-    Api, Caller, Json, Query,
+    Api,
+    auth::Caller,
     check::{self, ChangeBody, ReminderBody},
     explain::{Circumstances, Explanation, explain as explanation},
-    json,
-    openapi::{DeliveryWord, Erased},
+    extract::{Json, Query, json},
     problem::Problem,
+    schema::{DeliveryWord, Erased},
 };
 use crate::{
+    config::App,
     domain::{
         Millis,
+        draft::{Checked, openid},
         reminder::{ReminderId, State as ReminderState},
         template::UNCONFIGURED,
         timing::{cut, parse_instant, rfc3339},
@@ -21,6 +24,7 @@ use crate::{
         pushes::Delivery,
         reminders::{Changed, Event, Filter, Inserted, Stored},
     },
+    words::{Message, Voice, say},
 };
 use axum::{
     extract::{Path, State},
@@ -213,11 +217,11 @@ pub async fn insert(
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
     caller.may_touch(&body.app)?;
-    let (new, still_good) = check::reminder(&api.config, &api.store, body, api.clock.now())?;
-    let verdict = match still_good {
-        Ok(()) => api.store.insert(vec![new.clone()]).await?[0],
+    let Checked { reminder: new, late } = check::reminder(&api.config, &api.store, body, api.clock.now())?;
+    let verdict = match late {
+        None => api.store.insert(vec![new.clone()]).await?[0],
         // A replay of an old key is answered all the same.
-        Err(why) => api.store.known_key(&new).await?.ok_or_else(|| Problem::from(why))?,
+        Some(problem) => api.store.known_key(&new).await?.ok_or_else(|| check::late(&api.config, &new, problem))?,
     };
     match verdict {
         Inserted::Created(id) => {
@@ -260,43 +264,20 @@ pub async fn insert(
 /// The refusal of an insert that wrote nothing.
 pub(super) fn refusal(verdict: Inserted) -> Problem {
     match verdict {
-        Inserted::KeyConflict(id) => Problem {
-            code: "key_conflict",
-            detail: format!(
-                "this key belongs to {id}, which was inserted with another body: use a new key for a new reminder"
-            ),
-            param: Some("/key".into()),
-        },
-        Inserted::KeyCancelled(id) => Problem {
-            code: "key_cancelled",
-            detail: format!(
-                "this key belongs to {id}, which was cancelled: nothing was stored and no tap was counted; use a new key for a new reminder"
-            ),
-            param: Some("/key".into()),
-        },
-        Inserted::Spent => Problem {
-            code: "key_spent",
-            detail: "this key belonged to a reminder that has ended and is no longer kept ([retention] history, or its user was forgotten): \
-                     nothing was stored; use a new key for a new reminder"
-                .into(),
-            param: Some("/key".into()),
-        },
+        Inserted::KeyConflict(id) => Problem::new("key_conflict", say!("key_conflict", id = id.to_string())).at("/key"),
+        Inserted::KeyCancelled(id) => {
+            Problem::new("key_cancelled", say!("key_cancelled", id = id.to_string())).at("/key")
+        }
+        Inserted::Spent => Problem::new("key_spent", say!("key_spent")).at("/key"),
         Inserted::Forgotten => forgotten(),
         Inserted::Refused => StoreError::Refused("this row alone".into()).into(),
-        _ => Problem::new(
-            "no_consent",
-            "the user has no consent available for this template: report the popup's result to /v1/consents first, \
-             add \"accepted\": true if the user has just accepted, or use \"consent\": \"at_fire\" (an app with consents = \"callback\" counts \
-             the platform's pushes alone)",
-        ),
+        _ => Problem::new("no_consent", say!("no_consent_to_reserve")),
     }
 }
 
 /// The refusal of what is about a user who was forgotten.
 pub(super) fn forgotten() -> Problem {
-    let detail = "this user wished to be forgotten, so nothing is stored for them; if they have come back and want it, let them in again with \
-                  POST /v1/users/let-in or `tixing user let-in`";
-    Problem { code: "user_forgotten", detail: detail.into(), param: Some("/openid".into()) }
+    Problem::new("user_forgotten", say!("user_forgotten")).at("/openid")
 }
 
 /// One reminder with its attempts.
@@ -372,9 +353,7 @@ pub async fn cancel(State(api): State<Api>, caller: Caller, Path(id): Path<Strin
 }
 
 fn on_hold() -> Problem {
-    let detail =
-        "the store is on hold, and this reminder may have been sent already: end the hold first with `tixing release`";
-    Problem::new("on_hold", detail)
+    Problem::new("on_hold", say!("on_hold"))
 }
 
 fn done(changed: Changed) -> Result<(), Problem> {
@@ -382,19 +361,12 @@ fn done(changed: Changed) -> Result<(), Problem> {
         Changed::Yes => Ok(()),
         Changed::NotScheduled(state) => Err(not_scheduled(state)),
         Changed::NotFound => Err(Problem::no_reminder()),
-        Changed::BadDeadline => Err(Problem {
-            code: "bad_deadline",
-            detail: "another change has moved its instant or its deadline meanwhile, and now the deadline would not follow the instant: look at it \
-                     again, and give both"
-                .into(),
-            param: Some("/expires_at".into()),
-        }),
+        Changed::BadDeadline => Err(Problem::new("bad_deadline", say!("changed_meanwhile")).at("/expires_at")),
     }
 }
 
 fn not_scheduled(state: ReminderState) -> Problem {
-    let detail = format!("the reminder is «{}»; only a scheduled one can be changed or cancelled", state.word());
-    Problem::new("not_scheduled", detail)
+    Problem::new("not_scheduled", say!("not_scheduled", state = state.word()))
 }
 
 /// Which reminders.
@@ -435,95 +407,82 @@ pub struct ListQuery {
     (status = 200, description = "A page", body = Page),
     (status = 422, description = "`too_long`, of one user; or a value breaks a rule: `code` says which, and `param` where"),
     (status = 429, description = "`too_many`; `Retry-After` says when to ask again")))]
-pub async fn list(State(api): State<Api>, caller: Caller, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
-    let bad = |param: &str, detail: String| Problem { code: "bad_query", detail, param: Some(format!("/{param}")) };
-    let mut apps = match &query.app {
-        Some(app) => {
-            caller.may_touch(app)?;
-            vec![check::app(&api.config, app)?.clone()]
-        }
-        None => api.config.apps.iter().filter(|app| caller.sees(&app.name)).cloned().collect(),
-    };
-    let zone = if let [app] = apps.as_slice() { app.timezone } else { None };
-    let time = |param: &'static str, text: &Option<String>| {
-        text.as_ref()
-            .map(|t| parse_instant(t, zone).map(|w| w.at).map_err(|why| bad(param, why.to_string())))
-            .transpose()
-    };
-    let mut templates = BTreeMap::new();
-    if let Some(name) = &query.template {
-        // An alias may stand for another id in each app.
-        apps.retain(|app| {
-            let code = app.template(name).map(|template| template.code.clone());
-            code.map(|code| templates.insert(app.name.clone(), code)).is_some()
-        });
-        if apps.is_empty() {
-            let detail = format!("there is no template «{}»; /v1/templates lists those there are", cut(name));
-            return Err(Problem { code: "unknown_template", detail, param: Some("/template".into()) });
-        }
-    }
-    let delivered = match query.delivery.as_deref() {
-        None => None,
-        Some("delivered") => Some(true),
-        Some("undelivered") => Some(false),
-        Some(other) => {
-            let detail = format!("«{}» is no delivery; allowed are delivered, undelivered", cut(other));
-            return Err(bad("delivery", detail));
-        }
-    };
-    let state = match &query.state {
-        None => None,
-        Some(word) => Some(ReminderState::from_word(word).ok_or_else(|| {
-            let words: Vec<_> = ReminderState::ALL.iter().map(|s| s.word()).collect();
-            bad("state", format!("this is not a state; allowed are {}", words.join(", ")))
-        })?),
-    };
-    let limit = match &query.limit {
-        None => 100,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|n| (1..=1_000).contains(n))
-            .ok_or_else(|| bad("limit", "this is not a number from 1 to 1000".into()))?,
-    };
-    let after = match &query.cursor {
-        None => None,
-        Some(text) => {
-            Some(read_cursor(text).ok_or_else(|| bad("cursor", "this is not a cursor that a page has given".into()))?)
-        }
-    };
-    query.openid.as_deref().map_or(Ok(()), check::openid)?;
-    let filter = Filter {
-        apps: apps.into_iter().map(|app| app.name).collect(),
-        openid: query.openid,
-        templates,
-        state,
-        delivered,
-        from: time("from", &query.from)?,
-        to: time("to", &query.to)?,
-        after,
-        limit,
-    };
-    if query.schedule.is_some() {
+pub async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    voice: Voice,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, Problem> {
+    let nothing = query.schedule.is_some();
+    let filter = query.filter(&api, &caller)?;
+    if nothing {
         return Ok(json(StatusCode::OK, &Page { items: Vec::new(), next: None, note: None }));
     }
     let _place = api.places.take(caller.name())?;
-    let page = api.store.page(&filter, api.list_time).await?.ok_or_else(too_long)?;
-    let note = page.next.filter(|_| page.cut_short).map(|(at, _)| {
-        format!(
-            "time was over when all up to {} had been looked at: go on with `next`, or narrow the list by from, to, openid or state",
-            rfc3339(at)
-        )
-    });
+    let page = api.store.page(&filter, api.list_time).await?;
+    let page = page.ok_or_else(|| Problem::new("too_long", say!("list_too_long")).at("/openid"))?;
+    let note = page.next.filter(|_| page.cut_short).map(|(at, _)| say!("list_cut_short", at = at).say(voice));
     let next = page.next.map(|(at, id)| cursor(at, id));
     Ok(json(StatusCode::OK, &Page { items: page.items.iter().map(|stored| shown(stored, None)).collect(), next, note }))
 }
 
-/// The refusal of a list of one user that nothing narrows.
-fn too_long() -> Problem {
-    let detail = "this user has more reminders than can be put in order in time: list them by from and to without openid, or export the user \
-                  with POST /v1/users/export";
-    Problem { code: "too_long", detail: detail.into(), param: Some("/openid".into()) }
+fn bad(param: &str, detail: Message) -> Problem {
+    Problem::new("bad_query", detail).at(format!("/{param}"))
+}
+
+impl ListQuery {
+    /// What the store is asked, of the apps that the caller may see.
+    fn filter(self, api: &Api, caller: &Caller) -> Result<Filter, Problem> {
+        let mut apps: Vec<&App> = match &self.app {
+            Some(app) => {
+                caller.may_touch(app)?;
+                vec![check::app(&api.config, app)?]
+            }
+            None => api.config.apps.iter().filter(|app| caller.sees(&app.name)).collect(),
+        };
+        let zone = if let [app] = apps.as_slice() { app.timezone } else { None };
+        let time = |param: &'static str, text: &Option<String>| {
+            text.as_ref().map(|t| parse_instant(t, zone).map(|w| w.at).map_err(|why| bad(param, why))).transpose()
+        };
+        let mut templates = BTreeMap::new();
+        if let Some(name) = &self.template {
+            // An alias may stand for another id in each app.
+            apps.retain(|app| {
+                let code = app.template(name).map(|template| template.code.clone());
+                code.map(|code| templates.insert(app.name.clone(), code)).is_some()
+            });
+            if apps.is_empty() {
+                let detail = say!("template_nowhere", name = cut(name));
+                return Err(Problem::new("unknown_template", detail).at("/template"));
+            }
+        }
+        let delivered = match self.delivery.as_deref() {
+            None => None,
+            Some("delivered") => Some(true),
+            Some("undelivered") => Some(false),
+            Some(other) => return Err(bad("delivery", say!("not_a_delivery", found = cut(other)))),
+        };
+        let not_a_state = || bad("state", say!("not_a_state", allowed = ReminderState::ALL.map(ReminderState::word)));
+        let state = self.state.as_deref().map(|word| ReminderState::from_word(word).ok_or_else(not_a_state));
+        let limit = self.limit.as_deref().map(|text| {
+            let limit = text.parse().ok().filter(|n| (1..=1_000).contains(n));
+            limit.ok_or_else(|| bad("limit", say!("not_a_limit")))
+        });
+        let after = self.cursor.as_deref();
+        let after = after.map(|text| read_cursor(text).ok_or_else(|| bad("cursor", say!("not_a_cursor"))));
+        self.openid.as_deref().map_or(Ok(()), openid)?;
+        Ok(Filter {
+            apps: apps.into_iter().map(|app| app.name.clone()).collect(),
+            templates,
+            delivered,
+            state: state.transpose()?,
+            from: time("from", &self.from)?,
+            to: time("to", &self.to)?,
+            after: after.transpose()?,
+            limit: limit.transpose()?.unwrap_or(100),
+            openid: self.openid,
+        })
+    }
 }
 
 /// Sixteen bytes, so that whatever looks like a cursor is one.

@@ -1,10 +1,16 @@
 //! Backups, and the end of a hold.
 
-use super::{Api, Caller, Json, json, problem::Problem};
+use super::{
+    Api,
+    auth::Caller,
+    extract::{Json, json},
+    problem::Problem,
+};
 use crate::{
     domain::timing::rfc3339,
     engine::hold::assume_sent,
     store::backup::{Hold, HoldTold, Overdue},
+    words::{Message, say},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
@@ -36,11 +42,10 @@ pub async fn backup(State(api): State<Api>, caller: Caller, Json(body): Json<Bac
     caller.must_own()?;
     let to = Path::new(&body.to);
     if !to.is_absolute() {
-        let detail = "this is not an absolute path; write one like /var/backups/tixing.db".into();
-        return Err(Problem { code: "bad_value", detail, param: Some("/to".into()) });
+        return Err(Problem::new("bad_value", say!("not_an_absolute_path")).at("/to"));
     }
     let as_of = api.clock.now();
-    api.store.backup(to, &*api.clock).await.map_err(|e| Problem::new("not_backed_up", e.to_string()))?;
+    api.store.backup(to, &*api.clock).await.map_err(|e| Problem::new("not_backed_up", Message::text(e.to_string())))?;
     Ok(json(StatusCode::CREATED, &Backup { to: body.to, as_of: rfc3339(as_of) }))
 }
 
@@ -68,7 +73,7 @@ pub async fn held(State(api): State<Api>, caller: Caller) -> Result<Response, Pr
 
 impl Api {
     async fn must_be_on_hold(&self) -> Result<Hold, Problem> {
-        self.store.hold().await?.ok_or_else(|| Problem::new("not_found", "the store is not on hold"))
+        self.store.hold().await?.ok_or_else(|| Problem::new("not_found", say!("not_on_hold")))
     }
 }
 

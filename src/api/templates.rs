@@ -1,7 +1,9 @@
 //! `/v1/templates`: what is configured, and whether the platform has it so.
 
 use super::{
-    Api, Caller, Json, Query, json,
+    Api,
+    auth::Caller,
+    extract::{Json, Query, json},
     operations::{OfApp, OutOfStep},
     problem::Problem,
 };
@@ -9,6 +11,7 @@ use crate::{
     config::App,
     domain::{template::Kind, timing::rfc3339},
     store::keys::Scope,
+    words::say,
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
@@ -68,9 +71,7 @@ pub async fn refresh(State(api): State<Api>, caller: Caller, Json(wanted): Json<
     caller.may(Scope::Write)?;
     wanted.check(&api, &caller)?;
     let Some(signals) = &api.signals else {
-        let detail =
-            "no daemon runs, and only a daemon asks the platform: start it, which reads the templates by itself";
-        return Err(Problem::new("no_daemon", detail));
+        return Err(Problem::new("no_daemon", say!("only_a_daemon_asks")));
     };
     let asked =
         |app: &str| signals.status().lanes.get(app).map(|lane| lane.templates_asked.clone()).unwrap_or_default();
@@ -87,17 +88,14 @@ pub async fn refresh(State(api): State<Api>, caller: Caller, Json(wanted): Json<
     let problem = before.iter().find_map(|(app, before)| {
         let asked = asked(app);
         if asked.times == *before {
-            let pause = signals.status().lanes.get(*app).and_then(|lane| lane.pause.clone());
-            let why = pause.map_or_else(String::new, |pause| format!(": {}: {}", pause.code, pause.why));
-            return Some(format!("{app}: no answer within {} s{why}", PATIENCE.as_secs()));
+            let paused = signals.status().lanes.get(*app).and_then(|lane| lane.pause.clone());
+            let paused = paused.map(|pause| say!("because_of", code = pause.code, why = pause.why));
+            return Some(say!("no_answer_of_app", app = app, seconds = PATIENCE.as_secs(), paused = paused));
         }
-        asked.problem.map(|why| format!("{app}: {why}"))
+        asked.problem.map(|why| say!("app_says", app = app, why = why))
     });
     match problem {
-        Some(why) => {
-            let detail = format!("the platform did not list its templates: {why}; what was listed before still counts");
-            Err(Problem::new("platform_unavailable", detail))
-        }
+        Some(why) => Err(Problem::new("platform_unavailable", say!("templates_not_listed", why = why))),
         None => Ok(json(StatusCode::OK, &shown(&api, &caller, &wanted))),
     }
 }

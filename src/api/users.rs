@@ -1,19 +1,22 @@
 //! `/v1/users`: everything that is known of a user, and its end.
 
 use super::{
-    Api, Caller, Json, check,
+    Api,
+    auth::Caller,
+    check,
     consents::{Ledger, ledger},
-    json,
+    extract::{Json, json},
     problem::Problem,
     reminders::{ReminderJson, shown},
 };
 use crate::{
-    domain::timing::rfc3339,
+    domain::{draft::openid, timing::rfc3339},
     store::{
         keys::Scope,
         reminders::Filter,
         users::{self, Wish},
     },
+    words::say,
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
@@ -35,7 +38,7 @@ impl UserBody {
         caller.may(scope)?;
         caller.may_touch(&self.app)?;
         check::app(&api.config, &self.app)?;
-        check::openid(&self.openid)?;
+        openid(&self.openid)?;
         Ok(Wish { app: self.app, openid: self.openid, actor: caller.name().to_owned() })
     }
 }
@@ -135,7 +138,7 @@ pub async fn let_in(State(api): State<Api>, caller: Caller, Json(body): Json<Use
     let wish = body.checked(&api, &caller, Scope::Write)?;
     let (app, user) = (wish.app.clone(), api.store.names().pseudonyms().name(&wish.openid));
     if !api.store.let_in(wish).await? {
-        return Err(Problem::new("not_found", "this user was not forgotten, so there is nothing to undo"));
+        return Err(Problem::new("not_found", say!("not_forgotten")));
     }
     tracing::warn!(app, user, by = caller.name(), "a user who was forgotten is let in again");
     Ok(json(StatusCode::OK, &LetIn { app, let_in: true }))

@@ -12,6 +12,9 @@ pub mod due;
 pub mod decide;
 pub mod settle;
 pub mod retention;
+pub mod draft;
+
+use crate::words::{Message, say};
 
 /// An instant in UTC milliseconds since 1970: the only form in which the engine and the store know time.
 pub type Millis = i64;
@@ -26,20 +29,19 @@ pub const HOUR: Millis = 60 * MINUTE;
 pub const DAY: Millis = 24 * HOUR;
 
 /// A refusal of input that names the field at fault: what was found, what is allowed, what to do.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{detail}")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
     /// Stable machine-readable name, listed in the OpenAPI file.
     pub code: &'static str,
     /// JSON pointer to the field at fault, such as `/data/thing1`.
     pub param: String,
     /// One sentence for a person.
-    pub detail: String,
+    pub detail: Message,
 }
 
 impl Invalid {
     /// A refusal of the field at `param`.
-    pub fn new(code: &'static str, param: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub fn new(code: &'static str, param: impl Into<String>, detail: impl Into<Message>) -> Self {
         Self { code, param: param.into(), detail: detail.into() }
     }
 }
@@ -48,6 +50,11 @@ impl Invalid {
 pub fn pointer<S: AsRef<str>>(steps: impl IntoIterator<Item = S>) -> String {
     let escaped = |step: S| format!("/{}", step.as_ref().replace('~', "~0").replace('/', "~1"));
     steps.into_iter().map(escaped).collect()
+}
+
+/// «; did you mean …?», if one of `known` is near enough to `word` to be a typing error.
+pub fn hint<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<Message> {
+    did_you_mean(word, known).map(|near| say!("did_you_mean", near = near))
 }
 
 /// The closest of `known` to `word`, if it is near enough to be a typing error.

@@ -4,6 +4,7 @@
 //! (`api_sendmessage`, official, read 2026) and, where reports disagree with it, the stricter reading.
 
 use super::{Invalid, Millis, pointer, timing::cut};
+use crate::words::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -190,7 +191,7 @@ impl Template {
         listing: Option<&Listing>,
         data: &BTreeMap<String, String>,
     ) -> Result<BTreeMap<String, String>, Invalid> {
-        let out_of_step = |why: String| Invalid::new("out_of_step", "/template", why);
+        let out_of_step = |why: String| Invalid::new("out_of_step", "/template", Message::text(why));
         let listed = match listing {
             Some(listing) => Some(listing.find(&self.code).ok_or_else(|| out_of_step(GONE.to_owned()))?),
             None => None,
@@ -205,7 +206,10 @@ impl Template {
                 return Err(Invalid::new(
                     "unknown_field",
                     pointer(["data", key]),
-                    format!("the template has no field «{key}»; it has {}: remove or rename it", known.join(", ")),
+                    Message::text(format!(
+                        "the template has no field «{key}»; it has {}: remove or rename it",
+                        known.join(", ")
+                    )),
                 ));
             }
         }
@@ -215,13 +219,17 @@ impl Template {
                 Invalid::new(
                     "missing_field",
                     pointer(["data", key]),
-                    format!("the template's field «{key}» ({label}) is missing: every field must be given"),
+                    Message::text(format!(
+                        "the template's field «{key}» ({label}) is missing: every field must be given"
+                    )),
                 )
             })?;
             let value = normalise(value);
             check_value(key, &value, Profile::Strict)
                 .and_then(|()| listed.map_or(Ok(()), |listed| listed.check_choice(key, &value)))
-                .map_err(|why| Invalid::new("bad_field", pointer(["data", key]), format!("{label} ({key}): {why}")))?;
+                .map_err(|why| {
+                    Invalid::new("bad_field", pointer(["data", key]), Message::text(format!("{label} ({key}): {why}")))
+                })?;
             checked.insert(key.clone(), value);
         }
         Ok(checked)

@@ -29,6 +29,7 @@ use crate::{
     config::{App, Durability},
     domain::{
         consent::{Feeds, Report},
+        draft::Change,
         reminder::{NewReminder, ReminderId},
         template::Kind,
     },
@@ -37,7 +38,7 @@ use crate::{
 use doubts::{Decided, Resolved};
 use keys::NewApiKey;
 use pushes::{NewPush, Taken};
-use reminders::{Change, Changed, Inserted};
+use reminders::{Changed, Inserted};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, any::AnyPoolOptions, migrate::Migrator};
 use std::{
     collections::{HashMap, HashSet},

@@ -15,6 +15,7 @@ use crate::domain::{
     Millis,
     consent::{Allowance, Feed, Feeds},
     decide::called_off,
+    draft::Change,
     due::Due,
     ledger::{Tap, Told},
     reminder::{Claim, NewReminder, ReminderId, State},
@@ -112,19 +113,6 @@ pub struct Event {
     pub text: Option<String>,
     /// The platform's message id.
     pub message_id: Option<String>,
-}
-
-/// What an owner changes of a scheduled reminder.
-#[derive(Debug, Clone, Default)]
-pub struct Change {
-    /// A new instant.
-    pub at: Option<(Millis, Option<String>)>,
-    /// A new deadline.
-    pub expires_at: Option<Millis>,
-    /// A new page; `Some(None)` removes it.
-    pub page: Option<Option<String>>,
-    /// New field values.
-    pub data: Option<String>,
 }
 
 /// What a change or a cancellation came to.

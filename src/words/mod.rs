@@ -336,31 +336,27 @@ mod tests {
         }
     }
 
-    /// The keys that the source uses, each with the names of its arguments: of `say!(…)` and of enums with `tag = "say"`.
-    fn used() -> BTreeMap<String, (BTreeSet<String>, String)> {
-        let mut found = BTreeMap::new();
+    /// The keys that the source uses, each with the names of its arguments and its file: of `say!(…)` and of enums with `tag = "say"`.
+    fn used() -> Vec<(String, BTreeSet<String>, String)> {
+        let mut found = Vec::new();
         for (file, text) in sources() {
             for call in text.split("say!(").skip(1).filter(|call| call.trim_start().starts_with('"')) {
                 let parts = arguments(call);
                 let key = parts[0].trim().trim_matches('"').to_owned();
                 let named = parts[1..].iter().filter_map(|part| Some(part.split_once('=')?.0.trim().to_owned()));
-                found.insert(key, (named.collect(), file.clone()));
+                found.push((key, named.collect(), file.clone()));
             }
             for tagged in text.split("tag = \"say\"").skip(1) {
                 let body = tagged.split("\n}").next().unwrap_or_default().split_once('{').map_or("", |(_, body)| body);
-                let mut variant = None;
+                let mut in_variant = false;
                 for line in body.lines() {
                     let name: String = line.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
                     let is_field = line.starts_with("        ") && line.trim().contains(": ");
-                    match (line.strip_prefix("    "), &variant) {
-                        (Some(rest), _) if rest.starts_with(char::is_uppercase) => {
-                            found.insert(snake(&name), (BTreeSet::new(), file.clone()));
-                            variant = Some(snake(&name));
-                        }
-                        (_, Some(variant)) if is_field && !line.trim().starts_with("//") => {
-                            found.get_mut(variant).expect("just inserted").0.insert(name);
-                        }
-                        _ => {}
+                    if line.strip_prefix("    ").is_some_and(|rest| rest.starts_with(char::is_uppercase)) {
+                        found.push((snake(&name), BTreeSet::new(), file.clone()));
+                        in_variant = true;
+                    } else if in_variant && is_field && !line.trim().starts_with("//") {
+                        found.last_mut().expect("a variant").1.insert(name);
                     }
                 }
             }
@@ -423,17 +419,19 @@ mod tests {
 
     #[test]
     fn the_source_and_the_catalogue_know_the_same_sentences() {
-        let used = used();
-        // The words of others have no sentence of ours.
-        for (key, pattern) in en::SENTENCES.iter().filter(|(key, _)| *key != "text") {
-            let (named, file) =
-                used.get(*key).unwrap_or_else(|| panic!("nobody says «{key}»: take it out of the catalogue"));
+        let (used, sources) = (used(), sources());
+        let known: BTreeMap<&str, &str> = en::SENTENCES.iter().copied().collect();
+        for (key, named, file) in &used {
+            let pattern = known.get(key.as_str());
+            let pattern = pattern.unwrap_or_else(|| panic!("{file} says «{key}», which the catalogue lacks"));
             let placed: BTreeSet<String> = places(pattern).into_iter().map(str::to_owned).collect();
             assert_eq!(named, &placed, "«{key}» in {file} gives other arguments than its sentence names");
         }
-        let known: BTreeSet<&str> = en::SENTENCES.iter().map(|(key, _)| *key).collect();
-        for (key, (_, file)) in &used {
-            assert!(known.contains(key.as_str()), "{file} says «{key}», which the catalogue lacks");
+        // The words of others have no sentence of ours. A key that is looked up stands in the source all the same.
+        for key in known.keys().filter(|key| **key != "text") {
+            let said = used.iter().any(|(used, ..)| used == key);
+            let looked_up = || sources.iter().any(|(_, text)| text.contains(&format!("\"{key}\"")));
+            assert!(said || looked_up(), "nobody says «{key}»: take it out of the catalogue");
         }
     }
 }

@@ -7,11 +7,12 @@ use crate::harness::{
 use std::sync::atomic::Ordering;
 use tixing::{
     domain::{
+        draft::Change,
         reminder::{Claim, NewReminder, State},
         timing::QuietHours,
     },
     sandbox::Faults,
-    store::{port::Queue, reminders::Change},
+    store::port::Queue,
 };
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use tixing::{
     domain::{
         DAY, Millis,
         consent::{Balance, Report},
+        draft::Change,
         push::{Item, Push, Receipt},
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
         retention::Retention,
@@ -25,7 +26,7 @@ use tixing::{
         doubts::{Decided, Resolved, Verdict},
         port::{Entry, Job, Queue},
         pushes::NewPush,
-        reminders::{Change, Changed, Filter, Inserted},
+        reminders::{Changed, Filter, Inserted},
         retention::Walk,
     },
 };

@@ -4,6 +4,7 @@ use crate::harness::{DIGEST, EVENT, START, TestStore, accept, accepted_reminder,
 use tixing::{
     domain::{
         consent::{Balance, ConsentState},
+        draft::Change,
         reminder::{Claim, NewReminder, ReminderId, State},
         settle::{Consent, Counted, Next, Settlement},
     },
@@ -11,7 +12,7 @@ use tixing::{
         Store,
         keys::{NewApiKey, Scope},
         port::{Entry, Job, Marked, Queue},
-        reminders::{Change, Changed, Filter, Inserted},
+        reminders::{Changed, Filter, Inserted},
     },
 };
 

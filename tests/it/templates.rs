@@ -11,13 +11,11 @@ use tixing::{
     clock::Clock,
     domain::{
         HOUR, MINUTE, Millis, SECOND,
+        draft::Change,
         reminder::{NewReminder, State},
     },
     sandbox::{AppSpec, Faults, TemplateSpec},
-    store::{
-        port::Queue,
-        reminders::{Change, Inserted},
-    },
+    store::{port::Queue, reminders::Inserted},
 };
 
 const APPID: &str = "wx0123456789abcdef";

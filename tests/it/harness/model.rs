@@ -8,6 +8,7 @@ use tixing::{
     domain::{
         Millis,
         consent::{Balance, ConsentState, Feed, Feeds, Report, SAME_TAP},
+        draft::Change,
         due::{Due, UNSURE_AT_MOST},
         push::{Candidate, Item, Joined, Push, Receipt, join},
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
@@ -15,7 +16,7 @@ use tixing::{
     },
     store::{
         port::{Body, Entry, Job, Marked, Target},
-        reminders::{Change, Changed, Event, Inserted},
+        reminders::{Changed, Event, Inserted},
     },
 };
 

@@ -23,6 +23,7 @@ use tixing::{
     domain::{
         Millis,
         consent::{Balance, Feeds, Report, SAME_TAP},
+        draft::Change,
         due::Due,
         push::Push,
         reminder::{Claim, NewReminder, ReminderId, State},
@@ -36,7 +37,7 @@ use tixing::{
         doubts::{Decided, Resolved, Verdict},
         port::{Asked, Entry, Job, Marked, Queue},
         pushes::NewPush,
-        reminders::{Change, Changed, Event, Filter, Inserted},
+        reminders::{Changed, Event, Filter, Inserted},
         retention::Walk,
     },
 };

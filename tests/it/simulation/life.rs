@@ -26,6 +26,7 @@ use tixing::{
     domain::{
         HOUR, MINUTE, Millis, SECOND,
         consent::{Feed, Feeds, Report},
+        draft::Change,
         push::Push,
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
         template::OnDoubt,
@@ -37,7 +38,7 @@ use tixing::{
     sandbox::{AppSpec, Check, Faults, Format, Mode, Pusher, Sandbox},
     store::{
         doubts::Verdict,
-        reminders::{Change, Changed, Inserted},
+        reminders::{Changed, Inserted},
     },
 };
 use tokio::task::JoinHandle;

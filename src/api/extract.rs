@@ -1,0 +1,130 @@
+//! What a handler is given of a request, with its limits and refusals, and how it answers.
+
+use super::{auth::Caller, problem::Problem};
+use crate::{
+    domain::{pointer, timing::cut},
+    words::{Lang, Voice, say},
+};
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequestParts, Request},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::Response,
+};
+use http_body_util::{BodyExt, Limited};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{convert::Infallible, time::Duration};
+
+/// Bytes of a single JSON body.
+pub const MAX_BODY: usize = 64 * 1024;
+/// Time for a single JSON body to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The language that the caller prefers.
+pub(super) fn voice(headers: &HeaderMap) -> Voice {
+    let header = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    Voice::new(header.map_or(Lang::En, Lang::accepted))
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Voice {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(voice(&parts.headers))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get().cloned().ok_or_else(|| Problem::new("unauthorized", say!("no_api_key")))
+    }
+}
+
+/// A JSON body with its limits and its refusals.
+pub(super) struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> axum::extract::FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let content_type =
+            request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        if !content_type.is_empty() && !content_type.starts_with("application/json") {
+            return Err(Problem::new("unsupported_media_type", say!("content_type", found = cut(content_type))));
+        }
+        let read = Limited::new(request.into_body(), MAX_BODY).collect();
+        let bytes = match tokio::time::timeout(BODY_TIMEOUT, read).await {
+            Err(_) => {
+                return Err(Problem::new("too_slow", say!("body_too_slow", seconds = BODY_TIMEOUT.as_secs())));
+            }
+            Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => {
+                return Err(Problem::new("too_large", say!("body_too_large", most = MAX_BODY)));
+            }
+            Ok(Err(_)) => return Err(Problem::new("bad_json", say!("body_broke_off"))),
+            Ok(Ok(body)) => body.to_bytes(),
+        };
+        parse(&bytes).map(Self)
+    }
+}
+
+/// Reads JSON and names the field that is not as documented.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde would take a list of the fields' values, too.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::new("bad_json", say!("body_is_a_list")));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value: Result<T, _> = serde_path_to_error::deserialize(&mut deserializer);
+    let value = value.map_err(|error| {
+        let path: Vec<String> = error.path().iter().map(ToString::to_string).filter(|step| step != "?").collect();
+        let inner = error.into_inner();
+        let text = inner.to_string();
+        let named =
+            text.split('`').nth(1).filter(|_| text.starts_with("missing field") || text.starts_with("unknown field"));
+        let mut param = path;
+        if let Some(named) = named
+            && param.last().map(String::as_str) != Some(named)
+        {
+            param.push(named.to_owned());
+        }
+        let param = (!param.is_empty() && inner.is_data()).then(|| pointer(param));
+        Problem { param, ..Problem::new("bad_json", say!("body_not_as_documented", text = text)) }
+    })?;
+    deserializer.end().map_err(|_| Problem::new("bad_json", say!("body_goes_on")))?;
+    Ok(value)
+}
+
+/// A query string with its refusals.
+pub(super) struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(query)| Self(query)).map_err(|e| {
+            let text = e.body_text();
+            let parts: Vec<&str> = text.split(": ").collect();
+            // «…: name: what is wrong with its value», or «…: unknown field `name`, …».
+            let (param, text) = match parts[..] {
+                [_, name, what] => (Some(name), what),
+                _ => {
+                    let what = parts.last().copied().unwrap_or_default();
+                    (what.split('`').nth(1), what)
+                }
+            };
+            let param = param.map(|name| pointer([name]));
+            Problem { param, ..Problem::new("bad_query", say!("query_not_as_documented", text = text)) }
+        })
+    }
+}
+
+/// An answer in JSON.
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    let bytes = Bytes::from(serde_json::to_vec(value).expect("answers serialise"));
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

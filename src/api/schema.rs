@@ -1,0 +1,82 @@
+//! Schemas of the API's description for which the code has no type.
+
+use crate::domain::{consent, reminder::ReminderId};
+use utoipa::openapi::{KnownFormat, ObjectBuilder, Ref, RefOr, SchemaFormat, Type, schema::Schema};
+
+/// The values of `lang`.
+pub const LANGS: [&str; 4] = ["zh_CN", "en_US", "zh_HK", "zh_TW"];
+/// The values of `miniprogram_state`.
+pub const MINIPROGRAM_STATES: [&str; 3] = ["formal", "trial", "developer"];
+
+/// Closed sets of words for which the code has no enum.
+macro_rules! words {
+    ($($(#[doc = $doc:literal])+ $name:ident: $words:expr;)+) => {$(
+        $(#[doc = $doc])+
+        pub struct $name;
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let words = ObjectBuilder::new().schema_type(Type::String).enum_values(Some($words));
+                words.description(Some(concat!($($doc),+).trim())).into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+    )+};
+}
+
+words! {
+    /// The code of a problem.
+    ProblemCode: super::problem::CODES.iter().map(|(code, ..)| *code);
+    /// What a user did in the popup. Another word that begins with `acceptWith` is read as `accept`.
+    PopupResult: consent::RESULTS;
+    /// The language of what a platform adds to a message.
+    Lang: LANGS;
+    /// Which version of the mini-program opens on tap.
+    MiniprogramState: MINIPROGRAM_STATES;
+    /// What the platform's receipt says.
+    DeliveryWord: ["delivered", "undelivered"];
+    /// What is no longer kept of a reminder.
+    Erased: ["body", "attempts"];
+    /// Who told of a tap: the mini-program, the platform's push, or both.
+    ToldBy: ["client", "callback", "both"];
+}
+
+/// What `wx.requestSubscribeMessage` gave.
+pub struct PopupResults;
+
+impl utoipa::PartialSchema for PopupResults {
+    fn schema() -> RefOr<Schema> {
+        let message = ObjectBuilder::new().schema_type(Type::String).description(Some("Ignored."));
+        let results = ObjectBuilder::new().property("errMsg", message);
+        results.additional_properties(Some(Ref::from_schema_name("PopupResult"))).into()
+    }
+}
+
+impl utoipa::ToSchema for PopupResults {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push(("PopupResult".into(), <PopupResult as utoipa::PartialSchema>::schema()));
+    }
+}
+
+/// Lines of JSON.
+pub struct Ndjson;
+
+impl utoipa::PartialSchema for Ndjson {
+    fn schema() -> RefOr<Schema> {
+        let lines =
+            ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+        lines.description(Some("A JSON object a line, of at most 64 KiB; any number of lines.")).into()
+    }
+}
+
+impl utoipa::ToSchema for Ndjson {}
+
+impl utoipa::PartialSchema for ReminderId {
+    fn schema() -> RefOr<Schema> {
+        let id = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^r_[0-7][0-9a-hjkmnp-tv-z]{12}$"));
+        id.description(Some("A reminder's id. Ids sort by creation.")).examples(["r_06w4n2k8c0000"]).into()
+    }
+}
+
+impl utoipa::ToSchema for ReminderId {}

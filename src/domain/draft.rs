@@ -1,0 +1,347 @@
+//! A draft of a reminder — from JSON, from a row of a schedule, from a form — becomes a valid one, or a list of its problems.
+//!
+//! Every field has a bound, and every problem names its field by a JSON pointer.
+
+use super::{
+    DAY, HOUR, Invalid, Millis,
+    consent::{Feed, Feeds},
+    decide::AppRules,
+    hint,
+    reminder::{Accepted, Claim, NewReminder},
+    template::{Kind, Listing, Template},
+    timing::{MAX_DAYS_AHEAD, cut, parse_duration, parse_instant},
+};
+use crate::words::say;
+use chrono_tz::Tz;
+use std::collections::BTreeMap;
+
+/// What an app's drafts are checked against.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// The app's name in the configuration.
+    pub app: &'a str,
+    /// The zone of wall times; without one a time needs an offset.
+    pub timezone: Option<Tz>,
+    /// What the app says about sending at all.
+    pub rules: &'a AppRules,
+    /// Whose word on a tap counts.
+    pub consents: Feeds,
+    /// The app's templates.
+    pub templates: &'a [Template],
+    /// The templates as the platform has listed them, if it has.
+    pub listing: Option<&'a Listing>,
+    /// The options that the platform has for one message, and what each may say.
+    pub options: &'a [(&'static str, &'static [&'static str])],
+}
+
+/// A reminder as somebody wrote it. Nothing in it has been checked.
+#[derive(Debug, Clone, Default)]
+pub struct Draft {
+    /// The user.
+    pub openid: String,
+    /// The template's id or alias.
+    pub template: String,
+    /// RFC 3339, or wall time in the app's zone.
+    pub at: String,
+    /// One string for every field of the template.
+    pub data: BTreeMap<String, String>,
+    /// Page that opens on tap.
+    pub page: Option<String>,
+    /// As `at`, or a duration after it; a day by default.
+    pub expires_at: Option<String>,
+    /// The idempotency key.
+    pub key: Option<String>,
+    /// How it comes by its consent; [`Claim::Reserve`] by default.
+    pub consent: Option<Claim>,
+    /// The tap by which the user has just accepted.
+    pub accepted: Option<Tap>,
+    /// Options of the platform by name.
+    pub options: BTreeMap<&'static str, String>,
+    /// SHA-256 of what was written, to tell a replay from a conflict.
+    pub digest: String,
+}
+
+/// A tap of the user as somebody tells of it.
+#[derive(Debug, Clone, Default)]
+pub struct Tap {
+    /// The caller's own id of it.
+    pub event: Option<String>,
+    /// When, as a reminder's `at`; now by default.
+    pub at: Option<String>,
+    /// Who tells; the API by default.
+    pub source: Option<String>,
+}
+
+/// A draft that can be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// The reminder.
+    pub reminder: NewReminder,
+    /// What time alone has brought against it: its deadline has passed, or the platform's template has changed. Such a reminder is not
+    /// stored, but the replay of an old key is answered all the same.
+    pub late: Option<Invalid>,
+}
+
+/// What somebody wants changed of a reminder; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct ChangeDraft {
+    /// As in a new draft. The deadline moves along unless it is given too.
+    pub at: Option<String>,
+    /// As in a new draft.
+    pub expires_at: Option<String>,
+    /// `Some(None)` removes it.
+    pub page: Option<Option<String>>,
+    /// All fields of the template.
+    pub data: Option<BTreeMap<String, String>>,
+}
+
+/// The reminder that a [`ChangeDraft`] is about, as it stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'a> {
+    /// Its instant.
+    pub at: Millis,
+    /// Its deadline.
+    pub expires_at: Millis,
+    /// The platform's template id.
+    pub template: &'a str,
+}
+
+/// What an owner changes of a scheduled reminder, checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Another instant, with the wall time that was written.
+    pub at: Option<(Millis, Option<String>)>,
+    /// Another deadline.
+    pub expires_at: Option<Millis>,
+    /// Another page, or none.
+    pub page: Option<Option<String>>,
+    /// Other field values, as a JSON object of strings.
+    pub data: Option<String>,
+}
+
+/// Collects problems, so that a person hears of all of them at once.
+#[derive(Default)]
+struct Problems(Vec<Invalid>);
+
+impl Problems {
+    fn keep<T>(&mut self, checked: Result<T, Invalid>) -> Option<T> {
+        checked.map_err(|problem| self.0.push(problem)).ok()
+    }
+}
+
+impl Draft {
+    /// The reminder that it describes.
+    ///
+    /// # Errors
+    /// Its problems, in the order of its fields.
+    pub fn check(self, terms: &Terms<'_>, now: Millis) -> Result<Checked, Vec<Invalid>> {
+        let mut problems = Problems::default();
+        problems.keep(openid(&self.openid));
+        let template = problems.keep(terms.template(&self.template, "/template"));
+        let instant = problems.keep(terms.instant(&self.at, now));
+        let expires_at = match &instant {
+            Some((at, _)) => problems.keep(terms.deadline(self.expires_at.as_deref(), *at)),
+            None => None,
+        };
+        problems.keep(self.page.as_deref().map_or(Ok(()), page));
+        problems.keep(self.key.as_deref().map_or(Ok(()), |key| bounded(key, 128, "/key")));
+        for (name, value) in &self.options {
+            let allowed =
+                terms.options.iter().find(|(known, _)| known == name).map_or(&[] as &[_], |(_, allowed)| allowed);
+            problems.keep(one_of(value, allowed, &format!("/{name}")));
+        }
+        let accepted = problems.keep(self.accepted.map(|tap| terms.tap(tap, "/accepted", now)).transpose());
+        let (Some(template), Some((at, local_at)), Some(expires_at), Some(accepted), true) =
+            (template, instant, expires_at, accepted, problems.0.is_empty())
+        else {
+            return Err(problems.0);
+        };
+        let (data, late) = match template.check(terms.listing, &self.data) {
+            Ok(data) => (data, terms.sendable(at, expires_at, self.expires_at.is_some(), now).err()),
+            Err(problem) => (self.data, Some(problem)),
+        };
+        // Where the platform's word alone counts, the consent of this tap is on its way: it is taken at the instant.
+        let (claim, accepted) = match accepted {
+            Some(_) if !terms.consents.counts(Feed::Client) => (Claim::AtFire, None),
+            accepted => (self.consent.unwrap_or(Claim::Reserve), accepted),
+        };
+        let mut options = self.options;
+        let reminder = NewReminder {
+            app: terms.app.to_owned(),
+            openid: self.openid,
+            template: template.code.clone(),
+            standing: template.kind == Kind::LongTerm,
+            at,
+            local_at,
+            expires_at,
+            page: self.page,
+            data: serde_json::to_string(&data).expect("texts serialise"),
+            key: self.key,
+            digest: self.digest,
+            claim,
+            accepted,
+            lang: options.remove("lang"),
+            miniprogram_state: options.remove("miniprogram_state"),
+        };
+        Ok(Checked { reminder, late })
+    }
+}
+
+impl ChangeDraft {
+    /// The change that it describes.
+    ///
+    /// # Errors
+    /// Its problems, in the order of its fields.
+    pub fn check(self, terms: &Terms<'_>, standing: &Standing<'_>, now: Millis) -> Result<Change, Vec<Invalid>> {
+        let mut problems = Problems::default();
+        let mut change = Change::default();
+        let mut at = standing.at;
+        if let Some((moved, local_at)) = self.at.and_then(|text| problems.keep(terms.instant(&text, now))) {
+            at = moved;
+            change.at = Some((moved, local_at));
+            change.expires_at = Some(at + (standing.expires_at - standing.at));
+        }
+        let given = self.expires_at.is_some();
+        if let Some(text) = self.expires_at {
+            change.expires_at = problems.keep(terms.deadline(Some(&text), at));
+        }
+        if let Some(expires_at) = change.expires_at {
+            problems.keep(terms.sendable(at, expires_at, given, now));
+        }
+        if let Some(path) = self.page {
+            let path = path.filter(|path| !path.is_empty());
+            problems.keep(path.as_deref().map_or(Ok(()), page));
+            change.page = Some(path);
+        }
+        if let Some(data) = self.data {
+            let template = terms.template(standing.template, "/template");
+            let checked = problems.keep(template.and_then(|template| template.check(terms.listing, &data)));
+            change.data = checked.map(|data| serde_json::to_string(&data).expect("texts serialise"));
+        }
+        if problems.0.is_empty() { Ok(change) } else { Err(problems.0) }
+    }
+}
+
+impl<'a> Terms<'a> {
+    /// The app's template of that id or alias.
+    ///
+    /// # Errors
+    /// `unknown_template` at `param`, with the nearest name.
+    pub fn template(&self, name: &str, param: &str) -> Result<&'a Template, Invalid> {
+        let found = self.templates.iter().find(|t| t.code == name || t.name.as_deref() == Some(name));
+        found.ok_or_else(|| {
+            let known: Vec<&str> = self.templates.iter().map(|t| t.name.as_deref().unwrap_or(&t.code)).collect();
+            let hint = hint(name, known.iter().copied());
+            let detail = say!("unknown_template", app = self.app, name = cut(name), known = known, hint = hint);
+            Invalid::new("unknown_template", param, detail)
+        })
+    }
+
+    fn instant(&self, text: &str, now: Millis) -> Result<(Millis, Option<String>), Invalid> {
+        let written = parse_instant(text, self.timezone).map_err(|why| Invalid::new("bad_time", "/at", why))?;
+        if written.at > now + MAX_DAYS_AHEAD * DAY {
+            let detail = say!("instant_too_far", at = written.at, most = MAX_DAYS_AHEAD);
+            return Err(Invalid::new("bad_time", "/at", detail));
+        }
+        Ok((written.at, written.local))
+    }
+
+    /// The deadline: a duration after `at`, or an instant.
+    fn deadline(&self, text: Option<&str>, at: Millis) -> Result<Millis, Invalid> {
+        let Some(text) = text else { return Ok(at + DAY) };
+        let expires_at = if text.contains(['T', ':', '-']) {
+            parse_instant(text, self.timezone).map(|written| written.at)
+        } else {
+            parse_duration(text).map(|after| at + after)
+        };
+        let expires_at = expires_at.map_err(|why| Invalid::new("bad_time", "/expires_at", why))?;
+        let bad = |detail| Err(Invalid::new("bad_deadline", "/expires_at", detail));
+        if expires_at <= at {
+            return bad(say!("deadline_before_instant", deadline = expires_at, at = at));
+        }
+        if expires_at > at + MAX_DAYS_AHEAD * DAY {
+            return bad(say!("deadline_too_far", most = MAX_DAYS_AHEAD));
+        }
+        Ok(expires_at)
+    }
+
+    /// Whether there is an instant left at which it could be sent. `given`: whether its owner has given the deadline.
+    fn sendable(&self, at: Millis, expires_at: Millis, given: bool, now: Millis) -> Result<(), Invalid> {
+        let param = if given { "/expires_at" } else { "/at" };
+        if expires_at <= now {
+            let detail = say!("deadline_has_passed", deadline = expires_at, now = now);
+            return Err(Invalid::new("past_deadline", param, detail));
+        }
+        let quiet = self.rules.quiet_hours.and_then(|quiet| quiet.ends(at.max(now)));
+        match quiet.filter(|until| *until >= expires_at) {
+            Some(until) => {
+                let detail = say!("quiet_beyond_deadline", until = until, deadline = expires_at);
+                Err(Invalid::new("bad_deadline", param, detail))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A tap whose fields lie at `base`.
+    ///
+    /// # Errors
+    /// The first field at fault.
+    pub fn tap(&self, tap: Tap, base: &str, now: Millis) -> Result<Accepted, Invalid> {
+        if let Some(event) = &tap.event {
+            bounded(event, 128, &format!("{base}/event"))?;
+        }
+        let source = tap.source.unwrap_or_else(|| "api".into());
+        bounded(&source, 64, &format!("{base}/source"))?;
+        let bad = |detail| Invalid::new("bad_time", format!("{base}/at"), detail);
+        let at = tap.at.map_or(Ok(now), |text| parse_instant(&text, self.timezone).map(|written| written.at));
+        let at = at.map_err(bad)?;
+        if at > now + HOUR || at < now - MAX_DAYS_AHEAD * DAY {
+            return Err(bad(say!("no_time_of_a_tap", at = at, most = MAX_DAYS_AHEAD)));
+        }
+        Ok(Accepted { at, source, event: tap.event })
+    }
+}
+
+/// Text of 1 to `most` characters without control characters.
+fn bounded(value: &str, most: usize, param: &str) -> Result<(), Invalid> {
+    let length = value.chars().count();
+    if length == 0 || length > most {
+        return Err(Invalid::new("bad_value", param, say!("length_out_of_bounds", found = length, most = most)));
+    }
+    if let Some(c) = value.chars().find(|c| c.is_control()) {
+        let detail = say!("control_character", code = format!("U+{:04X}", c as u32));
+        return Err(Invalid::new("bad_value", param, detail));
+    }
+    Ok(())
+}
+
+/// An openid: 1 to 128 visible ASCII characters. The value is not repeated in the refusal.
+///
+/// # Errors
+/// `bad_value`.
+pub fn openid(value: &str) -> Result<(), Invalid> {
+    if (1..=128).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(Invalid::new("bad_value", "/openid", say!("not_an_openid")))
+}
+
+/// A page of the mini-program, such as `pages/event?id=42`.
+fn page(path: &str) -> Result<(), Invalid> {
+    bounded(path, 1_024, "/page")?;
+    if path.contains("://") || path.chars().any(char::is_whitespace) {
+        return Err(Invalid::new("bad_value", "/page", say!("not_a_page")));
+    }
+    Ok(())
+}
+
+/// One of a closed set of words.
+///
+/// # Errors
+/// `bad_value` at `param`.
+pub fn one_of(value: &str, allowed: &[&str], param: &str) -> Result<(), Invalid> {
+    if allowed.contains(&value) {
+        return Ok(());
+    }
+    Err(Invalid::new("bad_value", param, say!("not_one_of", found = cut(value), allowed = allowed)))
+}
