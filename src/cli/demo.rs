@@ -68,46 +68,7 @@ const KINDS: &[Kind] = &[
 ];
 
 fn configuration(folder: &Path, sandbox: &str) -> Result<Config, Failure> {
-    let text = format!(
-        r#"
-[server]
-listen = "127.0.0.1:0"
-[store]
-url = "sqlite:demo.db"
-[[app]]
-name = "coffee"
-platform = "wechat"
-appid = "wxdemo0000000000001"
-secret = {{ env = "DEMO" }}
-base_url = "{sandbox}"
-timezone = "Asia/Shanghai"
-[[app.template]]
-name = "event-start"
-id = "demo-event-start"
-kind = "one-time"
-title = "活动开始提醒"
-fields = {{ thing1 = "活动名称", thing5 = "活动地点", time2 = "开始时间" }}
-[[app.template]]
-name = "coupon-expiry"
-id = "demo-coupon-expiry"
-kind = "one-time"
-title = "优惠券到期提醒"
-fields = {{ thing1 = "优惠券", amount3 = "面额", date4 = "到期时间" }}
-[[app]]
-name = "studio"
-platform = "wechat"
-appid = "wxdemo0000000000002"
-secret = {{ env = "DEMO" }}
-base_url = "{sandbox}"
-timezone = "Asia/Shanghai"
-[[app.template]]
-name = "class-start"
-id = "demo-class-start"
-kind = "one-time"
-title = "课程开始提醒"
-fields = {{ thing1 = "课程", thing2 = "教室", time3 = "上课时间" }}
-"#
-    );
+    let text = include_str!("demo.toml").replace("{sandbox}", sandbox);
     let secret = |_: &str| Some("demo-secret".to_owned());
     config::parse(&folder.join("demo.toml"), &text, &secret, Default::default()).map_err(Failure::from)
 }

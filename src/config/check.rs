@@ -100,15 +100,20 @@ pub(super) fn in_file(path: &Path, line: usize) -> Message {
 /// Serde's error as a message of ours, with a near word where a key or value is unknown.
 pub(super) fn friendly(message: &str) -> Message {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    let expected = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
-    match (&quoted[..], expected.and_then(|rest| rest.rsplit_once(", expected "))) {
+    let wrong = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    let wrong = wrong.and_then(|rest| rest.rsplit_once(", expected "));
+    match (&quoted[..], wrong) {
         ([found, allowed @ ..], _) if message.starts_with("unknown ") => unknown_word(found, allowed),
         ([key], _) if message.starts_with("missing field") => say!("config_missing_key", key = key),
-        // Serde names a Rust type; a person is told which numbers are allowed.
-        (_, Some((found, "u32" | "usize"))) => {
-            say!("config_expected", found = found, expected = say!("whole_number"))
+        (_, Some((found, expected))) => {
+            // Serde names a Rust type; a person is told which numbers are allowed.
+            let expected = match expected {
+                "u32" | "usize" => say!("whole_number"),
+                other => Message::text(other),
+            };
+            let found = quoted.first().copied().unwrap_or(found);
+            say!("config_expected", found = found, expected = expected)
         }
-        (_, Some((found, expected))) => say!("config_expected", found = found, expected = expected),
         _ => Message::text(message),
     }
 }

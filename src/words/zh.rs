@@ -446,7 +446,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("token_answer_unreadable", "无法读懂 token 请求的应答"),
     ("look_into_base_url", "base_url 是否指向平台，而不是代理的页面？"),
     ("platform_said", "{code}：{text}"),
-    ("code_unknown", "tixing 不认识此代码"),
+    ("code_unknown", "tixing 未收录此错误码"),
     ("no_platform_time", "平台未给出时间"),
     ("clock_off_by", "与平台相差 {s} 秒"),
     ("start_time_service", "提醒会因此提前或推迟：请启用 chrony 或 systemd-timesyncd"),
