@@ -38,8 +38,8 @@ use tixing::{
     },
     store::{
         Store,
+        lists::Filter,
         port::{Entry, Job, Queue},
-        reminders::Filter,
     },
 };
 use tokio_util::sync::CancellationToken;

@@ -16,7 +16,7 @@ use crate::{
         consent::Report,
         reminder::{NewReminder, State as ReminderState},
     },
-    store::{StoreError, keys::Scope, reminders::Inserted},
+    store::{Inserted, StoreError, keys::Scope},
 };
 use axum::{
     extract::{Request, State},

@@ -18,7 +18,7 @@ use crate::{
         reminder::{Claim, ReminderId, State as ReminderState},
         timing::rfc3339,
     },
-    store::{consents::Consent, keys::Scope, reminders::Filter},
+    store::{consents::Consent, keys::Scope, lists::Filter},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};

@@ -13,7 +13,7 @@ use crate::{
     engine::signals::Pause,
     platform::{denies, meaning},
     store::{
-        backup::Hold,
+        hold::Hold,
         pushes::Delivery,
         reminders::{Event, Stored},
     },

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{consent::Balance, reminder::State as ReminderState, timing::rfc3339},
     store::{
-        backup::{Hold, HoldTold},
+        hold::{Hold, HoldTold},
         keys::{ApiKey, Scope},
     },
     words::{Message, say},

@@ -19,10 +19,12 @@ use crate::{
         timing::{cut, parse_instant, rfc3339},
     },
     store::{
-        StoreError,
+        Inserted, StoreError,
+        change::Changed,
         keys::Scope,
+        lists::Filter,
         pushes::Delivery,
-        reminders::{Changed, Event, Filter, Inserted, Stored},
+        reminders::{Event, Stored},
     },
     words::{Message, Voice, say},
 };

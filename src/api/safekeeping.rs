@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::timing::rfc3339,
     engine::hold::assume_sent,
-    store::backup::{Hold, HoldTold, Overdue},
+    store::hold::{Hold, HoldTold, Overdue},
     words::{Message, say},
 };
 use axum::{extract::State, http::StatusCode, response::Response};

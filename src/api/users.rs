@@ -13,7 +13,7 @@ use crate::{
     domain::{draft::openid, timing::rfc3339},
     store::{
         keys::Scope,
-        reminders::Filter,
+        lists::Filter,
         users::{self, Wish},
     },
     words::say,

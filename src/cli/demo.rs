@@ -11,7 +11,7 @@ use crate::{
     domain::{Millis, SECOND, reminder::State, timing::rfc3339},
     http,
     sandbox::{Message, Sandbox},
-    store::{StoreError, reminders::Filter},
+    store::{StoreError, lists::Filter},
     words::{self, say},
 };
 use axum::{body::Body, http::Request};

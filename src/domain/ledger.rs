@@ -162,7 +162,7 @@ impl Move {
     pub const SPENT: Self = Self { from: Some(ConsentState::Held), to: Some(ConsentState::Used) };
 }
 
-/// An accept of the user, as somebody tells of it.
+/// A user's accept, as one feed tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tap {
     /// When the user tapped.
@@ -351,8 +351,8 @@ impl Ledger {
         free.for_each(|line| line.void = Some(Void::Forgotten));
     }
 
-    /// A forgotten user comes back. The platform may still know consents from before, and nobody here can tell how many. A void line says so:
-    /// the next consent is then not taken for the sole one.
+    /// A forgotten user comes back. The platform may still know consents from before, and this store does not know how many. A void line says
+    /// so: the next consent is then not taken for the sole one.
     pub fn let_in(&mut self, now: Millis) {
         let told = Told { feed: Feed::Client, source: "tixing".into() };
         self.add(Tap { at: now, allowance: Allowance::Once, event: None, told }, None, Some(Void::LetIn));
@@ -385,7 +385,7 @@ impl Ledger {
         open.next().is_some_and(|line| line.has(reminder)) && open.next().is_none()
     }
 
-    /// What tells how many there are of each.
+    /// How many lines stand where.
     pub fn balance(&self) -> Balance {
         let mut balance = Balance::default();
         self.lines().for_each(|line| balance.add(line.state()));

@@ -1,9 +1,13 @@
 //! Consents in SQL: recorded when a user accepts, and shown.
 
 use super::{
-    Names, Store, StoreError,
+    Store,
+    command::Command,
+    error::StoreError,
     ledgers::{Ledgers, Pair, Wanted},
-    retention::{self, Event, Used},
+    names::Names,
+    recipients,
+    spent::{self, TapEvent, Used},
     tx::Tx,
 };
 use crate::domain::{
@@ -55,7 +59,7 @@ pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<
         .filter(|r| r.results.values().any(|accepted| *accepted))
         .map(|r| (tx.names.app(&r.app).id, r.openid.clone()))
         .collect();
-    let recipients = super::reminders::recipients(tx, &wanted, true).await?;
+    let recipients = recipients::recipients(tx, &wanted, true).await?;
     let mut pairs = BTreeSet::new();
     let mut accepts: Vec<(usize, Pair, &Report)> = Vec::new();
     let mut added = vec![Some(0); asked];
@@ -75,12 +79,12 @@ pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<
     let mut ledgers = Ledgers::available(tx, &pairs).await?;
     let events = accepts.iter().filter_map(|(_, pair, report)| {
         let app = tx.names.app(&report.app).id;
-        Some(Event { app, openid: &report.openid, pair: *pair, event: report.event.as_deref()? })
+        Some(TapEvent { app, openid: &report.openid, pair: *pair, event: report.event.as_deref()? })
     });
-    let events: Vec<Event<'_>> = events.collect();
+    let events: Vec<TapEvent<'_>> = events.collect();
     let names = tx.names;
     let used: Vec<(i64, Used<'_>)> = events.iter().map(|event| event.used(names)).collect();
-    let spent = retention::spent(tx, &used).await?;
+    let spent = spent::spent(tx, &used).await?;
     spent.recall(names, &mut ledgers, &events);
     for (i, pair, report) in accepts {
         let allowance = if names.standing(pair.1) { Allowance::Standing } else { Allowance::Once };
@@ -110,7 +114,7 @@ impl Store {
         );
         let mut consents = Vec::new();
         let mut after: (i64, i64) = (0, 0);
-        // In slices, so that somebody with very many keeps no connection for long.
+        // In slices, so that a user with very many keeps no connection for long.
         loop {
             let query = sqlx::query(AssertSqlSafe(sql.as_str())).bind(self.names.app(app).id).bind(openid);
             let rows = query.bind(after.0).bind(after.1).fetch_all(&self.read).await?;
@@ -155,5 +159,15 @@ fn consent(row: &AnyRow, names: &Names) -> Consent {
             2 => "callback",
             _ => "both",
         },
+    }
+}
+
+impl Store {
+    /// Records popup reports; answers how many consents each added, or `None` for one of a user who was forgotten.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn record(&self, reports: Vec<Report>) -> Result<Vec<Option<usize>>, StoreError> {
+        self.writer.ask(|answer| Command::Record(reports, answer)).await
     }
 }

@@ -149,6 +149,14 @@ impl Dialect {
     }
 }
 
+/// A store URL without what may be a password.
+pub fn shown(url: &str) -> String {
+    match url.split_once("://").and_then(|(scheme, rest)| rest.rsplit_once('@').map(|(_, host)| (scheme, host))) {
+        Some((scheme, host)) => format!("{scheme}://…@{host}"),
+        None => url.to_owned(),
+    }
+}
+
 /// An integer of an expression, whose declared width the databases disagree about.
 pub(super) fn int(row: &AnyRow, column: &str) -> i64 {
     row.try_get::<i64, _>(column).or_else(|_| row.try_get::<i32, _>(column).map(i64::from)).expect("an integer column")

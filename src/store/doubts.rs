@@ -1,12 +1,14 @@
 //! What people decide about doubts, written down with who decided.
 
 use super::{
+    Store,
+    command::Single,
+    error::StoreError,
     ledgers::{self, Claimant},
     port::{Entry, Ring},
-    queue,
     reminders::{self, Stored},
+    settle::settle,
     tx::Tx,
-    writer::Single,
 };
 use crate::domain::{
     ledger::Stage,
@@ -14,7 +16,7 @@ use crate::domain::{
     settle::{Consent, Counted, Next, Settlement},
 };
 
-/// What somebody found out, or wants.
+/// What an operator found out, or wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub enum Verdict {
@@ -99,8 +101,8 @@ async fn resolve(tx: &mut Tx<'_>, decided: &Decided) -> sqlx::Result<Resolved> {
     let said = settlement(decided, tx.now);
     match stored.target_in(State::InDoubt) {
         Some(target) => {
-            let settle = Entry { target, settlement: said, began_at: None, ended_at: tx.now };
-            queue::settle(tx, &[settle]).await?;
+            let entry = Entry { target, settlement: said, began_at: None, ended_at: tx.now };
+            settle(tx, &[entry]).await?;
         }
         None => correct(tx, &stored, said).await?,
     }
@@ -150,4 +152,14 @@ async fn correct(tx: &mut Tx<'_>, stored: &Stored, said: Settlement) -> sqlx::Re
         ledgers::give_back(tx, &[claimant], Stage::Uncertain).await?;
     }
     Ok(())
+}
+
+impl Store {
+    /// Writes down what an operator decided about a doubt.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn resolve(&self, decided: Decided) -> Result<Resolved, StoreError> {
+        self.writer.do_one(decided).await
+    }
 }

@@ -1,6 +1,6 @@
 //! The SQLite file before SQLite sees it: ours, whole, on a local disk, and nobody else's.
 
-use super::OpenError;
+use super::error::OpenError;
 use rustix::{
     fs::OFlags,
     process::{Flock, FlockType, fcntl_getlk},

@@ -1,10 +1,7 @@
 //! Which PostgreSQL database it is. One that was restored or copied has all that the former one had, marks of some time ago among it, and
 //! a start would send again; so there is a row that cannot be the same in it.
 
-use super::{
-    backup::{self, Reason},
-    progress,
-};
+use super::hold::{self, Reason};
 use crate::domain::Millis;
 use sqlx::{AnyConnection, Connection, Row};
 
@@ -39,9 +36,9 @@ pub(super) async fn compare(conn: &mut AnyConnection, now: Millis) -> sqlx::Resu
     }
     let mut tx = conn.begin().await?;
     if same == Some(false) {
-        let as_of = progress::last_known(&mut tx, now).await?;
+        let as_of = hold::last_known(&mut tx, now).await?;
         tracing::error!("the database is not the one that was written to: it was restored or copied");
-        backup::hold(&mut tx, Reason::AnotherDatabase, as_of).await?;
+        hold::hold(&mut tx, Reason::AnotherDatabase, as_of).await?;
     }
     // A row keeps the lower half of the number of the transaction that wrote it.
     let sql = format!(

@@ -1,6 +1,6 @@
-//! API keys in SQL. Only their SHA-256 is kept: whoever reads the store cannot use them.
+//! API keys in SQL. Only their SHA-256 is kept: a reader of the store cannot use them.
 
-use super::{Store, StoreError, tx::Tx, writer::Single};
+use super::{Store, command::Single, error::StoreError, tx::Tx};
 use crate::domain::Millis;
 use sqlx::{Row, any::AnyRow};
 
@@ -119,5 +119,23 @@ impl Store {
             })
         };
         Ok(rows.iter().filter_map(key).collect())
+    }
+}
+
+impl Store {
+    /// Stores a key; answers its number.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn create_key(&self, key: NewApiKey) -> Result<i64, StoreError> {
+        self.writer.do_one(key).await
+    }
+
+    /// Revokes a key; `false` if there is no such living key.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn revoke_key(&self, id: i64) -> Result<bool, StoreError> {
+        self.writer.do_one(Revoke(id)).await
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     dialect::{Cell, int},
-    queue::{LIVING, living_state},
+    states::{LIVING, living_state},
     tx::Tx,
 };
 use crate::domain::{

@@ -2,9 +2,11 @@
 //! a connection for long, and a list can stop anywhere and go on later.
 
 use super::{
-    Dialect, Store, StoreError,
-    queue::{LIVING, state_number},
-    reminders::{Filter, LAST_STATE, OF_DUE, STORED, Stored, stored},
+    Store,
+    dialect::Dialect,
+    error::StoreError,
+    reminders::{OF_DUE, OF_END, STORED, Stored, stored},
+    states::{LAST_STATE, LIVING, state_number},
     tx::bound,
 };
 use crate::domain::{
@@ -18,12 +20,35 @@ use std::{
 };
 
 /// Rows that one statement looks at.
-pub(super) const SLICE: usize = 2_000;
+const SLICE: usize = 2_000;
 /// Reminders of one user that one statement reads whole.
 const AT_ONCE: usize = 500;
 
 /// A place in the order of lists.
 type Key = (Millis, i64);
+
+/// Which reminders to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only these apps.
+    pub apps: Vec<String>,
+    /// Only this user's.
+    pub openid: Option<String>,
+    /// Only of these templates, by app the platform's id; all templates of an app that is not among them.
+    pub templates: BTreeMap<String, String>,
+    /// Only in this state.
+    pub state: Option<State>,
+    /// Only those of which the platform has said that they were delivered, or were not.
+    pub delivered: Option<bool>,
+    /// Instants at or after this.
+    pub from: Option<Millis>,
+    /// Instants before this.
+    pub to: Option<Millis>,
+    /// Only after this place in the order of (instant, id).
+    pub after: Option<(Millis, ReminderId)>,
+    /// At most so many.
+    pub limit: usize,
+}
 
 /// A page of a list.
 #[derive(Debug)]
@@ -123,16 +148,7 @@ impl Way {
     /// The statement that finds what is wanted of a slice.
     fn found(&self) -> String {
         let Self { table, short, at, walked, joined, wanted } = self;
-        let (of_due, ended) = if *short == "d" {
-            (OF_DUE.to_owned(), "NULL")
-        } else {
-            // There is no such row any more, and `next_at` is null at the end.
-            let ended = |column: &str| match column.strip_prefix("d.") {
-                Some("fence") => "o.fence".to_owned(),
-                name => format!("o.next_at AS {}", name.unwrap_or(column)),
-            };
-            (OF_DUE.split(", ").map(ended).collect::<Vec<_>>().join(", "), "o.state")
-        };
+        let (of_due, ended) = if *short == "d" { (OF_DUE, "NULL") } else { (OF_END, "o.state") };
         format!(
             "SELECT {STORED}, {of_due}, {ended} AS ended
              FROM {table} {joined} JOIN reminder m ON m.id = {short}.id JOIN recipient p ON p.id = m.recipient
@@ -207,7 +223,7 @@ impl Store {
         Ok(page.map(|page| page.items).unwrap_or_default())
     }
 
-    /// The same, and where the next page goes on. When the time is over the page is short: whoever goes on gets everything all the same.
+    /// The same, and where the next page goes on. When the time is over the page is short, and the pages together are complete all the same.
     /// `None` if that was too little for all reminders of one user, which are put in order before any is given.
     ///
     /// # Errors
@@ -235,7 +251,7 @@ impl Store {
                 done: false,
                 found: VecDeque::new(),
             };
-            walks.extend(Way::all(self.opened.dialect, filter).into_iter().map(walk));
+            walks.extend(Way::all(self.database.dialect, filter).into_iter().map(walk));
         }
         let mut items: Vec<Stored> = Vec::new();
         loop {
@@ -273,12 +289,12 @@ impl Store {
                     return Ok(None);
                 }
                 looked = true;
-                let rows = self.opened.dialect.rows(["id"], some.iter().map(|id| [(*id).into()]));
+                let rows = self.database.dialect.rows(["id"], some.iter().map(|id| [(*id).into()]));
                 let sql = format!(
                     "SELECT {STORED}, {OF_DUE}, {LAST_STATE} AS ended
                      FROM {{rows}} JOIN reminder m ON m.id = r.id JOIN recipient p ON p.id = m.recipient {LIVING}"
                 );
-                let sql = self.opened.dialect.sql(&sql, &rows);
+                let sql = self.database.dialect.sql(&sql, &rows);
                 let all = bound(&sql, &rows).fetch_all(&self.read).await?;
                 let all = all.iter().map(|row| stored(row, &self.names)).filter(|stored| wanted(filter, stored));
                 found.extend(all.map(|stored| (key(&stored), stored)));
@@ -351,7 +367,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let url = crate::store::file::url(&folder.path().join("tixing.db"), "rwc");
         let mut conn = AnyConnection::connect(&url).await.expect("opens");
-        crate::store::SQLITE.run(&mut conn).await.expect("the schema");
+        crate::store::schema::SQLITE.run(&mut conn).await.expect("the schema");
         let mut seen = BTreeSet::new();
         for state in [None].into_iter().chain(State::ALL.map(Some)) {
             for delivered in [None, Some(true), Some(false)] {

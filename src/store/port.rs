@@ -1,6 +1,6 @@
 //! The port: what the engine sees of the store, and nothing else of it. A simulation puts its own store behind the same trait.
 
-use super::StoreError;
+use super::error::StoreError;
 use crate::domain::{
     Millis,
     due::Due,

@@ -5,12 +5,13 @@
 //! the store has, which does no harm, and never more: neither a kill nor a loss of power makes a store look as if it had lost something.
 
 use super::{
-    OpenError,
-    backup::{self, Reason},
+    error::OpenError,
     file,
+    hold::{self, Reason},
+    tally,
 };
-use crate::domain::{Millis, reminder::ReminderId, timing::rfc3339};
-use sqlx::{AnyConnection, Connection, Row};
+use crate::domain::{Millis, timing::rfc3339};
+use sqlx::{AnyConnection, Connection};
 use std::{
     fs::OpenOptions,
     io::{self, ErrorKind, Write},
@@ -19,36 +20,20 @@ use std::{
 };
 use tokio::task::JoinHandle;
 
-/// How far the store has come: the instant of its last commit, raised where two would be equal or the clock was set back. `None` for a
-/// store that has not written it down yet.
-pub(super) async fn stored(conn: &mut AnyConnection) -> sqlx::Result<Option<Millis>> {
-    let row = sqlx::query("SELECT n FROM tally WHERE lane = 0 AND name = 'progress'").fetch_optional(conn).await?;
-    Ok(row.map(|row| row.get("n")))
-}
-
-/// The last instant of which the store knows something: from then on it is not known what was sent.
-pub(super) async fn last_known(conn: &mut AnyConnection, now: Millis) -> sqlx::Result<Millis> {
-    if let Some(reached) = stored(conn).await? {
-        return Ok(reached);
-    }
-    let row = sqlx::query("SELECT MAX(id) AS last FROM reminder").fetch_one(conn).await?;
-    Ok(row.get::<Option<i64>, _>("last").map_or(now, |last| ReminderId(last).created_at()))
-}
-
 /// Compares the store with the file beside it, and puts it on hold if it may have lost something. Afterwards the file is there, and the store
 /// remembers that it writes it.
 ///
 /// # Errors
 /// When the database does not answer, or the file can be neither read nor written.
 pub(super) async fn compare(conn: &mut AnyConnection, store: &Path, now: Millis) -> Result<(), Error> {
-    let (reached, said) = (stored(conn).await?, read(store)?);
+    let (reached, said) = (tally::reached(conn).await?, read(store)?);
     let reason = match (reached, said) {
         (Some(_), None) => Some(Reason::NoProgress),
         (_, Some(said)) if said > reached.unwrap_or_default() => Some(Reason::LostCommits),
         _ => None,
     };
     if let Some(reason) = reason {
-        let as_of = last_known(conn, now).await?;
+        let as_of = hold::last_known(conn, now).await?;
         tracing::error!(
             reason = reason.word(),
             store = rfc3339(as_of),
@@ -56,7 +41,7 @@ pub(super) async fn compare(conn: &mut AnyConnection, store: &Path, now: Millis)
             "the store and the file beside it do not agree on how far it had come"
         );
         let mut tx = conn.begin().await?;
-        backup::hold(&mut tx, reason, as_of).await?;
+        hold::hold(&mut tx, reason, as_of).await?;
         let next = now.max(reached.unwrap_or_default() + 1).max(said.unwrap_or_default() + 1);
         remember(&mut tx, next).await?;
         tx.commit().await?;

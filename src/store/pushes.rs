@@ -1,14 +1,19 @@
 //! What platforms push, in SQL: taken in once, joined to what it is about.
 
 use super::{
-    Place, Store, StoreError, consents,
+    Store,
+    command::Single,
+    consents,
     dialect::int,
+    error::StoreError,
     ledgers::{self, Pair},
+    names::Place,
     port::Entry,
-    queue::{self, LIVING, SCHEDULED, SENDING, living_state},
+    recipients::recipients,
     reminders::{self, Stored},
+    settle::{end_scheduled, settle},
+    states::{LIVING, SCHEDULED, SENDING, living_state},
     tx::Tx,
-    writer::Single,
 };
 use crate::domain::{
     DAY, Millis, SECOND,
@@ -127,7 +132,7 @@ async fn is_new(tx: &mut Tx<'_>, place: Place, digest: &str) -> sqlx::Result<boo
 
 /// The user wants nothing more of a template: what was granted by then is void, and the reminders that waited on it end.
 async fn turn_off(tx: &mut Tx<'_>, place: Place, openid: &str, template: i64, at: Millis) -> sqlx::Result<usize> {
-    let users = reminders::recipients(tx, &[(place.id, openid.to_owned())], true).await?;
+    let users = recipients(tx, &[(place.id, openid.to_owned())], true).await?;
     // One who was forgotten has nothing to turn off.
     let Some(user) = users.get(&(place.id, openid.to_owned())) else { return Ok(0) };
     let pair: Pair = (*user, template);
@@ -153,13 +158,13 @@ async fn turn_off(tx: &mut Tx<'_>, place: Place, openid: &str, template: i64, at
         waiting.extend(query.fetch_all(&mut *tx.conn).await?.iter().map(|row| ReminderId(row.get("id"))));
     }
     let now = tx.now;
-    queue::end_scheduled(tx, &waiting, "turned_off", "the user turned this template off", now).await?;
+    end_scheduled(tx, &waiting, "turned_off", "the user turned this template off", now).await?;
     Ok(waiting.len())
 }
 
 /// Joins a receipt to its attempt and books it.
 async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> sqlx::Result<&'static str> {
-    let users = reminders::recipients(tx, &[(place.id, push.openid.clone())], false).await?;
+    let users = recipients(tx, &[(place.id, push.openid.clone())], false).await?;
     let user = users.get(&(place.id, push.openid.clone()));
     let Some((user, template)) = user.zip(known_template(tx, place, &receipt.template)) else { return Ok("unmatched") };
     let sql = format!(
@@ -203,8 +208,8 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
             if let Some(stored) = reminders::find(&mut *tx.conn, tx.names, ReminderId(id)).await?
                 && let Some(target) = stored.target_in(stored.due.state)
             {
-                let settle = Entry { target, settlement: received(), began_at: None, ended_at: tx.now };
-                queue::settle(tx, &[settle]).await?;
+                let entry = Entry { target, settlement: received(), began_at: None, ended_at: tx.now };
+                settle(tx, &[entry]).await?;
             }
         }
         State::Unconfirmed => confirm(tx, place, at, id).await?,
@@ -276,5 +281,23 @@ impl Store {
         let query = sqlx::query(sql).bind(stored.lane).bind(stored.due.at).bind(stored.due.id.0);
         let row = query.fetch_optional(&self.read).await?;
         Ok(row.map(|row| Delivery { at: row.get("pushed_at"), failure: row.get("failure"), text: row.get("text") }))
+    }
+}
+
+impl Store {
+    /// Takes in what a platform has pushed; durable when it returns.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn push(&self, push: NewPush) -> Result<Taken, StoreError> {
+        self.writer.do_one(push).await
+    }
+
+    /// Forgets a slice of what is too old to be of use; answers how many rows went.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn tidy(&self) -> Result<u64, StoreError> {
+        self.writer.do_one(ForgetOld).await
     }
 }

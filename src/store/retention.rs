@@ -4,11 +4,14 @@
 //! the writer, a few rows at a time, between which marks and settlements have their turn.
 
 use super::{
-    Names, Store, StoreError,
+    Store,
+    command::Single,
     dialect::{Rows, int},
-    ledgers::{LINE, Ledgers, Pair, pair},
+    error::StoreError,
+    ledgers::{LINE, Ledgers, pair},
+    reminders::{ATTEMPTS, BODY, erased},
+    spent::{Used, spend},
     tx::Tx,
-    writer::Single,
 };
 use crate::domain::{
     Millis,
@@ -17,16 +20,12 @@ use crate::domain::{
     retention::{Parts, Retention},
 };
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Ended reminders that one step looks at, and users.
 const SLICE: i64 = 500;
 /// Rows of one transaction: a mark that comes meanwhile waits for one.
 const AT_ONCE: usize = 50;
-/// `outcome.erased` of a reminder whose body is gone.
-pub(super) const BODY: i64 = 1;
-const ATTEMPTS: i64 = 2;
-
 /// Where a walk is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Walk {
@@ -64,12 +63,6 @@ struct Old {
     at: Millis,
     id: i64,
     outlived: Parts,
-}
-
-/// What was taken from an ended reminder before.
-pub(super) fn erased(row: &AnyRow) -> Parts {
-    let bits = row.get::<Option<i64>, _>("erased").unwrap_or_default();
-    Parts { body: bits & BODY != 0, attempts: bits & ATTEMPTS != 0, all: false }
 }
 
 impl Store {
@@ -136,98 +129,6 @@ impl Store {
         walk.recipient = if all < SLICE as usize { 0 } else { rows[all - 1].get("id") };
         Ok(gone)
     }
-
-    /// Whether the key's reminder was there and is no longer kept.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn is_spent(&self, app: &str, key: &str) -> Result<bool, StoreError> {
-        let query = sqlx::query("SELECT app FROM spent WHERE app = $1 AND tag = $2");
-        let query = query.bind(self.names.app(app).id).bind(Used::Key(key).tag(&self.names));
-        Ok(query.fetch_optional(&self.read).await?.is_some())
-    }
-}
-
-/// What is used once and for ever: the text itself goes with what used it, and a keyed hash stays.
-#[derive(Clone, Copy)]
-pub(super) enum Used<'a> {
-    /// An idempotency key.
-    Key(&'a str),
-    /// A caller's id of a tap: of this user, for this template.
-    Event(&'a str, &'a str, &'a str),
-}
-
-impl Used<'_> {
-    /// What is kept of it.
-    pub fn tag(self, names: &Names) -> String {
-        match self {
-            Self::Key(key) => names.pseudonyms().spent("key", key),
-            Self::Event(openid, code, event) => {
-                names.pseudonyms().spent("event", &format!("{openid}\0{code}\0{event}"))
-            }
-        }
-    }
-}
-
-/// What was used by something that is no longer kept.
-#[derive(Default)]
-pub(super) struct Spent(HashSet<(i64, String)>);
-
-impl Spent {
-    pub fn has(&self, names: &Names, app: i64, used: Used<'_>) -> bool {
-        !self.0.is_empty() && self.0.contains(&(app, used.tag(names)))
-    }
-
-    /// Makes known to the ledgers which of these taps were recorded, though their consents are gone.
-    pub fn recall(&self, names: &Names, ledgers: &mut Ledgers, events: &[Event<'_>]) {
-        for event in events {
-            let (app, used) = event.used(names);
-            if self.has(names, app, used) {
-                ledgers.of(event.pair).know(event.event);
-            }
-        }
-    }
-}
-
-/// Those of `used`, by app, that something used that is no longer kept.
-pub(super) async fn spent(tx: &mut Tx<'_>, used: &[(i64, Used<'_>)]) -> sqlx::Result<Spent> {
-    if used.is_empty() || sqlx::query("SELECT app FROM spent LIMIT 1").fetch_optional(&mut *tx.conn).await?.is_none() {
-        return Ok(Spent::default());
-    }
-    let tags: Vec<(i64, String)> = used.iter().map(|(app, used)| (*app, used.tag(tx.names))).collect();
-    let rows = tags_of(tx, &tags);
-    let found =
-        tx.rows("SELECT s.app, s.tag FROM {rows} JOIN spent s ON s.app = r.app AND s.tag = r.tag", &rows).await?;
-    Ok(Spent(found.iter().map(|row| (row.get("app"), row.get("tag"))).collect()))
-}
-
-/// The caller's own id of a tap.
-pub(super) struct Event<'a> {
-    pub app: i64,
-    pub openid: &'a str,
-    pub pair: Pair,
-    pub event: &'a str,
-}
-
-impl<'a> Event<'a> {
-    /// It, by app, as what is used once.
-    pub fn used(&self, names: &'a Names) -> (i64, Used<'a>) {
-        (self.app, Used::Event(self.openid, names.code(self.pair.1), self.event))
-    }
-}
-
-fn tags_of(tx: &Tx<'_>, tags: &[(i64, String)]) -> Rows {
-    tx.dialect.rows(["app", "tag"], tags.iter().map(|(app, tag)| [(*app).into(), tag.as_str().into()]))
-}
-
-/// Writes down that what has these tags, by app, was used.
-pub(super) async fn spend(tx: &mut Tx<'_>, tags: &[(i64, String)]) -> sqlx::Result<()> {
-    if !tags.is_empty() {
-        let rows = tags_of(tx, tags);
-        tx.run("INSERT INTO spent (app, tag) SELECT r.app, r.tag FROM {rows} WHERE true ON CONFLICT DO NOTHING", &rows)
-            .await?;
-    }
-    Ok(())
 }
 
 /// Takes from ended reminders what is beyond its term. The books follow.
@@ -380,7 +281,7 @@ fn left_over(until: Millis) -> String {
     )
 }
 
-/// Deletes users of whom nothing else is left; answers how many. Somebody of whom something has come since they were looked at stays.
+/// Deletes users of whom nothing else is left; answers how many. A user stays of whom something has come since they were looked at.
 struct EraseUsers {
     recipients: Vec<i64>,
     until: Millis,

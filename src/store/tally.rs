@@ -1,8 +1,8 @@
 //! How many there are of each, by lane: changed in the transaction that changes the rows, so that nothing ever counts rows.
 
-use super::{Store, StoreError, dialect::Cell};
-use crate::domain::{consent::ConsentState, ledger::Move, reminder::State};
-use sqlx::Row;
+use super::dialect::Cell;
+use crate::domain::{Millis, consent::ConsentState, ledger::Move, reminder::State};
+use sqlx::{AnyConnection, Row};
 use std::collections::BTreeMap;
 
 /// The name of a consent's state in the table.
@@ -16,7 +16,7 @@ fn name(state: ConsentState) -> &'static str {
 }
 
 /// What there is to count of an app beside its reminders.
-const OTHERS: [&str; 7] = [
+pub(super) const OTHERS: [&str; 7] = [
     "consent_available",
     "consent_held",
     "consent_used",
@@ -67,36 +67,9 @@ impl Tally {
     }
 }
 
-impl Store {
-    /// How many there are: each state's word, and `consent_available` and its like, by app.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn tally(&self) -> Result<BTreeMap<String, BTreeMap<String, i64>>, StoreError> {
-        let rows = sqlx::query("SELECT lane, name, n FROM tally").fetch_all(&self.read).await?;
-        let mut tally: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
-        for name in self.names.apps.keys() {
-            let words = State::ALL.into_iter().map(State::word);
-            tally.insert(name.clone(), words.chain(OTHERS).map(|word| (word.to_owned(), 0)).collect());
-        }
-        for row in rows {
-            if let Some(app) = tally.get_mut(self.names.app_of_lane(row.get("lane"))) {
-                app.insert(row.get("name"), row.get("n"));
-            }
-        }
-        Ok(tally)
-    }
-
-    /// Apps that the configuration no longer names, with the number of their living reminders.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn unconfigured(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        let tally = self.tally().await?;
-        let living = |counts: &BTreeMap<String, i64>| {
-            State::ALL.iter().filter(|s| !s.is_final()).filter_map(|s| counts.get(s.word())).sum()
-        };
-        let unconfigured = tally.iter().filter(|(app, _)| !self.names.configured.contains(*app));
-        Ok(unconfigured.map(|(app, counts)| (app.clone(), living(counts))).filter(|(_, n)| *n > 0).collect())
-    }
+/// How far the store has come: the instant of its last commit, raised where two would be equal or the clock was set back. `None` for a
+/// store that has not written it down yet.
+pub(super) async fn reached(conn: &mut AnyConnection) -> sqlx::Result<Option<Millis>> {
+    let row = sqlx::query("SELECT n FROM tally WHERE lane = 0 AND name = 'progress'").fetch_optional(conn).await?;
+    Ok(row.map(|row| row.get("n")))
 }

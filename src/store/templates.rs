@@ -1,6 +1,6 @@
 //! What the platforms list as their templates, in SQL: kept, so that a start without the platform knows it too.
 
-use super::{Names, Store, StoreError, tx::Tx, writer::Single};
+use super::{Store, command::Single, error::StoreError, names::Names, tx::Tx};
 use crate::domain::template::Listing;
 use sqlx::{AnyConnection, Row};
 use std::{
@@ -54,9 +54,9 @@ impl Store {
     /// What the platform listed last as an app's templates, if it was ever read.
     ///
     /// # Panics
-    /// When somebody panicked while keeping one.
+    /// When another thread panicked while keeping one.
     pub fn listing(&self, app: &str) -> Option<Arc<Listing>> {
-        self.listings.read().expect("nobody panics while keeping one").get(app).cloned()
+        self.listings.read().expect("no thread panics while keeping one").get(app).cloned()
     }
 
     /// Keeps an app's listing: known at once, durable when it returns.
@@ -65,9 +65,9 @@ impl Store {
     /// When it is not durable; it is known all the same.
     ///
     /// # Panics
-    /// When somebody panicked while keeping one.
+    /// When another thread panicked while keeping one.
     pub async fn keep_listing(&self, app: String, listing: Arc<Listing>) -> Result<(), StoreError> {
-        self.listings.write().expect("nobody panics while keeping one").insert(app.clone(), Arc::clone(&listing));
+        self.listings.write().expect("no thread panics while keeping one").insert(app.clone(), Arc::clone(&listing));
         self.writer.do_one(Keep { app, listing }).await
     }
 }

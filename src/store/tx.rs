@@ -1,8 +1,8 @@
 //! One write transaction, as the writer hands it to the functions that own the statements.
 
 use super::{
-    Names,
     dialect::{Dialect, Rows},
+    names::Names,
     tally::Tally,
 };
 use crate::domain::{Millis, reminder::ReminderId};
@@ -139,7 +139,7 @@ pub(super) fn bound<'q>(sql: &str, rows: &'q Rows) -> sqlx::query::Query<'q, sql
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::users::Pseudonyms;
+    use crate::store::pseudonyms::Pseudonyms;
     use sqlx::Connection;
 
     /// What a user was told is overwritten where they are forgotten, and nowhere else: it would make every send dearer.

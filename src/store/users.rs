@@ -4,14 +4,18 @@
 //! small integers, instants and states, so that the counts and the ledger stay true.
 
 use super::{
-    Place, Store, StoreError, backup,
+    Store,
+    command::Single,
+    error::StoreError,
+    hold,
     ledgers::Ledgers,
+    names::Place,
     port::{Entry, Ring},
-    queue,
+    recipients::recipients,
     reminders::{self, Stored},
-    retention::{self, Used},
+    settle::settle,
+    spent::{self, Used},
     tx::Tx,
-    writer::Single,
 };
 use crate::domain::{
     Millis,
@@ -19,74 +23,9 @@ use crate::domain::{
     reminder::State,
     settle::{Consent, Settlement},
 };
-use data_encoding::HEXLOWER;
-use hmac::{Hmac, KeyInit, Mac};
-use rand::RngExt;
-use secrecy::{ExposeSecret, SecretSlice};
-use sha2::Sha256;
-use sqlx::{AnyConnection, AssertSqlSafe, Row};
-use std::collections::HashSet;
+use sqlx::{AssertSqlSafe, Row};
 
-/// Names users without naming them: the same user gets the same name in this store, and whoever lacks its key cannot tell whose it is.
-#[derive(Debug)]
-pub struct Pseudonyms {
-    key: SecretSlice<u8>,
-}
-
-impl Pseudonyms {
-    /// Reads this store's key; the first start makes it.
-    pub(super) async fn of(conn: &mut AnyConnection) -> sqlx::Result<Self> {
-        let fresh: [u8; 32] = rand::rng().random();
-        sqlx::query("INSERT INTO secret (name, value) VALUES ('pseudonyms', $1) ON CONFLICT (name) DO NOTHING")
-            .bind(HEXLOWER.encode(&fresh))
-            .execute(&mut *conn)
-            .await?;
-        let row = sqlx::query("SELECT value FROM secret WHERE name = 'pseudonyms'").fetch_one(conn).await?;
-        // Whatever stands there is a key; nobody but us writes it.
-        Ok(Self { key: row.get::<String, _>("value").into_bytes().into() })
-    }
-
-    fn hash(&self, purpose: &str, openid: &str) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose_secret()).expect("HMAC takes any key");
-        mac.update(purpose.as_bytes());
-        mac.update(b"\0");
-        mac.update(openid.as_bytes());
-        HEXLOWER.encode(&mac.finalize().into_bytes())
-    }
-
-    /// A user's name in logs.
-    pub fn name(&self, openid: &str) -> String {
-        format!("u_{}", &self.hash("log", openid)[..12])
-    }
-
-    fn tag(&self, openid: &str) -> String {
-        self.hash("forgotten", openid)
-    }
-
-    /// What is kept of a key or a tap that was used once and for ever. 128 bits tell all that ever come apart.
-    pub(super) fn spent(&self, what: &str, text: &str) -> String {
-        self.hash(what, text)[..32].to_owned()
-    }
-}
-
-/// Those of `users` who were forgotten. Asked about users who are not known, and only they can be among them.
-pub(super) async fn forgotten(tx: &mut Tx<'_>, users: &[(i64, &str)]) -> sqlx::Result<HashSet<(i64, String)>> {
-    if users.is_empty()
-        || sqlx::query("SELECT app FROM forgotten LIMIT 1").fetch_optional(&mut *tx.conn).await?.is_none()
-    {
-        return Ok(HashSet::new());
-    }
-    let tags: Vec<String> = users.iter().map(|(_, openid)| tx.names.pseudonyms().tag(openid)).collect();
-    let cells = users.iter().zip(&tags).map(|((app, _), tag)| [(*app).into(), tag.as_str().into()]);
-    let rows = tx.dialect.rows(["app", "tag"], cells);
-    let sql = "SELECT f.app, f.tag FROM {rows} JOIN forgotten f ON f.app = r.app AND f.tag = r.tag";
-    let found: HashSet<(i64, String)> =
-        tx.rows(sql, &rows).await?.iter().map(|row| (row.get("app"), row.get("tag"))).collect();
-    let gone = users.iter().zip(tags).filter(|((app, _), tag)| found.contains(&(*app, tag.clone())));
-    Ok(gone.map(|((app, openid), _)| (*app, (*openid).to_owned())).collect())
-}
-
-/// Somebody's wish about a user.
+/// A wish about a user.
 #[derive(Debug, Clone)]
 pub struct Wish {
     /// The app's name in the configuration.
@@ -137,7 +76,7 @@ async fn forget(tx: &mut Tx<'_>, wish: &Wish) -> sqlx::Result<Forgotten> {
         .await?;
     let mut done = Forgotten::default();
     let user = (place.id, wish.openid.clone());
-    if let Some(recipient) = reminders::recipients(tx, std::slice::from_ref(&user), false).await?.get(&user) {
+    if let Some(recipient) = recipients(tx, std::slice::from_ref(&user), false).await?.get(&user) {
         let all = reminders::of_recipient(tx, *recipient).await?;
         end(tx, &all, &mut done).await?;
         erase(tx, place, *recipient, &wish.openid, &all).await?;
@@ -149,9 +88,9 @@ async fn forget(tx: &mut Tx<'_>, wish: &Wish) -> sqlx::Result<Forgotten> {
     Ok(done)
 }
 
-/// Ends what lives. Of what was being sent, or may have been before a store was restored, nobody will know.
+/// Ends the reminders that live. One that was being sent, or may have been before a store was restored, ends as unconfirmed.
 async fn end(tx: &mut Tx<'_>, all: &[Stored], done: &mut Forgotten) -> sqlx::Result<()> {
-    let doubtful = backup::doubtful(tx).await?;
+    let doubtful = hold::doubtful(tx).await?;
     let mut ends = Vec::new();
     for stored in all.iter().filter(|stored| !stored.due.state.is_final()) {
         let due = &stored.due;
@@ -170,7 +109,7 @@ async fn end(tx: &mut Tx<'_>, all: &[Stored], done: &mut Forgotten) -> sqlx::Res
         let target = stored.target_in(due.state).expect("in its own state");
         ends.push(Entry { target, settlement, began_at: None, ended_at: tx.now });
     }
-    queue::settle(tx, &ends).await.map(drop)
+    settle(tx, &ends).await.map(drop)
 }
 
 /// Takes out of every row what tells who it was and what they were told. A key or a tap that was used stays used, by a keyed hash: should
@@ -184,7 +123,7 @@ async fn erase(tx: &mut Tx<'_>, place: Place, recipient: i64, openid: &str, all:
         let event: String = tap.get("event");
         tags.push((place.id, Used::Event(openid, names.code(tap.get("template")), &event).tag(names)));
     }
-    retention::spend(tx, &tags).await?;
+    spent::spend(tx, &tags).await?;
     if !all.is_empty() {
         let rows = all.iter().map(|stored| {
             [
@@ -201,7 +140,7 @@ async fn erase(tx: &mut Tx<'_>, place: Place, recipient: i64, openid: &str, all:
             &format!(
                 "UPDATE outcome SET message_id = NULL, erased = COALESCE(outcome.erased, 0) | {} FROM {{rows}}
                  WHERE outcome.lane = r.lane AND outcome.at = r.at AND outcome.id = r.id",
-                retention::BODY
+                reminders::BODY
             ),
             "UPDATE receipt SET message_id = NULL FROM {rows} WHERE receipt.lane = r.lane AND receipt.at = r.at AND receipt.id = r.id",
             "DELETE FROM idempotency WHERE (app, key) IN (SELECT r.app, r.key FROM {rows} WHERE r.key IS NOT NULL)",
@@ -266,7 +205,7 @@ impl Single for LetIn {
 async fn remember_former_consents(tx: &mut Tx<'_>, app: &str, openid: &str) -> sqlx::Result<()> {
     let place = tx.names.app(app);
     let user = (place.id, openid.to_owned());
-    let recipients = reminders::recipients(tx, std::slice::from_ref(&user), true).await?;
+    let recipients = recipients(tx, std::slice::from_ref(&user), true).await?;
     let (names, now, mut ledgers) = (tx.names, tx.now, Ledgers::default());
     names.templates(place.id).for_each(|template| ledgers.of((recipients[&user], template)).let_in(now));
     ledgers.write(tx).await

@@ -2,11 +2,17 @@
 //! before marks, marks before everything else.
 
 use super::{
-    Names, Opened, StoreError, consents,
+    command::{Answer, AnySingle, Command, Inserted, QUEUE, Writer},
+    consents,
+    database::Database,
+    dialect::Dialect,
+    error::StoreError,
+    insert,
+    mark::mark,
+    names::Names,
     port::{Entry, Job, Marked, OnCommit, Ring},
     progress::Keeper,
-    queue,
-    reminders::{self, Inserted},
+    settle::settle,
     tx::{Carried, Tx},
 };
 use crate::{
@@ -16,138 +22,22 @@ use crate::{
     trip::trip,
 };
 use sqlx::{AnyConnection, Row};
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior},
 };
 
-type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
-
-/// What can be asked of the writer.
-pub(super) enum Command {
-    Settle(Vec<Entry>, Answer<Vec<bool>>),
-    Mark(Vec<Job>, Answer<Vec<Marked>>),
-    Insert(Vec<NewReminder>, Answer<Vec<Inserted>>),
-    Record(Vec<Report>, Answer<Vec<Option<usize>>>),
-    Single(Box<dyn AnySingle>),
-    Close(Answer<()>),
-}
-
-/// A command that comes one at a time: whatever is to be written that is not settled, marked, inserted or recorded in bulk.
-pub(super) trait Single: Send + Sync + 'static {
-    /// What it answers.
-    type Done: Send;
-
-    /// Its statements. They may run a second time, in another transaction, when the first did not commit.
-    fn run(&self, tx: &mut Tx<'_>) -> impl Future<Output = sqlx::Result<Self::Done>> + Send;
-
-    /// The instants that the engine should look at again.
-    fn ring(&self) -> Option<Ring> {
-        None
-    }
-
-    /// Points just before and just after the commit.
-    fn trip_points(&self) -> Option<[&'static str; 2]> {
-        None
-    }
-}
-
-/// Any [`Single`], with what it did and whom to tell.
-pub(super) trait AnySingle: Send {
-    fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Pin<Box<dyn Future<Output = sqlx::Result<()>> + Send + 'a>>;
-    fn ring(&self) -> Option<Ring>;
-    fn trip_points(&self) -> Option<[&'static str; 2]>;
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
-}
-
-struct AskedSingle<S: Single> {
-    single: S,
-    done: Option<S::Done>,
-    answer: Answer<S::Done>,
-}
-
-impl<S: Single> AnySingle for AskedSingle<S> {
-    fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Pin<Box<dyn Future<Output = sqlx::Result<()>> + Send + 'a>> {
-        Box::pin(async {
-            self.done = Some(self.single.run(tx).await?);
-            Ok(())
-        })
-    }
-
-    fn ring(&self) -> Option<Ring> {
-        self.single.ring()
-    }
-
-    fn trip_points(&self) -> Option<[&'static str; 2]> {
-        self.single.trip_points()
-    }
-
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        let Self { done, answer, .. } = *self;
-        // Whoever asked may have gone away; the transaction stands.
-        let _ = answer.send(committed.map(|()| done.expect("it ran before the commit")));
-    }
-}
-
-impl Command {
-    /// Whether whoever asked waits no longer.
-    fn was_given_up(&self) -> bool {
-        match self {
-            Self::Settle(_, answer) => answer.is_closed(),
-            Self::Mark(_, answer) => answer.is_closed(),
-            _ => false,
-        }
-    }
-
-    fn rows(&self) -> usize {
-        match self {
-            Self::Settle(rows, _) => rows.len(),
-            Self::Mark(rows, _) => rows.len(),
-            Self::Insert(rows, _) => rows.len(),
-            Self::Record(rows, _) => rows.len(),
-            _ => 1,
-        }
-    }
-}
-
-/// At most so many rows that nobody sends with share a transaction, so that a mark never waits long behind an import.
+/// At most so many inserted and recorded rows share a transaction, so that a mark never waits long behind an import.
 const ROWS_PER_COMMIT: usize = 4_000;
 /// How long a transaction may take, and a connection.
 const COMMIT_LIMIT: Duration = Duration::from_secs(15);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// Commands that may wait before those who ask have to wait too.
-const QUEUE: usize = 256;
-
-/// The way to the writer.
-#[derive(Clone)]
-pub(super) struct Writer {
-    urgent: mpsc::Sender<Command>,
-    ordinary: mpsc::Sender<Command>,
-}
-
-impl Writer {
-    /// Sends a command and waits until its transaction is durable.
-    pub async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        let command = command(answer);
-        let queue =
-            if matches!(command, Command::Settle(..) | Command::Mark(..)) { &self.urgent } else { &self.ordinary };
-        queue.send(command).await.map_err(|_| StoreError::Closed)?;
-        answered.await.map_err(|_| StoreError::Closed)?
-    }
-
-    /// The same for a single command.
-    pub async fn do_one<S: Single>(&self, single: S) -> Result<S::Done, StoreError> {
-        self.ask(|answer| Command::Single(Box::new(AskedSingle { single, done: None, answer }))).await
-    }
-}
-
-/// SQLite's log is folded into the file this often, so that whoever loses the log loses little.
+/// SQLite's log is folded into the file this often, so that little is lost with the log.
 const CHECKPOINT: Duration = Duration::from_secs(60);
 
 struct WriterTask {
-    opened: Opened,
+    database: Database,
     conn: Option<AnyConnection>,
     /// SQLite's.
     keeper: Option<Keeper>,
@@ -162,7 +52,7 @@ struct WriterTask {
 
 /// Starts the writer on `conn`. It ends when all handles are gone and everything asked is done.
 pub(super) fn start(
-    opened: Opened,
+    database: Database,
     conn: AnyConnection,
     keeper: Option<Keeper>,
     carried: Carried,
@@ -173,7 +63,7 @@ pub(super) fn start(
     let (urgent, mut urgent_asked) = mpsc::channel(QUEUE);
     let (ordinary, mut ordinary_asked) = mpsc::channel(QUEUE);
     let (conn, checkpoint_at) = (Some(conn), Instant::now());
-    let mut task = WriterTask { opened, conn, keeper, checkpoint_at, durable: 0, carried, names, clock, on_commit };
+    let mut task = WriterTask { database, conn, keeper, checkpoint_at, durable: 0, carried, names, clock, on_commit };
     tokio::spawn(async move {
         let mut seconds = tokio::time::interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -247,7 +137,7 @@ impl<R, T> Gathered<R, T> {
     {
         let mut from = 0;
         for (n, answer) in self.asked {
-            // Whoever asked may have gone away; the transaction stands.
+            // The caller may have gone away; the transaction stands.
             let _ = answer.send(result.as_ref().map(|all| all[from..from + n].to_vec()).map_err(Clone::clone));
             from += n;
         }
@@ -288,10 +178,10 @@ impl Group {
 
     /// Consents go before inserts, so that a backend may send both at once and the reminder finds its consent.
     async fn apply(&mut self, tx: &mut Tx<'_>) -> sqlx::Result<Done> {
-        let settles = queue::settle(tx, &self.settles.rows).await?;
-        let marks = if self.marks.rows.is_empty() { Vec::new() } else { queue::mark(tx, &self.marks.rows).await? };
+        let settles = settle(tx, &self.settles.rows).await?;
+        let marks = if self.marks.rows.is_empty() { Vec::new() } else { mark(tx, &self.marks.rows).await? };
         let records = consents::record(tx, &self.records.rows).await?;
-        let inserts = reminders::insert(tx, &self.inserts.rows).await?;
+        let inserts = insert::insert(tx, &self.inserts.rows).await?;
         for single in &mut self.singles {
             single.run(tx).await?;
         }
@@ -348,7 +238,7 @@ impl Group {
 
 impl WriterTask {
     async fn run(&mut self, mut commands: Vec<Command>) {
-        // Whoever has given up has taken it back, too: a mark that was written now would belong to nobody.
+        // A caller that has given up counts on nothing having been written: a mark that was written now would belong to no lane.
         commands.retain(|command| !command.was_given_up());
         if commands.is_empty() {
             return;
@@ -449,7 +339,7 @@ impl WriterTask {
 
     /// What is to be done for SQLite's file once a second, between commits.
     async fn keep(&mut self) {
-        if self.opened.is_there().is_err() {
+        if self.database.is_there().is_err() {
             return;
         }
         if Instant::now() >= self.checkpoint_at {
@@ -486,7 +376,7 @@ impl WriterTask {
         if let Some(mut keeper) = self.keeper.take() {
             self.checkpoint().await;
             keeper.finish().await;
-            if self.opened.is_there().is_ok() {
+            if self.database.is_there().is_ok() {
                 keeper.keep(self.durable).await;
                 keeper.finish().await;
             }
@@ -510,9 +400,9 @@ impl WriterTask {
     }
 
     async fn transact(&mut self, group: &mut Group) -> Result<Done, StoreError> {
-        self.opened.is_there()?;
+        self.database.is_there()?;
         if self.conn.is_none() {
-            let connect = tokio::time::timeout(CONNECT_LIMIT, self.opened.connect_writer());
+            let connect = tokio::time::timeout(CONNECT_LIMIT, self.database.connect_writer());
             let silent = |_| StoreError::Unavailable(format!("no connection within {} s", CONNECT_LIMIT.as_secs()));
             self.conn = Some(connect.await.map_err(silent)??);
         }
@@ -521,7 +411,7 @@ impl WriterTask {
         // From here on the database alone knows whether it is kept.
         let mut committing = false;
         let work = async {
-            let mut tx = Tx::begin(conn, self.opened.dialect, &self.names, &mut self.carried, now).await?;
+            let mut tx = Tx::begin(conn, self.database.dialect, &self.names, &mut self.carried, now).await?;
             let done = group.apply(&mut tx).await?;
             group.trip(false);
             let reached = tx.close().await?;
@@ -533,7 +423,7 @@ impl WriterTask {
         match tokio::time::timeout(COMMIT_LIMIT, work).await {
             Ok(Ok((done, reached))) => {
                 self.carried.committed(reached);
-                if self.opened.durability == Durability::Full {
+                if self.database.durability == Durability::Full {
                     self.durable = reached;
                 }
                 Ok(done)
@@ -545,7 +435,7 @@ impl WriterTask {
                 let conn = self.conn.as_mut().expect("still there");
                 let undone = tokio::time::timeout(CONNECT_LIMIT, sqlx::query("ROLLBACK").execute(conn)).await;
                 // SQLite says so of a transaction that it has rolled back by itself.
-                let is_open = matches!(undone, Ok(Err(_))) && self.opened.dialect == super::Dialect::Sqlite;
+                let is_open = matches!(undone, Ok(Err(_))) && self.database.dialect == Dialect::Sqlite;
                 if !is_open && !matches!(undone, Ok(Ok(_))) {
                     self.conn = None;
                 }

@@ -180,8 +180,8 @@ async fn a_token_that_is_refused_each_time_it_is_renewed_is_replayed_once_and_th
     .await;
 }
 
-fn all() -> tixing::store::reminders::Filter {
-    tixing::store::reminders::Filter { apps: vec!["coffee".into()], limit: 1_000, ..Default::default() }
+fn all() -> tixing::store::lists::Filter {
+    tixing::store::lists::Filter { apps: vec!["coffee".into()], limit: 1_000, ..Default::default() }
 }
 
 #[tokio::test]

@@ -20,10 +20,10 @@ use tixing::{
     platform::wechat::callback::Callback,
     sandbox::{Faults, Format, Mode, Outgoing, Pusher},
     store::{
-        Store,
+        Inserted, Store,
+        lists::Filter,
         port::{Entry, Queue},
         pushes::{NewPush, Taken},
-        reminders::{Filter, Inserted},
     },
 };
 

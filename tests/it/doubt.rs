@@ -20,10 +20,12 @@ use tixing::{
     },
     sandbox::Faults,
     store::{
+        Inserted,
+        change::Changed,
         doubts::{Decided, Resolved, Verdict},
+        lists::Filter,
         port::{Entry, Queue},
         pushes::NewPush,
-        reminders::{Changed, Filter, Inserted},
     },
 };
 

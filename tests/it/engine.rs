@@ -233,8 +233,7 @@ async fn a_change_or_a_cancellation_at_the_last_moment_counts() {
         }
         rig.pass(2_000, 500).await; // All are in the engine's memory now.
         let ids: Vec<_> = {
-            let filter =
-                tixing::store::reminders::Filter { apps: vec!["coffee".into()], limit: 9, ..Default::default() };
+            let filter = tixing::store::lists::Filter { apps: vec!["coffee".into()], limit: 9, ..Default::default() };
             rig.store().list(&filter).await.expect("answers").iter().map(|s| s.due.id).collect()
         };
         rig.store().cancel(ids[0]).await.expect("answers");

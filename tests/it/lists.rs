@@ -19,7 +19,7 @@ use tixing::{
     config::{self, Durability},
     domain::{consent::Balance, reminder::State},
     metrics::Metrics,
-    store::{Store, keys::Scope, reminders::Filter},
+    store::{Store, keys::Scope, lists::Filter},
 };
 use tower::ServiceExt;
 

@@ -22,11 +22,12 @@ use tixing::{
         settle::{Consent, Counted, Next, Settlement, TEMPLATE_HELD},
     },
     store::{
-        Store,
+        Inserted, Store,
+        change::Changed,
         doubts::{Decided, Resolved, Verdict},
+        lists::Filter,
         port::{Entry, Job, Queue},
         pushes::NewPush,
-        reminders::{Changed, Filter, Inserted},
         retention::Walk,
     },
 };
@@ -421,4 +422,10 @@ fn i4_the_store_does_what_its_model_does() {
             panic!("{database}: {e}");
         }
     }
+}
+
+/// A check that asks what it checks would find nothing.
+#[test]
+fn the_model_does_not_ask_the_ledger() {
+    assert!(!include_str!("harness/model.rs").contains("ledger::"));
 }

@@ -19,9 +19,10 @@ use tixing::{
     engine::alarm::Bells,
     sandbox::Faults,
     store::{
-        Store, backup,
+        Inserted, Store, backup,
+        lists::Filter,
         pushes::NewPush,
-        reminders::{Filter, Inserted, Stored},
+        reminders::Stored,
         retention::{Erased, Walk},
     },
 };

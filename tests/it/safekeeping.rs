@@ -12,7 +12,7 @@ use tixing::{
     config::Durability,
     domain::reminder::{Claim, NewReminder, ReminderId, State},
     engine::hold::assume_sent,
-    store::{Store, backup::Reason, port::Queue, reminders::Inserted},
+    store::{Inserted, Store, hold::Reason, port::Queue},
 };
 
 const APPID: &str = "wx0123456789abcdef";

@@ -9,10 +9,11 @@ use tixing::{
         settle::{Consent, Counted, Next, Settlement},
     },
     store::{
-        Store,
+        Inserted, Store,
+        change::Changed,
         keys::{NewApiKey, Scope},
+        lists::Filter,
         port::{Entry, Job, Marked, Queue},
-        reminders::{Changed, Filter, Inserted},
     },
 };
 

@@ -15,7 +15,7 @@ use tixing::{
         reminder::{NewReminder, State},
     },
     sandbox::{AppSpec, Faults, TemplateSpec},
-    store::{port::Queue, reminders::Inserted},
+    store::{Inserted, port::Queue},
 };
 
 const APPID: &str = "wx0123456789abcdef";

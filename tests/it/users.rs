@@ -14,12 +14,7 @@ use tixing::{
         reminder::{Accepted, Claim, NewReminder, State},
     },
     sandbox::Faults,
-    store::{
-        backup,
-        pushes::NewPush,
-        reminders::{Filter, Inserted},
-        users::Forgotten,
-    },
+    store::{Inserted, backup, lists::Filter, pushes::NewPush, users::Forgotten},
 };
 
 #[tokio::test]

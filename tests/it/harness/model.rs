@@ -15,8 +15,10 @@ use tixing::{
         settle::{Consent, Counted, HELD_AT_MOST, Next, Settlement, TEMPLATE_HELD, assumed_sent, received},
     },
     store::{
+        Inserted,
+        change::Changed,
         port::{Body, Entry, Job, Marked, Target},
-        reminders::{Changed, Event, Inserted},
+        reminders::Event,
     },
 };
 

@@ -27,7 +27,7 @@ use tixing::{
         transport::{Failure, Transport},
     },
     sandbox::{Message, Sandbox},
-    store::{Store, reminders::Filter},
+    store::{Store, lists::Filter},
 };
 use tower::ServiceExt;
 

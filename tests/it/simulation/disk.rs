@@ -32,12 +32,14 @@ use tixing::{
         template::Listing,
     },
     store::{
-        OnCommit, Ring, Store, StoreError,
-        backup::{self, Hold},
+        Inserted, OnCommit, Ring, Store, StoreError, backup,
+        change::Changed,
         doubts::{Decided, Resolved, Verdict},
+        hold::Hold,
+        lists::Filter,
         port::{Asked, Entry, Job, Marked, Queue},
         pushes::NewPush,
-        reminders::{Changed, Event, Filter, Inserted},
+        reminders::Event,
         retention::Walk,
     },
 };

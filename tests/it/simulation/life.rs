@@ -36,10 +36,7 @@ use tixing::{
     metrics::Metrics,
     platform::wechat::callback::Callback,
     sandbox::{AppSpec, Check, Faults, Format, Mode, Pusher, Sandbox},
-    store::{
-        doubts::Verdict,
-        reminders::{Changed, Inserted},
-    },
+    store::{Inserted, change::Changed, doubts::Verdict},
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

@@ -11,7 +11,7 @@ use tixing::{
         template::OnDoubt,
     },
     sandbox::Message,
-    store::reminders::{Event, Inserted},
+    store::{Inserted, reminders::Event},
 };
 
 /// A platform's clock that agrees within this is believed.

@@ -1,0 +1,149 @@
+//! Scheduled reminders are changed and cancelled by their owners.
+
+use super::{
+    Store,
+    command::Single,
+    error::StoreError,
+    port::{Entry, Ring},
+    reminders::find,
+    settle::settle,
+    states::SCHEDULED,
+    tx::Tx,
+};
+use crate::domain::{
+    decide::called_off,
+    draft::Change,
+    reminder::{ReminderId, State},
+    settle::{Consent, Settlement, TEMPLATE_HELD},
+};
+
+/// What a change or a cancellation came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// Written.
+    Yes,
+    /// It is no longer scheduled but in this state; nothing was written.
+    NotScheduled(State),
+    /// Its deadline would not follow its instant, now that another change has moved one of them; nothing was written.
+    BadDeadline,
+    /// There is no such reminder.
+    NotFound,
+}
+
+/// Cancels a scheduled reminder; its consent is available again. One that an operator wants sent again may have arrived, and keeps its own.
+pub(super) struct Cancel(pub ReminderId);
+
+impl Single for Cancel {
+    type Done = Changed;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Changed> {
+        cancel(tx, self.0).await
+    }
+
+    fn trip_points(&self) -> Option<[&'static str; 2]> {
+        Some(["cancel.before_commit", "cancel.after_commit"])
+    }
+}
+
+async fn cancel(tx: &mut Tx<'_>, id: ReminderId) -> sqlx::Result<Changed> {
+    let Some(stored) = find(&mut *tx.conn, tx.names, id).await? else { return Ok(Changed::NotFound) };
+    let Some(target) = stored.target_in(State::Scheduled) else { return Ok(Changed::NotScheduled(stored.due.state)) };
+    let settlement = if stored.due.is_doubtful() {
+        called_off("cancelled", "its owner cancelled it")
+    } else {
+        Settlement::end(State::Cancelled, "cancelled", "its owner cancelled it", Consent::Free)
+    };
+    let ended_at = tx.now;
+    let written = settle(tx, &[Entry { target, settlement, began_at: None, ended_at }]).await?;
+    Ok(if written == [true] { Changed::Yes } else { Changed::NotScheduled(State::Sending) })
+}
+
+/// Changes a scheduled reminder. The fence rises, so that what the engine has read of it before is not sent.
+impl Single for (ReminderId, Change) {
+    type Done = Changed;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Changed> {
+        change(tx, self.0, &self.1).await
+    }
+
+    /// A change of the body alone must be read again too; where it lies is not known here, so all of it is looked at.
+    fn ring(&self) -> Option<Ring> {
+        Some(self.1.at.as_ref().map_or(Ring::EVERYTHING, |(at, _)| Ring { from: *at, until: *at }))
+    }
+
+    fn trip_points(&self) -> Option<[&'static str; 2]> {
+        Some(["change.before_commit", "change.after_commit"])
+    }
+}
+
+async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Result<Changed> {
+    let Some(stored) = find(&mut *tx.conn, tx.names, id).await? else { return Ok(Changed::NotFound) };
+    if stored.due.state != State::Scheduled {
+        return Ok(Changed::NotScheduled(stored.due.state));
+    }
+    let (at, local_at) = change.at.clone().unwrap_or((stored.due.at, stored.local_at));
+    let expires_at = change.expires_at.unwrap_or(stored.due.expires_at);
+    if expires_at <= at {
+        // Another change has moved one of them since this one was checked.
+        return Ok(Changed::BadDeadline);
+    }
+    let mended = change.data.is_some() && stored.reason.as_deref() == Some(TEMPLATE_HELD);
+    let due_at = match change.at {
+        Some(_) => at,
+        // Its template was suspended because of its data, and these are new.
+        None if mended => at.max(tx.now).min(stored.due.due_at),
+        None => stored.due.due_at,
+    };
+    let moved = sqlx::query(
+        "UPDATE due SET due_at = $4, fence = fence + 1 WHERE lane = $1 AND due_at = $2 AND id = $3 AND state = $5 AND fence = $6",
+    )
+    .bind(stored.lane)
+    .bind(stored.due.due_at)
+    .bind(id.0)
+    .bind(due_at)
+    .bind(SCHEDULED)
+    .bind(stored.due.fence)
+    .execute(&mut *tx.conn)
+    .await?;
+    if moved.rows_affected() == 0 {
+        return Ok(Changed::NotScheduled(State::Sending));
+    }
+    let page = change.page.clone().unwrap_or(stored.page);
+    // Past attempts move along, since an outcome is found by its reminder's instant.
+    sqlx::query("UPDATE outcome SET at = $4, next_at = $5 WHERE lane = $1 AND at = $2 AND id = $3")
+        .bind(stored.lane)
+        .bind(stored.due.at)
+        .bind(id.0)
+        .bind(at)
+        .bind(due_at)
+        .execute(&mut *tx.conn)
+        .await?;
+    sqlx::query("UPDATE reminder SET at = $2, expires_at = $3, page = $4, data = $5, local_at = $6 WHERE id = $1")
+        .bind(id.0)
+        .bind(at)
+        .bind(expires_at)
+        .bind(page)
+        .bind(change.data.clone().unwrap_or(stored.data))
+        .bind(local_at)
+        .execute(&mut *tx.conn)
+        .await?;
+    Ok(Changed::Yes)
+}
+
+impl Store {
+    /// Cancels a scheduled reminder.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn cancel(&self, id: ReminderId) -> Result<Changed, StoreError> {
+        self.writer.do_one(Cancel(id)).await
+    }
+
+    /// Changes a scheduled reminder.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn change(&self, id: ReminderId, change: Change) -> Result<Changed, StoreError> {
+        self.writer.do_one((id, change)).await
+    }
+}

@@ -1,0 +1,150 @@
+//! What can be asked of the writer, and the way to it.
+
+use super::{
+    error::StoreError,
+    port::{Entry, Job, Marked, Ring},
+    tx::Tx,
+};
+use crate::domain::{
+    consent::Report,
+    reminder::{NewReminder, ReminderId, State},
+};
+use std::{future::Future, pin::Pin};
+use tokio::sync::{mpsc, oneshot};
+
+pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What can be asked of the writer.
+pub(super) enum Command {
+    Settle(Vec<Entry>, Answer<Vec<bool>>),
+    Mark(Vec<Job>, Answer<Vec<Marked>>),
+    Insert(Vec<NewReminder>, Answer<Vec<Inserted>>),
+    Record(Vec<Report>, Answer<Vec<Option<usize>>>),
+    Single(Box<dyn AnySingle>),
+    Close(Answer<()>),
+}
+
+/// A command that does not come in bulk: all but settlements, marks, inserts and records.
+pub(super) trait Single: Send + Sync + 'static {
+    /// What it answers.
+    type Done: Send;
+
+    /// Its statements. They may run a second time, in another transaction, when the first did not commit.
+    fn run(&self, tx: &mut Tx<'_>) -> impl Future<Output = sqlx::Result<Self::Done>> + Send;
+
+    /// The instants that the engine should look at again.
+    fn ring(&self) -> Option<Ring> {
+        None
+    }
+
+    /// Points just before and just after the commit.
+    fn trip_points(&self) -> Option<[&'static str; 2]> {
+        None
+    }
+}
+
+/// Any [`Single`], with its answer and its caller.
+pub(super) trait AnySingle: Send {
+    fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Pin<Box<dyn Future<Output = sqlx::Result<()>> + Send + 'a>>;
+    fn ring(&self) -> Option<Ring>;
+    fn trip_points(&self) -> Option<[&'static str; 2]>;
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct AskedSingle<S: Single> {
+    single: S,
+    done: Option<S::Done>,
+    answer: Answer<S::Done>,
+}
+
+impl<S: Single> AnySingle for AskedSingle<S> {
+    fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Pin<Box<dyn Future<Output = sqlx::Result<()>> + Send + 'a>> {
+        Box::pin(async {
+            self.done = Some(self.single.run(tx).await?);
+            Ok(())
+        })
+    }
+
+    fn ring(&self) -> Option<Ring> {
+        self.single.ring()
+    }
+
+    fn trip_points(&self) -> Option<[&'static str; 2]> {
+        self.single.trip_points()
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let Self { done, answer, .. } = *self;
+        // The caller may have gone away; the transaction stands.
+        let _ = answer.send(committed.map(|()| done.expect("it ran before the commit")));
+    }
+}
+
+impl Command {
+    /// Whether the caller waits no longer.
+    pub fn was_given_up(&self) -> bool {
+        match self {
+            Self::Settle(_, answer) => answer.is_closed(),
+            Self::Mark(_, answer) => answer.is_closed(),
+            _ => false,
+        }
+    }
+
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Settle(rows, _) => rows.len(),
+            Self::Mark(rows, _) => rows.len(),
+            Self::Insert(rows, _) => rows.len(),
+            Self::Record(rows, _) => rows.len(),
+            _ => 1,
+        }
+    }
+}
+
+/// What an insert came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// A new reminder, which holds its consent.
+    Created(ReminderId),
+    /// The same key and body came before: that reminder, and where it stands.
+    Replayed(ReminderId, State),
+    /// The key belongs to another body: that reminder's.
+    KeyConflict(ReminderId),
+    /// The key belongs to a reminder that was cancelled, whatever the body; nothing was written.
+    KeyCancelled(ReminderId),
+    /// The key belonged to a reminder that has ended and is no longer kept, or whose user was forgotten; nothing was written.
+    Spent,
+    /// No consent was available to reserve; nothing was written.
+    NoConsent,
+    /// The user was forgotten at their wish; nothing was written.
+    Forgotten,
+    /// The database refuses this very content; nothing was written.
+    Refused,
+}
+
+/// Commands that may wait before those who ask have to wait too.
+pub(super) const QUEUE: usize = 256;
+
+/// The way to the writer.
+#[derive(Clone)]
+pub(super) struct Writer {
+    pub urgent: mpsc::Sender<Command>,
+    pub ordinary: mpsc::Sender<Command>,
+}
+
+impl Writer {
+    /// Sends a command and waits until its transaction is durable.
+    pub async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let command = command(answer);
+        let queue =
+            if matches!(command, Command::Settle(..) | Command::Mark(..)) { &self.urgent } else { &self.ordinary };
+        queue.send(command).await.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// The same for a single command.
+    pub async fn do_one<S: Single>(&self, single: S) -> Result<S::Done, StoreError> {
+        self.ask(|answer| Command::Single(Box::new(AskedSingle { single, done: None, answer }))).await
+    }
+}

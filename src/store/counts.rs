@@ -1,0 +1,40 @@
+//! The counts, read: how many there are of each, by app.
+
+use super::{Store, error::StoreError, tally};
+use crate::domain::reminder::State;
+use sqlx::Row;
+use std::collections::BTreeMap;
+
+impl Store {
+    /// How many there are: each state's word, and `consent_available` and its like, by app.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn tally(&self) -> Result<BTreeMap<String, BTreeMap<String, i64>>, StoreError> {
+        let rows = sqlx::query("SELECT lane, name, n FROM tally").fetch_all(&self.read).await?;
+        let mut tally: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
+        for name in self.names.apps.keys() {
+            let words = State::ALL.into_iter().map(State::word);
+            tally.insert(name.clone(), words.chain(tally::OTHERS).map(|word| (word.to_owned(), 0)).collect());
+        }
+        for row in rows {
+            if let Some(app) = tally.get_mut(self.names.app_of_lane(row.get("lane"))) {
+                app.insert(row.get("name"), row.get("n"));
+            }
+        }
+        Ok(tally)
+    }
+
+    /// Apps that the configuration no longer names, with the number of their living reminders.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn unconfigured(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        let tally = self.tally().await?;
+        let living = |counts: &BTreeMap<String, i64>| {
+            State::ALL.iter().filter(|s| !s.is_final()).filter_map(|s| counts.get(s.word())).sum()
+        };
+        let unconfigured = tally.iter().filter(|(app, _)| !self.names.configured.contains(*app));
+        Ok(unconfigured.map(|(app, counts)| (app.clone(), living(counts))).filter(|(_, n)| *n > 0).collect())
+    }
+}

@@ -1,0 +1,124 @@
+//! The database: where it is, and the connections to it.
+
+use super::{dialect::Dialect, error::StoreError, file};
+use crate::config::Durability;
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row, any::AnyPoolOptions};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// The database, and how to reach it again.
+#[derive(Clone)]
+pub(crate) struct Database {
+    pub(super) url: String,
+    pub(super) dialect: Dialect,
+    pub(super) durability: Durability,
+    /// SQLite's file.
+    pub(super) file: Option<file::Identity>,
+    /// Its lock, until the store is closed. Each part of the store that may open the file again has a share in it.
+    pub(super) lock: Arc<Mutex<Option<file::Lock>>>,
+}
+
+impl Database {
+    /// Refuses when SQLite's file is no longer where it was: it would go on taking writes that are lost with it.
+    pub(super) fn is_there(&self) -> Result<(), StoreError> {
+        match &self.file {
+            Some(file) if !file.is_there() => Err(StoreError::Unavailable(
+                "its file was removed or replaced while the daemon had it: stop the daemon, put the file back, or a backup in its place \
+                 with `tixing restore`, and start again"
+                    .into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The connection that writes. On PostgreSQL it also holds the right to be the only daemon; losing it means losing that right.
+    pub(super) async fn connect_writer(&self) -> Result<AnyConnection, StoreError> {
+        let mut conn = AnyConnection::connect(&self.url).await?;
+        match self.dialect {
+            Dialect::Sqlite => {
+                let synchronous = if self.durability == Durability::Full { "FULL" } else { "NORMAL" };
+                for pragma in [
+                    "PRAGMA busy_timeout = 5000",
+                    "PRAGMA journal_mode = WAL",
+                    &format!("PRAGMA synchronous = {synchronous}"),
+                    // For what comes between the writer's own, one a minute.
+                    "PRAGMA wal_autocheckpoint = 16384",
+                    "PRAGMA cache_size = -65536",
+                    "PRAGMA temp_store = MEMORY",
+                ] {
+                    sqlx::query(AssertSqlSafe(pragma.to_owned())).execute(&mut conn).await?;
+                }
+            }
+            Dialect::Postgres => {
+                let synchronous = if self.durability == Durability::Full { "on" } else { "off" };
+                sqlx::query(AssertSqlSafe(format!("SET synchronous_commit = {synchronous}")))
+                    .execute(&mut conn)
+                    .await?;
+                sqlx::query("SET statement_timeout = '20s'").execute(&mut conn).await?;
+                // A daemon that was killed holds it until the server has noticed, which takes a moment.
+                for left in (0..30).rev() {
+                    let row = sqlx::query("SELECT pg_try_advisory_lock(8391361) AS got").fetch_one(&mut conn).await?;
+                    if row.get::<bool, _>("got") {
+                        break;
+                    }
+                    if left == 0 {
+                        return Err(StoreError::Unavailable(IN_USE.into()));
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        Ok(conn)
+    }
+}
+
+/// How long a step of opening may take. A change of the schema takes as long as it takes.
+pub(super) const OPEN_LIMIT: Duration = Duration::from_secs(15);
+
+/// Runs a step of opening, unless the database takes the connection and then does not answer.
+pub(super) async fn in_time<T, E: Into<StoreError>>(step: impl Future<Output = Result<T, E>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(OPEN_LIMIT, step).await {
+        Ok(done) => done.map_err(Into::into),
+        Err(_) => {
+            let limit = OPEN_LIMIT.as_secs();
+            Err(StoreError::Unavailable(format!(
+                "it took the connection and did not answer within {limit} s: look at the database"
+            )))
+        }
+    }
+}
+
+/// Connections for everybody but the engine.
+pub const READERS: u32 = 8;
+/// Connections for the engine: it reads ahead for each lane, and looks for what has expired.
+pub(super) const READERS_AHEAD: u32 = 3;
+
+/// Another process holds the right to write to this PostgreSQL database.
+pub(super) const IN_USE: &str = "it is in use by another tixing: stop that one first";
+
+/// Connections of a pool that can only read.
+pub(super) fn reading(dialect: Dialect, most: u32) -> AnyPoolOptions {
+    let pragmas: &[&'static str] = match dialect {
+        Dialect::Sqlite => &["PRAGMA busy_timeout = 5000", "PRAGMA cache_size = -8192", "PRAGMA query_only = 1"],
+        Dialect::Postgres => &[
+            "SET statement_timeout = '20s'",
+            "SET default_transaction_read_only = on",
+            // Every question has an index and wants few rows; a plan that knows neither would read whole tables.
+            "SET enable_seqscan = off",
+        ],
+    };
+    AnyPoolOptions::new()
+        .max_connections(most)
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(5))
+        .after_connect(move |conn, _| {
+            Box::pin(async move {
+                for pragma in pragmas {
+                    sqlx::query(*pragma).execute(&mut *conn).await?;
+                }
+                Ok(())
+            })
+        })
+}

@@ -1,0 +1,133 @@
+//! Reminders are marked `sending`, before the first byte of them leaves.
+
+use super::{
+    hold,
+    ledgers::{self, Claimant, Ledgers, Wanted},
+    port::{Job, Marked},
+    states,
+    tx::Tx,
+};
+use crate::domain::reminder::{Claim, ReminderId, State};
+use sqlx::Row;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Marks jobs `sending` and raises their fences; durable when the transaction is. What takes its consent at the instant takes it here.
+pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Marked>> {
+    let mut stopped = HashMap::new();
+    let asks: Vec<&Job> = jobs.iter().filter(|job| job.due.needs_sole() || job.due.is_doubtful()).collect();
+    let restored = !asks.is_empty() && hold::was_restored(tx).await?;
+    for job in asks {
+        if job.due.is_doubtful() && was_turned_off(tx, job).await? {
+            stopped.insert(job.due.id, Marked::TurnedOff);
+        } else if job.due.needs_sole()
+            && !job.blind
+            && (restored || !ledgers::is_sole(tx, (job.recipient, job.template), job.due.id).await?)
+        {
+            stopped.insert(job.due.id, Marked::NotSole);
+        }
+    }
+    let (without, taken, mut ledgers) = take_consents(tx, jobs).await?;
+    for id in without {
+        stopped.entry(id).or_insert(Marked::NoConsent);
+    }
+    let keys: Vec<_> = jobs
+        .iter()
+        .filter(|job| !stopped.contains_key(&job.due.id))
+        .map(|job| states::key(job.lane, &job.due))
+        .collect();
+    let marked = if keys.is_empty() {
+        Some(HashSet::new())
+    } else {
+        let keys = tx.dialect.rows(states::KEY, keys);
+        tx.touch(
+            "UPDATE due SET state = 1, fence = due.fence + 1 FROM {rows}
+             WHERE due.lane = r.lane AND due.due_at = r.due_at AND due.id = r.id AND due.state = r.state AND due.fence = r.fence",
+            &keys,
+        )
+        .await?
+    };
+    let mut verdicts = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let id = job.due.id;
+        let verdict = match stopped.get(&id) {
+            Some(why) => *why,
+            None if marked.as_ref().is_none_or(|marked| marked.contains(&id.0)) => Marked::Yes,
+            None => Marked::Late,
+        };
+        if verdict == Marked::Yes {
+            tx.tally.reminder(job.lane, Some(job.due.state), Some(State::Sending));
+        } else if taken.contains(&id) {
+            // Only what was taken just now: the row may hold one from before.
+            ledgers.of((job.recipient, job.template)).give_back(id);
+        }
+        verdicts.push(verdict);
+    }
+    ledgers.write(tx).await?;
+    Ok(verdicts)
+}
+
+/// Whether the reminder's user has turned its template off since its instant.
+async fn was_turned_off(tx: &mut Tx<'_>, job: &Job) -> sqlx::Result<bool> {
+    let sql = "SELECT at FROM turned_off WHERE recipient = $1 AND template = $2 AND at >= $3";
+    let query = sqlx::query(sql).bind(job.recipient).bind(job.template).bind(job.due.at);
+    Ok(query.fetch_optional(&mut *tx.conn).await?.is_some())
+}
+
+/// Takes consents for jobs that claim one at the instant, and looks whether standing ones still stand. Answers who has none, who has
+/// taken one, and the ledgers to be written.
+async fn take_consents(
+    tx: &mut Tx<'_>,
+    jobs: &[Job],
+) -> sqlx::Result<(HashSet<ReminderId>, HashSet<ReminderId>, Ledgers)> {
+    let holding = holding(tx, jobs).await?;
+    let asks: Vec<&Job> = jobs
+        .iter()
+        .filter(|job| job.standing || (job.claim == Claim::AtFire && !holding.contains(&job.due.id.0)))
+        .collect();
+    let wanted: BTreeSet<Wanted> = asks
+        .iter()
+        .map(|job| Wanted {
+            recipient: job.recipient,
+            template: job.template,
+            grants: false,
+            reconcile: false,
+            event: None,
+        })
+        .collect();
+    let mut ledgers = Ledgers::available(tx, &wanted).await?;
+    let (mut without, mut taken) = (HashSet::new(), HashSet::new());
+    for job in asks {
+        let ledger = ledgers.of((job.recipient, job.template));
+        if job.standing {
+            if !ledger.stands() {
+                without.insert(job.due.id);
+            }
+        } else if ledger.take(job.due.id, tx.now) {
+            taken.insert(job.due.id);
+        } else {
+            without.insert(job.due.id);
+        }
+    }
+    Ok((without, taken, ledgers))
+}
+
+/// Which of the jobs that claim at the instant hold a consent from an earlier try.
+async fn holding(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<HashSet<i64>> {
+    let tried: Vec<Claimant> = jobs
+        .iter()
+        .filter(|job| job.claim == Claim::AtFire && job.due.fence > 0)
+        .map(|job| Claimant { recipient: job.recipient, template: job.template, reminder: job.due.id })
+        .collect();
+    if tried.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let tried = tx.dialect.rows(Claimant::COLUMNS, tried.iter().map(Claimant::cells));
+    let rows = tx
+        .rows(
+            "SELECT c.reminder FROM {rows} JOIN consent c
+             ON c.recipient = r.recipient AND c.template = r.template AND c.reminder = r.reminder",
+            &tried,
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get("reminder")).collect())
+}

@@ -1,0 +1,161 @@
+//! Names to small integers and back: apps, their lanes and templates.
+
+use super::pseudonyms::Pseudonyms;
+use crate::{
+    config::App,
+    domain::{consent::Feeds, template::Kind},
+};
+use sqlx::{AnyConnection, Row};
+use std::collections::{HashMap, HashSet};
+
+/// An app's row and its lane's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// The app.
+    pub id: i64,
+    /// Its lane; one an app until large apps are sharded.
+    pub lane: i64,
+}
+
+/// Names to small integers and back; fixed while the daemon runs.
+#[derive(Debug)]
+pub struct Names {
+    pub(super) apps: HashMap<String, Place>,
+    lanes: HashMap<i64, String>,
+    lanes_of_apps: HashMap<i64, i64>,
+    templates: HashMap<(i64, String), i64>,
+    codes: HashMap<i64, (i64, String)>,
+    standing: HashSet<i64>,
+    feeds: HashMap<i64, Feeds>,
+    pub(super) configured: HashSet<String>,
+    pseudonyms: Pseudonyms,
+}
+
+impl Names {
+    pub(super) fn nameless(pseudonyms: Pseudonyms) -> Self {
+        Self {
+            apps: HashMap::new(),
+            lanes: HashMap::new(),
+            lanes_of_apps: HashMap::new(),
+            templates: HashMap::new(),
+            codes: HashMap::new(),
+            standing: HashSet::new(),
+            feeds: HashMap::new(),
+            configured: HashSet::new(),
+            pseudonyms,
+        }
+    }
+
+    pub(crate) fn app(&self, name: &str) -> Place {
+        *self.apps.get(name).expect("the API and the engine name configured apps only")
+    }
+
+    pub(super) fn template(&self, app: i64, code: &str) -> i64 {
+        *self.templates.get(&(app, code.to_owned())).expect("only configured templates are named")
+    }
+
+    pub(super) fn find_template_of_lane(&self, lane: i64, code: &str) -> Option<i64> {
+        let app = self.lanes.get(&lane).map(|name| self.app(name).id)?;
+        self.find_template(app, code)
+    }
+
+    pub(super) fn find_template(&self, app: i64, code: &str) -> Option<i64> {
+        self.templates.get(&(app, code.to_owned())).copied()
+    }
+
+    /// Whose word counts for an app.
+    pub(super) fn feeds(&self, app: i64) -> Feeds {
+        self.feeds.get(&app).copied().unwrap_or_default()
+    }
+
+    pub(super) fn standing(&self, template: i64) -> bool {
+        self.standing.contains(&template)
+    }
+
+    /// What users are called in logs.
+    pub fn pseudonyms(&self) -> &Pseudonyms {
+        &self.pseudonyms
+    }
+
+    /// The platform's id of a template.
+    pub fn code(&self, template: i64) -> &str {
+        self.codes.get(&template).map_or("?", |(_, code)| code)
+    }
+
+    /// The app whose lane this is.
+    pub(super) fn app_id_of_lane(&self, lane: i64) -> i64 {
+        self.app(self.app_of_lane(lane)).id
+    }
+
+    /// The app of a template.
+    pub(super) fn app_of_template(&self, template: i64) -> i64 {
+        self.codes.get(&template).expect("all templates are read at the start").0
+    }
+
+    /// The lane of a template's app.
+    pub(super) fn lane_of_template(&self, template: i64) -> i64 {
+        *self.lanes_of_apps.get(&self.app_of_template(template)).expect("each app has a lane")
+    }
+
+    /// An app's templates.
+    pub(super) fn templates(&self, app: i64) -> impl Iterator<Item = i64> {
+        self.codes.iter().filter(move |(_, (of, _))| *of == app).map(|(template, _)| *template)
+    }
+
+    /// All lanes.
+    pub fn lanes(&self) -> Vec<i64> {
+        self.lanes.keys().copied().collect()
+    }
+
+    /// The name of the app whose lane this is.
+    pub fn app_of_lane(&self, lane: i64) -> &str {
+        self.lanes.get(&lane).map_or("?", String::as_str)
+    }
+}
+
+/// Makes the configured apps and templates known, and reads all that were ever known.
+pub(super) async fn learn(conn: &mut AnyConnection, apps: &[App]) -> sqlx::Result<Names> {
+    for app in apps {
+        sqlx::query("INSERT INTO app (name) VALUES ($1) ON CONFLICT (name) DO NOTHING")
+            .bind(&app.name)
+            .execute(&mut *conn)
+            .await?;
+        sqlx::query(
+            "INSERT INTO lane (app, shard) SELECT id, 0 FROM app WHERE name = $1 ON CONFLICT (app, shard) DO NOTHING",
+        )
+        .bind(&app.name)
+        .execute(&mut *conn)
+        .await?;
+        for template in &app.templates {
+            sqlx::query("INSERT INTO template (app, code) SELECT id, $2 FROM app WHERE name = $1 ON CONFLICT (app, code) DO NOTHING")
+                .bind(&app.name)
+                .bind(&template.code)
+                .execute(&mut *conn)
+                .await?;
+        }
+    }
+    let mut names = Names::nameless(Pseudonyms::of(conn).await?);
+    let rows =
+        sqlx::query("SELECT a.id, a.name, l.id AS lane FROM app a JOIN lane l ON l.app = a.id WHERE l.shard = 0");
+    for row in rows.fetch_all(&mut *conn).await? {
+        let (name, place) = (row.get::<String, _>("name"), Place { id: row.get("id"), lane: row.get("lane") });
+        names.lanes.insert(place.lane, name.clone());
+        names.lanes_of_apps.insert(place.id, place.lane);
+        names.apps.insert(name, place);
+    }
+    for row in sqlx::query("SELECT id, app, code FROM template").fetch_all(&mut *conn).await? {
+        let (id, app, code): (i64, i64, String) = (row.get("id"), row.get("app"), row.get("code"));
+        names.codes.insert(id, (app, code.clone()));
+        names.templates.insert((app, code), id);
+    }
+    for app in apps {
+        names.configured.insert(app.name.clone());
+        let place = names.app(&app.name);
+        names.feeds.insert(place.id, app.consents);
+        for template in app.templates.iter().filter(|t| t.kind == Kind::LongTerm) {
+            let id = names.template(place.id, &template.code);
+            names.standing.insert(id);
+        }
+    }
+    Ok(names)
+}

@@ -1,0 +1,118 @@
+//! The store is opened: its file is locked or made, its schema brought up to date, its names learnt, its writer started.
+
+use super::{
+    Store,
+    database::{self, Database, IN_USE, in_time},
+    dialect::{Dialect, shown},
+    error::{OpenError, StoreError},
+    file, identity, names, progress, schema, tally, templates,
+    tx::Carried,
+    writer,
+};
+use crate::{
+    clock::SharedClock,
+    config::{App, Durability},
+};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
+use tokio::sync::watch;
+
+impl Store {
+    /// Opens the store, brings its schema up to date, and makes the configured apps and templates known.
+    ///
+    /// # Errors
+    /// A sentence: another daemon has it, it is not ours, it is newer, it is damaged, it is too old an SQLite.
+    pub async fn open(url: &str, durability: Durability, apps: &[App], clock: SharedClock) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        let dialect = Dialect::of(url);
+        let path = url.strip_prefix("sqlite:").map(|path| file::real(path.as_ref())).transpose()?;
+        let lock = match &path {
+            Some(path) => Some(take_or_make(path).await?),
+            None => None,
+        };
+        let full_url = path.as_ref().map_or_else(|| url.to_owned(), |path| file::url(path, "rw"));
+        let file = path.as_deref().and_then(file::Identity::of);
+        let lock = Arc::new(Mutex::new(lock));
+        let database = Database { url: full_url.clone(), dialect, durability, file, lock };
+        let failed = |e: StoreError| {
+            let what = format!("cannot open {}: {e}", shown(url));
+            match e {
+                StoreError::Unavailable(why) if why == IN_USE => OpenError::InUse(what),
+                _ if dialect == Dialect::Postgres => OpenError::Unreachable(what),
+                _ => OpenError::Wrong(what),
+            }
+        };
+        let sql_failed = |e: sqlx::Error| failed(StoreError::from(e));
+        let mut conn = in_time(database.connect_writer()).await.map_err(failed)?;
+        if dialect == Dialect::Sqlite {
+            let version: String =
+                sqlx::query("SELECT sqlite_version() AS v").fetch_one(&mut conn).await.map_err(sql_failed)?.get("v");
+            file::check_version(&version)?;
+            let schema = sqlx::query("SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'");
+            if schema.fetch_optional(&mut conn).await.map_err(sql_failed)?.is_none() {
+                return Err(OpenError::Wrong(format!(
+                    "{url} is a tixing store with nothing in it: its log ({}) was lost, or was left behind when it was copied. Put that \
+                     beside it again, or a backup in its place with `tixing restore`; to begin anew, move the file away",
+                    file::beside(url.trim_start_matches("sqlite:").as_ref(), file::LOG).display()
+                )));
+            }
+        }
+        schema::migrate(&mut conn, dialect, url).await?;
+        let compared = in_time(async {
+            Ok::<_, sqlx::Error>(match &path {
+                Some(path) => progress::compare(&mut conn, path, clock.now()).await,
+                None => identity::compare(&mut conn, clock.now()).await.map_err(progress::Error::Sql),
+            })
+        });
+        compared.await.map_err(failed)?.map_err(|e| match e {
+            progress::Error::Sql(e) => sql_failed(e),
+            progress::Error::File(e) => e,
+        })?;
+        let learnt = in_time(async {
+            let names = Arc::new(names::learn(&mut conn, apps).await?);
+            let listings = templates::read(&mut conn, &names).await?;
+            let last = sqlx::query("SELECT COALESCE(MAX(id), 0) AS last FROM reminder").fetch_one(&mut conn).await?;
+            let carried = Carried::after(last.get("last"), tally::reached(&mut conn).await?.unwrap_or_default());
+            let read = database::reading(dialect, database::READERS).connect(&full_url).await?;
+            let ahead = database::reading(dialect, database::READERS_AHEAD).connect(&full_url).await?;
+            Ok::<_, sqlx::Error>((names, listings, carried, read, ahead))
+        });
+        let (names, listings, carried, read, ahead) = learnt.await.map_err(failed)?;
+        let (on_commit, told) = watch::channel(None);
+        let keeper = path.map(progress::Keeper::new);
+        let writer = writer::start(database.clone(), conn, keeper, carried, Arc::clone(&names), clock, told);
+        Ok(Self { database, read, ahead, writer, names, listings, on_commit })
+    }
+}
+
+/// Takes SQLite's file for this process, one that is there or a new one.
+async fn take_or_make(path: &Path) -> Result<file::Lock, OpenError> {
+    loop {
+        if let Some(lock) = file::prepare(path)? {
+            return Ok(lock);
+        }
+        if let Some(lock) = make(path).await? {
+            return Ok(lock);
+        }
+        // Another process has made one at the same time.
+    }
+}
+
+/// Makes a new store. It has another name until it is whole, so that a store in its place that has no schema can only have lost it. `None`
+/// if another process was faster.
+async fn make(path: &Path) -> Result<Option<file::Lock>, OpenError> {
+    let new = file::New::begin(path)?;
+    let cannot = |why: String| OpenError::Wrong(format!("cannot make a store at {}: {why}", path.display()));
+    let sql_failed = |e: sqlx::Error| cannot(StoreError::from(e).to_string());
+    let mut conn = AnyConnection::connect(&file::url(&new.path, "rw")).await.map_err(sql_failed)?;
+    let id = format!("PRAGMA application_id = {}", file::APPLICATION_ID);
+    for pragma in ["PRAGMA journal_mode = MEMORY", "PRAGMA synchronous = OFF", &id] {
+        sqlx::query(AssertSqlSafe(pragma.to_owned())).execute(&mut conn).await.map_err(sql_failed)?;
+    }
+    schema::migrate(&mut conn, Dialect::Sqlite, &format!("sqlite:{}", path.display())).await?;
+    conn.close().await.map_err(sql_failed)?;
+    new.finish(path).map_err(|e| cannot(e.to_string()))
+}

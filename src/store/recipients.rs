@@ -1,0 +1,60 @@
+//! Users as rows: an openid stands in `recipient` alone, and everything else names a small integer.
+
+use super::tx::Tx;
+use sqlx::{Row, any::AnyRow};
+use std::collections::{HashMap, HashSet};
+
+/// Finds, and with `create` makes, the rows of users; of those who were forgotten there is none.
+pub(super) async fn recipients(
+    tx: &mut Tx<'_>,
+    wanted: &[(i64, String)],
+    create: bool,
+) -> sqlx::Result<HashMap<(i64, String), i64>> {
+    let mut users: Vec<(i64, &str)> = wanted.iter().map(|(app, openid)| (*app, openid.as_str())).collect();
+    users.sort_unstable();
+    users.dedup();
+    let mut found = HashMap::with_capacity(users.len());
+    if users.is_empty() {
+        return Ok(found);
+    }
+    const COLUMNS: [&str; 2] = ["app", "openid"];
+    let wanted = tx.dialect.rows(COLUMNS, users.iter().map(|(app, openid)| [(*app).into(), (*openid).into()]));
+    let mut keep = |rows: Vec<AnyRow>| {
+        for row in rows {
+            found.insert((row.get("app"), row.get("openid")), row.get("id"));
+        }
+    };
+    let find = "SELECT p.app, p.openid, p.id FROM {rows} JOIN recipient p ON p.app = r.app AND p.openid = r.openid";
+    keep(tx.rows(find, &wanted).await?);
+    if create {
+        users.retain(|(app, openid)| !found.contains_key(&(*app, (*openid).to_owned())));
+        let gone = forgotten(tx, &users).await?;
+        users.retain(|(app, openid)| !gone.contains(&(*app, (*openid).to_owned())));
+        if !users.is_empty() {
+            let missing = tx.dialect.rows(COLUMNS, users.iter().map(|(app, openid)| [(*app).into(), (*openid).into()]));
+            let create = "INSERT INTO recipient (app, openid) SELECT r.app, r.openid FROM {rows} WHERE true
+                 ON CONFLICT (app, openid) DO UPDATE SET app = excluded.app RETURNING app, openid, id";
+            for row in tx.rows(create, &missing).await? {
+                found.insert((row.get("app"), row.get("openid")), row.get("id"));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Those of `users` who were forgotten. Asked about users who are not known, and only they can be among them.
+pub(super) async fn forgotten(tx: &mut Tx<'_>, users: &[(i64, &str)]) -> sqlx::Result<HashSet<(i64, String)>> {
+    if users.is_empty()
+        || sqlx::query("SELECT app FROM forgotten LIMIT 1").fetch_optional(&mut *tx.conn).await?.is_none()
+    {
+        return Ok(HashSet::new());
+    }
+    let tags: Vec<String> = users.iter().map(|(_, openid)| tx.names.pseudonyms().tag(openid)).collect();
+    let cells = users.iter().zip(&tags).map(|((app, _), tag)| [(*app).into(), tag.as_str().into()]);
+    let rows = tx.dialect.rows(["app", "tag"], cells);
+    let sql = "SELECT f.app, f.tag FROM {rows} JOIN forgotten f ON f.app = r.app AND f.tag = r.tag";
+    let found: HashSet<(i64, String)> =
+        tx.rows(sql, &rows).await?.iter().map(|row| (row.get("app"), row.get("tag"))).collect();
+    let gone = users.iter().zip(tags).filter(|((app, _), tag)| found.contains(&(*app, tag.clone())));
+    Ok(gone.map(|((app, openid), _)| (*app, (*openid).to_owned())).collect())
+}

@@ -1,0 +1,219 @@
+//! Settlements are written: the living row goes, the outcome comes, and the consent follows.
+//!
+//! A row of `due` is the living part of a reminder. Marking changes it in place, settling deletes it and appends to `outcome`;
+//! both lie in the order of the instants, so a burst touches neighbouring pages only.
+
+use super::{
+    dialect::Cell,
+    hold,
+    ledgers::{self, Claimant},
+    port::{Entry, Target},
+    reminders,
+    states::{self, state_number},
+    tx::Tx,
+};
+use crate::domain::{
+    Millis,
+    ledger::{Move, Stage, Void},
+    reminder::{ReminderId, State},
+    settle::{Consent, Counted, Next, Settlement, assumed_sent, received},
+};
+use sqlx::Row;
+use std::{borrow::Cow, collections::HashSet};
+
+struct NewOutcome<'a> {
+    lane: i64,
+    at: Millis,
+    id: i64,
+    fence: i64,
+    state: State,
+    ended_at: Millis,
+    began_at: Option<Millis>,
+    next_at: Option<Millis>,
+    code: Option<&'a str>,
+    text: Option<&'a str>,
+    message_id: Option<&'a str>,
+    next_fence: i64,
+    tries: i64,
+    unsure: i64,
+    doubt_since: Option<Millis>,
+}
+
+impl NewOutcome<'_> {
+    fn cells(&self) -> [Cell<'_>; 11] {
+        [
+            self.lane.into(),
+            self.at.into(),
+            self.id.into(),
+            self.fence.into(),
+            self.state.word().into(),
+            self.ended_at.into(),
+            self.began_at.into(),
+            self.next_at.into(),
+            self.code.into(),
+            self.text.into(),
+            self.message_id.into(),
+        ]
+    }
+}
+
+/// Writes settlements. Answers for each whether it was written: `false` means that the row had changed or ended, and nothing was touched.
+pub(super) async fn settle(tx: &mut Tx<'_>, entries: &[Entry]) -> sqlx::Result<Vec<bool>> {
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys =
+        tx.dialect.rows(states::KEY, entries.iter().map(|entry| states::key(entry.target.lane, &entry.target.due)));
+    let ours = tx
+        .touch(
+            "DELETE FROM due WHERE (lane, due_at, id, state, fence) IN
+                 (SELECT r.lane, r.due_at, r.id, r.state, r.fence FROM {rows})",
+            &keys,
+        )
+        .await?;
+    // `remove`: of two settlements of one row in one transaction the first counts.
+    let written: Vec<bool> = match ours {
+        None => vec![true; entries.len()],
+        Some(mut ours) => entries.iter().map(|entry| ours.remove(&entry.target.due.id.0)).collect(),
+    };
+    let kept = entries.iter().zip(&written).filter(|(_, written)| **written).map(|(entry, _)| entry);
+    let doubts = kept.clone().any(|entry| entry.settlement.leaves_open());
+    let kept: Vec<Cow<'_, Entry>> = kept.map(Cow::Borrowed).collect();
+    let kept = if doubts { by_receipt(tx, kept).await? } else { kept };
+
+    let outcomes: Vec<NewOutcome<'_>> = kept.iter().map(|entry| new_outcome(entry)).collect();
+    if !outcomes.is_empty() {
+        let columns =
+            ["lane", "at", "id", "fence", "state", "ended_at", "began_at", "next_at", "code", "text", "message_id"];
+        let rows = tx.dialect.rows(columns, outcomes.iter().map(NewOutcome::cells));
+        tx.run(
+            "INSERT INTO outcome (lane, at, id, fence, state, ended_at, began_at, next_at, code, text, message_id)
+             SELECT r.lane, r.at, r.id, r.fence, r.state, r.ended_at, r.began_at, r.next_at, r.code, r.text, r.message_id FROM {rows}",
+            &rows,
+        )
+        .await?;
+    }
+    let living: Vec<&NewOutcome<'_>> = outcomes.iter().filter(|o| o.next_at.is_some()).collect();
+    if !living.is_empty() {
+        let rows = living.iter().map(|o| {
+            [
+                o.lane.into(),
+                o.next_at.into(),
+                o.id.into(),
+                state_number(o.state).into(),
+                o.next_fence.into(),
+                o.tries.into(),
+                o.unsure.into(),
+                o.doubt_since.into(),
+            ]
+        });
+        let rows = tx.dialect.rows(["lane", "due_at", "id", "state", "fence", "tries", "unsure", "doubt_since"], rows);
+        tx.run(
+            "INSERT INTO due (lane, due_at, id, state, fence, tries, unsure, doubt_since)
+             SELECT r.lane, r.due_at, r.id, r.state, r.fence, r.tries, r.unsure, r.doubt_since FROM {rows}",
+            &rows,
+        )
+        .await?;
+    }
+    for (entry, outcome) in kept.iter().zip(&outcomes) {
+        tx.tally.reminder(outcome.lane, Some(entry.target.due.state), Some(outcome.state));
+    }
+    settle_consents(tx, &kept).await?;
+    Ok(written)
+}
+
+/// A receipt may have come before the attempt is settled: then there is no doubt.
+async fn by_receipt<'a>(tx: &mut Tx<'_>, mut entries: Vec<Cow<'a, Entry>>) -> sqlx::Result<Vec<Cow<'a, Entry>>> {
+    let open = entries.iter().filter(|entry| entry.settlement.leaves_open());
+    let keys = open.map(|entry| [entry.target.lane.into(), entry.target.due.at.into(), entry.target.due.id.0.into()]);
+    let keys = tx.dialect.rows(["lane", "at", "id"], keys);
+    let sql = "SELECT q.id FROM {rows} JOIN receipt q ON q.lane = r.lane AND q.at = r.at AND q.id = r.id";
+    let told: HashSet<i64> = tx.rows(sql, &keys).await?.iter().map(|row| row.get("id")).collect();
+    for entry in
+        entries.iter_mut().filter(|entry| told.contains(&entry.target.due.id.0) && entry.settlement.leaves_open())
+    {
+        entry.to_mut().settlement = received();
+    }
+    Ok(entries)
+}
+
+fn new_outcome(entry: &Entry) -> NewOutcome<'_> {
+    let due = &entry.target.due;
+    let (state, next_at, counted) = match entry.settlement.next {
+        Next::Final(state) => (state, None, Counted::No),
+        Next::Again { due_at, counted } => (State::Scheduled, Some(due_at), counted),
+        Next::Doubt { look_at } => (State::InDoubt, Some(look_at), Counted::Delay),
+    };
+    NewOutcome {
+        lane: entry.target.lane,
+        at: due.at,
+        id: due.id.0,
+        fence: due.fence,
+        state,
+        ended_at: entry.ended_at,
+        began_at: entry.began_at,
+        next_at,
+        code: entry.settlement.code.as_deref(),
+        text: entry.settlement.text.as_deref(),
+        message_id: entry.settlement.message_id.as_deref(),
+        next_fence: due.fence + 1,
+        tries: i64::from(due.tries) + i64::from(counted != Counted::No),
+        unsure: i64::from(due.unsure) + i64::from(counted == Counted::Unsure),
+        doubt_since: if state == State::InDoubt { due.doubt_since.or(Some(entry.ended_at)) } else { due.doubt_since },
+    }
+}
+
+/// What is given back is given back first, so that a denial in the same transaction voids it too.
+async fn settle_consents(tx: &mut Tx<'_>, kept: &[Cow<'_, Entry>]) -> sqlx::Result<()> {
+    let (mut givers, mut denials) = (Vec::new(), Vec::new());
+    for entry in kept {
+        let Target { due, lane, recipient, template, standing } = &entry.target;
+        let Next::Final(state) = entry.settlement.next else { continue };
+        match entry.settlement.consent {
+            Consent::Deny => denials.push(entry),
+            // A standing consent is neither held nor used.
+            _ if *standing => {}
+            Consent::Keep if state.spends() => tx.tally.consent(*lane, Move::SPENT),
+            Consent::Keep => {}
+            Consent::Free => givers.push(Claimant { recipient: *recipient, template: *template, reminder: due.id }),
+        }
+    }
+    ledgers::give_back(tx, &givers, Stage::UnderWay).await?;
+    for entry in denials {
+        let Target { due, lane, recipient, template, .. } = &entry.target;
+        let lost = ledgers::void(tx, (*recipient, *template), Some(due.id), Millis::MAX, Void::Denied).await?;
+        let why = "the platform refused an earlier message to this user: it knows no consent any more";
+        end_scheduled(tx, &lost, "no_consent", why, entry.ended_at).await?;
+        tx.tally.drift(*lane);
+    }
+    Ok(())
+}
+
+/// Ends scheduled reminders whose consent has just become void. One that a store on hold is in doubt about may have been sent before. What
+/// waits to be sent again keeps its consent, and is not among them.
+pub(super) async fn end_scheduled(
+    tx: &mut Tx<'_>,
+    ids: &[ReminderId],
+    code: &str,
+    why: &str,
+    now: Millis,
+) -> sqlx::Result<()> {
+    let mut ends = Vec::new();
+    let doubtful = if ids.is_empty() { None } else { hold::doubtful(tx).await? };
+    for id in ids {
+        if let Some(stored) = reminders::find(&mut *tx.conn, tx.names, *id).await?
+            && let Some(target) = stored.target_in(State::Scheduled)
+        {
+            let settlement = if doubtful.is_some_and(|last| *id <= last) && stored.due.due_at <= now {
+                // Its consent is void already, and not used.
+                Settlement { consent: Consent::Free, ..assumed_sent() }
+            } else {
+                Settlement::end(State::Failed, code, why, Consent::Keep)
+            };
+            ends.push(Entry { target, settlement, began_at: None, ended_at: now });
+        }
+    }
+    // No further consent is touched, so this does not come back here.
+    Box::pin(settle(tx, &ends)).await?;
+    Ok(())
+}
