@@ -66,7 +66,7 @@ impl Single for (ReminderId, Change) {
         change(tx, self.0, &self.1).await
     }
 
-    /// A change of the body alone must be read again too; where it lies is not known here, so all of it is looked at.
+    /// A change of the body alone must be read again too. Its instant is not known here, so the engine looks at everything.
     fn ring(&self) -> Option<Ring> {
         Some(self.1.at.as_ref().map_or(Ring::EVERYTHING, |(at, _)| Ring { from: *at, until: *at }))
     }

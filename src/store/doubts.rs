@@ -1,4 +1,4 @@
-//! What people decide about doubts, written down with who decided.
+//! Decisions of operators about doubts, written down with who decided.
 
 use super::{
     Store,
@@ -26,7 +26,7 @@ pub enum Verdict {
     NotSent,
     /// It was not, or may arrive twice: it is sent again.
     Resend,
-    /// Nobody will know.
+    /// It will never be known.
     Unconfirmed,
 }
 
@@ -82,7 +82,7 @@ impl Single for Decided {
         resolve(tx, self).await
     }
 
-    /// Where it lies is not known here, so all of it is looked at.
+    /// Its instant is not known here, so the engine looks at everything.
     fn ring(&self) -> Option<Ring> {
         Some(Ring::EVERYTHING)
     }

@@ -1,5 +1,5 @@
-//! Which PostgreSQL database it is. One that was restored or copied has all that the former one had, marks of some time ago among it, and
-//! a start would send again; so there is a row that cannot be the same in it.
+//! Identity: whether a PostgreSQL database is the one that was written to. One that was restored or copied has the marks of some time ago,
+//! and a start would send again. So there is a row that cannot be the same in a copy.
 
 use super::hold::{self, Reason};
 use crate::domain::Millis;
@@ -14,7 +14,7 @@ const HERE: &str = "(SELECT oid::bigint FROM pg_database WHERE datname = current
 /// - Made with `TEMPLATE`: the database's OID differs.
 /// - Restored from a dump, whole or in part, even into the same database: another transaction wrote the row.
 ///
-/// A standby that takes over is the same in all of these, as it should be. So is a physical backup, which nobody can tell from it.
+/// A standby that takes over is the same in all of these, as it should be. So is a physical backup, which cannot be told from it.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -22,7 +22,7 @@ pub(super) async fn compare(conn: &mut AnyConnection, now: Millis) -> sqlx::Resu
     let asked = sqlx::query("SELECT system_identifier::text AS cluster FROM pg_control_system()").fetch_one(&mut *conn);
     let cluster: Option<String> = match asked.await {
         Ok(row) => Some(row.get("cluster")),
-        // Whoever runs the server may have forbidden it. The rest still tells most.
+        // The server's administrator may have forbidden it. The other two still tell most cases.
         Err(sqlx::Error::Database(_)) => None,
         Err(e) => return Err(e),
     };

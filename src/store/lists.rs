@@ -69,11 +69,11 @@ struct Way {
     short: &'static str,
     /// Its instant.
     at: &'static str,
-    /// What that index leaves out, in the index's own words: this is not even looked at.
+    /// The condition of the index, in its own words: rows outside it are not even looked at.
     walked: String,
-    /// What is joined to it.
+    /// The tables that are joined to it.
     joined: &'static str,
-    /// What else is wanted of what is looked at.
+    /// The condition on the rows that are looked at.
     wanted: String,
 }
 
@@ -122,11 +122,11 @@ impl Way {
         Self { wanted: delivered.into(), ..Self::ended(dialect, Some(state)) }
     }
 
-    /// Those that together come by all that a filter lets through.
+    /// The ways that together find everything that a filter lets through.
     fn all(dialect: Dialect, filter: &Filter) -> Vec<Self> {
         match (filter.delivered, filter.state) {
             (Some(_), Some(state)) if !state.is_final() => Vec::new(),
-            // What was delivered has mostly ended as sent: of other ends there are far fewer than receipts.
+            // Delivered reminders have mostly ended as sent: other ends are far fewer than receipts.
             (Some(true), Some(state)) if state != State::Sent => vec![Self::ended_and_delivered(dialect, state)],
             (Some(delivered), state) => vec![Self::told(dialect, delivered, state)],
             (None, None) => vec![Self::living(dialect, None), Self::ended(dialect, None)],
@@ -169,7 +169,7 @@ struct Walk {
     at: Key,
     /// There is no more.
     done: bool,
-    /// What was found and is not given yet.
+    /// Reminders that were found and are not yet on a page.
     found: VecDeque<Stored>,
 }
 

@@ -11,7 +11,7 @@ use crate::domain::reminder::{Claim, ReminderId, State};
 use sqlx::Row;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Marks jobs `sending` and raises their fences; durable when the transaction is. What takes its consent at the instant takes it here.
+/// Marks jobs `sending` and raises their fences; durable when the transaction is. A job that claims its consent at the instant takes it here.
 pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Marked>> {
     let mut stopped = HashMap::new();
     let asks: Vec<&Job> = jobs.iter().filter(|job| job.due.needs_sole() || job.due.is_doubtful()).collect();
@@ -57,7 +57,7 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
         if verdict == Marked::Yes {
             tx.tally.reminder(job.lane, Some(job.due.state), Some(State::Sending));
         } else if taken.contains(&id) {
-            // Only what was taken just now: the row may hold one from before.
+            // Only a consent that was taken just now goes back: the reminder may hold one from before.
             ledgers.of((job.recipient, job.template)).give_back(id);
         }
         verdicts.push(verdict);

@@ -63,7 +63,7 @@ impl Names {
         self.templates.get(&(app, code.to_owned())).copied()
     }
 
-    /// Whose word counts for an app.
+    /// Which feeds count for an app.
     pub(super) fn feeds(&self, app: i64) -> Feeds {
         self.feeds.get(&app).copied().unwrap_or_default()
     }
@@ -113,7 +113,7 @@ impl Names {
     }
 }
 
-/// Makes the configured apps and templates known, and reads all that were ever known.
+/// Stores the names of the configured apps and templates, and reads all that are stored.
 pub(super) async fn learn(conn: &mut AnyConnection, apps: &[App]) -> sqlx::Result<Names> {
     for app in apps {
         sqlx::query("INSERT INTO app (name) VALUES ($1) ON CONFLICT (name) DO NOTHING")

@@ -1,5 +1,5 @@
-//! How far the store has come, and the small file beside SQLite's that says so. SQLite cannot tell that its log was lost: what is left is
-//! a whole store of some minutes ago, whose marks are gone, so that a start would send again. A store that is behind the file is on hold.
+//! Progress: how far the store has come, in a small file beside SQLite's. SQLite cannot tell that its log was lost: a whole store of some
+//! minutes ago is left, whose marks are gone, and a start would send again. A store that is behind the file is on hold.
 //!
 //! The file is written after a commit and never before, at most once a second, and only of what is durable. So it may say less than what
 //! the store has, which does no harm, and never more: neither a kill nor a loss of power makes a store look as if it had lost something.
@@ -95,7 +95,7 @@ pub(super) fn write(store: &Path, reached: Millis, durably: bool) -> Result<(), 
     let path = file::beside(store, file::PROGRESS);
     let next = file::beside(&path, ".part");
     let written = || {
-        // What a kill has left is made anew, and a link is not followed.
+        // A file that a kill has left is made anew, and a link is not followed.
         let _ = std::fs::remove_file(&next);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
         writeln!(

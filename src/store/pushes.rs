@@ -1,4 +1,4 @@
-//! What platforms push, in SQL: taken in once, joined to what it is about.
+//! Pushes of the platforms, in SQL: each is taken in once, and its receipts are joined to the attempts that they are about.
 
 use super::{
     Store,
@@ -26,7 +26,7 @@ use crate::domain::{
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use std::collections::BTreeMap;
 
-/// A push to take in.
+/// A push that is new, or comes again.
 #[derive(Debug, Clone)]
 pub struct NewPush {
     /// The app's name in the configuration.
@@ -44,7 +44,7 @@ pub struct Taken {
     pub granted: usize,
     /// Reminders that it ended, because their user turned the template off.
     pub ended: usize,
-    /// What its receipts came to: `delivered`, `undelivered`, `known`, `ambiguous`, `unmatched`.
+    /// What became of its receipts: `delivered`, `undelivered`, `known`, `ambiguous`, `unmatched`.
     pub receipts: Vec<&'static str>,
 }
 
@@ -59,7 +59,7 @@ pub struct Delivery {
     pub text: String,
 }
 
-/// So many days a push is known again. One that is older is refused by its signature's time.
+/// For so many days a push that comes again is known. The check of its signature refuses one that is older.
 const KNOWN_DAYS: i64 = 3;
 /// Pushes that are forgotten in one transaction.
 const SLICE: i64 = 500;
@@ -118,7 +118,7 @@ fn known_template(tx: &Tx<'_>, place: Place, code: &str) -> Option<i64> {
 /// Remembers a push; `false` if it was known.
 async fn is_new(tx: &mut Tx<'_>, place: Place, digest: &str) -> sqlx::Result<bool> {
     let today = tx.now.div_euclid(DAY);
-    // A clock that was set back finds those of days to come.
+    // After the clock was set back, pushes of tomorrow may be known already.
     let days: Vec<String> = (-KNOWN_DAYS..=1).map(|day| (today + day).to_string()).collect();
     let sql = format!("SELECT day FROM push WHERE day IN ({}) AND app = $1 AND digest = $2", days.join(", "));
     let found = sqlx::query(AssertSqlSafe(sql)).bind(place.id).bind(digest).fetch_optional(&mut *tx.conn).await?;
@@ -136,7 +136,7 @@ async fn turn_off(tx: &mut Tx<'_>, place: Place, openid: &str, template: i64, at
     // One who was forgotten has nothing to turn off.
     let Some(user) = users.get(&(place.id, openid.to_owned())) else { return Ok(0) };
     let pair: Pair = (*user, template);
-    // The platform counts in seconds: all of this one.
+    // The platform counts in seconds: until the end of this one.
     let until = at + SECOND - 1;
     sqlx::query(
         "INSERT INTO turned_off (recipient, template, at) VALUES ($1, $2, $3)
@@ -213,7 +213,7 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
             }
         }
         State::Unconfirmed => confirm(tx, place, at, id).await?,
-        // One that is being sent is looked up when it is settled.
+        // For a reminder that is being sent, the receipt is looked up when it is settled.
         _ => {}
     }
     let failed = receipt.failure.is_some();
@@ -223,7 +223,7 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
 
 fn candidate(row: &AnyRow) -> Candidate {
     let ended = || row.get::<Option<String>, _>("ended").as_deref().and_then(State::from_word);
-    // What waits to be sent again is in doubt all the same.
+    // A reminder that waits to be sent again is in doubt all the same.
     let living = row.get::<Option<i64>, _>("state").map(|number| match living_state(number) {
         State::Scheduled if row.get::<Option<Millis>, _>("doubt_since").is_some() => State::InDoubt,
         state => state,
@@ -238,7 +238,7 @@ fn candidate(row: &AnyRow) -> Candidate {
     }
 }
 
-/// I8: what had ended as unconfirmed was sent after all; the platform says so.
+/// Corrects a reminder that had ended as unconfirmed: the platform says that its message was sent (I8).
 async fn confirm(tx: &mut Tx<'_>, place: Place, at: Millis, id: i64) -> sqlx::Result<()> {
     let Settlement { code, text, .. } = received();
     sqlx::query(
@@ -293,7 +293,7 @@ impl Store {
         self.writer.do_one(push).await
     }
 
-    /// Forgets a slice of what is too old to be of use; answers how many rows went.
+    /// Forgets a slice of the pushes that are too old to come again; answers how many.
     ///
     /// # Errors
     /// When nothing was kept.

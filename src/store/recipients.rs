@@ -42,7 +42,7 @@ pub(super) async fn recipients(
     Ok(found)
 }
 
-/// Those of `users` who were forgotten. Asked about users who are not known, and only they can be among them.
+/// Those of `users` who were forgotten. A known user is not among them, so only unknown ones need to be asked for.
 pub(super) async fn forgotten(tx: &mut Tx<'_>, users: &[(i64, &str)]) -> sqlx::Result<HashSet<(i64, String)>> {
     if users.is_empty()
         || sqlx::query("SELECT app FROM forgotten LIMIT 1").fetch_optional(&mut *tx.conn).await?.is_none()

@@ -1,7 +1,7 @@
-//! Retention in SQL: what has ended and is beyond its term goes, in slices that no send waits for.
+//! Retention in SQL: ended reminders are erased after their terms, in slices that no send waits for.
 //!
-//! A walk goes round through what has ended, in the order in which it lies. It reads from the pool, and only what is to go is handed to
-//! the writer, a few rows at a time, between which marks and settlements have their turn.
+//! A walk goes round through the ended reminders, in the order in which they are stored. It reads from the pool of readers. The rows that it
+//! erases go to the writer a few at a time, and marks and settlements have their turn in between.
 
 use super::{
     Store,
@@ -34,7 +34,7 @@ pub struct Walk {
     recipient: i64,
 }
 
-/// What went.
+/// How many rows a walk has erased.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Erased {
     /// Bodies of reminders that are kept.
@@ -56,7 +56,7 @@ impl Erased {
     }
 }
 
-/// An ended reminder, and what of it is beyond its term.
+/// An ended reminder, and those of its parts that have outlived their terms.
 #[derive(Debug, Clone, Copy)]
 struct Old {
     lane: i64,
@@ -66,8 +66,8 @@ struct Old {
 }
 
 impl Store {
-    /// One step of a walk: looks at a slice of what has ended and erases what is beyond its term. It begins again when it has been
-    /// everywhere.
+    /// One step of a walk: looks at a slice of the ended reminders and erases the parts that have outlived their terms. After the last slice
+    /// the walk begins again.
     ///
     /// # Errors
     /// When the database does not answer; the same step may be taken again.
@@ -131,7 +131,7 @@ impl Store {
     }
 }
 
-/// Takes from ended reminders what is beyond its term. The books follow.
+/// Erases the outlived parts of ended reminders. The counts follow.
 struct Erase(Vec<Old>);
 
 impl Single for Erase {
@@ -167,7 +167,7 @@ async fn bodies(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
     tx.run(&set_erased("", BODY), &rows).await
 }
 
-/// The statement that notes what was taken from ended reminders, and changes more of their last outcomes.
+/// The statement that writes down which part of ended reminders was erased, and makes `more` changes to their last outcomes.
 fn set_erased(more: &str, bit: i64) -> String {
     format!(
         "UPDATE outcome SET {more} erased = COALESCE(outcome.erased, 0) | {bit} FROM {{rows}}
@@ -190,7 +190,7 @@ async fn attempts(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
     tx.run(&set_erased("text = NULL, message_id = NULL,", ATTEMPTS), &rows).await
 }
 
-/// Deletes ended reminders with the consents they used; what they used once stays used.
+/// Deletes ended reminders with the consents that they used. Their keys and taps stay used.
 async fn reminders(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
     if old.is_empty() {
         return Ok(0);
@@ -236,7 +236,7 @@ async fn reminders(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
     Ok(ends.len() as u64)
 }
 
-/// Of the consents that ended reminders had, those that were certainly spent go with them.
+/// Deletes the consents that ended reminders have certainly spent.
 async fn consents(tx: &mut Tx<'_>, rows: &Rows, ends: &HashMap<i64, State>) -> sqlx::Result<()> {
     let had = format!(
         "SELECT {LINE}, p.openid FROM {{rows}} JOIN reminder m ON m.id = r.id JOIN recipient p ON p.id = m.recipient
@@ -253,7 +253,7 @@ async fn consents(tx: &mut Tx<'_>, rows: &Rows, ends: &HashMap<i64, State>) -> s
     write(tx, &ledgers, &had).await
 }
 
-/// Writes ledgers that have lost lines. The events of taps that go stay used; `rows` say whose the ledgers are.
+/// Writes ledgers that have lost lines. The events of the lost taps stay used. `rows` say whose the ledgers are.
 async fn write(tx: &mut Tx<'_>, ledgers: &Ledgers, rows: &[AnyRow]) -> sqlx::Result<()> {
     let openids: HashMap<i64, &str> = rows.iter().map(|row| (row.get("recipient"), row.get("openid"))).collect();
     let names = tx.names;
@@ -281,7 +281,7 @@ fn left_over(until: Millis) -> String {
     )
 }
 
-/// Deletes users of whom nothing else is left; answers how many. A user stays of whom something has come since they were looked at.
+/// Deletes users of whom nothing else is left; answers how many. A user stays who has had a new consent or reminder since the walk looked.
 struct EraseUsers {
     recipients: Vec<i64>,
     until: Millis,

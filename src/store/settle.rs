@@ -122,7 +122,7 @@ pub(super) async fn settle(tx: &mut Tx<'_>, entries: &[Entry]) -> sqlx::Result<V
     Ok(written)
 }
 
-/// A receipt may have come before the attempt is settled: then there is no doubt.
+/// Leaves no doubt where a receipt has come before the attempt is settled.
 async fn by_receipt<'a>(tx: &mut Tx<'_>, mut entries: Vec<Cow<'a, Entry>>) -> sqlx::Result<Vec<Cow<'a, Entry>>> {
     let open = entries.iter().filter(|entry| entry.settlement.leaves_open());
     let keys = open.map(|entry| [entry.target.lane.into(), entry.target.due.at.into(), entry.target.due.id.0.into()]);
@@ -163,7 +163,7 @@ fn new_outcome(entry: &Entry) -> NewOutcome<'_> {
     }
 }
 
-/// What is given back is given back first, so that a denial in the same transaction voids it too.
+/// Writes what settlements do to consents. Those that are given back come first, so that a denial in the same transaction voids them too.
 async fn settle_consents(tx: &mut Tx<'_>, kept: &[Cow<'_, Entry>]) -> sqlx::Result<()> {
     let (mut givers, mut denials) = (Vec::new(), Vec::new());
     for entry in kept {
@@ -189,8 +189,8 @@ async fn settle_consents(tx: &mut Tx<'_>, kept: &[Cow<'_, Entry>]) -> sqlx::Resu
     Ok(())
 }
 
-/// Ends scheduled reminders whose consent has just become void. One that a store on hold is in doubt about may have been sent before. What
-/// waits to be sent again keeps its consent, and is not among them.
+/// Ends scheduled reminders whose consent has just become void. One that a store on hold is in doubt about may have been sent before. A
+/// reminder that waits to be sent again keeps its consent, and is not among them.
 pub(super) async fn end_scheduled(
     tx: &mut Tx<'_>,
     ids: &[ReminderId],

@@ -1,4 +1,4 @@
-//! What is used once and for ever: idempotency keys, and callers' ids of taps. When what used one is no longer kept, a keyed hash stays.
+//! Idempotency keys and callers' ids of taps are used once and for ever: when their rows are no longer kept, a keyed hash of them stays.
 
 use super::{
     Store,
@@ -11,7 +11,7 @@ use super::{
 use sqlx::Row;
 use std::collections::HashSet;
 
-/// What is used once and for ever: the text itself goes with what used it, and a keyed hash stays.
+/// A text that is used once and for ever. It goes with the row that used it, and a keyed hash of it stays.
 #[derive(Clone, Copy)]
 pub(super) enum Used<'a> {
     /// An idempotency key.
@@ -21,7 +21,7 @@ pub(super) enum Used<'a> {
 }
 
 impl Used<'_> {
-    /// What is kept of it.
+    /// The keyed hash that stays.
     pub fn tag(self, names: &Names) -> String {
         match self {
             Self::Key(key) => names.pseudonyms().spent("key", key),
@@ -32,7 +32,7 @@ impl Used<'_> {
     }
 }
 
-/// What was used by something that is no longer kept.
+/// The keys and taps that were used by rows that are no longer kept.
 #[derive(Default)]
 pub(super) struct Spent(HashSet<(i64, String)>);
 
@@ -52,7 +52,7 @@ impl Spent {
     }
 }
 
-/// Those of `used`, by app, that something used that is no longer kept.
+/// Those of `used`, by app, whose rows are no longer kept.
 pub(super) async fn spent(tx: &mut Tx<'_>, used: &[(i64, Used<'_>)]) -> sqlx::Result<Spent> {
     if used.is_empty() || sqlx::query("SELECT app FROM spent LIMIT 1").fetch_optional(&mut *tx.conn).await?.is_none() {
         return Ok(Spent::default());
@@ -73,7 +73,7 @@ pub(super) struct TapEvent<'a> {
 }
 
 impl<'a> TapEvent<'a> {
-    /// It, by app, as what is used once.
+    /// Its app and its text.
     pub fn used(&self, names: &'a Names) -> (i64, Used<'a>) {
         (self.app, Used::Event(self.openid, names.code(self.pair.1), self.event))
     }
@@ -83,7 +83,7 @@ fn tags_of(tx: &Tx<'_>, tags: &[(i64, String)]) -> Rows {
     tx.dialect.rows(["app", "tag"], tags.iter().map(|(app, tag)| [(*app).into(), tag.as_str().into()]))
 }
 
-/// Writes down that what has these tags, by app, was used.
+/// Writes down these tags, by app.
 pub(super) async fn spend(tx: &mut Tx<'_>, tags: &[(i64, String)]) -> sqlx::Result<()> {
     if !tags.is_empty() {
         let rows = tags_of(tx, tags);

@@ -9,12 +9,12 @@ use crate::domain::{Millis, reminder::ReminderId};
 use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
 use std::collections::HashSet;
 
-/// What goes from one transaction to the next.
+/// What the writer carries from one transaction to the next.
 #[derive(Debug)]
 pub struct Carried {
-    /// Time-ordered ids are given out, never one twice, whatever the clock does.
+    /// Ids are in the order of time, and none is given out twice, whatever the clock does.
     next_id: i64,
-    /// How far the store has come: what is committed, and no more.
+    /// How far the store has come: the instant of its last commit.
     reached: Millis,
     /// Whether the connection may still overwrite what is deleted.
     overwrites: bool,
@@ -26,7 +26,7 @@ impl Carried {
         Self { next_id: last + 1, reached, overwrites: false }
     }
 
-    /// How far the store has come: what is committed, and no more.
+    /// How far the store has come: the instant of its last commit.
     pub fn reached(&self) -> Millis {
         self.reached
     }
@@ -54,7 +54,7 @@ pub struct Tx<'a> {
 }
 
 impl<'a> Tx<'a> {
-    /// Opens the transaction. What an earlier one wanted overwritten, however that one ended, is no concern of this one.
+    /// Opens the transaction. It does not overwrite what it deletes, even if an earlier one did and failed.
     pub(super) async fn begin(
         conn: &'a mut AnyConnection,
         dialect: Dialect,
@@ -70,7 +70,7 @@ impl<'a> Tx<'a> {
         Ok(Self { conn, dialect, names, carried, now, tally: Tally::default() })
     }
 
-    /// Writes down what was counted: the last thing before the commit. Answers how far the store has come with it.
+    /// Writes the counts, as the last statement before the commit. Answers how far the store has come with it.
     pub(super) async fn close(mut self) -> sqlx::Result<Millis> {
         let reached = self.now.max(self.carried.reached + 1);
         // Lane 0 is no app's.
@@ -85,7 +85,7 @@ impl<'a> Tx<'a> {
         Ok(reached)
     }
 
-    /// Has what this transaction deletes from here on overwritten in the file too. PostgreSQL's vacuum sees to it by itself.
+    /// From here on the rows that this transaction deletes are overwritten in the file too. PostgreSQL needs no such thing: its vacuum does it.
     pub(super) async fn overwrite(&mut self) -> sqlx::Result<()> {
         if self.dialect == Dialect::Sqlite {
             self.carried.overwrites = true;
@@ -107,8 +107,8 @@ impl<'a> Tx<'a> {
 
     /// Runs a statement that should touch a row of `due` for each of `rows`. `None` if it did; else the ids of those it touched.
     ///
-    /// Answering each id costs more than touching its row, so they are asked for only when something was late: then what was done
-    /// is undone and done again.
+    /// Answering each id costs more than touching its row, so they are asked for only when some row was late: then the
+    /// statement is undone and run again.
     pub(super) async fn touch(&mut self, text: &str, rows: &Rows) -> sqlx::Result<Option<HashSet<i64>>> {
         sqlx::query("SAVEPOINT touch").execute(&mut *self.conn).await?;
         let touched = self.run(text, rows).await?;

@@ -1,7 +1,7 @@
 //! Users' rights in SQL: forgotten at their wish, kept out afterwards, let in again.
 //!
-//! An openid stands in `recipient` alone, so forgetting a user is that row, and what their reminders say. What is left names nobody:
-//! small integers, instants and states, so that the counts and the ledger stay true.
+//! An openid stands in `recipient` alone. To forget a user is to change that row, and to erase the content of their reminders. Small
+//! integers, instants and states stay, so that the counts and the ledger stay true.
 
 use super::{
     Store,
@@ -59,7 +59,7 @@ impl Single for Forget {
         forget(tx, &self.0).await
     }
 
-    /// What the engine has read of them is read again.
+    /// The engine reads again, so that it does not send a reminder that it read before.
     fn ring(&self) -> Option<Ring> {
         Some(Ring::EVERYTHING)
     }
@@ -102,7 +102,7 @@ async fn end(tx: &mut Tx<'_>, all: &[Stored], done: &mut Forgotten) -> sqlx::Res
         } else {
             done.given_up += 1;
             let text = "its user wished to be forgotten while nobody knew whether it had arrived";
-            // One that waits may hold none yet.
+            // A reminder that waits may hold no consent yet.
             let consent = if waits { Consent::Free } else { Consent::Keep };
             Settlement::end(State::Unconfirmed, "forgotten", text, consent)
         };
@@ -112,8 +112,8 @@ async fn end(tx: &mut Tx<'_>, all: &[Stored], done: &mut Forgotten) -> sqlx::Res
     settle(tx, &ends).await.map(drop)
 }
 
-/// Takes out of every row what tells who it was and what they were told. A key or a tap that was used stays used, by a keyed hash: should
-/// they come back, a call that is repeated does nothing.
+/// Erases from every row who the user is and what they were told. Their keys and taps stay used, by a keyed hash: should the user come back,
+/// a call that is repeated does nothing.
 async fn erase(tx: &mut Tx<'_>, place: Place, recipient: i64, openid: &str, all: &[Stored]) -> sqlx::Result<()> {
     let names = tx.names;
     let keys = all.iter().filter_map(|stored| Some(Used::Key(stored.key.as_deref()?).tag(names)));
@@ -159,7 +159,7 @@ async fn erase(tx: &mut Tx<'_>, place: Place, recipient: i64, openid: &str, all:
     Ok(())
 }
 
-/// Makes void what no reminder holds or has used; answers how many.
+/// Voids the consents that no reminder holds or has used; answers how many.
 async fn void(tx: &mut Tx<'_>, recipient: i64) -> sqlx::Result<u64> {
     let mut ledgers = Ledgers::of_recipient(tx, recipient).await?;
     ledgers.all().for_each(Ledger::forget);
@@ -201,7 +201,7 @@ impl Single for LetIn {
     }
 }
 
-/// Of each template the ledger of a user who comes back says that there may be consents from before.
+/// Writes into the ledgers of a user who comes back that there may be consents from before, for each template.
 async fn remember_former_consents(tx: &mut Tx<'_>, app: &str, openid: &str) -> sqlx::Result<()> {
     let place = tx.names.app(app);
     let user = (place.id, openid.to_owned());

@@ -56,7 +56,7 @@ impl Single for Wake {
 }
 
 impl Store {
-    /// Brings forward to `now` what waits in a lane because its template was suspended; answers how many.
+    /// Brings forward to `now` the reminders of a lane that wait because their templates were suspended; answers how many.
     pub(super) async fn wake(&self, lane: i64, now: Millis) -> Result<u64, StoreError> {
         let mut woken = 0;
         loop {
@@ -70,7 +70,7 @@ impl Store {
 
     /// The next reminders of a lane that wait because their templates were suspended.
     async fn waiting(&self, lane: i64, now: Millis) -> Result<Vec<Waiting>, StoreError> {
-        // Only what was touched before has a fence, so few bodies are looked at.
+        // Only a row that was touched before has a fence, so few bodies are looked at.
         let sql = format!(
             "SELECT d.due_at, d.id, d.fence, m.at FROM due d JOIN reminder m ON m.id = d.id
              WHERE d.lane = $1 AND d.due_at > $2 AND d.due_at <= $3 AND d.fence > 0 AND d.state <> {SENDING} AND d.due_at > m.at

@@ -564,7 +564,7 @@ async fn a_settlement_that_the_database_refuses_stops_no_other() {
 }
 
 #[tokio::test]
-async fn a_reminder_that_its_template_held_is_looked_at_as_soon_as_its_data_are_mended() {
+async fn a_reminder_of_a_suspended_template_is_looked_at_as_soon_as_its_data_are_mended() {
     on_both(async |TestStore { store, clock, .. }| {
         let id = created(&store, accepted_reminder("o1", START + 1_000)).await;
         clock.advance(2_000);
