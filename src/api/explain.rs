@@ -6,8 +6,8 @@ use crate::{
         Millis,
         consent::Feed,
         due::UNSURE_AT_MOST,
+        reason::TEMPLATE_SUSPENDED,
         reminder::{Claim, ReminderId, State},
-        settle::TEMPLATE_HELD,
         timing::rfc3339,
     },
     engine::signals::Pause,
@@ -17,6 +17,7 @@ use crate::{
         pushes::Delivery,
         reminders::{Event, Stored},
     },
+    words::{Lang, Message, Voice},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -61,9 +62,15 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
     let last = events.last();
     let code = last.and_then(|e| e.code.as_deref()).unwrap_or_default();
     let known = app.and_then(|app| meaning(app.platform, code));
-    let text = last.and_then(|e| e.text.as_deref());
-    let text = text.unwrap_or(if stored.erased.attempts { "what was said about it is no longer kept" } else { "" });
-    let (why_en, why_zh) = known.unwrap_or((text, text));
+    let zh = |message: &Message| message.say(Voice::new(Lang::Zh));
+    let (text, text_zh) = match last.and_then(Event::said) {
+        Some(said) => (said.to_string(), zh(&said)),
+        None if stored.erased.attempts => {
+            ("what was said about it is no longer kept".to_owned(), "此前的说明已不再保留".to_owned())
+        }
+        None => Default::default(),
+    };
+    let (why_en, why_zh) = known.unwrap_or((&text, &text_zh));
     let (at, due_at) = (rfc3339(stored.due.at), rfc3339(stored.due.due_at));
     let (en, zh) = match stored.due.state {
         State::Sent => {
@@ -77,7 +84,7 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
                     "Sent: its answer was lost, and the platform's receipt says that it had been accepted; its consent is used.".to_owned(),
                     "已发送：应答丢失，但平台的回执说明消息已被接受；订阅次数已使用。".to_owned(),
                 ),
-                "resolved" => (format!("Sent: {text}; its consent is used."), format!("已发送：{text}；订阅次数已使用。")),
+                "resolved" => (format!("Sent: {text}; its consent is used."), format!("已发送：{text_zh}；订阅次数已使用。")),
                 code => (
                     format!("Sent: the first request had arrived; a safe second one was answered {code}, since the only consent was spent."),
                     format!("已发送：首次请求其实已到达；安全重发得到 {code}，说明唯一的订阅次数已被使用。"),
@@ -108,7 +115,7 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
         ),
         State::Failed if code == "resolved" => (
             format!("Not sent: {text}; its consent is free again."),
-            format!("未发送：{text}；订阅次数已退回。"),
+            format!("未发送：{text_zh}；订阅次数已退回。"),
         ),
         State::Failed if code == "turned_off" => (
             format!("Not sent: {why_en} before its instant, so its consent is void."),
@@ -130,9 +137,9 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
         }
         State::Expired => {
             let before = events.iter().rev().find(|e| e.began_at.is_some()).and_then(|e| e.code.as_deref());
-            let held = events.iter().rev().find(|e| e.code.as_deref() == Some(TEMPLATE_HELD)).and_then(|e| e.text.as_deref());
-            let (en, zh) = match (held, before) {
-                (Some(held), _) => (format!(" ({held})"), format!("（模板被暂停：{held}）")),
+            let suspended = events.iter().rev().find(|e| e.code.as_deref() == Some(TEMPLATE_SUSPENDED)).and_then(Event::said);
+            let (en, zh) = match (suspended, before) {
+                (Some(why), _) => (format!(" ({why})"), format!("（{}）", zh(&why))),
                 (None, Some(code)) => (format!(" (the last try was answered {code})"), format!("（最近一次尝试：{code}）")),
                 (None, None) => Default::default(),
             };
@@ -181,7 +188,7 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
         State::Scheduled => match pause {
             Some(Pause { code, why, until, .. }) if stored.due.due_at <= until => (
                 format!("Not sent yet: the app's sends are paused until {} because of {code}: {why}.", rfc3339(until)),
-                format!("尚未发送：应用因 {code} 暂停发送至 {}：{}。", rfc3339(until), app.and_then(|a| meaning(a.platform, &code)).map_or(why.as_str(), |(_, zh)| zh)),
+                format!("尚未发送：应用因 {code} 暂停发送至 {}：{}。", rfc3339(until), zh(&why)),
             ),
             _ if !code.is_empty() => (
                 format!("Not sent yet: the last try ended with {code}: {why_en}; it is tried again at {due_at}."),
@@ -207,7 +214,9 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
     };
     let told = |event: &Event| {
         let when = rfc3339(event.began_at.unwrap_or(event.ended_at));
-        let what = [event.code.as_deref(), event.text.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(": ");
+        let what: Vec<String> =
+            event.code.clone().into_iter().chain(event.said().map(|said| said.to_string())).collect();
+        let what = what.join(": ");
         let call = if event.began_at.is_some() { "attempt" } else { "decision" };
         format!("{when} {call} → {}{}{what}", event.state.word(), if what.is_empty() { "" } else { ", " })
     };

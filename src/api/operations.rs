@@ -184,7 +184,7 @@ pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<O
         let held = held.iter().cloned().map(|suspended| HeldTemplate {
             template: suspended.template,
             code: suspended.code,
-            why: suspended.why,
+            why: suspended.why.to_string(),
             until: rfc3339(suspended.until),
         });
         let quota = live.and_then(|lane| lane.quota).map(|asked| DayQuota {
@@ -221,14 +221,18 @@ pub async fn stats(State(api): State<Api>, caller: Caller, Query(query): Query<O
             held_templates: held.collect(),
             out_of_step: out_of_step(&api, configured),
             quota,
-            paused: paused.map(|pause| Paused { code: pause.code, why: pause.why, until: rfc3339(pause.until) }),
+            paused: paused.map(|pause| Paused {
+                code: pause.code,
+                why: pause.why.to_string(),
+                until: rfc3339(pause.until),
+            }),
             app,
         });
     }
     let unconfigured = api.store.unconfigured().await?.into_iter().filter(|(app, _)| query.covers(&caller, app));
     let stats = Stats {
         now: rfc3339(now),
-        clock_held: status.clock_distrusted,
+        clock_held: status.clock_distrusted.map(|why| why.to_string()),
         held_since: hold.as_ref().map(|hold| rfc3339(hold.since)),
         hold: hold.as_ref().map(Hold::told),
         unconfigured: unconfigured.map(|(app, waiting)| Unconfigured { app, waiting }).collect(),

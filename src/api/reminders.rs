@@ -159,7 +159,7 @@ pub(super) fn shown(stored: &Stored, story: Option<&(Vec<Event>, Option<Delivery
             took_ms: event.ended_at - began_at,
             outcome: event.state,
             code: event.code.clone(),
-            text: event.text.clone(),
+            text: event.said().map(|said| said.to_string()),
             message_id: event.message_id.clone(),
         })
     };

@@ -3,6 +3,7 @@
 use super::{
     Millis,
     due::{Due, UNSURE_AT_MOST},
+    reason::Reason,
     reminder::State,
     settle::{Consent, DOUBT_LOOK, Next, Settlement},
     template::OnDoubt,
@@ -49,13 +50,11 @@ pub fn decide(due: &Due, openid: &str, rules: &AppRules, on_doubt: OnDoubt, now:
     match due.state {
         State::Sending => return Decision::CutOff,
         State::InDoubt | State::Scheduled if now >= due.expires_at && due.doubt_since.is_some() => {
-            return Decision::Settle(unconfirmed(
-                "nobody knows whether the request arrived, and its deadline has passed",
-            ));
+            return Decision::Settle(unconfirmed(Reason::DoubtOutlived));
         }
         _ if now >= due.expires_at => {
-            let why = "its deadline passed before it could be sent";
-            return Decision::Settle(Settlement::end(State::Expired, "expired", why, Consent::Free));
+            let next = Next::Final(State::Expired);
+            return Decision::Settle(Settlement::because(next, Reason::DeadlinePassed, Consent::Free));
         }
         _ => {}
     }
@@ -70,12 +69,7 @@ pub fn decide(due: &Due, openid: &str, rules: &AppRules, on_doubt: OnDoubt, now:
         _ => Decision::Send,
     };
     if rules.testers.as_ref().is_some_and(|testers| !testers.contains(openid)) {
-        return Decision::Settle(Settlement::end(
-            State::Failed,
-            "test_mode",
-            "the app is in test mode and this user is not one of its testers",
-            Consent::Free,
-        ));
+        return Decision::Settle(failed(Reason::NotATester));
     }
     match rules.quiet_hours.and_then(|quiet| quiet.ends(now)) {
         Some(until) => Decision::Wait { until },
@@ -86,16 +80,13 @@ pub fn decide(due: &Due, openid: &str, rules: &AppRules, on_doubt: OnDoubt, now:
 /// The platform's receipt for a doubt is waited for, if it pushes any.
 fn awaits_receipt(due: &Due, rules: &AppRules, now: Millis) -> Option<Settlement> {
     let waited = due.doubt_since.unwrap_or(now) + rules.receipt_wait.unwrap_or(0);
-    let why = "nobody knows whether the request arrived; the platform's receipt is waited for";
-    (now < waited).then(|| still_open(due.again_at(waited), "awaits_receipt", why))
+    (now < waited).then(|| still_open(due.again_at(waited), Reason::AwaitsReceipt))
 }
 
 /// What follows for a doubt whose user has turned the template off since: whatever its owner has said, they want no second message, and a
 /// refusal of it would prove nothing.
 pub fn turned_off(due: &Due, rules: &AppRules, now: Millis) -> Settlement {
-    awaits_receipt(due, rules, now).unwrap_or_else(|| {
-        unconfirmed("nobody knows whether the request arrived, and the user has turned the template off since")
-    })
+    awaits_receipt(due, rules, now).unwrap_or_else(|| unconfirmed(Reason::DoubtTurnedOff))
 }
 
 /// What follows for a doubt that cannot be resent safely: the platform's receipt is waited for, then its template's owner has said.
@@ -104,17 +95,10 @@ pub fn open_doubt(due: &Due, rules: &AppRules, on_doubt: OnDoubt, now: Millis) -
         return Decision::Settle(settlement);
     }
     match on_doubt {
-        OnDoubt::AssumeSent => Decision::Settle(unconfirmed(if rules.exclusive {
-            "nobody knows whether the request arrived, and the user may have other consents, so a resend could deliver twice"
-        } else {
-            "nobody knows whether the request arrived, and the app is not exclusive, so a resend could deliver twice"
-        })),
+        OnDoubt::AssumeSent if rules.exclusive => Decision::Settle(unconfirmed(Reason::OtherConsents)),
+        OnDoubt::AssumeSent => Decision::Settle(unconfirmed(Reason::NotExclusive)),
         OnDoubt::Resend => Decision::Resend,
-        OnDoubt::Ask => Decision::Settle(still_open(
-            due.expires_at,
-            "asks",
-            "nobody knows whether the request arrived; an operator decides with `tixing doubt resolve`, until its deadline",
-        )),
+        OnDoubt::Ask => Decision::Settle(still_open(due.expires_at, Reason::AsksOperator)),
     }
 }
 
@@ -122,52 +106,42 @@ pub fn open_doubt(due: &Due, rules: &AppRules, on_doubt: OnDoubt, now: Millis) -
 /// must not overtake it. Where the resend itself was cut off, and had perhaps not been a safe one, there is no other.
 pub fn cut_off(due: &Due, on_doubt: OnDoubt, now: Millis) -> Settlement {
     if due.doubt_since.is_some() && on_doubt == OnDoubt::Resend {
-        return unconfirmed(
-            "the daemon stopped while it was being sent a second time, and nobody knows whether either arrived",
-        );
+        return unconfirmed(Reason::InterruptedTwice);
     }
-    let why = "the daemon stopped between marking and settling it: the request may have arrived";
-    still_open(due.again_at(now + DOUBT_LOOK), "interrupted", why)
+    still_open(due.again_at(now + DOUBT_LOOK), Reason::Interrupted)
 }
 
 /// How a reminder ends that was answered with neither yes nor no too often, while another consent could pay for a second message.
 pub fn gave_up() -> Settlement {
-    let why = format!(
-        "the platform answered {UNSURE_AT_MOST} times with neither yes nor no, and it is not tried again, since another consent of the user's \
-         could pay for a second message"
-    );
-    Settlement::end(State::Failed, "gave_up", &why, Consent::Free)
+    failed(Reason::GaveUp { times: UNSURE_AT_MOST })
 }
 
-/// How a reminder ends whose owner cancels it, or whose user turns its template off, while an operator's resend of it waits: its first
-/// request may have arrived.
-pub fn called_off(code: &str, why: &str) -> Settlement {
-    let why = format!("{why} before it was sent again, and nobody knows whether the first request arrived");
-    Settlement { code: Some(code.into()), ..unconfirmed(&why) }
+/// How a reminder ends that its owner cancels. One that waits for an operator's resend may have arrived at its first request.
+pub fn cancelled(due: &Due) -> Settlement {
+    if due.is_doubtful() {
+        return unconfirmed(Reason::CancelledInDoubt);
+    }
+    Settlement::because(Next::Final(State::Cancelled), Reason::Cancelled, Consent::Free)
 }
 
 /// How a reminder ends that finds no consent at its instant. One that is sent again may have arrived before.
 pub fn no_consent(due: &Due) -> Settlement {
-    if due.doubt_since.is_some() {
-        let why = "nobody knows whether the first request arrived, and the user has no consent for a second";
-        return Settlement { consent: Consent::Free, ..unconfirmed(why) };
+    if due.is_doubtful() {
+        return Settlement { consent: Consent::Free, ..unconfirmed(Reason::NoSecondConsent) };
     }
-    let why = "at its instant the user had no consent for this template";
-    Settlement::end(State::Failed, "no_consent", why, Consent::Free)
+    failed(Reason::NoConsent)
 }
 
-fn still_open(look_at: Millis, code: &str, why: &str) -> Settlement {
-    Settlement { next: Next::Doubt { look_at }, code: Some(code.into()), ..unconfirmed(why) }
+fn still_open(look_at: Millis, reason: Reason) -> Settlement {
+    Settlement::because(Next::Doubt { look_at }, reason, Consent::Keep)
 }
 
-fn unconfirmed(why: &str) -> Settlement {
-    Settlement {
-        next: Next::Final(State::Unconfirmed),
-        code: Some("unconfirmed".into()),
-        text: Some(why.into()),
-        consent: Consent::Keep,
-        message_id: None,
-    }
+fn unconfirmed(reason: Reason) -> Settlement {
+    Settlement::because(Next::Final(State::Unconfirmed), reason, Consent::Keep)
+}
+
+fn failed(reason: Reason) -> Settlement {
+    Settlement::because(Next::Final(State::Failed), reason, Consent::Free)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod ledger;
 pub mod ask;
 pub mod reminder;
 pub mod outcome;
+pub mod reason;
 pub mod push;
 pub mod due;
 pub mod decide;

@@ -1,6 +1,7 @@
 //! What a platform's answer, or its absence, means.
 
 use super::Millis;
+use crate::words::Message;
 
 /// The outcome of one attempt. Three kinds of failure are never confused: not sent, answered, unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,13 +22,13 @@ pub enum Outcome {
     },
     /// No byte of the request can have been acted upon: DNS, connect, TLS.
     NotSent {
-        /// One sentence.
-        cause: String,
+        /// Why.
+        cause: Message,
     },
     /// The request may have arrived: timeout after writing, reset, a gateway's 5xx, an unreadable answer.
     Unknown {
-        /// One sentence.
-        cause: String,
+        /// Why.
+        cause: Message,
     },
 }
 
@@ -119,7 +120,7 @@ pub fn clean(text: &str, most: usize) -> String {
 }
 
 impl Outcome {
-    /// The same, fit to be kept: its texts are [`clean`], and an answer that quotes the openid does so no more (I9).
+    /// The same, fit to be kept: the platform's words are [`clean`], and an answer that quotes the openid does so no more (I9).
     #[must_use]
     pub fn kept(self, openid: &str) -> Self {
         let text = |text: String| {
@@ -131,8 +132,8 @@ impl Outcome {
             Self::Answered { code, text: said, reaction } => {
                 Self::Answered { code: clean(&code, 32), text: text(said), reaction }
             }
-            Self::NotSent { cause } => Self::NotSent { cause: text(cause) },
-            Self::Unknown { cause } => Self::Unknown { cause: text(cause) },
+            // Its words are ours.
+            unanswered @ (Self::NotSent { .. } | Self::Unknown { .. }) => unanswered,
         }
     }
 

@@ -4,9 +4,11 @@ use super::{
     HOUR, Millis, SECOND,
     due::Due,
     outcome::{Outcome, Reaction},
+    reason::{Reason, said},
     reminder::State,
     timing::rfc3339,
 };
+use crate::words::Message;
 
 /// What is written down about a reminder after an attempt, or instead of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +17,9 @@ pub struct Settlement {
     pub next: Next,
     /// The platform's code, or one of tixing's own words such as `expired`.
     pub code: Option<String>,
-    /// The platform's text, or one sentence of tixing's.
+    /// What tixing says.
+    pub reason: Option<Reason>,
+    /// The platform's words.
     pub text: Option<String>,
     /// What becomes of the consent.
     pub consent: Consent,
@@ -81,50 +85,66 @@ impl Settlement {
         matches!(self.next, Next::Doubt { .. } | Next::Final(State::Unconfirmed))
     }
 
-    /// An end with a reason.
+    /// What is said about it.
+    pub fn said(&self) -> Option<Message> {
+        said(self.reason.as_ref(), self.text.as_deref())
+    }
+
+    /// What follows from a reason of tixing's own.
+    pub fn because(next: Next, reason: Reason, consent: Consent) -> Self {
+        let code = Some(reason.code().to_owned());
+        Self { next, code, reason: Some(reason), text: None, consent, message_id: None }
+    }
+
+    /// An end by the platform's word.
     pub fn end(state: State, code: &str, text: &str, consent: Consent) -> Self {
-        Self { next: Next::Final(state), code: Some(code.into()), text: Some(text.into()), consent, message_id: None }
+        let (code, text) = (Some(code.to_owned()), Some(text.to_owned()));
+        Self { next: Next::Final(state), code, reason: None, text, consent, message_id: None }
     }
 }
 
 /// How a reminder ends of which a store on hold does not know whether it was sent.
 pub fn assumed_sent() -> Settlement {
-    Settlement {
-        next: Next::Final(State::Unconfirmed),
-        code: Some("restored".into()),
-        text: Some("it became due when the store did not know what it had sent, and may have been sent".into()),
-        consent: Consent::Keep,
-        message_id: None,
-    }
+    Settlement::because(Next::Final(State::Unconfirmed), Reason::Restored, Consent::Keep)
+}
+
+/// The same of one that holds no consent: none is used, and one that it is about to lose is not kept.
+pub fn assumed_sent_without_consent() -> Settlement {
+    Settlement { consent: Consent::Free, ..assumed_sent() }
 }
 
 /// How a doubt ends that has a receipt: the platform had accepted the message, whatever became of it then.
 pub fn received() -> Settlement {
-    Settlement {
-        next: Next::Final(State::Sent),
-        code: Some("receipt".into()),
-        text: Some("its answer was lost, and the platform's receipt says that it had been accepted".into()),
-        consent: Consent::Keep,
-        message_id: None,
-    }
+    Settlement::because(Next::Final(State::Sent), Reason::Received, Consent::Keep)
 }
 
-/// The word for a reminder that waits because its template is held.
-pub const TEMPLATE_HELD: &str = "template_held";
+/// The longest that a suspended template's reminders wait before one is tried, or looked at, again.
+pub const SUSPENDED_AT_MOST: Millis = 2 * HOUR;
 
-/// The longest that a held template's reminders wait before one is tried, or looked at, again.
-pub const HELD_AT_MOST: Millis = 2 * HOUR;
+/// A reminder whose template is suspended comes again when that may have ended.
+pub fn template_suspended(due: &Due, until: Millis, why: Message) -> Settlement {
+    comes_again(due, due.again_at(until), Reason::TemplateSuspended { why })
+}
 
-/// A reminder whose template is held comes again when that may have ended.
-pub fn held_back(due: &Due, until: Millis, why: &str) -> Settlement {
-    let at = due.again_at(until);
+/// A reminder was marked, and cannot go any more: it comes again when that is over.
+pub fn gate_closed(due: &Due, until: Millis) -> Settlement {
+    comes_again(due, due.again_at(until), Reason::GateClosed)
+}
+
+/// Whether a reminder was marked is unknown, since the store failed; that it was not sent is certain. It goes back to its place.
+pub fn store_failed(due: &Due, now: Millis) -> Settlement {
+    let at = if due.state == State::InDoubt { due.again_at(now) } else { due.due_at };
+    comes_again(due, at, Reason::StoreFailed)
+}
+
+/// No request has left. A doubt, which is about an earlier one, stays a doubt.
+fn comes_again(due: &Due, at: Millis, reason: Reason) -> Settlement {
     let next = if due.state == State::InDoubt {
         Next::Doubt { look_at: at }
     } else {
         Next::Again { due_at: at, counted: Counted::No }
     };
-    let text = format!("its template is held: {why}");
-    Settlement { next, code: Some(TEMPLATE_HELD.into()), text: Some(text), consent: Consent::Keep, message_id: None }
+    Settlement::because(next, reason, Consent::Keep)
 }
 
 /// How long after an unreadable outcome, or a crash, a doubt is looked at. The bytes of a request outlive their process in the kernel, which
@@ -158,48 +178,27 @@ pub fn settle(due: &Due, blind: bool, outcome: Outcome, now: Millis, jitter: f64
     };
     match outcome {
         Outcome::Accepted { message_id } => {
-            Settlement { next: Next::Final(State::Sent), code: None, text: None, consent: Consent::Keep, message_id }
+            let next = Next::Final(State::Sent);
+            Settlement { next, code: None, reason: None, text: None, consent: Consent::Keep, message_id }
         }
-        Outcome::Unknown { cause } if blind => Settlement {
-            next: Next::Final(State::Unconfirmed),
-            code: Some("unknown".into()),
-            text: Some(format!("it was sent twice, and nobody knows whether either arrived: {cause}")),
-            consent: Consent::Keep,
-            message_id: None,
-        },
-        Outcome::Unknown { cause } => Settlement {
-            next: Next::Doubt { look_at: due.again_at(now + DOUBT_LOOK) },
-            code: Some("unknown".into()),
-            text: Some(cause),
-            consent: Consent::Keep,
-            message_id: None,
-        },
-        Outcome::NotSent { cause } => Settlement {
-            next: later(backoff(0, 2 * SECOND, jitter), Counted::No),
-            code: Some("not_sent".into()),
-            text: Some(cause),
-            consent: Consent::Keep,
-            message_id: None,
-        },
+        Outcome::Unknown { cause } if blind => {
+            Settlement::because(Next::Final(State::Unconfirmed), Reason::SentTwice { cause }, Consent::Keep)
+        }
+        Outcome::Unknown { cause } => {
+            let next = Next::Doubt { look_at: due.again_at(now + DOUBT_LOOK) };
+            Settlement::because(next, Reason::AnswerLost { cause }, Consent::Keep)
+        }
+        Outcome::NotSent { cause } => {
+            let next = later(backoff(0, 2 * SECOND, jitter), Counted::No);
+            Settlement::because(next, Reason::NeverLeft { cause }, Consent::Keep)
+        }
         // A refusal of the second request says nothing about the first.
-        Outcome::Answered { code, text, reaction } if resend && refuses(reaction, blind) => Settlement {
-            next: Next::Final(State::Unconfirmed),
-            text: Some(format!(
-                "nobody knows whether the first request arrived; a second was refused with {code}: {text}"
-            )),
-            code: Some(code),
-            consent: Consent::Keep,
-            message_id: None,
-        },
-        Outcome::Answered { code, text, reaction: Reaction::Deny } if !resend && due.unsure > 0 => Settlement {
-            next: Next::Final(State::Unconfirmed),
-            text: Some(format!(
-                "an earlier request was answered with neither yes nor no, and may have spent the consent; then it was refused with {code}: {text}"
-            )),
-            code: Some(code),
-            consent: Consent::Keep,
-            message_id: None,
-        },
+        Outcome::Answered { code, text, reaction } if resend && refuses(reaction, blind) => {
+            unconfirmed(Reason::SecondRefused { code }, text)
+        }
+        Outcome::Answered { code, text, reaction: Reaction::Deny } if !resend && due.unsure > 0 => {
+            unconfirmed(Reason::RefusedAfterUnsure { code }, text)
+        }
         Outcome::Answered { code, text, reaction } => {
             let (next, consent) = match reaction {
                 // The only consent is gone: the first request had arrived and spent it.
@@ -221,9 +220,15 @@ pub fn settle(due: &Due, blind: bool, outcome: Outcome, now: Millis, jitter: f64
                     (later(1, Counted::No), Consent::Keep)
                 }
             };
-            Settlement { next, code: Some(code), text: Some(text), consent, message_id: None }
+            Settlement { next, code: Some(code), reason: None, text: Some(text), consent, message_id: None }
         }
     }
+}
+
+/// The platform refused one request, which says nothing about another.
+fn unconfirmed(reason: Reason, text: String) -> Settlement {
+    let settlement = Settlement::because(Next::Final(State::Unconfirmed), reason, Consent::Keep);
+    Settlement { text: Some(text), ..settlement }
 }
 
 /// Whether an answer ends a resend and says nothing about the first request. That no consent is left proves the first only where it
@@ -235,6 +240,40 @@ fn refuses(reaction: Reaction, blind: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{super::reminder::ReminderId, *};
+    use crate::words::say;
+
+    fn lost() -> Message {
+        say!("no_answer_in_time")
+    }
+
+    fn due(state: State) -> Due {
+        let (id, expires_at, doubt_since) = (ReminderId(1), 60_000, None);
+        Due { id, due_at: 1_000, at: 1_000, expires_at, state, fence: 1, tries: 0, unsure: 0, doubt_since }
+    }
+
+    #[test]
+    fn what_could_not_leave_comes_again_and_a_doubt_stays_one() {
+        type Settles = fn(&Due) -> Settlement;
+        let why = || Message::text("it is gone");
+        // (settlement at 10,000 of a reminder that was due at 1,000 and ends at 60,000) → when it comes again
+        let table: [(Settles, i64, i64, &str); 5] = [
+            (|due| gate_closed(due, 10_000), 10_000, 10_000, "not_sent"),
+            (|due| gate_closed(due, 99_000), 60_000, 60_000, "not_sent"),
+            (|due| store_failed(due, 10_000), 1_000, 10_000, "not_sent"),
+            (|due| template_suspended(due, 30_000, Message::text("it is gone")), 30_000, 30_000, "template_held"),
+            (|due| template_suspended(due, 0, Message::text("it is gone")), 1_000, 1_000, "template_held"),
+        ];
+        for (settlement, due_at, look_at, code) in table {
+            let (scheduled, doubt) = (settlement(&due(State::Scheduled)), settlement(&due(State::InDoubt)));
+            assert_eq!(scheduled.next, Next::Again { due_at, counted: Counted::No });
+            assert_eq!(doubt.next, Next::Doubt { look_at });
+            for settlement in [scheduled, doubt] {
+                assert_eq!((settlement.code.as_deref(), settlement.consent), (Some(code), Consent::Keep));
+            }
+        }
+        let reason = template_suspended(&due(State::Scheduled), 0, why()).reason;
+        assert_eq!(reason, Some(Reason::TemplateSuspended { why: why() }));
+    }
 
     #[test]
     fn every_outcome_has_one_settlement() {
@@ -247,15 +286,9 @@ mod tests {
         let table = [
             (Outcome::Accepted { message_id: None }, false, 0, Next::Final(Sent), Keep),
             (Outcome::Accepted { message_id: None }, true, 0, Next::Final(Sent), Keep),
-            (Outcome::Unknown { cause: String::new() }, false, 0, Next::Doubt { look_at: 22_000 }, Keep),
-            (
-                Outcome::NotSent { cause: String::new() },
-                false,
-                7,
-                Next::Again { due_at: 12_000, counted: Counted::No },
-                Keep,
-            ),
-            (Outcome::NotSent { cause: String::new() }, true, 0, Next::Doubt { look_at: 12_000 }, Keep),
+            (Outcome::Unknown { cause: lost() }, false, 0, Next::Doubt { look_at: 22_000 }, Keep),
+            (Outcome::NotSent { cause: lost() }, false, 7, Next::Again { due_at: 12_000, counted: Counted::No }, Keep),
+            (Outcome::NotSent { cause: lost() }, true, 0, Next::Doubt { look_at: 12_000 }, Keep),
             (answered(Reaction::Deny), false, 0, Next::Final(Failed), Deny),
             (answered(Reaction::Deny), true, 0, Next::Final(Sent), Keep),
             (answered(Reaction::Refuse), false, 0, Next::Final(Failed), Free),
@@ -279,64 +312,33 @@ mod tests {
         ];
         for (outcome, resend, tries, next, consent) in table {
             let state = if resend { InDoubt } else { Scheduled };
-            let due = Due {
-                id: ReminderId(1),
-                due_at: 1_000,
-                at: 1_000,
-                expires_at: 60_000,
-                state,
-                fence: 1,
-                tries,
-                // Only what is not listed counts them here.
-                unsure: if matches!(&outcome, Outcome::Answered { reaction: Reaction::Unlisted { .. }, .. }) {
-                    tries
-                } else {
-                    0
-                },
-                doubt_since: None,
+            // Only what is not listed counts them here.
+            let unsure = if matches!(&outcome, Outcome::Answered { reaction: Reaction::Unlisted { .. }, .. }) {
+                tries
+            } else {
+                0
             };
+            let due = Due { tries, unsure, ..due(state) };
             let settled = settle(&due, false, outcome.clone(), 10_000, 1.0);
             assert_eq!((settled.next, settled.consent), (next, consent), "{outcome:?} resend={resend} tries={tries}");
         }
         // A blind resend proves less, and is not repeated when it is lost too.
         for (outcome, next) in [
             (Outcome::Accepted { message_id: None }, Next::Final(Sent)),
-            (Outcome::Unknown { cause: String::new() }, Next::Final(Unconfirmed)),
-            (Outcome::NotSent { cause: String::new() }, Next::Doubt { look_at: 12_000 }),
+            (Outcome::Unknown { cause: lost() }, Next::Final(Unconfirmed)),
+            (Outcome::NotSent { cause: lost() }, Next::Doubt { look_at: 12_000 }),
             (answered(Reaction::Deny), Next::Final(Unconfirmed)),
             (answered(Reaction::Refuse), Next::Final(Unconfirmed)),
             (answered(busy), Next::Doubt { look_at: 12_000 }),
         ] {
-            let (at, state) = (1_000, InDoubt);
-            let due = Due {
-                id: ReminderId(1),
-                due_at: at,
-                at,
-                expires_at: 60_000,
-                state,
-                fence: 1,
-                tries: 0,
-                unsure: 0,
-                doubt_since: None,
-            };
-            let settled = settle(&due, true, outcome.clone(), 10_000, 1.0);
+            let settled = settle(&due(InDoubt), true, outcome.clone(), 10_000, 1.0);
             assert_eq!((settled.next, settled.consent), (next, Keep), "{outcome:?}");
         }
     }
 
     #[test]
     fn a_refusal_for_want_of_consent_after_neither_yes_nor_no_proves_nothing() {
-        let due = |unsure| Due {
-            id: ReminderId(1),
-            due_at: 1_000,
-            at: 1_000,
-            expires_at: 60_000,
-            state: State::Scheduled,
-            fence: 1,
-            tries: unsure,
-            unsure,
-            doubt_since: None,
-        };
+        let due = |unsure| Due { tries: unsure, unsure, ..due(State::Scheduled) };
         let denied = || Outcome::Answered { code: "1".into(), text: String::new(), reaction: Reaction::Deny };
         for (unsure, state, consent) in [
             (0, State::Failed, Consent::Deny),

@@ -1,7 +1,10 @@
 //! A breaker for each template: when the platform keeps refusing what its template is to blame for, the template is suspended, and the
 //! rest of its messages is not burnt.
 
-use crate::domain::{MINUTE, Millis, SECOND, reminder::ReminderId, settle::HELD_AT_MOST};
+use crate::{
+    domain::{MINUTE, Millis, SECOND, reminder::ReminderId, settle::SUSPENDED_AT_MOST},
+    words::Message,
+};
 use std::collections::{HashMap, HashSet};
 
 /// Refusals in a row that open it.
@@ -20,8 +23,8 @@ pub struct Suspension {
     pub until: Millis,
     /// The platform's code.
     pub code: String,
-    /// One sentence; for a wrong field it names the field.
-    pub why: String,
+    /// Why; for a wrong field it names the field.
+    pub why: Message,
 }
 
 #[derive(Debug, Default)]
@@ -60,11 +63,11 @@ impl Breakers {
 
     /// The platform says that the template, or the whole account, is banned. Its reminders wait twice as long as the account's others, so
     /// that one of those goes first and shows which of the two it is.
-    pub fn banned(&mut self, template: i64, code: &str, why: &str, pause: Millis, now: Millis) {
+    pub fn banned(&mut self, template: i64, code: &str, why: &Message, pause: Millis, now: Millis) {
         let breaker = self.0.entry(template).or_default();
-        let until = now + ((2 * pause) << breaker.opened.min(8)).min(HELD_AT_MOST);
+        let until = now + ((2 * pause) << breaker.opened.min(8)).min(SUSPENDED_AT_MOST);
         breaker.opened += 1;
-        breaker.suspension = Some(Suspension { until, code: code.to_owned(), why: why.to_owned() });
+        breaker.suspension = Some(Suspension { until, code: code.to_owned(), why: why.clone() });
     }
 
     /// The platform accepted a message of the template.
@@ -76,16 +79,16 @@ impl Breakers {
     }
 
     /// The platform refused one, and the template is to blame. Answers why the template is suspended from now on, if it is.
-    pub fn refused(&mut self, template: i64, code: &str, why: &str, now: Millis) -> Option<&Suspension> {
+    pub fn refused(&mut self, template: i64, code: &str, why: &Message, now: Millis) -> Option<&Suspension> {
         let breaker = self.0.entry(template).or_default();
         breaker.refused += 1;
         // Those that were under way when it opened say nothing new.
         if breaker.refused < IN_A_ROW || breaker.suspension.as_ref().is_some_and(|suspension| now < suspension.until) {
             return None;
         }
-        let until = now + (FIRST << breaker.opened.min(8)).min(HELD_AT_MOST);
+        let until = now + (FIRST << breaker.opened.min(8)).min(SUSPENDED_AT_MOST);
         breaker.opened += 1;
-        breaker.suspension = Some(Suspension { until, code: code.to_owned(), why: why.to_owned() });
+        breaker.suspension = Some(Suspension { until, code: code.to_owned(), why: why.clone() });
         breaker.suspension.as_ref()
     }
 
@@ -115,28 +118,29 @@ impl Breakers {
 mod tests {
     use super::*;
 
+    fn why() -> Message {
+        Message::text("data.thing1.value")
+    }
+
     #[test]
     fn three_refusals_suspend_a_template_and_one_probe_decides() {
         let mut breakers = Breakers::default();
         let (one, two) = (ReminderId(1), ReminderId(2));
         let mut active = HashSet::new();
-        assert!(breakers.refused(7, "47003", "data.thing1.value", 0).is_none());
-        assert!(breakers.refused(7, "47003", "data.thing1.value", 0).is_none());
+        assert!(breakers.refused(7, "47003", &why(), 0).is_none());
+        assert!(breakers.refused(7, "47003", &why(), 0).is_none());
         breakers.accepted(7);
         for _ in 0..2 {
-            assert!(breakers.refused(7, "47003", "data.thing1.value", 0).is_none(), "one that was accepted forgives");
+            assert!(breakers.refused(7, "47003", &why(), 0).is_none(), "one that was accepted forgives");
         }
-        assert_eq!(
-            breakers.refused(7, "47003", "data.thing1.value", 0).map(|suspension| suspension.until),
-            Some(FIRST)
-        );
-        assert!(breakers.refused(7, "47003", "data.thing1.value", 5).is_none(), "it was under way");
+        assert_eq!(breakers.refused(7, "47003", &why(), 0).map(|suspension| suspension.until), Some(FIRST));
+        assert!(breakers.refused(7, "47003", &why(), 5).is_none(), "it was under way");
         assert!(breakers.suspends(8, one, &active, 0).is_none(), "another template");
         assert_eq!(breakers.suspends(7, one, &active, FIRST - 1).map(|suspension| suspension.until), Some(FIRST));
         assert!(breakers.suspends(7, one, &active, FIRST).is_none(), "the probe");
         active.insert(one);
         assert_eq!(breakers.suspends(7, two, &active, FIRST).map(|suspension| suspension.until), Some(FIRST + PROBE));
-        let again = breakers.refused(7, "47003", "data.thing1.value", FIRST + 1).map(|suspension| suspension.until);
+        let again = breakers.refused(7, "47003", &why(), FIRST + 1).map(|suspension| suspension.until);
         assert_eq!(again, Some(FIRST + 1 + 2 * FIRST), "it doubles");
         active.clear();
         assert!(breakers.suspends(7, two, &active, 4 * FIRST).is_none(), "another probe");

@@ -1,7 +1,10 @@
 //! Whether the wall clock can be believed. One that is ahead would spend every consent; one that is behind would send what nobody wants
 //! any more. So a clock that steps either way is distrusted, and nothing is sent by it.
 
-use crate::domain::{Millis, SECOND};
+use crate::{
+    domain::{Millis, SECOND},
+    words::{Message, say},
+};
 
 /// A step of more than this is not believed.
 const JUMP: Millis = 5 * SECOND;
@@ -10,15 +13,6 @@ const AGREE: Millis = 60 * SECOND;
 /// Between two questions to the platform.
 const ASK_EVERY: Millis = 30 * SECOND;
 
-const REMEDY: &str =
-    "set it right; it is believed again when it is back where it was or when a platform's clock agrees";
-
-/// How far it is off, in words.
-fn off(ahead: Millis, of: &str) -> String {
-    let word = if ahead > 0 { "ahead of" } else { "behind" };
-    format!("the clock is {} s {word} {of}; {REMEDY}", ahead.abs() / SECOND)
-}
-
 /// Compares the wall clock with the monotonic one at each tick.
 #[derive(Debug)]
 pub struct ClockWatch {
@@ -26,7 +20,7 @@ pub struct ClockWatch {
     /// How far the wall clock is ahead of where it should be, or below zero behind, while that is not believed.
     ahead: Millis,
     /// Why it is distrusted, if it is.
-    distrusted: Option<String>,
+    distrusted: Option<Message>,
     asked_at: Option<Millis>,
     /// A platform has answered since the start, and said if it thinks otherwise.
     confirmed: bool,
@@ -46,7 +40,11 @@ impl ClockWatch {
             self.ahead += step;
         }
         if self.ahead.abs() > JUMP {
-            self.distrusted.get_or_insert_with(|| off(self.ahead, "where it was"));
+            let seconds = self.ahead.abs() / SECOND;
+            self.distrusted.get_or_insert_with(|| match self.ahead > 0 {
+                true => say!("clock_ahead", seconds = seconds),
+                false => say!("clock_behind", seconds = seconds),
+            });
         } else {
             self.ahead = 0;
             self.distrusted = None;
@@ -61,8 +59,8 @@ impl ClockWatch {
     }
 
     /// Why the clock is distrusted, if it is.
-    pub fn distrusted(&self) -> Option<&str> {
-        self.distrusted.as_deref()
+    pub fn distrusted(&self) -> Option<&Message> {
+        self.distrusted.as_ref()
     }
 
     /// Whether it is time to ask a platform for its time; answers yes once per interval.
@@ -82,7 +80,11 @@ impl ClockWatch {
         let ahead = wall - date;
         if ahead.abs() > AGREE {
             self.ahead = ahead;
-            self.distrusted.get_or_insert_with(|| off(ahead, "a platform's"));
+            let seconds = ahead.abs() / SECOND;
+            self.distrusted.get_or_insert_with(|| match ahead > 0 {
+                true => say!("clock_ahead_of_platform", seconds = seconds),
+                false => say!("clock_behind_platform", seconds = seconds),
+            });
         } else {
             self.ahead = 0;
             self.distrusted = None;
@@ -99,7 +101,7 @@ mod tests {
         let mut watch = ClockWatch::new(1_000_000, 0);
         watch.tick(910_000, 10_000);
         assert!(
-            watch.distrusted().is_some_and(|why| why.contains("100 s behind where it was")),
+            watch.distrusted().is_some_and(|why| why.to_string().contains("100 s behind where it was")),
             "{:?}",
             watch.distrusted()
         );
@@ -141,7 +143,7 @@ mod tests {
         assert_eq!(watch.distrusted(), None, "a minute is neither here nor there");
         watch.witness(Some(0), 3_601_000);
         assert!(
-            watch.distrusted().is_some_and(|why| why.contains("3601 s ahead of a platform's")),
+            watch.distrusted().is_some_and(|why| why.to_string().contains("3601 s ahead of a platform's")),
             "{:?}",
             watch.distrusted()
         );
@@ -150,6 +152,10 @@ mod tests {
         watch.tick(3_000, 3_000);
         assert_eq!(watch.distrusted(), None, "set right");
         watch.witness(Some(3_600_000), 4_000);
-        assert!(watch.distrusted().is_some_and(|why| why.contains("behind a platform's")), "{:?}", watch.distrusted());
+        assert!(
+            watch.distrusted().is_some_and(|why| why.to_string().contains("behind a platform's")),
+            "{:?}",
+            watch.distrusted()
+        );
     }
 }

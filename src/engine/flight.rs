@@ -7,7 +7,7 @@ use crate::{
         decide::{Decision, gave_up, no_consent, turned_off},
         outcome::{Outcome, Reaction},
         reminder::State,
-        settle::{Consent, Counted, Next, Settlement, settle},
+        settle::{Next, Settlement, gate_closed, settle, store_failed},
         timing::rfc3339,
     },
     metrics::ByAppAnd,
@@ -16,6 +16,7 @@ use crate::{
         StoreError,
         port::{Entry, Job, Marked, Ring},
     },
+    words::say,
 };
 use futures_util::FutureExt;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
@@ -92,19 +93,7 @@ impl Engine {
     /// the fence says that they are not, nothing is touched and they are simply read again.
     fn marks_failed(&mut self, i: usize, jobs: &[Job], error: &StoreError, now: Millis) {
         for job in jobs {
-            let next = if job.due.state == State::InDoubt {
-                Next::Doubt { look_at: job.due.again_at(now) }
-            } else {
-                Next::Again { due_at: job.due.due_at, counted: Counted::No }
-            };
-            let settlement = Settlement {
-                next,
-                code: Some("not_sent".into()),
-                text: Some("the store failed before it was sent".into()),
-                consent: Consent::Keep,
-                message_id: None,
-            };
-            self.settle_marked(i, job, settlement, None, now);
+            self.settle_marked(i, job, store_failed(&job.due, now), None, now);
         }
         self.store_failed(error, now);
     }
@@ -131,14 +120,8 @@ impl Engine {
         let decision = lane.decide(&job, now);
         let goes = matches!(decision, Decision::Send | Decision::Resend);
         let Some(token) = lane.token.usable(now).cloned().filter(|_| goes) else {
-            let due_at = job.due.again_at(if let Decision::Wait { until } = decision { until } else { now });
-            let next = if job.due.state == State::InDoubt {
-                Next::Doubt { look_at: due_at }
-            } else {
-                Next::Again { due_at, counted: Counted::No }
-            };
-            let (code, text) = (Some("not_sent".into()), Some("the gate closed after it was marked".into()));
-            let settlement = Settlement { next, code, text, consent: Consent::Keep, message_id: None };
+            let until = if let Decision::Wait { until } = decision { until } else { now };
+            let settlement = gate_closed(&job.due, until);
             self.settle_marked(i, &job, settlement, None, now);
             return;
         };
@@ -165,7 +148,7 @@ impl Engine {
             // A fault of ours over one message must not stop the others.
             let outcome = AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
                 tracing::error!(reminder = %job.due.id, "a fault of tixing while sending; please report it with what stands above");
-                Outcome::Unknown { cause: "a fault of tixing; the log says more".into() }
+                Outcome::Unknown { cause: say!("fault_of_ours") }
             });
             let outcome = outcome.kept(&job.body.openid);
             let ended_at = clock.now();
@@ -223,7 +206,7 @@ impl Engine {
                     app = lane.app.name,
                     template,
                     code,
-                    why = suspension.why,
+                    why = %suspension.why,
                     until,
                     "a template is suspended; its other reminders wait"
                 );
@@ -248,16 +231,16 @@ impl Engine {
         let app = &self.lanes[i].app.name;
         // Looked up only if it is told.
         let user = || self.store.pseudonym(&job.body.openid);
-        let (code, text) = (&settlement.code, &settlement.text);
+        let (code, why) = (&settlement.code, settlement.said().map(|said| said.to_string()));
         match &settlement.next {
             Next::Final(State::Sent) => {
                 tracing::debug!(reminder = %job.due.id, app, user = user(), late_ms = began_at - job.due.at, "sent");
             }
             next @ Next::Doubt { .. } => tracing::warn!(
-                reminder = %job.due.id, app, user = user(), outcome, text, next = next.told(), "in doubt: it may have arrived"
+                reminder = %job.due.id, app, user = user(), outcome, why, next = next.told(), "in doubt: it may have arrived"
             ),
             next => tracing::info!(
-                reminder = %job.due.id, app, user = user(), outcome, code, text, next = next.told(), "not sent"
+                reminder = %job.due.id, app, user = user(), outcome, code, why, next = next.told(), "not sent"
             ),
         }
     }

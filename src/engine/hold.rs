@@ -4,7 +4,7 @@ use crate::{
     domain::{
         Millis,
         reminder::{ReminderId, State},
-        settle::{Consent, Settlement, assumed_sent},
+        settle::{Settlement, assumed_sent, assumed_sent_without_consent},
     },
     store::{
         StoreError,
@@ -36,7 +36,7 @@ pub async fn assume_sent(store: &dyn Queue, lane: i64, last_id: ReminderId, now:
         let waiting = waiting.iter().zip(verdicts).filter_map(|(job, verdict)| match verdict {
             Marked::Yes => Some(end(job, true, assumed_sent(), now)),
             // None is known here, but one may have come and been spent since the backup.
-            Marked::NoConsent => Some(end(job, false, Settlement { consent: Consent::Free, ..assumed_sent() }, now)),
+            Marked::NoConsent => Some(end(job, false, assumed_sent_without_consent(), now)),
             // It is not to be sent again, and holds what its first request may have spent.
             Marked::NotSole | Marked::TurnedOff => Some(end(job, false, assumed_sent(), now)),
             // Its owner cancelled it just now.

@@ -13,12 +13,16 @@ use crate::{
         MINUTE, Millis, SECOND,
         decide::{Decision, cut_off, decide, open_doubt},
         reminder::ReminderId,
-        settle::{HELD_AT_MOST, Settlement, backoff, held_back},
+        settle::{SUSPENDED_AT_MOST, Settlement, backoff, template_suspended},
         template::{Listing, OnDoubt, Template, UNCONFIGURED},
     },
     metrics::{ByApp, Metrics},
-    platform::{Adapter, Quota, token::Token},
+    platform::{
+        Adapter, Quota,
+        token::{Token, Trouble},
+    },
     store::port::{Job, Ring},
+    words::{Both, Message, say},
 };
 use prometheus_client::metrics::histogram::Histogram;
 use std::{
@@ -306,9 +310,8 @@ impl Lane {
                             continue;
                         }
                         if let Some(suspension) = self.breakers.suspends(job.template, job.due.id, &self.active, now) {
-                            let why =
-                                format!("the platform keeps refusing it with {}: {}", suspension.code, suspension.why);
-                            let wait = held_back(&job.due, suspension.until, &why);
+                            let why = say!("platform_keeps_refusing", code = suspension.code, why = suspension.why);
+                            let wait = template_suspended(&job.due, suspension.until, why);
                             self.active.insert(job.due.id);
                             taken.push((*place, Some(Decision::Settle(wait))));
                             continue;
@@ -321,9 +324,12 @@ impl Lane {
                         };
                         if let Some(why) = why {
                             // Not at once after its instant, then ever more rarely.
-                            let until = now + (now - job.due.at).clamp(10 * MINUTE, HELD_AT_MOST);
+                            let until = now + (now - job.due.at).clamp(10 * MINUTE, SUSPENDED_AT_MOST);
                             self.active.insert(job.due.id);
-                            taken.push((*place, Some(Decision::Settle(held_back(&job.due, until, &why)))));
+                            taken.push((
+                                *place,
+                                Some(Decision::Settle(template_suspended(&job.due, until, Message::text(why)))),
+                            ));
                             continue;
                         }
                         users.insert(job.recipient);
@@ -381,11 +387,12 @@ impl Lane {
     }
 
     /// What a code means and what to do, with the platform's own words.
-    pub fn meaning(&self, code: &str, text: &str) -> String {
-        match (self.adapter.refused_address(code, text), self.adapter.meaning(code)) {
-            (Some(address), Some((en, _))) => format!("{en}; the address is {address} ({text})"),
-            (None, Some((en, _))) => format!("{en} ({text})"),
-            (_, None) => text.to_owned(),
+    pub fn meaning(&self, code: &str, words: &str) -> Message {
+        let Some((en, zh)) = self.adapter.meaning(code) else { return Message::text(words) };
+        let meaning = Both { en, zh };
+        match self.adapter.refused_address(code, words) {
+            Some(address) => say!("platform_saw_address", meaning = meaning, address = address, words = words),
+            None => say!("meaning_and_words", meaning = meaning, words = words),
         }
     }
 
@@ -490,7 +497,7 @@ impl Lane {
     }
 
     /// No connection: everything waits, then one probe goes out.
-    pub fn unreachable(&mut self, why: &str, now: Millis, jitter: f64) {
+    pub fn unreachable(&mut self, why: &Message, now: Millis, jitter: f64) {
         let until = now + backoff(self.failures.min(6), SECOND, jitter);
         self.failures += 1;
         self.pause(now, until, "not_sent", why);
@@ -498,7 +505,7 @@ impl Lane {
 
     /// A send came to nothing: its outcome is unknown, or the platform was busy. After several in a row the lane goes on by single probes,
     /// ever more slowly.
-    pub fn fruitless(&mut self, code: &str, why: &str, now: Millis, jitter: f64) {
+    pub fn fruitless(&mut self, code: &str, why: &Message, now: Millis, jitter: f64) {
         self.fruitless += 1;
         if self.fruitless >= FRUITLESS_IN_A_ROW {
             let until = now + backoff((self.fruitless - FRUITLESS_IN_A_ROW).min(6), 5 * SECOND, jitter);
@@ -508,25 +515,25 @@ impl Lane {
 
     /// Without a token nothing goes out, and everybody who looks must see why.
     pub fn wait_for_token(&mut self, now: Millis) {
-        if let Some((until, code, why)) = self.token.wanting(now) {
-            let (code, why) = (code.to_owned(), why.to_owned());
+        if let Some((until, trouble)) = self.token.wanting(now) {
+            let Trouble { code, why } = trouble.clone();
             self.pause(now, until, &code, &why);
         }
     }
 
     /// Nothing of this lane goes out before `until`; afterwards one probe does.
-    pub fn pause(&mut self, now: Millis, until: Millis, code: &str, why: &str) {
+    pub fn pause(&mut self, now: Millis, until: Millis, code: &str, why: &Message) {
         self.failures = self.failures.max(1);
         if self.pause.as_ref().is_none_or(|pause| pause.until < until) {
             tracing::warn!(
                 app = self.app.name,
                 code,
-                why,
+                %why,
                 until = crate::domain::timing::rfc3339(until),
                 "the app's sends are paused"
             );
             let since = self.pause.as_ref().map_or(now, |pause| pause.since);
-            self.pause = Some(Pause { since, until, code: code.into(), why: why.into() });
+            self.pause = Some(Pause { since, until, code: code.into(), why: why.clone() });
         }
     }
 

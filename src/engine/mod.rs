@@ -269,7 +269,7 @@ impl Engine {
         }
         match (was, self.clockwatch.distrusted()) {
             (false, Some(why)) => {
-                tracing::error!(why, "the clock is distrusted; NOTHING IS SENT until it is believed again");
+                tracing::error!(%why, "the clock is distrusted; NOTHING IS SENT until it is believed again");
             }
             (true, None) => {
                 tracing::warn!(now = rfc3339(now), "the clock is believed again; what is overdue is caught up with");
@@ -371,7 +371,7 @@ impl Engine {
         let now = self.clock.now();
         self.signals.publish(|status| {
             status.ready = status.ready || self.lanes.iter().all(Lane::looked);
-            status.clock_distrusted = self.clockwatch.distrusted().map(str::to_owned);
+            status.clock_distrusted = self.clockwatch.distrusted().cloned();
             status.clock_trusted = self.clockwatch.trusted();
             for lane in &self.lanes {
                 let at = status.lane(&lane.app.name);

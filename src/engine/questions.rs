@@ -9,6 +9,7 @@ use crate::{
     },
     platform::{Answer, transport::Failure},
     store::StoreError,
+    words::{Message, say},
 };
 use secrecy::SecretString;
 use std::sync::Arc;
@@ -54,18 +55,16 @@ impl Engine {
         let lane = &mut self.lanes[i];
         let why = match &problem {
             Outcome::Answered { code, text, reaction: Reaction::Quota { .. } } if errand == Errand::Templates => {
-                format!(
-                    "{code}: they are listed a few times a day only, and that is used up; what was listed last counts ({text})"
-                )
+                say!("listed_a_few_times_a_day", code = code, words = text)
             }
-            Outcome::Answered { code, text, .. } => format!("{code}: {}", lane.meaning(code, text)),
+            Outcome::Answered { code, text, .. } => say!("code_and_why", code = code, why = lane.meaning(code, text)),
             Outcome::NotSent { cause } | Outcome::Unknown { cause } => cause.clone(),
-            Outcome::Accepted { .. } => "an answer to another question".into(),
+            Outcome::Accepted { .. } => say!("answer_to_another_question"),
         };
         if let Outcome::Answered { reaction: Reaction::Token, code, .. } = &problem {
             lane.token.reject(token, code, &why, now, jitter);
         }
-        tracing::warn!(app = lane.app.name, why, "the platform did not answer {}; it is asked again", errand.words());
+        tracing::warn!(app = lane.app.name, %why, "the platform did not answer {}; it is asked again", errand.words());
         if errand == Errand::Templates {
             self.templates_asked(i, Some(why));
         }
@@ -107,7 +106,7 @@ impl Engine {
     }
 
     /// Everybody who waits for a reading sees that it is done.
-    fn templates_asked(&self, i: usize, problem: Option<String>) {
+    fn templates_asked(&self, i: usize, problem: Option<Message>) {
         self.signals.publish(|status| {
             let asked = &mut status.lane(&self.lanes[i].app.name).templates_asked;
             asked.times += 1;

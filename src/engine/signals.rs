@@ -1,6 +1,6 @@
 //! What others tell the engine, and what it tells them.
 
-use crate::{config::App, domain::Millis, platform::Quota, store::Ring};
+use crate::{config::App, domain::Millis, platform::Quota, store::port::Ring, words::Message};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -39,7 +39,7 @@ pub struct Status {
     /// The first look at the queue is done.
     pub ready: bool,
     /// Why the clock is distrusted, and nothing is sent, if it is.
-    pub clock_distrusted: Option<String>,
+    pub clock_distrusted: Option<Message>,
     /// A platform has had the opportunity to contradict the clock, and has not.
     pub clock_trusted: bool,
     /// By app.
@@ -78,8 +78,8 @@ pub struct Pause {
     pub until: Millis,
     /// The platform's code or tixing's word.
     pub code: String,
-    /// One sentence.
-    pub why: String,
+    /// Why.
+    pub why: Message,
 }
 
 /// A template of which nothing is sent for now, since the platform keeps refusing its messages.
@@ -89,8 +89,8 @@ pub struct SuspendedTemplate {
     pub template: String,
     /// The platform's code.
     pub code: String,
-    /// One sentence.
-    pub why: String,
+    /// Why.
+    pub why: Message,
     /// When the next message of it is tried.
     pub until: Millis,
 }
@@ -101,7 +101,7 @@ pub struct TemplatesAsked {
     /// How many there were since the start.
     pub times: u64,
     /// What was wrong the last time, if something was.
-    pub problem: Option<String>,
+    pub problem: Option<Message>,
 }
 
 /// What the platform said was left of the day's sends.

@@ -3,7 +3,12 @@
 use super::{Done, Engine};
 use crate::{
     domain::{Millis, SECOND, outcome::Outcome, settle::backoff, timing::rfc3339},
-    platform::{Granted, token::Need, transport::Failure},
+    platform::{
+        Granted,
+        token::{Need, Trouble},
+        transport::Failure,
+    },
+    words::say,
 };
 use std::sync::Arc;
 
@@ -59,15 +64,12 @@ impl Engine {
                 (code, why, pause)
             }
             Outcome::NotSent { cause } | Outcome::Unknown { cause } => ("not_sent".to_owned(), cause, later(SECOND)),
-            Outcome::Accepted { .. } => {
-                ("unknown".to_owned(), "an answer to another question".to_owned(), later(SECOND))
-            }
+            Outcome::Accepted { .. } => ("unknown".to_owned(), say!("answer_to_another_question"), later(SECOND)),
         };
-        let why = format!("no token: {why}");
-        lane.token.failed(&code, &why, pause, now);
         if lane.token.usable(now).is_some() {
             let (app, until) = (&lane.app.name, rfc3339(lane.token.expires_at()));
-            tracing::warn!(app, code, why, until, "the token could not be renewed; the one there is serves on");
+            tracing::warn!(app, code, %why, until, "the token could not be renewed; the one there is serves on");
         }
+        lane.token.failed(Trouble { code, why: say!("without_token", why = why) }, pause, now);
     }
 }

@@ -5,7 +5,10 @@
 //! of them is ours, since a human may need the others.
 
 use super::Granted;
-use crate::domain::{DAY, MINUTE, Millis, SECOND, settle::backoff};
+use crate::{
+    domain::{DAY, MINUTE, Millis, SECOND, settle::backoff},
+    words::{Message, say},
+};
 use secrecy::{ExposeSecret, SecretString};
 
 /// Renewed when no more than this remains.
@@ -34,6 +37,15 @@ pub enum Need {
     },
 }
 
+/// Why there is no token to send with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The platform's code or tixing's word.
+    pub code: String,
+    /// Why.
+    pub why: Message,
+}
+
 /// An app's token. It starts empty.
 #[derive(Debug, Default)]
 pub struct Token {
@@ -47,8 +59,8 @@ pub struct Token {
     unanswered: u32,
     /// Tokens in a row that the platform has given out and then refused.
     refused: u32,
-    /// Why the last fetch brought nothing to send with: a code, and one sentence.
-    trouble: Option<(String, String)>,
+    /// Why the last fetch brought nothing to send with.
+    trouble: Option<Trouble>,
 }
 
 impl Token {
@@ -103,8 +115,7 @@ impl Token {
             self.now = None;
             self.not_before = if self.must_force(now) { now } else { now + FORCED_APART };
             self.unanswered = 0;
-            let why = "the platform gives out the very token that it has just refused";
-            self.trouble = Some(("token_refused".into(), why.into()));
+            self.trouble = Some(Trouble { code: "token_refused".into(), why: say!("token_given_out_again") });
             return;
         }
         (self.rejected, self.trouble) = (None, None);
@@ -114,12 +125,12 @@ impl Token {
         self.now = Some((granted.token, now + granted.lives.max(SECOND)));
     }
 
-    /// A fetch failed, which `code` and `why` tell of; the next one is not before `now + pause`.
-    pub fn failed(&mut self, code: &str, why: &str, pause: Millis, now: Millis) {
+    /// A fetch failed; the next one is not before `now + pause`.
+    pub fn failed(&mut self, trouble: Trouble, pause: Millis, now: Millis) {
         self.fetching = false;
         self.unanswered += 1;
         self.not_before = self.not_before.max(now + pause);
-        self.trouble = Some((code.to_owned(), why.to_owned()));
+        self.trouble = Some(trouble);
     }
 
     /// Whatever held up a fetch may be over.
@@ -132,11 +143,10 @@ impl Token {
         self.unanswered
     }
 
-    /// Until when there is nothing to send with, by its code and why; `None` if there is, or will be as soon as a fetch is answered.
-    pub fn wanting(&self, now: Millis) -> Option<(Millis, &str, &str)> {
+    /// Until when there is nothing to send with, and why; `None` if there is, or will be as soon as a fetch is answered.
+    pub fn wanting(&self, now: Millis) -> Option<(Millis, &Trouble)> {
         let waits = !self.fetching && self.usable(now).is_none() && now < self.not_before;
-        let (code, why) = self.trouble.as_ref().filter(|_| waits)?;
-        Some((self.not_before, code, why))
+        Some((self.not_before, self.trouble.as_ref().filter(|_| waits)?))
     }
 
     /// The clock was set back; the token lives no longer for it.
@@ -150,14 +160,14 @@ impl Token {
 
     /// The platform refused `used`, as `code` and `why` tell. If another token has come since, nothing is to be done; else a new one is
     /// fetched: at once the first time, and ever more rarely if each new one is refused too.
-    pub fn reject(&mut self, used: &SecretString, code: &str, why: &str, now: Millis, jitter: f64) {
+    pub fn reject(&mut self, used: &SecretString, code: &str, why: &Message, now: Millis, jitter: f64) {
         let current = self.now.as_ref().is_some_and(|(token, _)| token.expose_secret() == used.expose_secret());
         if current {
             self.rejected = self.now.take().map(|(token, _)| token);
             self.refused += 1;
             let waits = self.refused.checked_sub(2).map_or(0, |again| backoff(again, 2 * SECOND, jitter));
             self.not_before = now + waits;
-            self.trouble = Some((code.to_owned(), format!("each token that is fetched is refused: {why}")));
+            self.trouble = Some(Trouble { code: code.to_owned(), why: say!("each_token_refused", why = why) });
         }
     }
 
@@ -170,6 +180,10 @@ impl Token {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn why() -> Message {
+        Message::text("invalid credential")
+    }
 
     fn granted(token: &str, lives: Millis) -> Granted {
         Granted { token: token.to_owned().into(), lives }
@@ -199,9 +213,9 @@ mod tests {
     fn a_rejected_token_is_fetched_anew_and_forced_only_if_it_comes_back() {
         let mut token = Token::default();
         token.granted(granted("a", 7_200 * SECOND), 0);
-        token.reject(&"older".to_owned().into(), "40001", "", 1, 1.0);
+        token.reject(&"older".to_owned().into(), "40001", &why(), 1, 1.0);
         assert_eq!(token.need(1), Need::Nothing, "a newer one is here already");
-        token.reject(&"a".to_owned().into(), "40001", "", 1, 1.0);
+        token.reject(&"a".to_owned().into(), "40001", &why(), 1, 1.0);
         assert_eq!(token.need(1), Need::Fetch { force: false });
         token.granted(granted("a", 7_000 * SECOND), 2);
         assert_eq!(token.need(2), Need::Fetch { force: true });
@@ -228,16 +242,16 @@ mod tests {
                 fetched += 1;
                 token.begin(false, now);
                 token.granted(granted(&format!("t{fetched}"), 7_200 * SECOND), now);
-                token.reject(&format!("t{fetched}").into(), "40001", "invalid credential", now, 1.0);
+                token.reject(&format!("t{fetched}").into(), "40001", &why(), now, 1.0);
             }
             now += 10;
         }
         // At once twice, then after 2, 4 and 8 seconds.
         assert_eq!(fetched, 5);
-        assert!(token.wanting(now).is_some_and(|(until, code, _)| until > now && code == "40001"));
+        assert!(token.wanting(now).is_some_and(|(until, trouble)| until > now && trouble.code == "40001"));
         token.granted(granted("good", 7_200 * SECOND), now);
         token.worked();
-        token.reject(&"good".to_owned().into(), "42001", "", now, 1.0);
+        token.reject(&"good".to_owned().into(), "42001", &why(), now, 1.0);
         assert_eq!(token.need(now), Need::Fetch { force: false }, "the first time a new one is fetched at once");
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{Answer, Method, Request};
 use crate::{
-    domain::{Millis, SECOND},
+    domain::{Millis, SECOND, outcome::clean},
     trip::trip,
+    words::{Message, say},
 };
 use bytes::BytesMut;
 use std::{future::Future, pin::Pin, time::Duration};
@@ -15,9 +16,9 @@ pub const MAX_ANSWER: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// No byte of the request can have been acted upon.
-    NotSent(String),
+    NotSent(Message),
     /// It may have arrived.
-    Unknown(String),
+    Unknown(Message),
 }
 
 /// How requests travel. The seam for simulations.
@@ -95,9 +96,7 @@ impl Transport for HttpTransport {
             let mut body = BytesMut::new();
             while let Some(chunk) = response.chunk().await.map_err(failure)? {
                 if body.len() + chunk.len() > MAX_ANSWER {
-                    return Err(Failure::Unknown(format!(
-                        "HTTP {status} with more than {MAX_ANSWER} bytes; the rest was not read"
-                    )));
+                    return Err(Failure::Unknown(say!("answer_too_long", status = status, most = MAX_ANSWER)));
                 }
                 body.extend_from_slice(&chunk);
             }
@@ -118,11 +117,11 @@ fn failure(error: reqwest::Error) -> Failure {
     let error = error.without_url();
     let cause = innermost(&error);
     if error.is_connect() || error.is_builder() {
-        Failure::NotSent(format!("no connection: {cause}"))
+        Failure::NotSent(say!("no_connection", cause = cause))
     } else if error.is_timeout() {
-        Failure::Unknown("no answer in time".into())
+        Failure::Unknown(say!("no_answer_in_time"))
     } else {
-        Failure::Unknown(format!("the connection broke before a whole answer: {cause}"))
+        Failure::Unknown(say!("connection_broke", cause = cause))
     }
 }
 
@@ -131,7 +130,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
     while let Some(source) = at.source() {
         at = source;
     }
-    at.to_string().chars().take(200).collect()
+    clean(&at.to_string(), 200)
 }
 
 #[cfg(test)]

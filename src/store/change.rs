@@ -11,10 +11,10 @@ use super::{
     tx::Tx,
 };
 use crate::domain::{
-    decide::called_off,
+    decide::cancelled,
     draft::Change,
+    reason::TEMPLATE_SUSPENDED,
     reminder::{ReminderId, State},
-    settle::{Consent, Settlement, TEMPLATE_HELD},
 };
 
 /// What a change or a cancellation came to.
@@ -48,11 +48,7 @@ impl Single for Cancel {
 async fn cancel(tx: &mut Tx<'_>, id: ReminderId) -> sqlx::Result<Changed> {
     let Some(stored) = find(&mut *tx.conn, tx.names, id).await? else { return Ok(Changed::NotFound) };
     let Some(target) = stored.target_in(State::Scheduled) else { return Ok(Changed::NotScheduled(stored.due.state)) };
-    let settlement = if stored.due.is_doubtful() {
-        called_off("cancelled", "its owner cancelled it")
-    } else {
-        Settlement::end(State::Cancelled, "cancelled", "its owner cancelled it", Consent::Free)
-    };
+    let settlement = cancelled(&stored.due);
     let ended_at = tx.now;
     let written = settle(tx, &[Entry { target, settlement, began_at: None, ended_at }]).await?;
     Ok(if written == [true] { Changed::Yes } else { Changed::NotScheduled(State::Sending) })
@@ -87,7 +83,7 @@ async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Resul
         // Another change has moved one of them since this one was checked.
         return Ok(Changed::BadDeadline);
     }
-    let mended = change.data.is_some() && stored.reason.as_deref() == Some(TEMPLATE_HELD);
+    let mended = change.data.is_some() && stored.reason.as_deref() == Some(TEMPLATE_SUSPENDED);
     let due_at = match change.at {
         Some(_) => at,
         // Its template was suspended because of its data, and these are new.

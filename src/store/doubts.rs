@@ -6,12 +6,14 @@ use super::{
     error::StoreError,
     ledgers::{self, Claimant},
     port::{Entry, Ring},
+    reasons,
     reminders::{self, Stored},
     settle::settle,
     tx::Tx,
 };
 use crate::domain::{
     ledger::Stage,
+    reason::Reason,
     reminder::{ReminderId, State},
     settle::{Consent, Counted, Next, Settlement},
 };
@@ -117,34 +119,22 @@ async fn resolve(tx: &mut Tx<'_>, decided: &Decided) -> sqlx::Result<Resolved> {
 }
 
 fn settlement(decided: &Decided, now: i64) -> Settlement {
-    let (next, consent, what) = match decided.verdict {
-        Verdict::Sent => (Next::Final(State::Sent), Consent::Keep, "it was sent"),
-        Verdict::NotSent => (Next::Final(State::Failed), Consent::Free, "it was not sent and is not to be"),
-        Verdict::Resend => (Next::Again { due_at: now, counted: Counted::No }, Consent::Keep, "it is to be sent again"),
-        Verdict::Unconfirmed => {
-            (Next::Final(State::Unconfirmed), Consent::Keep, "nobody will know whether it was sent")
+    let by = decided.actor.clone();
+    let (next, consent, reason) = match decided.verdict {
+        Verdict::Sent => (Next::Final(State::Sent), Consent::Keep, Reason::ResolvedSent { by }),
+        Verdict::NotSent => (Next::Final(State::Failed), Consent::Free, Reason::ResolvedNotSent { by }),
+        Verdict::Resend => {
+            (Next::Again { due_at: now, counted: Counted::No }, Consent::Keep, Reason::ResolvedResend { by })
         }
+        Verdict::Unconfirmed => (Next::Final(State::Unconfirmed), Consent::Keep, Reason::ResolvedUnconfirmed { by }),
     };
-    let text = format!("{} decided: {what}", decided.actor);
-    Settlement { next, code: Some("resolved".into()), text: Some(text), consent, message_id: None }
+    Settlement::because(next, reason, consent)
 }
 
 /// A final state, corrected.
 async fn correct(tx: &mut Tx<'_>, stored: &Stored, said: Settlement) -> sqlx::Result<()> {
-    let Next::Final(state) = said.next else { unreachable!("only ends are corrected") };
-    sqlx::query(
-        "UPDATE outcome SET state = $4, code = $5, text = $6 || ' (before: ' || COALESCE(text, '') || ')', ended_at = $7
-         WHERE lane = $1 AND at = $2 AND id = $3 AND next_at IS NULL AND state = 'unconfirmed'",
-    )
-    .bind(stored.lane)
-    .bind(stored.due.at)
-    .bind(stored.due.id.0)
-    .bind(state.word())
-    .bind(said.code)
-    .bind(said.text)
-    .bind(tx.now)
-    .execute(&mut *tx.conn)
-    .await?;
+    let (Next::Final(state), Some(reason)) = (said.next, said.reason) else { unreachable!("only ends are corrected") };
+    reasons::correct(tx, stored.lane, (stored.due.at, stored.due.id.0), state, reason).await?;
     tx.tally.reminder(stored.lane, Some(State::Unconfirmed), Some(state));
     if said.consent == Consent::Free {
         let (recipient, template) = stored.pair();

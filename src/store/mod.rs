@@ -24,6 +24,7 @@ mod insert;
 mod queue;
 mod mark;
 mod settle;
+mod reasons;
 mod wake;
 pub mod change;
 mod ledgers;

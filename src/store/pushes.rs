@@ -9,6 +9,7 @@ use super::{
     ledgers::{self, Pair},
     names::Place,
     port::Entry,
+    reasons,
     recipients::recipients,
     reminders::{self, Stored},
     settle::{end_scheduled, settle},
@@ -20,8 +21,9 @@ use crate::domain::{
     consent::{Feed, Report},
     ledger::Void,
     push::{Candidate, Item, Joined, Push, Receipt, join},
+    reason::Reason,
     reminder::{ReminderId, State},
-    settle::{Settlement, received},
+    settle::received,
 };
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use std::collections::BTreeMap;
@@ -158,7 +160,7 @@ async fn turn_off(tx: &mut Tx<'_>, place: Place, openid: &str, template: i64, at
         waiting.extend(query.fetch_all(&mut *tx.conn).await?.iter().map(|row| ReminderId(row.get("id"))));
     }
     let now = tx.now;
-    end_scheduled(tx, &waiting, "turned_off", "the user turned this template off", now).await?;
+    end_scheduled(tx, &waiting, &Reason::TurnedOff, now).await?;
     Ok(waiting.len())
 }
 
@@ -240,19 +242,7 @@ fn candidate(row: &AnyRow) -> Candidate {
 
 /// Corrects a reminder that had ended as unconfirmed: the platform says that its message was sent (I8).
 async fn confirm(tx: &mut Tx<'_>, place: Place, at: Millis, id: i64) -> sqlx::Result<()> {
-    let Settlement { code, text, .. } = received();
-    sqlx::query(
-        "UPDATE outcome SET state = 'sent', code = $4, text = $5 || ' (before: ' || COALESCE(text, '') || ')', ended_at = $6
-         WHERE lane = $1 AND at = $2 AND id = $3 AND next_at IS NULL AND state = 'unconfirmed'",
-    )
-    .bind(place.lane)
-    .bind(at)
-    .bind(id)
-    .bind(code)
-    .bind(text)
-    .bind(tx.now)
-    .execute(&mut *tx.conn)
-    .await?;
+    reasons::correct(tx, place.lane, (at, id), State::Sent, Reason::Received).await?;
     tx.tally.reminder(place.lane, Some(State::Unconfirmed), Some(State::Sent));
     Ok(())
 }

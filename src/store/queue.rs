@@ -11,7 +11,7 @@ use crate::domain::{
     Millis,
     due::Due,
     reminder::{Claim, ReminderId},
-    settle::HELD_AT_MOST,
+    settle::SUSPENDED_AT_MOST,
     template::Listing,
 };
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
@@ -155,8 +155,12 @@ impl Store {
                 AND EXISTS (SELECT 1 FROM due d WHERE d.lane = x.lane AND d.due_at = x.next_at AND d.id = x.id) LIMIT 10000) AS waiting",
             self.database.dialect.by("tried_again")
         );
-        let again =
-            sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(now).bind(now + HELD_AT_MOST).fetch_one(&self.read).await?;
+        let again = sqlx::query(AssertSqlSafe(sql))
+            .bind(lane)
+            .bind(now)
+            .bind(now + SUSPENDED_AT_MOST)
+            .fetch_one(&self.read)
+            .await?;
         let oldest = [oldest, again.get("oldest")].into_iter().flatten().min();
         Ok((oldest, row.get::<i64, _>("n") + again.get::<i64, _>("n")))
     }

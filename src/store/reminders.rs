@@ -6,14 +6,19 @@ use super::{
     ledgers::Pair,
     names::Names,
     port::Target,
+    reasons,
     states::{LAST_STATE, LIVING, state},
     tx::Tx,
 };
-use crate::domain::{
-    Millis,
-    due::Due,
-    reminder::{Claim, ReminderId, State},
-    retention::Parts,
+use crate::{
+    domain::{
+        Millis,
+        due::Due,
+        reason::{Reason, said},
+        reminder::{Claim, ReminderId, State},
+        retention::Parts,
+    },
+    words::Message,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
 
@@ -80,10 +85,19 @@ pub struct Event {
     pub state: State,
     /// The platform's code, or tixing's word.
     pub code: Option<String>,
-    /// The platform's text, or tixing's sentence.
+    /// What tixing says. Rows of older versions have none, and its sentence as the text.
+    pub reason: Option<Reason>,
+    /// The platform's words.
     pub text: Option<String>,
     /// The platform's message id.
     pub message_id: Option<String>,
+}
+
+impl Event {
+    /// What is said about it.
+    pub fn said(&self) -> Option<Message> {
+        said(self.reason.as_ref(), self.text.as_deref())
+    }
 }
 
 /// The columns of a [`Stored`], whether it lives or has ended.
@@ -180,7 +194,7 @@ impl Store {
     /// When the database does not answer.
     pub async fn events(&self, stored: &Stored) -> Result<Vec<Event>, StoreError> {
         let rows = sqlx::query(
-            "SELECT began_at, ended_at, state, code, text, message_id FROM outcome
+            "SELECT began_at, ended_at, state, code, reason, text, message_id FROM outcome
              WHERE lane = $1 AND at = $2 AND id = $3 ORDER BY fence",
         )
         .bind(stored.lane)
@@ -194,6 +208,7 @@ impl Store {
                 ended_at: row.get("ended_at"),
                 state: State::from_word(&row.get::<String, _>("state"))?,
                 code: row.get("code"),
+                reason: reasons::read(row),
                 text: row.get("text"),
                 message_id: row.get("message_id"),
             })

@@ -187,7 +187,7 @@ async fn attempts(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
     ] {
         tx.run(sql, &rows).await?;
     }
-    tx.run(&set_erased("text = NULL, message_id = NULL,", ATTEMPTS), &rows).await
+    tx.run(&set_erased("reason = NULL, text = NULL, message_id = NULL,", ATTEMPTS), &rows).await
 }
 
 /// Deletes ended reminders with the consents that they used. Their keys and taps stay used.

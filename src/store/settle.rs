@@ -8,15 +8,16 @@ use super::{
     hold,
     ledgers::{self, Claimant},
     port::{Entry, Target},
-    reminders,
+    reasons, reminders,
     states::{self, state_number},
     tx::Tx,
 };
 use crate::domain::{
     Millis,
     ledger::{Move, Stage, Void},
+    reason::Reason,
     reminder::{ReminderId, State},
-    settle::{Consent, Counted, Next, Settlement, assumed_sent, received},
+    settle::{Consent, Counted, Next, Settlement, assumed_sent_without_consent, received},
 };
 use sqlx::Row;
 use std::{borrow::Cow, collections::HashSet};
@@ -31,6 +32,7 @@ struct NewOutcome<'a> {
     began_at: Option<Millis>,
     next_at: Option<Millis>,
     code: Option<&'a str>,
+    reason: Option<String>,
     text: Option<&'a str>,
     message_id: Option<&'a str>,
     next_fence: i64,
@@ -40,7 +42,7 @@ struct NewOutcome<'a> {
 }
 
 impl NewOutcome<'_> {
-    fn cells(&self) -> [Cell<'_>; 11] {
+    fn cells(&self) -> [Cell<'_>; 12] {
         [
             self.lane.into(),
             self.at.into(),
@@ -51,6 +53,7 @@ impl NewOutcome<'_> {
             self.began_at.into(),
             self.next_at.into(),
             self.code.into(),
+            self.reason.as_deref().into(),
             self.text.into(),
             self.message_id.into(),
         ]
@@ -83,12 +86,24 @@ pub(super) async fn settle(tx: &mut Tx<'_>, entries: &[Entry]) -> sqlx::Result<V
 
     let outcomes: Vec<NewOutcome<'_>> = kept.iter().map(|entry| new_outcome(entry)).collect();
     if !outcomes.is_empty() {
-        let columns =
-            ["lane", "at", "id", "fence", "state", "ended_at", "began_at", "next_at", "code", "text", "message_id"];
+        let columns = [
+            "lane",
+            "at",
+            "id",
+            "fence",
+            "state",
+            "ended_at",
+            "began_at",
+            "next_at",
+            "code",
+            "reason",
+            "text",
+            "message_id",
+        ];
         let rows = tx.dialect.rows(columns, outcomes.iter().map(NewOutcome::cells));
         tx.run(
-            "INSERT INTO outcome (lane, at, id, fence, state, ended_at, began_at, next_at, code, text, message_id)
-             SELECT r.lane, r.at, r.id, r.fence, r.state, r.ended_at, r.began_at, r.next_at, r.code, r.text, r.message_id FROM {rows}",
+            "INSERT INTO outcome (lane, at, id, fence, state, ended_at, began_at, next_at, code, reason, text, message_id)
+             SELECT r.lane, r.at, r.id, r.fence, r.state, r.ended_at, r.began_at, r.next_at, r.code, r.reason, r.text, r.message_id FROM {rows}",
             &rows,
         )
         .await?;
@@ -154,6 +169,7 @@ fn new_outcome(entry: &Entry) -> NewOutcome<'_> {
         began_at: entry.began_at,
         next_at,
         code: entry.settlement.code.as_deref(),
+        reason: entry.settlement.reason.as_ref().map(reasons::stored),
         text: entry.settlement.text.as_deref(),
         message_id: entry.settlement.message_id.as_deref(),
         next_fence: due.fence + 1,
@@ -182,8 +198,7 @@ async fn settle_consents(tx: &mut Tx<'_>, kept: &[Cow<'_, Entry>]) -> sqlx::Resu
     for entry in denials {
         let Target { due, lane, recipient, template, .. } = &entry.target;
         let lost = ledgers::void(tx, (*recipient, *template), Some(due.id), Millis::MAX, Void::Denied).await?;
-        let why = "the platform refused an earlier message to this user: it knows no consent any more";
-        end_scheduled(tx, &lost, "no_consent", why, entry.ended_at).await?;
+        end_scheduled(tx, &lost, &Reason::ConsentVoid, entry.ended_at).await?;
         tx.tally.drift(*lane);
     }
     Ok(())
@@ -194,8 +209,7 @@ async fn settle_consents(tx: &mut Tx<'_>, kept: &[Cow<'_, Entry>]) -> sqlx::Resu
 pub(super) async fn end_scheduled(
     tx: &mut Tx<'_>,
     ids: &[ReminderId],
-    code: &str,
-    why: &str,
+    reason: &Reason,
     now: Millis,
 ) -> sqlx::Result<()> {
     let mut ends = Vec::new();
@@ -206,9 +220,9 @@ pub(super) async fn end_scheduled(
         {
             let settlement = if doubtful.is_some_and(|last| *id <= last) && stored.due.due_at <= now {
                 // Its consent is void already, and not used.
-                Settlement { consent: Consent::Free, ..assumed_sent() }
+                assumed_sent_without_consent()
             } else {
-                Settlement::end(State::Failed, code, why, Consent::Keep)
+                Settlement::because(Next::Final(State::Failed), reason.clone(), Consent::Keep)
             };
             ends.push(Entry { target, settlement, began_at: None, ended_at: now });
         }

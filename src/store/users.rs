@@ -20,8 +20,9 @@ use super::{
 use crate::domain::{
     Millis,
     ledger::Ledger,
+    reason::Reason,
     reminder::State,
-    settle::{Consent, Settlement},
+    settle::{Consent, Next, Settlement},
 };
 use sqlx::{AssertSqlSafe, Row};
 
@@ -98,13 +99,12 @@ async fn end(tx: &mut Tx<'_>, all: &[Stored], done: &mut Forgotten) -> sqlx::Res
         let waits = due.state == State::Scheduled && due.doubt_since.is_none();
         let settlement = if waits && !held_back {
             done.cancelled += 1;
-            Settlement::end(State::Cancelled, "forgotten", "its user wished to be forgotten", Consent::Free)
+            Settlement::because(Next::Final(State::Cancelled), Reason::Forgotten, Consent::Free)
         } else {
             done.given_up += 1;
-            let text = "its user wished to be forgotten while nobody knew whether it had arrived";
             // A reminder that waits may hold no consent yet.
             let consent = if waits { Consent::Free } else { Consent::Keep };
-            Settlement::end(State::Unconfirmed, "forgotten", text, consent)
+            Settlement::because(Next::Final(State::Unconfirmed), Reason::ForgottenInDoubt, consent)
         };
         let target = stored.target_in(due.state).expect("in its own state");
         ends.push(Entry { target, settlement, began_at: None, ended_at: tx.now });

@@ -1,10 +1,7 @@
 //! Reminders whose template was suspended are brought forward.
 
 use super::{Store, command::Single, error::StoreError, port::Ring, states::SENDING, tx::Tx};
-use crate::domain::{
-    Millis,
-    settle::{HELD_AT_MOST, TEMPLATE_HELD},
-};
+use crate::domain::{Millis, reason::TEMPLATE_SUSPENDED, settle::SUSPENDED_AT_MOST};
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 
 /// Reminders that are woken at once.
@@ -74,11 +71,11 @@ impl Store {
         let sql = format!(
             "SELECT d.due_at, d.id, d.fence, m.at FROM due d JOIN reminder m ON m.id = d.id
              WHERE d.lane = $1 AND d.due_at > $2 AND d.due_at <= $3 AND d.fence > 0 AND d.state <> {SENDING} AND d.due_at > m.at
-               AND EXISTS (SELECT 1 FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id AND x.code = '{TEMPLATE_HELD}'
+               AND EXISTS (SELECT 1 FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id AND x.code = '{TEMPLATE_SUSPENDED}'
                    AND x.fence = (SELECT MAX(y.fence) FROM outcome y WHERE y.lane = m.lane AND y.at = m.at AND y.id = m.id))
              ORDER BY d.due_at, d.id LIMIT {WAKE}"
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(now).bind(now + HELD_AT_MOST);
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(now).bind(now + SUSPENDED_AT_MOST);
         let rows = query.fetch_all(&self.ahead).await?;
         let waiting = |row: &AnyRow| Waiting {
             due_at: row.get("due_at"),

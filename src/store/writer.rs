@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     config::Durability,
-    domain::{Millis, consent::Report, reminder::NewReminder},
+    domain::{Millis, consent::Report, reason::Reason, reminder::NewReminder},
     trip::trip,
 };
 use sqlx::{AnyConnection, Row};
@@ -324,8 +324,8 @@ impl WriterTask {
                 Err(mut entry) => {
                     tracing::error!(reminder = %entry.target.due.id, "the database refuses what the platform said of a message; it is kept without");
                     let said = &mut entry.settlement;
-                    (said.text, said.message_id) = (Some("what was said of it could not be kept".into()), None);
-                    said.code = said.code.take().map(|_| "unwritable".into());
+                    (said.reason, said.text, said.message_id) = (Some(Reason::Unwritable), None, None);
+                    said.code = said.code.take().map(|_| Reason::Unwritable.code().to_owned());
                     match self.commit(&mut Group::of_settles(vec![entry])).await {
                         Ok(done) => done.settles == [true],
                         Err(StoreError::Refused(_)) => false,

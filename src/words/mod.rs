@@ -112,6 +112,16 @@ impl Voice {
     }
 }
 
+/// Words that stand in both languages elsewhere, such as in a platform's table of error codes. As an argument they are said in the
+/// message's language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Both {
+    /// In English.
+    pub en: &'static str,
+    /// 中文。
+    pub zh: &'static str,
+}
+
 /// A sentence, or a part of one, before it has a language: a key of the catalogue and the arguments that its sentence names.
 ///
 /// It serialises as `{"say": key, …arguments}`, so that it can be stored and told years later. [`fmt::Display`] is English, for logs.
@@ -227,7 +237,10 @@ fn shown(value: &Value, format: &str, voice: Voice) -> String {
         }
         (Value::Object(object), _) => match Message::try_from(object.clone()) {
             Ok(message) => message.say(voice),
-            Err(_) => value.to_string(),
+            Err(_) => {
+                let lang = if voice.lang == Lang::Zh { "zh" } else { "en" };
+                object.get(lang).and_then(Value::as_str).map_or_else(|| value.to_string(), str::to_owned)
+            }
         },
         (Value::Number(_) | Value::Bool(_), _) => value.to_string(),
     }
@@ -293,6 +306,8 @@ mod tests {
         );
         let stored = serde_json::to_string(&message).expect("serialises");
         assert_eq!(serde_json::from_str::<Message>(&stored).expect("is one"), message);
+        let both = Message::new("k").with("both", &Both { en: "gone", zh: "已删除" });
+        assert_eq!([en, zh].map(|voice| both.fill("{both}", voice)), ["gone", "已删除"]);
         let unknown: Message = serde_json::from_str(r#"{"say":"of_tomorrow","n":[2,"a"]}"#).expect("is one");
         assert_eq!(unknown.to_string(), "of_tomorrow (n: 2, a)");
     }

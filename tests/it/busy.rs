@@ -242,7 +242,7 @@ async fn i6_a_clock_that_is_set_back_sends_nothing_past_the_deadline() {
         // By this clock they are due in two minutes, and by the platform's they are over by then.
         rig.pass(130_000, 500).await;
         assert_eq!(rig.messages(), []);
-        let told = rig.engine.signals().status().clock_distrusted.expect("everybody can see it");
+        let told = rig.engine.signals().status().clock_distrusted.expect("everybody can see it").to_string();
         assert!(told.contains("100 s behind"), "{told}");
         rig.clock().step(100 * SECOND);
         rig.pass(60_000, 500).await;

@@ -383,6 +383,7 @@ fn doubt(at: Millis) -> Settlement {
     Settlement {
         next: Next::Doubt { look_at: at + 5_000 },
         code: Some("unknown".into()),
+        reason: None,
         text: Some("reset".into()),
         consent: Consent::Keep,
         message_id: None,
@@ -394,6 +395,7 @@ async fn i8_a_receipt_finds_its_message_before_and_after_it_is_settled() {
     let sent = |id: Option<&str>| Settlement {
         next: Next::Final(State::Sent),
         code: None,
+        reason: None,
         text: None,
         consent: Consent::Keep,
         message_id: id.map(str::to_owned),

@@ -14,6 +14,7 @@ use tixing::{
         MINUTE, SECOND,
         consent::Balance,
         push::{Item, Push, Receipt},
+        reason::Reason,
         reminder::{NewReminder, ReminderId, State},
         settle::{Consent, Settlement},
         template::OnDoubt,
@@ -232,12 +233,11 @@ async fn a_doubt_whose_user_turned_the_template_off_is_not_sent_again_whatever_i
             rig.pass(30 * SECOND, SECOND).await;
             assert_eq!(rig.states().await[0].0 == State::InDoubt, feed, "the receipt is waited for where there is one");
             rig.pass(5 * MINUTE, 10 * SECOND).await;
-            let why = "nobody knows whether the request arrived, and the user has turned the template off since";
             let stored = rig.store().list(&Filter { apps: vec!["coffee".into()], limit: 9, ..Filter::default() }).await;
             let stored = stored.expect("answers");
             let events = rig.store().events(&stored[0]).await.expect("answers");
-            let last = events.last().map(|event| (event.state, event.text.as_deref()));
-            assert_eq!(last, Some((State::Unconfirmed, Some(why))), "{exclusive} {policy:?}");
+            let last = events.last().map(|event| (event.state, event.reason.clone()));
+            assert_eq!(last, Some((State::Unconfirmed, Some(Reason::DoubtTurnedOff))), "{exclusive} {policy:?}");
             assert!(rig.messages().is_empty());
             rig
         })

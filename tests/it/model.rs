@@ -17,9 +17,10 @@ use tixing::{
         consent::{Balance, Report},
         draft::Change,
         push::{Item, Push, Receipt},
+        reason::TEMPLATE_SUSPENDED,
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
         retention::Retention,
-        settle::{Consent, Counted, Next, Settlement, TEMPLATE_HELD},
+        settle::{Consent, Counted, Next, Settlement},
     },
     store::{
         Inserted, Store,
@@ -128,7 +129,7 @@ fn settlements() -> [Settlement; 11] {
         again(Next::Again { due_at: START + 950, counted: Counted::Delay }),
         again(Next::Again { due_at: START + 955, counted: Counted::Unsure }),
         Settlement {
-            code: Some(TEMPLATE_HELD.into()),
+            code: Some(TEMPLATE_SUSPENDED.into()),
             ..again(Next::Again { due_at: START + 970, counted: Counted::No })
         },
         again(Next::Doubt { look_at: START + 960 }),

@@ -5,6 +5,7 @@ use tixing::{
     domain::{
         consent::{Balance, ConsentState},
         draft::Change,
+        reason::Reason,
         reminder::{Claim, NewReminder, ReminderId, State},
         settle::{Consent, Counted, Next, Settlement},
     },
@@ -15,6 +16,7 @@ use tixing::{
         lists::Filter,
         port::{Entry, Job, Marked, Queue},
     },
+    words::Message,
 };
 
 async fn created(store: &Store, new: NewReminder) -> ReminderId {
@@ -38,6 +40,7 @@ fn sent() -> Settlement {
     Settlement {
         next: Next::Final(State::Sent),
         code: None,
+        reason: None,
         text: None,
         consent: Consent::Keep,
         message_id: Some("77".into()),
@@ -160,6 +163,35 @@ async fn every_text_comes_back_as_it_was_given() {
 }
 
 #[tokio::test]
+async fn a_reason_is_kept_as_it_is_and_the_sentence_of_an_older_row_is_still_told() {
+    // (what is written, what is read, what is told of it)
+    let ours = Settlement::because(Next::Final(State::Failed), Reason::NoConsent, Consent::Free);
+    let both = Settlement { text: Some("user refuse".into()), ..ours.clone() };
+    let nested = Reason::TemplateSuspended { why: Message::text("模板\u{a0}“A”") };
+    let nested = Settlement::because(Next::Final(State::Failed), nested, Consent::Free);
+    // As older versions wrote it: the sentence stood with the platform's words.
+    let older = Settlement::end(State::Failed, "no_consent", "it had no consent", Consent::Free);
+    on_both(async |TestStore { store, .. }| {
+        for (settlement, told) in [
+            (&ours, "at its instant the user had no consent for this template"),
+            (&both, "at its instant the user had no consent for this template: user refuse"),
+            (&nested, "its template is suspended: 模板\u{a0}“A”"),
+            (&older, "it had no consent"),
+        ] {
+            let id = created(&store, accepted_reminder("o1", START)).await;
+            let job = due(&store, START).await.remove(0);
+            store.settle(vec![settle(&job, false, settlement.clone())]).await.expect("answers");
+            let stored = store.reminder(id).await.expect("answers").expect("there");
+            let last = store.events(&stored).await.expect("answers").pop().expect("one");
+            let read = (last.code.clone(), last.reason.clone(), last.text.clone());
+            assert_eq!(read, (settlement.code.clone(), settlement.reason.clone(), settlement.text.clone()));
+            assert_eq!(last.said().expect("something").to_string(), told);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn i3_a_key_gives_the_same_reminder_for_ever() {
     on_both(async |TestStore { store, clock, url, .. }| {
         let keyed = |digest: &str| NewReminder {
@@ -252,6 +284,7 @@ async fn a_retry_keeps_its_consent_and_is_found_at_its_new_instant() {
         let again = Settlement {
             next,
             code: Some("-1".into()),
+            reason: None,
             text: Some("system error".into()),
             consent: Consent::Keep,
             message_id: None,
@@ -319,7 +352,7 @@ async fn i1_what_takes_its_consent_at_the_instant_takes_one_or_ends() {
         assert_eq!(balance(&store, "o1").await, Balance { held: 1, ..Balance::default() });
         // Given back by a platform that was busy, it still holds what it took.
         let next = Next::Again { due_at: START + 1, counted: Counted::Delay };
-        let again = Settlement { next, code: None, text: None, consent: Consent::Keep, message_id: None };
+        let again = Settlement { next, code: None, reason: None, text: None, consent: Consent::Keep, message_id: None };
         store.settle(vec![settle(&jobs[0], true, again)]).await.expect("answers");
         let none = Settlement::end(State::Failed, "no_consent", "none", Consent::Free);
         store.settle(vec![settle(&jobs[1], false, none)]).await.expect("answers");
@@ -372,7 +405,8 @@ async fn i2_a_doubt_is_marked_again_only_while_it_holds_the_sole_consent_unspent
             let job = due(&store, START).await.remove(0);
             store.mark(vec![job.clone()]).await.expect("answers");
             let next = Next::Doubt { look_at: START + 9 };
-            let doubt = Settlement { next, code: None, text: None, consent: Consent::Keep, message_id: None };
+            let doubt =
+                Settlement { next, code: None, reason: None, text: None, consent: Consent::Keep, message_id: None };
             store.settle(vec![settle(&job, true, doubt)]).await.expect("answers");
             due(&store, START + 9).await.into_iter().find(|j| j.due.id == job.due.id).expect("in doubt")
         };
@@ -572,6 +606,7 @@ async fn a_reminder_of_a_suspended_template_is_looked_at_as_soon_as_its_data_are
         let held = Settlement {
             next: Next::Again { due_at: START + 600_000, counted: Counted::No },
             code: Some("template_held".into()),
+            reason: None,
             text: Some("its template is held".into()),
             consent: Consent::Keep,
             message_id: None,

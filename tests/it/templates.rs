@@ -282,7 +282,7 @@ async fn the_rate_that_the_platform_allows_is_kept_and_its_words_on_an_address_a
         rig.tap("o1");
         rig.store().insert(vec![long_lived("o1", at(10))]).await.expect("inserted");
         rig.pass(MINUTE, 1_000).await;
-        let why = rig.engine.signals().status().lanes["coffee"].pause.clone().expect("paused").why;
+        let why = rig.engine.signals().status().lanes["coffee"].pause.clone().expect("paused").why.to_string();
         assert!(why.contains("the address is 203.0.113.9"), "{why}");
         rig
     })

@@ -56,7 +56,7 @@ pub async fn look(app: &App, transport: &HttpTransport, listed: Option<&Value>, 
         Ok(answer) => answer,
         Err(Unsent::NotSent(cause) | Unsent::Unknown(cause)) => {
             let subject = Subject::of(app, say!("check_reach"));
-            report.add(subject, Level::Failed, Message::text(cause), say!("look_into_firewall"));
+            report.add(subject, Level::Failed, cause, say!("look_into_firewall"));
             skip(report, &beyond_reach, say!("platform_out_of_reach"));
             skip(report, &beyond_token, say!("platform_out_of_reach"));
             return false;
@@ -171,10 +171,10 @@ impl Patient<'_> {
             Ok(answer) => match read(&answer) {
                 Ok(value) => return Some(value),
                 Err(Outcome::Answered { code, text, .. }) => say!("platform_said", code = code, text = text),
-                Err(Outcome::Unknown { cause } | Outcome::NotSent { cause }) => Message::text(cause),
+                Err(Outcome::Unknown { cause } | Outcome::NotSent { cause }) => cause,
                 Err(Outcome::Accepted { .. }) => Message::text(""),
             },
-            Err(Unsent::NotSent(cause) | Unsent::Unknown(cause)) => Message::text(cause),
+            Err(Unsent::NotSent(cause) | Unsent::Unknown(cause)) => cause,
         };
         report.add(self.subject(what), Level::Warning, say!("cannot_be_asked", why = why), say!("try_later"));
         None

@@ -8,10 +8,13 @@ pub mod errors;
 mod event;
 
 use super::{Adapter, Answer, Auth, Granted, Quota, Request, Send};
-use crate::domain::{
-    HOUR, MINUTE, Millis, SECOND,
-    outcome::{Outcome, Reaction},
-    template::{Kind, Listed},
+use crate::{
+    domain::{
+        HOUR, MINUTE, Millis, SECOND,
+        outcome::{Outcome, Reaction},
+        template::{Kind, Listed},
+    },
+    words::say,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -77,7 +80,7 @@ impl Adapter for Wechat {
                 Ok(Granted { token: token.to_owned().into(), lives: seconds.clamp(0, 86_400) * SECOND })
             }
             (Some(code), ..) if code != 0 => Err(answered(code, &value)),
-            _ => Err(Outcome::Unknown { cause: "an answer without a token".into() }),
+            _ => Err(Outcome::Unknown { cause: say!("answer_without_token") }),
         }
     }
 
@@ -112,7 +115,7 @@ impl Adapter for Wechat {
                 Outcome::Accepted { message_id: text_or_number(&value["msgid"]) }
             }
             Some(code) if code != 0 => answered(code, &value),
-            _ => Outcome::Unknown { cause: "HTTP 200 with neither a code nor a text".into() },
+            _ => Outcome::Unknown { cause: say!("answer_says_nothing") },
         }
     }
 
@@ -130,7 +133,7 @@ impl Adapter for Wechat {
                 let rate = number(&rate["call_count"]).zip(number(&rate["refresh_second"]));
                 Ok(Quota { limit, used, left, rate: rate.filter(|(calls, seconds)| *calls > 0 && *seconds > 0) })
             }
-            _ => Err(Outcome::Unknown { cause: "an answer without a quota".into() }),
+            _ => Err(Outcome::Unknown { cause: say!("answer_without_quota") }),
         }
     }
 
@@ -140,7 +143,7 @@ impl Adapter for Wechat {
 
     fn read_templates(&self, answer: &Answer) -> Result<Vec<Listed>, Outcome> {
         let value = succeeded(answer)?;
-        let listed = value["data"].as_array().ok_or(Outcome::Unknown { cause: "an answer without a list".into() })?;
+        let listed = value["data"].as_array().ok_or(Outcome::Unknown { cause: say!("answer_without_list") })?;
         Ok(listed.iter().filter_map(template).collect())
     }
 
@@ -200,13 +203,12 @@ fn read(answer: &Answer) -> Result<Value, Outcome> {
                 reaction: Reaction::Pause { pause: 60 * SECOND },
             });
         }
-        status => return Err(Outcome::Unknown { cause: format!("HTTP {status} from a gateway") }),
+        status => return Err(Outcome::Unknown { cause: say!("gateway_answered", status = status) }),
     }
     // Control characters have been seen inside strings, which strict JSON forbids.
     let lenient: Vec<u8> = answer.body.iter().map(|b| if *b < 0x20 { b' ' } else { *b }).collect();
     let text = String::from_utf8_lossy(&lenient);
-    let unreadable =
-        || Outcome::Unknown { cause: format!("HTTP 200 with {} bytes that are not a JSON object", answer.body.len()) };
+    let unreadable = || Outcome::Unknown { cause: say!("answer_unreadable", bytes = answer.body.len()) };
     let mut deserializer = serde_json::Deserializer::from_str(text.trim_start_matches('\u{feff}'));
     let value = Value::deserialize(&mut deserializer).map_err(|_| unreadable())?;
     if value.is_object() { Ok(value) } else { Err(unreadable()) }

@@ -11,8 +11,9 @@ use tixing::{
         draft::Change,
         due::{Due, UNSURE_AT_MOST},
         push::{Candidate, Item, Joined, Push, Receipt, join},
+        reason::TEMPLATE_SUSPENDED,
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
-        settle::{Consent, Counted, HELD_AT_MOST, Next, Settlement, TEMPLATE_HELD, assumed_sent, received},
+        settle::{Consent, Counted, Next, SUSPENDED_AT_MOST, Settlement, assumed_sent, received},
     },
     store::{
         Inserted,
@@ -221,8 +222,8 @@ impl Model {
             }
             State::Unconfirmed => {
                 let last = self.rows.get_mut(&ids[i]).and_then(|row| row.events.last_mut()).expect("it has ended");
-                let Settlement { code, text, .. } = received();
-                (last.state, last.code, last.text) = (State::Sent, code, text);
+                let Settlement { code, reason, .. } = received();
+                (last.state, last.code, last.reason, last.text) = (State::Sent, code, reason, None);
             }
             _ => {}
         }
@@ -395,9 +396,9 @@ impl Model {
         let held = |(due_at, id): &(Millis, ReminderId), living: &Living| {
             *due_at > now
                 && *due_at > self.rows[id].new.at
-                && *due_at <= now + HELD_AT_MOST
+                && *due_at <= now + SUSPENDED_AT_MOST
                 && living.state != State::Sending
-                && self.rows[id].events.last().is_some_and(|event| event.code.as_deref() == Some(TEMPLATE_HELD))
+                && self.rows[id].events.last().is_some_and(|event| event.code.as_deref() == Some(TEMPLATE_SUSPENDED))
         };
         let held: Vec<_> = self.due.iter().filter(|(key, living)| held(key, living)).map(|(key, _)| *key).collect();
         for key in &held {
@@ -499,6 +500,7 @@ impl Model {
                 ended_at: settle.ended_at,
                 state,
                 code: settlement.code,
+                reason: settlement.reason,
                 text: settlement.text,
                 message_id: settlement.message_id,
             };
@@ -583,7 +585,7 @@ impl Model {
         }
         let (due_at, mut living) = self.living(id).expect("it waits");
         let row = self.rows.get_mut(&id).expect("it is there");
-        let held = row.events.last().is_some_and(|event| event.code.as_deref() == Some(TEMPLATE_HELD));
+        let held = row.events.last().is_some_and(|event| event.code.as_deref() == Some(TEMPLATE_SUSPENDED));
         let new = &mut row.new;
         let at = change.at.as_ref().map_or(new.at, |(at, _)| *at);
         if change.expires_at.unwrap_or(new.expires_at) <= at {
@@ -671,7 +673,7 @@ impl Model {
                 Term::Attempts => {
                     let last = row.events.len().saturating_sub(1);
                     row.events.drain(..last);
-                    row.events.iter_mut().for_each(|e| (e.text, e.message_id) = (None, None));
+                    row.events.iter_mut().for_each(|e| (e.reason, e.text, e.message_id) = (None, None, None));
                 }
                 Term::History => self.erase_whole(id),
             }

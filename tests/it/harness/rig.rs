@@ -28,6 +28,7 @@ use tixing::{
     },
     sandbox::{Message, Sandbox},
     store::{Store, lists::Filter},
+    words,
 };
 use tower::ServiceExt;
 
@@ -51,7 +52,7 @@ impl Transport for Wire {
         Box::pin(async move {
             assert!(!stumbles, "a fault of ours, on purpose");
             if down {
-                return Err(Failure::NotSent("connection refused".into()));
+                return Err(Failure::NotSent(words::Message::text("connection refused")));
             }
             deliver(router, request, (date != 0).then_some(date)).await
         })
@@ -69,7 +70,7 @@ pub async fn deliver(router: Router, request: Request, date: Option<Millis>) -> 
     let request = head.body(Body::from(request.body)).expect("a request");
     let response = router.oneshot(request).await.expect("infallible");
     if response.extensions().get::<Hang>().is_some() {
-        return Err(Failure::Unknown("the connection broke".into()));
+        return Err(Failure::Unknown(words::Message::text("the connection broke")));
     }
     let status = response.status().as_u16();
     let seconds = |value: &axum::http::HeaderValue| value.to_str().ok()?.parse::<Millis>().ok();

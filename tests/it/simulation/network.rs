@@ -21,6 +21,7 @@ use tixing::{
         Answer, Request,
         transport::{Failure, Limits, Transport},
     },
+    words::Message,
 };
 
 /// A message that left the daemon.
@@ -89,7 +90,7 @@ impl Transport for Network {
             return Box::pin(async move {
                 let _pending = pending;
                 tokio::time::sleep(there).await;
-                Err(Failure::NotSent("connection refused".into()))
+                Err(Failure::NotSent(Message::text("connection refused")))
             });
         }
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
@@ -119,7 +120,7 @@ impl Transport for Network {
                 tokio::time::sleep(back).await;
                 answer
             };
-            let late = || Err(Failure::Unknown("no answer in time".into()));
+            let late = || Err(Failure::Unknown(Message::text("no answer in time")));
             match tokio::time::timeout(Limits::default().total, answer).await.unwrap_or_else(|_| late()) {
                 Err(Failure::Unknown(cause)) if lost_is_unsent => Err(Failure::NotSent(cause)),
                 other => other,

@@ -99,7 +99,7 @@ fn one(life: &Life, promise: &Promise, stored: &Seen, events: &[Event], received
     }
     let last = events.last().ok_or("I5: it ended without a reason")?;
     must!(last.state == state, "its last event says {}", last.state.word());
-    must!(state == State::Sent || last.code.is_some() && last.text.is_some(), "I5: it ended without a reason");
+    must!(state == State::Sent || last.code.is_some() && last.said().is_some(), "I5: it ended without a reason");
     match state {
         // That the only consent is spent proves a first message, unless the user has withdrawn it.
         // A receipt that names no message may be about one that a restored store has forgotten.
@@ -116,7 +116,7 @@ fn one(life: &Life, promise: &Promise, stored: &Seen, events: &[Event], received
     let busy = last.code.as_deref().is_some_and(|code| busy.contains(&code) || code.starts_with("http_"));
     must!(state != State::Failed || !busy, "it was given up though the platform was only busy");
     for event in events {
-        let text = event.text.as_deref().unwrap_or_default();
+        let text = event.said().map(|said| said.to_string()).unwrap_or_default();
         must!(!text.contains("o-user-"), "I9: an openid in «{text}»");
         let denied = event.code.as_deref() == Some("43101") && event.state != State::Sent;
         must!(drifts(life) || !denied, "I1: it was sent without a consent");

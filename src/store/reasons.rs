@@ -1,0 +1,41 @@
+//! Reasons in SQL: JSON in `outcome.reason`, beside the platform's words in `outcome.text`.
+
+use super::tx::Tx;
+use crate::domain::{
+    Millis,
+    reason::{Reason, said},
+    reminder::State,
+};
+use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+
+/// A reason as it is stored.
+pub(super) fn stored(reason: &Reason) -> String {
+    serde_json::to_string(reason).expect("reasons serialise")
+}
+
+/// The reason of an outcome's row. One that only a newer version knows is left out.
+pub(super) fn read(row: &AnyRow) -> Option<Reason> {
+    serde_json::from_str(&row.get::<Option<String>, _>("reason")?).ok()
+}
+
+/// Corrects a reminder that had ended as unconfirmed (I8). What was said before stays beside what is said now.
+pub(super) async fn correct(
+    tx: &mut Tx<'_>,
+    lane: i64,
+    (at, id): (Millis, i64),
+    state: State,
+    reason: Reason,
+) -> sqlx::Result<()> {
+    let this = "WHERE lane = $1 AND at = $2 AND id = $3 AND next_at IS NULL AND state = 'unconfirmed'";
+    let sql = format!("SELECT reason, text FROM outcome {this}");
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(at).bind(id);
+    let Some(row) = query.fetch_optional(&mut *tx.conn).await? else { return Ok(()) };
+    let reason = match said(read(&row).as_ref(), row.get::<Option<String>, _>("text").as_deref()) {
+        Some(before) => Reason::Corrected { reason: Box::new(reason), before },
+        None => reason,
+    };
+    let sql = format!("UPDATE outcome SET state = $4, code = $5, reason = $6, text = NULL, ended_at = $7 {this}");
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(at).bind(id);
+    query.bind(state.word()).bind(reason.code()).bind(stored(&reason)).bind(tx.now).execute(&mut *tx.conn).await?;
+    Ok(())
+}
