@@ -177,7 +177,7 @@ impl Engine {
             Outcome::Unknown { cause } => return lane.fruitless("unknown", cause, now, jitter),
             Outcome::Accepted { .. } => {
                 lane.answered();
-                return lane.breakers.accepted(job.template);
+                return lane.templates.breakers.accepted(job.template);
             }
             Outcome::Answered { code, text, reaction } => (code, text, *reaction),
         };
@@ -194,13 +194,13 @@ impl Engine {
             match reaction {
                 Reaction::Slow { .. } => lane.slow_down(now),
                 Reaction::Quota { .. } => lane.run_out(),
-                Reaction::Ban { .. } => lane.breakers.banned(job.template, code, &why, pause, now),
+                Reaction::Ban { .. } => lane.templates.breakers.banned(job.template, code, &why, pause, now),
                 _ => {}
             }
             lane.pause(now, now + pause, code, &why);
         } else if lane.adapter.blames_template(code) {
             lane.errands.suspect(now);
-            if let Some(suspension) = lane.breakers.refused(job.template, code, &why, now) {
+            if let Some(suspension) = lane.templates.breakers.refused(job.template, code, &why, now) {
                 let (template, until) = (self.store.code(job.template), rfc3339(suspension.until));
                 tracing::error!(
                     app = lane.app.name,

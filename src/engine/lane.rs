@@ -1,11 +1,11 @@
 //! One app's due-ordered stream, as the engine holds it in memory: what has been read, what is under way, what holds it up.
 
 use super::{
-    breaker::Breakers,
     errands::Errands,
-    pace::Pace,
+    rate::Rate,
     signals::{Pause, QuotaAsked},
     stream::{Reach, Read, Stream},
+    templates::Templates,
 };
 use crate::{
     config::App,
@@ -13,8 +13,7 @@ use crate::{
         MINUTE, Millis, SECOND,
         decide::{Decision, cut_off, decide, open_doubt},
         reminder::ReminderId,
-        settle::{SUSPENDED_AT_MOST, Settlement, backoff, template_suspended},
-        template::{Listing, OnDoubt, Template, UNCONFIGURED},
+        settle::{Settlement, backoff},
     },
     metrics::{ByApp, Metrics},
     platform::{
@@ -25,10 +24,7 @@ use crate::{
     words::{Both, Message, say},
 };
 use prometheus_client::metrics::histogram::Histogram;
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 /// Jobs looked at in one turn behind ones that cannot go yet.
 const LOOK: usize = 4_096;
@@ -36,33 +32,15 @@ const LOOK: usize = 4_096;
 /// the queue.
 const FRUITLESS_IN_A_ROW: u32 = 5;
 
-/// How long a halved rate lasts before it doubles.
-const RECOVERS: Millis = 300 * SECOND;
-
 /// After so long without sends, because of a pause or because the machine slept, the overdue are a backlog.
 pub const BACKLOG_AFTER: Millis = 60 * SECOND;
-
-/// A configured template, as a lane needs it.
-pub struct Configured {
-    /// The platform's id.
-    code: String,
-    /// What its owner wants of a doubt.
-    on_doubt: OnDoubt,
-}
-
-impl From<&Template> for Configured {
-    fn from(template: &Template) -> Self {
-        Self { code: template.code.clone(), on_doubt: template.on_doubt }
-    }
-}
 
 /// One app's lane.
 pub struct Lane {
     pub id: i64,
     pub app: Arc<App>,
     pub adapter: Arc<dyn Adapter>,
-    /// Its configured templates.
-    templates: HashMap<i64, Configured>,
+    pub templates: Templates,
     pub token: Token,
     /// The lane's own histograms, so that a send does not look them up.
     pub lateness: Histogram,
@@ -83,7 +61,6 @@ pub struct Lane {
     pub sorted: bool,
     pub sweeping: bool,
     pub pause: Option<Pause>,
-    pub breakers: Breakers,
     pub errands: Errands,
     /// What waits for a suspended template may go: at the start, and when the platform has listed its templates.
     pub wake_suspended: bool,
@@ -91,19 +68,9 @@ pub struct Lane {
     pub quota: Option<QuotaAsked>,
     /// The day's sends are used up: the platform is asked for more, and not tried.
     quota_is_out: bool,
-    /// Sends a second that the platform allows, as it says.
-    allowed: Option<u32>,
-    /// What the platform listed last as the app's templates.
-    listing: Option<Arc<Listing>>,
-    /// How many of the configured templates it does not have so.
-    out_of_step: usize,
     failures: u32,
     fruitless: u32,
-    /// How often the rate was halved, and when it last changed.
-    halved: u32,
-    halved_at: Millis,
-    pace: Pace,
-    catch_up: Pace,
+    pub rate: Rate,
     quiet_until: Millis,
 }
 
@@ -122,7 +89,7 @@ impl Lane {
         id: i64,
         app: Arc<App>,
         adapter: Arc<dyn Adapter>,
-        templates: HashMap<i64, Configured>,
+        templates: Templates,
         metrics: &Metrics,
         now: Millis,
     ) -> Self {
@@ -132,8 +99,7 @@ impl Lane {
             id,
             lateness: metrics.lateness.get_or_create(&by_app).clone(),
             platform_latency: metrics.platform_latency.get_or_create(&by_app).clone(),
-            pace: Pace::new(app.rate),
-            catch_up: Pace::new((app.rate / 2).max(1)),
+            rate: Rate::new(app.rate),
             app,
             adapter,
             templates,
@@ -149,18 +115,12 @@ impl Lane {
             sorted: false,
             sweeping: false,
             pause: None,
-            breakers: Breakers::default(),
             errands: Errands::new(None, now),
             wake_suspended: true,
             quota: None,
             quota_is_out: false,
-            allowed: None,
-            listing: None,
-            out_of_step: 0,
             failures: 0,
             fruitless: 0,
-            halved: 0,
-            halved_at: 0,
             quiet_until: 0,
         }
     }
@@ -190,11 +150,9 @@ impl Lane {
     /// The clock was set back: what is to last so long lasts no longer.
     pub fn set_back(&mut self, by: Millis) {
         self.token.set_back(by);
-        self.pace.set_back(by);
-        self.catch_up.set_back(by);
+        self.rate.set_back(by);
         self.quiet_until = 0;
-        self.halved_at -= by;
-        self.breakers.set_back(by);
+        self.templates.breakers.set_back(by);
         self.errands.set_back(by);
         if let Some(pause) = &mut self.pause {
             pause.since -= by;
@@ -204,21 +162,17 @@ impl Lane {
 
     /// What follows for a job that cannot be resent safely.
     pub fn open_doubt(&self, job: &Job, now: Millis) -> Decision {
-        open_doubt(&job.due, &self.app.rules, self.on_doubt(job), now)
+        open_doubt(&job.due, &self.app.rules, self.templates.on_doubt(job.template), now)
     }
 
     /// What is written down about a job that a crash has cut off.
     pub fn cut_off(&self, job: &Job, now: Millis) -> Settlement {
-        cut_off(&job.due, self.on_doubt(job), now)
+        cut_off(&job.due, self.templates.on_doubt(job.template), now)
     }
 
     /// Whether a job may go.
     pub fn decide(&self, job: &Job, now: Millis) -> Decision {
-        decide(&job.due, &job.body.openid, &self.app.rules, self.on_doubt(job), now)
-    }
-
-    fn on_doubt(&self, job: &Job) -> OnDoubt {
-        self.templates.get(&job.template).map(|template| template.on_doubt).unwrap_or_default()
+        decide(&job.due, &job.body.openid, &self.app.rules, self.templates.on_doubt(job.template), now)
     }
 
     /// Rows at these instants changed.
@@ -251,10 +205,7 @@ impl Lane {
 
     /// A job that was to leave did not, and takes nothing of the rate.
     pub fn give_back(&mut self, job: &Job) {
-        self.pace.give_back();
-        if job.due.due_at < self.live.begins() {
-            self.catch_up.give_back();
-        }
+        self.rate.give_back(job.due.due_at < self.live.begins());
     }
 
     /// A read failed; it is asked for again.
@@ -288,8 +239,7 @@ impl Lane {
                     taken.push((*place, None));
                     continue;
                 }
-                let template = self.templates.get(&job.template);
-                let on_doubt = template.map(|template| template.on_doubt).unwrap_or_default();
+                let on_doubt = self.templates.on_doubt(job.template);
                 let decision = decide(&job.due, &job.body.openid, &self.app.rules, on_doubt, now);
                 match decision {
                     Decision::Wait { until } => {
@@ -301,44 +251,22 @@ impl Lane {
                         taken.push((*place, Some(decision)));
                     }
                     Decision::Send | Decision::Resend => {
-                        let ready = self.pace.ready(now) && (!backlog || self.catch_up.ready(now));
-                        if window == 0 || !ready {
+                        if window == 0 || !self.rate.ready(backlog, now) {
                             // Behind it there may still be something that ends without a call, but not within this look.
                             break;
                         }
                         if self.busy.contains(&job.recipient) || users.contains(&job.recipient) {
                             continue;
                         }
-                        if let Some(suspension) = self.breakers.suspends(job.template, job.due.id, &self.active, now) {
-                            let why = say!("platform_keeps_refusing", code = suspension.code, why = suspension.why);
-                            let wait = template_suspended(&job.due, suspension.until, why);
+                        if let Some(waits) = self.templates.suspends(job, &self.active, now) {
                             self.active.insert(job.due.id);
-                            taken.push((*place, Some(Decision::Settle(wait))));
-                            continue;
-                        }
-                        let why = match template {
-                            None => Some(UNCONFIGURED.to_owned()),
-                            Some(Configured { code, .. }) => {
-                                self.listing.as_ref().and_then(|listing| listing.refuses(code, &job.body.data))
-                            }
-                        };
-                        if let Some(why) = why {
-                            // Not at once after its instant, then ever more rarely.
-                            let until = now + (now - job.due.at).clamp(10 * MINUTE, SUSPENDED_AT_MOST);
-                            self.active.insert(job.due.id);
-                            taken.push((
-                                *place,
-                                Some(Decision::Settle(template_suspended(&job.due, until, Message::text(why)))),
-                            ));
+                            taken.push((*place, Some(Decision::Settle(waits))));
                             continue;
                         }
                         users.insert(job.recipient);
                         // A probe is seen by those behind it, too.
                         self.active.insert(job.due.id);
-                        self.pace.take(now);
-                        if backlog {
-                            self.catch_up.take(now);
-                        }
+                        self.rate.take(backlog, now);
                         window -= 1;
                         taken.push((*place, Some(decision)));
                     }
@@ -376,8 +304,8 @@ impl Lane {
             Some(until) => Some(until),
             // A full window or a missing token is waited for by its own event.
             None if self.window() == 0 || self.marking || !may_send => None,
-            None if self.live.first().is_some_and(|at| at <= now) => Some(self.pace.ready_at().max(now + 1)),
-            None => Some(self.pace.ready_at().max(self.catch_up.ready_at()).max(now + 1)),
+            None if self.live.first().is_some_and(|at| at <= now) => Some(self.rate.ready_at(false).max(now + 1)),
+            None => Some(self.rate.ready_at(true).max(now + 1)),
         }
     }
 
@@ -396,36 +324,6 @@ impl Lane {
         }
     }
 
-    /// Takes over what the platform lists as the app's templates, and tells of those that are newly out of step with it.
-    pub fn learn(&mut self, listing: Arc<Listing>) {
-        let before = self.listing.replace(Arc::clone(&listing));
-        let differing = self.app.templates.iter().map(|t| (t, listing.differences(t)));
-        let differing: Vec<(&Template, Vec<String>)> = differing.filter(|(_, why)| !why.is_empty()).collect();
-        let in_step = |(_, template): &(&i64, &Configured)| !differing.iter().any(|(t, _)| t.code == template.code);
-        self.templates.iter().filter(in_step).for_each(|(id, _)| self.breakers.listed(*id));
-        let app = &self.app.name;
-        for (template, why) in &differing {
-            if before.as_ref().is_none_or(|before| before.differences(template) != *why) {
-                let (template, why) = (&template.code, why.join("; "));
-                tracing::error!(
-                    app,
-                    template,
-                    why,
-                    "a template is out of step with the platform's; messages that it would refuse wait"
-                );
-            }
-        }
-        if self.out_of_step > 0 && differing.is_empty() {
-            tracing::info!(app, "all templates are in step with the platform's again");
-        }
-        self.out_of_step = differing.len();
-    }
-
-    /// How many of the configured templates the platform does not have so, as far as is known.
-    pub fn out_of_step(&self) -> usize {
-        self.out_of_step
-    }
-
     /// The day's sends are used up: the pause that follows lasts until the platform says that some are left again.
     pub fn run_out(&mut self) {
         self.quota_is_out = true;
@@ -435,10 +333,7 @@ impl Lane {
     pub fn quota_said(&mut self, quota: Quota, now: Millis) {
         self.quota = Some(QuotaAsked { quota, at: now });
         let allowed = quota.rate.map(|(calls, seconds)| calls / seconds).and_then(|n| u32::try_from(n).ok());
-        if self.allowed != allowed {
-            self.allowed = allowed;
-            self.set_paces();
-        }
+        self.rate.allow(allowed);
         if self.quota_is_out && quota.left <= 0 {
             if let Some(pause) = &mut self.pause {
                 pause.until = now + 10 * MINUTE;
@@ -462,38 +357,12 @@ impl Lane {
 
     /// The platform says that it was too much: the rate halves, down to one a second.
     pub fn slow_down(&mut self, now: Millis) {
-        self.halved = (self.halved + 1).min(16);
-        self.set_halved(now);
+        self.rate.halve(now);
         tracing::warn!(
             app = self.app.name,
-            rate = self.rate(),
+            rate = self.rate.per_second(),
             "too many sends for the platform: the rate is halved for a while"
         );
-    }
-
-    /// After some minutes without a complaint the rate doubles again.
-    pub fn speed_up(&mut self, now: Millis) {
-        if self.halved > 0 && now - self.halved_at >= RECOVERS {
-            self.halved -= 1;
-            self.set_halved(now);
-        }
-    }
-
-    fn set_halved(&mut self, now: Millis) {
-        self.halved_at = now;
-        self.set_paces();
-    }
-
-    fn set_paces(&mut self) {
-        let rate = self.rate();
-        self.pace.set_rate(rate);
-        self.catch_up.set_rate(rate / 2);
-    }
-
-    /// Sends per second for now.
-    pub fn rate(&self) -> u32 {
-        let most = self.allowed.map_or(self.app.rate, |allowed| allowed.min(self.app.rate));
-        (most >> self.halved).max(1)
     }
 
     /// No connection: everything waits, then one probe goes out.

@@ -7,7 +7,9 @@
 pub mod signals;
 mod lane;
 mod stream;
+mod rate;
 mod pace;
+mod templates;
 mod breaker;
 mod sweep;
 mod flight;
@@ -26,7 +28,7 @@ pub use stream::Reach;
 use crate::{
     clock::SharedClock,
     config::App,
-    domain::{Millis, SECOND, template::Template, timing::rfc3339},
+    domain::{Millis, SECOND, timing::rfc3339},
     metrics::Metrics,
     platform::{adapter, transport::Transport},
     store::{
@@ -43,6 +45,7 @@ use settlements::Settlements;
 use signals::SuspendedTemplate;
 use std::{sync::Arc, time::Duration};
 use stream::Read;
+use templates::Templates;
 use tokio::{runtime::Handle, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -92,12 +95,12 @@ impl Engine {
         let now = clock.now();
         let lane = |app: &App| {
             let id = store.lane(&app.name);
-            let template = |t: &Template| Some((store.template(id, &t.code)?, t.into()));
-            let templates = app.templates.iter().filter_map(template).collect();
-            let mut lane = Lane::new(id, Arc::new(app.clone()), adapter(app).into(), templates, &metrics, now);
+            let config = Arc::new(app.clone());
+            let templates = Templates::new(Arc::clone(&config), |t| store.template(id, &t.code));
+            let mut lane = Lane::new(id, config, adapter(app).into(), templates, &metrics, now);
             if let Some(listing) = store.listing(&app.name) {
                 lane.errands = Errands::new(Some(listing.read_at), now);
-                lane.learn(listing);
+                lane.templates.learn(listing);
             }
             lane
         };
@@ -222,7 +225,7 @@ impl Engine {
             }
             lane.end_pause(now);
             lane.wait_for_token(now);
-            lane.speed_up(now);
+            lane.rate.recover(now);
             if self.stopping || !store_answers {
                 continue;
             }
@@ -378,15 +381,17 @@ impl Engine {
                 at.next_due = lane.next_due();
                 at.in_flight = lane.in_flight;
                 at.token_expires_at = lane.token.expires_at();
-                at.rate = lane.rate();
+                at.rate = lane.rate.per_second();
                 at.quota = lane.quota;
-                at.out_of_step = lane.out_of_step();
+                at.out_of_step = lane.templates.out_of_step();
                 at.suspended.clear();
-                at.suspended.extend(lane.breakers.suspended(now).map(|(template, suspension)| SuspendedTemplate {
-                    template: self.store.code(template).to_owned(),
-                    code: suspension.code.clone(),
-                    why: suspension.why.clone(),
-                    until: suspension.until,
+                at.suspended.extend(lane.templates.breakers.suspended(now).map(|(template, suspension)| {
+                    SuspendedTemplate {
+                        template: self.store.code(template).to_owned(),
+                        code: suspension.code.clone(),
+                        why: suspension.why.clone(),
+                        until: suspension.until,
+                    }
                 }));
                 // This happens at each step: sentences are copied only when they have changed.
                 if at.pause.as_ref().map(|pause| pause.until) != lane.pause.as_ref().map(|pause| pause.until) {

@@ -90,9 +90,9 @@ impl Engine {
         match answer.and_then(|answer| lane.adapter.read_templates(&answer)) {
             Ok(templates) => {
                 let listing = Arc::new(Listing { read_at: now, templates });
-                lane.learn(Arc::clone(&listing));
+                lane.templates.learn(Arc::clone(&listing));
                 lane.wake_suspended = true;
-                lane.errands.templates_asked(lane.out_of_step() == 0, now);
+                lane.errands.templates_asked(lane.templates.out_of_step() == 0, now);
                 let kept = self.store.keep_listing(&lane.app.name, listing);
                 self.tasks.spawn(async move { Done::ListingKept(limited(kept).await) });
                 self.templates_asked(i, None);
