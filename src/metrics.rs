@@ -59,8 +59,8 @@ pub struct Metrics {
     pub paused: Family<ByApp, Gauge>,
     /// Sends per second that the app may make for now.
     pub rate: Family<ByApp, Gauge>,
-    /// Templates that are held because the platform keeps refusing them.
-    pub held_templates: Family<ByApp, Gauge>,
+    /// Templates that are suspended because the platform keeps refusing them.
+    pub suspended_templates: Family<ByApp, Gauge>,
     /// Configured templates that the platform does not have so.
     pub out_of_step: Family<ByApp, Gauge>,
     /// Sends that the platform says are left today.
@@ -71,8 +71,8 @@ pub struct Metrics {
     pub erased: Family<By, Counter>,
     /// How long a commit takes, seconds.
     pub commit: Histogram,
-    /// 1 while all lanes are held because the clock is not believed.
-    pub clock_held: Gauge,
+    /// 1 while nothing is sent because the clock is distrusted.
+    pub clock_distrusted: Gauge,
     /// 1 while nothing is sent because the store is on hold.
     pub held: Gauge,
 }
@@ -100,13 +100,13 @@ impl Default for Metrics {
             oldest_overdue: Family::default(),
             paused: Family::default(),
             rate: Family::default(),
-            held_templates: Family::default(),
+            suspended_templates: Family::default(),
             out_of_step: Family::default(),
             quota_left: Family::default(),
             token_expiry: Family::default(),
             erased: Family::default(),
             commit: buckets(),
-            clock_held: Gauge::default(),
+            clock_distrusted: Gauge::default(),
             held: Gauge::default(),
             registry: Mutex::default(),
         };
@@ -131,8 +131,10 @@ impl Default for Metrics {
         );
         r.register("paused", "1 while nothing of the app is sent", metrics.paused.clone());
         r.register("rate", "Sends per second that the app may make for now", metrics.rate.clone());
-        let held = metrics.held_templates.clone();
-        r.register("held_templates", "Templates that are held because the platform keeps refusing them", held);
+        let suspended = || metrics.suspended_templates.clone();
+        let what = "Templates that are suspended because the platform keeps refusing them";
+        r.register("suspended_templates", what, suspended());
+        r.register("held_templates", "Deprecated: suspended_templates", suspended());
         let what = "Configured templates that the platform does not have so";
         r.register("templates_out_of_step", what, metrics.out_of_step.clone());
         r.register("quota_left", "Sends that the platform says are left today", metrics.quota_left.clone());
@@ -140,11 +142,9 @@ impl Default for Metrics {
         r.register_with_unit("token_expiry", "Until the app's token ends", Unit::Seconds, expiry);
         r.register("erased", "What went because its term was over", metrics.erased.clone());
         r.register_with_unit("commit", "How long a commit takes", Unit::Seconds, metrics.commit.clone());
-        r.register(
-            "clock_held",
-            "1 while all lanes are held because the clock is not believed",
-            metrics.clock_held.clone(),
-        );
+        let what = "1 while nothing is sent because the clock is distrusted";
+        r.register("clock_distrusted", what, metrics.clock_distrusted.clone());
+        r.register("clock_held", "Deprecated: clock_distrusted", metrics.clock_distrusted.clone());
         let what = "1 while nothing is sent because the store is on hold";
         r.register("held", what, metrics.held.clone());
         r.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));

@@ -104,7 +104,7 @@ impl Bells {
             let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
             self.metrics.paused.get_or_create(&by_app).set(i64::from(lane.pause.is_some()));
             self.metrics.rate.get_or_create(&by_app).set(i64::from(lane.rate));
-            self.metrics.held_templates.get_or_create(&by_app).set(number(lane.suspended.len()));
+            self.metrics.suspended_templates.get_or_create(&by_app).set(number(lane.suspended.len()));
             self.metrics.out_of_step.get_or_create(&by_app).set(number(lane.out_of_step));
             if let Some(asked) = lane.quota {
                 self.metrics.quota_left.get_or_create(&by_app).set(asked.quota.left);

@@ -16,7 +16,7 @@ use crate::{
 const SLICE: i64 = 1_000;
 
 /// Ends what is due by `now` in a lane, up to the reminder `last_id`, as `unconfirmed`, its consent used; answers how many. Only while the
-/// lane is held. What was made later was made here and cannot have been sent.
+/// store is on hold. What was made later was made here and cannot have been sent.
 ///
 /// # Errors
 /// When the store does not answer. What was ended is ended; asking again goes on from there.

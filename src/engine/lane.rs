@@ -1,4 +1,4 @@
-//! One app's due-ordered stream, as the engine holds it in memory: what has been read, what is under way, what holds it up.
+//! One app's due-ordered stream, as the engine holds it in memory: what has been read, what is under way, and why nothing is sent if the app is paused.
 
 use super::{
     errands::Errands,
@@ -133,7 +133,7 @@ impl Lane {
         self.sorted = false;
     }
 
-    /// Another secret: what the former one held up is tried at once.
+    /// Another secret: what waited because of the old one is tried at once.
     pub fn renew(&mut self, adapter: Arc<dyn Adapter>, now: Millis) {
         self.adapter = adapter;
         self.token.try_now(now);

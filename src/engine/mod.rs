@@ -282,7 +282,7 @@ impl Engine {
             }
             _ => {}
         }
-        self.metrics.clock_held.set(i64::from(self.clockwatch.distrusted().is_some()));
+        self.metrics.clock_distrusted.set(i64::from(self.clockwatch.distrusted().is_some()));
     }
 
     /// Whether reminders may be sent or ended: by this clock, and from this store.
@@ -336,7 +336,7 @@ impl Engine {
     fn absorb_joined(&mut self, done: Result<Done, tokio::task::JoinError>) {
         match done {
             Ok(done) => self.absorb(done),
-            // What it held would be held for ever: the daemon ends, and the next start finds it in doubt.
+            // Its reminders would stay under way for ever: the daemon ends, and the next start finds them in doubt.
             Err(e) => match e.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(e) => tracing::error!(error = %e, "a task of the engine was cancelled"),

@@ -86,3 +86,63 @@ impl Settlements {
         self.since -= by;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{
+            due::Due,
+            reminder::{ReminderId, State},
+            settle::assumed_sent,
+        },
+        store::port::Target,
+    };
+
+    fn pending(id: i64) -> Pending {
+        let due = Due {
+            id: ReminderId(id),
+            due_at: 0,
+            at: 0,
+            expires_at: 1,
+            state: State::Sending,
+            fence: 1,
+            tries: 0,
+            unsure: 0,
+            doubt_since: None,
+        };
+        let target = Target { due, lane: 1, recipient: 1, template: 1, standing: false };
+        let entry = Entry { target, settlement: assumed_sent(), began_at: None, ended_at: 0 };
+        Pending { lane: 0, marked: true, entry }
+    }
+
+    #[test]
+    fn few_wait_for_company_and_one_batch_is_written_at_a_time() {
+        let few = i64::try_from(FEW).expect("small");
+        // (how many, when one looks, whether there is hurry) → whether a batch is written; the first comes at 100
+        for (n, now, hurry, written) in [
+            (0, 200, true, false),
+            (1, 100, false, false),
+            (1, 100, true, true),
+            (1, 100 + LINGER - 1, false, false),
+            (1, 100 + LINGER, false, true),
+            // The clock was set back.
+            (1, 50, false, true),
+            (few - 1, 101, false, false),
+            (few, 101, false, true),
+        ] {
+            let mut settlements = Settlements::new();
+            (0..n).for_each(|id| settlements.push(pending(id), 100 + id.min(1)));
+            assert_eq!(settlements.next_batch(now, hurry).is_some(), written, "{n} {now} {hurry}");
+        }
+        let mut settlements = Settlements::new();
+        (1..=2).for_each(|id| settlements.push(pending(id), 100));
+        let batch = settlements.next_batch(200, false).expect("it is time");
+        settlements.push(pending(3), 150);
+        assert!(settlements.next_batch(200, true).is_none() && settlements.next_wake().is_none(), "one at a time");
+        settlements.put_back(batch);
+        let batch = settlements.next_batch(200, false).expect("once more");
+        let ids: Vec<i64> = batch.iter().map(|pending| pending.entry.target.due.id.0).collect();
+        assert_eq!(ids, [1, 2, 3], "what was put back goes first");
+    }
+}

@@ -138,7 +138,7 @@ impl Signals {
         self.tell(|told| told.read_templates.push(app.to_owned()));
     }
 
-    /// An app's secret is another from now on; nothing else of it is looked at. What the old one held up is tried at once.
+    /// An app's secret is another from now on; nothing else of it is looked at. What waited because of the old one is tried at once.
     ///
     /// # Panics
     /// When somebody panicked while telling.

@@ -18,7 +18,7 @@ const HORIZON: Millis = 3 * SECOND;
 pub struct Reach {
     /// Jobs of one read.
     pub page: usize,
-    /// Jobs held in memory, more than a page; beyond that the later ones are forgotten and read again.
+    /// Jobs kept in memory, more than a page; beyond that the later ones are forgotten and read again.
     pub buffer: usize,
 }
 
