@@ -1,4 +1,4 @@
-//! What a platform pushes to our callback address, understood: the same for every platform.
+//! A push to our callback address, once it is understood: the same shape for every platform; and which message a receipt is about.
 
 use super::{HOUR, Millis, SECOND, reminder::State};
 use sha2::{Digest, Sha256};

@@ -1,13 +1,13 @@
-//! How long what has ended is kept.
+//! How long the parts of a reminder are kept after its end.
 
 use super::Millis;
 
 /// Terms, from a reminder's instant or its end, whichever is later. `None` keeps for ever.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// What it said: field values, page.
+    /// Its body: field values and page.
     pub bodies: Option<Millis>,
-    /// What was tried before its end, and the platform's words and message ids.
+    /// Its attempts before the last one, and the platform's words and message ids.
     pub attempts: Option<Millis>,
     /// The reminder itself, the consent it used, and users of whom nothing else is left. Its key stays known, so that nothing is sent
     /// again.
@@ -34,14 +34,14 @@ impl Parts {
 }
 
 impl Retention {
-    /// What is beyond its term of a reminder that has ended.
+    /// The parts of an ended reminder whose terms are over.
     pub fn outlived(&self, at: Millis, ended_at: Millis, now: Millis) -> Parts {
         let age = now - at.max(ended_at);
         let beyond = |term: Option<Millis>| term.is_some_and(|term| age >= term);
         Parts { body: beyond(self.bodies), attempts: beyond(self.attempts), all: beyond(self.history) }
     }
 
-    /// The shortest term: what is younger is kept whole.
+    /// The shortest term: a reminder that ended more recently is kept whole.
     pub fn shortest(&self) -> Option<Millis> {
         [self.bodies, self.attempts, self.history].into_iter().flatten().min()
     }

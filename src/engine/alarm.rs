@@ -25,14 +25,14 @@ pub struct Bells {
     pub metrics: Arc<Metrics>,
     /// The clock.
     pub clock: SharedClock,
-    /// How long what has ended is kept.
+    /// How long reminders are kept after their end.
     pub retention: Retention,
     /// Where the walk through it is.
     pub walk: Walk,
 }
 
 /// Starts the bells: every half minute a look for expired reminders, every ten seconds the gauges, and every second
-/// a slice of what is too old to keep.
+/// a slice of the rows whose terms are over.
 ///
 /// # Errors
 /// When the scheduler cannot start.
@@ -68,10 +68,10 @@ pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
 }
 
 impl Bells {
-    /// Erases a slice of what is too old to keep. Not by a distrusted clock, which might erase everything; and not from a
+    /// Erases a slice of the rows whose terms are over. Not by a distrusted clock, which might erase everything; and not from a
     /// store on hold, before somebody has looked at it.
     pub async fn tidy(&mut self) {
-        // A store that does not answer is told of elsewhere; what is too old stays a little longer.
+        // If the store does not answer, the engine tells of it; old rows stay a little longer.
         let _ = self.store.tidy().await;
         if self.signals.is_held() || !self.signals.status().clock_trusted {
             return;
@@ -80,7 +80,7 @@ impl Bells {
         let erased = match self.store.erase_step(&mut self.walk, &self.retention, now).await {
             Ok(erased) => erased,
             Err(e) => {
-                tracing::warn!(error = %e, "what is beyond its term could not be erased; it is tried again");
+                tracing::warn!(error = %e, "rows whose terms are over could not be erased; it is tried again");
                 return;
             }
         };
@@ -112,7 +112,7 @@ impl Bells {
             let left = (lane.token_expires_at - now).max(0);
             self.metrics.token_expiry.get_or_create(&by_app).set(seconds(left));
         }
-        // A store that does not answer is told of elsewhere.
+        // If the store does not answer, the engine tells of it.
         let _ = timeout(TURN, self.measure_store(now)).await;
     }
 

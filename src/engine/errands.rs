@@ -1,4 +1,4 @@
-//! What a lane asks its platform beside sending, and when: which templates there are, and how many sends are left today.
+//! Decides when a lane asks its platform which templates there are, and how many sends are left today.
 
 use crate::domain::{DAY, HOUR, MINUTE, Millis};
 
@@ -38,7 +38,7 @@ pub struct Errands {
 }
 
 impl Errands {
-    /// At the daemon's start everything is asked, but for what has just been read by a daemon that is starting over and over.
+    /// At the daemon's start everything is asked, except for templates that were read a moment ago: a daemon may be starting over and over.
     pub fn new(read_at: Option<Millis>, now: Millis) -> Self {
         let read_at = read_at.filter(|at| *at <= now).unwrap_or(Millis::MIN / 2);
         Self { under_way: false, templates_at: now.max(read_at + READ_AGAIN), quota_at: now, wrong: 0, read_at }

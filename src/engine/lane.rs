@@ -147,7 +147,7 @@ impl Lane {
         self.live.has_looked() && self.backlog.has_looked()
     }
 
-    /// The clock was set back: what is to last so long lasts no longer.
+    /// The clock was set back: waits last no longer because of it.
     pub fn set_back(&mut self, by: Millis) {
         self.token.set_back(by);
         self.rate.set_back(by);
@@ -186,7 +186,7 @@ impl Lane {
         self.live.wants(now).or_else(|| self.backlog.wants(now))
     }
 
-    /// A read is done. One that a stream asked for that stands no more is of no use.
+    /// A read is done. If its stream has been replaced since, the read is ignored.
     pub fn fill(&mut self, read: Read, jobs: Vec<Job>) {
         let mut jobs = Some(jobs);
         for stream in [&mut self.live, &mut self.backlog] {
@@ -196,7 +196,7 @@ impl Lane {
         }
     }
 
-    /// A job is no longer under way. Whatever comes of it rings.
+    /// A job is no longer under way. If it comes again, its settlement rings.
     pub fn done_with(&mut self, id: ReminderId) {
         self.active.remove(&id);
         self.live.leaves(id);
@@ -224,18 +224,19 @@ impl Lane {
         most.saturating_sub(self.in_flight)
     }
 
-    /// Takes out of the buffers what can be acted upon now: whatever ends without a call, and as many sends as the gate lets through.
+    /// Takes out of the buffers the jobs that can be acted upon now: all that are settled without a call, and as many sends as the gate lets
+    /// through.
     pub fn pick(&mut self, now: Millis, may_send: bool) -> Vec<Pick> {
         let mut window = if may_send && !self.marking && self.quiet_until <= now { self.window() } else { 0 };
         let mut picks = Vec::new();
         for backlog in [false, true] {
             let stream = if backlog { &mut self.backlog } else { &mut self.live };
-            // What is taken is active at once: the buffer may hold it a second time, as it was changed since.
+            // A job that is taken is active at once: the buffer may have it a second time, as it was changed since.
             let mut taken = Vec::new();
             let mut users = HashSet::new();
             for (place, job) in stream.due(now).take(LOOK) {
                 if self.active.contains(&job.due.id) {
-                    // Read twice, as it was and as it is, and under way already: whatever comes of that rings.
+                    // Read twice, as it was and as it is, and under way already: its settlement will ring.
                     taken.push((*place, None));
                     continue;
                 }
@@ -382,7 +383,7 @@ impl Lane {
         }
     }
 
-    /// Without a token nothing goes out, and everybody who looks must see why.
+    /// Without a token nothing goes out, and the pause shows everybody why.
     pub fn wait_for_token(&mut self, now: Millis) {
         if let Some((until, trouble)) = self.token.wanting(now) {
             let Trouble { code, why } = trouble.clone();

@@ -131,7 +131,7 @@ impl Engine {
         }
     }
 
-    /// The same with other bounds on what it holds in memory.
+    /// The same with other bounds on the jobs in memory.
     #[must_use]
     pub fn with_reach(mut self, reach: Reach) -> Self {
         let now = self.clock.now();
@@ -189,7 +189,7 @@ impl Engine {
         }
     }
 
-    /// What is in memory is given up, as by a crash. For tests.
+    /// Gives up everything in memory, as a crash does. For tests.
     pub fn crash(mut self) {
         self.tasks.abort_all();
     }
@@ -402,7 +402,7 @@ impl Engine {
     }
 }
 
-/// Waits for the store, but not for ever. What it does later of a question that was given up is as if it had failed after it was done.
+/// Waits for the store, but not for ever. If it still does what was asked after that, it is as if it had failed just after doing it.
 async fn limited<T>(asked: Asked<T>) -> Result<T, StoreError> {
     let silent = |_| Err(StoreError::Silent(format!("no answer within {} s", STORE_LIMIT.as_secs())));
     tokio::time::timeout(STORE_LIMIT, asked).await.unwrap_or_else(silent)

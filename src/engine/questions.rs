@@ -1,4 +1,4 @@
-//! Asking the platform which templates there are and how many sends are left. When, [`super::errands`] decides.
+//! Asks the platform which templates there are and how many sends are left. [`super::errands`] decides when.
 
 use super::{Done, Engine, errands::Errand, limited};
 use crate::{
@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use std::sync::Arc;
 
 impl Engine {
-    /// Asks the platform what is to be asked beside sending.
+    /// Asks the next question, if it is time for one.
     pub(super) fn ask(&mut self, i: usize, now: Millis) {
         let lane = &mut self.lanes[i];
         if std::mem::take(&mut lane.wake_suspended) {

@@ -41,7 +41,7 @@ fn behind(at: Millis) -> Place {
     (at, ReminderId(i64::MAX))
 }
 
-/// See the module.
+/// A stretch of a lane and its buffer, as the module's text describes them.
 #[derive(Debug)]
 pub struct Stream {
     /// Tells its reads from those of the stream that stood here before.
@@ -52,7 +52,7 @@ pub struct Stream {
     read_to: Place,
     buffer: BTreeMap<Place, Job>,
     reading: bool,
-    /// What has ceased to be active since the read began.
+    /// Jobs that have ceased to be active since the read began.
     left: HashSet<ReminderId>,
     /// Ground that was read before and has changed: after the first place, up to and including the second.
     reread: Option<(Place, Place)>,
@@ -163,14 +163,14 @@ impl Stream {
         read.stream == self.number
     }
 
-    /// A job is no longer active. What a read that is under way brings of it is old.
+    /// A job is no longer active. If a read is under way, it may bring the job as it was before, which is ignored.
     pub fn leaves(&mut self, id: ReminderId) {
         if self.reading {
             self.left.insert(id);
         }
     }
 
-    /// A read of this stream's is answered. What is `active` is under way already.
+    /// A read of this stream's is answered. `active` jobs are under way already.
     pub fn fill(&mut self, read: Read, jobs: Vec<Job>, active: &HashSet<ReminderId>) {
         self.reading = false;
         let left = std::mem::take(&mut self.left);

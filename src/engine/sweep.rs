@@ -1,4 +1,4 @@
-//! What has expired while it waited ends without a call: before a lane's first send, and every half minute.
+//! Ends reminders that have expired while they waited: before a lane's first send, and every half minute.
 
 use super::{Done, Engine, limited};
 use crate::{
@@ -23,7 +23,7 @@ impl Engine {
         self.tasks.spawn_on(work, &self.store_runtime);
     }
 
-    /// What was found ends.
+    /// The reminders that were found end.
     pub(super) fn swept(&mut self, i: usize, expired: Result<Vec<Job>, StoreError>, now: Millis) {
         self.lanes[i].sweeping = false;
         let jobs = match expired {

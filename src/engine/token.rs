@@ -1,4 +1,4 @@
-//! Keeping an app's token: the call. When it is made, [`crate::platform::token`] decides.
+//! Keeps an app's token good by asking the platform for one. [`crate::platform::token`] decides when.
 
 use super::{Done, Engine};
 use crate::{
