@@ -25,7 +25,7 @@ pub async fn run(client: &Client, verb: Rights, out: Out) -> Result<(), Failure>
         "export" => data!("{answer:#}"),
         "forget" => {
             let (erased, cancelled, given_up) = (&answer["erased"], &answer["cancelled"], &answer["given_up"]);
-            let said = say!("user_forgotten", erased = erased, cancelled = cancelled, given_up = given_up);
+            let said = say!("user_is_forgotten", erased = erased, cancelled = cancelled, given_up = given_up);
             out.done(&answer, &said);
         }
         _ => out.done(&answer, &say!("user_let_in")),
