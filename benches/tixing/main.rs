@@ -574,7 +574,6 @@ fn new(i: usize, at: Millis) -> NewReminder {
         digest: String::new(),
         claim: Claim::Reserve,
         accepted: Some(Accepted { at: at - 1_000, source: "api".into(), event: None }),
-        lang: None,
-        miniprogram_state: None,
+        options: Default::default(),
     }
 }

@@ -2,13 +2,13 @@
 
 use super::{
     problem::Problem,
-    schema::{LANGS, Lang, MINIPROGRAM_STATES, MiniprogramState, PopupResults},
+    schema::{Lang, MiniprogramState, PopupResults},
 };
 use crate::{
     config::{App, Config},
     domain::{
         Invalid, Millis,
-        consent::{Feed, RESULTS, Report, grants},
+        consent::{Feed, Report},
         draft::{Change, ChangeDraft, Checked, Draft, Standing, Tap, Terms, one_of, openid},
         hint, pointer,
         reminder::{Claim, NewReminder},
@@ -183,7 +183,8 @@ fn terms<'a>(app: &'a App, listing: Option<&'a Listing>) -> Terms<'a> {
         consents: app.consents,
         templates: &app.templates,
         listing,
-        options: &[("lang", &LANGS), ("miniprogram_state", &MINIPROGRAM_STATES)],
+        fields: &app.platform.fields,
+        options: app.platform.options,
     }
 }
 
@@ -239,11 +240,12 @@ pub fn consents(config: &Config, body: ConsentBody, now: Millis) -> Result<Repor
     for (name, result) in body.results.iter().filter(|(name, _)| *name != "errMsg") {
         let param = pointer(["results", name]);
         let code = &terms.template(name, &param)?.code;
-        let granted = grants(result);
-        if !granted {
-            one_of(result, &RESULTS, &param)?;
+        let popup = &app.platform.popup;
+        let granted = (popup.grants)(result);
+        if granted.is_none() {
+            one_of(result, popup.words, &param)?;
         }
-        *results.entry(code.clone()).or_default() |= granted;
+        *results.entry(code.clone()).or_default() |= granted.unwrap_or_default();
     }
     if results.is_empty() {
         return Err(Problem::new("bad_value", say!("no_template_reported")).at("/results"));

@@ -11,7 +11,6 @@ use crate::{
         timing::rfc3339,
     },
     engine::signals::Pause,
-    platform::{denies, meaning},
     store::{
         hold::Hold,
         pushes::Delivery,
@@ -43,7 +42,7 @@ pub struct Circumstances {
     /// Why its app is paused, if it is.
     pub pause: Option<Pause>,
     /// Why the platform would refuse it, by its list of templates.
-    pub refused: Option<String>,
+    pub refused: Option<Message>,
     /// What the store is on hold for.
     pub hold: Option<Hold>,
     /// Since when its user wants nothing more of its template.
@@ -61,7 +60,7 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
     let Circumstances { delivery, pause, refused, hold, turned_off, quiet_until, daemon, now } = circumstances;
     let last = events.last();
     let code = last.and_then(|e| e.code.as_deref()).unwrap_or_default();
-    let known = app.and_then(|app| meaning(app.platform, code));
+    let known = app.and_then(|app| app.platform.code(code)).map(|known| (known.en, known.zh));
     let zh = |message: &Message| message.say(Voice::new(Lang::Zh));
     let (text, text_zh) = match last.and_then(Event::said) {
         Some(said) => (said.to_string(), zh(&said)),
@@ -123,7 +122,7 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
         ),
         State::Failed => {
             // Its own words name the field at fault, and the like.
-            let void = app.is_some_and(|app| denies(app.platform, code));
+            let void = app.is_some_and(|app| app.platform.denies(code));
             let (left_en, left_zh) = if void {
                 ("; its consents for this template are void", "；该模板的订阅次数作废")
             } else {
@@ -183,7 +182,7 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
         ),
         State::Scheduled if let Some(why) = refused => (
             format!("Not sent yet, and held until it would be accepted: {why}; `tixing template refresh` reads the platform's list again."),
-            format!("尚未发送，模板与平台不一致，暂停发送：{why}；修正后可运行 tixing template refresh 重新读取模板列表。"),
+            format!("尚未发送，模板与平台不一致，暂停发送：{}；修正后可运行 tixing template refresh 重新读取模板列表。", zh(&why)),
         ),
         State::Scheduled => match pause {
             Some(Pause { code, why, until, .. }) if stored.due.due_at <= until => (

@@ -15,7 +15,7 @@ use crate::{
         Millis,
         draft::{Checked, openid},
         reminder::{ReminderId, State as ReminderState},
-        template::UNCONFIGURED,
+        template::unconfigured,
         timing::{cut, parse_instant, rfc3339},
     },
     store::{
@@ -305,7 +305,7 @@ pub async fn explain(State(api): State<Api>, caller: Caller, Path(id): Path<Stri
         delivery: api.store.delivery(&stored).await?,
         pause: api.signals.as_ref().and_then(|s| s.status().lanes.get(&stored.app)?.pause.clone()),
         refused: match app {
-            Some(app) if app.template(&stored.template).is_none() => Some(UNCONFIGURED.to_owned()),
+            Some(app) if app.template(&stored.template).is_none() => Some(unconfigured()),
             _ => api.store.listing(&stored.app).and_then(|listing| listing.refuses(&stored.template, &stored.data)),
         },
         hold: api.store.hold().await?,

@@ -1,12 +1,7 @@
 //! Schemas of the API's description for which the code has no type.
 
-use crate::domain::{consent, reminder::ReminderId};
+use crate::{domain::reminder::ReminderId, platform};
 use utoipa::openapi::{KnownFormat, ObjectBuilder, Ref, RefOr, SchemaFormat, Type, schema::Schema};
-
-/// The values of `lang`.
-pub const LANGS: [&str; 4] = ["zh_CN", "en_US", "zh_HK", "zh_TW"];
-/// The values of `miniprogram_state`.
-pub const MINIPROGRAM_STATES: [&str; 3] = ["formal", "trial", "developer"];
 
 /// Closed sets of words for which the code has no enum.
 macro_rules! words {
@@ -29,11 +24,11 @@ words! {
     /// The code of a problem.
     ProblemCode: super::problem::CODES.iter().map(|(code, ..)| *code);
     /// What a user did in the popup. Another word that begins with `acceptWith` is read as `accept`.
-    PopupResult: consent::RESULTS;
+    PopupResult: platform::popup_words();
     /// The language of what a platform adds to a message.
-    Lang: LANGS;
+    Lang: platform::values_of("lang");
     /// Which version of the mini-program opens on tap.
-    MiniprogramState: MINIPROGRAM_STATES;
+    MiniprogramState: platform::values_of("miniprogram_state");
     /// What the platform's receipt says.
     DeliveryWord: ["delivered", "undelivered"];
     /// What is no longer kept of a reminder.

@@ -11,7 +11,7 @@ use crate::{
     config::App,
     domain::{template::Kind, timing::rfc3339},
     store::keys::Scope,
-    words::say,
+    words::{Message, say},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
@@ -117,7 +117,7 @@ fn shown(api: &Api, caller: &Caller, wanted: &OfApp) -> Templates {
                 fields: t.fields(listing).clone(),
                 choices: listed.map(|listed| listed.choices.clone()),
                 listed_at: listing.map(|listing| rfc3339(listing.read_at)),
-                out_of_step: listing.map(|listing| listing.differences(t)).unwrap_or_default(),
+                out_of_step: listing.map(|listing| said(listing.differences(t))).unwrap_or_default(),
             }
         }));
     }
@@ -128,5 +128,9 @@ fn shown(api: &Api, caller: &Caller, wanted: &OfApp) -> Templates {
 pub(super) fn out_of_step(api: &Api, app: &App) -> Vec<OutOfStep> {
     let Some(listing) = api.store.listing(&app.name) else { return Vec::new() };
     let differing = app.templates.iter().map(|t| (t, listing.differences(t))).filter(|(_, why)| !why.is_empty());
-    differing.map(|(t, why)| OutOfStep { template: t.code.clone(), why: why.join("; ") }).collect()
+    differing.map(|(t, why)| OutOfStep { template: t.code.clone(), why: said(why).join("; ") }).collect()
+}
+
+fn said(sentences: Vec<Message>) -> Vec<String> {
+    sentences.iter().map(ToString::to_string).collect()
 }

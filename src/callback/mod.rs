@@ -7,11 +7,11 @@
 use crate::{
     clock::SharedClock,
     config::App,
-    domain::{MINUTE, Millis},
+    domain::{MINUTE, Millis, push::Push},
     metrics::{ByAppAnd, Metrics},
     platform::{
-        Refused, callback,
-        wechat::callback::{Callback, Query},
+        Method,
+        push::{Incoming, Pushes, Refused, Told},
     },
     store::{Store, pushes::NewPush},
 };
@@ -32,9 +32,9 @@ use std::{
 
 /// Bytes of a push; real ones have less than two thousand.
 const MAX_BODY: usize = 64 * 1024;
-/// Bytes of an `echostr`; real ones have 19.
+/// Bytes of what is answered to a platform that asks whether the address is ours; real ones have 19.
 const MAX_ECHO: usize = 256;
-/// Time for a push to arrive, and for it to be written: together below the five seconds that WeChat waits.
+/// Time for a push to arrive, and for it to be written: together below the five seconds that platforms wait.
 const ARRIVES: Duration = Duration::from_secs(2);
 const WRITTEN: Duration = Duration::from_millis(2_500);
 /// A forger must not fill the log: one line for each reason and app in this time.
@@ -42,7 +42,7 @@ const LOG_EVERY: Millis = MINUTE;
 
 /// What the handlers share.
 pub struct Callbacks {
-    apps: RwLock<HashMap<String, Arc<Callback>>>,
+    apps: RwLock<HashMap<String, Arc<dyn Pushes>>>,
     store: Store,
     clock: SharedClock,
     metrics: Arc<Metrics>,
@@ -62,7 +62,7 @@ impl Callbacks {
     /// # Panics
     /// When somebody panicked while looking one up.
     pub fn renew(&self, apps: &[App]) {
-        let apps = apps.iter().filter_map(|app| Some((app.name.clone(), Arc::new(callback(app)?))));
+        let apps = apps.iter().filter_map(|app| Some((app.name.clone(), app.pushes()?.into())));
         *self.apps.write().expect("nobody panics while looking") = apps.collect();
     }
 
@@ -73,12 +73,30 @@ impl Callbacks {
             .with_state(Arc::clone(self))
     }
 
-    fn find(&self, app: &str) -> Option<Arc<Callback>> {
+    fn find(&self, app: &str) -> Option<Arc<dyn Pushes>> {
         self.apps.read().expect("nobody panics while looking").get(app).cloned()
     }
 
     fn count(&self, app: &str, what: &'static str) {
         self.metrics.pushes.get_or_create(&ByAppAnd { app: app.to_owned(), what }).inc();
+    }
+
+    /// The push that a call brings, or the answer to a call that brings none.
+    fn read(&self, app: &str, pushes: &dyn Pushes, call: &Incoming<'_>) -> Result<Push, Box<Response>> {
+        let answer = match pushes.read(call, self.clock.now()) {
+            Ok(Told::Push(push)) => return Ok(push),
+            Ok(Told::Echo(echo)) if echo.len() <= MAX_ECHO => {
+                self.count(app, "verified");
+                said(StatusCode::OK, &echo)
+            }
+            Ok(Told::Echo(_)) => self.refuse(app, Refused::Shape),
+            Ok(Told::Other) => {
+                self.count(app, "other");
+                said(StatusCode::OK, "success")
+            }
+            Err(why) => self.refuse(app, why),
+        };
+        Err(Box::new(answer))
     }
 
     fn refuse(&self, app: &str, why: Refused) -> Response {
@@ -126,18 +144,12 @@ async fn verify(
     Path(app): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let app = app.as_str();
-    let Some(callback) = callbacks.find(app) else { return nothing_here() };
-    let pairs = pairs(query.as_deref());
-    let query = Query::new(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    match callback.verify(&query) {
-        Ok(echo) if echo.len() <= MAX_ECHO => {
-            callbacks.count(app, "verified");
-            said(StatusCode::OK, echo)
-        }
-        Ok(_) => callbacks.refuse(app, Refused::Shape),
-        Err(why) => callbacks.refuse(app, why),
-    }
+    let Some(pushes) = callbacks.find(&app) else { return nothing_here() };
+    let query = pairs(query.as_deref());
+    let call = Incoming { method: Method::Get, query: &query, body: &[] };
+    let brought = callbacks.read(&app, &*pushes, &call);
+    // A question brings no push.
+    brought.map_or_else(|answer| *answer, |_| callbacks.refuse(&app, Refused::Shape))
 }
 
 /// A push.
@@ -148,7 +160,7 @@ async fn receive(
     body: Body,
 ) -> Response {
     let app = app.as_str();
-    let Some(callback) = callbacks.find(app) else { return nothing_here() };
+    let Some(pushes) = callbacks.find(app) else { return nothing_here() };
     let body = match tokio::time::timeout(ARRIVES, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(e)) if e.is::<LengthLimitError>() => {
@@ -159,15 +171,11 @@ async fn receive(
         // Broken off, too slow: no push of the platform is.
         _ => return callbacks.refuse(app, Refused::Shape),
     };
-    let pairs = pairs(query.as_deref());
-    let query = Query::new(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    let push = match callback.open(&query, &body, callbacks.clock.now()) {
-        Ok(Some(push)) => push,
-        Ok(None) => {
-            callbacks.count(app, "other");
-            return said(StatusCode::OK, "success");
-        }
-        Err(why) => return callbacks.refuse(app, why),
+    let query = pairs(query.as_deref());
+    let call = Incoming { method: Method::Post, query: &query, body: &body };
+    let push = match callbacks.read(app, &*pushes, &call) {
+        Ok(push) => push,
+        Err(answer) => return *answer,
     };
     let new = NewPush { app: app.to_owned(), push };
     match tokio::time::timeout(WRITTEN, callbacks.store.push(new)).await {

@@ -4,9 +4,8 @@ use super::{failure::Failure, out::Out};
 use crate::{
     clock::SystemClock,
     config, http,
-    platform::callback,
-    sandbox::{Format, Mode, Pusher, Sandbox},
-    words::say,
+    sandbox::{Pusher, Sandbox},
+    words::{Message, say},
 };
 use std::{net::SocketAddr, path::PathBuf};
 use tokio::{
@@ -17,15 +16,15 @@ use tokio::{
 /// It knows the configured apps, if a configuration is there; others are added over its own API.
 pub async fn run(path: Option<PathBuf>, listen: SocketAddr, seed: u64, out: Out) -> Result<(), Failure> {
     let sandbox = Sandbox::new(SystemClock::shared(), seed);
+    let bad_key = |why: String| Failure::Config(Message::text(why));
     if let Ok(path) = config::search(path) {
         let config = config::load(&path)?;
         for app in &config.apps {
             sandbox.world().add_configured(app);
-            if let Some(callback) = callback(app) {
+            if let Some(secrets) = &app.callback {
                 let url = format!("http://{}/callback/{}", config.server.listen, app.name);
-                let mode = if callback.has_key() { Mode::Secure } else { Mode::Plain };
                 out.tell(&say!("sandbox_pushes_to", url = url));
-                sandbox.world().push_to(&app.appid, Pusher { url, callback, mode, format: Format::Json });
+                sandbox.world().push_to(&app.appid, Pusher::of(&app.appid, url, secrets).map_err(bad_key)?);
             }
             out.tell(&say!("sandbox_knows_app", app = app.name, appid = app.appid, file = path.to_string_lossy()));
         }

@@ -1,7 +1,7 @@
 //! `[[app]]`: a mini-program.
 
 use super::{
-    callback::{self, CallbackSecrets},
+    callback,
     check::{Check, is_name, near},
     place::Place,
     secret, template,
@@ -14,10 +14,15 @@ use crate::{
         template::Template,
         timing::{QuietHours, parse_duration},
     },
+    platform::{
+        self, Account, Adapter, Facts,
+        facts::Secrets,
+        push::{PushSecrets, Pushes},
+    },
     words::{Message, say},
 };
 use chrono_tz::Tz;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use std::collections::HashSet;
 
@@ -27,11 +32,11 @@ pub struct App {
     /// Its name in the API and in files.
     pub name: String,
     /// Which platform.
-    pub platform: Platform,
+    pub platform: &'static Facts,
     /// The platform's id of the mini-program.
     pub appid: String,
-    /// Its secret.
-    pub secret: SecretString,
+    /// Its secrets, by their keys.
+    pub secrets: Secrets,
     /// Where the platform's API answers.
     pub base_url: String,
     /// The zone of local times.
@@ -43,7 +48,7 @@ pub struct App {
     /// Its rules about when and to whom to send at all.
     pub rules: AppRules,
     /// How the platform's pushes are told from forgeries, if it pushes.
-    pub callback: Option<CallbackSecrets>,
+    pub callback: Option<PushSecrets>,
     /// Whose word on a tap counts.
     pub consents: Feeds,
     /// Templates that a mini-program asks for in one popup.
@@ -58,6 +63,25 @@ impl App {
         self.templates.iter().find(|t| t.code == id_or_name || t.name.as_deref() == Some(id_or_name))
     }
 
+    /// As its platform knows it.
+    fn account(&self) -> Account<'_> {
+        Account { base_url: &self.base_url, appid: &self.appid, secrets: &self.secrets }
+    }
+
+    /// Its platform's adapter.
+    pub fn adapter(&self) -> Box<dyn Adapter> {
+        (self.platform.adapter)(&self.account())
+    }
+
+    /// How its pushes are read, if it has any.
+    ///
+    /// # Panics
+    /// When its secrets were not checked by this configuration.
+    pub fn pushes(&self) -> Option<Box<dyn Pushes>> {
+        let (pushes, secrets) = self.platform.pushes.zip(self.callback.as_ref())?;
+        Some(pushes(&self.account(), secrets).expect("the configuration has checked the key's shape"))
+    }
+
     /// Whether all but the secrets is the same.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         // All fields are named, so that a new one cannot be forgotten here.
@@ -66,7 +90,7 @@ impl App {
                 name,
                 platform,
                 appid,
-                secret: _,
+                secrets: _,
                 base_url,
                 timezone,
                 rate,
@@ -91,34 +115,19 @@ impl App {
             (Some(own), Some(new)) if own.aes_key.is_some() == new.aes_key.is_some() => Some(new.clone()),
             (own, _) => own.clone(),
         };
-        Self { secret: new.secret.clone(), callback, ..self.clone() }
+        Self { secrets: new.secrets.clone(), callback, ..self.clone() }
     }
 
     /// Whether its secrets are the same.
     pub fn has_secrets_of(&self, other: &Self) -> bool {
-        fn secrets(app: &App) -> [Option<&str>; 3] {
+        fn secrets(app: &App) -> impl PartialEq {
             let callback = app.callback.as_ref();
             let key = callback.and_then(|callback| callback.aes_key.as_ref());
-            [Some(&app.secret), callback.map(|callback| &callback.token), key]
-                .map(|s| s.map(ExposeSecret::expose_secret))
+            let of_pushes = [callback.map(|callback| &callback.token), key];
+            let all = app.secrets.values().map(Some).chain(of_pushes);
+            all.map(|secret| secret.map(ExposeSecret::expose_secret)).collect::<Vec<_>>()
         }
         secrets(self) == secrets(other)
-    }
-}
-
-/// A platform that tixing can send on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Platform {
-    /// 微信.
-    Wechat,
-}
-
-impl Platform {
-    /// The word in configuration and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Wechat => "wechat",
-        }
     }
 }
 
@@ -128,7 +137,7 @@ pub(super) struct Raw {
     name: String,
     platform: String,
     appid: String,
-    secret: secret::Source,
+    secret: Option<secret::Source>,
     base_url: Option<String>,
     timezone: Option<String>,
     #[serde(default = "default_rate")]
@@ -144,8 +153,7 @@ pub(super) struct Raw {
     testers: Vec<String>,
     callback: Option<callback::Raw>,
     receipt_wait: Option<String>,
-    #[serde(default = "default_ask_at_once")]
-    ask_at_once: usize,
+    ask_at_once: Option<usize>,
     #[serde(default)]
     consents: Feeds,
     #[serde(default)]
@@ -154,11 +162,6 @@ pub(super) struct Raw {
 
 /// How long the platform's receipt for a doubt is waited for, unless the app says otherwise.
 const RECEIPT_WAIT: Millis = 60 * SECOND;
-
-/// WeChat took three in one popup for years, and takes five now; old clients do not.
-fn default_ask_at_once() -> usize {
-    3
-}
 
 fn default_rate() -> u32 {
     500
@@ -195,8 +198,11 @@ pub(super) fn check(raw: &[Raw], check: &mut Check<'_>) -> Vec<App> {
 
 impl Raw {
     fn check(&self, place: &Place<'_>, check: &mut Check<'_>) -> Option<App> {
-        self.identity(place, check);
-        let base_url = self.base_url(place, check);
+        let platform = self.platform(place, check);
+        self.identity(platform, place, check);
+        // Of an app on a platform that is not known, the rest is checked as far as it is the same on all of them.
+        let facts = platform.unwrap_or(platform::BUILT[0]);
+        let base_url = self.base_url(facts, place, check);
         let timezone = self.timezone.as_ref().and_then(|zone| check.good(&place.key("timezone"), self::zone(zone)));
         let quiet_hours = self.quiet_hours(timezone, place, check);
         for (key, value, most) in [("rate", self.rate, 100_000), ("concurrency", self.concurrency, 4_096)] {
@@ -207,16 +213,17 @@ impl Raw {
         self.openness(check);
         let callback_place = place.key("callback");
         let callback = self.callback.as_ref().and_then(|raw| raw.check(&self.name, &callback_place, check));
-        self.feeds(place, check);
+        let ask_at_once = self.ask_at_once(facts, place, check);
+        self.feeds(facts, place, check);
         let testers = self.testers(check);
         let receipt_wait = self.receipt_wait(place, check);
-        let secret = self.secret.read(&place.key("secret"), check);
-        let templates = template::check(&self.template, place, check);
+        let secrets = self.secrets(facts, place, check);
+        let templates = template::check(&self.template, facts, place, check);
         Some(App {
             name: self.name.clone(),
-            platform: Platform::Wechat,
+            platform: platform?,
             appid: self.appid.clone(),
-            secret: secret?,
+            secrets: secrets?,
             base_url,
             timezone,
             rate: self.rate,
@@ -224,45 +231,49 @@ impl Raw {
             rules: AppRules {
                 quiet_hours,
                 testers,
-                exclusive: self.exclusive && self.consents.counts(Feed::Client),
-                receipt_wait: self.callback.is_some().then_some(receipt_wait),
+                exclusive: self.exclusive && self.consents.counts(Feed::Client) && facts.doubt.counts_consents,
+                receipt_wait: (self.callback.is_some() && facts.doubt.sends_receipts).then_some(receipt_wait),
             },
             callback,
             consents: self.consents,
-            ask_at_once: self.ask_at_once,
+            ask_at_once,
             templates,
         })
     }
 
-    fn identity(&self, place: &Place<'_>, check: &mut Check<'_>) {
-        let Self { name, platform, appid, .. } = self;
+    fn platform(&self, place: &Place<'_>, check: &mut Check<'_>) -> Option<&'static Facts> {
+        let word = self.platform.as_str();
+        let found = platform::find(word);
+        if found.is_none() {
+            let what = if platform::PLANNED.contains(&word) {
+                let known: Vec<&str> = platform::BUILT.iter().map(|facts| facts.word).collect();
+                say!("platform_not_built", platform = word, known = known)
+            } else {
+                let allowed = platform::words();
+                say!("unknown_platform", found = word, allowed = allowed, near = near(word, &allowed))
+            };
+            check.problem(&place.key("platform"), what);
+        }
+        found
+    }
+
+    fn identity(&self, platform: Option<&Facts>, place: &Place<'_>, check: &mut Check<'_>) {
+        let Self { name, appid, .. } = self;
         if !is_name(name) {
             check.problem(&place.key("name"), say!("bad_app_name", name = name));
-        }
-        match platform.as_str() {
-            "wechat" => {}
-            "alipay" | "douyin" | "kuaishou" | "baidu" => {
-                check
-                    .problem(&place.key("platform"), say!("platform_not_built", platform = platform, known = "wechat"));
-            }
-            other => {
-                let allowed = ["wechat", "alipay", "douyin", "kuaishou", "baidu"];
-                let what = say!("unknown_platform", found = other, allowed = allowed, near = near(other, &allowed));
-                check.problem(&place.key("platform"), what);
-            }
         }
         if appid.is_empty() || appid.len() > 64 || !appid.chars().all(|c| c.is_ascii_alphanumeric()) {
             check.problem(&place.key("appid"), say!("bad_appid", appid = appid));
         }
-        if !(appid.starts_with("wx") && appid.len() == 18) {
-            check.warning(say!("odd_appid", app = name, appid = appid));
+        if let Some(shape) = platform.map(|facts| &facts.appid).filter(|shape| !(shape.fits)(appid)) {
+            check.warning(say!("odd_appid", app = name, appid = appid, like = shape.like));
         }
     }
 
-    fn base_url(&self, place: &Place<'_>, check: &mut Check<'_>) -> String {
-        let url = self.base_url.as_deref().unwrap_or("https://api.weixin.qq.com").trim_end_matches('/');
+    fn base_url(&self, facts: &Facts, place: &Place<'_>, check: &mut Check<'_>) -> String {
+        let url = self.base_url.as_deref().unwrap_or(facts.base_url).trim_end_matches('/');
         if !reqwest::Url::parse(url).is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host()) {
-            let what = say!("bad_base_url", url = url, example = "https://api.weixin.qq.com");
+            let what = say!("bad_base_url", url = url, example = facts.base_url);
             check.problem(&place.key("base_url"), what);
         }
         url.to_owned()
@@ -277,22 +288,55 @@ impl Raw {
 
     /// Warns of secrets that others on this machine can read.
     fn openness(&self, check: &mut Check<'_>) {
-        for source in self.callback.iter().flat_map(callback::Raw::sources).chain([&self.secret]) {
+        for source in self.callback.iter().flat_map(callback::Raw::sources).chain(&self.secret) {
             if let Some(file) = source.open_to_others(&check.base) {
                 check.warning(say!("secret_open", app = self.name, file = file.to_string_lossy()));
             }
         }
     }
 
+    /// The secrets that the platform needs, or nothing and problems.
+    fn secrets(&self, facts: &Facts, place: &Place<'_>, check: &mut Check<'_>) -> Option<Secrets> {
+        let given = [("secret", &self.secret)];
+        let mut read = Some(Secrets::new());
+        for (key, source) in given {
+            let secret = match (source, facts.credentials.contains(&key)) {
+                (Some(source), true) => source.read(&place.key(key), check),
+                (Some(_), false) => {
+                    check.problem(&place.key(key), say!("not_of_platform", key = key, platform = facts.word));
+                    None
+                }
+                (None, true) => {
+                    check.problem(place, say!("config_missing_key", key = key));
+                    None
+                }
+                (None, false) => continue,
+            };
+            read = read.zip(secret).map(|(mut read, secret)| {
+                read.insert(key, secret);
+                read
+            });
+        }
+        read
+    }
+
+    fn ask_at_once(&self, facts: &Facts, place: &Place<'_>, check: &mut Check<'_>) -> usize {
+        let (asked, most) = (self.ask_at_once.unwrap_or(facts.popup.usual), facts.popup.most);
+        if !(1..=most).contains(&asked) {
+            let what = say!("ask_at_once_out_of_bounds", found = asked, most = most);
+            check.problem(&place.key("ask_at_once"), what);
+        }
+        asked
+    }
+
     /// Whether the platform's pushes come that the other keys need.
-    fn feeds(&self, place: &Place<'_>, check: &mut Check<'_>) {
+    fn feeds(&self, facts: &Facts, place: &Place<'_>, check: &mut Check<'_>) {
         let (name, pushes) = (&self.name, self.callback.is_some());
+        if pushes && facts.pushes.is_none() {
+            check.problem(&place.key("callback"), say!("not_of_platform", key = "callback", platform = facts.word));
+        }
         if !pushes && self.consents != Feeds::Client {
             check.problem(&place.key("consents"), say!("consents_without_callback"));
-        }
-        if !(1..=5).contains(&self.ask_at_once) {
-            let what = say!("ask_at_once_out_of_bounds", found = self.ask_at_once, most = 5);
-            check.problem(&place.key("ask_at_once"), what);
         }
         if self.exclusive && !self.consents.counts(Feed::Client) {
             check.warning(say!("exclusive_without_effect", app = name));

@@ -1,18 +1,9 @@
 //! `callback` of an app: how the platform's pushes are told from forgeries.
 
 use super::{check::Check, place::Place, secret};
-use crate::words::say;
+use crate::{platform::push::PushSecrets, words::say};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-
-/// The secrets that the platform's console shows under 消息推送.
-#[derive(Debug, Clone)]
-pub struct CallbackSecrets {
-    /// Token.
-    pub token: SecretString,
-    /// EncodingAESKey: 43 characters of base64. None in the console's plain mode.
-    pub aes_key: Option<SecretString>,
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,7 +14,7 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    pub fn check(&self, app: &str, place: &Place<'_>, check: &mut Check<'_>) -> Option<CallbackSecrets> {
+    pub fn check(&self, app: &str, place: &Place<'_>, check: &mut Check<'_>) -> Option<PushSecrets> {
         let token = self.token.read(place, check);
         let aes_key = match &self.aes_key {
             Some(key) => key.read(place, check).map(Some),
@@ -36,7 +27,7 @@ impl Raw {
         if aes_key.as_ref().is_some_and(|key| !is_aes_key(key)) {
             check.problem(place, say!("bad_aes_key"));
         }
-        Some(CallbackSecrets { token, aes_key })
+        Some(PushSecrets { token, aes_key })
     }
 
     /// Its secrets.

@@ -14,8 +14,7 @@ mod environment;
 mod check;
 mod place;
 
-pub use app::{App, Platform};
-pub use callback::CallbackSecrets;
+pub use app::App;
 pub use check::{Problem, Problems};
 pub use server::{Level, Server};
 pub use store::{Durability, Store};

@@ -5,7 +5,8 @@ use super::{
     place::Place,
 };
 use crate::{
-    domain::template::{KNOWN_TYPES, Kind, OnDoubt, Template, field_type},
+    domain::template::{Kind, OnDoubt, Template},
+    platform::Facts,
     words::say,
 };
 use serde::Deserialize;
@@ -25,15 +26,15 @@ pub(super) struct Raw {
 }
 
 /// All templates of the app at `app`.
-pub(super) fn check(raw: &[Raw], app: &Place<'_>, check: &mut Check<'_>) -> Vec<Template> {
+pub(super) fn check(raw: &[Raw], facts: &Facts, app: &Place<'_>, check: &mut Check<'_>) -> Vec<Template> {
     let mut known = HashSet::new();
     let place = app.key("template");
-    raw.iter().enumerate().map(|(i, raw)| raw.check(&place.item(i), &mut known, check)).collect()
+    raw.iter().enumerate().map(|(i, raw)| raw.check(facts, &place.item(i), &mut known, check)).collect()
 }
 
 impl Raw {
     /// `known` are the ids and names of the templates before it.
-    fn check(&self, place: &Place<'_>, known: &mut HashSet<String>, check: &mut Check<'_>) -> Template {
+    fn check(&self, facts: &Facts, place: &Place<'_>, known: &mut HashSet<String>, check: &mut Check<'_>) -> Template {
         if self.id.is_empty() || self.id.len() > 128 || !self.id.chars().all(|c| c.is_ascii_graphic()) {
             check.problem(&place.key("id"), say!("bad_template_id"));
         }
@@ -48,10 +49,12 @@ impl Raw {
         if self.fields.is_empty() || self.fields.len() > 20 {
             check.problem(&place.key("fields"), say!("template_fields_count", found = self.fields.len()));
         }
+        if !facts.kinds.contains(&self.kind) {
+            check.problem(&place.key("kind"), say!("kind_not_of_platform", kind = self.kind, platform = facts.word));
+        }
         for key in self.fields.keys() {
-            let kind = field_type(key);
-            if !KNOWN_TYPES.contains(&kind) {
-                let near = near(kind, KNOWN_TYPES);
+            if let Some(kind) = facts.fields.unknown_type(key) {
+                let near = near(kind, facts.fields.types);
                 check.warning(say!("unknown_field_type", template = self.id, key = key, near = near));
             }
         }

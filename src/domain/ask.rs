@@ -28,7 +28,7 @@ pub struct Ask<'a> {
 }
 
 /// The templates to ask for in one popup, the most pressing first: those that reminders wait for, by instant, then those of which the
-/// user has none left, in the order of the configuration. One kind only, which WeChat demands, and at most `most`.
+/// user has none left, in the order of the configuration. One kind only, since a popup does not mix them, and at most `most`.
 pub fn ask<'a>(
     templates: &'a [Template],
     balances: &BTreeMap<String, Balance>,

@@ -3,18 +3,6 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What the mini-program's popup reported for one template.
-///
-/// Every value that starts with `accept` grants (WeChat also knows `acceptWithAudio`, `acceptWithAlert` and, seen in
-/// the wild but undocumented, `acceptWithForcePush`); anything else grants nothing.
-pub fn grants(result: &str) -> bool {
-    result.starts_with("accept")
-}
-
-/// The words of a popup that are known; another one that starts with `accept` grants as well.
-pub const RESULTS: [&str; 8] =
-    ["accept", "acceptWithAudio", "acceptWithAlert", "acceptWithForcePush", "reject", "ban", "filter", "dismissed"];
-
 /// Who says that a user accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Feed {

@@ -7,8 +7,9 @@ use super::{
     consent::{Feed, Feeds},
     decide::AppRules,
     hint,
+    options::{Options, SendOption},
     reminder::{Accepted, Claim, NewReminder},
-    template::{Kind, Listing, Template},
+    template::{FieldRules, Kind, Listing, Template},
     timing::{MAX_DAYS_AHEAD, cut, parse_duration, parse_instant},
 };
 use crate::words::say;
@@ -30,8 +31,10 @@ pub struct Terms<'a> {
     pub templates: &'a [Template],
     /// The templates as the platform has listed them, if it has.
     pub listing: Option<&'a Listing>,
-    /// The options that the platform has for one message, and what each may say.
-    pub options: &'a [(&'static str, &'static [&'static str])],
+    /// How the platform checks the values of fields.
+    pub fields: &'a FieldRules,
+    /// The options that the platform has for one message.
+    pub options: &'a [SendOption],
 }
 
 /// A reminder as somebody wrote it. Nothing in it has been checked.
@@ -56,7 +59,7 @@ pub struct Draft {
     /// The tap by which the user has just accepted.
     pub accepted: Option<Tap>,
     /// Options of the platform by name.
-    pub options: BTreeMap<&'static str, String>,
+    pub options: Options,
     /// SHA-256 of what was written, to tell a replay from a conflict.
     pub digest: String,
 }
@@ -146,8 +149,8 @@ impl Draft {
         problems.keep(self.page.as_deref().map_or(Ok(()), page));
         problems.keep(self.key.as_deref().map_or(Ok(()), |key| bounded(key, 128, "/key")));
         for (name, value) in &self.options {
-            let allowed =
-                terms.options.iter().find(|(known, _)| known == name).map_or(&[] as &[_], |(_, allowed)| allowed);
+            let known = terms.options.iter().find(|option| option.name == *name);
+            let allowed = known.map_or(&[] as &[_], |option| option.values);
             problems.keep(one_of(value, allowed, &format!("/{name}")));
         }
         let accepted = problems.keep(self.accepted.map(|tap| terms.tap(tap, "/accepted", now)).transpose());
@@ -156,7 +159,7 @@ impl Draft {
         else {
             return Err(problems.0);
         };
-        let (data, late) = match template.check(terms.listing, &self.data) {
+        let (data, late) = match template.check(terms.fields, terms.listing, &self.data) {
             Ok(data) => (data, terms.sendable(at, expires_at, self.expires_at.is_some(), now).err()),
             Err(problem) => (self.data, Some(problem)),
         };
@@ -165,7 +168,6 @@ impl Draft {
             Some(_) if !terms.consents.counts(Feed::Client) => (Claim::AtFire, None),
             accepted => (self.consent.unwrap_or(Claim::Reserve), accepted),
         };
-        let mut options = self.options;
         let reminder = NewReminder {
             app: terms.app.to_owned(),
             openid: self.openid,
@@ -180,8 +182,7 @@ impl Draft {
             digest: self.digest,
             claim,
             accepted,
-            lang: options.remove("lang"),
-            miniprogram_state: options.remove("miniprogram_state"),
+            options: self.options,
         };
         Ok(Checked { reminder, late })
     }
@@ -215,7 +216,8 @@ impl ChangeDraft {
         }
         if let Some(data) = self.data {
             let template = terms.template(standing.template, "/template");
-            let checked = problems.keep(template.and_then(|template| template.check(terms.listing, &data)));
+            let checked =
+                problems.keep(template.and_then(|template| template.check(terms.fields, terms.listing, &data)));
             change.data = checked.map(|data| serde_json::to_string(&data).expect("texts serialise"));
         }
         if problems.0.is_empty() { Ok(change) } else { Err(problems.0) }

@@ -1,6 +1,7 @@
 //! What things are and what follows from what. No I/O, no clock: `now` is always an argument.
 
 pub mod template;
+pub mod options;
 pub mod timing;
 pub mod consent;
 pub mod ledger;

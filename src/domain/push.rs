@@ -101,7 +101,7 @@ const SKEW: Millis = 60 * SECOND;
 const TAKES: Millis = HOUR;
 
 /// Finds the attempt that a receipt is about: by its message id, else the one open attempt of its user and template that lies before
-/// it. WeChat does not promise an id, and forbids two sends to one user at once, which makes the second rule good in practice.
+/// it. A platform may promise no id; where it forbids two sends to one user at once, the second rule is good in practice.
 pub fn join(receipt: &Receipt, pushed_at: Millis, candidates: &[Candidate]) -> Joined {
     let named = |c: &Candidate| c.message_id.is_some() && c.message_id == receipt.message_id;
     if let Some(i) = candidates.iter().position(named) {

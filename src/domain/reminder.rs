@@ -1,6 +1,6 @@
 //! Reminders: one message to one user at one instant.
 
-use super::Millis;
+use super::{Millis, options::Options};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -168,10 +168,8 @@ pub struct NewReminder {
     pub claim: Claim,
     /// A consent to record and hold in the same transaction.
     pub accepted: Option<Accepted>,
-    /// WeChat `lang`.
-    pub lang: Option<String>,
-    /// WeChat `miniprogram_state`.
-    pub miniprogram_state: Option<String>,
+    /// What was chosen of the platform's options.
+    pub options: Options,
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use crate::{
     domain::{MINUTE, Millis, SECOND, reminder::ReminderId, settle::SUSPENDED_AT_MOST},
+    platform::code::Blame,
     words::Message,
 };
 use std::collections::{HashMap, HashSet};
@@ -11,8 +12,6 @@ use std::collections::{HashMap, HashSet};
 const IN_A_ROW: u32 = 3;
 /// How long it is open at first; it doubles each time a probe is refused.
 const FIRST: Millis = 10 * MINUTE;
-/// The platform's code for a template that the account does not have.
-const GONE: &str = "40037";
 /// How long others wait for a probe's answer before they look again.
 const PROBE: Millis = 10 * SECOND;
 
@@ -21,6 +20,8 @@ const PROBE: Millis = 10 * SECOND;
 pub struct Suspension {
     /// Until when.
     pub until: Millis,
+    /// What of the template is to blame; `None` if it is banned.
+    pub blame: Option<Blame>,
     /// The platform's code.
     pub code: String,
     /// Why; for a wrong field it names the field.
@@ -67,7 +68,7 @@ impl Breakers {
         let breaker = self.0.entry(template).or_default();
         let until = now + ((2 * pause) << breaker.opened.min(8)).min(SUSPENDED_AT_MOST);
         breaker.opened += 1;
-        breaker.suspension = Some(Suspension { until, code: code.to_owned(), why: why.clone() });
+        breaker.suspension = Some(Suspension { until, blame: None, code: code.to_owned(), why: why.clone() });
     }
 
     /// The platform accepted a message of the template.
@@ -79,7 +80,14 @@ impl Breakers {
     }
 
     /// The platform refused one, and the template is to blame. Answers why the template is suspended from now on, if it is.
-    pub fn refused(&mut self, template: i64, code: &str, why: &Message, now: Millis) -> Option<&Suspension> {
+    pub fn refused(
+        &mut self,
+        template: i64,
+        blame: Blame,
+        code: &str,
+        why: &Message,
+        now: Millis,
+    ) -> Option<&Suspension> {
         let breaker = self.0.entry(template).or_default();
         breaker.refused += 1;
         // Those that were under way when it opened say nothing new.
@@ -88,14 +96,15 @@ impl Breakers {
         }
         let until = now + (FIRST << breaker.opened.min(8)).min(SUSPENDED_AT_MOST);
         breaker.opened += 1;
-        breaker.suspension = Some(Suspension { until, code: code.to_owned(), why: why.clone() });
+        breaker.suspension = Some(Suspension { until, blame: Some(blame), code: code.to_owned(), why: why.clone() });
         breaker.suspension.as_ref()
     }
 
     /// The platform lists the template as it should be, so that a refusal for want of it is over.
     pub fn listed(&mut self, template: i64) {
         self.0.retain(|known, breaker| {
-            *known != template || breaker.suspension.as_ref().is_none_or(|suspension| suspension.code != GONE)
+            *known != template
+                || breaker.suspension.as_ref().is_none_or(|suspension| suspension.blame != Some(Blame::Gone))
         });
     }
 
@@ -127,20 +136,27 @@ mod tests {
         let mut breakers = Breakers::default();
         let (one, two) = (ReminderId(1), ReminderId(2));
         let mut active = HashSet::new();
-        assert!(breakers.refused(7, "47003", &why(), 0).is_none());
-        assert!(breakers.refused(7, "47003", &why(), 0).is_none());
+        assert!(breakers.refused(7, Blame::Content, "bad_field", &why(), 0).is_none());
+        assert!(breakers.refused(7, Blame::Content, "bad_field", &why(), 0).is_none());
         breakers.accepted(7);
         for _ in 0..2 {
-            assert!(breakers.refused(7, "47003", &why(), 0).is_none(), "one that was accepted forgives");
+            assert!(
+                breakers.refused(7, Blame::Content, "bad_field", &why(), 0).is_none(),
+                "one that was accepted forgives"
+            );
         }
-        assert_eq!(breakers.refused(7, "47003", &why(), 0).map(|suspension| suspension.until), Some(FIRST));
-        assert!(breakers.refused(7, "47003", &why(), 5).is_none(), "it was under way");
+        assert_eq!(
+            breakers.refused(7, Blame::Content, "bad_field", &why(), 0).map(|suspension| suspension.until),
+            Some(FIRST)
+        );
+        assert!(breakers.refused(7, Blame::Content, "bad_field", &why(), 5).is_none(), "it was under way");
         assert!(breakers.suspends(8, one, &active, 0).is_none(), "another template");
         assert_eq!(breakers.suspends(7, one, &active, FIRST - 1).map(|suspension| suspension.until), Some(FIRST));
         assert!(breakers.suspends(7, one, &active, FIRST).is_none(), "the probe");
         active.insert(one);
         assert_eq!(breakers.suspends(7, two, &active, FIRST).map(|suspension| suspension.until), Some(FIRST + PROBE));
-        let again = breakers.refused(7, "47003", &why(), FIRST + 1).map(|suspension| suspension.until);
+        let again =
+            breakers.refused(7, Blame::Content, "bad_field", &why(), FIRST + 1).map(|suspension| suspension.until);
         assert_eq!(again, Some(FIRST + 1 + 2 * FIRST), "it doubles");
         active.clear();
         assert!(breakers.suspends(7, two, &active, 4 * FIRST).is_none(), "another probe");

@@ -3,13 +3,12 @@
 use super::{errands::Errand, settlements::Pending, stream::Read};
 use crate::{
     domain::{Millis, outcome::Outcome},
-    platform::{Answer, Granted},
+    platform::{Answer, Auth, Granted},
     store::{
         StoreError,
         port::{Job, Marked},
     },
 };
-use secrecy::SecretString;
 
 /// A finished task.
 pub enum Done {
@@ -25,8 +24,8 @@ pub enum Done {
     Settled { batch: Vec<Pending>, written: Result<Vec<bool>, StoreError> },
     /// A token was asked for. `date` is the platform's clock, if it said what time it is.
     Token { lane: usize, granted: Result<Granted, Outcome>, date: Option<Millis> },
-    /// A question was asked with `token`.
-    Asked { lane: usize, errand: Errand, answer: Result<Answer, Outcome>, token: SecretString },
+    /// A question was asked with `auth`.
+    Asked { lane: usize, errand: Errand, answer: Result<Answer, Outcome>, auth: Auth },
     /// The platform's templates were kept in the store.
     ListingKept(Result<(), StoreError>),
     /// What waited for a suspended template was brought forward; how many reminders that were.
@@ -39,7 +38,7 @@ pub struct Sent {
     pub job: Box<Job>,
     pub outcome: Outcome,
     /// What it was sent with.
-    pub token: SecretString,
+    pub auth: Auth,
     pub began_at: Millis,
     pub ended_at: Millis,
 }

@@ -75,6 +75,14 @@ impl Errands {
         self.templates_at = self.templates_at.min(now.max(self.read_at + READ_AGAIN));
     }
 
+    /// The platform has no such question to answer.
+    pub fn never(&mut self, errand: Errand) {
+        match errand {
+            Errand::Templates => self.templates_at = Millis::MAX,
+            Errand::Quota => self.quota_at = Millis::MAX,
+        }
+    }
+
     /// The quota was answered, or not.
     pub fn quota_asked(&mut self, now: Millis) {
         self.under_way = false;

@@ -11,7 +11,7 @@ use crate::{
         timing::rfc3339,
     },
     metrics::ByAppAnd,
-    platform::{Auth, Send, transport::Failure},
+    platform::{Send, transport::Failure},
     store::{
         StoreError,
         port::{Entry, Job, Marked, Ring},
@@ -25,7 +25,7 @@ impl Engine {
     /// Picks what can go or end at this instant.
     pub(super) fn pick(&mut self, i: usize, now: Millis) {
         let lane = &mut self.lanes[i];
-        let may_send = lane.pause.is_none() && lane.token.usable(now).is_some();
+        let may_send = lane.pause.is_none() && lane.may_ask(now);
         let mut marks = Vec::new();
         for pick in lane.pick(now, may_send) {
             match pick {
@@ -119,7 +119,7 @@ impl Engine {
         // Marking took its time: the gate is asked once more at the very last moment.
         let decision = lane.decide(&job, now);
         let goes = matches!(decision, Decision::Send | Decision::Resend);
-        let Some(token) = lane.token.usable(now).cloned().filter(|_| goes) else {
+        let Some(auth) = lane.auth(now).filter(|_| goes) else {
             let until = if let Decision::Wait { until } = decision { until } else { now };
             let settlement = gate_closed(&job.due, until);
             self.settle_marked(i, &job, settlement, None, now);
@@ -134,12 +134,11 @@ impl Engine {
                 template: &code,
                 page: job.body.page.as_deref(),
                 data: &job.body.data,
-                lang: job.body.lang.as_deref(),
-                miniprogram_state: job.body.miniprogram_state.as_deref(),
+                options: &job.body.options,
             };
             let began_at = clock.now();
             let call = async {
-                match transport.call(adapter.build(&send, &Auth::Token(token.clone()), began_at)).await {
+                match transport.call(adapter.build(&send, &auth, began_at)).await {
                     Ok(answer) => adapter.classify(&answer),
                     Err(Failure::NotSent(cause)) => Outcome::NotSent { cause },
                     Err(Failure::Unknown(cause)) => Outcome::Unknown { cause },
@@ -152,7 +151,7 @@ impl Engine {
             });
             let outcome = outcome.kept(&job.body.openid);
             let ended_at = clock.now();
-            Done::Sent(Sent { lane: i, job: Box::new(job), outcome, token, began_at, ended_at })
+            Done::Sent(Sent { lane: i, job: Box::new(job), outcome, auth, began_at, ended_at })
         });
     }
 
@@ -183,7 +182,7 @@ impl Engine {
         };
         let why = lane.meaning(code, text);
         match reaction {
-            Reaction::Token => return lane.token.reject(&sent.token, code, &why, now, jitter),
+            Reaction::Token => return lane.reject(&sent.auth, code, &why, now, jitter),
             Reaction::Busy { .. } | Reaction::Unsure { .. } => {
                 lane.token.worked();
                 return lane.fruitless(code, &why, now, jitter);
@@ -198,9 +197,9 @@ impl Engine {
                 _ => {}
             }
             lane.pause(now, now + pause, code, &why);
-        } else if lane.adapter.blames_template(code) {
+        } else if let Some(blame) = lane.app.platform.code(code).and_then(|known| known.blames) {
             lane.errands.suspect(now);
-            if let Some(suspension) = lane.templates.breakers.refused(job.template, code, &why, now) {
+            if let Some(suspension) = lane.templates.breakers.refused(job.template, blame, code, &why, now) {
                 let (template, until) = (self.store.code(job.template), rfc3339(suspension.until));
                 tracing::error!(
                     app = lane.app.name,
@@ -218,7 +217,7 @@ impl Engine {
         let lane = &self.lanes[sent.lane];
         let app = || lane.app.name.clone();
         if let Outcome::Answered { code, .. } = &sent.outcome {
-            let what = lane.adapter.known_code(code).unwrap_or("other");
+            let what = lane.app.platform.code(code).map_or("other", |known| known.code);
             self.metrics.errors.get_or_create(&ByAppAnd { app: app(), what }).inc();
         }
         let seconds = |ms: Millis| Duration::from_millis(u64::try_from(ms).unwrap_or(0)).as_secs_f64();

@@ -17,7 +17,7 @@ use crate::{
     },
     metrics::{ByApp, Metrics},
     platform::{
-        Adapter, Quota,
+        Adapter, Auth, Quota,
         token::{Token, Trouble},
     },
     store::port::{Job, Ring},
@@ -317,8 +317,8 @@ impl Lane {
 
     /// What a code means and what to do, with the platform's own words.
     pub fn meaning(&self, code: &str, words: &str) -> Message {
-        let Some((en, zh)) = self.adapter.meaning(code) else { return Message::text(words) };
-        let meaning = Both { en, zh };
+        let Some(known) = self.app.platform.code(code) else { return Message::text(words) };
+        let meaning = Both { en: known.en, zh: known.zh };
         match self.adapter.refused_address(code, words) {
             Some(address) => say!("platform_saw_address", meaning = meaning, address = address, words = words),
             None => say!("meaning_and_words", meaning = meaning, words = words),
@@ -380,6 +380,26 @@ impl Lane {
         if self.fruitless >= FRUITLESS_IN_A_ROW {
             let until = now + backoff((self.fruitless - FRUITLESS_IN_A_ROW).min(6), 5 * SECOND, jitter);
             self.pause(now, until, code, why);
+        }
+    }
+
+    /// The credentials for a request, if one can leave now: on a platform without tokens it always can.
+    pub fn auth(&self, now: Millis) -> Option<Auth> {
+        match self.adapter.tokens() {
+            Some(_) => self.token.usable(now).cloned().map(Auth::Token),
+            None => Some(Auth::Nothing),
+        }
+    }
+
+    /// Whether a request can leave now.
+    pub fn may_ask(&self, now: Millis) -> bool {
+        self.adapter.tokens().is_none() || self.token.usable(now).is_some()
+    }
+
+    /// The platform refused the credentials of a request, as `code` and `why` tell.
+    pub fn reject(&mut self, auth: &Auth, code: &str, why: &Message, now: Millis, jitter: f64) {
+        if let Auth::Token(token) = auth {
+            self.token.reject(token, code, why, now, jitter);
         }
     }
 

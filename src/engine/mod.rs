@@ -30,7 +30,7 @@ use crate::{
     config::App,
     domain::{Millis, SECOND, timing::rfc3339},
     metrics::Metrics,
-    platform::{adapter, transport::Transport},
+    platform::transport::Transport,
     store::{
         StoreError,
         port::{Asked, Job, Queue, Ring},
@@ -97,7 +97,7 @@ impl Engine {
             let id = store.lane(&app.name);
             let config = Arc::new(app.clone());
             let templates = Templates::new(Arc::clone(&config), |t| store.template(id, &t.code));
-            let mut lane = Lane::new(id, config, adapter(app).into(), templates, &metrics, now);
+            let mut lane = Lane::new(id, config, app.adapter().into(), templates, &metrics, now);
             if let Some(listing) = store.listing(&app.name) {
                 lane.errands = Errands::new(Some(listing.read_at), now);
                 lane.templates.learn(listing);
@@ -207,7 +207,7 @@ impl Engine {
         }
         for app in told.renewed {
             if let Some(lane) = self.lane_of(&app.name) {
-                lane.renew(adapter(&app).into(), now);
+                lane.renew(app.adapter().into(), now);
             }
         }
         let reread = now >= self.reread_at;
@@ -303,8 +303,7 @@ impl Engine {
     fn next_wake(&self) -> Millis {
         let now = self.clock.now();
         let acts = self.may_act() && !self.stopping;
-        let lanes =
-            self.lanes.iter().filter(|_| acts).filter_map(|lane| lane.next_wake(now, lane.token.usable(now).is_some()));
+        let lanes = self.lanes.iter().filter(|_| acts).filter_map(|lane| lane.next_wake(now, lane.may_ask(now)));
         let settle = self.settlements.next_wake().map(|at| at.max(self.store_retry_at));
         lanes.chain(settle).min().unwrap_or(Millis::MAX).min(now + POLL)
     }
@@ -354,7 +353,7 @@ impl Engine {
             Done::Sent(sent) => self.sent(sent),
             Done::Settled { batch, written } => self.settled(batch, written, now),
             Done::Token { lane, granted, date } => self.token_answered(lane, granted, date, now),
-            Done::Asked { lane, errand, answer, token } => self.answered(lane, errand, answer, &token, now),
+            Done::Asked { lane, errand, answer, auth } => self.answered(lane, errand, answer, &auth, now),
             Done::ListingKept(kept) => self.listing_kept(kept),
             Done::Woken { lane, woken } => self.woken(lane, woken, now),
         }

@@ -7,11 +7,10 @@ use crate::{
         outcome::{Outcome, Reaction},
         template::Listing,
     },
-    platform::{Answer, transport::Failure},
+    platform::{Answer, Auth, transport::Failure},
     store::StoreError,
     words::{Message, say},
 };
-use secrecy::SecretString;
 use std::sync::Arc;
 
 impl Engine {
@@ -23,17 +22,24 @@ impl Engine {
             self.tasks.spawn(async move { Done::Woken { lane: i, woken: limited(woken).await } });
         }
         let Some(errand) = lane.errands.next(now) else { return };
-        let Some(token) = lane.token.usable(now).cloned() else { return };
+        let Some(auth) = lane.auth(now) else { return };
+        let request = match errand {
+            Errand::Templates => lane.adapter.listings().map(|listings| listings.request(&auth, now)),
+            Errand::Quota => lane.adapter.quotas().map(|quotas| quotas.request(&auth, now)),
+        };
+        let Some(request) = request else {
+            lane.errands.never(errand);
+            if errand == Errand::Templates {
+                self.templates_asked(i, Some(say!("platform_lists_no_templates")));
+            }
+            return;
+        };
         lane.errands.begin();
         let transport = Arc::clone(&self.transport);
-        let request = match errand {
-            Errand::Templates => lane.adapter.templates_request(&token),
-            Errand::Quota => lane.adapter.quota_request(&token),
-        };
         self.tasks.spawn(async move {
             let unsent = |(Failure::NotSent(cause) | Failure::Unknown(cause))| Outcome::NotSent { cause };
             let answer = transport.call(request).await.map_err(unsent);
-            Done::Asked { lane: i, errand, answer, token }
+            Done::Asked { lane: i, errand, answer, auth }
         });
     }
 
@@ -43,7 +49,7 @@ impl Engine {
         i: usize,
         errand: Errand,
         answer: Result<Answer, Outcome>,
-        token: &SecretString,
+        auth: &Auth,
         now: Millis,
     ) {
         let problem = match errand {
@@ -62,7 +68,7 @@ impl Engine {
             Outcome::Accepted { .. } => say!("answer_to_another_question"),
         };
         if let Outcome::Answered { reaction: Reaction::Token, code, .. } = &problem {
-            lane.token.reject(token, code, &why, now, jitter);
+            lane.reject(auth, code, &why, now, jitter);
         }
         tracing::warn!(app = lane.app.name, %why, "the platform did not answer {}; it is asked again", errand.words());
         if errand == Errand::Templates {
@@ -73,7 +79,7 @@ impl Engine {
     fn quota_answered(&mut self, i: usize, answer: Result<Answer, Outcome>, now: Millis) -> Result<(), Outcome> {
         let lane = &mut self.lanes[i];
         lane.errands.quota_asked(now);
-        match answer.and_then(|answer| lane.adapter.read_quota(&answer)) {
+        match answer.and_then(|answer| lane.adapter.quotas().expect("it was asked").read(&answer)) {
             Ok(quota) => {
                 lane.quota_said(quota, now);
                 Ok(())
@@ -87,7 +93,7 @@ impl Engine {
 
     fn templates_answered(&mut self, i: usize, answer: Result<Answer, Outcome>, now: Millis) -> Result<(), Outcome> {
         let lane = &mut self.lanes[i];
-        match answer.and_then(|answer| lane.adapter.read_templates(&answer)) {
+        match answer.and_then(|answer| lane.adapter.listings().expect("it was asked").read(&answer)) {
             Ok(templates) => {
                 let listing = Arc::new(Listing { read_at: now, templates });
                 lane.templates.learn(Arc::clone(&listing));

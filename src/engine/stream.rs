@@ -209,6 +209,7 @@ mod tests {
     use crate::{
         domain::{
             due::Due,
+            options::Options,
             reminder::{Claim, State},
         },
         store::port::Body,
@@ -217,7 +218,7 @@ mod tests {
     use std::{collections::BTreeSet, sync::Arc};
 
     fn job((due_at, id): Place) -> Job {
-        let body = Body { openid: String::new(), page: None, data: String::new(), lang: None, miniprogram_state: None };
+        let body = Body { openid: String::new(), page: None, data: String::new(), options: Options::new() };
         let expires_at = Millis::MAX;
         let due = Due {
             id,

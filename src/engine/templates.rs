@@ -7,10 +7,10 @@ use crate::{
         MINUTE, Millis,
         reminder::ReminderId,
         settle::{SUSPENDED_AT_MOST, Settlement, template_suspended},
-        template::{Listing, OnDoubt, Template, UNCONFIGURED},
+        template::{Listing, OnDoubt, Template, unconfigured},
     },
     store::port::Job,
-    words::{Message, say},
+    words::say,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -57,12 +57,12 @@ impl Templates {
             return Some(template_suspended(&job.due, suspension.until, why));
         }
         let why = match self.configured.get(&job.template) {
-            None => UNCONFIGURED.to_owned(),
+            None => unconfigured(),
             Some(template) => self.listing.as_ref()?.refuses(&template.code, &job.body.data)?,
         };
         // Not at once after its instant, then ever more rarely.
         let until = now + (now - job.due.at).clamp(10 * MINUTE, SUSPENDED_AT_MOST);
-        Some(template_suspended(&job.due, until, Message::text(why)))
+        Some(template_suspended(&job.due, until, why))
     }
 
     /// Takes over what the platform lists, and tells of those that are newly out of step with it.
@@ -79,7 +79,8 @@ impl Templates {
             }
             out_of_step += 1;
             if before.as_ref().is_none_or(|before| before.differences(template) != differences) {
-                let (template, why) = (&template.code, differences.join("; "));
+                let why: Vec<String> = differences.iter().map(ToString::to_string).collect();
+                let (template, why) = (&template.code, why.join("; "));
                 tracing::error!(
                     app,
                     template,

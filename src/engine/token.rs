@@ -17,6 +17,7 @@ impl Engine {
     pub(super) fn keep_token(&mut self, i: usize, now: Millis) {
         let ask = self.clockwatch.distrusted().is_some() && self.clockwatch.wants_witness(self.clock.monotonic());
         let lane = &mut self.lanes[i];
+        let Some(tokens) = lane.adapter.tokens() else { return };
         let force = match lane.token.need(now) {
             Need::Renew => false,
             Need::Fetch { force } => force,
@@ -27,11 +28,12 @@ impl Engine {
             // Nothing is due within reach, nothing is to be asked: no token is needed.
             return;
         }
+        let request = tokens.request(force);
         lane.token.begin(force, now);
         let (transport, adapter) = (Arc::clone(&self.transport), Arc::clone(&lane.adapter));
         self.tasks.spawn(async move {
-            let (granted, date) = match transport.call(adapter.token_request(force)).await {
-                Ok(answer) => (adapter.read_token(&answer), answer.date),
+            let (granted, date) = match transport.call(request).await {
+                Ok(answer) => (adapter.tokens().expect("one was asked for").read(&answer), answer.date),
                 Err(Failure::NotSent(cause) | Failure::Unknown(cause)) => (Err(Outcome::NotSent { cause }), None),
             };
             Done::Token { lane: i, granted, date }

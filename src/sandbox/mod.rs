@@ -265,8 +265,10 @@ async fn popup(State(sandbox): State<Sandbox>, Json(tap): Json<Popup>) -> Respon
     for (template, result) in &tap.results {
         answer[template] = result.clone().into();
     }
-    let results =
-        tap.results.iter().map(|(template, result)| (template.clone(), crate::domain::consent::grants(result)));
+    let results = tap
+        .results
+        .iter()
+        .map(|(template, result)| (template.clone(), crate::platform::wechat::grants(result) == Some(true)));
     sandbox.world().popup(&tap.appid, &tap.openid, &results.collect(), sandbox.clock.now());
     Json(answer).into_response()
 }

@@ -3,7 +3,7 @@
 use super::Sandbox;
 use crate::{
     domain::{Millis, SECOND, push::Item},
-    platform::{transport::install_crypto, wechat::callback::Callback},
+    platform::{push::PushSecrets, transport::install_crypto, wechat::callback::Callback},
 };
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -80,6 +80,16 @@ impl Pusher {
             return Err("the compat and secure modes need an aes_key".into());
         }
         Ok(Self { url: spec.url.clone(), callback, mode, format: spec.format })
+    }
+
+    /// With an app's own secrets: encrypted if they have a key.
+    ///
+    /// # Errors
+    /// What is wrong with the key.
+    pub fn of(appid: &str, url: String, secrets: &PushSecrets) -> Result<Self, String> {
+        let callback = Callback::new(appid.into(), secrets.token.clone(), secrets.aes_key.as_ref())?;
+        let mode = if callback.has_key() { Mode::Secure } else { Mode::Plain };
+        Ok(Self { url, callback, mode, format: Format::Json })
     }
 }
 

@@ -1,10 +1,13 @@
 //! What the platform knows and how it judges: accounts, tokens, templates, consents, messages. No I/O, no clock.
 
 use super::push::{Outgoing, PushSpec, Pushed, Pusher};
-use crate::domain::{
-    MINUTE, Millis,
-    push::{Item, Receipt},
-    template::{Kind, Profile, check_value},
+use crate::{
+    domain::{
+        MINUTE, Millis,
+        push::{Item, Receipt},
+        template::{Kind, Profile},
+    },
+    platform::wechat::fields,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
@@ -56,7 +59,7 @@ impl AppSpec {
         };
         Self {
             appid: app.appid.clone(),
-            secret: app.secret.expose_secret().to_owned(),
+            secret: app.secrets["secret"].expose_secret().to_owned(),
             templates: app.templates.iter().map(template).collect(),
             pages: Vec::new(),
             forbidden_words: Vec::new(),
@@ -745,7 +748,7 @@ fn wrong_field(template: &TemplateSpec, data: &Value) -> Option<String> {
         } else {
             let choices = template.choices.get(key);
             let chosen = choices.is_none_or(|choices| choices.iter().any(|choice| choice == value));
-            (!chosen || check_value(key, value, Profile::Platform).is_err())
+            (!chosen || (fields::RULES.check)(key, value, Profile::Platform).is_err())
                 .then_some(())
                 .map(|_| format!("argument invalid! data.{key}.value invalid"))
         }

@@ -183,6 +183,8 @@ impl NewRow<'_> {
 
     fn cells(&self) -> [Cell<'_>; 14] {
         let Self { id, lane, pair, new, .. } = self;
+        // The options of a platform that have a column.
+        let option = |name: &str| new.options.get(name).map(String::as_str).into();
         [
             id.0.into(),
             (*lane).into(),
@@ -196,8 +198,8 @@ impl NewRow<'_> {
             new.page.as_deref().into(),
             new.key.as_deref().into(),
             new.local_at.as_deref().into(),
-            new.lang.as_deref().into(),
-            new.miniprogram_state.as_deref().into(),
+            option("lang"),
+            option("miniprogram_state"),
         ]
     }
 }

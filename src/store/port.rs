@@ -4,6 +4,7 @@ use super::error::StoreError;
 use crate::domain::{
     Millis,
     due::Due,
+    options::Options,
     reminder::{Claim, State},
     settle::Settlement,
     template::Listing,
@@ -73,10 +74,8 @@ pub struct Body {
     pub page: Option<String>,
     /// The field values as a JSON object of strings.
     pub data: String,
-    /// WeChat `lang`.
-    pub lang: Option<String>,
-    /// WeChat `miniprogram_state`.
-    pub miniprogram_state: Option<String>,
+    /// What was chosen of the platform's options.
+    pub options: Options,
 }
 
 /// What became of a mark.

@@ -10,6 +10,7 @@ use super::{
 use crate::domain::{
     Millis,
     due::Due,
+    options::Options,
     reminder::{Claim, ReminderId},
     settle::SUSPENDED_AT_MOST,
     template::Listing,
@@ -40,10 +41,16 @@ fn job(row: &AnyRow) -> Job {
             openid: row.get("openid"),
             page: row.get("page"),
             data: row.get("data"),
-            lang: row.get("lang"),
-            miniprogram_state: row.get("miniprogram_state"),
+            options: options(row),
         }),
     }
+}
+
+/// The options that a row has columns for.
+fn options(row: &AnyRow) -> Options {
+    let chosen =
+        ["lang", "miniprogram_state"].into_iter().filter_map(|name| Some((name, row.get::<Option<String>, _>(name)?)));
+    chosen.collect()
 }
 
 /// The columns of a job.

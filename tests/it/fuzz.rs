@@ -22,12 +22,12 @@ use tixing::{
         outcome::Outcome,
         push::{Item, MAX_ITEMS},
         reminder::ReminderId,
-        template::{KNOWN_TYPES, Profile, check_value, normalise},
+        template::{Profile, normalise},
         timing::{QuietHours, parse_duration, parse_instant, rfc3339},
     },
     metrics::Metrics,
     platform::{
-        Answer, adapter,
+        Answer, BUILT,
         wechat::callback::{Callback, Query},
     },
     store::Store,
@@ -116,12 +116,13 @@ fn a_field_that_is_taken_is_one_the_platform_takes() {
     let good =
         ["周三读书会", "2027年3月1日 15:01~16:00", "¥214.00", "粤A8Z888挂", "+86-0766-66888866", "12.50", "陈小明"];
     texts("fields", &good, |text| {
-        for kind in KNOWN_TYPES {
+        let rules = BUILT.iter().map(|facts| facts.fields);
+        for (kind, check) in rules.flat_map(|rules| rules.types.iter().map(move |kind| (kind, rules.check))) {
             let key = format!("{kind}1");
             let value = normalise(text);
             assert_eq!(normalise(&value), value, "normal is normal");
-            if check_value(&key, &value, Profile::Strict).is_ok() {
-                assert!(check_value(&key, &value, Profile::Platform).is_ok(), "{key} {value:?}");
+            if check(&key, &value, Profile::Strict).is_ok() {
+                assert!(check(&key, &value, Profile::Platform).is_ok(), "{key} {value:?}");
                 assert!(!value.is_empty() && !value.contains(['\n', '\r', '\0']), "{key} {value:?}");
             }
         }
@@ -147,7 +148,7 @@ fn i9_a_configuration_is_read_or_refused_and_never_tells_its_secret() {
 #[test]
 fn i2_an_answer_counts_as_accepted_only_if_it_says_so() {
     let app = apps("http://127.0.0.1:1").swap_remove(0);
-    let adapter = std::panic::AssertUnwindSafe(adapter(&app));
+    let adapter = std::panic::AssertUnwindSafe(app.adapter());
     let good = [
         r#"{"errcode":0,"errmsg":"ok","msgid":3248682510344192008}"#,
         r#"{"errcode":"43101","errmsg":"user refuse to accept the msg rid: 1-2-3"}"#,
@@ -172,7 +173,9 @@ fn i2_an_answer_counts_as_accepted_only_if_it_says_so() {
                 Outcome::NotSent { .. } => panic!("it was answered"),
                 Outcome::Unknown { cause } => assert!(!cause.to_string().is_empty()),
             }
-            let _ = (adapter.read_token(&answer), adapter.read_quota(&answer), adapter.read_templates(&answer));
+            let _ = adapter.tokens().map(|tokens| tokens.read(&answer));
+            let _ = adapter.quotas().map(|quotas| quotas.read(&answer));
+            let _ = adapter.listings().map(|listings| listings.read(&answer));
         }
     });
 }

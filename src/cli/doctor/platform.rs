@@ -14,12 +14,11 @@ use crate::{
         template::{Listing, Template},
     },
     platform::{
-        Adapter, Answer, Request, adapter,
+        Adapter, Answer, Auth, Request,
         transport::{Failure as Unsent, HttpTransport, Transport},
     },
     words::{Lang, Message, say},
 };
-use secrecy::SecretString;
 use serde_json::Value;
 use std::net::ToSocketAddrs;
 
@@ -51,8 +50,11 @@ pub async fn look(app: &App, transport: &HttpTransport, listed: Option<&Value>, 
         skip(report, &beyond_token, say!("platform_out_of_reach"));
         return false;
     }
-    let patient = Patient { app, adapter: adapter(app), transport };
-    let answer = match transport.call(patient.adapter.token_request(false)).await {
+    let patient = Patient { app, adapter: app.adapter(), transport };
+    // Without tokens any answer shows that the platform is reached, and what time it is.
+    let tokens = patient.adapter.tokens();
+    let call = tokens.map_or_else(|| Request::get(app.base_url.clone()), |tokens| tokens.request(false));
+    let answer = match transport.call(call).await {
         Ok(answer) => answer,
         Err(Unsent::NotSent(cause) | Unsent::Unknown(cause)) => {
             let subject = Subject::of(app, say!("check_reach"));
@@ -64,18 +66,21 @@ pub async fn look(app: &App, transport: &HttpTransport, listed: Option<&Value>, 
     };
     report.ok(Subject::of(app, say!("check_reach")), say!("http_status", status = answer.status));
     clock(app, &answer, report);
-    match patient.adapter.read_token(&answer) {
-        Ok(granted) => {
+    let auth = match tokens.map(|tokens| tokens.read(&answer)) {
+        None => Auth::Nothing,
+        Some(Ok(granted)) => {
             report.ok(Subject::of(app, say!("check_credentials")), say!("token_for", left = granted.lives));
             report.ok(Subject::of(app, say!("check_ip_whitelist")), say!("address_allowed"));
-            patient.quota(&granted.token, report).await;
-            patient.templates(&granted.token, listed, report).await;
+            Auth::Token(granted.token)
         }
-        Err(outcome) => {
+        Some(Err(outcome)) => {
             patient.refused(outcome, report);
             skip(report, &beyond_token, say!("no_token"));
+            return true;
         }
-    }
+    };
+    patient.quota(&auth, report).await;
+    patient.templates(&auth, listed, report).await;
     true
 }
 
@@ -150,9 +155,9 @@ impl Patient<'_> {
             let fix = say!("allow_address", address = seen, appid = self.app.appid);
             return report.add(whitelist, Level::Failed, say!("address_refused", address = seen), fix);
         }
-        let meaning = self.adapter.meaning(&code).map(|(en, zh)| match report.voice.lang {
-            Lang::En => Message::text(en),
-            Lang::Zh => Message::text(zh),
+        let meaning = self.app.platform.code(&code).map(|known| match report.voice.lang {
+            Lang::En => Message::text(known.en),
+            Lang::Zh => Message::text(known.zh),
         });
         let found = say!("platform_said", code = code, text = text);
         report.add(credentials, Level::Failed, found, meaning.unwrap_or_else(|| say!("code_unknown")));
@@ -180,9 +185,10 @@ impl Patient<'_> {
         None
     }
 
-    async fn quota(&self, token: &SecretString, report: &mut Report) {
-        let request = self.adapter.quota_request(token);
-        let read = |answer: &Answer| self.adapter.read_quota(answer);
+    async fn quota(&self, auth: &Auth, report: &mut Report) {
+        let Some(quotas) = self.adapter.quotas() else { return };
+        let request = quotas.request(auth, SystemClock::shared().now());
+        let read = |answer: &Answer| quotas.read(answer);
         let Some(quota) = self.ask(say!("check_quota"), request, read, report).await else { return };
         report.judge(
             self.subject(say!("check_quota")),
@@ -204,17 +210,18 @@ impl Patient<'_> {
     }
 
     /// By the daemon's list if it has one, since the platforms answer this a few times a day only.
-    async fn templates(&self, token: &SecretString, listed: Option<&Value>, report: &mut Report) {
+    async fn templates(&self, auth: &Auth, listed: Option<&Value>, report: &mut Report) {
         let app = self.app;
         let known = listed.and_then(|listed| listed["templates"].as_array()).into_iter().flatten();
         let known: Vec<&Value> =
             known.filter(|t| t["app"] == app.name.as_str() && t["listed_at"].is_string()).collect();
         let (when, differences): (Message, Vec<(&Template, Vec<Message>)>) = if known.is_empty() {
-            let request = self.adapter.templates_request(token);
-            let read = |answer: &Answer| self.adapter.read_templates(answer);
+            let Some(listings) = self.adapter.listings() else { return };
+            let request = listings.request(auth, SystemClock::shared().now());
+            let read = |answer: &Answer| listings.read(answer);
             let Some(templates) = self.ask(say!("check_templates"), request, read, report).await else { return };
             let listing = Listing { read_at: 0, templates };
-            let of = |t: &Template| listing.differences(t).into_iter().map(Message::text).collect();
+            let of = |t: &Template| listing.differences(t);
             (say!("asked_now"), app.templates.iter().map(|t| (t, of(t))).collect())
         } else {
             let of = |t: &Template| -> Vec<Message> {

@@ -6,7 +6,10 @@
 use super::event;
 use crate::{
     domain::{DAY, MINUTE, Millis, SECOND, push::Push},
-    platform::Refused,
+    platform::{
+        Method,
+        push::{Incoming, Pushes, Refused, Told},
+    },
 };
 use aes::Aes256;
 use cbc::{
@@ -131,6 +134,16 @@ impl Callback {
         let encryptor = Encryptor::<Aes256>::new(key.into(), key[..16].try_into().expect("16 bytes"));
         let sealed = encryptor.encrypt_padded::<NoPadding>(&mut clear, whole).expect("whole blocks");
         Some(BASE64.encode(sealed))
+    }
+}
+
+impl Pushes for Callback {
+    fn read(&self, call: &Incoming<'_>, now: Millis) -> Result<Told, Refused> {
+        let query = Query::new(call.query.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        match call.method {
+            Method::Get => Ok(Told::Echo(self.verify(&query)?.to_owned())),
+            Method::Post => Ok(self.open(&query, call.body, now)?.map_or(Told::Other, Told::Push)),
+        }
     }
 }
 

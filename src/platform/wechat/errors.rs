@@ -3,20 +3,10 @@
 //! Source: the error tables of `api_sendmessage` and `api_getstableaccesstoken` (official, copies of 2026) and, where marked
 //! «reported», developers' reports; whether a refusal spends the consent is nowhere written, and every observation says no.
 
-use crate::domain::{HOUR, MINUTE, SECOND, outcome::Reaction};
-
-/// One code.
-#[derive(Debug, Clone, Copy)]
-pub struct Entry {
-    /// `errcode`.
-    pub code: &'static str,
-    /// What follows.
-    pub reaction: Reaction,
-    /// What it means and what to do.
-    pub en: &'static str,
-    /// The same in Chinese.
-    pub zh: &'static str,
-}
+use crate::{
+    domain::{HOUR, MINUTE, SECOND, outcome::Reaction},
+    platform::code::{Blame, Code},
+};
 
 /// What follows from a code that is not listed: two tries, then the end.
 pub const UNKNOWN: Reaction = Reaction::Unlisted { max: 3, first: 5 * SECOND };
@@ -25,21 +15,16 @@ pub const UNKNOWN: Reaction = Reaction::Unlisted { max: 3, first: 5 * SECOND };
 const BUSY: Reaction = Reaction::Unsure { first: 2 * SECOND };
 const LONG: Reaction = Reaction::Pause { pause: 10 * MINUTE };
 
-/// Refusals that are their template's fault: the next reminder of it will hardly fare better.
-pub const OF_THE_TEMPLATE: [&str; 2] = ["40037", "47003"];
+/// The code that names an address of ours which is not on the account's list.
+pub const ADDRESS_REFUSED: &str = "40164";
 
-/// The entry of a code.
-pub fn find(code: &str) -> Option<&'static Entry> {
-    TABLE.iter().find(|entry| entry.code == code)
-}
-
-const fn entry(code: &'static str, reaction: Reaction, en: &'static str, zh: &'static str) -> Entry {
-    Entry { code, reaction, en, zh }
+const fn entry(code: &'static str, reaction: Reaction, en: &'static str, zh: &'static str) -> Code {
+    Code::new(code, reaction, en, zh)
 }
 
 /// All listed codes.
 #[rustfmt::skip]
-pub const TABLE: &[Entry] = &[
+pub const TABLE: &[Code] = &[
     entry("-1", BUSY, "the platform is busy; tixing tries again", "微信系统繁忙，稍后自动重试"),
     entry("1700", BUSY, "an undocumented busy answer (reported); tixing tries again", "未公开的繁忙错误，稍后自动重试"),
 
@@ -51,13 +36,13 @@ pub const TABLE: &[Entry] = &[
 
     // This reminder or its template.
     entry("40003", Reaction::Refuse, "the openid is unknown to this mini-program: it may belong to another appid; check where it came from", "openid 不属于该小程序，请检查来源"),
-    entry("40037", Reaction::Refuse, "the template id is not in this account: it may have been deleted; check the template list", "模板 ID 不存在或已删除，请检查模板列表"),
+    entry("40037", Reaction::Refuse, "the template id is not in this account: it may have been deleted; check the template list", "模板 ID 不存在或已删除，请检查模板列表").blaming(Blame::Gone),
     entry("41030", Reaction::Refuse, "the page is not in the released version of the mini-program; correct `page`", "页面不在已发布版本中，请更正 page"),
     entry("43002", Reaction::Refuse, "the request's method was refused; report this to tixing's authors", "请求方法错误，请向 tixing 反馈"),
     entry("44002", Reaction::Refuse, "the request's body was empty; report this to tixing's authors", "请求内容为空，请向 tixing 反馈"),
     entry("45168", Reaction::Refuse, "the text contains a word that WeChat does not allow; change it (masked numbers are often hit)", "内容含敏感词，请修改文案"),
     entry("47001", Reaction::Refuse, "the request was not understood; report this to tixing's authors", "请求格式错误，请向 tixing 反馈"),
-    entry("47003", Reaction::Refuse, "a field is empty or breaks its type's rule; the text names the first one", "模板字段为空或不符合类型规则，错误信息中列出了首个字段"),
+    entry("47003", Reaction::Refuse, "a field is empty or breaks its type's rule; the text names the first one", "模板字段为空或不符合类型规则，错误信息中列出了首个字段").blaming(Blame::Content),
     entry("43100", Reaction::Refuse, "the template was changed too often; wait and check it in the console", "模板修改过于频繁，请在后台检查"),
     entry("43102", Reaction::Refuse, "the template is not a subscribe template", "该模板不是订阅消息模板"),
     entry("43103", Reaction::Refuse, "the subscription can only be cancelled", "该订阅只能取消"),
@@ -75,7 +60,7 @@ pub const TABLE: &[Entry] = &[
     entry("40002", LONG, "the token request was malformed; report this to tixing's authors", "token 请求不合法，请向 tixing 反馈"),
     entry("40013", LONG, "the appid is wrong; correct it in the configuration", "appid 不正确，请检查配置"),
     entry("40125", LONG, "the app's secret is wrong or was reset; put the new one in place and reload the daemon (SIGHUP)", "AppSecret 错误或已重置，请更新后重新加载守护进程（SIGHUP）"),
-    entry("40164", Reaction::Pause { pause: 3 * MINUTE }, "this machine's address is not in the account's IP whitelist: add it in the console", "本机 IP 不在白名单，请在后台添加该 IP"),
+    entry(ADDRESS_REFUSED, Reaction::Pause { pause: 3 * MINUTE }, "this machine's address is not in the account's IP whitelist: add it in the console", "本机 IP 不在白名单，请在后台添加该 IP"),
     entry("40243", LONG, "the app's secret is frozen; the administrator must unfreeze it", "AppSecret 已被冻结，请管理员解冻"),
     entry("41002", LONG, "the appid is missing; correct the configuration", "缺少 appid，请检查配置"),
     entry("41004", LONG, "the secret is missing; correct the configuration", "缺少 AppSecret，请检查配置"),

@@ -9,7 +9,7 @@ use crate::{
         outcome::clean,
         push::{Item, MAX_ITEMS, Push, Receipt},
     },
-    platform::Refused,
+    platform::push::Refused,
 };
 use quick_xml::{Reader, events::Event};
 use serde_json::{Map, Value};
@@ -37,7 +37,7 @@ pub(super) fn read(body: &[u8]) -> Result<Option<Push>, Refused> {
     };
     let item: fn(&Value) -> Option<Item> = match event {
         "subscribe_msg_popup_event" => |item| {
-            let accepted = crate::domain::consent::grants(item["SubscribeStatusString"].as_str()?);
+            let accepted = super::grants(item["SubscribeStatusString"].as_str()?) == Some(true);
             Some(Item::Answered { template: template(item)?, accepted })
         },
         // Only `reject` is documented. One that is turned on again gives nothing before the user is asked again.
@@ -51,7 +51,7 @@ pub(super) fn read(body: &[u8]) -> Result<Option<Push>, Refused> {
                 .map(str::to_owned)
                 .or_else(|| number(&item["ErrorCode"]).map(|n| n.to_string()))?;
             let text = clean(item["ErrorStatus"].as_str().unwrap_or_default(), 200);
-            let message_id = super::text_or_number(&item["MsgID"]).filter(|id| is_id(id));
+            let message_id = super::adapter::text_or_number(&item["MsgID"]).filter(|id| is_id(id));
             let failure = (code != "0").then(|| clean(&code, 32));
             Some(Item::Receipt(Receipt { template: template(item)?, message_id, failure, text }))
         },

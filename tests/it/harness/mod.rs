@@ -153,8 +153,7 @@ pub fn reminder(openid: &str, at: Millis) -> NewReminder {
         digest: "d".into(),
         claim: Claim::Reserve,
         accepted: None,
-        lang: None,
-        miniprogram_state: None,
+        options: Default::default(),
     }
 }
 

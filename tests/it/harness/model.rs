@@ -368,13 +368,7 @@ impl Model {
             claim: new.claim,
             standing: new.standing,
             blind: false,
-            body: Arc::new(Body {
-                openid: new.openid,
-                page: new.page,
-                data: new.data,
-                lang: new.lang,
-                miniprogram_state: new.miniprogram_state,
-            }),
+            body: Arc::new(Body { openid: new.openid, page: new.page, data: new.data, options: new.options }),
         }
     }
 

@@ -1,0 +1,82 @@
+//! How a platform's pushes are told from forgeries and read.
+
+use super::call::Method;
+use crate::domain::{Millis, push::Push};
+use secrecy::SecretString;
+
+/// Reads the pushes of one app.
+pub trait Pushes: Send + Sync {
+    /// What a call to our callback address says.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    fn read(&self, call: &Incoming<'_>, now: Millis) -> Result<Told, Refused>;
+}
+
+/// A call to our callback address.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'a> {
+    /// GET or POST.
+    pub method: Method,
+    /// The pairs of its query, decoded.
+    pub query: &'a [(String, String)],
+    /// Its body, as it came.
+    pub body: &'a [u8],
+}
+
+/// What a call to our callback address says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// The platform asks whether the address is ours: it is, if this is answered.
+    Echo(String),
+    /// Something about one user.
+    Push(Push),
+    /// Something that tixing has no use for.
+    Other,
+}
+
+/// The secrets that the platform's console shows beside the callback address.
+#[derive(Debug, Clone)]
+pub struct PushSecrets {
+    /// Signs each push.
+    pub token: SecretString,
+    /// Encrypts each push; none where they come in clear.
+    pub aes_key: Option<SecretString>,
+}
+
+/// Why a push is not believed. Its `Display` names no content of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It is not signed by who knows the token.
+    #[error("its signature is not made with this app's callback token")]
+    Signature,
+    /// It was signed too long ago, or for a time to come.
+    #[error("it is signed for another time than now: it is a replay, or the clock is wrong")]
+    Stale,
+    /// It is encrypted by the key of another, or broken.
+    #[error("it cannot be decrypted with this app's callback key")]
+    Key,
+    /// It is about another mini-program.
+    #[error("it is for another appid")]
+    Appid,
+    /// It is in clear though a key is configured.
+    #[error("it is not encrypted though this app has a callback key: choose the secure mode in the platform's console")]
+    InClear,
+    /// It does not have the platform's shape.
+    #[error("it is not of the platform's shape")]
+    Shape,
+}
+
+impl Refused {
+    /// A word for metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Signature => "signature",
+            Self::Stale => "stale",
+            Self::Key => "key",
+            Self::Appid => "appid",
+            Self::InClear => "in_clear",
+            Self::Shape => "shape",
+        }
+    }
+}
