@@ -1,8 +1,8 @@
 //! When a token is fetched, and how: decisions only, the engine makes the call. One fetch at a time for an app.
 //!
-//! WeChat's `stable_token` answers the same token until its last five minutes, so asking earlier brings nothing and nothing is
-//! asked before. A forced refresh is the last resort: 20 a day are allowed, at least 30 s apart (official, read 2026); a quarter
-//! of them is ours, since a human may need the others.
+//! A platform answers the same token until its last five minutes, so asking earlier brings nothing and nothing is asked before. A forced
+//! refresh is the last resort: the strictest platform allows 20 a day, at least 30 s apart (official, read 2026); a quarter of them is
+//! ours, since a human may need the others.
 
 use super::Granted;
 use crate::{
@@ -89,7 +89,7 @@ impl Token {
         }
     }
 
-    /// A rejected token that `stable_token` gave out again is broken there too; then a new one must be forced.
+    /// A rejected token that the platform gave out again is broken there too; then a new one must be forced.
     fn must_force(&self, now: Millis) -> bool {
         let today = self.forced.iter().filter(|at| now - **at < DAY).count();
         let apart = self.forced.iter().all(|at| now - *at >= FORCED_APART);
@@ -213,9 +213,9 @@ mod tests {
     fn a_rejected_token_is_fetched_anew_and_forced_only_if_it_comes_back() {
         let mut token = Token::default();
         token.granted(granted("a", 7_200 * SECOND), 0);
-        token.reject(&"older".to_owned().into(), "40001", &why(), 1, 1.0);
+        token.reject(&"older".to_owned().into(), "bad_token", &why(), 1, 1.0);
         assert_eq!(token.need(1), Need::Nothing, "a newer one is here already");
-        token.reject(&"a".to_owned().into(), "40001", &why(), 1, 1.0);
+        token.reject(&"a".to_owned().into(), "bad_token", &why(), 1, 1.0);
         assert_eq!(token.need(1), Need::Fetch { force: false });
         token.granted(granted("a", 7_000 * SECOND), 2);
         assert_eq!(token.need(2), Need::Fetch { force: true });
@@ -242,16 +242,16 @@ mod tests {
                 fetched += 1;
                 token.begin(false, now);
                 token.granted(granted(&format!("t{fetched}"), 7_200 * SECOND), now);
-                token.reject(&format!("t{fetched}").into(), "40001", &why(), now, 1.0);
+                token.reject(&format!("t{fetched}").into(), "bad_token", &why(), now, 1.0);
             }
             now += 10;
         }
         // At once twice, then after 2, 4 and 8 seconds.
         assert_eq!(fetched, 5);
-        assert!(token.wanting(now).is_some_and(|(until, trouble)| until > now && trouble.code == "40001"));
+        assert!(token.wanting(now).is_some_and(|(until, trouble)| until > now && trouble.code == "bad_token"));
         token.granted(granted("good", 7_200 * SECOND), now);
         token.worked();
-        token.reject(&"good".to_owned().into(), "42001", &why(), now, 1.0);
+        token.reject(&"good".to_owned().into(), "expired", &why(), now, 1.0);
         assert_eq!(token.need(now), Need::Fetch { force: false }, "the first time a new one is fetched at once");
     }
 }

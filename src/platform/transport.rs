@@ -45,7 +45,7 @@ impl Default for Limits {
     }
 }
 
-/// Real HTTP: keep-alive, HTTP/1.1 (WeChat's support of 2 is unknown), no redirects, no proxy from the environment.
+/// Real HTTP: keep-alive, HTTP/1.1 (whether platforms speak 2 is unknown), no redirects, no proxy from the environment.
 #[derive(Clone)]
 pub struct HttpTransport {
     client: reqwest::Client,
@@ -65,7 +65,7 @@ impl HttpTransport {
             .connect_timeout(limits.connect)
             .timeout(limits.total)
             .tcp_user_timeout(limits.unheard)
-            // WeChat drops idle connections; a request on a dropped one ends in doubt, so ours are dropped first.
+            // Platforms drop idle connections. A request on a dropped one ends in doubt, so ours are dropped first.
             .pool_idle_timeout(Duration::from_secs(15))
             .tcp_nodelay(true)
             .build()?;

@@ -82,6 +82,33 @@ fn layers_point_downward_only() {
     }
 }
 
+/// Whether it names a platform, or one of its codes.
+fn names_a_platform(text: &str) -> bool {
+    let is_code = |word: &str| word.len() == 5 && word.starts_with('4') && word.bytes().all(|b| b.is_ascii_digit());
+    let lower = text.to_lowercase();
+    ["wechat", "weixin", "微信"].iter().any(|name| lower.contains(name))
+        || text.split(|c: char| !c.is_alphanumeric() && c != '_').any(is_code)
+}
+
+#[test]
+fn a_platform_is_known_in_its_folder_and_its_face_alone() {
+    let table = [("refused with 43101", true), ("WeChat's", true), ("40_000 or 400012", false), ("a platform", false)];
+    for (text, names) in table {
+        assert_eq!(names_a_platform(text), names, "{text}");
+    }
+    for (file, text) in sources() {
+        // The words say everything, and the command line shows examples.
+        let may = ["platform/wechat/", "sandbox/wechat.rs", "words/", "cli/"].iter().any(|may| file.starts_with(may));
+        // Here the platforms and their faces are listed.
+        let lists = ["platform/mod.rs", "sandbox/mod.rs"].contains(&file.as_str());
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let lines = code.lines().filter(|line| !lists || !(line.contains("wechat::") || line.ends_with("mod wechat;")));
+        for line in lines.filter(|_| !may) {
+            assert!(!names_a_platform(line), "src/{file} names a platform: {line}");
+        }
+    }
+}
+
 #[test]
 fn sql_stands_in_the_store_and_http_in_the_transport() {
     for (file, text) in sources() {

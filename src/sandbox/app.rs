@@ -1,0 +1,99 @@
+//! The mini-programs that the sandbox knows, as orders and configurations describe them.
+
+use super::{PushSpec, judge::Check};
+use crate::{
+    domain::template::Kind,
+    platform::{self, Facts},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A mini-program as the platform knows it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppSpec {
+    /// The platform's word; the first that is built, if it is left out.
+    #[serde(default = "AppSpec::first_platform")]
+    pub platform: String,
+    /// Its id.
+    pub appid: String,
+    /// Its secret.
+    pub secret: String,
+    /// Its approved templates.
+    #[serde(default)]
+    pub templates: Vec<TemplateSpec>,
+    /// Pages of the released version; empty means that any page exists.
+    #[serde(default)]
+    pub pages: Vec<String>,
+    /// Words that the platform refuses.
+    #[serde(default)]
+    pub forbidden_words: Vec<String>,
+    /// The order of the checks, which the platform does not document. One that is left out is not made.
+    #[serde(default = "Check::default_order")]
+    pub order: Vec<Check>,
+    /// Whether a send is answered with the message's id.
+    #[serde(default)]
+    pub msgid: bool,
+    /// Whether grants from before a refusal in the settings count again after it is lifted (unknown).
+    #[serde(default)]
+    pub revive: bool,
+    /// Where its pushes go, if it wants them.
+    #[serde(default)]
+    pub push: Option<PushSpec>,
+}
+
+impl AppSpec {
+    /// An app as it is configured.
+    pub fn of(app: &crate::config::App) -> Self {
+        use secrecy::ExposeSecret;
+        let template = |t: &crate::domain::template::Template| TemplateSpec {
+            id: t.code.clone(),
+            title: t.title.clone(),
+            kind: t.kind,
+            fields: t.fields.clone(),
+            choices: BTreeMap::new(),
+            banned: false,
+        };
+        Self {
+            platform: app.platform.word.to_owned(),
+            appid: app.appid.clone(),
+            secret: app.secrets.values().next().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default(),
+            templates: app.templates.iter().map(template).collect(),
+            pages: Vec::new(),
+            forbidden_words: Vec::new(),
+            order: Check::default_order(),
+            msgid: true,
+            revive: false,
+            push: None,
+        }
+    }
+
+    fn first_platform() -> String {
+        platform::BUILT[0].word.to_owned()
+    }
+
+    pub(super) fn facts(&self) -> &'static Facts {
+        platform::find(&self.platform).unwrap_or(platform::BUILT[0])
+    }
+}
+
+/// A template as the platform knows it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateSpec {
+    /// The platform's id.
+    pub id: String,
+    /// As the user sees it.
+    #[serde(default)]
+    pub title: String,
+    /// One-time or long-term.
+    pub kind: Kind,
+    /// Key → label.
+    pub fields: BTreeMap<String, String>,
+    /// What a field of an enumerated type may say.
+    #[serde(default)]
+    pub choices: BTreeMap<String, Vec<String>>,
+    /// Every send of it is refused.
+    #[serde(default)]
+    pub banned: bool,
+}
