@@ -1,17 +1,21 @@
 //! tixing (提醒): a scheduled reminder engine for mini-program subscribe messages.
 //!
-//! The map. Layers point downward only; a file knows what is below it, and `tests/it/tidy.rs` keeps it so.
+//! The map. A folder knows only those below it; `tests/it/tidy.rs` keeps it so.
 //!
 //! ```text
-//! main ─ cli                 wiring: the only place that knows everything
+//! main ─ cli ─ daemon        starts and connects everything: the only place that knows all the others
 //!   api │ callback           JSON for programs │ the platforms' pushes
-//!         engine             when, in what order, how many at once
-//!     store │ platform       all SQL │ all that is known of a platform
+//!         engine             which reminder is sent when, in which order, how many at once
+//!         sandbox            simulates the platforms: for the demo, for tests, for staging
+//!         store              all SQL
+//!         config             `tixing.toml`: read once, checked whole
+//!        platform            all that is known of a platform, and the one HTTP client
 //!         domain             what things are and what follows from what: no I/O, no clock
-//!         words              every sentence that a person reads, in both languages
+//!         words              every sentence that a person reads, in English and Chinese
 //! ```
 //!
-//! `sandbox` stands in for the platforms: for the demo, for tests, for users' staging. `trip` is where tests kill the process.
+//! Beside them stand `clock` (the only one that reads the time), `http` (serving HTTP with limits), `metrics`, and `trip` (the points at
+//! which tests kill the process).
 //!
 //! One reminder goes through once, forward: insert → prefetch → gate → mark → send → settle → receipt.
 #![forbid(unsafe_code)]
@@ -20,9 +24,9 @@ pub mod words;
 pub mod domain;
 pub mod clock;
 pub mod trip;
+pub mod platform;
 pub mod config;
 pub mod store;
-pub mod platform;
 pub mod http;
 pub mod sandbox;
 pub mod metrics;
