@@ -426,7 +426,7 @@ async fn warn_of_unconfigured(daemon: &Daemon) {
 async fn warn_of_hold(daemon: &Daemon, now: Millis) {
     let store = daemon.api.store();
     let Ok(Some(hold)) = store.hold().await else { return };
-    tracing::warn!(since = rfc3339(hold.since), "ON HOLD, and NOTHING IS SENT: {}", hold.why()[0]);
+    tracing::warn!(since = rfc3339(hold.since), "ON HOLD, and NOTHING IS SENT: {}", hold.why());
     for overdue in store.overdue_on_hold(&hold, now).await.unwrap_or_default() {
         let (first, last) = (rfc3339(overdue.first), rfc3339(overdue.last));
         tracing::warn!(

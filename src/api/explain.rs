@@ -173,8 +173,8 @@ pub fn explain(stored: &Stored, events: &[Event], app: Option<&App>, circumstanc
         ),
         State::Sending => ("It is being sent right now.".to_owned(), "正在发送。".to_owned()),
         State::Scheduled if let Some(hold) = hold => {
-            let [en, zh] = hold.why();
-            (format!("Not sent yet: {en}."), format!("尚未发送：{zh}。"))
+            let why = hold.why();
+            (format!("Not sent yet: {why}."), format!("尚未发送：{}。", why.say(Voice::new(Lang::Zh))))
         }
         State::Scheduled if stored.due.expires_at <= now => (
             format!("Not sent: its deadline {} has passed, and it ends as soon as the daemon looks.", rfc3339(stored.due.expires_at)),

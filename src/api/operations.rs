@@ -374,7 +374,7 @@ pub async fn ready(State(api): State<Api>) -> (StatusCode, String) {
     } else if !status.ready {
         (StatusCode::SERVICE_UNAVAILABLE, "starting: the first look at the queue is not done\n".into())
     } else if let Ok(Some(hold)) = api.store.hold().await {
-        (StatusCode::SERVICE_UNAVAILABLE, format!("nothing is sent: {}\n", hold.why()[0]))
+        (StatusCode::SERVICE_UNAVAILABLE, format!("nothing is sent: {}\n", hold.why()))
     } else if let Some(why) = status.clock_distrusted {
         (StatusCode::SERVICE_UNAVAILABLE, format!("nothing is sent: {why}\n"))
     } else {

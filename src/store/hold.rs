@@ -3,10 +3,9 @@
 //! A backup carries its hold as a row in `hold`. Other reasons are found at a start (`progress`, `identity`).
 
 use super::{Store, command::Single, error::StoreError, tally, tx::Tx};
-use crate::domain::{
-    Millis,
-    reminder::ReminderId,
-    timing::{as_rfc3339, rfc3339},
+use crate::{
+    domain::{Millis, reminder::ReminderId, timing::as_rfc3339},
+    words::{Lang, Message, Voice, say},
 };
 use sqlx::{AnyConnection, Row};
 
@@ -42,28 +41,14 @@ impl Reason {
         Self::ALL.into_iter().find(|reason| reason.word() == word).expect("the database's CHECK allows these only")
     }
 
-    /// What happened, in English and Chinese.
-    fn said(self, since: Millis) -> [String; 2] {
-        let since = rfc3339(since);
-        let (en, zh) = match self {
-            Self::Restored => {
-                (format!("the store was restored from a backup of {since}"), format!("数据由 {since} 的备份恢复"))
-            }
-            Self::LostCommits => {
-                (format!("the store has lost what it wrote after {since}"), format!("{since} 之后写入的数据已丢失"))
-            }
-            Self::NoProgress => (
-                format!(
-                    "the file beside the store that says how far it had come was missing, so that it may have lost what it wrote after {since}"
-                ),
-                format!("数据文件旁记录进度的文件缺失，{since} 之后写入的数据可能已丢失"),
-            ),
-            Self::AnotherDatabase => (
-                format!("the database is a copy of the one that was written to, made after {since}, or was restored"),
-                format!("数据库不是原来写入的那一个，而是其在 {since} 之后的副本，或由备份恢复"),
-            ),
-        };
-        [en, zh]
+    /// What happened.
+    fn message(self, since: Millis) -> Message {
+        match self {
+            Self::Restored => say!("hold_restored", since = since),
+            Self::LostCommits => say!("hold_lost_commits", since = since),
+            Self::NoProgress => say!("hold_no_progress", since = since),
+            Self::AnotherDatabase => say!("hold_another_database", since = since),
+        }
     }
 }
 
@@ -91,22 +76,15 @@ pub struct HoldTold {
 }
 
 impl Hold {
-    /// What happened, what follows and what to do, in English and Chinese.
-    pub fn why(&self) -> [String; 2] {
-        let said: Vec<_> = self.reasons.iter().map(|(reason, since)| reason.said(*since)).collect();
-        let [en, zh] = [0, 1].map(|i| said.iter().map(|both| both[i].as_str()).collect::<Vec<_>>());
-        [
-            format!(
-                "{}, and what was sent since is not known; `tixing release` says what became due and ends the hold",
-                en.join("; ")
-            ),
-            format!("{}，此后是否发送过无法得知；tixing release 列出期间到点的提醒并解除保持", zh.join("；")),
-        ]
+    /// What happened, what follows and what to do.
+    pub fn why(&self) -> Message {
+        let reasons: Vec<Message> = self.reasons.iter().map(|(reason, since)| reason.message(*since)).collect();
+        say!("hold_why", reasons = reasons)
     }
 
     /// Why, as the API tells it.
     pub fn told(&self) -> HoldTold {
-        let [en, zh] = self.why();
+        let [en, zh] = [Lang::En, Lang::Zh].map(|lang| self.why().say(Voice::new(lang)));
         HoldTold { reasons: self.reasons.iter().map(|(reason, _)| *reason).collect(), en, zh }
     }
 }
