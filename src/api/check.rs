@@ -1,6 +1,8 @@
 //! The bodies of requests, and how each becomes a draft that the domain checks.
 
 use super::{
+    Api,
+    auth::Caller,
     problem::Problem,
     schema::{Lang, MiniprogramState, PopupResults},
 };
@@ -160,6 +162,30 @@ pub struct ChangeBody {
 
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::<String>::deserialize(deserializer).map(Some)
+}
+
+/// Which app.
+#[derive(Debug, Deserialize, utoipa::IntoParams, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct OfApp {
+    /// All that the caller may see if left out.
+    pub(super) app: Option<String>,
+}
+
+impl OfApp {
+    /// Refuses an app that is unknown, or none of the caller's.
+    pub(super) fn check(&self, api: &Api, caller: &Caller) -> Result<(), Problem> {
+        let Some(name) = &self.app else { return Ok(()) };
+        caller.may_touch(name)?;
+        app(&api.config, name)?;
+        Ok(())
+    }
+
+    /// Whether it is about this app.
+    pub(super) fn covers(&self, caller: &Caller, app: &str) -> bool {
+        caller.sees(app) && self.app.as_ref().is_none_or(|wanted| wanted == app)
+    }
 }
 
 /// The configured app of that name.

@@ -7,13 +7,15 @@ mod consents;
 mod doubts;
 mod explain;
 mod extract;
+mod health;
+mod keys;
 mod ndjson;
 mod openapi;
-mod operations;
 mod places;
 mod problem;
 mod reminders;
 mod schema;
+mod stats;
 mod safekeeping;
 mod templates;
 mod users;
@@ -108,7 +110,7 @@ impl Api {
 
     /// Metrics alone, for a listener of their own.
     pub fn metrics_router(&self) -> Router {
-        Router::new().route("/metrics", get(operations::metrics)).with_state(self.clone())
+        Router::new().route("/metrics", get(health::metrics)).with_state(self.clone())
     }
 
     fn build(&self, caller: Option<Caller>) -> Router {
@@ -117,15 +119,15 @@ impl Api {
             .route("/consents/ask", get(consents::ask))
             .route("/reminders", post(reminders::insert).get(reminders::list))
             .route("/reminders/{id}", get(reminders::show).patch(reminders::change).delete(reminders::cancel))
-            .route("/reminders/{id}/explain", get(reminders::explain))
+            .route("/reminders/{id}/explain", get(explain::explain))
             .route("/doubts", get(doubts::doubts))
             .route("/doubts/{id}", post(doubts::resolve))
             .route("/templates", get(templates::templates))
             .route("/users/forget", post(users::forget))
             .route("/users/let-in", post(users::let_in))
-            .route("/stats", get(operations::stats))
-            .route("/keys", post(operations::create_key).get(operations::list_keys))
-            .route("/keys/{id}", axum::routing::delete(operations::revoke_key))
+            .route("/stats", get(stats::stats))
+            .route("/keys", post(keys::create_key).get(keys::list_keys))
+            .route("/keys/{id}", axum::routing::delete(keys::revoke_key))
             .layer(middleware::from_fn(in_time))
             // What takes as long as there is to do.
             .route("/users/export", post(users::export))
@@ -137,9 +139,9 @@ impl Api {
             .layer(middleware::from_fn_with_state((self.clone(), caller), authenticated));
         Router::new()
             .nest("/v1", v1)
-            .route("/healthz", get(operations::healthy))
-            .route("/readyz", get(operations::ready))
-            .route("/metrics", get(operations::metrics))
+            .route("/healthz", get(health::healthy))
+            .route("/readyz", get(health::ready))
+            .route("/metrics", get(health::metrics))
             .route("/openapi.json", get(openapi::document))
             .route("/docs", get(openapi::page))
             .fallback(async || Problem::new("not_found", say!("nothing_at_path")))
@@ -174,7 +176,7 @@ async fn in_time(request: Request, next: Next) -> Response {
     let late = || StoreError::Silent(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()));
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await;
     answer.unwrap_or_else(|_| match reads {
-        true => Problem::from(StoreError::Unavailable(late().to_string())).into_response(),
+        true => Problem::new("unavailable", say!("store_unavailable")).into_response(),
         false => Problem::from(late()).into_response(),
     })
 }

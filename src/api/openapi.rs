@@ -1,11 +1,10 @@
 //! The API's own description, and a page to read it on that needs no network.
 
 use super::{
-    batch, consents, doubts,
+    batch, consents, doubts, explain, health, keys,
     ndjson::Written,
-    operations,
     problem::{self, ProblemJson},
-    reminders, safekeeping, templates, users,
+    reminders, safekeeping, stats, templates, users,
 };
 use axum::{
     http::header,
@@ -36,11 +35,11 @@ use utoipa::{
         (name = "health", description = "Open to all: no key is needed"),
     ),
     paths(
-        reminders::insert, batch::reminders, reminders::list, reminders::show, reminders::explain, reminders::change,
+        reminders::insert, batch::reminders, reminders::list, reminders::show, explain::explain, reminders::change,
         reminders::cancel, consents::record, batch::consents, consents::show, consents::ask, users::export, users::forget,
-        users::let_in, operations::stats, doubts::doubts, doubts::resolve, templates::templates, templates::refresh,
-        safekeeping::backup, safekeeping::held, safekeeping::release, operations::create_key, operations::list_keys,
-        operations::revoke_key, operations::healthy, operations::ready, operations::metrics, document, page,
+        users::let_in, stats::stats, doubts::doubts, doubts::resolve, templates::templates, templates::refresh,
+        safekeeping::backup, safekeeping::held, safekeeping::release, keys::create_key, keys::list_keys,
+        keys::revoke_key, health::healthy, health::ready, health::metrics, document, page,
     ),
     components(schemas(ProblemJson, Written)),
     modifiers(&Common),

@@ -4,7 +4,6 @@ use super::{
     Api,
     auth::Caller,
     check::{self, ChangeBody, ReminderBody},
-    explain::{Circumstances, Explanation, explain as explanation},
     extract::{Json, Query, json},
     problem::Problem,
     schema::{DeliveryWord, Erased},
@@ -14,18 +13,12 @@ use crate::{
     domain::{
         Millis,
         draft::{Checked, openid},
+        push::Delivery,
         reminder::{ReminderId, State as ReminderState},
-        template::unconfigured,
+        story::Event,
         timing::{cut, parse_instant, rfc3339},
     },
-    store::{
-        Inserted, StoreError,
-        change::Changed,
-        keys::Scope,
-        lists::Filter,
-        pushes::Delivery,
-        reminders::{Event, Stored},
-    },
+    store::{Inserted, StoreError, change::Changed, keys::Scope, lists::Filter, reminders::Stored},
     words::{Message, Voice, say},
 };
 use axum::{
@@ -289,32 +282,6 @@ pub async fn show(State(api): State<Api>, caller: Caller, Path(id): Path<String>
     let stored = api.visible(&caller, &id).await?;
     let story = (api.store.events(&stored).await?, api.store.delivery(&stored).await?);
     Ok(json(StatusCode::OK, &shown(&stored, Some(&story))))
-}
-
-/// Why it was or was not sent.
-#[utoipa::path(get, path = "/v1/reminders/{id}/explain", operation_id = "explain_reminder", tag = "reminders",
-    params(("id" = ReminderId, Path)),
-    responses((status = 200, description = "One sentence in English and in Chinese, with the evidence", body = Explanation)))]
-pub async fn explain(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
-    let stored = api.visible(&caller, &id).await?;
-    let events = api.store.events(&stored).await?;
-    let app = check::app(&api.config, &stored.app).ok();
-    let now = api.clock.now();
-    let turned_off = api.store.turned_off(&stored.app, &stored.openid).await?;
-    let circumstances = Circumstances {
-        delivery: api.store.delivery(&stored).await?,
-        pause: api.signals.as_ref().and_then(|s| s.status().lanes.get(&stored.app)?.pause.clone()),
-        refused: match app {
-            Some(app) if app.template(&stored.template).is_none() => Some(unconfigured()),
-            _ => api.store.listing(&stored.app).and_then(|listing| listing.refuses(&stored.template, &stored.data)),
-        },
-        hold: api.store.hold().await?,
-        turned_off: turned_off.iter().find(|(code, _)| *code == stored.template).map(|(_, at)| *at),
-        quiet_until: app.and_then(|app| app.rules.quiet_hours?.ends(now)),
-        daemon: api.signals.is_some(),
-        now,
-    };
-    Ok(json(StatusCode::OK, &explanation(&stored, &events, app, circumstances)))
 }
 
 /// Change a scheduled reminder.

@@ -3,15 +3,15 @@
 use super::{
     Api,
     auth::Caller,
+    check::OfApp,
     extract::{Json, Query, json},
-    operations::{OfApp, OutOfStep},
     problem::Problem,
 };
 use crate::{
     config::App,
     domain::{template::Kind, timing::rfc3339},
     store::keys::Scope,
-    words::{Message, say},
+    words::{Message, Voice, say},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
@@ -57,17 +57,23 @@ pub struct TemplateJson {
 pub async fn templates(
     State(api): State<Api>,
     caller: Caller,
+    voice: Voice,
     Query(query): Query<OfApp>,
 ) -> Result<Response, Problem> {
     query.check(&api, &caller)?;
-    Ok(json(StatusCode::OK, &shown(&api, &caller, &query)))
+    Ok(json(StatusCode::OK, &shown(&api, &caller, &query, voice)))
 }
 
 /// Read the templates from the platform now. It answers that a few times a day only.
 #[utoipa::path(post, path = "/v1/templates/refresh", operation_id = "refresh_templates", request_body = OfApp, tag = "operations",
     responses((status = 200, description = "As they are now", body = Templates), (status = 409, description = "`no_daemon`"),
     (status = 502, description = "`platform_unavailable`: what it said")))]
-pub async fn refresh(State(api): State<Api>, caller: Caller, Json(wanted): Json<OfApp>) -> Result<Response, Problem> {
+pub async fn refresh(
+    State(api): State<Api>,
+    caller: Caller,
+    voice: Voice,
+    Json(wanted): Json<OfApp>,
+) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
     wanted.check(&api, &caller)?;
     let Some(signals) = &api.signals else {
@@ -96,11 +102,18 @@ pub async fn refresh(State(api): State<Api>, caller: Caller, Json(wanted): Json<
     });
     match problem {
         Some(why) => Err(Problem::new("platform_unavailable", say!("templates_not_listed", why = why))),
-        None => Ok(json(StatusCode::OK, &shown(&api, &caller, &wanted))),
+        None => Ok(json(StatusCode::OK, &shown(&api, &caller, &wanted, voice))),
     }
 }
 
-fn shown(api: &Api, caller: &Caller, wanted: &OfApp) -> Templates {
+/// A template that the platform does not have as it is configured.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OutOfStep {
+    template: String,
+    why: String,
+}
+
+fn shown(api: &Api, caller: &Caller, wanted: &OfApp, voice: Voice) -> Templates {
     let mut templates = Vec::new();
     for app in api.config.apps.iter().filter(|app| wanted.covers(caller, &app.name)) {
         let listing = api.store.listing(&app.name);
@@ -117,7 +130,7 @@ fn shown(api: &Api, caller: &Caller, wanted: &OfApp) -> Templates {
                 fields: t.fields(listing).clone(),
                 choices: listed.map(|listed| listed.choices.clone()),
                 listed_at: listing.map(|listing| rfc3339(listing.read_at)),
-                out_of_step: listing.map(|listing| said(listing.differences(t))).unwrap_or_default(),
+                out_of_step: listing.map(|listing| said(listing.differences(t), voice)).unwrap_or_default(),
             }
         }));
     }
@@ -125,12 +138,12 @@ fn shown(api: &Api, caller: &Caller, wanted: &OfApp) -> Templates {
 }
 
 /// The configured templates of an app that the platform does not have so, and how.
-pub(super) fn out_of_step(api: &Api, app: &App) -> Vec<OutOfStep> {
+pub(super) fn out_of_step(api: &Api, app: &App, voice: Voice) -> Vec<OutOfStep> {
     let Some(listing) = api.store.listing(&app.name) else { return Vec::new() };
     let differing = app.templates.iter().map(|t| (t, listing.differences(t))).filter(|(_, why)| !why.is_empty());
-    differing.map(|(t, why)| OutOfStep { template: t.code.clone(), why: said(why).join("; ") }).collect()
+    differing.map(|(t, why)| OutOfStep { template: t.code.clone(), why: said(why, voice).join("; ") }).collect()
 }
 
-fn said(sentences: Vec<Message>) -> Vec<String> {
-    sentences.iter().map(ToString::to_string).collect()
+fn said(sentences: Vec<Message>, voice: Voice) -> Vec<String> {
+    sentences.iter().map(|sentence| sentence.say(voice)).collect()
 }

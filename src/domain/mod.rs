@@ -15,6 +15,7 @@ pub mod decide;
 pub mod settle;
 pub mod retention;
 pub mod draft;
+pub mod story;
 
 use crate::words::{Message, say};
 

@@ -46,6 +46,17 @@ pub struct Receipt {
     pub text: String,
 }
 
+/// The platform's later word on a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// When it was pushed.
+    pub at: Millis,
+    /// What went wrong; `None` when it was delivered.
+    pub failure: Option<String>,
+    /// The platform's words.
+    pub text: String,
+}
+
 /// Items of one push: a popup shows five templates at most.
 pub const MAX_ITEMS: usize = 64;
 

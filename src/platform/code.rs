@@ -1,6 +1,6 @@
 //! One code of a platform's error table: what it means for a reminder and what a person should do.
 
-use crate::domain::outcome::Reaction;
+use crate::{domain::outcome::Reaction, words::Both};
 
 /// One code.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +30,11 @@ impl Code {
     /// A code that blames no template.
     pub const fn new(code: &'static str, reaction: Reaction, en: &'static str, zh: &'static str) -> Self {
         Self { code, reaction, blames: None, en, zh }
+    }
+
+    /// What it means and what to do, in both languages.
+    pub fn meaning(&self) -> Both {
+        Both { en: self.en, zh: self.zh }
     }
 
     /// The same, but the template is to blame.

@@ -20,7 +20,7 @@ use crate::domain::{
     DAY, Millis, SECOND,
     consent::{Feed, Report},
     ledger::Void,
-    push::{Candidate, Item, Joined, Push, Receipt, join},
+    push::{Candidate, Delivery, Item, Joined, Push, Receipt, join},
     reason::Reason,
     reminder::{ReminderId, State},
     settle::received,
@@ -48,17 +48,6 @@ pub struct Taken {
     pub ended: usize,
     /// What became of its receipts: `delivered`, `undelivered`, `known`, `ambiguous`, `unmatched`.
     pub receipts: Vec<&'static str>,
-}
-
-/// The platform's later word on a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivery {
-    /// When it was pushed.
-    pub at: Millis,
-    /// What went wrong; `None` when it was delivered.
-    pub failure: Option<String>,
-    /// The platform's words.
-    pub text: String,
 }
 
 /// For so many days a push that comes again is known. The check of its signature refuses one that is older.

@@ -10,15 +10,11 @@ use super::{
     states::{LAST_STATE, LIVING, state},
     tx::Tx,
 };
-use crate::{
-    domain::{
-        Millis,
-        due::Due,
-        reason::{Reason, said},
-        reminder::{Claim, ReminderId, State},
-        retention::Parts,
-    },
-    words::Message,
+use crate::domain::{
+    due::Due,
+    reminder::{Claim, ReminderId, State},
+    retention::Parts,
+    story::Event,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
 
@@ -71,32 +67,6 @@ impl Stored {
             template: self.template_id,
             standing: self.standing,
         })
-    }
-}
-
-/// One thing that happened to a reminder: an attempt if `began_at` is set, else a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// When the call began.
-    pub began_at: Option<Millis>,
-    /// When the outcome was known.
-    pub ended_at: Millis,
-    /// The state after it.
-    pub state: State,
-    /// The platform's code, or tixing's word.
-    pub code: Option<String>,
-    /// What tixing says. Rows of older versions have none, and its sentence as the text.
-    pub reason: Option<Reason>,
-    /// The platform's words.
-    pub text: Option<String>,
-    /// The platform's message id.
-    pub message_id: Option<String>,
-}
-
-impl Event {
-    /// What is said about it.
-    pub fn said(&self) -> Option<Message> {
-        said(self.reason.as_ref(), self.text.as_deref())
     }
 }
 

@@ -246,6 +246,12 @@ fn shown(value: &Value, format: &str, voice: Voice) -> String {
     }
 }
 
+impl From<Both> for Message {
+    fn from(both: Both) -> Self {
+        Self::new("text").with("text", &both)
+    }
+}
+
 impl From<Message> for Map<String, Value> {
     fn from(message: Message) -> Self {
         let mut map = message.args;

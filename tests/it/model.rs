@@ -357,7 +357,7 @@ impl Pair {
                 (there.at, there.expires_at, there.state, &there.data, who(&there.openid))
             );
             let events = self.store.events(here).await.expect("answers");
-            let short = |events: Vec<tixing::store::reminders::Event>| -> Vec<_> {
+            let short = |events: Vec<tixing::domain::story::Event>| -> Vec<_> {
                 events.into_iter().map(|e| (e.state, e.code, e.began_at)).collect()
             };
             assert_eq!(short(events), short(self.model.events(there.id)));

@@ -18,7 +18,7 @@ pub fn look(stats: &Value, keys: &Value, apps: &[App], report: &mut Report) {
         let found = say!("unconfigured_reminders", n = lost["waiting"], app = lost["app"]);
         report.add(say!("check_unconfigured"), Level::Failed, found, say!("configure_app_again"));
     }
-    match &stats["clock_held"] {
+    match &stats["clock_distrusted"] {
         Value::Null => report.ok(say!("check_daemon_clock"), say!("clock_believed")),
         why => report.add(say!("check_daemon_clock"), Level::Failed, told(why), say!("set_clock_right")),
     }
@@ -44,7 +44,7 @@ fn sending(app: &App, of: &Value, report: &mut Report) {
             report.add(subject, Level::Failed, found, say!("see_to_pause"));
         }
     }
-    let suspended: Vec<Message> = items(&of["held_templates"])
+    let suspended: Vec<Message> = items(&of["suspended_templates"])
         .map(|one| {
             let (until, why) = (instant(&one["until"]), told(&one["why"]));
             say!("template_suspended_until", template = one["template"], until = until, code = one["code"], why = why)

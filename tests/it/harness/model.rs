@@ -14,12 +14,12 @@ use tixing::{
         reason::TEMPLATE_SUSPENDED,
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
         settle::{Consent, Counted, Next, SUSPENDED_AT_MOST, Settlement, assumed_sent, received},
+        story::Event,
     },
     store::{
         Inserted,
         change::Changed,
         port::{Body, Entry, Job, Marked, Target},
-        reminders::Event,
     },
 };
 

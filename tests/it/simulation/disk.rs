@@ -29,6 +29,7 @@ use tixing::{
         reminder::{Claim, NewReminder, ReminderId, State},
         retention::Retention,
         settle::{Consent, Counted, Next},
+        story::Event,
         template::Listing,
     },
     store::{
@@ -39,7 +40,6 @@ use tixing::{
         lists::Filter,
         port::{Asked, Entry, Job, Marked, Queue},
         pushes::NewPush,
-        reminders::Event,
         retention::Walk,
     },
 };

@@ -8,10 +8,11 @@ use tixing::{
         DAY, Millis, SECOND,
         consent::{Balance, Feeds},
         reminder::{ReminderId, State},
+        story::Event,
         template::OnDoubt,
     },
     sandbox::Message,
-    store::{Inserted, reminders::Event},
+    store::Inserted,
 };
 
 /// A platform's clock that agrees within this is believed.

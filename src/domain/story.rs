@@ -1,0 +1,230 @@
+//! The story of a reminder: why it is where it is, told from what happened to it and from what bears on it now.
+//!
+//! It is told in messages; `words` says them.
+
+use super::{
+    Millis,
+    due::Due,
+    push::Delivery,
+    reason::{Reason, TEMPLATE_SUSPENDED, said},
+    reminder::{Claim, State},
+    retention::Parts,
+};
+use crate::words::{Message, say};
+
+/// Something that happened to a reminder: an attempt, or a decision without one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// When the call began; `None` if there was none.
+    pub began_at: Option<Millis>,
+    /// When the outcome was known.
+    pub ended_at: Millis,
+    /// The state after it.
+    pub state: State,
+    /// The platform's code, or tixing's word.
+    pub code: Option<String>,
+    /// What tixing says. Rows of older versions have none, and its sentence as the text.
+    pub reason: Option<Reason>,
+    /// The platform's words.
+    pub text: Option<String>,
+    /// The platform's message id.
+    pub message_id: Option<String>,
+}
+
+impl Event {
+    /// What is said about it.
+    pub fn said(&self) -> Option<Message> {
+        said(self.reason.as_ref(), self.text.as_deref())
+    }
+
+    /// The event as evidence.
+    fn evidence(&self) -> Message {
+        let what = match (&self.code, self.said()) {
+            (Some(code), Some(said)) => Some(say!("evidence_code_and_words", code = code, said = said)),
+            (Some(code), None) => Some(say!("evidence_words", said = code)),
+            (None, said) => said.map(|said| say!("evidence_words", said = said)),
+        };
+        let state = self.state.word();
+        match self.began_at {
+            Some(at) => say!("evidence_attempt", at = at, state = state, what = what),
+            None => say!("evidence_decision", at = self.ended_at, state = state, what = what),
+        }
+    }
+}
+
+/// Why an app sends nothing for now.
+#[derive(Debug, Clone)]
+pub struct Paused {
+    /// The platform's code, or tixing's word.
+    pub code: String,
+    /// One sentence.
+    pub why: Message,
+    /// Until when.
+    pub until: Millis,
+}
+
+/// What a story is told from: the reminder, what happened to it, and what bears on it now.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// Its living part, or what that was when it ended.
+    pub due: &'a Due,
+    /// How it comes by its consent.
+    pub claim: Claim,
+    /// What is no longer kept of it.
+    pub erased: Parts,
+    /// What happened to it, oldest first.
+    pub events: &'a [Event],
+    /// The platform's later word.
+    pub delivery: Option<&'a Delivery>,
+    /// What the last event's code means, if the platform's table lists it.
+    pub meaning: Option<Message>,
+    /// Whether that code says that the platform knows no consent.
+    pub denied: bool,
+    /// Why its app is paused.
+    pub paused: Option<Paused>,
+    /// Why the platform would refuse it, by its list of templates.
+    pub refused: Option<Message>,
+    /// Why the store is on hold.
+    pub hold: Option<Message>,
+    /// Since when its user wants nothing more of its template.
+    pub turned_off: Option<Millis>,
+    /// Whether a tap of the app's users counts only once the platform has pushed it.
+    pub counts_pushes_alone: bool,
+    /// Until when quiet hours last.
+    pub quiet_until: Option<Millis>,
+    /// Whether a daemon runs.
+    pub daemon: bool,
+    /// The time.
+    pub now: Millis,
+}
+
+impl Facts<'_> {
+    /// One sentence on why it was or was not sent, and a few on what else is known.
+    pub fn story(&self) -> Vec<Message> {
+        let mut story = vec![match self.due.state {
+            State::Sent => self.sent(),
+            State::Failed => self.failed(),
+            State::Expired => self.expired(),
+            State::Cancelled if self.code() == "forgotten" => say!("story_forgotten"),
+            State::Cancelled => say!("story_cancelled"),
+            State::Unconfirmed if self.code() == "restored" => say!("story_assumed_sent", why = self.said()),
+            State::Unconfirmed => say!("story_unconfirmed", why = self.said()),
+            State::InDoubt => say!("story_in_doubt", why = self.said(), at = self.due.due_at),
+            State::Sending if !self.daemon => say!("story_cut_off"),
+            State::Sending => say!("story_sending"),
+            State::Scheduled => self.scheduled(),
+        }];
+        story.extend(self.delivery.map(|delivery| match &delivery.failure {
+            None => say!("story_delivered"),
+            Some(code) => say!("story_undelivered", code = code, words = delivery.text),
+        }));
+        story.extend(match (self.erased.body, self.erased.attempts) {
+            (_, true) => Some(say!("story_attempts_erased")),
+            (true, false) => Some(say!("story_body_erased")),
+            (false, false) => None,
+        });
+        story
+    }
+
+    /// What the story rests on, oldest first.
+    pub fn evidence(&self) -> Vec<Message> {
+        let receipt = self.delivery.map(|delivery| match &delivery.failure {
+            None => say!("evidence_delivered", at = delivery.at, words = delivery.text),
+            Some(code) => say!("evidence_undelivered", at = delivery.at, code = code, words = delivery.text),
+        });
+        self.events.iter().map(Event::evidence).chain(receipt).collect()
+    }
+
+    fn code(&self) -> &str {
+        self.events.last().and_then(|event| event.code.as_deref()).unwrap_or_default()
+    }
+
+    /// What was said of the last event.
+    fn said(&self) -> Option<Message> {
+        let said = self.events.last().and_then(Event::said);
+        said.or_else(|| self.erased.attempts.then(|| say!("story_not_kept")))
+    }
+
+    /// What the last code means, or else what was said.
+    fn why(&self) -> Option<Message> {
+        self.meaning.clone().or_else(|| self.said())
+    }
+
+    fn sent(&self) -> Message {
+        match self.code() {
+            "" => {
+                let began = self.events.last().and_then(|event| event.began_at);
+                say!("story_sent", late = began.map_or(0, |began| began - self.due.at))
+            }
+            "receipt" => say!("story_sent_by_receipt"),
+            "resolved" => say!("story_sent_resolved", why = self.said()),
+            code => say!("story_sent_before", code = code),
+        }
+    }
+
+    fn failed(&self) -> Message {
+        match self.code() {
+            "no_consent" => {
+                let more = match self.turned_off {
+                    Some(off) => Some(say!("story_turned_off_at", at = off)),
+                    None => self.counts_pushes_alone.then(|| say!("story_push_counts")),
+                };
+                say!("story_no_consent", why = self.said(), more = more)
+            }
+            "test_mode" | "gave_up" | "resolved" => say!("story_not_sent", why = self.said()),
+            "turned_off" => say!("story_turned_off", why = self.said()),
+            code => {
+                // The platform's own words name the field at fault, and the like.
+                let why = match (&self.meaning, self.said()) {
+                    (Some(meaning), Some(words)) => Some(say!("meaning_and_words", meaning = meaning, words = words)),
+                    _ => self.why(),
+                };
+                match self.denied {
+                    true => say!("story_denied", code = code, why = why),
+                    false => say!("story_refused", code = code, why = why),
+                }
+            }
+        }
+    }
+
+    fn expired(&self) -> Message {
+        let mut latest = self.events.iter().rev();
+        let suspended = latest.find(|event| event.code.as_deref() == Some(TEMPLATE_SUSPENDED)).and_then(Event::said);
+        let tried = self.events.iter().rev().find(|event| event.began_at.is_some());
+        let before = match (suspended, tried.and_then(|event| event.code.as_deref())) {
+            (Some(why), _) => Some(say!("story_because", why = why)),
+            (None, Some(code)) => Some(say!("story_last_try", code = code)),
+            (None, None) => None,
+        };
+        say!("story_expired", deadline = self.due.expires_at, before = before)
+    }
+
+    fn scheduled(&self) -> Message {
+        if let Some(why) = &self.hold {
+            return say!("story_on_hold", why = why);
+        }
+        if self.due.expires_at <= self.now {
+            return say!("story_deadline_has_passed", deadline = self.due.expires_at);
+        }
+        if let Some(why) = &self.refused {
+            return say!("story_out_of_step", why = why);
+        }
+        if let Some(Paused { code, why, until }) = self.paused.as_ref().filter(|paused| self.due.due_at <= paused.until)
+        {
+            return say!("story_paused", until = until, code = code, why = why);
+        }
+        if !self.code().is_empty() {
+            return say!("story_again", code = self.code(), why = self.why(), at = self.due.due_at);
+        }
+        if let Some(off) = self.turned_off.filter(|_| self.claim == Claim::AtFire) {
+            return say!("story_waits_for_accept", at = self.due.at, off = off);
+        }
+        if self.due.at > self.now {
+            return say!("story_waits", at = self.due.at);
+        }
+        match self.quiet_until {
+            Some(until) => say!("story_quiet", until = until),
+            None => say!("story_due"),
+        }
+    }
+}
