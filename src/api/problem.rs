@@ -1,6 +1,6 @@
 //! Errors as `application/problem+json`: a public sentence, a stable code, the field at fault.
 
-use super::schema::ProblemCode;
+use super::schema::closed_sets;
 use crate::{
     domain::Invalid,
     store::StoreError,
@@ -53,6 +53,11 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("unavailable", 503, "problem_unavailable"),
     ("perhaps_kept", 503, "problem_perhaps_kept"),
 ];
+
+closed_sets! {
+    /// The code of a problem.
+    ProblemCode: CODES.iter().map(|(code, ..)| *code);
+}
 
 /// An error answer. It becomes JSON where the request's id is known, in [`super::with_request_id`].
 #[derive(Debug, Clone)]

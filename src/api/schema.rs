@@ -4,14 +4,14 @@ use crate::{domain::reminder::ReminderId, platform};
 use utoipa::openapi::{KnownFormat, ObjectBuilder, Ref, RefOr, SchemaFormat, Type, schema::Schema};
 
 /// Closed sets of words for which the code has no enum.
-macro_rules! words {
+macro_rules! closed_sets {
     ($($(#[doc = $doc:literal])+ $name:ident: $words:expr;)+) => {$(
         $(#[doc = $doc])+
         pub struct $name;
 
         impl utoipa::PartialSchema for $name {
-            fn schema() -> RefOr<Schema> {
-                let words = ObjectBuilder::new().schema_type(Type::String).enum_values(Some($words));
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let words = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::String).enum_values(Some($words));
                 words.description(Some(concat!($($doc),+).trim())).into()
             }
         }
@@ -19,10 +19,9 @@ macro_rules! words {
         impl utoipa::ToSchema for $name {}
     )+};
 }
+pub(super) use closed_sets;
 
-words! {
-    /// The code of a problem.
-    ProblemCode: super::problem::CODES.iter().map(|(code, ..)| *code);
+closed_sets! {
     /// What a user did in the popup. Another word that begins with `acceptWith` is read as `accept`.
     PopupResult: platform::popup_words();
     /// The language of what a platform adds to a message.

@@ -10,6 +10,7 @@ use crate::{
     daemon::Daemon,
     domain::{Millis, SECOND, reminder::State, timing::rfc3339},
     http,
+    platform::BUILT,
     sandbox::{Message, Sandbox},
     store::{StoreError, lists::Filter},
     words::{self, say},
@@ -68,7 +69,7 @@ const KINDS: &[Kind] = &[
 ];
 
 fn configuration(folder: &Path, sandbox: &str) -> Result<Config, Failure> {
-    let text = include_str!("demo.toml").replace("{sandbox}", sandbox);
+    let text = include_str!("demo.toml").replace("{platform}", BUILT[0].word).replace("{sandbox}", sandbox);
     let secret = |_: &str| Some("demo-secret".to_owned());
     config::parse(&folder.join("demo.toml"), &text, &secret, Default::default()).map_err(Failure::from)
 }

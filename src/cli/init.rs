@@ -4,7 +4,7 @@ use super::{
     failure::Failure,
     out::{Out, data},
 };
-use crate::words::say;
+use crate::{platform::BUILT, words::say};
 use serde_json::json;
 use std::{
     fs::OpenOptions,
@@ -13,11 +13,12 @@ use std::{
     path::Path,
 };
 
+/// The configuration; `{platform}` is the first platform in the list.
 const TEMPLATE: &str = include_str!("tixing.toml");
 
 /// Writes the file and a secret's placeholder beside it; never over something that is there.
 pub fn write(path: &Path, out: Out) -> Result<(), Failure> {
-    if !create(path, 0o644, TEMPLATE)? {
+    if !create(path, 0o644, &TEMPLATE.replace("{platform}", BUILT[0].word))? {
         return Err(Failure::Failed(say!("init_exists", file = path.to_string_lossy())));
     }
     let secret = path.with_file_name("coffee.secret");

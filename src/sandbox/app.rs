@@ -1,6 +1,6 @@
 //! The mini-programs that the sandbox knows, as orders and configurations describe them.
 
-use super::{PushSpec, judge::Check};
+use super::PushSpec;
 use crate::{
     domain::template::Kind,
     platform::{self, Facts},
@@ -96,4 +96,47 @@ pub struct TemplateSpec {
     /// Every send of it is refused.
     #[serde(default)]
     pub banned: bool,
+}
+
+/// A check of the send call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// What `account_code` says.
+    Account,
+    /// The day's quota.
+    Quota,
+    /// The minute's quota.
+    MinuteQuota,
+    /// The user's id.
+    Openid,
+    /// Whether there is such a template, and it is not banned.
+    Template,
+    /// One send at a time to each user.
+    Concurrency,
+    /// Whether there is such a page.
+    Page,
+    /// The fields.
+    Data,
+    /// Forbidden words.
+    Words,
+    /// The user's consent.
+    Consent,
+}
+
+impl Check {
+    pub(super) fn default_order() -> Vec<Self> {
+        vec![
+            Self::Account,
+            Self::Quota,
+            Self::MinuteQuota,
+            Self::Openid,
+            Self::Template,
+            Self::Concurrency,
+            Self::Page,
+            Self::Data,
+            Self::Words,
+            Self::Consent,
+        ]
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Sandbox,
-    app::TemplateSpec,
+    app::{Check, TemplateSpec},
     faults::{Effect, broken, hit},
     world::{Message, World},
 };
@@ -12,51 +12,7 @@ use crate::domain::{
     template::{FieldRules, Profile},
 };
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
-
-/// A check of the send call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Check {
-    /// What `account_code` says.
-    Account,
-    /// The day's quota.
-    Quota,
-    /// The minute's quota.
-    MinuteQuota,
-    /// The user's id.
-    Openid,
-    /// Whether there is such a template, and it is not banned.
-    Template,
-    /// One send at a time to each user.
-    Concurrency,
-    /// Whether there is such a page.
-    Page,
-    /// The fields.
-    Data,
-    /// Forbidden words.
-    Words,
-    /// The user's consent.
-    Consent,
-}
-
-impl Check {
-    pub(super) fn default_order() -> Vec<Self> {
-        vec![
-            Self::Account,
-            Self::Quota,
-            Self::MinuteQuota,
-            Self::Openid,
-            Self::Template,
-            Self::Concurrency,
-            Self::Page,
-            Self::Data,
-            Self::Words,
-            Self::Consent,
-        ]
-    }
-}
 
 /// A send as its platform's face has read it.
 #[derive(Debug, Clone)]

@@ -13,9 +13,8 @@ mod orders;
 mod push;
 mod wechat;
 
-pub use app::{AppSpec, TemplateSpec};
+pub use app::{AppSpec, Check, TemplateSpec};
 pub use faults::Faults;
-pub use judge::Check;
 pub use ledger::Ledger;
 pub use push::{Outgoing, Pushed};
 pub use wechat::{Format, Mode, PushSpec, Pusher};

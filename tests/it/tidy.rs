@@ -1,6 +1,7 @@
 //! What keeps the house in order.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -14,7 +15,7 @@ fn sources() -> Vec<(String, String)> {
         for entry in fs::read_dir(folder).expect("readable").flatten() {
             match entry.path() {
                 path if path.is_dir() => walk(&path, found),
-                path if path.extension().is_some_and(|e| e == "rs") => found.push(path),
+                path if path.extension().is_some_and(|e| e == "rs" || e == "toml") => found.push(path),
                 _ => {}
             }
         }
@@ -78,6 +79,96 @@ fn layers_point_downward_only() {
         let used = |name: &str| text.contains(&format!("crate::{name}::")) || nested(&text).iter().any(|n| n == name);
         for name in all.iter().filter(|name| **name != layer && !allowed.contains(name)) {
             assert!(!used(name), "src/{file} knows {name}, which is not below it");
+        }
+    }
+}
+
+/// The module of a source file: `api/keys.rs` is `["api", "keys"]`, `api/mod.rs` is `["api"]`.
+fn module(file: &str) -> Vec<String> {
+    let steps = file.trim_end_matches(".rs").trim_end_matches("/mod").split('/').map(str::to_owned);
+    steps.filter(|step| step != "lib").collect()
+}
+
+/// The paths that a tree of a `use` names: `a::{b, c::d}` is `a::b` and `a::c::d`.
+fn expand(tree: &str) -> Vec<Vec<String>> {
+    let tree = tree.trim();
+    let Some((head, rest)) = tree.split_once('{') else {
+        let path = tree.split(" as ").next().unwrap_or_default();
+        return vec![path.split("::").map(|step| step.trim().to_owned()).collect()];
+    };
+    let head: Vec<String> = head.trim_end_matches("::").split("::").map(|step| step.trim().to_owned()).collect();
+    let (mut depth, mut parts, mut part) = (0, Vec::new(), String::new());
+    for c in rest.chars() {
+        match c {
+            '}' if depth == 0 => break,
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(std::mem::take(&mut part));
+                continue;
+            }
+            _ => {}
+        }
+        part.push(c);
+    }
+    parts.push(part);
+    let parts = parts.iter().filter(|part| !part.trim().is_empty());
+    parts.flat_map(|part| expand(part)).map(|path| head.iter().cloned().chain(path).collect()).collect()
+}
+
+/// The files that a file takes something from. A folder's `mod.rs` is its map: what it takes from its own folder, and what that takes from
+/// it, ties nothing.
+fn imports(file: &str, text: &str, modules: &BTreeMap<Vec<String>, String>) -> BTreeSet<String> {
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let uses = code.match_indices("use ").filter(|(at, _)| code[..*at].ends_with(['\n', ' ']) || *at == 0);
+    let mut paths: Vec<Vec<String>> =
+        uses.flat_map(|(at, _)| expand(code[at + 4..].split(';').next().unwrap_or_default())).collect();
+    // Paths that are written out.
+    paths.extend(["crate::", "super::"].iter().flat_map(|root| code.match_indices(root)).map(|(at, _)| {
+        let path = code[at..].split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').next().unwrap_or_default();
+        path.split("::").filter(|step| !step.is_empty()).map(str::to_owned).collect()
+    }));
+    let own = module(file);
+    let absolute = |path: Vec<String>| -> Option<Vec<String>> {
+        match path.first()?.as_str() {
+            "crate" => Some(path[1..].to_vec()),
+            "super" => {
+                let up = path.iter().take_while(|step| *step == "super").count();
+                let base = own.len().checked_sub(up)?;
+                Some(own[..base].iter().chain(&path[up..]).cloned().collect())
+            }
+            _ => None,
+        }
+    };
+    let found = paths.into_iter().filter_map(absolute).filter_map(|path| {
+        (1..=path.len()).rev().find_map(|n| modules.get(&path[..n]).map(|found| (path[..n].to_vec(), found.clone())))
+    });
+    let tied = found.filter(|(to, _)| {
+        let parent = |a: &[String], b: &[String]| b.starts_with(a);
+        !parent(to, &own) && !parent(&own, to)
+    });
+    tied.map(|(_, found)| found).collect()
+}
+
+#[test]
+fn no_files_know_each_other_in_a_circle() {
+    let expanded: Vec<String> = expand("a::{b, c::{d, e as f}}").iter().map(|path| path.join("::")).collect();
+    assert_eq!(expanded, ["a::b", "a::c::d", "a::c::e"]);
+    let sources: Vec<_> = sources().into_iter().filter(|(file, _)| file.ends_with(".rs")).collect();
+    let modules: BTreeMap<_, _> = sources.iter().map(|(file, _)| (module(file), file.clone())).collect();
+    let graph: BTreeMap<_, _> =
+        sources.iter().map(|(file, text)| (file.clone(), imports(file, text, &modules))).collect();
+    assert!(graph["api/keys.rs"].contains("api/problem.rs") && graph["engine/flight.rs"].contains("domain/settle.rs"));
+    for file in graph.keys() {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![file]);
+        while let Some(at) = next.pop() {
+            for to in &graph[at] {
+                assert!(to != file, "src/{file} and src/{at} know each other, if only by others: {:?}", graph[at]);
+                if seen.insert(to) {
+                    next.push(to);
+                }
+            }
         }
     }
 }
