@@ -58,8 +58,8 @@ pub enum StartError {
 impl From<OpenError> for StartError {
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::Wrong(what) | OpenError::InUse(what) => Self::Config(Message::text(what)),
-            OpenError::Unreachable(what) => Self::Unreachable(Message::text(what)),
+            OpenError::Wrong(what) | OpenError::InUse(what) => Self::Config(what),
+            OpenError::Unreachable(what) => Self::Unreachable(what),
         }
     }
 }
@@ -113,7 +113,7 @@ impl Daemon {
             seed,
         );
         let signals = engine.signals();
-        let hold = store.hold().await.map_err(|e| say!("store_unread", why = e.to_string()))?;
+        let hold = store.hold().await.map_err(|e| say!("store_unread", why = e.message()))?;
         signals.hold(hold.is_some());
         let api = Api::new(
             Arc::clone(&config),

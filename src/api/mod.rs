@@ -173,7 +173,7 @@ async fn with_request_id(request: Request, next: Next) -> Response {
 /// Answers in time, whatever the store does.
 async fn in_time(request: Request, next: Next) -> Response {
     let reads = request.method() == axum::http::Method::GET;
-    let late = || StoreError::Silent(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()));
+    let late = || StoreError::Silent(say!("store_no_answer_within", limit = ANSWER_TIMEOUT.as_millis() as u64));
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await;
     answer.unwrap_or_else(|_| match reads {
         true => Problem::new("unavailable", say!("store_unavailable")).into_response(),

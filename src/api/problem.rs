@@ -181,11 +181,11 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Refused(cause) => {
-                tracing::error!(cause, "the database refused a row that had passed every check");
+                tracing::error!(%cause, "the database refused a row that had passed every check");
                 Self::new("internal", say!("store_refused"))
             }
             StoreError::Silent(cause) => {
-                tracing::warn!(cause, "a request was answered without knowing whether it was kept");
+                tracing::warn!(%cause, "a request was answered without knowing whether it was kept");
                 Self::new("perhaps_kept", say!("perhaps_kept"))
             }
             error => {

@@ -265,7 +265,7 @@ pub(super) fn refusal(verdict: Inserted) -> Problem {
         }
         Inserted::Spent => Problem::new("key_spent", say!("key_spent")).at("/key"),
         Inserted::Forgotten => forgotten(),
-        Inserted::Refused => StoreError::Refused("this row alone".into()).into(),
+        Inserted::Refused => StoreError::Refused(say!("store_refused_row_alone")).into(),
         _ => Problem::new("no_consent", say!("no_consent_to_reserve")),
     }
 }

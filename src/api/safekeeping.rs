@@ -10,7 +10,7 @@ use crate::{
     domain::timing::rfc3339,
     engine::hold::assume_sent,
     store::hold::{Hold, HoldTold, Overdue},
-    words::{Message, say},
+    words::say,
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
@@ -45,7 +45,7 @@ pub async fn backup(State(api): State<Api>, caller: Caller, Json(body): Json<Bac
         return Err(Problem::new("bad_value", say!("not_an_absolute_path")).at("/to"));
     }
     let as_of = api.clock.now();
-    api.store.backup(to, &*api.clock).await.map_err(|e| Problem::new("not_backed_up", Message::text(e.to_string())))?;
+    api.store.backup(to, &*api.clock).await.map_err(|why| Problem::new("not_backed_up", why))?;
     Ok(json(StatusCode::CREATED, &Backup { to: body.to, as_of: rfc3339(as_of) }))
 }
 

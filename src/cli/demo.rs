@@ -288,7 +288,7 @@ impl Demo {
 }
 
 fn unread(e: StoreError) -> words::Message {
-    say!("store_unread", why = e.to_string())
+    say!("store_unread", why = e.message())
 }
 
 fn local(at: Millis) -> DateTime<Tz> {

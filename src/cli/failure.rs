@@ -106,10 +106,3 @@ impl From<Message> for Failure {
         Self::Failed(what)
     }
 }
-
-/// Errors of libraries and of the store are told in their own words.
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Self {
-        Self::Failed(Message::text(format!("{error:#}")))
-    }
-}

@@ -16,7 +16,6 @@ use crate::{
     },
     words::{Lang, Message, say},
 };
-use anyhow::Context;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -39,7 +38,7 @@ pub async fn backup(config: Config, file: &Path, out: Out) -> Result<(), Failure
 
 /// Looks whether a backup is good.
 pub async fn verify(file: &Path, out: Out) -> Result<(), Failure> {
-    let contents = backup::verify(file).await.map_err(|e| Failure::from(anyhow::Error::new(e)))?;
+    let contents = backup::verify(file).await?;
     if out.json {
         let as_of = rfc3339(contents.as_of);
         let value = json!({ "ok": true, "as_of": as_of, "schema": contents.schema, "living": contents.living, "consents": contents.consents });
@@ -63,7 +62,7 @@ pub async fn restore(config: Config, file: Option<PathBuf>, out: Out) -> Result<
     let now = clock.now();
     let restored = match (config.store.url.strip_prefix("sqlite:"), file) {
         (Some(path), Some(file)) => backup::restore(&file, Path::new(path), now).await.map_err(|e| match e {
-            RestoreError::Backup(e) => Failure::from(anyhow::Error::new(e)),
+            RestoreError::Backup(why) => Failure::Failed(why),
             RestoreError::Store(e) => StartError::from(e).into(),
         })?,
         (Some(_), None) => return Err(Failure::Usage(say!("name_the_backup"))),
@@ -73,10 +72,10 @@ pub async fn restore(config: Config, file: Option<PathBuf>, out: Out) -> Result<
             let store = opened.map_err(StartError::from)?;
             let held = async {
                 store.set_hold().await?;
-                let hold = store.hold().await?.context("the hold that was just set is gone")?;
-                Ok::<_, anyhow::Error>((hold.since, store.overdue_on_hold(&hold, now).await?))
+                let hold = store.hold().await?.ok_or_else(|| say!("not_on_hold"))?;
+                Ok::<_, Message>((hold.since, store.overdue_on_hold(&hold, now).await?))
             };
-            let held = held.await.map_err(|e| Failure::Unreachable(Message::text(e.to_string())));
+            let held = held.await.map_err(Failure::Unreachable);
             store.close().await;
             let (since, overdue) = held?;
             Restored { since, overdue, former: None }

@@ -35,6 +35,7 @@ use crate::{
         StoreError,
         port::{Asked, Job, Queue, Ring},
     },
+    words::say,
 };
 use clockwatch::ClockWatch;
 use done::Done;
@@ -403,6 +404,6 @@ impl Engine {
 
 /// Waits for the store, but not for ever. If it still does what was asked after that, it is as if it had failed just after doing it.
 async fn limited<T>(asked: Asked<T>) -> Result<T, StoreError> {
-    let silent = |_| Err(StoreError::Silent(format!("no answer within {} s", STORE_LIMIT.as_secs())));
+    let silent = |_| Err(StoreError::Silent(say!("store_no_answer_within", limit = STORE_LIMIT.as_millis() as u64)));
     tokio::time::timeout(STORE_LIMIT, asked).await.unwrap_or_else(silent)
 }

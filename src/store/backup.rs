@@ -12,6 +12,7 @@ use super::{
 use crate::{
     clock::Clock,
     domain::{Millis, reminder::ReminderId},
+    words::{Message, say},
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::{
@@ -19,11 +20,6 @@ use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
 };
-
-/// Why a backup was not made, is not good, or was not restored: what was found and what to do.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct BackupError(pub String);
 
 /// What a backup holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,17 +38,14 @@ impl Store {
     /// Writes a consistent copy of the store to `to`, which must not exist yet, and marks it as a backup.
     ///
     /// # Errors
-    /// When it cannot be written, or the store is no SQLite file.
-    pub async fn backup(&self, to: &Path, clock: &dyn Clock) -> Result<(), BackupError> {
-        let failed = |why: String| BackupError(format!("cannot back up to {}: {why}", to.display()));
+    /// When it cannot be written, or the store is no SQLite file: what was found and what to do.
+    pub async fn backup(&self, to: &Path, clock: &dyn Clock) -> Result<(), Message> {
+        let failed = |why: Message| say!("store_not_backed_up", file = to.to_string_lossy(), why = why);
+        let io_failed = |e: std::io::Error| failed(Message::text(e.to_string()));
         if self.database.dialect == Dialect::Postgres {
-            return Err(BackupError(
-                "PostgreSQL has its own tools: make the backup with pg_dump, restore it with pg_restore, then run \
-                 `tixing restore` before the daemon starts"
-                    .into(),
-            ));
+            return Err(say!("store_backup_of_postgres"));
         }
-        let exists = || BackupError(format!("{} exists and is not overwritten: name another file", to.display()));
+        let exists = || say!("store_backup_exists", file = to.to_string_lossy());
         if to.symlink_metadata().is_ok() {
             return Err(exists());
         }
@@ -67,50 +60,44 @@ impl Store {
             hold(&mut conn, Reason::Restored, clock.now()).await?;
             conn.close().await
         };
-        copy.await.map_err(|e| failed(StoreError::from(e).to_string()))?;
-        part.as_file().sync_all().map_err(|e| failed(e.to_string()))?;
+        copy.await.map_err(|e| failed(StoreError::from(e).message()))?;
+        part.as_file().sync_all().map_err(io_failed)?;
         match part.persist_noclobber(to) {
-            Ok(_) => file::sync_folder(to).map_err(|e| failed(e.to_string())),
+            Ok(_) => file::sync_folder(to).map_err(io_failed),
             Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Err(exists()),
-            Err(e) => Err(failed(e.error.to_string())),
+            Err(e) => Err(io_failed(e.error)),
         }
     }
 }
 
 /// SQLite's driver takes names of files as text.
-fn utf8(path: &Path) -> Result<&str, BackupError> {
-    path.to_str().ok_or_else(|| BackupError(format!("the name {} is not UTF-8: choose another", path.display())))
+fn utf8(path: &Path) -> Result<&str, Message> {
+    path.to_str().ok_or_else(|| say!("name_not_utf8", file = path.to_string_lossy()))
 }
 
 /// Looks whether a backup is whole: its pages, its schema, and that its ledger balances.
 ///
 /// # Errors
-/// What is wrong with it.
-pub async fn verify(path: &Path) -> Result<Contents, BackupError> {
+/// What is wrong with it, and what to do.
+pub async fn verify(path: &Path) -> Result<Contents, Message> {
     sqlx::any::install_default_drivers();
-    utf8(path)?;
+    let name = utf8(path)?;
     let opened = File::open(path).map_err(|e| match e.kind() {
-        ErrorKind::NotFound => "does not exist".to_owned(),
-        _ => format!("cannot be read ({e})"),
+        ErrorKind::NotFound => say!("store_file_missing_here"),
+        _ => say!("store_file_unread", why = e.to_string()),
     });
     let header = opened.and_then(|opened| file::header(&opened, path));
-    let header = header.map_err(|what| BackupError(format!("{} {what}: name a backup", path.display())))?;
+    let header = header.map_err(|what| say!("store_no_backup", file = name, what = what))?;
     let log = file::beside(path, file::LOG);
     if log.metadata().is_ok_and(|log| log.len() > 0) {
-        let what = format!(
-            "{} has a write-ahead log beside it ({}), so it is a copied store and not whole without it: make backups with `tixing \
-             backup`; to use the copy, put it in the place of the store together with all files that begin with its name",
-            path.display(),
-            log.display()
-        );
-        return Err(BackupError(what));
+        return Err(say!("store_backup_has_log", file = name, log = log.to_string_lossy()));
     }
-    let wrong = |what: String| BackupError(format!("{} is not a good backup: {what}", path.display()));
+    let wrong = |what: Message| say!("store_bad_backup", file = name, what = what);
     let look = async {
         let mut conn = AnyConnection::connect(&file::url(path, "ro")).await?;
         let first: String = sqlx::query("PRAGMA integrity_check(1)").fetch_one(&mut conn).await?.get(0);
         if first != "ok" {
-            return Ok(Err(wrong(first)));
+            return Ok(Err(wrong(Message::text(first))));
         }
         let number = async |conn: &mut AnyConnection, sql: &str| -> sqlx::Result<i64> {
             let row = sqlx::query(AssertSqlSafe(format!("SELECT ({sql}) AS n"))).fetch_one(conn).await?;
@@ -119,13 +106,11 @@ pub async fn verify(path: &Path) -> Result<Contents, BackupError> {
         let schema = number(&mut conn, "SELECT MAX(version) FROM _sqlx_migrations").await?;
         let newest = Dialect::Sqlite.newest_schema();
         if schema != newest {
-            return Ok(Err(wrong(format!(
-                "its schema is {schema}, and this version of tixing knows {newest}: use the version that wrote it"
-            ))));
+            return Ok(Err(wrong(say!("store_backup_of_other_version", schema = schema, newest = newest))));
         }
         let as_of = number(&mut conn, "SELECT MIN(as_of) FROM hold WHERE released_at IS NULL").await?;
         if as_of == 0 || header.wal {
-            return Ok(Err(wrong("it is a store, not a backup: make one with `tixing backup`".into())));
+            return Ok(Err(wrong(say!("store_instead_of_backup"))));
         }
         let living = number(&mut conn, "SELECT COUNT(*) FROM due").await?;
         let consents = number(&mut conn, "SELECT COUNT(*) FROM consent").await?;
@@ -133,14 +118,19 @@ pub async fn verify(path: &Path) -> Result<Contents, BackupError> {
             number(&mut conn, "SELECT SUM(n) FROM tally WHERE name IN ('scheduled', 'sending', 'in_doubt')").await?;
         let ledger = number(&mut conn, "SELECT SUM(n) FROM tally WHERE name LIKE 'consent%'").await?;
         if (living, consents) != (counted, ledger) {
-            let what =
-                format!("it has {living} reminders and {consents} consents, and its books say {counted} and {ledger}");
-            return Ok(Err(wrong(what)));
+            let n = say!(
+                "store_backup_unbalanced",
+                living = living,
+                consents = consents,
+                counted = counted,
+                ledger = ledger
+            );
+            return Ok(Err(wrong(n)));
         }
         conn.close().await?;
         Ok::<_, sqlx::Error>(Ok(Contents { as_of, schema, living, consents }))
     };
-    look.await.unwrap_or_else(|e| Err(wrong(StoreError::from(e).to_string())))
+    look.await.unwrap_or_else(|e| Err(wrong(StoreError::from(e).message())))
 }
 
 /// What a restored backup leaves to be known.
@@ -159,7 +149,7 @@ pub struct Restored {
 pub enum RestoreError {
     /// The backup is not good, or cannot be put in its place.
     #[error(transparent)]
-    Backup(#[from] BackupError),
+    Backup(#[from] Message),
     /// Another process has the store.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -175,8 +165,8 @@ pub enum RestoreError {
 /// When a daemon runs, or the backup is not good: then nothing has changed.
 pub async fn restore(backup: &Path, store: &Path, now: Millis) -> Result<Restored, RestoreError> {
     let store = &file::real(store)?;
-    let failed = |why: String| BackupError(format!("cannot restore {}: {why}", store.display()));
-    let io_failed = |e: std::io::Error| failed(e.to_string());
+    let failed = |why: Message| say!("store_not_restored", file = store.to_string_lossy(), why = why);
+    let io_failed = |e: std::io::Error| failed(Message::text(e.to_string()));
     let since = verify(backup).await?.as_of;
     // Whatever is wrong with the store, it is what is being replaced; only another process must not have it.
     let _former = file::lock(store, File::options().read(true))?;
@@ -184,7 +174,7 @@ pub async fn restore(backup: &Path, store: &Path, now: Millis) -> Result<Restore
     let mut part = file::temporary(store).map_err(failed)?;
     let copied = File::open(backup).and_then(|mut from| std::io::copy(&mut from, part.as_file_mut()));
     copied.and_then(|_| part.as_file().sync_all()).map_err(io_failed)?;
-    let keep = |ending: &str| -> Result<Option<PathBuf>, BackupError> {
+    let keep = |ending: &str| -> Result<Option<PathBuf>, Message> {
         let (from, kept) =
             (file::beside(store, ending), file::beside(store, &format!(".before-restore-{now}{ending}")));
         if !from.exists() {
@@ -207,7 +197,7 @@ pub async fn restore(backup: &Path, store: &Path, now: Millis) -> Result<Restore
         conn.close().await?;
         Ok::<_, sqlx::Error>((overdue, reached))
     };
-    let (overdue, reached) = look.await.map_err(|e| failed(StoreError::from(e).to_string()))?;
+    let (overdue, reached) = look.await.map_err(|e| failed(StoreError::from(e).message()))?;
     progress::write(store, reached.unwrap_or_default(), true)?;
     Ok(Restored { since, overdue, former })
 }

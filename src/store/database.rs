@@ -1,7 +1,7 @@
 //! The database: where it is, and the connections to it.
 
 use super::{dialect::Dialect, error::StoreError, file};
-use crate::config::Durability;
+use crate::{config::Durability, words::say};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row, any::AnyPoolOptions};
 use std::{
     sync::{Arc, Mutex},
@@ -24,11 +24,7 @@ impl Database {
     /// Refuses when SQLite's file is no longer where it was: it would go on taking writes that are lost with it.
     pub(super) fn is_there(&self) -> Result<(), StoreError> {
         match &self.file {
-            Some(file) if !file.is_there() => Err(StoreError::Unavailable(
-                "its file was removed or replaced while the daemon had it: stop the daemon, put the file back, or a backup in its place \
-                 with `tixing restore`, and start again"
-                    .into(),
-            )),
+            Some(file) if !file.is_there() => Err(StoreError::Unavailable(say!("store_taken_away"))),
             _ => Ok(()),
         }
     }
@@ -64,7 +60,7 @@ impl Database {
                         break;
                     }
                     if left == 0 {
-                        return Err(StoreError::Unavailable(IN_USE.into()));
+                        return Err(StoreError::InUse);
                     }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -82,10 +78,8 @@ pub(super) async fn in_time<T, E: Into<StoreError>>(step: impl Future<Output = R
     match tokio::time::timeout(OPEN_LIMIT, step).await {
         Ok(done) => done.map_err(Into::into),
         Err(_) => {
-            let limit = OPEN_LIMIT.as_secs();
-            Err(StoreError::Unavailable(format!(
-                "it took the connection and did not answer within {limit} s: look at the database"
-            )))
+            let limit = OPEN_LIMIT.as_millis() as u64;
+            Err(StoreError::Unavailable(say!("store_silent_at_opening", limit = limit)))
         }
     }
 }
@@ -94,9 +88,6 @@ pub(super) async fn in_time<T, E: Into<StoreError>>(step: impl Future<Output = R
 pub const READERS: u32 = 8;
 /// Connections for the engine: it reads ahead for each lane, and looks for what has expired.
 pub(super) const READERS_AHEAD: u32 = 3;
-
-/// Another process holds the right to write to this PostgreSQL database.
-pub(super) const IN_USE: &str = "it is in use by another tixing: stop that one first";
 
 /// Connections of a pool that can only read.
 pub(super) fn reading(dialect: Dialect, most: u32) -> AnyPoolOptions {

@@ -1,60 +1,78 @@
 //! Why the store did not do something, or could not be opened.
 
-/// Why the store did not do it. `Display` is fit for a log: no openid, no body, no password.
-#[derive(Debug, Clone, thiserror::Error)]
+use crate::words::{Message, say};
+use std::fmt;
+
+/// Why the store did not do it. Its sentence is fit for a log: no openid, no body, no password.
+#[derive(Debug, Clone)]
 pub enum StoreError {
     /// Busy, full, gone or unreadable; nothing was kept. The same may work later.
-    #[error("the store is unavailable: {0}")]
-    Unavailable(String),
+    Unavailable(Message),
+    /// Another tixing has the right to write to the database; nothing was kept.
+    InUse,
     /// The database refuses this very content; nothing was kept.
-    #[error("the store refused the rows: {0}")]
-    Refused(String),
+    Refused(Message),
     /// It did not say in time whether it was done: it may have been kept.
-    #[error("the store did not say whether it was done: {0}")]
-    Silent(String),
+    Silent(Message),
     /// The daemon is stopping.
-    #[error("the store is closed")]
     Closed,
+}
+
+impl StoreError {
+    /// The sentence, for people.
+    pub fn message(&self) -> Message {
+        match self {
+            Self::Unavailable(why) => say!("store_is_unavailable", why = why),
+            Self::InUse => say!("store_is_unavailable", why = say!("store_database_in_use")),
+            Self::Refused(why) => say!("store_refused_rows", why = why),
+            Self::Silent(why) => say!("store_did_not_say", why = why),
+            Self::Closed => say!("store_closed"),
+        }
+    }
+}
+
+/// In English, for logs.
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().fmt(f)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<StoreError> for Message {
+    fn from(error: StoreError) -> Self {
+        error.message()
+    }
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        match &error {
-            // A database's message may quote a value, so only its code is shown where it speaks of rows.
-            sqlx::Error::Database(e) => {
-                let code = e.code().unwrap_or_default().into_owned();
-                match (code.as_str(), e.message()) {
-                    ("13" | "53100", _) => {
-                        Self::Unavailable("the disk is full; make room and it goes on by itself".into())
-                    }
-                    ("8" | "1032" | "25006", _) => {
-                        Self::Unavailable("it is read-only; check the file's and the folder's permissions".into())
-                    }
-                    ("14", _) => {
-                        Self::Unavailable("the file cannot be opened; check its folder and permissions".into())
-                    }
-                    ("11" | "26", _) => Self::Unavailable(
-                        "the file is damaged; stop the daemon and put a backup in its place with `tixing restore`"
-                            .into(),
-                    ),
-                    (code, message)
-                        if code.starts_with("22") || code.starts_with("23") || message.contains("constraint") =>
-                    {
-                        Self::Refused(format!("database code {code}"))
-                    }
-                    // About the statement itself; it names columns, never values.
-                    (code, message) if code == "1" || code.starts_with("42") => {
-                        Self::Unavailable(format!("database code {code}: {message}"))
-                    }
-                    (code, _) => Self::Unavailable(format!("database code {code}")),
-                }
-            }
-            sqlx::Error::Io(e) => Self::Unavailable(format!("the connection failed: {e}")),
-            sqlx::Error::PoolTimedOut => Self::Unavailable("no connection was free in time".into()),
-            sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => Self::Unavailable("the connection failed".into()),
-            _ => Self::Unavailable("the database connection was lost".into()),
-        }
+        let why = match &error {
+            sqlx::Error::Database(e) => return of_database(&e.code().unwrap_or_default(), e.message()),
+            sqlx::Error::Io(e) => say!("store_connection_failed_as", why = e.to_string()),
+            sqlx::Error::PoolTimedOut => say!("store_no_free_connection"),
+            sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => say!("store_connection_failed"),
+            _ => say!("store_connection_lost"),
+        };
+        Self::Unavailable(why)
     }
+}
+
+/// A database's message may quote a value, so only its code is shown where it speaks of rows.
+fn of_database(code: &str, message: &str) -> StoreError {
+    StoreError::Unavailable(match code {
+        "13" | "53100" => say!("store_disk_full"),
+        "8" | "1032" | "25006" => say!("store_read_only"),
+        "14" => say!("store_file_not_opened"),
+        "11" | "26" => say!("store_damaged"),
+        _ if code.starts_with("22") || code.starts_with("23") || message.contains("constraint") => {
+            return StoreError::Refused(say!("store_database_code", code = code));
+        }
+        // About the statement itself; it names columns, never values.
+        _ if code == "1" || code.starts_with("42") => say!("store_database_said", code = code, message = message),
+        _ => say!("store_database_code", code = code),
+    })
 }
 
 /// Why the store cannot be opened: what was found and what to do.
@@ -62,11 +80,11 @@ impl From<sqlx::Error> for StoreError {
 pub enum OpenError {
     /// It will not mend itself: the file, its folder, its schema.
     #[error("{0}")]
-    Wrong(String),
+    Wrong(Message),
     /// Another process has the file.
     #[error("{0}")]
-    InUse(String),
+    InUse(Message),
     /// The database does not answer; it may later.
     #[error("{0}")]
-    Unreachable(String),
+    Unreachable(Message),
 }

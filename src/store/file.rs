@@ -1,6 +1,7 @@
 //! The SQLite file before SQLite sees it: ours, whole, on a local disk, and nobody else's.
 
 use super::error::OpenError;
+use crate::words::{Message, say};
 use rustix::{
     fs::OFlags,
     process::{Flock, FlockType, fcntl_getlk},
@@ -40,10 +41,7 @@ pub fn real(path: &Path) -> Result<PathBuf, OpenError> {
         return Ok(path.to_owned());
     }
     path.canonicalize().map_err(|e| {
-        OpenError::Wrong(format!(
-            "{} is a link to a file that cannot be found ({e}): put that file back, or remove the link",
-            path.display()
-        ))
+        OpenError::Wrong(say!("store_is_dangling_link", file = path.to_string_lossy(), why = e.to_string()))
     })
 }
 
@@ -54,37 +52,22 @@ pub fn real(path: &Path) -> Result<PathBuf, OpenError> {
 pub fn prepare(path: &Path) -> Result<Option<Lock>, OpenError> {
     let folder = folder(path);
     if !folder.is_dir() {
-        return Err(OpenError::Wrong(format!(
-            "the folder {} for the store does not exist: create it",
-            folder.display()
-        )));
+        return Err(OpenError::Wrong(say!("store_without_folder", folder = folder.to_string_lossy())));
     }
     if let Some(kind) = network_file_system(folder) {
-        return Err(OpenError::Wrong(format!(
-            "{} lies on a network file system ({kind}), where SQLite's locks do not hold: use a local disk, or PostgreSQL",
-            folder.display()
-        )));
+        return Err(OpenError::Wrong(say!("store_on_network", folder = folder.to_string_lossy(), kind = kind)));
     }
     let Some(lock) = lock(path, File::options().read(true).write(true))? else {
         let left = left_behind(path);
         if left.is_empty() {
             return Ok(None);
         }
-        return Err(OpenError::Wrong(format!(
-            "{} is gone, and what belongs beside it is still there ({}): put the file back, or a backup in its place with \
-             `tixing restore`; to begin anew, move that away",
-            path.display(),
-            left.join(", ")
-        )));
+        return Err(OpenError::Wrong(say!("store_gone", file = path.to_string_lossy(), left = left)));
     };
-    header(&lock.file, path).map_err(|what| left_alone(path, &what))?;
+    header(&lock.file, path).map_err(|what| left_alone(path, what))?;
     let names = lock.file.metadata().map_or(1, |file| file.nlink());
     if names > 1 {
-        return Err(OpenError::Wrong(format!(
-            "{} has {names} names (hard links), and its log lies beside one of them only: keep one name and remove the others; \
-             `find -samefile` shows them",
-            path.display()
-        )));
+        return Err(OpenError::Wrong(say!("store_of_many_names", file = path.to_string_lossy(), names = names)));
     }
     Ok(Some(lock))
 }
@@ -104,10 +87,7 @@ impl New {
     pub fn begin(path: &Path) -> Result<Self, OpenError> {
         let new = beside(path, "-new");
         let cannot = |e: io::Error| {
-            OpenError::Wrong(format!(
-                "cannot write beside the store: {}: {e}; check the folder's owner and permissions",
-                new.display()
-            ))
+            OpenError::Wrong(say!("store_folder_read_only", file = new.to_string_lossy(), why = e.to_string()))
         };
         let nofollow = OFlags::NOFOLLOW.bits().cast_signed();
         let mut how = File::options();
@@ -153,8 +133,10 @@ pub fn lock(path: &Path, how: &OpenOptions) -> Result<Option<Lock>, OpenError> {
                 continue;
             }
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(e) if e.kind() == ErrorKind::IsADirectory => return Err(left_alone(path, "is a folder")),
-            Err(e) => return Err(left_alone(path, &format!("cannot be opened by this user ({e})"))),
+            Err(e) if e.kind() == ErrorKind::IsADirectory => {
+                return Err(left_alone(path, say!("store_file_is_folder")));
+            }
+            Err(e) => return Err(left_alone(path, say!("store_file_forbidden", why = e.to_string()))),
         };
         match file.try_lock() {
             Ok(()) if Identity::of(path) == Identity::of_open(&file, path) => return Ok(Some(Lock { file })),
@@ -162,10 +144,12 @@ pub fn lock(path: &Path, how: &OpenOptions) -> Result<Option<Lock>, OpenError> {
             Ok(()) => continue,
             Err(TryLockError::WouldBlock) if left == 0 => return Err(in_use(path, &file)),
             Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(50)),
-            Err(TryLockError::Error(e)) => return Err(left_alone(path, &format!("cannot be locked ({e})"))),
+            Err(TryLockError::Error(e)) => {
+                return Err(left_alone(path, say!("store_file_not_locked", why = e.to_string())));
+            }
         }
     }
-    Err(OpenError::InUse(format!("{} is being replaced again and again: try again when that is done", path.display())))
+    Err(OpenError::InUse(say!("store_being_replaced", file = path.to_string_lossy())))
 }
 
 /// What lies beside the file, or lay beside one that is gone.
@@ -178,22 +162,22 @@ fn left_behind(path: &Path) -> Vec<String> {
 fn in_use(path: &Path, file: &File) -> OpenError {
     // SQLite's own lock tells whose it is. Where it does not, as in another container, the message is only less helpful.
     let holder = fcntl_getlk(file, &Flock::from(FlockType::WriteLock)).ok().flatten().and_then(|lock| lock.pid);
-    let holder = holder.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string());
-    OpenError::InUse(format!(
-        "{} is in use by another tixing (process {holder}): stop it first, or give this one another store",
-        path.display()
-    ))
+    let holder = holder.map_or_else(|| say!("store_holder_unknown"), |pid| Message::text(pid.to_string()));
+    OpenError::InUse(say!("store_file_in_use", file = path.to_string_lossy(), holder = holder))
 }
 
 /// A file beside `to`, its owner's alone and locked, that goes away by itself unless it is put in the place of `to`.
-pub fn temporary(to: &Path) -> Result<NamedTempFile, String> {
-    let name = to.file_name().ok_or("it names no file")?;
+///
+/// # Errors
+/// Why it cannot be made.
+pub fn temporary(to: &Path) -> Result<NamedTempFile, Message> {
+    let name = to.file_name().ok_or_else(|| say!("store_no_file_named"))?;
     let made = tempfile::Builder::new().prefix(name).suffix(".part").tempfile_in(folder(to));
     let made = made.map_err(|e| match e.kind() {
-        ErrorKind::NotFound => format!("the folder {} does not exist: create it", folder(to).display()),
-        _ => e.to_string(),
+        ErrorKind::NotFound => say!("store_no_such_folder", folder = folder(to).to_string_lossy()),
+        _ => Message::text(e.to_string()),
     })?;
-    made.as_file().try_lock().map_err(|e| e.to_string())?;
+    made.as_file().try_lock().map_err(|e| Message::text(e.to_string()))?;
     Ok(made)
 }
 
@@ -243,19 +227,18 @@ pub struct Header {
 ///
 /// # Errors
 /// What is wrong with it, to follow its name in a sentence.
-pub fn header(file: &File, path: &Path) -> Result<Header, String> {
-    let wrong = |what: &str| Err(what.to_owned());
-    let length = file.metadata().map_err(|e| format!("cannot be read ({e})"))?.len();
+pub fn header(file: &File, path: &Path) -> Result<Header, Message> {
+    let length = file.metadata().map_err(|e| say!("store_file_unread", why = e.to_string()))?.len();
     let mut header = [0; 100];
     if length == 0 {
-        return wrong("exists but is empty");
+        return Err(say!("store_file_empty"));
     }
     if file.read_exact_at(&mut header, 0).is_err() || !header.starts_with(b"SQLite format 3\0") {
-        return wrong("is not a tixing store (not an SQLite file)");
+        return Err(say!("store_file_no_sqlite"));
     }
     let word = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().expect("four bytes"));
     if word(68) != APPLICATION_ID {
-        return wrong("is an SQLite file of another program");
+        return Err(say!("store_file_foreign"));
     }
     let page_size = match u16::from_be_bytes([header[16], header[17]]) {
         1 => 65_536,
@@ -263,7 +246,7 @@ pub fn header(file: &File, path: &Path) -> Result<Header, String> {
     };
     // The WAL may hold pages that the file does not have yet, so only a file without one can be judged by its length.
     if !beside(path, LOG).exists() && length < u64::from(word(28)) * page_size {
-        return wrong("is truncated");
+        return Err(say!("store_file_truncated"));
     }
     // The version that must be understood to write to it: 2 means a write-ahead log.
     Ok(Header { wal: header[18] == 2 })
@@ -276,11 +259,8 @@ pub fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-fn left_alone(path: &Path, what: &str) -> OpenError {
-    OpenError::Wrong(format!(
-        "{} {what}; it is left as it is: name another file, or put a backup in its place with `tixing restore`",
-        path.display()
-    ))
+fn left_alone(path: &Path, what: Message) -> OpenError {
+    OpenError::Wrong(say!("store_left_alone", file = path.to_string_lossy(), what = what))
 }
 
 /// The URL that opens a file in a mode (`ro`, `rw`), whatever characters its name has, as long as it is UTF-8.
@@ -297,9 +277,7 @@ pub fn url(path: &Path, mode: &str) -> String {
 pub fn check_version(version: &str) -> Result<(), OpenError> {
     let numbers: Vec<u32> = version.split('.').filter_map(|n| n.parse().ok()).collect();
     if numbers.as_slice() < [3, 51, 3].as_slice() {
-        return Err(OpenError::Wrong(format!(
-            "this build has SQLite {version}; at least 3.51.3 is needed: build with the bundled one"
-        )));
+        return Err(OpenError::Wrong(say!("store_sqlite_too_old", version = version)));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Store,
-    database::{self, Database, IN_USE, in_time},
+    database::{self, Database, in_time},
     dialect::{Dialect, shown},
     error::{OpenError, StoreError},
     file, identity, names, progress, schema, tally, templates,
@@ -12,6 +12,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     config::{App, Durability},
+    words::{Message, say},
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::{
@@ -38,9 +39,9 @@ impl Store {
         let lock = Arc::new(Mutex::new(lock));
         let database = Database { url: full_url.clone(), dialect, durability, file, lock };
         let failed = |e: StoreError| {
-            let what = format!("cannot open {}: {e}", shown(url));
+            let what = say!("store_not_opened", store = shown(url), why = e.message());
             match e {
-                StoreError::Unavailable(why) if why == IN_USE => OpenError::InUse(what),
+                StoreError::InUse => OpenError::InUse(what),
                 _ if dialect == Dialect::Postgres => OpenError::Unreachable(what),
                 _ => OpenError::Wrong(what),
             }
@@ -53,11 +54,8 @@ impl Store {
             file::check_version(&version)?;
             let schema = sqlx::query("SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'");
             if schema.fetch_optional(&mut conn).await.map_err(sql_failed)?.is_none() {
-                return Err(OpenError::Wrong(format!(
-                    "{url} is a tixing store with nothing in it: its log ({}) was lost, or was left behind when it was copied. Put that \
-                     beside it again, or a backup in its place with `tixing restore`; to begin anew, move the file away",
-                    file::beside(url.trim_start_matches("sqlite:").as_ref(), file::LOG).display()
-                )));
+                let log = file::beside(url.trim_start_matches("sqlite:").as_ref(), file::LOG);
+                return Err(OpenError::Wrong(say!("store_lost_its_log", store = url, log = log.to_string_lossy())));
             }
         }
         schema::migrate(&mut conn, dialect, url).await?;
@@ -105,8 +103,8 @@ async fn take_or_make(path: &Path) -> Result<file::Lock, OpenError> {
 /// if another process was faster.
 async fn make(path: &Path) -> Result<Option<file::Lock>, OpenError> {
     let new = file::New::begin(path)?;
-    let cannot = |why: String| OpenError::Wrong(format!("cannot make a store at {}: {why}", path.display()));
-    let sql_failed = |e: sqlx::Error| cannot(StoreError::from(e).to_string());
+    let cannot = |why: Message| OpenError::Wrong(say!("store_not_made", file = path.to_string_lossy(), why = why));
+    let sql_failed = |e: sqlx::Error| cannot(StoreError::from(e).message());
     let mut conn = AnyConnection::connect(&file::url(&new.path, "rw")).await.map_err(sql_failed)?;
     let id = format!("PRAGMA application_id = {}", file::APPLICATION_ID);
     for pragma in ["PRAGMA journal_mode = MEMORY", "PRAGMA synchronous = OFF", &id] {
@@ -114,5 +112,5 @@ async fn make(path: &Path) -> Result<Option<file::Lock>, OpenError> {
     }
     schema::migrate(&mut conn, Dialect::Sqlite, &format!("sqlite:{}", path.display())).await?;
     conn.close().await.map_err(sql_failed)?;
-    new.finish(path).map_err(|e| cannot(e.to_string()))
+    new.finish(path).map_err(|e| cannot(Message::text(e.to_string())))
 }

@@ -10,7 +10,10 @@ use super::{
     hold::{self, Reason},
     tally,
 };
-use crate::domain::{Millis, timing::rfc3339};
+use crate::{
+    domain::{Millis, timing::rfc3339},
+    words::say,
+};
 use sqlx::{AnyConnection, Connection};
 use std::{
     fs::OpenOptions,
@@ -70,13 +73,6 @@ pub(super) enum Error {
     File(#[from] OpenError),
 }
 
-fn failed(what: &str, path: &Path, e: &io::Error) -> OpenError {
-    OpenError::Wrong(format!(
-        "cannot {what} {}, which belongs to the store: {e}; check its owner and permissions",
-        path.display()
-    ))
-}
-
 /// What the file says; `None` if it is missing. One that a loss of power has left empty says nothing.
 fn read(store: &Path) -> Result<Option<Millis>, OpenError> {
     let path = file::beside(store, file::PROGRESS);
@@ -86,7 +82,9 @@ fn read(store: &Path) -> Result<Option<Millis>, OpenError> {
             Ok(Some(text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or_default()))
         }
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(failed("read", &path, &e)),
+        Err(e) => {
+            Err(OpenError::Wrong(say!("store_progress_unread", file = path.to_string_lossy(), why = e.to_string())))
+        }
     }
 }
 
@@ -94,7 +92,7 @@ fn read(store: &Path) -> Result<Option<Millis>, OpenError> {
 pub(super) fn write(store: &Path, reached: Millis, durably: bool) -> Result<(), OpenError> {
     let path = file::beside(store, file::PROGRESS);
     let next = file::beside(&path, ".part");
-    let written = || {
+    let written = || -> io::Result<()> {
         // A file that a kill has left is made anew, and a link is not followed.
         let _ = std::fs::remove_file(&next);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
@@ -109,7 +107,9 @@ pub(super) fn write(store: &Path, reached: Millis, durably: bool) -> Result<(), 
         std::fs::rename(&next, &path)?;
         if durably { file::sync_folder(&path) } else { Ok(()) }
     };
-    written().map_err(|e| failed("write", &path, &e))
+    written().map_err(|e| {
+        OpenError::Wrong(say!("store_progress_unwritten", file = path.to_string_lossy(), why = e.to_string()))
+    })
 }
 
 /// Keeps the file up to date, beside the writer and without making it wait.

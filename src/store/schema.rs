@@ -5,7 +5,7 @@ use super::{
     dialect::{Dialect, shown},
     error::{OpenError, StoreError},
 };
-use crate::trip::trip;
+use crate::{trip::trip, words::say};
 use sqlx::{AnyConnection, AssertSqlSafe, Row, migrate::Migrator};
 use std::path::Path;
 
@@ -37,13 +37,11 @@ pub(super) async fn migrate(conn: &mut AnyConnection, dialect: Dialect, url: &st
         sqlx::query("SELECT COALESCE(MAX(version), 0) AS version FROM _sqlx_migrations").fetch_one(&mut *conn);
     let applied = match tokio::time::timeout(OPEN_LIMIT, applied).await {
         Ok(applied) => applied.map_or(0, |row| row.get("version")),
-        Err(_) => return Err(OpenError::Unreachable(format!("{} does not answer: look at the database", shown(url)))),
+        Err(_) => return Err(OpenError::Unreachable(say!("store_does_not_answer", store = shown(url)))),
     };
     if applied > newest {
-        return Err(OpenError::Wrong(format!(
-            "{} was written by a newer tixing (schema {applied}, this one knows {newest}): run that version, or restore a backup from before",
-            shown(url)
-        )));
+        let what = say!("store_too_new", store = shown(url), schema = applied, newest = newest);
+        return Err(OpenError::Wrong(what));
     }
     if applied > 0
         && applied < newest
@@ -54,10 +52,7 @@ pub(super) async fn migrate(conn: &mut AnyConnection, dialect: Dialect, url: &st
             let sql = format!("VACUUM INTO '{}'", copy.replace('\'', "''"));
             let copied = sqlx::query(AssertSqlSafe(sql)).execute(&mut *conn).await;
             copied.map_err(|e| {
-                OpenError::Wrong(format!(
-                    "cannot copy the store to {copy} before changing its schema: {}",
-                    StoreError::from(e)
-                ))
+                OpenError::Wrong(say!("store_not_copied", copy = copy, why = StoreError::from(e).message()))
             })?;
             tracing::info!(copy, "kept a copy of the store before changing its schema");
         }
@@ -66,7 +61,7 @@ pub(super) async fn migrate(conn: &mut AnyConnection, dialect: Dialect, url: &st
         .migrator()
         .run(conn)
         .await
-        .map_err(|e| OpenError::Wrong(format!("cannot bring the schema of {} up to date: {e}", shown(url))))?;
+        .map_err(|e| OpenError::Wrong(say!("store_schema_unchanged", store = shown(url), why = e.to_string())))?;
     trip("start.after_migration");
     Ok(())
 }

@@ -20,6 +20,7 @@ use crate::{
     config::Durability,
     domain::{Millis, consent::Report, reason::Reason, reminder::NewReminder},
     trip::trip,
+    words::say,
 };
 use sqlx::{AnyConnection, Row};
 use std::{sync::Arc, time::Duration};
@@ -308,7 +309,7 @@ impl WriterTask {
                 }
                 // What came before is kept.
                 Err(e) if all.is_empty() => return Err(e),
-                Err(e) => return Err(StoreError::Silent(e.to_string())),
+                Err(e) => return Err(StoreError::Silent(e.message())),
             }
         }
         Ok(all)
@@ -403,7 +404,9 @@ impl WriterTask {
         self.database.is_there()?;
         if self.conn.is_none() {
             let connect = tokio::time::timeout(CONNECT_LIMIT, self.database.connect_writer());
-            let silent = |_| StoreError::Unavailable(format!("no connection within {} s", CONNECT_LIMIT.as_secs()));
+            let silent = |_| {
+                StoreError::Unavailable(say!("store_no_connection_within", limit = CONNECT_LIMIT.as_millis() as u64))
+            };
             self.conn = Some(connect.await.map_err(silent)??);
         }
         let conn = self.conn.as_mut().expect("just connected");
@@ -441,14 +444,14 @@ impl WriterTask {
                 }
                 if lost {
                     tracing::error!(error = %error, "the answer to a commit was lost; those who asked were told that it may have been kept");
-                    return Err(StoreError::Silent(error.to_string()));
+                    return Err(StoreError::Silent(error.message()));
                 }
                 tracing::error!(error = %error, "a commit failed; nothing of it was kept, and those who asked were told");
                 Err(error)
             }
             Err(_) => {
                 self.conn = None;
-                let why = format!("the database did not finish a transaction within {} s", COMMIT_LIMIT.as_secs());
+                let why = say!("store_commit_too_slow", limit = COMMIT_LIMIT.as_millis() as u64);
                 tracing::error!(committing, "{why}");
                 Err(if committing { StoreError::Silent(why) } else { StoreError::Unavailable(why) })
             }

@@ -136,6 +136,10 @@ fn what_is_no_good_backup_is_refused_and_the_store_left_alone() {
         assert!(code == 1 && said.contains(name), "{name}: {code} {said}");
         assert!(!said.contains("with `tixing restore`"), "that is what was tried: {said}");
     }
+    for verb in ["verify", "restore"] {
+        let (_, _, said) = site.run(&[verb, "empty.db", "--lang", "zh"]);
+        assert!(said.contains("empty.db 是空文件：请指定备份文件"), "{said}");
+    }
     // A copied store has part of its reminders in the file beside it.
     std::fs::copy(site.path("good.db"), site.path("copied.db")).expect("copied");
     write("copied.db-wal", &[1; 4_152]);
@@ -153,6 +157,8 @@ fn what_is_no_good_backup_is_refused_and_the_store_left_alone() {
     assert_eq!(site.run(&["restore"]).0, 2);
     let (code, _, said) = site.run(&["backup", "nowhere/backup.db"]);
     assert!(code == 1 && said.contains("does not exist"), "{said}");
+    let (_, _, said) = site.run(&["backup", "nowhere/backup.db", "--lang", "zh"]);
+    assert!(said.contains("无法备份到") && said.contains("不存在：请创建"), "{said}");
     let (code, table, _) = site.run(&["consent", "show", "--app", "coffee", "--openid", "o1", "--json"]);
     let balances: Value = serde_json::from_str(&table).expect("JSON");
     assert!(code == 0 && balances["balances"][0]["available"] == 1, "{table}");

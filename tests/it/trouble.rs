@@ -92,6 +92,8 @@ async fn i2_a_file_has_one_daemon_by_whatever_name_it_is_reached() {
     }
     let (code, _, said) = by_link.run(&["key", "list"]);
     assert!(code == 69 && said.contains("in use by another tixing"), "{code} {said}");
+    let (_, _, said) = by_link.run(&["key", "list", "--lang", "zh"]);
+    assert!(said.contains(&format!("另一个 tixing（进程 {}）正在使用", program.pid())), "{said}");
     assert_eq!(std::fs::read_to_string(site.path("mine")).expect("there"), "mine", "nothing is written through a link");
     assert!(program.terminate().0.success());
 

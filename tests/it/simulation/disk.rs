@@ -42,6 +42,7 @@ use tixing::{
         pushes::NewPush,
         retention::Walk,
     },
+    words::Message,
 };
 use tokio::{
     runtime::{Handle, Runtime},
@@ -306,7 +307,7 @@ impl Disk {
         let pending = self.pending.begin();
         Box::pin(async move {
             let _pending = pending;
-            let failure = || Err(StoreError::Unavailable("the disk, says the simulation".into()));
+            let failure = || Err(StoreError::Unavailable(Message::text("the disk, says the simulation")));
             pass(before).await;
             if fails_early {
                 tracing::trace!(asked, "fails before it takes effect");
