@@ -7,7 +7,6 @@ use super::{
     out::{Out, data},
     table::rows,
 };
-use crate::words::say;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -38,27 +37,10 @@ pub async fn run(client: &Client, verb: Consent, out: Out) -> Result<(), Failure
         return Ok(());
     }
     let balances = of_app(&answer["balances"], &answer["app"]);
-    let columns = [
-        ("template", say!("column_template")),
-        ("name", say!("column_name")),
-        ("available", say!("column_available")),
-        ("held", say!("column_held")),
-        ("used", say!("column_used")),
-        ("void", say!("column_void")),
-    ];
-    rows(&balances, &columns, client, out);
+    rows(&balances, &["template", "name", "available", "held", "used", "void"], client, out);
     if answer["history"].is_array() {
         let history = of_app(&answer["history"], &answer["app"]);
-        let columns = [
-            ("template", say!("column_template")),
-            ("n", say!("column_number")),
-            ("granted_at", say!("column_granted")),
-            ("source", say!("column_source")),
-            ("state", say!("column_state")),
-            ("void_reason", say!("column_why")),
-            ("reminder", say!("column_reminder")),
-        ];
-        rows(&history, &columns, client, out);
+        rows(&history, &["template", "n", "granted_at", "source", "state", "void_reason", "reminder"], client, out);
     }
     Ok(())
 }

@@ -20,17 +20,7 @@ pub async fn run(client: &Client, verb: Doubt, out: Out) -> Result<(), Failure> 
             let query = query(&[("app", app), ("given_up", given_up), ("limit", Some(limit.to_string()))]);
             let page = client.ask(Method::GET, &format!("/v1/doubts{query}"), None).await?;
             let items = page["items"].as_array().cloned().unwrap_or_default();
-            let columns = [
-                ("at", say!("column_at")),
-                ("id", say!("column_id")),
-                ("state", say!("column_state")),
-                ("reason", say!("column_reason")),
-                ("next_at", say!("column_looked_at")),
-                ("expires_at", say!("column_deadline")),
-                ("app", say!("column_app")),
-                ("openid", say!("column_openid")),
-            ];
-            rows(&items, &columns, client, out);
+            rows(&items, &["at", "id", "state", "reason", "next_at", "expires_at", "app", "openid"], client, out);
             tell_of_more(&page, &say!("more_doubts"), out);
         }
         Doubt::Resolve { id, verdict } => {

@@ -29,15 +29,7 @@ pub async fn run(client: &Client, verb: Key, out: Out) -> Result<(), Failure> {
         Key::List => {
             let answer = client.ask(Method::GET, "/v1/keys", None).await?;
             let keys = answer["keys"].as_array().cloned().unwrap_or_default();
-            let columns = [
-                ("id", say!("column_id")),
-                ("name", say!("column_name")),
-                ("scope", say!("column_scope")),
-                ("apps", say!("column_apps")),
-                ("created_at", say!("column_created")),
-                ("revoked_at", say!("column_revoked")),
-            ];
-            rows(&keys, &columns, client, out);
+            rows(&keys, &["id", "name", "scope", "apps", "created_at", "revoked_at"], client, out);
         }
         Key::Revoke { id } => {
             client.ask(Method::DELETE, &format!("/v1/keys/{id}"), None).await?;

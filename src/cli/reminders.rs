@@ -39,17 +39,7 @@ pub async fn run(client: &Client, verb: Reminder, out: Out) -> Result<(), Failur
             ]);
             let page = client.ask(Method::GET, &format!("/v1/reminders{query}"), None).await?;
             let items = page["items"].as_array().cloned().unwrap_or_default();
-            let columns = [
-                ("at", say!("column_at")),
-                ("id", say!("column_id")),
-                ("state", say!("column_state")),
-                ("reason", say!("column_reason")),
-                ("delivery", say!("column_delivery")),
-                ("app", say!("column_app")),
-                ("openid", say!("column_openid")),
-                ("data", say!("column_data")),
-            ];
-            rows(&items, &columns, client, out);
+            rows(&items, &["at", "id", "state", "reason", "delivery", "app", "openid", "data"], client, out);
             tell_of_more(&page, &say!("more_reminders"), out);
         }
         Reminder::Show { id } => {

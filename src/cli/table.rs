@@ -11,11 +11,47 @@ use crate::{
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
-/// A member of each row, and the title over it.
-pub type Column = (&'static str, Message);
+/// The title over each member that a table shows.
+#[rustfmt::skip]
+const TITLES: &[(&str, &str)] = &[
+    ("app", "column_app"),
+    ("apps", "column_apps"),
+    ("at", "column_at"),
+    ("available", "column_available"),
+    ("created_at", "column_created"),
+    ("data", "column_data"),
+    ("delivery", "column_delivery"),
+    ("expires_at", "column_deadline"),
+    ("fields", "column_fields"),
+    ("granted_at", "column_granted"),
+    ("held", "column_held"),
+    ("id", "column_id"),
+    ("kind", "column_kind"),
+    ("listed_at", "column_listed"),
+    ("n", "column_number"),
+    ("name", "column_name"),
+    ("next_at", "column_looked_at"),
+    ("on_platform", "column_on_platform"),
+    ("openid", "column_openid"),
+    ("reason", "column_reason"),
+    ("reminder", "column_reminder"),
+    ("revoked_at", "column_revoked"),
+    ("scope", "column_scope"),
+    ("source", "column_source"),
+    ("state", "column_state"),
+    ("template", "column_template"),
+    ("used", "column_used"),
+    ("void", "column_void"),
+    ("void_reason", "column_why"),
+];
 
-/// One line of NDJSON for each, or a table of some columns. Times are in the zone of the row's app.
-pub fn rows(items: &[Value], columns: &[Column], client: &Client, out: Out) {
+fn title(member: &str) -> Message {
+    let title = TITLES.iter().find(|(known, _)| *known == member);
+    Message::new(title.expect("every member that a table shows has a title").1)
+}
+
+/// One line of NDJSON for each, or a table of some members. Times are in the zone of the row's app.
+pub fn rows(items: &[Value], members: &[&str], client: &Client, out: Out) {
     if out.json {
         for item in items {
             data!("{item}");
@@ -24,10 +60,10 @@ pub fn rows(items: &[Value], columns: &[Column], client: &Client, out: Out) {
     }
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(columns.iter().map(|(_, title)| title.say(out.voice)));
+    table.set_header(members.iter().map(|member| title(member).say(out.voice)));
     for item in items {
         let voice = client.voice_for(item["app"].as_str(), out.voice);
-        table.add_row(columns.iter().map(|(key, _)| cell(key, &item[*key], voice)));
+        table.add_row(members.iter().map(|member| cell(member, &item[*member], voice)));
     }
     data!("{table}");
 }

@@ -30,22 +30,13 @@ pub async fn run(client: &Client, verb: Template, out: Out) -> Result<(), Failur
             template["fields"] = fields.join("\n").into();
             let differs: Vec<String> = template["out_of_step"].as_array().into_iter().flatten().map(text).collect();
             let never = template["listed_at"].is_null();
-            template["state"] = match differs.is_empty() {
+            template["on_platform"] = match differs.is_empty() {
                 true if never => say!("template_not_asked").say(out.voice).into(),
                 true => say!("template_in_step").say(out.voice).into(),
                 false => differs.join("; ").into(),
             };
         }
     }
-    let columns = [
-        ("app", say!("column_app")),
-        ("name", say!("column_name")),
-        ("id", say!("column_id")),
-        ("kind", say!("column_kind")),
-        ("fields", say!("column_fields")),
-        ("listed_at", say!("column_listed")),
-        ("state", say!("column_on_platform")),
-    ];
-    rows(&templates, &columns, client, out);
+    rows(&templates, &["app", "name", "id", "kind", "fields", "listed_at", "on_platform"], client, out);
     Ok(())
 }
