@@ -42,10 +42,10 @@ mod tests {
 
     #[test]
     fn the_environment_overrides_and_is_named_when_wrong() {
-        assert_eq!(read(GOOD, &[]).expect("good").server.listen.port(), 8700);
-        let config = read(GOOD, &[("TIXING_SERVER__LISTEN", "127.0.0.1:9000")]).expect("good");
+        assert_eq!(read(&GOOD, &[]).expect("good").server.listen.port(), 8700);
+        let config = read(&GOOD, &[("TIXING_SERVER__LISTEN", "127.0.0.1:9000")]).expect("good");
         assert_eq!(config.server.listen.port(), 9000);
-        let problems = read(GOOD, &[("TIXING_SERVER__LISTN", "x")]).expect_err("unknown");
+        let problems = read(&GOOD, &[("TIXING_SERVER__LISTN", "x")]).expect_err("unknown");
         assert!(problems.contains("TIXING_SERVER__LISTN") && problems.contains("did you mean"), "{problems}");
     }
 }

@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn i9_a_secret_is_not_printed_with_its_configuration() {
-        let printed = format!("{:?}", read(GOOD, &[]).expect("good"));
+        let printed = format!("{:?}", read(&GOOD, &[]).expect("good"));
         assert!(!printed.contains("s3cret"), "{printed}");
     }
 }

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_daemon_is_like_another_whatever_its_log_says() {
-        let with = |vars: &[(&str, &str)]| read(crate::config::tests::GOOD, vars).expect("good");
+        let with = |vars: &[(&str, &str)]| read(&crate::config::tests::GOOD, vars).expect("good");
         let (plain, loud) = (with(&[]), with(&[("TIXING_SERVER__LOG", "debug")]));
         assert!(plain.is_like(&loud) && plain.server != loud.server);
         assert!(!plain.is_like(&with(&[("TIXING_SERVER__SOCKET", "other.sock")])));
