@@ -1,4 +1,4 @@
-//! The accept loop: every connection has limits, whoever is behind it. axum's own `serve` sets none.
+//! The accept loop: every connection has limits, whether its client means well or not. axum's own `serve` sets none.
 
 use axum::{Router, body::Body, extract::Request, response::Response};
 use hyper::body::Incoming;

@@ -1,4 +1,4 @@
-//! What the daemon measures. The list stands in `docs/metrics.md`; labels come from closed lists, never from input.
+//! The daemon's metrics. The list stands in `docs/metrics.md`; labels come from closed lists, never from input.
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -67,7 +67,7 @@ pub struct Metrics {
     pub quota_left: Family<ByApp, Gauge>,
     /// Until the app's token ends, seconds.
     pub token_expiry: Family<ByApp, Gauge<f64, AtomicU64>>,
-    /// What went because its term was over.
+    /// Parts of reminders that retention has erased.
     pub erased: Family<By, Counter>,
     /// How long a commit takes, seconds.
     pub commit: Histogram,

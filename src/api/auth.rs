@@ -49,7 +49,7 @@ impl Caller {
         Err(Problem::new("forbidden", say!("key_scope", has = has, needed = needed)))
     }
 
-    /// Whether the caller may see, make and revoke keys: an admin of all apps, since whoever makes keys can make any.
+    /// Whether the caller may see, make and revoke keys: an admin of all apps, since a caller who can make keys can make any.
     ///
     /// # Errors
     /// `forbidden`.

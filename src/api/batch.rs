@@ -51,7 +51,7 @@ pub async fn consents(State(api): State<Api>, caller: Caller, request: Request) 
 struct Checked<T> {
     /// Of each line; of those that go to the store it is still to come.
     answers: Vec<Answer>,
-    /// What goes to the store, and of which lines.
+    /// The good lines, which go to the store, and their numbers.
     good: Vec<T>,
     places: Vec<usize>,
 }

@@ -111,7 +111,7 @@ pub struct TapBody {
     pub source: Option<String>,
 }
 
-/// What the mini-program's popup reported.
+/// The report of the mini-program's popup.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object: a popup's report")]
 #[schema(as = ConsentReport, example = json!({
@@ -124,7 +124,7 @@ pub struct ConsentBody {
     /// The user: 1 to 128 visible ASCII characters.
     #[schema(pattern = "^[!-~]{1,128}$")]
     pub openid: String,
-    /// What `wx.requestSubscribeMessage` gave: template id (or alias) → what the user did; `errMsg` is ignored.
+    /// The result of `wx.requestSubscribeMessage`: template id (or alias) → what the user did; `errMsg` is ignored.
     #[schema(value_type = PopupResults)]
     pub results: BTreeMap<String, String>,
     /// When, as a reminder's `at`; now by default.
@@ -141,7 +141,7 @@ pub struct ConsentBody {
     pub event: Option<String>,
 }
 
-/// What an owner changes; what is left out stays. A `page` of `null` or `""` removes it.
+/// The changes of a reminder's owner; a field that is left out stays. A `page` of `null` or `""` removes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object: a change")]
 #[schema(as = ReminderChange, example = json!({"at": "2031-03-01T20:00:00+08:00"}))]
@@ -164,7 +164,7 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<O
     Option::<String>::deserialize(deserializer).map(Some)
 }
 
-/// Which app.
+/// The app that a call is about.
 #[derive(Debug, Deserialize, utoipa::IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -200,7 +200,7 @@ pub fn app<'a>(config: &'a Config, name: &str) -> Result<&'a App, Invalid> {
     })
 }
 
-/// What drafts of an app are checked against.
+/// The terms that drafts of an app are checked against.
 fn terms<'a>(app: &'a App, listing: Option<&'a Listing>) -> Terms<'a> {
     Terms {
         app: &app.name,

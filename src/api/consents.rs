@@ -162,7 +162,7 @@ pub async fn show(State(api): State<Api>, caller: Caller, Query(query): Query<Sh
     Ok(json(StatusCode::OK, &ledger(&api, &query.app, query.openid, query.history).await?))
 }
 
-/// What to ask a user for now.
+/// The templates to ask a user for now.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Ask, example = json!({
     "app": "coffee", "openid": "o-user-1", "tmplIds": ["Tq9EventReminder_000000000000000000000000001"],

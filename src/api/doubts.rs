@@ -23,7 +23,7 @@ use axum::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// Which.
+/// The filter of a list of doubts.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

@@ -28,7 +28,7 @@ pub struct Explanation {
     en: String,
     /// 中文。
     zh: String,
-    /// What it rests on, oldest first, in the caller's language.
+    /// The events and the receipt behind the sentence, oldest first, in the caller's language.
     evidence: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What a handler is given of a request, with its limits and refusals, and how it answers.
+//! The parts of a request that handlers read, with their limits and refusals, and the JSON that they answer.
 
 use super::{auth::Caller, problem::Problem};
 use crate::{

@@ -46,7 +46,7 @@ pub struct KeyMade {
     scope: Scope,
     #[schema(required = true)]
     apps: Option<Vec<String>>,
-    /// What goes behind `Authorization: Bearer`.
+    /// The secret for the header `Authorization: Bearer`.
     key: String,
 }
 

@@ -53,7 +53,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time that a list may take.
 const LIST_TIME: Duration = Duration::from_secs(2);
 
-/// What the handlers share. Cheap to clone.
+/// The state that all handlers share. Cheap to clone.
 #[derive(Clone)]
 pub struct Api {
     config: Arc<Config>,
@@ -88,7 +88,7 @@ impl Api {
         Self { list_time, ..self }
     }
 
-    /// What it was configured with.
+    /// The configuration of the daemon.
     pub fn config(&self) -> &Arc<Config> {
         &self.config
     }
@@ -103,7 +103,7 @@ impl Api {
         self.build(None)
     }
 
-    /// For whoever may open this machine's socket: no key needed.
+    /// For callers on this machine's socket, whose permissions let only its owner in: no key needed.
     pub fn owner_router(&self) -> Router {
         self.build(Some(Caller::owner()))
     }

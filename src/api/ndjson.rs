@@ -45,7 +45,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// A line as it came, or why it is none.
 pub(super) type Line = Result<Bytes, Problem>;
 
-/// What one line came to.
+/// The outcome of one line.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// A reminder is stored, by this line or by an earlier one with the same key.
@@ -58,7 +58,7 @@ pub(super) enum Answer {
     Blank,
 }
 
-/// What is done with the lines.
+/// The work on the lines: checking and storing.
 pub(super) trait Work: Clone + Send + 'static {
     /// Lines that were checked.
     type Checked: Send + 'static;
@@ -78,7 +78,7 @@ pub(super) fn answer(request: Request, work: impl Work) -> Response {
     let body = request.into_body().into_data_stream().map(|piece| piece.map_err(io::Error::other));
     tokio::spawn(async move {
         if let Some(last) = take(StreamReader::new(body), work, answers, voice).await {
-            // Whoever asked may have gone.
+            // The caller may have gone.
             let _ = rest.send(last);
         }
     });
@@ -125,7 +125,7 @@ impl End {
 /// A slice that is being stored, and the number of its first line.
 type Storing = (u64, JoinHandle<Vec<Answer>>);
 
-/// Reads, checks and stores slice after slice. Answers what is left to be said at the end, or `None` if whoever asked has gone: what is
+/// Reads, checks and stores slice after slice. Answers what is left to be said at the end, or `None` if the caller has gone: what is
 /// stored stays stored, and the rest is not taken.
 async fn take(
     mut reader: impl AsyncBufRead + Unpin,
@@ -187,9 +187,9 @@ async fn take(
     Some(left.into())
 }
 
-/// What became of a text for whoever asked.
+/// Whether a text reached the caller.
 enum Handed {
-    /// It waits to be read, or was read.
+    /// The text waits to be read, or was read.
     Over,
     /// There is nobody any more.
     Gone,
@@ -213,7 +213,7 @@ async fn hand_over(answers: &mpsc::Sender<Bytes>, mut text: Bytes) -> Handed {
 #[derive(Default, Serialize, ToSchema)]
 #[schema(as = BatchLine, example = json!({"line": 1, "id": "r_06w4n2k8c0000", "state": "scheduled"}))]
 pub(super) struct Written<'a> {
-    /// Which line of the body, from 1.
+    /// The line's number in the body, from 1.
     line: u64,
     /// The last line of an answer that ends before its body: the last line that was read and answered.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -46,7 +46,7 @@ use utoipa::{
 )]
 struct Document;
 
-/// What is the same for many operations.
+/// The parts that many operations have in common.
 struct Common;
 
 impl Modify for Common {
@@ -56,7 +56,7 @@ impl Modify for Common {
         }
         let mut text = String::from(
             "Scheduled reminders for mini-program subscribe messages. The platforms' pushes to `/callback/{app}` are not part of it.\n\n\
-             Every error is `application/problem+json`. Its `code` is one of:\n",
+             Every error is `application/problem+json`. Its `title` and `detail` are Chinese or English, as `Accept-Language` asks. Its `code` is one of:\n",
         );
         for (code, status, title) in problem::CODES {
             text.push_str(&format!("- `{code}` ({status}): {title}\n"));

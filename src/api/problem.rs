@@ -83,7 +83,7 @@ pub struct ProblemJson<'a> {
     /// Where the code is explained.
     #[schema(format = "uri-reference")]
     pub r#type: String,
-    /// What the code means.
+    /// The meaning of the code.
     pub title: String,
     /// The HTTP status.
     pub status: u16,

@@ -62,7 +62,7 @@ pub struct ReminderJson {
     data: Box<RawValue>,
     #[schema(required = true)]
     key: Option<String>,
-    /// What is no longer kept of it.
+    /// The parts of it that retention has erased.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Erased>)]
     erased: Vec<&'static str>,
@@ -80,11 +80,11 @@ pub struct ReminderJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = DeliveryWord)]
     delivery: Option<&'static str>,
-    /// It in full.
+    /// The receipt in full.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     receipt: Option<ReceiptJson>,
-    /// What was tried, oldest first.
+    /// The attempts, oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     attempts: Option<Vec<AttemptJson>>,
@@ -96,7 +96,7 @@ pub struct ReminderJson {
 pub struct ReceiptJson {
     #[schema(format = DateTime)]
     at: String,
-    /// What went wrong, if something did.
+    /// The platform's code of a failed delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     code: Option<String>,
@@ -338,7 +338,7 @@ fn not_scheduled(state: ReminderState) -> Problem {
     Problem::new("not_scheduled", say!("not_scheduled", state = state.word()))
 }
 
-/// Which reminders.
+/// The filter of a list.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -400,7 +400,7 @@ fn bad(param: &str, detail: Message) -> Problem {
 }
 
 impl ListQuery {
-    /// What the store is asked, of the apps that the caller may see.
+    /// The same for the store, narrowed to the apps that the caller may see.
     fn filter(self, api: &Api, caller: &Caller) -> Result<Filter, Problem> {
         let mut apps: Vec<&App> = match &self.app {
             Some(app) => {

@@ -49,7 +49,7 @@ pub async fn backup(State(api): State<Api>, caller: Caller, Json(body): Json<Bac
     Ok(json(StatusCode::CREATED, &Backup { to: body.to, as_of: rfc3339(as_of) }))
 }
 
-/// What a hold holds.
+/// A store on hold: since when, why, and which reminders wait.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Held {
     /// From here on it is not known what was sent.
@@ -77,7 +77,7 @@ impl Api {
     }
 }
 
-/// What becomes of reminders that became due since and may have been sent.
+/// How to treat reminders that became due since and may have been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Due {
@@ -95,7 +95,7 @@ pub struct ReleaseBody {
     due: Due,
 }
 
-/// What the end of a hold came to.
+/// The outcome of a release.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Released {
     #[schema(format = DateTime)]

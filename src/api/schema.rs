@@ -22,21 +22,21 @@ macro_rules! closed_sets {
 pub(super) use closed_sets;
 
 closed_sets! {
-    /// What a user did in the popup. Another word that begins with `acceptWith` is read as `accept`.
+    /// The user's answer in the popup. Another word that begins with `acceptWith` is read as `accept`.
     PopupResult: platform::popup_words();
     /// The language of what a platform adds to a message.
     Lang: platform::values_of("lang");
-    /// Which version of the mini-program opens on tap.
+    /// The version of the mini-program that opens on tap.
     MiniprogramState: platform::values_of("miniprogram_state");
-    /// What the platform's receipt says.
+    /// The platform's receipt.
     DeliveryWord: ["delivered", "undelivered"];
-    /// What is no longer kept of a reminder.
+    /// A part of a reminder that retention has erased.
     Erased: ["body", "attempts"];
     /// Who told of a tap: the mini-program, the platform's push, or both.
     ToldBy: ["client", "callback", "both"];
 }
 
-/// What `wx.requestSubscribeMessage` gave.
+/// The result of `wx.requestSubscribeMessage`.
 pub struct PopupResults;
 
 impl utoipa::PartialSchema for PopupResults {

@@ -111,7 +111,7 @@ pub struct SuspendedTemplate {
     until: String,
 }
 
-/// What the platform said of the day's sends.
+/// The platform's quota of sends for today.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DayQuota {
     limit: i64,
@@ -170,7 +170,7 @@ pub async fn stats(
     Ok(json(StatusCode::OK, &stats))
 }
 
-/// What waits in an app's queue.
+/// The instants in an app's queue.
 struct Queue {
     /// The oldest instant that has come, and how many there are.
     overdue: (Option<Millis>, i64),

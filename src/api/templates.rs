@@ -41,7 +41,7 @@ pub struct TemplateJson {
     title: String,
     /// Key → label: the platform's where it has been asked, else the configured ones.
     fields: BTreeMap<String, String>,
-    /// What a field of an enumerated type may say; null until the platform has been asked.
+    /// The values that a field of an enumerated type allows; null until the platform has been asked.
     #[schema(required = true)]
     choices: Option<BTreeMap<String, Vec<String>>>,
     /// When the platform was asked.
@@ -89,7 +89,7 @@ pub async fn refresh(
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    // Whoever has not answered by then is told of.
+    // An app that has not answered by then is named below.
     let _ = tokio::time::timeout(PATIENCE, answered).await;
     let problem = before.iter().find_map(|(app, before)| {
         let asked = asked(app);

@@ -50,7 +50,7 @@ pub struct Export {
     /// Consents with their history.
     #[serde(flatten)]
     ledger: Ledger,
-    /// What the user is called in logs.
+    /// The user's pseudonym in logs.
     pseudonym: String,
     /// When they were forgotten, if they were: then there is nothing else.
     #[schema(required = true, format = DateTime)]

@@ -1,4 +1,4 @@
-//! The platforms' pushes at `/callback/{app}`: believed only when signed, written down before they are answered, harmless when repeated.
+//! The platforms' pushes at `/callback/{app}`: taken only when signed, written down before they are answered, harmless when repeated.
 //!
 //! A push is answered when its content is durable, which takes milliseconds of the five seconds that the platform waits: one that is
 //! answered first and written afterwards is lost in a crash, and nothing brings it back. One that cannot be written is answered 503, and
@@ -40,7 +40,7 @@ const WRITTEN: Duration = Duration::from_millis(2_500);
 /// A forger must not fill the log: one line for each reason and app in this time.
 const LOG_EVERY: Millis = MINUTE;
 
-/// What the handlers share.
+/// The state that the handlers share.
 pub struct Callbacks {
     apps: RwLock<HashMap<String, Arc<dyn Pushes>>>,
     store: Store,

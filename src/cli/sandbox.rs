@@ -1,4 +1,4 @@
-//! `tixing sandbox`: a stand-in for the platforms.
+//! `tixing sandbox`: the platforms simulated.
 
 use super::{failure::Failure, out::Out};
 use crate::{

@@ -7,7 +7,7 @@ use super::{
 };
 use std::collections::BTreeMap;
 
-/// What waits for a consent of one template at its instant.
+/// The reminders that wait for a consent of one template at their instants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
     /// How many reminders.
@@ -19,7 +19,7 @@ pub struct Wanted {
 /// A template to ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask<'a> {
-    /// Which.
+    /// The template.
     pub template: &'a Template,
     /// Reminders that will find no consent at their instants; 0 if none waits and the user has none left.
     pub missing: i64,

@@ -39,7 +39,7 @@ impl Feeds {
 /// Two feeds that tell of an accept of the same user and template within this mean the same tap: neither names it.
 pub const SAME_TAP: super::Millis = 10 * super::MINUTE;
 
-/// What one consent allows.
+/// The number of sends that one consent allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Allowance {
     /// One send.

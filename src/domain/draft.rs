@@ -16,16 +16,16 @@ use crate::words::say;
 use chrono_tz::Tz;
 use std::collections::BTreeMap;
 
-/// What an app's drafts are checked against.
+/// The settings and lists that an app's drafts are checked against.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
     /// The app's name in the configuration.
     pub app: &'a str,
     /// The zone of wall times; without one a time needs an offset.
     pub timezone: Option<Tz>,
-    /// What the app says about sending at all.
+    /// The app's rules about sending at all.
     pub rules: &'a AppRules,
-    /// Whose word on a tap counts.
+    /// Which source of taps counts: the mini-program, the platform, or both.
     pub consents: Feeds,
     /// The app's templates.
     pub templates: &'a [Template],
@@ -80,12 +80,12 @@ pub struct Tap {
 pub struct Checked {
     /// The reminder.
     pub reminder: NewReminder,
-    /// What time alone has brought against it: its deadline has passed, or the platform's template has changed. Such a reminder is not
+    /// A problem that time alone has brought: its deadline has passed, or the platform's template has changed. Such a reminder is not
     /// stored, but the replay of an old key is answered all the same.
     pub late: Option<Invalid>,
 }
 
-/// What somebody wants changed of a reminder; what is `None` stays.
+/// The changes that somebody wants of a reminder; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default)]
 pub struct ChangeDraft {
     /// As in a new draft. The deadline moves along unless it is given too.
@@ -109,7 +109,7 @@ pub struct Standing<'a> {
     pub template: &'a str,
 }
 
-/// What an owner changes of a scheduled reminder, checked.
+/// A checked change of a scheduled reminder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
     /// Another instant, with the wall time that was written.

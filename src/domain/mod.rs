@@ -1,4 +1,4 @@
-//! What things are and what follows from what. No I/O, no clock: `now` is always an argument.
+//! The concepts of tixing and its decisions, as pure functions of values. No I/O, no clock: `now` is always an argument.
 
 pub mod template;
 pub mod options;

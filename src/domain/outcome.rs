@@ -1,4 +1,4 @@
-//! What a platform's answer, or its absence, means.
+//! The meaning of a platform's answer, or of its absence.
 
 use super::Millis;
 use crate::words::Message;
@@ -17,7 +17,7 @@ pub enum Outcome {
         code: String,
         /// The platform's own text.
         text: String,
-        /// What follows from the code.
+        /// The reaction to the code.
         reaction: Reaction,
     },
     /// No byte of the request can have been acted upon: DNS, connect, TLS.

@@ -10,7 +10,7 @@ pub struct Push {
     pub openid: String,
     /// When it happened, by the platform's clock, which counts in seconds.
     pub at: Millis,
-    /// What happened, at most [`MAX_ITEMS`].
+    /// Its events, at most [`MAX_ITEMS`].
     pub items: Vec<Item>,
 }
 
@@ -51,7 +51,7 @@ pub struct Receipt {
 pub struct Delivery {
     /// When it was pushed.
     pub at: Millis,
-    /// What went wrong; `None` when it was delivered.
+    /// The platform's code of a failed delivery; `None` when the message was delivered.
     pub failure: Option<String>,
     /// The platform's words.
     pub text: String,
@@ -93,7 +93,7 @@ pub struct Candidate {
     pub several: bool,
 }
 
-/// What a receipt is about.
+/// The message that a receipt is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Joined {
     /// The attempt at this index.

@@ -57,7 +57,7 @@ mod tests {
         let terms = Retention { bodies: Some(7 * DAY), attempts: Some(30 * DAY), history: Some(365 * DAY) };
         let (none, body) = (Parts::default(), Parts { body: true, ..Parts::default() });
         let both = Parts { attempts: true, ..body };
-        // (at, ended at, now) in days → what is beyond its term.
+        // (at, ended at, now) in days → which parts are past their term.
         let table = [
             ((0, 0, 6), none),
             ((0, 0, 7), body),

@@ -1,6 +1,6 @@
-//! The story of a reminder: why it is where it is, told from what happened to it and from what bears on it now.
+//! The story of a reminder: why it is in its state, told from its events and from the circumstances now.
 //!
-//! It is told in messages; `words` says them.
+//! A story is a list of messages, which `words` says in either language.
 
 use super::{
     Millis,
@@ -23,7 +23,7 @@ pub struct Event {
     pub state: State,
     /// The platform's code, or tixing's word.
     pub code: Option<String>,
-    /// What tixing says. Rows of older versions have none, and its sentence as the text.
+    /// Tixing's reason. Rows of older versions have none, and its sentence as the text.
     pub reason: Option<Reason>,
     /// The platform's words.
     pub text: Option<String>,
@@ -32,7 +32,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// What is said about it.
+    /// The words about it: tixing's reason, the platform's, or both.
     pub fn said(&self) -> Option<Message> {
         said(self.reason.as_ref(), self.text.as_deref())
     }
@@ -63,20 +63,20 @@ pub struct Paused {
     pub until: Millis,
 }
 
-/// What a story is told from: the reminder, what happened to it, and what bears on it now.
+/// The facts of a story: the reminder, its events, and the circumstances now.
 #[derive(Debug)]
 pub struct Facts<'a> {
     /// Its living part, or what that was when it ended.
     pub due: &'a Due,
     /// How it comes by its consent.
     pub claim: Claim,
-    /// What is no longer kept of it.
+    /// The parts of it that retention has erased.
     pub erased: Parts,
-    /// What happened to it, oldest first.
+    /// Its events, oldest first.
     pub events: &'a [Event],
     /// The platform's later word.
     pub delivery: Option<&'a Delivery>,
-    /// What the last event's code means, if the platform's table lists it.
+    /// The meaning of the last event's code, if the platform's table lists it.
     pub meaning: Option<Message>,
     /// Whether that code says that the platform knows no consent.
     pub denied: bool,
@@ -126,7 +126,7 @@ impl Facts<'_> {
         story
     }
 
-    /// What the story rests on, oldest first.
+    /// The events and the receipt behind the story, oldest first.
     pub fn evidence(&self) -> Vec<Message> {
         let receipt = self.delivery.map(|delivery| match &delivery.failure {
             None => say!("evidence_delivered", at = delivery.at, words = delivery.text),
@@ -139,13 +139,13 @@ impl Facts<'_> {
         self.events.last().and_then(|event| event.code.as_deref()).unwrap_or_default()
     }
 
-    /// What was said of the last event.
+    /// The words about the last event.
     fn said(&self) -> Option<Message> {
         let said = self.events.last().and_then(Event::said);
         said.or_else(|| self.erased.attempts.then(|| say!("story_not_kept")))
     }
 
-    /// What the last code means, or else what was said.
+    /// The meaning of the last code, or else the words about the last event.
     fn why(&self) -> Option<Message> {
         self.meaning.clone().or_else(|| self.said())
     }

@@ -19,14 +19,14 @@ pub enum Kind {
     LongTerm,
 }
 
-/// What becomes of a doubt that neither a safe resend nor a receipt has settled.
+/// How a doubt ends that neither a safe resend nor a receipt has settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnDoubt {
-    /// It ends as `unconfirmed`, its consent used: nobody gets it twice.
+    /// The reminder ends as `unconfirmed`, its consent used: nobody gets it twice.
     #[default]
     AssumeSent,
-    /// It is sent again: nobody misses it, and some may get it twice.
+    /// The reminder is sent again: nobody misses it, and some may get it twice.
     Resend,
     /// An operator decides, until its deadline.
     Ask,
@@ -45,7 +45,7 @@ pub struct Template {
     pub title: String,
     /// Key → label. The key's prefix is its type.
     pub fields: BTreeMap<String, String>,
-    /// What becomes of a doubt.
+    /// How its doubts end.
     pub on_doubt: OnDoubt,
 }
 
@@ -60,7 +60,7 @@ pub struct Listed {
     pub kind: Option<Kind>,
     /// Key → label; empty where the platform's words could not be read, and then nothing follows from them.
     pub fields: BTreeMap<String, String>,
-    /// What a field of an enumerated type may say.
+    /// The values that a field of an enumerated type allows.
     pub choices: BTreeMap<String, Vec<String>>,
 }
 

@@ -24,7 +24,7 @@ pub struct Written {
 /// A wall time in a daylight-saving gap moves forward by the gap; one in a fold takes the first pass.
 ///
 /// # Errors
-/// What was found and what is allowed.
+/// A message: what was found and what is allowed.
 pub fn parse_instant(text: &str, zone: Option<Tz>) -> Result<Written, Message> {
     if text.len() > 40 {
         return Err(say!("time_too_long", found = text.len(), most = 40));
@@ -65,7 +65,7 @@ pub fn resolve_local(naive: NaiveDateTime, zone: Tz) -> Option<(Millis, Option<M
 /// Reads a duration: a whole number and `ms`, `s`, `m`, `h`, `d` or `w`.
 ///
 /// # Errors
-/// What was found and what is allowed.
+/// A message: what was found and what is allowed.
 pub fn parse_duration(text: &str) -> Result<Millis, Message> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
@@ -125,7 +125,7 @@ impl QuietHours {
     /// Reads `22:00-08:00`.
     ///
     /// # Errors
-    /// What was found and what is allowed.
+    /// A message: what was found and what is allowed.
     pub fn parse(text: &str, zone: Tz) -> Result<Self, Message> {
         let clock = |s: &str| NaiveTime::parse_from_str(s.trim(), "%H:%M").ok();
         text.split_once('-')

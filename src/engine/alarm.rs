@@ -73,7 +73,7 @@ impl Bells {
     pub async fn tidy(&mut self) {
         // If the store does not answer, the engine tells of it; old rows stay a little longer.
         let _ = self.store.tidy().await;
-        if self.signals.is_held() || !self.signals.status().clock_trusted {
+        if self.signals.is_on_hold() || !self.signals.status().clock_trusted {
             return;
         }
         let now = self.clock.now();
@@ -98,7 +98,7 @@ impl Bells {
     pub async fn measure(&self) {
         let now = self.clock.now();
         let status = self.signals.status();
-        self.metrics.held.set(i64::from(self.signals.is_held()));
+        self.metrics.held.set(i64::from(self.signals.is_on_hold()));
         for (app, lane) in &status.lanes {
             let by_app = ByApp { app: app.clone() };
             let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);

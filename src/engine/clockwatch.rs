@@ -1,4 +1,4 @@
-//! Whether the wall clock can be believed. One that is ahead would spend every consent; one that is behind would send what nobody wants
+//! Whether the wall clock can be trusted. One that is ahead would spend every consent; one that is behind would send what nobody wants
 //! any more. So a clock that steps either way is distrusted, and nothing is sent by it.
 
 use crate::{
@@ -6,9 +6,9 @@ use crate::{
     words::{Message, say},
 };
 
-/// A step of more than this is not believed.
+/// A step of more than this makes the clock distrusted.
 const JUMP: Millis = 5 * SECOND;
-/// How far the platform's clock may be from ours for ours to be believed.
+/// How far the platform's clock may be from ours for ours to be trusted.
 const AGREE: Millis = 60 * SECOND;
 /// Between two questions to the platform.
 const ASK_EVERY: Millis = 30 * SECOND;
@@ -17,7 +17,7 @@ const ASK_EVERY: Millis = 30 * SECOND;
 #[derive(Debug)]
 pub struct ClockWatch {
     last: (Millis, Millis),
-    /// How far the wall clock is ahead of where it should be, or below zero behind, while that is not believed.
+    /// How far the wall clock is ahead of where it should be, or below zero behind, while the clock is distrusted.
     ahead: Millis,
     /// Why it is distrusted, if it is.
     distrusted: Option<Message>,
@@ -27,7 +27,7 @@ pub struct ClockWatch {
 }
 
 impl ClockWatch {
-    /// A watch that believes the clock as it is.
+    /// A watch that trusts the clock as it is.
     pub fn new(wall: Millis, monotonic: Millis) -> Self {
         Self { last: (wall, monotonic), ahead: 0, distrusted: None, asked_at: None, confirmed: false }
     }
@@ -72,7 +72,7 @@ impl ClockWatch {
         wants
     }
 
-    /// A platform answered, and may have said what time it is: the clock is believed again if it agrees, and distrusted if
+    /// A platform answered, and may have said what time it is: the clock is trusted again if it agrees, and distrusted if
     /// not, as after a restart with a wrong clock, which no step gives away.
     pub fn witness(&mut self, date: Option<Millis>, wall: Millis) {
         self.confirmed = true;
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_wrong_from_the_start_is_distrusted_once_the_platform_answers_and_believed_when_it_is_set() {
+    fn a_clock_that_is_wrong_from_the_start_is_distrusted_once_the_platform_answers_and_trusted_when_it_is_set() {
         let mut watch = ClockWatch::new(3_600_000, 0);
         watch.witness(Some(3_590_000), 3_600_000);
         assert_eq!(watch.distrusted(), None, "a minute is neither here nor there");

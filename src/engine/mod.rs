@@ -273,10 +273,10 @@ impl Engine {
         }
         match (was, self.clockwatch.distrusted()) {
             (false, Some(why)) => {
-                tracing::error!(%why, "the clock is distrusted; NOTHING IS SENT until it is believed again");
+                tracing::error!(%why, "the clock is distrusted; NOTHING IS SENT until it is trusted again");
             }
             (true, None) => {
-                tracing::warn!(now = rfc3339(now), "the clock is believed again; what is overdue is caught up with");
+                tracing::warn!(now = rfc3339(now), "the clock is trusted again; overdue reminders follow");
                 for lane in &mut self.lanes {
                     lane.resume(now);
                 }
@@ -288,7 +288,7 @@ impl Engine {
 
     /// Whether reminders may be sent or ended: by this clock, and from this store.
     fn may_act(&self) -> bool {
-        self.clockwatch.trusted() && !self.signals.is_held()
+        self.clockwatch.trusted() && !self.signals.is_on_hold()
     }
 
     /// Instants that were reckoned by a clock that has been set back since lie too far ahead.

@@ -153,7 +153,7 @@ impl Signals {
     }
 
     /// Whether the store is on hold.
-    pub fn is_held(&self) -> bool {
+    pub fn is_on_hold(&self) -> bool {
         self.on_hold.load(Ordering::Acquire)
     }
 

@@ -9,7 +9,7 @@ pub trait Pushes: Send + Sync {
     /// What a call to our callback address says.
     ///
     /// # Errors
-    /// Why it is not believed.
+    /// Why the push is refused.
     fn read(&self, call: &Incoming<'_>, now: Millis) -> Result<Told, Refused>;
 }
 
@@ -44,7 +44,7 @@ pub struct PushSecrets {
     pub aes_key: Option<SecretString>,
 }
 
-/// Why a push is not believed. Its `Display` names no content of it.
+/// Why a push is refused as a forgery. Its `Display` names no content of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// It is not signed by who knows the token.

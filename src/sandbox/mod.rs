@@ -1,4 +1,4 @@
-//! A stand-in for the platforms: their API on one port, with a ledger of its own that judges what was sent.
+//! The platforms simulated: their API on one port, with a ledger of its own that judges what was sent.
 //!
 //! For the demo, for tests, and for staging: point an app's `base_url` at it. Orders come in under `/_sandbox`. A platform's face is a
 //! file: it reads that platform's requests and says what became of them in its words.

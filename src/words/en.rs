@@ -66,10 +66,10 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("token_given_out_again", "the platform gives out the very token that it has just refused"),
     ("each_token_refused", "each token that is fetched is refused: {why}"),
     ("listed_a_few_times_a_day", "{code}: they are listed a few times a day only, and that is used up; what was listed last counts ({words})"),
-    ("clock_ahead", "the clock is {seconds} s ahead of where it was; set it right; it is believed again when it is back where it was or when a platform's clock agrees"),
-    ("clock_behind", "the clock is {seconds} s behind where it was; set it right; it is believed again when it is back where it was or when a platform's clock agrees"),
-    ("clock_ahead_of_platform", "the clock is {seconds} s ahead of a platform's; set it right; it is believed again when it is back where it was or when a platform's clock agrees"),
-    ("clock_behind_platform", "the clock is {seconds} s behind a platform's; set it right; it is believed again when it is back where it was or when a platform's clock agrees"),
+    ("clock_ahead", "the clock is {seconds} s ahead of where it was; set it right; it is trusted again when it is back where it was or when a platform's clock agrees"),
+    ("clock_behind", "the clock is {seconds} s behind where it was; set it right; it is trusted again when it is back where it was or when a platform's clock agrees"),
+    ("clock_ahead_of_platform", "the clock is {seconds} s ahead of a platform's; set it right; it is trusted again when it is back where it was or when a platform's clock agrees"),
+    ("clock_behind_platform", "the clock is {seconds} s behind a platform's; set it right; it is trusted again when it is back where it was or when a platform's clock agrees"),
 
     // The story of a reminder (domain/story.rs).
     ("story_sent", "Sent: the platform accepted it {late} ms after its instant, and its consent is used."),
@@ -596,7 +596,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("release_store", "nothing is sent until then: `tixing release` ends it"),
     ("unconfigured_reminders", "{n:count reminder} of the app «{app}»"),
     ("configure_app_again", "nobody sends them: add the app to the configuration again, if only to cancel them"),
-    ("clock_believed", "believed"),
+    ("clock_trusted", "trusted"),
     ("set_clock_right", "set the machine's clock right"),
     ("keys_living", "{n} living"),
     ("create_key", "no program can ask over HTTP: `tixing key create --name backend`"),

@@ -1,6 +1,6 @@
 //! Every sentence that a person reads, in Chinese and in English: one line in `zh.rs` and one in `en.rs`.
 //!
-//! The rest of the code makes a [`Message`], a key with named arguments, and does not care for the language. Whoever speaks to a person
+//! The rest of the code makes a [`Message`], a key with named arguments, and does not care for the language. The code that speaks to a person
 //! has a [`Voice`]. Log lines are not here: they are English, and stand where they are written.
 
 mod en;

@@ -596,7 +596,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("release_store", "放行之前不会发送：请用 `tixing release` 放行"),
     ("unconfigured_reminders", "应用「{app}」有 {n} 条提醒"),
     ("configure_app_again", "这些提醒不会发送：请把该应用重新加入配置，即使只是为了取消"),
-    ("clock_believed", "可信"),
+    ("clock_trusted", "可信"),
     ("set_clock_right", "请校准本机时钟"),
     ("keys_living", "{n} 个有效"),
     ("create_key", "尚无程序可经 HTTP 调用：`tixing key create --name backend`"),

@@ -19,7 +19,7 @@ pub fn look(stats: &Value, keys: &Value, apps: &[App], report: &mut Report) {
         report.add(say!("check_unconfigured"), Level::Failed, found, say!("configure_app_again"));
     }
     match &stats["clock_distrusted"] {
-        Value::Null => report.ok(say!("check_daemon_clock"), say!("clock_believed")),
+        Value::Null => report.ok(say!("check_daemon_clock"), say!("clock_trusted")),
         why => report.add(say!("check_daemon_clock"), Level::Failed, told(why), say!("set_clock_right")),
     }
     let living = items(&keys["keys"]).filter(|key| key["revoked_at"].is_null()).count();

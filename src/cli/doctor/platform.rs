@@ -1,4 +1,4 @@
-//! One app's platform: whether it is reached, believes us, and has the templates as they are configured.
+//! One app's platform: whether it is reached, accepts our credentials, and has the templates as they are configured.
 
 use super::{
     books::{instant, told},

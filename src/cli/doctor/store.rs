@@ -93,7 +93,7 @@ async fn ask(config: Config, runs: bool, report: &Report) -> Result<Told, Failur
     told
 }
 
-/// Whether the platform's pushes are believed, as the running daemon has counted them.
+/// Whether the platform's pushes are genuine, as the running daemon has counted them.
 fn pushes(app: &App, metrics: &str, report: &mut Report) {
     let count = |what: &str| {
         let name = format!("tixing_pushes_total{{app=\"{}\",what=\"{what}\"}} ", app.name);

@@ -91,7 +91,7 @@ impl Callback {
     /// Opens a push; `None` is one about something else.
     ///
     /// # Errors
-    /// Why it is not believed.
+    /// Why the push is refused.
     pub fn open(&self, query: &Query<'_>, body: &[u8], now: Millis) -> Result<Option<Push>, Refused> {
         // Which signature must fit is ours to say: of a push in clear it does not cover the body.
         let Some(key) = &self.key else {
@@ -253,7 +253,7 @@ mod tests {
                 other => panic!("what does {other} say?"),
             };
             assert!(told, "{name}: {push:?}");
-            // The console's plain mode has other signatures; with a key, nothing in clear is believed.
+            // The console's plain mode has other signatures; with a key, a push in clear is refused.
             let clear = text(&vector, "plaintext").as_bytes();
             assert_eq!(
                 callback(&vector).open(&query(&vector), clear, signed_at(&vector)),
