@@ -4,7 +4,7 @@ use super::{Api, problem::Problem};
 use crate::{
     domain::timing::cut,
     store::keys::{ApiKey, NewApiKey, Scope},
-    words::say,
+    words::{Message, say},
 };
 use axum::http::{HeaderMap, header};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
@@ -35,6 +35,11 @@ impl Caller {
     /// Who it is, for the record of what people decide.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same for a person to read.
+    pub fn told(&self) -> Message {
+        if self.owner { say!("the_command_line") } else { Message::text(&self.name) }
     }
 
     /// Whether the caller may do things of this scope.

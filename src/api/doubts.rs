@@ -81,7 +81,7 @@ pub async fn resolve(
     })?;
     let stored = api.visible(&caller, &id).await?;
     check::app(&api.config, &stored.app)?;
-    let decided = Decided { id: stored.due.id, verdict, actor: caller.name().to_owned() };
+    let decided = Decided { id: stored.due.id, verdict, actor: caller.told() };
     match api.store.resolve(decided).await? {
         Resolved::Yes => {
             tracing::warn!(reminder = id, verdict = verdict.word(), by = caller.name(), "a doubt was decided");

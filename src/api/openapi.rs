@@ -6,6 +6,7 @@ use super::{
     problem::{self, ProblemJson},
     reminders, safekeeping, stats, templates, users,
 };
+use crate::words::Message;
 use axum::{
     http::header,
     response::{Html, IntoResponse, Response},
@@ -59,7 +60,7 @@ impl Modify for Common {
              Every error is `application/problem+json`. Its `title` and `detail` are Chinese or English, as `Accept-Language` asks. Its `code` is one of:\n",
         );
         for (code, status, title) in problem::CODES {
-            text.push_str(&format!("- `{code}` ({status}): {title}\n"));
+            text.push_str(&format!("- `{code}` ({status}): {}\n", Message::new(title)));
         }
         document.info.description = Some(text);
         for (path, item) in &mut document.paths.paths {

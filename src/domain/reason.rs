@@ -99,22 +99,22 @@ pub enum Reason {
     /// An operator decided that it was sent.
     ResolvedSent {
         /// Who.
-        by: String,
+        by: Message,
     },
     /// An operator decided that it was not sent and is not to be.
     ResolvedNotSent {
         /// Who.
-        by: String,
+        by: Message,
     },
     /// An operator decided that it is to be sent again.
     ResolvedResend {
         /// Who.
-        by: String,
+        by: Message,
     },
     /// An operator decided that nobody will know.
     ResolvedUnconfirmed {
         /// Who.
-        by: String,
+        by: Message,
     },
     /// A final state was corrected.
     Corrected {
@@ -203,8 +203,8 @@ mod tests {
             ),
             (
                 Reason::Corrected {
-                    reason: Box::new(Reason::ResolvedSent { by: "the owner".into() }),
-                    before: Reason::ResolvedUnconfirmed { by: "a key".into() }.message(),
+                    reason: Box::new(Reason::ResolvedSent { by: Message::text("the owner") }),
+                    before: Reason::ResolvedUnconfirmed { by: Message::text("a key") }.message(),
                 },
                 "resolved",
                 "the owner decided: it was sent (before: a key decided: nobody will know whether it was sent)",

@@ -11,11 +11,14 @@ use super::{
     settle::settle,
     tx::Tx,
 };
-use crate::domain::{
-    ledger::Stage,
-    reason::Reason,
-    reminder::{ReminderId, State},
-    settle::{Consent, Counted, Next, Settlement},
+use crate::{
+    domain::{
+        ledger::Stage,
+        reason::Reason,
+        reminder::{ReminderId, State},
+        settle::{Consent, Counted, Next, Settlement},
+    },
+    words::Message,
 };
 
 /// What an operator found out, or wants.
@@ -55,12 +58,12 @@ impl Verdict {
 /// A decision about one reminder.
 #[derive(Debug, Clone)]
 pub struct Decided {
-    /// Which.
+    /// The reminder.
     pub id: ReminderId,
-    /// What.
+    /// The operator's verdict.
     pub verdict: Verdict,
-    /// Who.
-    pub actor: String,
+    /// The operator, for the record.
+    pub actor: Message,
 }
 
 /// What a decision came to.
@@ -110,7 +113,7 @@ async fn resolve(tx: &mut Tx<'_>, decided: &Decided) -> sqlx::Result<Resolved> {
     }
     sqlx::query("INSERT INTO audit (at, actor, action, reminder, detail) VALUES ($1, $2, 'resolve', $3, $4)")
         .bind(tx.now)
-        .bind(&decided.actor)
+        .bind(decided.actor.to_string())
         .bind(decided.id.0)
         .bind(format!("{} -> {}", state.word(), decided.verdict.word()))
         .execute(&mut *tx.conn)

@@ -137,7 +137,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("not_an_openid", "this is not an openid; it has 1 to 128 visible ASCII characters"),
     ("not_a_page", "this is not a page of the mini-program; write its path, with a query if need be, like pages/event?id=42"),
     ("not_one_of", "«{found}» is not known; allowed are {allowed}"),
-    ("unknown_app", "no app «{name}» is configured; there are {known}{hint}"),
+    ("unknown_app", "no app «{name}» is configured; configured: {known}{hint}"),
     ("unknown_field", "the template has no field «{key}»; it has {known}: remove or rename it"),
     ("missing_field", "the template's field «{key}» ({label}) is missing: every field must be given"),
     ("bad_field", "{label} ({key}): {why}"),
@@ -147,8 +147,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("template_wants_field", "the platform's template now has a field «{key}», which this message lacks: change its data"),
     ("template_without_field", "the platform's template has no field «{key}» any more: change the message's data"),
     ("template_wants_choice", "{key} {why}"),
-    ("template_has_also", "the platform's has also {fields}: add them to its fields"),
-    ("template_has_no", "the platform's has no {fields}: take them out of its fields"),
+    ("template_has_also", "the platform's template also has {fields}: add them to its fields"),
+    ("template_has_no", "the platform's template has no {fields}: take them out of its fields"),
     ("template_of_other_kind", "the platform says that it is {kind}: correct its kind in the configuration"),
 
     // What is wrong with a field's value (platform).
@@ -274,6 +274,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("unready_store", "the store does not answer"),
     ("unready_starting", "starting: the first look at the queue is not done"),
     ("unready_nothing_is_sent", "nothing is sent: {why}"),
+    ("the_command_line", "the command line"),
 
     // The store.
     ("store_is_unavailable", "the store is unavailable: {why}"),
@@ -418,7 +419,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("stdout_lost", "it is done, but stdout took not all of the answer: {why}"),
     ("runtime_failed", "cannot start: {why}"),
     ("refused_by_api", "{field}{detail} ({code})"),
-    ("refused_field", "{param}:"),
+    ("refused_field", "{param}: "),
     ("refused_without_reason", "it gave no reason"),
     ("no_store_at", "there is no store at {path} yet; `tixing serve` or `tixing migrate` makes one"),
     ("no_daemon_and", "no daemon answers on {socket}, and {why}"),
@@ -500,7 +501,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("column_delivery", "delivery"),
     ("column_openid", "openid"),
     ("column_data", "data"),
-    ("column_looked_at", "looked at"),
+    ("column_looked_at", "next look"),
     ("column_deadline", "deadline"),
     ("column_kind", "kind"),
     ("column_fields", "fields"),

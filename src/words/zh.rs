@@ -274,6 +274,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("unready_store", "数据存储无应答"),
     ("unready_starting", "正在启动：尚未完成首次队列检查"),
     ("unready_nothing_is_sent", "暂不发送：{why}"),
+    ("the_command_line", "命令行"),
 
     // 数据存储。
     ("store_is_unavailable", "数据存储不可用：{why}"),
@@ -611,7 +612,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("look_into_overdue", "请检查：守护进程是否运行、应用是否暂停、是否处于免打扰时段、rate 是否过低"),
     ("in_doubt_is", "当前 {n} 条，已放弃 {given_up} 条"),
     ("see_doubts", "可用 `tixing doubt list` 查看；on_doubt = \"ask\" 的需用 `tixing doubt resolve` 决定"),
-    ("failed_of", "已结束 {ended} 条，其中失败 {failed} 条"),
+    ("failed_of", "已发送或失败共 {ended} 条，其中失败 {failed} 条"),
     ("see_failed", "可用 `tixing reminder list --state failed` 查看失败原因"),
     ("drift_is", "账上有订阅而被平台拒绝 {drift} 次，已发送 {sent} 条"),
     ("look_into_drift", "是否有他人用此 appid 发送，或小程序上报了并未接受的点击？"),

@@ -316,7 +316,8 @@ async fn a_doubt_that_waits_to_be_sent_again_is_still_a_doubt_to_everybody() {
             let filter = Filter { apps: vec!["coffee".into()], limit: 9, ..Filter::default() };
             let first = rig.store().list(&filter).await.expect("answers").remove(0);
             assert_eq!(first.due.state, State::InDoubt);
-            let again = Decided { id: first.due.id, verdict: Verdict::Resend, actor: "somebody".into() };
+            let again =
+                Decided { id: first.due.id, verdict: Verdict::Resend, actor: tixing::words::Message::text("somebody") };
             assert_eq!(rig.store().resolve(again).await.expect("answers"), Resolved::Yes);
             // And before the engine takes its next turn:
             let push = |item| NewPush {

@@ -301,7 +301,7 @@ impl Pair {
                     // Corrections of what has ended are no part of the model.
                     return;
                 }
-                let decided = Decided { id: here, verdict, actor: "test".into() };
+                let decided = Decided { id: here, verdict, actor: tixing::words::Message::text("test") };
                 let resolved = self.store.resolve(decided).await.expect("answers");
                 assert_eq!(resolved == Resolved::Yes, self.model.resolve(there, state, START));
             }

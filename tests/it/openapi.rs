@@ -100,3 +100,16 @@ fn no_loose_ends(document: &Value, value: &Value, at: &str) {
         _ => {}
     }
 }
+
+#[tokio::test]
+async fn every_code_of_a_problem_is_explained_in_words() {
+    let (_site, program, document) = started().await;
+    let text = document["info"]["description"].as_str().expect("a description");
+    assert!(text.contains("- `bad_field` (422): A value breaks its field's rule\n"), "{text}");
+    assert!(!text.contains("problem_"), "a key of the catalogue was not said: {text}");
+    for (language, title) in [("zh-CN", "没有有效的 API 密钥"), ("en", "No valid API key")] {
+        let request = program.http.get(format!("{}/v1/stats", program.base)).header("accept-language", language);
+        let answer = request.send().await.expect("an answer").text().await.expect("text");
+        assert!(answer.contains(title), "{answer}");
+    }
+}

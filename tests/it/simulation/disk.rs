@@ -427,7 +427,8 @@ impl Disk {
             }
             Books::Store(store) => {
                 let store = store.clone();
-                let decided = wait(async move { store.resolve(Decided { id, verdict, actor: "sim".into() }).await });
+                let decided =
+                    wait(async move { store.resolve(Decided { id, verdict, actor: Message::text("sim") }).await });
                 decided == Resolved::Yes
             }
         }
