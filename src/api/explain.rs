@@ -8,6 +8,7 @@ use crate::{
         story::{Facts, Paused},
         template::unconfigured,
     },
+    platform::code::Code,
     words::{Lang, Message, Voice},
 };
 use axum::{
@@ -56,7 +57,7 @@ pub async fn explain(
         erased: stored.erased,
         events: &events,
         delivery: delivery.as_ref(),
-        meaning: app.and_then(|app| app.platform.code(code)).map(|known| known.meaning().into()),
+        meaning: app.and_then(|app| app.platform.code(code)).map(Code::meaning),
         denied: app.is_some_and(|app| app.platform.denies(code)),
         paused: pause.map(|pause| Paused { code: pause.code, why: pause.why, until: pause.until }),
         refused: match app {

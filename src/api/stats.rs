@@ -154,7 +154,7 @@ pub async fn stats(
         let out_of_step = out_of_step(&api, configured, voice);
         let live = status.lanes.get(&app);
         let voice = voice.in_zone(configured.timezone);
-        apps.push(AppStats { out_of_step, ..AppStats::of(app, &counts, &queue, live, voice, now) });
+        apps.push(AppStats::of(app, &counts, &queue, live, out_of_step, voice, now));
     }
     let unconfigured = api.store.unconfigured().await?.into_iter().filter(|(app, _)| query.covers(&caller, app));
     let clock_distrusted = status.clock_distrusted.map(|why| why.say(voice));
@@ -184,6 +184,7 @@ impl AppStats {
         counts: &BTreeMap<String, i64>,
         queue: &Queue,
         live: Option<&LaneStatus>,
+        out_of_step: Vec<OutOfStep>,
         voice: Voice,
         now: Millis,
     ) -> Self {
@@ -225,7 +226,7 @@ impl AppStats {
             rate: live.map(|lane| lane.rate),
             held_templates: suspended.clone(),
             suspended_templates: suspended,
-            out_of_step: Vec::new(),
+            out_of_step,
             quota: live.and_then(|lane| lane.quota).map(|asked| DayQuota {
                 limit: asked.quota.limit,
                 used: asked.quota.used,

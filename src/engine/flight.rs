@@ -180,6 +180,11 @@ impl Engine {
             }
             Outcome::Answered { code, text, reaction } => (code, text, *reaction),
         };
+        let blame = lane.app.platform.code(code).and_then(|known| known.blames);
+        if matches!(reaction, Reaction::Refuse | Reaction::Deny) && blame.is_none() {
+            // The many refusals that concern one user alone: nobody is told why, so no sentence is made.
+            return lane.answered();
+        }
         let why = lane.meaning(code, text);
         match reaction {
             Reaction::Token => return lane.reject(&sent.auth, code, &why, now, jitter),
@@ -197,7 +202,7 @@ impl Engine {
                 _ => {}
             }
             lane.pause(now, now + pause, code, &why);
-        } else if let Some(blame) = lane.app.platform.code(code).and_then(|known| known.blames) {
+        } else if let Some(blame) = blame {
             lane.errands.suspect(now);
             if let Some(suspension) = lane.templates.breakers.refused(job.template, blame, code, &why, now) {
                 let (template, until) = (self.store.code(job.template), rfc3339(suspension.until));

@@ -21,7 +21,7 @@ use crate::{
         token::{Token, Trouble},
     },
     store::port::{Job, Ring},
-    words::{Both, Message, say},
+    words::{Message, say},
 };
 use prometheus_client::metrics::histogram::Histogram;
 use std::{collections::HashSet, sync::Arc};
@@ -318,7 +318,7 @@ impl Lane {
     /// What a code means and what to do, with the platform's own words.
     pub fn meaning(&self, code: &str, words: &str) -> Message {
         let Some(known) = self.app.platform.code(code) else { return Message::text(words) };
-        let meaning = Both { en: known.en, zh: known.zh };
+        let meaning = known.meaning();
         match self.adapter.refused_address(code, words) {
             Some(address) => say!("platform_saw_address", meaning = meaning, address = address, words = words),
             None => say!("meaning_and_words", meaning = meaning, words = words),

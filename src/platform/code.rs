@@ -1,6 +1,9 @@
 //! One code of a platform's error table: what it means for a reminder and what a person should do.
 
-use crate::{domain::outcome::Reaction, words::Both};
+use crate::{
+    domain::outcome::Reaction,
+    words::{Both, Message},
+};
 
 /// One code.
 #[derive(Debug, Clone, Copy)]
@@ -33,8 +36,8 @@ impl Code {
     }
 
     /// What it means and what to do, in both languages.
-    pub fn meaning(&self) -> Both {
-        Both { en: self.en, zh: self.zh }
+    pub fn meaning(&self) -> Message {
+        Both { en: self.en, zh: self.zh }.into()
     }
 
     /// The same, but the template is to blame.

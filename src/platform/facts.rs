@@ -1,5 +1,5 @@
-//! What is static about one platform. The configuration checks an app by it, the API a reminder and a consent, and nobody has to ask
-//! which platform it is.
+//! The static facts about one platform. The configuration checks an app by them, and the API a reminder or a consent, so that no other
+//! code has to ask which platform it is.
 
 use super::{
     adapter::Adapter,
@@ -18,10 +18,6 @@ use std::{collections::BTreeMap, fmt};
 pub struct Facts {
     /// The word in the configuration and in JSON.
     pub word: &'static str,
-    /// Its name in English.
-    pub en: &'static str,
-    /// Its name in Chinese.
-    pub zh: &'static str,
     /// Where its API answers, unless the app says otherwise.
     pub base_url: &'static str,
     /// How its ids of mini-programs look.

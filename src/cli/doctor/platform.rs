@@ -15,9 +15,10 @@ use crate::{
     },
     platform::{
         Adapter, Answer, Auth, Request,
+        code::Code,
         transport::{Failure as Unsent, HttpTransport, Transport},
     },
-    words::{Lang, Message, say},
+    words::{Message, say},
 };
 use serde_json::Value;
 use std::net::ToSocketAddrs;
@@ -155,10 +156,7 @@ impl Patient<'_> {
             let fix = say!("allow_address", address = seen, appid = self.app.appid);
             return report.add(whitelist, Level::Failed, say!("address_refused", address = seen), fix);
         }
-        let meaning = self.app.platform.code(&code).map(|known| match report.voice.lang {
-            Lang::En => Message::text(known.en),
-            Lang::Zh => Message::text(known.zh),
-        });
+        let meaning = self.app.platform.code(&code).map(Code::meaning);
         let found = say!("platform_said", code = code, text = text);
         report.add(credentials, Level::Failed, found, meaning.unwrap_or_else(|| say!("code_unknown")));
         report.skipped(whitelist, say!("no_token"));

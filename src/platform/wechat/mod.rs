@@ -19,8 +19,6 @@ use crate::domain::{options::SendOption, template::Kind};
 /// What is static about WeChat.
 pub const FACTS: Facts = Facts {
     word: "wechat",
-    en: "WeChat",
-    zh: "微信",
     base_url: "https://api.weixin.qq.com",
     appid: AppidShape { like: "wx0123456789abcdef", fits: |appid| appid.starts_with("wx") && appid.len() == 18 },
     credentials: &["secret"],
