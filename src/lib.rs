@@ -5,6 +5,7 @@
 //! ```text
 //! main ─ cli ─ daemon        starts and connects everything: the only place that knows all the others
 //!   api │ callback           JSON for programs │ the platforms' pushes
+//!         schedule           a marketer's file becomes reminders
 //!         engine             which reminder is sent when, in which order, how many at once
 //!         sandbox            simulates the platforms: for the demo, for tests, for staging
 //!         store              all SQL
@@ -31,6 +32,7 @@ pub mod http;
 pub mod sandbox;
 pub mod metrics;
 pub mod engine;
+pub mod schedule;
 pub mod api;
 pub mod callback;
 pub mod daemon;

@@ -16,6 +16,7 @@ pub mod settle;
 pub mod retention;
 pub mod draft;
 pub mod story;
+pub mod schedule;
 
 use crate::words::{Message, say};
 

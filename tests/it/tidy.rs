@@ -65,12 +65,13 @@ fn layers_point_downward_only() {
         ("platform", &["words", "domain", "trip"]),
         ("sandbox", &["words", "domain", "clock", "config", "http", "platform"]),
         ("engine", &["words", "domain", "clock", "config", "metrics", "store", "platform"]),
+        ("schedule", &["words", "domain", "clock", "config", "metrics", "store", "platform"]),
         ("callback", &["words", "domain", "clock", "config", "metrics", "store", "platform"]),
-        ("api", &["words", "domain", "clock", "config", "http", "metrics", "store", "platform", "engine"]),
+        ("api", &["words", "domain", "clock", "config", "http", "metrics", "store", "platform", "engine", "schedule"]),
     ];
     let all = [
         "words", "domain", "clock", "trip", "config", "http", "metrics", "store", "platform", "sandbox", "engine",
-        "api", "callback", "daemon", "cli",
+        "schedule", "api", "callback", "daemon", "cli",
     ];
     for (file, text) in sources() {
         let layer = file.split(['/', '.']).next().expect("a name");

@@ -1,0 +1,14 @@
+//! A marketer's file becomes reminders.
+//!
+//! ```text
+//! sheet     a table is read: CSV here, XLSX in a child process      → rows of cells
+//! file      the TOML is read and checked whole                      → what it says, or all its mistakes
+//! when      times, durations, instants and deadlines                (pure)
+//! render    {{columns}} and formatters                              (pure)
+//! row       a row becomes its reminders, or all its problems        (pure)
+//! plan      all rows, compared with the store                       → what a load would do
+//! load      the same, written
+//! ```
+
+pub mod problem;
+pub mod sheet;

@@ -1,0 +1,3 @@
+//! Tables: CSV and XLSX, told by their content, as rows of cells.
+
+pub mod cell;
