@@ -276,6 +276,14 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("unready_nothing_is_sent", "nothing is sent: {why}"),
     ("the_command_line", "the command line"),
 
+    // Tables (schedule/sheet).
+
+    // Schedule files (schedule/file, when, render, row).
+
+    // Plans and loads (schedule/plan, load).
+
+    // Schedules in use (store, engine).
+
     // The store.
     ("store_is_unavailable", "the store is unavailable: {why}"),
     ("store_refused_rows", "the store refused the rows: {why}"),

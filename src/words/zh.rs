@@ -276,6 +276,14 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("unready_nothing_is_sent", "暂不发送：{why}"),
     ("the_command_line", "命令行"),
 
+    // 表格（schedule/sheet）。
+
+    // 计划文件（schedule/file、when、render、row）。
+
+    // 预览与装载（schedule/plan、load）。
+
+    // 使用中的计划（store、engine）。
+
     // 数据存储。
     ("store_is_unavailable", "数据存储不可用：{why}"),
     ("store_refused_rows", "数据存储拒绝写入：{why}"),
