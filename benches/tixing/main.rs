@@ -575,5 +575,6 @@ fn new(i: usize, at: Millis) -> NewReminder {
         claim: Claim::Reserve,
         accepted: Some(Accepted { at: at - 1_000, source: "api".into(), event: None }),
         options: Default::default(),
+        origin: None,
     }
 }

@@ -183,6 +183,7 @@ impl Draft {
             claim,
             accepted,
             options: self.options,
+            origin: None,
         };
         Ok(Checked { reminder, late })
     }

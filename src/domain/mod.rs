@@ -11,6 +11,7 @@ pub mod outcome;
 pub mod reason;
 pub mod push;
 pub mod due;
+pub mod gate;
 pub mod decide;
 pub mod settle;
 pub mod retention;

@@ -23,6 +23,10 @@ pub enum Reason {
     TurnedOff,
     /// Its owner cancelled it.
     Cancelled,
+    /// The file of its schedule no longer has it.
+    Removed,
+    /// Its schedule was cancelled.
+    ScheduleCancelled,
     /// Its user wished to be forgotten.
     Forgotten,
     /// Its template is suspended, so it waits.
@@ -136,6 +140,8 @@ impl Reason {
             Self::NoConsent | Self::ConsentVoid => "no_consent",
             Self::TurnedOff => "turned_off",
             Self::Cancelled | Self::CancelledInDoubt => "cancelled",
+            Self::Removed => "removed",
+            Self::ScheduleCancelled => "schedule_cancelled",
             Self::Forgotten | Self::ForgottenInDoubt => "forgotten",
             Self::TemplateSuspended { .. } => TEMPLATE_SUSPENDED,
             Self::GateClosed | Self::StoreFailed | Self::NeverLeft { .. } => "not_sent",

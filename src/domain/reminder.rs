@@ -139,6 +139,21 @@ pub struct Accepted {
     pub event: Option<String>,
 }
 
+/// Where in a schedule a reminder comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The schedule, as a small integer.
+    pub schedule: i64,
+    /// The row's number in its sheet, or the place in an inline list, from 1. `None` for the users who have consented.
+    pub row: Option<u32>,
+    /// By which its row is known again; `None` where that is the openid.
+    pub key: Option<String>,
+    /// The entry of `before` or `after` that it comes from; empty where there are none.
+    pub occasion: String,
+    /// Its deadline is a duration after its instant, so a shift moves it along.
+    pub moves: bool,
+}
+
 /// A reminder that passed every check and can be stored as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewReminder {
@@ -170,6 +185,8 @@ pub struct NewReminder {
     pub accepted: Option<Accepted>,
     /// What was chosen of the platform's options.
     pub options: Options,
+    /// The schedule that it comes from, if it comes from one.
+    pub origin: Option<Origin>,
 }
 
 #[cfg(test)]

@@ -232,7 +232,7 @@ mod tests {
             doubt_since: None,
         };
         let (claim, body) = (Claim::Reserve, Arc::new(body));
-        Job { due, lane: 1, recipient: 1, template: 1, claim, standing: false, blind: false, body }
+        Job { due, lane: 1, recipient: 1, template: 1, claim, standing: false, schedule: None, blind: false, body }
     }
 
     /// What the store answers.

@@ -138,7 +138,6 @@ fn settlement(decided: &Decided, now: i64) -> Settlement {
 async fn correct(tx: &mut Tx<'_>, stored: &Stored, said: Settlement) -> sqlx::Result<()> {
     let (Next::Final(state), Some(reason)) = (said.next, said.reason) else { unreachable!("only ends are corrected") };
     reasons::correct(tx, stored.lane, (stored.due.at, stored.due.id.0), state, reason).await?;
-    tx.tally.reminder(stored.lane, Some(State::Unconfirmed), Some(state));
     if said.consent == Consent::Free {
         let (recipient, template) = stored.pair();
         let claimant = Claimant { recipient, template, reminder: stored.due.id };

@@ -49,7 +49,8 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
             let owner = KeyOwner { id, digest: new.digest.clone(), state: State::Scheduled };
             known.keys.insert((app, key.clone()), owner);
         }
-        tx.tally.reminder(lane, None, Some(State::Scheduled));
+        let schedule = new.origin.as_ref().map(|origin| origin.schedule);
+        tx.tally.reminder(lane, schedule, None, Some(State::Scheduled.into()));
         rows.push(NewRow { id, app, lane, pair, new });
         verdicts.push(Inserted::Created(id));
     }
@@ -164,7 +165,7 @@ struct NewRow<'a> {
 
 impl NewRow<'_> {
     /// The columns of [`Self::cells`].
-    const COLUMNS: [&'static str; 14] = [
+    const COLUMNS: [&'static str; 19] = [
         "id",
         "lane",
         "recipient",
@@ -179,12 +180,22 @@ impl NewRow<'_> {
         "local_at",
         "lang",
         "miniprogram_state",
+        "schedule",
+        "row_number",
+        "row_key",
+        "occasion",
+        "moves",
     ];
 
-    fn cells(&self) -> [Cell<'_>; 14] {
+    fn schedule(&self) -> Option<i64> {
+        self.new.origin.as_ref().map(|origin| origin.schedule)
+    }
+
+    fn cells(&self) -> [Cell<'_>; 19] {
         let Self { id, lane, pair, new, .. } = self;
         // The options of a platform that have a column.
         let option = |name: &str| new.options.get(name).map(String::as_str).into();
+        let origin = new.origin.as_ref();
         [
             id.0.into(),
             (*lane).into(),
@@ -200,6 +211,11 @@ impl NewRow<'_> {
             new.local_at.as_deref().into(),
             option("lang"),
             option("miniprogram_state"),
+            self.schedule().into(),
+            origin.and_then(|origin| origin.row).map(i64::from).into(),
+            origin.and_then(|origin| origin.key.as_deref()).into(),
+            origin.map(|origin| origin.occasion.as_str()).into(),
+            i64::from(origin.is_some_and(|origin| origin.moves)).into(),
         ]
     }
 }
@@ -211,15 +227,16 @@ async fn write_rows(tx: &mut Tx<'_>, rows: &[NewRow<'_>]) -> sqlx::Result<()> {
     let reminders = tx.dialect.rows(NewRow::COLUMNS, rows.iter().map(NewRow::cells));
     tx.run(
         "INSERT INTO reminder (id, lane, recipient, template, at, expires_at, at_fire, standing, data, page, key, local_at, lang,
-                               miniprogram_state)
+                               miniprogram_state, schedule, row_number, row_key, occasion, moves)
          SELECT r.id, r.lane, r.recipient, r.template, r.at, r.expires_at, r.at_fire, r.standing, r.data, r.page, r.key, r.local_at,
-                r.lang, r.miniprogram_state FROM {rows}",
+                r.lang, r.miniprogram_state, r.schedule, r.row_number, r.row_key, r.occasion, r.moves FROM {rows}",
         &reminders,
     )
     .await?;
-    let due = rows.iter().map(|row| [row.lane.into(), row.new.at.into(), row.id.0.into()]);
-    let due = tx.dialect.rows(["lane", "due_at", "id"], due);
-    tx.run("INSERT INTO due (lane, due_at, id) SELECT r.lane, r.due_at, r.id FROM {rows}", &due).await?;
+    let due = rows.iter().map(|row| [row.lane.into(), row.new.at.into(), row.id.0.into(), row.schedule().into()]);
+    let due = tx.dialect.rows(["lane", "due_at", "id", "schedule"], due);
+    let sql = "INSERT INTO due (lane, due_at, id, schedule) SELECT r.lane, r.due_at, r.id, r.schedule FROM {rows}";
+    tx.run(sql, &due).await?;
     let keyed: Vec<&NewRow<'_>> = rows.iter().filter(|row| row.new.key.is_some()).collect();
     if !keyed.is_empty() {
         let cells = keyed.iter().map(|row| {

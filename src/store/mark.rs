@@ -55,7 +55,7 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
             None => Marked::Late,
         };
         if verdict == Marked::Yes {
-            tx.tally.reminder(job.lane, Some(job.due.state), Some(State::Sending));
+            tx.tally.reminder(job.lane, job.schedule, Some(job.due.state.into()), Some(State::Sending.into()));
         } else if taken.contains(&id) {
             // Only a consent that was taken just now goes back: the reminder may hold one from before.
             ledgers.of((job.recipient, job.template)).give_back(id);

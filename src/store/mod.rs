@@ -7,6 +7,7 @@
 //! writer                                          the one task that writes
 //! insert │ mark │ settle │ wake │ change          the steps of a reminder
 //! consents │ pushes │ doubts │ users │ retention  what else happens
+//! schedules │ gates                               what marketers load, and what holds it back
 //! queue │ lists │ counts │ reminders              what is read
 //! hold │ progress │ identity │ backup             whether the store knows what it has sent
 //! keys │ templates │ spent │ recipients           what else is stored
@@ -34,6 +35,8 @@ pub mod consents;
 pub mod pushes;
 pub mod doubts;
 pub mod users;
+pub mod schedules;
+pub mod gates;
 pub mod retention;
 pub mod lists;
 mod recipients;
@@ -83,6 +86,8 @@ pub struct Store {
     ahead: AnyPool,
     writer: Writer,
     names: Arc<Names>,
+    /// What holds schedules back.
+    gates: gates::Kept,
     /// What the platforms list, by the app's name: in memory too, since every insert asks.
     listings: Arc<RwLock<HashMap<String, Arc<Listing>>>>,
     on_commit: watch::Sender<Option<Arc<OnCommit>>>,

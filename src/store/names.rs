@@ -82,6 +82,11 @@ impl Names {
         self.codes.get(&template).map_or("?", |(_, code)| code)
     }
 
+    /// The name of an app.
+    pub(super) fn app_of_id(&self, app: i64) -> &str {
+        self.lanes_of_apps.get(&app).map_or("?", |lane| self.app_of_lane(*lane))
+    }
+
     /// The app whose lane this is.
     pub(super) fn app_id_of_lane(&self, lane: i64) -> i64 {
         self.app(self.app_of_lane(lane)).id

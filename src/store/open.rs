@@ -5,7 +5,7 @@ use super::{
     database::{self, Database, in_time},
     dialect::{Dialect, shown},
     error::{OpenError, StoreError},
-    file, identity, names, progress, schema, tally, templates,
+    file, gates, identity, names, progress, schema, tally, templates,
     tx::Carried,
     writer,
 };
@@ -72,17 +72,21 @@ impl Store {
         let learnt = in_time(async {
             let names = Arc::new(names::learn(&mut conn, apps).await?);
             let listings = templates::read(&mut conn, &names).await?;
+            let gates = gates::read(&mut conn).await?;
             let last = sqlx::query("SELECT COALESCE(MAX(id), 0) AS last FROM reminder").fetch_one(&mut conn).await?;
             let carried = Carried::after(last.get("last"), tally::reached(&mut conn).await?.unwrap_or_default());
             let read = database::reading(dialect, database::READERS).connect(&full_url).await?;
             let ahead = database::reading(dialect, database::READERS_AHEAD).connect(&full_url).await?;
-            Ok::<_, sqlx::Error>((names, listings, carried, read, ahead))
+            Ok::<_, sqlx::Error>((names, listings, gates, carried, read, ahead))
         });
-        let (names, listings, carried, read, ahead) = learnt.await.map_err(failed)?;
+        let (names, listings, read_gates, carried, read, ahead) = learnt.await.map_err(failed)?;
         let (on_commit, told) = watch::channel(None);
         let keeper = path.map(progress::Keeper::new);
-        let writer = writer::start(database.clone(), conn, keeper, carried, Arc::clone(&names), clock, told);
-        Ok(Self { database, read, ahead, writer, names, listings, on_commit })
+        let gates = gates::Kept::default();
+        gates.replace(read_gates);
+        let known = (Arc::clone(&names), gates.clone());
+        let writer = writer::start(database.clone(), conn, keeper, carried, known, clock, told);
+        Ok(Self { database, read, ahead, writer, names, gates, listings, on_commit })
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Job {
     pub claim: Claim,
     /// Whether a consent for its template stands for many sends.
     pub standing: bool,
+    /// The schedule that it comes from, as a small integer.
+    pub schedule: Option<i64>,
     /// It is in doubt and may be sent again whatever consents there are. The engine says so; the store does not keep it.
     pub blind: bool,
     /// What is sent, shared and not copied.
@@ -119,6 +121,8 @@ pub struct Target {
     pub template: i64,
     /// Whether its consent stands for many sends, and so is neither held nor used.
     pub standing: bool,
+    /// The schedule that it comes from.
+    pub schedule: Option<i64>,
 }
 
 impl Job {
@@ -129,7 +133,8 @@ impl Job {
             due.fence += 1;
             due.state = State::Sending;
         }
-        Target { due, lane: self.lane, recipient: self.recipient, template: self.template, standing: self.standing }
+        let Self { lane, recipient, template, standing, schedule, .. } = *self;
+        Target { due, lane, recipient, template, standing, schedule }
     }
 }
 
@@ -145,6 +150,8 @@ pub struct Ring {
 impl Ring {
     /// All that is in reach.
     pub const EVERYTHING: Self = Self { from: Millis::MIN, until: Millis::MAX };
+    /// No row has changed; the engine is to look all the same.
+    pub const NOWHERE: Self = Self { from: Millis::MAX, until: Millis::MIN };
 
     /// All that both cover, and what lies between.
     pub fn and(self, other: Self) -> Self {

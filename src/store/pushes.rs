@@ -231,9 +231,7 @@ fn candidate(row: &AnyRow) -> Candidate {
 
 /// Corrects a reminder that had ended as unconfirmed: the platform says that its message was sent (I8).
 async fn confirm(tx: &mut Tx<'_>, place: Place, at: Millis, id: i64) -> sqlx::Result<()> {
-    reasons::correct(tx, place.lane, (at, id), State::Sent, Reason::Received).await?;
-    tx.tally.reminder(place.lane, Some(State::Unconfirmed), Some(State::Sent));
-    Ok(())
+    reasons::correct(tx, place.lane, (at, id), State::Sent, Reason::Received).await
 }
 
 /// Forgets a slice of the pushes that are too old to come again; answers how many.

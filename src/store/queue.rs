@@ -36,6 +36,7 @@ fn job(row: &AnyRow) -> Job {
         template: row.get("template"),
         claim: if row.get::<i64, _>("at_fire") != 0 { Claim::AtFire } else { Claim::Reserve },
         standing: row.get::<i64, _>("standing") != 0,
+        schedule: row.get("schedule"),
         blind: false,
         body: Arc::new(Body {
             openid: row.get("openid"),
@@ -54,7 +55,7 @@ fn options(row: &AnyRow) -> Options {
 }
 
 /// The columns of a job.
-const JOB: &str = "d.lane, d.due_at, d.id, d.state, d.fence, d.tries, d.unsure, d.doubt_since, m.at, m.expires_at, m.recipient, m.template, m.at_fire,
+const JOB: &str = "d.lane, d.due_at, d.id, d.state, d.fence, d.tries, d.unsure, d.doubt_since, d.schedule, m.at, m.expires_at, m.recipient, m.template, m.at_fire,
     m.standing, p.openid";
 
 impl Queue for Store {

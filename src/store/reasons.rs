@@ -1,6 +1,6 @@
 //! Reasons in SQL: JSON in `outcome.reason`, beside the platform's words in `outcome.text`.
 
-use super::tx::Tx;
+use super::{tally::Stand, tx::Tx};
 use crate::domain::{
     Millis,
     reason::{Reason, said},
@@ -18,7 +18,7 @@ pub(super) fn read(row: &AnyRow) -> Option<Reason> {
     serde_json::from_str(&row.get::<Option<String>, _>("reason")?).ok()
 }
 
-/// Corrects a reminder that had ended as unconfirmed (I8). What was said before stays beside what is said now.
+/// Corrects a reminder that had ended as unconfirmed (I8), in its row and in the counts. What was said before stays beside what is said now.
 pub(super) async fn correct(
     tx: &mut Tx<'_>,
     lane: i64,
@@ -27,7 +27,9 @@ pub(super) async fn correct(
     reason: Reason,
 ) -> sqlx::Result<()> {
     let this = "WHERE lane = $1 AND at = $2 AND id = $3 AND next_at IS NULL AND state = 'unconfirmed'";
-    let sql = format!("SELECT reason, text FROM outcome {this}");
+    let sql = format!(
+        "SELECT code, reason, text, (SELECT m.schedule FROM reminder m WHERE m.id = outcome.id) AS schedule FROM outcome {this}"
+    );
     let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(at).bind(id);
     let Some(row) = query.fetch_optional(&mut *tx.conn).await? else { return Ok(()) };
     let reason = match said(read(&row).as_ref(), row.get::<Option<String>, _>("text").as_deref()) {
@@ -37,5 +39,8 @@ pub(super) async fn correct(
     let sql = format!("UPDATE outcome SET state = $4, code = $5, reason = $6, text = NULL, ended_at = $7 {this}");
     let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(at).bind(id);
     query.bind(state.word()).bind(reason.code()).bind(stored(&reason)).bind(tx.now).execute(&mut *tx.conn).await?;
+    let before: Option<String> = row.get("code");
+    let from = Stand { state: State::Unconfirmed, code: before.as_deref() };
+    tx.tally.reminder(lane, row.get("schedule"), Some(from), Some(Stand { state, code: Some(reason.code()) }));
     Ok(())
 }

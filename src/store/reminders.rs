@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     due::Due,
-    reminder::{Claim, ReminderId, State},
+    reminder::{Claim, Origin, ReminderId, State},
     retention::Parts,
     story::Event,
 };
@@ -47,6 +47,8 @@ pub struct Stored {
     pub delivered: Option<bool>,
     /// What of it is no longer kept.
     pub erased: Parts,
+    /// The schedule that it comes from, if it comes from one.
+    pub origin: Option<Origin>,
     recipient: i64,
     template_id: i64,
     standing: bool,
@@ -66,6 +68,7 @@ impl Stored {
             recipient: self.recipient,
             template: self.template_id,
             standing: self.standing,
+            schedule: self.origin.as_ref().map(|origin| origin.schedule),
         })
     }
 }
@@ -73,7 +76,7 @@ impl Stored {
 /// The columns of a [`Stored`], whether it lives or has ended.
 pub(super) const STORED: &str =
     "m.id, m.lane, m.recipient, m.template, m.at, m.expires_at, m.at_fire, m.standing, m.data, m.page, m.key,
-    m.local_at, p.openid, (SELECT x.code FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
+    m.local_at, m.schedule, m.row_number, m.row_key, m.occasion, m.moves, p.openid, (SELECT x.code FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
                            ORDER BY x.fence DESC LIMIT 1) AS reason,
     (SELECT COALESCE(q.failure, '') FROM receipt q WHERE q.lane = m.lane AND q.at = m.at AND q.id = m.id) AS receipt,
     (SELECT x.erased FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id AND x.next_at IS NULL) AS erased";
@@ -130,10 +133,21 @@ pub(super) fn stored(row: &AnyRow, names: &Names) -> Stored {
         reason: row.get("reason"),
         delivered: row.get::<Option<String>, _>("receipt").map(|failure| failure.is_empty()),
         erased: erased(row),
+        origin: origin(row),
         recipient: row.get("recipient"),
         template_id: template,
         standing: row.get::<i64, _>("standing") != 0,
     }
+}
+
+fn origin(row: &AnyRow) -> Option<Origin> {
+    Some(Origin {
+        schedule: row.get::<Option<i64>, _>("schedule")?,
+        row: row.get::<Option<i64>, _>("row_number").and_then(|n| u32::try_from(n).ok()),
+        key: row.get("row_key"),
+        occasion: row.get::<Option<String>, _>("occasion").unwrap_or_default(),
+        moves: row.get::<i64, _>("moves") != 0,
+    })
 }
 
 /// All reminders of a user.

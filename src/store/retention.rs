@@ -11,6 +11,7 @@ use super::{
     ledgers::{LINE, Ledgers, pair},
     reminders::{ATTEMPTS, BODY, erased},
     spent::{Used, spend},
+    tally::Stand,
     tx::Tx,
 };
 use crate::domain::{
@@ -198,7 +199,7 @@ async fn reminders(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
     let rows = keys(tx, old);
     let ends = tx
         .rows(
-            "SELECT o.lane, o.state, m.id, m.key FROM {rows}
+            "SELECT o.lane, o.state, o.code, m.id, m.key, m.schedule FROM {rows}
              JOIN outcome o ON o.lane = r.lane AND o.at = r.at AND o.id = r.id AND o.next_at IS NULL
              JOIN reminder m ON m.id = r.id",
             &rows,
@@ -210,7 +211,8 @@ async fn reminders(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
         let (lane, id) = (row.get::<i64, _>("lane"), row.get::<i64, _>("id"));
         let Some(state) = State::from_word(&row.get::<String, _>("state")) else { continue };
         states.insert(id, state);
-        tx.tally.reminder(lane, Some(state), None);
+        let code: Option<String> = row.get("code");
+        tx.tally.reminder(lane, row.get("schedule"), Some(Stand { state, code: code.as_deref() }), None);
         if let Some(key) = row.get::<Option<String>, _>("key") {
             used.push((tx.names.app_id_of_lane(lane), Used::Key(&key).tag(tx.names)));
         }

@@ -10,6 +10,7 @@ use super::{
     port::{Entry, Target},
     reasons, reminders,
     states::{self, state_number},
+    tally::Stand,
     tx::Tx,
 };
 use crate::domain::{
@@ -39,6 +40,7 @@ struct NewOutcome<'a> {
     tries: i64,
     unsure: i64,
     doubt_since: Option<Millis>,
+    schedule: Option<i64>,
 }
 
 impl NewOutcome<'_> {
@@ -120,18 +122,21 @@ pub(super) async fn settle(tx: &mut Tx<'_>, entries: &[Entry]) -> sqlx::Result<V
                 o.tries.into(),
                 o.unsure.into(),
                 o.doubt_since.into(),
+                o.schedule.into(),
             ]
         });
-        let rows = tx.dialect.rows(["lane", "due_at", "id", "state", "fence", "tries", "unsure", "doubt_since"], rows);
+        let columns = ["lane", "due_at", "id", "state", "fence", "tries", "unsure", "doubt_since", "schedule"];
+        let rows = tx.dialect.rows(columns, rows);
         tx.run(
-            "INSERT INTO due (lane, due_at, id, state, fence, tries, unsure, doubt_since)
-             SELECT r.lane, r.due_at, r.id, r.state, r.fence, r.tries, r.unsure, r.doubt_since FROM {rows}",
+            "INSERT INTO due (lane, due_at, id, state, fence, tries, unsure, doubt_since, schedule)
+             SELECT r.lane, r.due_at, r.id, r.state, r.fence, r.tries, r.unsure, r.doubt_since, r.schedule FROM {rows}",
             &rows,
         )
         .await?;
     }
     for (entry, outcome) in kept.iter().zip(&outcomes) {
-        tx.tally.reminder(outcome.lane, Some(entry.target.due.state), Some(outcome.state));
+        let (from, to) = (entry.target.due.state.into(), Stand { state: outcome.state, code: outcome.code });
+        tx.tally.reminder(outcome.lane, outcome.schedule, Some(from), Some(to));
     }
     settle_consents(tx, &kept).await?;
     Ok(written)
@@ -176,6 +181,7 @@ fn new_outcome(entry: &Entry) -> NewOutcome<'_> {
         tries: i64::from(due.tries) + i64::from(counted != Counted::No),
         unsure: i64::from(due.unsure) + i64::from(counted == Counted::Unsure),
         doubt_since: if state == State::InDoubt { due.doubt_since.or(Some(entry.ended_at)) } else { due.doubt_since },
+        schedule: entry.target.schedule,
     }
 }
 
@@ -183,7 +189,7 @@ fn new_outcome(entry: &Entry) -> NewOutcome<'_> {
 async fn settle_consents(tx: &mut Tx<'_>, kept: &[Cow<'_, Entry>]) -> sqlx::Result<()> {
     let (mut givers, mut denials) = (Vec::new(), Vec::new());
     for entry in kept {
-        let Target { due, lane, recipient, template, standing } = &entry.target;
+        let Target { due, lane, recipient, template, standing, .. } = &entry.target;
         let Next::Final(state) = entry.settlement.next else { continue };
         match entry.settlement.consent {
             Consent::Deny => denials.push(entry),

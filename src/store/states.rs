@@ -11,6 +11,9 @@ pub(super) const SENDING: i64 = 1;
 /// `due.state` of one whose request may have arrived.
 pub(super) const IN_DOUBT: i64 = 2;
 
+/// The words of the living states, as counts name them.
+pub(super) const LIVING_WORDS: &str = "'scheduled', 'sending', 'in_doubt'";
+
 /// The number of a living state in `due.state`.
 pub(super) fn state_number(state: State) -> i64 {
     match state {

@@ -1,4 +1,4 @@
-//! How many there are of each, by lane: changed in the transaction that changes the rows, so that nothing ever counts rows.
+//! How many there are of each, by lane and by schedule: changed in the transaction that changes the rows, so that nothing ever counts rows.
 
 use super::dialect::Cell;
 use crate::domain::{Millis, consent::ConsentState, ledger::Move, reminder::State};
@@ -26,9 +26,39 @@ pub(super) const OTHERS: [&str; 7] = [
     "receipt_undelivered",
 ];
 
+/// Where a reminder stands, as its schedule counts it: its state and, where it has ended without being sent, why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stand<'a> {
+    /// Its state.
+    pub state: State,
+    /// The code of its last outcome.
+    pub code: Option<&'a str>,
+}
+
+impl From<State> for Stand<'_> {
+    /// A living state, which needs no reason.
+    fn from(state: State) -> Self {
+        Self { state, code: None }
+    }
+}
+
+impl Stand<'_> {
+    /// The name in the table: `scheduled`, `sent`, `failed/no_consent`.
+    fn name(self) -> String {
+        let Self { state, code } = self;
+        match code.filter(|_| state.is_final() && state != State::Sent) {
+            Some(code) => format!("{}/{code}", state.word()),
+            None => state.word().to_owned(),
+        }
+    }
+}
+
 /// What a transaction changes of the counts. A count is the sum of the moves, so it agrees with the rows (I4).
 #[derive(Debug, Default)]
-pub(super) struct Tally(BTreeMap<(i64, &'static str), i64>);
+pub(super) struct Tally {
+    lanes: BTreeMap<(i64, &'static str), i64>,
+    schedules: BTreeMap<(i64, String), i64>,
+}
 
 impl Tally {
     /// A consent goes from one state to another.
@@ -36,9 +66,16 @@ impl Tally {
         self.moved(lane, from.map(name), to.map(name));
     }
 
-    /// A reminder goes from one state to another; `None` is before it was stored, or after it was erased.
-    pub fn reminder(&mut self, lane: i64, from: Option<State>, to: Option<State>) {
-        self.moved(lane, from.map(State::word), to.map(State::word));
+    /// A reminder goes from one stand to another; `None` is before it was stored, or after it was erased.
+    pub fn reminder(&mut self, lane: i64, schedule: Option<i64>, from: Option<Stand<'_>>, to: Option<Stand<'_>>) {
+        let word = |stand: Stand<'_>| stand.state.word();
+        self.moved(lane, from.map(word), to.map(word));
+        let Some(schedule) = schedule else { return };
+        for (stand, n) in [(from, -1), (to, 1)] {
+            if let Some(stand) = stand {
+                *self.schedules.entry((schedule, stand.name())).or_default() += n;
+            }
+        }
     }
 
     /// A receipt comes, or goes with its reminder.
@@ -55,15 +92,21 @@ impl Tally {
     fn moved(&mut self, lane: i64, from: Option<&'static str>, to: Option<&'static str>) {
         for (name, n) in [(from, -1), (to, 1)] {
             if let Some(name) = name {
-                *self.0.entry((lane, name)).or_default() += n;
+                *self.lanes.entry((lane, name)).or_default() += n;
             }
         }
     }
 
     /// The columns (lane, name, n) of what has changed.
     pub fn cells(&self) -> impl Iterator<Item = [Cell<'static>; 3]> {
-        let changed = self.0.iter().filter(|(_, n)| **n != 0);
+        let changed = self.lanes.iter().filter(|(_, n)| **n != 0);
         changed.map(|((lane, name), n)| [(*lane).into(), (*name).into(), (*n).into()])
+    }
+
+    /// The columns (schedule, name, n) of what has changed.
+    pub fn cells_of_schedules(&self) -> impl Iterator<Item = [Cell<'_>; 3]> {
+        let changed = self.schedules.iter().filter(|(_, n)| **n != 0);
+        changed.map(|((schedule, name), n)| [(*schedule).into(), name.as_str().into(), (*n).into()])
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     dialect::{Dialect, Rows},
+    gates::{self, Known},
     names::Names,
     tally::Tally,
 };
@@ -51,6 +52,8 @@ pub struct Tx<'a> {
     pub(super) carried: &'a mut Carried,
     pub(super) now: Millis,
     pub(super) tally: Tally,
+    /// The schedules that it changes: their gates are others once it is committed.
+    pub(super) gates: Vec<(i64, Known)>,
 }
 
 impl<'a> Tx<'a> {
@@ -67,13 +70,24 @@ impl<'a> Tx<'a> {
             carried.overwrites = false;
         }
         sqlx::query(dialect.begin()).execute(&mut *conn).await?;
-        Ok(Self { conn, dialect, names, carried, now, tally: Tally::default() })
+        Ok(Self { conn, dialect, names, carried, now, tally: Tally::default(), gates: Vec::new() })
     }
 
-    /// Writes the counts, as the last statement before the commit. Answers how far the store has come with it.
-    pub(super) async fn close(mut self) -> sqlx::Result<Millis> {
+    /// Writes the counts, as the last statement before the commit. Answers how far the store has come with it, and the gates that change.
+    pub(super) async fn close(mut self) -> sqlx::Result<(Millis, Vec<(i64, Known)>)> {
         let reached = self.now.max(self.carried.reached + 1);
         // Lane 0 is no app's.
+        let of_schedules: Vec<_> = self.tally.cells_of_schedules().collect();
+        let of_schedules =
+            (!of_schedules.is_empty()).then(|| self.dialect.rows(["schedule", "name", "n"], of_schedules));
+        if let Some(rows) = of_schedules {
+            self.run(
+                "INSERT INTO schedule_tally (schedule, name, n) SELECT r.schedule, r.name, r.n FROM {rows} WHERE true
+                 ON CONFLICT (schedule, name) DO UPDATE SET n = schedule_tally.n + excluded.n",
+                &rows,
+            )
+            .await?;
+        }
         let progress = [0.into(), "progress".into(), reached.into()];
         let rows = self.dialect.rows(["lane", "name", "n"], self.tally.cells().chain([progress]));
         self.run(
@@ -82,7 +96,7 @@ impl<'a> Tx<'a> {
             &rows,
         )
         .await?;
-        Ok(reached)
+        Ok((reached, self.gates))
     }
 
     /// From here on the rows that this transaction deletes are overwritten in the file too. PostgreSQL needs no such thing: its vacuum does it.
@@ -91,6 +105,13 @@ impl<'a> Tx<'a> {
             self.carried.overwrites = true;
             sqlx::query("PRAGMA secure_delete = ON").execute(&mut *self.conn).await?;
         }
+        Ok(())
+    }
+
+    /// A schedule has changed in this transaction: its gate is another as soon as that is committed.
+    pub(super) async fn schedule_changed(&mut self, schedule: i64) -> sqlx::Result<()> {
+        let known = gates::read_one(self.conn, schedule).await?;
+        self.gates.extend(known);
         Ok(())
     }
 

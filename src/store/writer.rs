@@ -7,6 +7,7 @@ use super::{
     database::Database,
     dialect::Dialect,
     error::StoreError,
+    gates::{Kept, Known},
     insert,
     mark::mark,
     names::Names,
@@ -47,6 +48,7 @@ struct WriterTask {
     durable: Millis,
     carried: Carried,
     names: Arc<Names>,
+    gates: Kept,
     clock: SharedClock,
     on_commit: watch::Receiver<Option<Arc<OnCommit>>>,
 }
@@ -57,14 +59,15 @@ pub(super) fn start(
     conn: AnyConnection,
     keeper: Option<Keeper>,
     carried: Carried,
-    names: Arc<Names>,
+    (names, gates): (Arc<Names>, Kept),
     clock: SharedClock,
     on_commit: watch::Receiver<Option<Arc<OnCommit>>>,
 ) -> Writer {
     let (urgent, mut urgent_asked) = mpsc::channel(QUEUE);
     let (ordinary, mut ordinary_asked) = mpsc::channel(QUEUE);
     let (conn, checkpoint_at) = (Some(conn), Instant::now());
-    let mut task = WriterTask { database, conn, keeper, checkpoint_at, durable: 0, carried, names, clock, on_commit };
+    let mut task =
+        WriterTask { database, conn, keeper, checkpoint_at, durable: 0, carried, names, gates, clock, on_commit };
     tokio::spawn(async move {
         let mut seconds = tokio::time::interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -417,15 +420,16 @@ impl WriterTask {
             let mut tx = Tx::begin(conn, self.database.dialect, &self.names, &mut self.carried, now).await?;
             let done = group.apply(&mut tx).await?;
             group.trip(false);
-            let reached = tx.close().await?;
+            let (reached, gates) = tx.close().await?;
             committing = true;
             sqlx::query("COMMIT").execute(&mut *conn).await?;
             group.trip(true);
-            Ok::<(Done, Millis), sqlx::Error>((done, reached))
+            Ok::<(Done, Millis, Vec<(i64, Known)>), sqlx::Error>((done, reached, gates))
         };
         match tokio::time::timeout(COMMIT_LIMIT, work).await {
-            Ok(Ok((done, reached))) => {
+            Ok(Ok((done, reached, gates))) => {
                 self.carried.committed(reached);
+                self.gates.change(gates);
                 if self.database.durability == Durability::Full {
                     self.durable = reached;
                 }

@@ -13,6 +13,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("consent_void", "the platform refused an earlier message to this user: it knows no consent any more"),
     ("turned_off", "the user turned this template off"),
     ("cancelled", "its owner cancelled it"),
+    ("removed", "the file of its schedule no longer names it"),
+    ("schedule_cancelled", "its schedule was cancelled"),
     ("forgotten", "its user wished to be forgotten"),
     ("template_suspended", "its template is suspended: {why}"),
     ("gate_closed", "the gate closed after it was marked"),

@@ -13,6 +13,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("consent_void", "平台拒绝了此前发给该用户的消息：平台侧已没有订阅次数"),
     ("turned_off", "用户已关闭该模板"),
     ("cancelled", "已被取消"),
+    ("removed", "计划文件里已没有这一条"),
+    ("schedule_cancelled", "所属计划已被取消"),
     ("forgotten", "用户要求删除其数据"),
     ("template_suspended", "模板已停用：{why}"),
     ("gate_closed", "标记之后、发出之前，发送条件不再满足"),

@@ -21,5 +21,6 @@ mod doctor;
 mod trouble;
 mod templates;
 mod users;
+mod in_use;
 mod retention;
 mod lists;

@@ -154,6 +154,7 @@ pub fn reminder(openid: &str, at: Millis) -> NewReminder {
         claim: Claim::Reserve,
         accepted: None,
         options: Default::default(),
+        origin: None,
     }
 }
 

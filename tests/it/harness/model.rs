@@ -367,6 +367,7 @@ impl Model {
             template: if new.template == EVENT { 1 } else { 2 },
             claim: new.claim,
             standing: new.standing,
+            schedule: new.origin.map(|origin| origin.schedule),
             blind: false,
             body: Arc::new(Body { openid: new.openid, page: new.page, data: new.data, options: new.options }),
         }

@@ -1,0 +1,146 @@
+//! The gates of the schedules, kept in memory: a pause is one row that is written, however many reminders wait behind it.
+//!
+//! They are read at the start and again in each commit that changes a schedule, so that the engine sees what is stored.
+
+use super::{Store, error::StoreError, states::LIVING_WORDS};
+use crate::domain::{
+    gate::{Gate, Quiet},
+    timing::QuietHours,
+};
+use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, RwLock},
+};
+
+/// What everybody who sends or shows reminders must know of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its app, as a small integer.
+    pub app: i64,
+    /// Its gate.
+    pub gate: Gate,
+}
+
+/// All schedules, by their small integers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gates(BTreeMap<i64, Known>);
+
+impl Gates {
+    /// The gate of a reminder that comes from this schedule, or from none.
+    pub fn of(&self, schedule: Option<i64>) -> Gate {
+        schedule.and_then(|id| self.0.get(&id)).map_or_else(Gate::default, |known| known.gate)
+    }
+
+    /// The gates of an app's schedules that differ from the plain one.
+    pub fn of_app(&self, app: i64) -> impl Iterator<Item = (i64, Gate)> {
+        let here = self.0.iter().filter(move |(_, known)| known.app == app && !known.gate.is_plain());
+        here.map(|(id, known)| (*id, known.gate))
+    }
+
+    /// What a schedule is called.
+    pub fn name(&self, schedule: i64) -> Option<Arc<str>> {
+        self.0.get(&schedule).map(|known| Arc::clone(&known.name))
+    }
+
+    /// The schedule of a name.
+    pub fn find(&self, name: &str) -> Option<i64> {
+        self.0.iter().find(|(_, known)| &*known.name == name).map(|(id, _)| *id)
+    }
+}
+
+/// Where the gates are kept.
+#[derive(Clone, Default)]
+pub(super) struct Kept(Arc<RwLock<Arc<Gates>>>);
+
+impl Kept {
+    /// As they are now.
+    pub fn get(&self) -> Arc<Gates> {
+        Arc::clone(&self.0.read().expect("nobody panics while writing them"))
+    }
+
+    /// Schedules have changed, and that is committed.
+    pub fn change(&self, changed: impl IntoIterator<Item = (i64, Known)>) {
+        let mut changed = changed.into_iter().peekable();
+        if changed.peek().is_some() {
+            let mut kept = self.0.write().expect("nobody panics while writing them");
+            Arc::make_mut(&mut kept).0.extend(changed);
+        }
+    }
+
+    /// All of them, as they were just read.
+    pub fn replace(&self, gates: Gates) {
+        let mut kept = self.0.write().expect("nobody panics while writing them");
+        if **kept != gates {
+            *kept = Arc::new(gates);
+        }
+    }
+}
+
+/// The columns of a [`Known`]. Of a cancelled schedule of which nothing lives the gate holds nothing back, so it needs none.
+fn columns() -> String {
+    format!(
+        "s.id, s.name, s.app, s.quiet, s.zone, s.paused_at, s.task,
+         (SELECT MAX(t.n) FROM schedule_tally t
+          WHERE t.schedule = s.id AND t.name IN ({LIVING_WORDS}) AND t.n > 0 AND s.cancelled_at IS NOT NULL) AS cancelled"
+    )
+}
+
+fn known(row: &AnyRow) -> (i64, Known) {
+    let task: Option<String> = row.get("task");
+    let is_there = |column: &str| row.get::<Option<i64>, _>(column).is_some();
+    let changes = task.is_some_and(|task| task != "load");
+    let quiet = match row.get::<Option<String>, _>("quiet").as_deref() {
+        None => Quiet::App,
+        Some(NO_QUIET_HOURS) => Quiet::None,
+        // They were read when the file was loaded.
+        Some(text) => {
+            let zone = row.get::<String, _>("zone").parse().ok();
+            let hours = zone.and_then(|zone| QuietHours::parse(text, zone).ok());
+            hours.map_or(Quiet::App, Quiet::Own)
+        }
+    };
+    let gate = Gate { closed: is_there("paused_at") || is_there("cancelled") || changes, quiet };
+    let name: String = row.get("name");
+    (row.get("id"), Known { name: name.into(), app: row.get("app"), gate })
+}
+
+/// `schedule.quiet` of one that has no quiet hours, whatever its app has.
+pub(super) const NO_QUIET_HOURS: &str = "none";
+
+/// Reads all gates.
+pub(super) async fn read(conn: &mut AnyConnection) -> sqlx::Result<Gates> {
+    let sql = format!("SELECT {} FROM schedule s", columns());
+    Ok(Gates(sqlx::query(AssertSqlSafe(sql)).fetch_all(conn).await?.iter().map(known).collect()))
+}
+
+/// Reads the gate of one schedule.
+pub(super) async fn read_one(conn: &mut AnyConnection, schedule: i64) -> sqlx::Result<Option<(i64, Known)>> {
+    let sql = format!("SELECT {} FROM schedule s WHERE s.id = $1", columns());
+    let row = sqlx::query(AssertSqlSafe(sql)).bind(schedule).fetch_optional(conn).await?;
+    Ok(row.as_ref().map(known))
+}
+
+impl Store {
+    /// The gates of all schedules, as the last commit left them.
+    pub fn gates(&self) -> Arc<Gates> {
+        self.gates.get()
+    }
+
+    /// What a schedule is called.
+    pub fn schedule_name(&self, schedule: i64) -> Option<Arc<str>> {
+        self.gates.get().name(schedule)
+    }
+
+    /// Reads the gates again, in case the answer to a commit was lost.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn read_gates(&self) -> Result<(), StoreError> {
+        let mut conn = self.read.acquire().await?;
+        self.gates.replace(read(&mut conn).await?);
+        Ok(())
+    }
+}

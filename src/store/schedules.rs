@@ -1,0 +1,381 @@
+//! Schedules in SQL: one row each, whatever they have loaded, and the tasks that work on them.
+//!
+//! A task — a load, a shift, a cancellation — belongs to the one who began it as long as it beats. It is taken by compare-and-swap, so that
+//! a second one is told that one is under way, also by another daemon; one whose beat has stopped is taken up again.
+
+use super::{Store, command::Single, error::StoreError, port::Ring, tx::Tx};
+use crate::domain::{Millis, SECOND};
+use rand::RngExt;
+use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use std::collections::BTreeMap;
+
+/// A task that has not beaten for so long is dead.
+pub const DEAD_AFTER: Millis = 60 * SECOND;
+
+/// A schedule as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleRow {
+    /// Its small integer.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// Its app.
+    pub app: String,
+    /// The platform's id of its template.
+    pub template: String,
+    /// Where its file was when it was loaded; `None` for one that came over HTTP.
+    pub path: Option<String>,
+    /// The TOML.
+    pub text: String,
+    /// Of the TOML and its tables.
+    pub digest: String,
+    /// Its zone.
+    pub zone: String,
+    /// Its quiet hours as they were written, `none` for none; `None` for the app's.
+    pub quiet: Option<String>,
+    /// When it was loaded first.
+    pub created_at: Millis,
+    /// When it was loaded to its end last; `None` if it never was.
+    pub loaded_at: Option<Millis>,
+    /// Since when it is paused, if it is.
+    pub paused_at: Option<Millis>,
+    /// When it was cancelled, if it was.
+    pub cancelled_at: Option<Millis>,
+    /// By how much its waiting reminders were moved since its file was loaded.
+    pub shift: Millis,
+    /// A load was cut off, or is under way.
+    pub incomplete: bool,
+    /// Its first instant, as its last load said.
+    pub first_at: Option<Millis>,
+    /// Its last.
+    pub last_at: Option<Millis>,
+    /// What is being done to it.
+    pub task: Option<Task>,
+    /// What its last load said, as JSON.
+    pub report: Option<String>,
+}
+
+/// What is being done to a schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// What.
+    pub kind: TaskKind,
+    /// By whom.
+    pub by: String,
+    /// Of this one alone.
+    pub nonce: String,
+    /// When it was last heard of.
+    pub beat: Millis,
+    /// How far it has come, for people.
+    pub detail: Option<String>,
+}
+
+impl Task {
+    /// Whether it beats. One that does not was cut off.
+    pub fn is_alive(&self, now: Millis) -> bool {
+        now < self.beat + DEAD_AFTER
+    }
+
+    /// When it began.
+    pub fn since(&self) -> Millis {
+        self.nonce.split_once('-').and_then(|(since, _)| since.parse().ok()).unwrap_or(self.beat)
+    }
+}
+
+/// What can be done to a schedule that takes a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskKind {
+    /// Its file is being loaded.
+    Load,
+    /// Its waiting reminders are being moved.
+    Shift,
+    /// Its waiting reminders are being cancelled.
+    Cancel,
+}
+
+impl TaskKind {
+    /// The word in SQL and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Shift => "shift",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    fn from_word(word: &str) -> Self {
+        let all = [Self::Load, Self::Shift, Self::Cancel];
+        all.into_iter().find(|kind| kind.word() == word).expect("the database's CHECK allows these only")
+    }
+}
+
+/// A name for a task that no other has; it begins with the instant.
+pub(super) fn nonce(now: Millis) -> String {
+    format!("{now}-{:016x}", rand::rng().random::<u64>())
+}
+
+/// A load that is to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BeginLoad {
+    /// The schedule's name.
+    pub name: String,
+    /// Its app.
+    pub app: String,
+    /// The platform's id of its template.
+    pub template: String,
+    /// Where the file is; `None` for one that comes over HTTP.
+    pub path: Option<String>,
+    /// The TOML.
+    pub text: String,
+    /// Of the TOML and its tables.
+    pub digest: String,
+    /// Its zone.
+    pub zone: String,
+    /// Its quiet hours as they are written, `none` for none; `None` for the app's.
+    pub quiet: Option<String>,
+    /// It may have been cancelled before.
+    pub revive: bool,
+    /// Who loads it.
+    pub by: String,
+    /// The file says something else than when it was shifted, so the shift ends.
+    pub forget_shift: bool,
+}
+
+/// What became of a load that was to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// It may go on, and has to beat.
+    Yes {
+        /// The schedule.
+        id: i64,
+        /// The task.
+        nonce: String,
+    },
+    /// Something is being done to the schedule already; nothing was written.
+    Busy {
+        /// What.
+        task: TaskKind,
+        /// By whom.
+        by: String,
+        /// Since when.
+        since: Millis,
+    },
+    /// Another app's schedule has the name; nothing was written.
+    NameTaken {
+        /// The other app.
+        app: String,
+    },
+    /// It was cancelled, and this load may not revive it; nothing was written.
+    Cancelled,
+}
+
+/// How a load ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinishLoad {
+    /// The schedule's first instant.
+    pub first_at: Option<Millis>,
+    /// Its last.
+    pub last_at: Option<Millis>,
+    /// What is said about it, as JSON.
+    pub report: String,
+    /// All of the file is loaded.
+    pub complete: bool,
+}
+
+/// The columns of a [`ScheduleRow`] without its text.
+const COLUMNS: &str = "s.id, s.name, s.app, s.template, s.path, s.digest, s.zone, s.quiet, s.created_at, s.loaded_at, s.paused_at,
+    s.cancelled_at, s.shift, s.incomplete, s.first_at, s.last_at, s.task, s.task_by, s.task_nonce, s.task_beat, s.task_detail, s.report";
+
+/// The words of `schedule.task` stand with the rest of the task.
+pub(super) fn task(row: &AnyRow) -> Option<Task> {
+    let kind: String = row.get::<Option<String>, _>("task")?;
+    Some(Task {
+        kind: TaskKind::from_word(&kind),
+        by: row.get::<Option<String>, _>("task_by").unwrap_or_default(),
+        nonce: row.get::<Option<String>, _>("task_nonce").unwrap_or_default(),
+        beat: row.get::<Option<i64>, _>("task_beat").unwrap_or_default(),
+        detail: row.get("task_detail"),
+    })
+}
+
+impl Single for BeginLoad {
+    type Done = Begun;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Begun> {
+        begin_load(tx, self).await
+    }
+
+    fn ring(&self) -> Option<Ring> {
+        Some(Ring::NOWHERE)
+    }
+}
+
+async fn begin_load(tx: &mut Tx<'_>, load: &BeginLoad) -> sqlx::Result<Begun> {
+    let app = tx.names.app(&load.app).id;
+    let template = tx.names.template(app, &load.template);
+    let sql =
+        "SELECT id, app, cancelled_at, task, task_by, task_nonce, task_beat, task_detail FROM schedule WHERE name = $1";
+    let there = sqlx::query(sql).bind(&load.name).fetch_optional(&mut *tx.conn).await?;
+    if let Some(row) = &there {
+        let other: i64 = row.get("app");
+        if other != app {
+            return Ok(Begun::NameTaken { app: tx.names.app_of_id(other).to_owned() });
+        }
+        // A shift or a cancellation that was cut off is finished first, whoever began it.
+        if let Some(task) = task(row).filter(|task| task.is_alive(tx.now) || task.kind != TaskKind::Load) {
+            let since = task.since();
+            return Ok(Begun::Busy { task: task.kind, by: task.by, since });
+        }
+        if row.get::<Option<i64>, _>("cancelled_at").is_some() && !load.revive {
+            return Ok(Begun::Cancelled);
+        }
+    }
+    let nonce = nonce(tx.now);
+    let sql = "INSERT INTO schedule (name, app, template, path, text, digest, zone, quiet, created_at, incomplete, task, task_by, task_nonce, task_beat)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 'load', $10, $11, $9)
+         ON CONFLICT (name) DO UPDATE SET template = excluded.template, path = excluded.path, text = excluded.text, digest = excluded.digest,
+             zone = excluded.zone, quiet = excluded.quiet, incomplete = 1, task = 'load', task_by = excluded.task_by,
+             task_nonce = excluded.task_nonce, task_beat = excluded.task_beat, task_detail = NULL, cancelled_at = NULL,
+             shift = CASE WHEN $12 = 1 THEN 0 ELSE schedule.shift END
+         RETURNING id";
+    let query = sqlx::query(sql).bind(&load.name).bind(app).bind(template).bind(&load.path).bind(&load.text);
+    let query = query.bind(&load.digest).bind(&load.zone).bind(&load.quiet).bind(tx.now).bind(&load.by);
+    let row = query.bind(&nonce).bind(i64::from(load.forget_shift)).fetch_one(&mut *tx.conn).await?;
+    let id: i64 = row.get("id");
+    write_down(tx, id, &load.by, "load", &load.digest).await?;
+    tx.schedule_changed(id).await?;
+    Ok(Begun::Yes { id, nonce })
+}
+
+/// Stores who did what to a schedule.
+pub(super) async fn write_down(
+    tx: &mut Tx<'_>,
+    schedule: i64,
+    by: &str,
+    action: &str,
+    detail: &str,
+) -> sqlx::Result<()> {
+    let sql = "INSERT INTO audit (at, actor, action, reminder, detail, schedule) VALUES ($1, $2, $3, NULL, $4, $5)";
+    let query = sqlx::query(sql).bind(tx.now).bind(by).bind(action).bind(detail).bind(schedule);
+    query.execute(&mut *tx.conn).await.map(drop)
+}
+
+/// A task says that it goes on.
+struct Beat {
+    id: i64,
+    nonce: String,
+    detail: String,
+}
+
+impl Single for Beat {
+    type Done = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
+        let sql = "UPDATE schedule SET task_beat = $3, task_detail = $4 WHERE id = $1 AND task_nonce = $2";
+        let query = sqlx::query(sql).bind(self.id).bind(&self.nonce).bind(tx.now).bind(&self.detail);
+        Ok(query.execute(&mut *tx.conn).await?.rows_affected() == 1)
+    }
+}
+
+/// A load ends.
+struct Finish {
+    id: i64,
+    nonce: String,
+    finish: FinishLoad,
+}
+
+impl Single for Finish {
+    type Done = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
+        let FinishLoad { first_at, last_at, report, complete } = &self.finish;
+        let sql = "UPDATE schedule SET first_at = $3, last_at = $4, report = $5, incomplete = CASE WHEN $6 = 1 THEN 0 ELSE incomplete END,
+                 loaded_at = CASE WHEN $6 = 1 THEN $7 ELSE loaded_at END,
+                 task = NULL, task_by = NULL, task_nonce = NULL, task_beat = NULL, task_detail = NULL
+             WHERE id = $1 AND task_nonce = $2";
+        let query = sqlx::query(sql).bind(self.id).bind(&self.nonce).bind(first_at).bind(last_at).bind(report);
+        let query = query.bind(i64::from(*complete)).bind(tx.now);
+        Ok(query.execute(&mut *tx.conn).await?.rows_affected() == 1)
+    }
+}
+
+impl Store {
+    fn schedule_row(&self, row: &AnyRow, text: String) -> ScheduleRow {
+        ScheduleRow {
+            id: row.get("id"),
+            name: row.get("name"),
+            app: self.names.app_of_id(row.get("app")).to_owned(),
+            template: self.names.code(row.get("template")).to_owned(),
+            path: row.get("path"),
+            text,
+            digest: row.get("digest"),
+            zone: row.get("zone"),
+            quiet: row.get("quiet"),
+            created_at: row.get("created_at"),
+            loaded_at: row.get("loaded_at"),
+            paused_at: row.get("paused_at"),
+            cancelled_at: row.get("cancelled_at"),
+            shift: row.get("shift"),
+            incomplete: row.get::<i64, _>("incomplete") != 0,
+            first_at: row.get("first_at"),
+            last_at: row.get("last_at"),
+            task: task(row),
+            report: row.get("report"),
+        }
+    }
+
+    /// The schedule of a name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn schedule(&self, name: &str) -> Result<Option<ScheduleRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS}, s.text FROM schedule s WHERE s.name = $1");
+        let row = sqlx::query(AssertSqlSafe(sql)).bind(name).fetch_optional(&self.read).await?;
+        Ok(row.map(|row| self.schedule_row(&row, row.get("text"))))
+    }
+
+    /// All schedules by name, their texts left out.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn schedules(&self) -> Result<Vec<ScheduleRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM schedule s ORDER BY s.name");
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&self.read).await?;
+        Ok(rows.iter().map(|row| self.schedule_row(row, String::new())).collect())
+    }
+
+    /// How many reminders of a schedule there are of each state and reason: `scheduled`, `sent`, `failed/no_consent`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn schedule_counts(&self, id: i64) -> Result<BTreeMap<String, i64>, StoreError> {
+        let sql = "SELECT name, n FROM schedule_tally WHERE schedule = $1 AND n <> 0";
+        let rows = sqlx::query(sql).bind(id).fetch_all(&self.read).await?;
+        Ok(rows.iter().map(|row| (row.get("name"), row.get("n"))).collect())
+    }
+
+    /// Begins a load: makes the schedule or takes it, and writes what the file says now. It is incomplete until [`Self::finish_load`].
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn begin_load(&self, load: BeginLoad) -> Result<Begun, StoreError> {
+        self.writer.do_one(load).await
+    }
+
+    /// A task goes on; `detail` says how far it has come. `false`: somebody else has it now, and it must stop.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn beat(&self, id: i64, nonce: &str, detail: &str) -> Result<bool, StoreError> {
+        self.writer.do_one(Beat { id, nonce: nonce.into(), detail: detail.into() }).await
+    }
+
+    /// Ends a load. `false`: somebody else has it now, and nothing was written.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn finish_load(&self, id: i64, nonce: &str, finish: FinishLoad) -> Result<bool, StoreError> {
+        self.writer.do_one(Finish { id, nonce: nonce.into(), finish }).await
+    }
+}
