@@ -266,6 +266,11 @@ impl Ledger {
         self.lines().any(|line| line.allowance == Allowance::Standing && line.state() == ConsentState::Available)
     }
 
+    /// Whether a reminder that goes at `at` finds a consent.
+    pub fn has_free(&mut self, at: Millis) -> bool {
+        self.stands() || self.free(at).is_some()
+    }
+
     /// Records a tap.
     pub fn grant(&mut self, tap: Tap) -> Granted {
         let granted = self.adds(&tap);

@@ -155,12 +155,12 @@ fn tap(new: &NewReminder) -> Option<Tap> {
 }
 
 /// A reminder that is inserted.
-struct NewRow<'a> {
-    id: ReminderId,
-    app: i64,
-    lane: i64,
-    pair: Pair,
-    new: &'a NewReminder,
+pub(super) struct NewRow<'a> {
+    pub id: ReminderId,
+    pub app: i64,
+    pub lane: i64,
+    pub pair: Pair,
+    pub new: &'a NewReminder,
 }
 
 impl NewRow<'_> {
@@ -220,7 +220,8 @@ impl NewRow<'_> {
     }
 }
 
-async fn write_rows(tx: &mut Tx<'_>, rows: &[NewRow<'_>]) -> sqlx::Result<()> {
+/// Writes reminders, their living rows and their keys.
+pub(super) async fn write_rows(tx: &mut Tx<'_>, rows: &[NewRow<'_>]) -> sqlx::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }

@@ -2,9 +2,9 @@
 //! consent, so that the rows and their counts change together (I4).
 
 use super::{
-    dialect::{Cell, int},
+    dialect::{Cell, Dialect, Rows, int},
     states::{LIVING, living_state},
-    tx::Tx,
+    tx::{Tx, bound},
 };
 use crate::domain::{
     Millis,
@@ -12,7 +12,7 @@ use crate::domain::{
     ledger::{Holder, Ledger, Line, Move, Stage, ToldOnce, Void},
     reminder::ReminderId,
 };
-use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
 use std::collections::{BTreeSet, HashMap};
 
 /// A user and a template, as small integers.
@@ -121,6 +121,17 @@ impl Ledgers {
         ledgers.read_ends(tx, wanted).await?;
         ledgers.read_told_once(tx, wanted).await?;
         Ok(ledgers)
+    }
+
+    /// What is available of the pairs (recipient, template) of these rows, and nothing else of them.
+    pub async fn free(conn: &mut AnyConnection, dialect: Dialect, locks: bool, pairs: &Rows) -> sqlx::Result<Self> {
+        let lock = if locks { "{lock c}" } else { "" };
+        let sql = format!(
+            "SELECT {LINE} FROM {{rows}} JOIN consent c ON c.recipient = r.recipient AND c.template = r.template
+             WHERE c.reminder IS NULL AND c.voided_at IS NULL ORDER BY c.recipient, c.template, c.n {lock}"
+        );
+        let rows = bound(&dialect.sql(&sql, pairs), pairs).fetch_all(conn).await?;
+        Ok(Self::of_rows(&rows, |_| Stage::Uncertain))
     }
 
     /// Reads the last number of the pairs that taps are granted to, and since when they are turned off.

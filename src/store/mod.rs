@@ -36,6 +36,7 @@ pub mod pushes;
 pub mod doubts;
 pub mod users;
 pub mod schedules;
+pub mod planned;
 pub mod gates;
 pub mod retention;
 pub mod lists;

@@ -1,7 +1,11 @@
 //! Users as rows: an openid stands in `recipient` alone, and everything else names a small integer.
 
-use super::tx::Tx;
-use sqlx::{Row, any::AnyRow};
+use super::{
+    dialect::Dialect,
+    names::Names,
+    tx::{Tx, bound},
+};
+use sqlx::{AnyConnection, Row, any::AnyRow};
 use std::collections::{HashMap, HashSet};
 
 /// Finds, and with `create` makes, the rows of users; of those who were forgotten there is none.
@@ -44,17 +48,26 @@ pub(super) async fn recipients(
 
 /// Those of `users` who were forgotten. A known user is not among them, so only unknown ones need to be asked for.
 pub(super) async fn forgotten(tx: &mut Tx<'_>, users: &[(i64, &str)]) -> sqlx::Result<HashSet<(i64, String)>> {
-    if users.is_empty()
-        || sqlx::query("SELECT app FROM forgotten LIMIT 1").fetch_optional(&mut *tx.conn).await?.is_none()
+    forgotten_among(&mut *tx.conn, tx.dialect, tx.names, users).await
+}
+
+/// The same on any connection.
+pub(super) async fn forgotten_among(
+    conn: &mut AnyConnection,
+    dialect: Dialect,
+    names: &Names,
+    users: &[(i64, &str)],
+) -> sqlx::Result<HashSet<(i64, String)>> {
+    if users.is_empty() || sqlx::query("SELECT app FROM forgotten LIMIT 1").fetch_optional(&mut *conn).await?.is_none()
     {
         return Ok(HashSet::new());
     }
-    let tags: Vec<String> = users.iter().map(|(_, openid)| tx.names.pseudonyms().tag(openid)).collect();
+    let tags: Vec<String> = users.iter().map(|(_, openid)| names.pseudonyms().tag(openid)).collect();
     let cells = users.iter().zip(&tags).map(|((app, _), tag)| [(*app).into(), tag.as_str().into()]);
-    let rows = tx.dialect.rows(["app", "tag"], cells);
-    let sql = "SELECT f.app, f.tag FROM {rows} JOIN forgotten f ON f.app = r.app AND f.tag = r.tag";
-    let found: HashSet<(i64, String)> =
-        tx.rows(sql, &rows).await?.iter().map(|row| (row.get("app"), row.get("tag"))).collect();
+    let rows = dialect.rows(["app", "tag"], cells);
+    let sql = dialect.sql("SELECT f.app, f.tag FROM {rows} JOIN forgotten f ON f.app = r.app AND f.tag = r.tag", &rows);
+    let found = bound(&sql, &rows).fetch_all(conn).await?;
+    let found: HashSet<(i64, String)> = found.iter().map(|row| (row.get("app"), row.get("tag"))).collect();
     let gone = users.iter().zip(tags).filter(|((app, _), tag)| found.contains(&(*app, tag.clone())));
     Ok(gone.map(|((app, openid), _)| (*app, (*openid).to_owned())).collect())
 }

@@ -248,6 +248,12 @@ async fn begin_load(tx: &mut Tx<'_>, load: &BeginLoad) -> sqlx::Result<Begun> {
     Ok(Begun::Yes { id, nonce })
 }
 
+/// Whether the task of this nonce still has a schedule: another may have taken it over.
+pub(super) async fn has_task(tx: &mut Tx<'_>, schedule: i64, nonce: &str) -> sqlx::Result<bool> {
+    let sql = "SELECT id FROM schedule WHERE id = $1 AND task_nonce = $2";
+    Ok(sqlx::query(sql).bind(schedule).bind(nonce).fetch_optional(&mut *tx.conn).await?.is_some())
+}
+
 /// Stores who did what to a schedule.
 pub(super) async fn write_down(
     tx: &mut Tx<'_>,
