@@ -366,7 +366,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("not_a_store_url", "this is not a store; write \"sqlite:tixing.db\" or \"postgres://user@host/db\""),
     ("store_url_password", "store.url contains a password, which everybody who can read this file then knows: put it into PGPASSWORD or ~/.pgpass"),
     ("store_not_durable", "store.durability is \"process\": a loss of power may forget what was sent, and send it again"),
-    ("schedules_not_built", "[schedules] is set, but this version does not read schedule files yet"),
+    ("schedules_not_watched", "[schedules] is set, but this version does not watch that folder yet: load each file with «tixing load FILE»"),
     ("term_too_short", "less than a day: receipts and repeated calls would find nothing; allowed is 1d or more"),
     ("term_without_effect", "retention.{key} is not shorter than retention.history, with which everything goes: it has no effect"),
     ("no_app", "no [[app]] is configured: nothing can be sent"),

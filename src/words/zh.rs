@@ -366,7 +366,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("not_a_store_url", "这不是数据库地址；请写 \"sqlite:tixing.db\" 或 \"postgres://user@host/db\""),
     ("store_url_password", "store.url 中写有密码，能读此文件的人都会知道：请改放到 PGPASSWORD 或 ~/.pgpass"),
     ("store_not_durable", "store.durability 为 \"process\"：断电可能丢失已发送的记录而重复发送"),
-    ("schedules_not_built", "已设置 [schedules]，但本版本还不读取计划文件"),
+    ("schedules_not_watched", "已设置 [schedules]，但本版本还不会自动读取该目录：请逐个用 tixing load 文件 加载"),
     ("term_too_short", "不足一天：回执和重复调用将查不到数据；至少为 1d"),
     ("term_without_effect", "retention.{key} 不短于 retention.history，而后者到期时会清除全部数据：此项不起作用"),
     ("no_app", "没有配置任何 [[app]]：无法发送"),
