@@ -24,6 +24,8 @@ pub struct Facts {
     pub appid: AppidShape,
     /// The keys of the configuration that name an app's secrets.
     pub credentials: &'static [&'static str],
+    /// What people call a column of its users' ids in a table, beside the names that are common to all.
+    pub openid_columns: &'static [&'static str],
     /// The popup in which a user accepts.
     pub popup: Popup,
     /// The kinds of consent that it knows.

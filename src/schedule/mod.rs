@@ -10,5 +10,8 @@
 //! load      the same, written
 //! ```
 
+// A problem is large, because it tells its place and what to do; there are few of them, and each ends the work on its row or its file.
+#![allow(clippy::result_large_err)]
+
 pub mod problem;
 pub mod sheet;

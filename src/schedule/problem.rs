@@ -2,10 +2,33 @@
 
 use crate::words::Message;
 
+/// The codes of a file that cannot be used.
+#[rustfmt::skip]
+pub const OF_FILES: &[&str] = &[
+    "not_built", "cancelled", "shift_too_far", "not_a_tester", "unknown_key", "bad_at", "bad_template", "unknown_app", "unknown_template",
+    "unknown_field", "missing_field", "name_taken", "no_file", "outside_folder", "not_a_table", "old_excel", "locked", "damaged",
+    "too_large", "encoding_unclear", "no_header", "no_rows", "no_column", "column_twice", "hidden_rows", "unclosed_quote",
+    "removes_too_many", "plan_changed", "busy", "bad_value",
+];
+
+/// The codes of a row that is refused.
+#[rustfmt::skip]
+pub const OF_ROWS: &[&str] = &[
+    "ragged", "bad_openid", "damaged_number", "no_value", "formula_without_result", "error_cell", "control_character", "too_long",
+    "bad_time", "bad_deadline", "past_deadline", "late", "quiet", "duplicate_key", "unknown_event", "bad_field", "bad_page",
+];
+
+/// The codes of notes.
+#[rustfmt::skip]
+pub const NOTES: &[&str] = &[
+    "guessed_encoding", "merged_filled", "serial_read", "range_start", "gap", "fold", "late", "same_row_twice", "done_changed", "quiet",
+    "quiet_moved", "forgotten", "hidden_rows", "column_twice", "shift_ends",
+];
+
 /// A problem or a note: where it is, what was found, what is allowed, what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Stable machine-readable name, one of those in the manual of schedule files.
+    /// Stable machine-readable name: one of [`OF_FILES`], [`OF_ROWS`] or [`NOTES`].
     pub code: &'static str,
     /// Where.
     pub place: Place,
@@ -38,5 +61,19 @@ impl Problem {
     /// A problem at a place that is filled in afterwards.
     pub fn new(code: &'static str, detail: impl Into<Message>) -> Self {
         Self { code, place: Place::default(), value: None, param: None, detail: detail.into(), fix: None }
+    }
+
+    /// The same with this replacement for what was found.
+    #[must_use]
+    pub fn or(mut self, fix: Option<String>) -> Self {
+        self.fix = fix;
+        self
+    }
+
+    /// The same in this row.
+    #[must_use]
+    pub fn in_row(mut self, row: u32) -> Self {
+        self.place.row = Some(row);
+        self
     }
 }

@@ -22,6 +22,7 @@ pub const FACTS: Facts = Facts {
     base_url: "https://api.weixin.qq.com",
     appid: AppidShape { like: "wx0123456789abcdef", fits: |appid| appid.starts_with("wx") && appid.len() == 18 },
     credentials: &["secret"],
+    openid_columns: &["微信openid"],
     // Three templates in one popup for years, and five now; old clients show three. `acceptWithForcePush` is not documented and was seen.
     popup: Popup {
         most: 5,

@@ -34,6 +34,26 @@ pub enum Cell {
     Error(String),
 }
 
+/// The error values that spreadsheets know.
+pub const ERRORS: [&str; 16] = [
+    "#NULL!",
+    "#DIV/0!",
+    "#VALUE!",
+    "#REF!",
+    "#NAME?",
+    "#NUM!",
+    "#N/A",
+    "#GETTING_DATA",
+    "#SPILL!",
+    "#CALC!",
+    "#FIELD!",
+    "#BLOCKED!",
+    "#CONNECT!",
+    "#UNKNOWN!",
+    "#BUSY!",
+    "#PYTHON!",
+];
+
 /// What of a date cell counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shows {
