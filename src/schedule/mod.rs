@@ -8,6 +8,7 @@
 //! row       a row becomes its reminders, or all its problems        (pure)
 //! plan      all rows, compared with the store                       → what a load would do
 //! load      the same, written
+//! annotate  the rows as a workbook again, with what is wrong
 //! ```
 
 // A problem is large, because it tells its place and what to do; there are few of them, and each ends the work on its row or its file.
@@ -15,3 +16,4 @@
 
 pub mod problem;
 pub mod sheet;
+pub mod annotate;

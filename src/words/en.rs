@@ -321,6 +321,17 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     // Schedule files (schedule/file, when, render, row).
 
     // Plans and loads (schedule/plan, load).
+    ("annotate_sheet", "Problems"),
+    ("annotate_place", "Where"),
+    ("annotate_column", "Column"),
+    ("annotate_value", "What stands there"),
+    ("annotate_detail", "What is wrong, and what to do"),
+    ("annotate_fix", "Write instead"),
+    ("annotate_code", "Code"),
+    ("annotate_none", "No problem was found."),
+    ("annotate_more", "{n} more are not listed: mend these and plan again"),
+    ("annotate_unwritten", "the workbook cannot be written: {why}"),
+    ("annotate_too_many_rows", "the table has more than {most} rows, which is all that a sheet of a workbook holds: split it, or read the problems with --json"),
 
     // Schedules in use (store, engine).
 

@@ -321,6 +321,17 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     // 计划文件（schedule/file、when、render、row）。
 
     // 预览与装载（schedule/plan、load）。
+    ("annotate_sheet", "问题"),
+    ("annotate_place", "位置"),
+    ("annotate_column", "列"),
+    ("annotate_value", "单元格内容"),
+    ("annotate_detail", "问题与处理办法"),
+    ("annotate_fix", "可改为"),
+    ("annotate_code", "代码"),
+    ("annotate_none", "没有发现问题。"),
+    ("annotate_more", "另有 {n} 个问题未列出：改好这些之后再预览一次"),
+    ("annotate_unwritten", "无法写出工作簿：{why}"),
+    ("annotate_too_many_rows", "表格超过 {most} 行，一张工作表放不下：请拆分表格，或用 --json 查看问题"),
 
     // 使用中的计划（store、engine）。
 

@@ -8,11 +8,13 @@
 //! columns   where each column is
 //! text      what a cell of text says
 //! cell      what a cell says
+//! copy      a table as it stands, for a copy of it
 //! ```
 
 pub mod spec;
 pub mod cell;
 pub mod columns;
+pub mod copy;
 mod csv;
 mod file;
 mod header;

@@ -16,6 +16,7 @@ mod survey;
 
 use super::{
     cell::Row,
+    copy::CopiedRow,
     header::Header,
     spec::{TableSpec, Wanted},
 };
@@ -65,6 +66,41 @@ impl Csv {
             let row = cells::row(&self.record, self.header.columns.names().len(), self.header.width);
             if row.ragged || row.cells.iter().any(|cell| !cell.is_blank()) {
                 return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// An open file of CSV, from its beginning.
+pub struct Whole {
+    records: Records<Text<File>>,
+    record: Record,
+}
+
+impl Whole {
+    /// Opens what is text; `start` are its first bytes, and `spec` says how it is read.
+    ///
+    /// # Errors
+    /// As [`Csv::open`].
+    pub fn open(mut file: File, start: &[u8], spec: &TableSpec) -> Result<Self, Problem> {
+        let chosen = choose::choose(&mut file, start, spec, &[])?;
+        file.seek(SeekFrom::Start(0)).map_err(|e| unreadable(&e))?;
+        let records = Records::new(Text::new(file, chosen.coding, Some(chosen.bytes)), chosen.delimiter);
+        Ok(Self { records, record: Record::default() })
+    }
+
+    /// The next row in which something stands.
+    ///
+    /// # Errors
+    /// As [`Csv::next`].
+    pub fn next(&mut self) -> Result<Option<CopiedRow>, Problem> {
+        while self.records.next(&mut self.record)? {
+            let row = cells::row(&self.record, usize::MAX, usize::MAX);
+            if row.cells.iter().any(|cell| !cell.is_blank()) {
+                // None of its cells has a number format.
+                let cells = row.cells.into_iter().map(|cell| (cell, u16::MAX)).collect();
+                return Ok(Some(CopiedRow { number: row.number, hidden: false, cells }));
             }
         }
         Ok(None)
