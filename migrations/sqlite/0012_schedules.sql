@@ -1,6 +1,6 @@
 -- What marketers load. A schedule is one file; its name is unique and for ever. `text` is the TOML, `digest` is of it and its tables.
 -- `task` is what is being done to it (load, shift, cancel), by whom and with a beat, so that a second one waits, and one that died is taken
--- up again; `cursor` is how far it has come. `incomplete`: a load was cut off. `report` is what the last load said, as JSON.
+-- up again; `task_shift` is by how much a shift moves, and the cursor is how far it has come: the row of `reminder` that was done last. `incomplete`: a load was cut off. `report` is what the last load said, as JSON.
 CREATE TABLE schedule (
     id           INTEGER PRIMARY KEY,
     name         TEXT NOT NULL UNIQUE,
@@ -24,7 +24,9 @@ CREATE TABLE schedule (
     task_nonce   TEXT,
     task_beat    INTEGER,
     task_detail  TEXT,
-    cursor       INTEGER,
+    task_shift   INTEGER,
+    cursor_at    INTEGER,
+    cursor_id    INTEGER,
     report       TEXT,
     CONSTRAINT a_known_task CHECK (task IS NULL OR task IN ('load', 'shift', 'cancel'))
 ) STRICT;

@@ -3,6 +3,7 @@
 use super::{
     Millis,
     due::{Due, UNSURE_AT_MOST},
+    gate::Gate,
     reason::Reason,
     reminder::State,
     settle::{Consent, DOUBT_LOOK, Next, Settlement},
@@ -36,6 +37,8 @@ pub enum Decision {
         /// When to ask again.
         until: Millis,
     },
+    /// Not as long as its schedule is paused, or is being changed.
+    Closed,
     /// Without a call this is written down: it ends, or waits in doubt.
     Settle(Settlement),
     /// A crash cut it off while it was being sent: that is to be written down first.
@@ -46,7 +49,9 @@ pub enum Decision {
 ///
 /// A doubt may be resent unasked only where a second message is impossible: the app is exclusive and this reminder holds the only
 /// consent that the platform can still know, so that a first message that did arrive has spent it (I1, I2).
-pub fn decide(due: &Due, openid: &str, rules: &AppRules, on_doubt: OnDoubt, now: Millis) -> Decision {
+///
+/// `gate` is its schedule's, or the default one: a deadline passes behind a closed gate, too.
+pub fn decide(due: &Due, openid: &str, rules: &AppRules, gate: Gate, on_doubt: OnDoubt, now: Millis) -> Decision {
     match due.state {
         State::Sending => return Decision::CutOff,
         State::InDoubt | State::Scheduled if now >= due.expires_at && due.doubt_since.is_some() => {
@@ -71,7 +76,10 @@ pub fn decide(due: &Due, openid: &str, rules: &AppRules, on_doubt: OnDoubt, now:
     if rules.testers.as_ref().is_some_and(|testers| !testers.contains(openid)) {
         return Decision::Settle(failed(Reason::NotATester));
     }
-    match rules.quiet_hours.and_then(|quiet| quiet.ends(now)) {
+    if gate.closed {
+        return Decision::Closed;
+    }
+    match gate.quiet_hours(rules.quiet_hours).and_then(|quiet| quiet.ends(now)) {
         Some(until) => Decision::Wait { until },
         None => go,
     }
@@ -146,7 +154,10 @@ fn failed(reason: Reason) -> Settlement {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::reminder::ReminderId, *};
+    use super::{
+        super::{gate::Quiet, reminder::ReminderId, timing::QuietHours},
+        *,
+    };
 
     fn due(state: State) -> Due {
         Due {
@@ -167,7 +178,7 @@ mod tests {
         let rules = AppRules::default();
         let table = [(999, "wait"), (1_000, "send"), (4_999, "send"), (5_000, "end"), (9_000, "end")];
         for (now, expected) in table {
-            let got = match decide(&due(State::Scheduled), "o", &rules, OnDoubt::AssumeSent, now) {
+            let got = match decide(&due(State::Scheduled), "o", &rules, Gate::default(), OnDoubt::AssumeSent, now) {
                 Decision::Send => "send",
                 Decision::Wait { until: 1_000 } => "wait",
                 Decision::Settle(s) if s.next == Next::Final(State::Expired) && s.consent == Consent::Free => "end",
@@ -184,7 +195,7 @@ mod tests {
             [(true, 2_000, true), (false, 2_000, false), (true, 5_000, false), (false, 5_000, false)]
         {
             let rules = AppRules { exclusive, ..AppRules::default() };
-            match decide(&due(State::InDoubt), "o", &rules, OnDoubt::AssumeSent, now) {
+            match decide(&due(State::InDoubt), "o", &rules, Gate::default(), OnDoubt::AssumeSent, now) {
                 Decision::Send => assert!(resent, "{exclusive} {now}"),
                 Decision::Settle(end) => {
                     assert!(!resent && end.next == Next::Final(State::Unconfirmed), "{exclusive} {now}")
@@ -207,7 +218,7 @@ mod tests {
                 (Some(60_000), 5_000, "unconfirmed"),
             ] {
                 let rules = AppRules { receipt_wait, ..AppRules::default() };
-                let got = match decide(&due(State::InDoubt), "o", &rules, on_doubt, now) {
+                let got = match decide(&due(State::InDoubt), "o", &rules, Gate::default(), on_doubt, now) {
                     Decision::Resend => "resend".to_owned(),
                     Decision::Settle(Settlement { next: Next::Final(State::Unconfirmed), .. }) => {
                         "unconfirmed".to_owned()
@@ -225,10 +236,43 @@ mod tests {
     #[test]
     fn test_mode_reaches_testers_alone_and_keeps_the_others_consents() {
         let rules = AppRules { testers: Some(["a".to_owned()].into()), ..AppRules::default() };
-        assert_eq!(decide(&due(State::Scheduled), "a", &rules, OnDoubt::AssumeSent, 1_000), Decision::Send);
-        let Decision::Settle(end) = decide(&due(State::Scheduled), "b", &rules, OnDoubt::AssumeSent, 1_000) else {
+        assert_eq!(
+            decide(&due(State::Scheduled), "a", &rules, Gate::default(), OnDoubt::AssumeSent, 1_000),
+            Decision::Send
+        );
+        let Decision::Settle(end) =
+            decide(&due(State::Scheduled), "b", &rules, Gate::default(), OnDoubt::AssumeSent, 1_000)
+        else {
             panic!("must end")
         };
         assert_eq!((end.code.as_deref(), end.consent), (Some("test_mode"), Consent::Free));
+    }
+
+    #[test]
+    fn i6_a_closed_gate_holds_back_all_but_the_deadline_and_own_quiet_hours_stand_in_place_of_the_apps() {
+        let zone = chrono_tz::UTC;
+        let hours = |text: &str| QuietHours::parse(text, zone).expect("hours");
+        let noon = 12 * 3_600_000;
+        let (day, night) = (hours("10:00-14:00"), hours("22:00-08:00"));
+        let (own, none) =
+            (|hours| Gate { closed: false, quiet: Quiet::Own(hours) }, Gate { closed: false, quiet: Quiet::None });
+        let shut = |quiet| Gate { closed: true, quiet };
+        let until = 14 * 3_600_000;
+        // (the app's, the schedule's) → what becomes of one that is due at noon
+        for (app, gate, expected) in [
+            (None, Gate::default(), Decision::Send),
+            (Some(day), Gate::default(), Decision::Wait { until }),
+            (Some(day), none, Decision::Send),
+            (Some(day), own(night), Decision::Send),
+            (Some(night), own(day), Decision::Wait { until }),
+            (None, shut(Quiet::App), Decision::Closed),
+            (Some(day), shut(Quiet::None), Decision::Closed),
+        ] {
+            let rules = AppRules { quiet_hours: app, ..AppRules::default() };
+            let due = Due { due_at: noon, at: noon, expires_at: noon + 1, ..due(State::Scheduled) };
+            assert_eq!(decide(&due, "o", &rules, gate, OnDoubt::AssumeSent, noon), expected, "{app:?} {gate:?}");
+            let late = decide(&due, "o", &rules, gate, OnDoubt::AssumeSent, noon + 1);
+            assert!(matches!(late, Decision::Settle(_)), "{gate:?}: {late:?}");
+        }
     }
 }

@@ -134,6 +134,13 @@ impl QuietHours {
             .ok_or_else(|| say!("not_a_span_of_the_day", text = cut(text)))
     }
 
+    /// When the next quiet span after `now` begins.
+    pub fn begins(&self, now: Millis) -> Option<Millis> {
+        let day = self.zone.timestamp_millis_opt(now).single()?.date_naive();
+        let days = std::iter::successors(Some(day), chrono::NaiveDate::succ_opt).take(3);
+        days.filter_map(|day| resolve_local(day.and_time(self.from), self.zone)).map(|(at, _)| at).find(|at| *at > now)
+    }
+
     /// When the quiet span around `now` ends, if `now` lies in one.
     pub fn ends(&self, now: Millis) -> Option<Millis> {
         let local = self.zone.timestamp_millis_opt(now).single()?.naive_local();
@@ -210,6 +217,9 @@ mod tests {
         for (local, ends) in table {
             let now = parse_instant(local, Some(SHANGHAI)).expect("valid").at;
             assert_eq!(quiet.ends(now).map(rfc3339).as_deref(), ends, "{local}");
+            let begins = quiet.begins(now).expect("each day");
+            assert!(begins > now && begins <= now + DAY && quiet.ends(begins).is_some(), "{local}");
+            assert!(quiet.ends(begins - 1).is_none(), "{local}");
         }
         assert!(QuietHours::parse("22:00", SHANGHAI).is_err());
         assert!(QuietHours::parse("22:00-22:00", SHANGHAI).is_err());

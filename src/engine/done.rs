@@ -6,7 +6,7 @@ use crate::{
     platform::{Answer, Auth, Granted},
     store::{
         StoreError,
-        port::{Job, Marked},
+        port::{Job, Marked, Next},
     },
 };
 
@@ -16,6 +16,8 @@ pub enum Done {
     Read { lane: usize, read: Read, jobs: Result<Vec<Job>, StoreError> },
     /// Jobs past their deadline were looked for.
     Swept { lane: usize, expired: Result<Vec<Job>, StoreError> },
+    /// A slice of what waits behind closed gates was looked at for what has expired.
+    LookedBehind { lane: usize, found: Result<(Vec<Job>, Next), StoreError> },
     /// Jobs were marked, or not: a verdict for each.
     Marked { lane: usize, jobs: Vec<Job>, verdicts: Result<Vec<Marked>, StoreError> },
     /// A message was sent.

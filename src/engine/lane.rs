@@ -2,6 +2,7 @@
 
 use super::{
     errands::Errands,
+    gates::{self, Behind},
     rate::Rate,
     signals::{Pause, QuotaAsked},
     stream::{Reach, Read, Stream},
@@ -12,6 +13,7 @@ use crate::{
     domain::{
         MINUTE, Millis, SECOND,
         decide::{Decision, cut_off, decide, open_doubt},
+        gate::{Gate, Quiet},
         reminder::ReminderId,
         settle::{Settlement, backoff},
     },
@@ -20,7 +22,10 @@ use crate::{
         Adapter, Auth, Quota,
         token::{Token, Trouble},
     },
-    store::port::{Job, Ring},
+    store::{
+        gates::Gates,
+        port::{Job, Open, Ring},
+    },
     words::{Message, say},
 };
 use prometheus_client::metrics::histogram::Histogram;
@@ -50,6 +55,16 @@ pub struct Lane {
     pub backlog: Stream,
     /// How many streams there were.
     streams: u64,
+    /// The gates of the schedules, as they were seen last.
+    pub gates: Arc<Gates>,
+    /// What is open of the lane.
+    pub open: Arc<Open>,
+    /// When that changes by itself.
+    gates_change_at: Millis,
+    /// When the gates were looked at.
+    looked_at: Millis,
+    /// The walk through what waits behind closed gates.
+    pub behind: Behind,
     /// Taken out of the buffers and not settled yet.
     pub active: HashSet<ReminderId>,
     /// Users with a send under way.
@@ -60,6 +75,8 @@ pub struct Lane {
     /// The look for expired rows that precedes the first send.
     pub sorted: bool,
     pub sweeping: bool,
+    /// Something has opened: what expired meanwhile ends first.
+    pub wants_sweep: bool,
     pub pause: Option<Pause>,
     pub errands: Errands,
     /// What waits for a suspended template may go: at the start, and when the platform has listed its templates.
@@ -108,12 +125,18 @@ impl Lane {
             live: Stream::new(0, reach, now, Millis::MAX),
             backlog: Stream::new(1, reach, Millis::MIN + 1, now - 1),
             streams: 2,
+            gates: Arc::default(),
+            open: Arc::default(),
+            gates_change_at: Millis::MAX,
+            looked_at: now,
+            behind: Behind::default(),
             active: HashSet::new(),
             busy: HashSet::new(),
             in_flight: 0,
             marking: false,
             sorted: false,
             sweeping: false,
+            wants_sweep: false,
             pause: None,
             errands: Errands::new(None, now),
             wake_suspended: true,
@@ -125,11 +148,46 @@ impl Lane {
         }
     }
 
-    /// Starts over after a time in which nothing was sent: what is overdue now is caught up with at half the rate.
-    pub fn resume(&mut self, now: Millis) {
+    /// Looks at the gates. What has closed is dropped from memory, and never read while it is closed. When something opens, the lane begins
+    /// new streams: what is overdue is caught up with.
+    pub fn look_at_gates(&mut self, gates: Arc<Gates>, now: Millis) {
+        let same = Arc::ptr_eq(&gates, &self.gates);
+        if same && (self.looked_at..self.gates_change_at).contains(&now) {
+            return;
+        }
+        let (open, change_at) = gates::open(gates.of_lane(self.id), self.app.rules.quiet_hours, now);
+        // What is due from the very instant at which quiet hours end is not late.
+        let from = if same && self.gates_change_at <= now && now - self.gates_change_at < BACKLOG_AFTER {
+            self.gates_change_at
+        } else {
+            now
+        };
+        (self.gates, self.gates_change_at, self.looked_at) = (gates, change_at, now);
+        if open == *self.open {
+            return;
+        }
+        let opens = open.has_more_than(&self.open);
+        self.open = Arc::new(open);
+        self.quiet_until = 0;
+        if opens {
+            self.begin_streams(from);
+            self.wants_sweep = true;
+        } else {
+            self.live.shut(&self.open);
+            self.backlog.shut(&self.open);
+        }
+    }
+
+    /// Begins new streams: what is due before `now` is caught up with at half the rate.
+    fn begin_streams(&mut self, now: Millis) {
         self.live = Stream::new(self.streams, self.reach, now, Millis::MAX);
         self.backlog = Stream::new(self.streams + 1, self.reach, Millis::MIN + 1, now - 1);
         self.streams += 2;
+    }
+
+    /// Starts over after a time in which nothing was sent: what is overdue now is caught up with at half the rate.
+    pub fn resume(&mut self, now: Millis) {
+        self.begin_streams(now);
         self.sorted = false;
     }
 
@@ -152,6 +210,7 @@ impl Lane {
         self.token.set_back(by);
         self.rate.set_back(by);
         self.quiet_until = 0;
+        self.behind.set_back(by);
         self.templates.breakers.set_back(by);
         self.errands.set_back(by);
         if let Some(pause) = &mut self.pause {
@@ -170,9 +229,9 @@ impl Lane {
         cut_off(&job.due, self.templates.on_doubt(job.template), now)
     }
 
-    /// Whether a job may go.
-    pub fn decide(&self, job: &Job, now: Millis) -> Decision {
-        decide(&job.due, &job.body.openid, &self.app.rules, self.templates.on_doubt(job.template), now)
+    /// Whether a job may go, whose schedule has this gate.
+    pub fn decide(&self, job: &Job, gate: Gate, now: Millis) -> Decision {
+        decide(&job.due, &job.body.openid, &self.app.rules, gate, self.templates.on_doubt(job.template), now)
     }
 
     /// Rows at these instants changed.
@@ -191,7 +250,7 @@ impl Lane {
         let mut jobs = Some(jobs);
         for stream in [&mut self.live, &mut self.backlog] {
             if stream.asked(read) {
-                stream.fill(read, jobs.take().unwrap_or_default(), &self.active);
+                stream.fill(read, jobs.take().unwrap_or_default(), &self.active, &self.open);
             }
         }
     }
@@ -241,8 +300,12 @@ impl Lane {
                     continue;
                 }
                 let on_doubt = self.templates.on_doubt(job.template);
-                let decision = decide(&job.due, &job.body.openid, &self.app.rules, on_doubt, now);
+                let gate = self.gates.of(job.schedule);
+                let decision = decide(&job.due, &job.body.openid, &self.app.rules, gate, on_doubt, now);
                 match decision {
+                    // A closed gate, or quiet hours of its schedule's own, hold nothing else back.
+                    Decision::Closed => {}
+                    Decision::Wait { .. } if gate.quiet != Quiet::App => {}
                     Decision::Wait { until } => {
                         self.quiet_until = until;
                         window = 0;
@@ -293,6 +356,12 @@ impl Lane {
 
     /// When this lane next has something to do by itself; `None` when only an event can move it.
     pub fn next_wake(&self, now: Millis, may_send: bool) -> Option<Millis> {
+        let gates = (self.gates_change_at < Millis::MAX).then_some(self.gates_change_at);
+        self.next_go(now, may_send).into_iter().chain(gates).min()
+    }
+
+    /// When its next job may go.
+    fn next_go(&self, now: Millis, may_send: bool) -> Option<Millis> {
         let due = self.next_due()?;
         if due > now {
             return Some(due);

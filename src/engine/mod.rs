@@ -6,6 +6,8 @@
 
 pub mod signals;
 mod lane;
+mod gates;
+mod behind;
 mod stream;
 mod rate;
 mod pace;
@@ -216,6 +218,7 @@ impl Engine {
             self.reread_at = now + REREAD_EVERY;
         }
         let store_answers = now >= self.store_retry_at;
+        let gates = self.store.gates();
         for i in 0..self.lanes.len() {
             let lane = &mut self.lanes[i];
             if let Some(ring) = told.ring {
@@ -225,6 +228,7 @@ impl Engine {
                 lane.ring(Ring::EVERYTHING);
             }
             lane.end_pause(now);
+            lane.look_at_gates(Arc::clone(&gates), now);
             lane.wait_for_token(now);
             lane.rate.recover(now);
             if self.stopping || !store_answers {
@@ -232,6 +236,7 @@ impl Engine {
             }
             if may_act {
                 self.sweep(i, told.sweep, now);
+                self.look_behind(i, now);
             }
             while let Some(read) = self.lanes[i].wants(now) {
                 self.read(i, read);
@@ -314,10 +319,10 @@ impl Engine {
     }
 
     fn read(&mut self, i: usize, read: Read) {
-        let (store, lane) = (Arc::clone(&self.store), self.lanes[i].id);
+        let (store, lane, open) = (Arc::clone(&self.store), self.lanes[i].id, Arc::clone(&self.lanes[i].open));
         let work = async move {
             let limit = i64::try_from(read.limit).expect("small");
-            let jobs = store.prefetch(lane, (read.after.0, read.after.1.0), read.until(), limit);
+            let jobs = store.prefetch_open(lane, (read.after.0, read.after.1.0), read.until(), limit, open);
             Done::Read { lane: i, read, jobs: limited(jobs).await }
         };
         self.tasks.spawn_on(work, &self.store_runtime);
@@ -350,6 +355,7 @@ impl Engine {
         match done {
             Done::Read { lane, read, jobs } => self.was_read(lane, read, jobs, now),
             Done::Swept { lane, expired } => self.swept(lane, expired, now),
+            Done::LookedBehind { lane, found } => self.looked_behind(lane, found, now),
             Done::Marked { lane, jobs, verdicts } => self.marked(lane, jobs, verdicts, now),
             Done::Sent(sent) => self.sent(sent),
             Done::Settled { batch, written } => self.settled(batch, written, now),

@@ -1,12 +1,12 @@
 //! A stretch of a lane, read in order into a bounded buffer. It never passes over a row.
 //!
-//! What keeps it so: every row between the stream's beginning and `read_to` is in the buffer, under way, gone, or in ground that is to
+//! What keeps it so: every open row between the stream's beginning and `read_to` is in the buffer, under way, gone, or in ground that is to
 //! be read again; and nothing in the buffer lies behind `read_to`. A crowd at one instant is larger than any buffer, so places are
 //! (instant, id) everywhere and never instants alone.
 
 use crate::{
     domain::{Millis, SECOND, reminder::ReminderId},
-    store::port::{Job, Ring},
+    store::port::{Job, Open, Ring},
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -170,8 +170,13 @@ impl Stream {
         }
     }
 
-    /// A read of this stream's is answered. `active` jobs are under way already.
-    pub fn fill(&mut self, read: Read, jobs: Vec<Job>, active: &HashSet<ReminderId>) {
+    /// Something has closed: its jobs are dropped, and never read as long as it is.
+    pub fn shut(&mut self, open: &Open) {
+        self.buffer.retain(|_, job| open.lets(job));
+    }
+
+    /// A read of this stream's is answered. `active` jobs are under way already, and what is not `open` has closed since it was asked.
+    pub fn fill(&mut self, read: Read, jobs: Vec<Job>, active: &HashSet<ReminderId>, open: &Open) {
         self.reading = false;
         let left = std::mem::take(&mut self.left);
         let last = jobs.last().map(|job| (job.due.due_at, job.due.id)).filter(|_| jobs.len() >= read.limit);
@@ -183,7 +188,8 @@ impl Stream {
         for job in jobs {
             let place = (job.due.due_at, job.due.id);
             // Behind `read_to` lies what will be read anyway: kept here, it would hide what lies between.
-            if place <= self.read_to && !active.contains(&job.due.id) && !left.contains(&job.due.id) {
+            let known = active.contains(&job.due.id) || left.contains(&job.due.id);
+            if place <= self.read_to && !known && open.lets(&job) {
                 self.buffer.insert(place, job);
             }
         }
@@ -217,6 +223,11 @@ mod tests {
     use rand::{RngExt, SeedableRng, rngs::StdRng};
     use std::{collections::BTreeSet, sync::Arc};
 
+    /// Each third row comes from a schedule.
+    fn schedule(id: ReminderId) -> Option<i64> {
+        (id.0 % 3 == 0).then_some(1)
+    }
+
     fn job((due_at, id): Place) -> Job {
         let body = Body { openid: String::new(), page: None, data: String::new(), options: Options::new() };
         let expires_at = Millis::MAX;
@@ -232,12 +243,23 @@ mod tests {
             doubt_since: None,
         };
         let (claim, body) = (Claim::Reserve, Arc::new(body));
-        Job { due, lane: 1, recipient: 1, template: 1, claim, standing: false, schedule: None, blind: false, body }
+        Job {
+            due,
+            lane: 1,
+            recipient: 1,
+            template: 1,
+            claim,
+            standing: false,
+            schedule: schedule(id),
+            blind: false,
+            body,
+        }
     }
 
     /// What the store answers.
-    fn answer(rows: &BTreeSet<Place>, read: Read) -> Vec<Job> {
-        let found = rows.range(..=behind(read.until())).filter(|place| **place > read.after);
+    fn answer(rows: &BTreeSet<Place>, read: Read, open: &Open) -> Vec<Job> {
+        let found =
+            rows.range(..=behind(read.until())).filter(|place| **place > read.after && open.has(schedule(place.1)));
         found.take(read.limit).map(|place| job(*place)).collect()
     }
 
@@ -249,9 +271,9 @@ mod tests {
             let backlog = rng.random_bool(0.3);
             let until = if backlog { 30 } else { Millis::MAX };
             let (mut stream, mut rows) = (Stream::new(seed, reach, 0, until), BTreeSet::new());
-            let (mut now, mut under_way, mut active) = (0, None, HashSet::new());
+            let (mut now, mut under_way, mut active, mut open) = (0, None, HashSet::new(), Open::default());
             for step in 0..200 {
-                match rng.random_range(0..10) {
+                match rng.random_range(0..11) {
                     // A crowd, or a few.
                     0 => {
                         let (at, n) = ((now + rng.random_range(-20..4_000)).max(0), rng.random_range(1..30));
@@ -263,14 +285,14 @@ mod tests {
                     3..=6 => {
                         if let Some(read) = under_way.take() {
                             // Answered as it was then or as it is now: the store may have been slow either way.
-                            let (read, then): (Read, Vec<Job>) = read;
-                            let jobs = if rng.random() { then } else { answer(&rows, read) };
+                            let (read, then, asked): (Read, Vec<Job>, Open) = read;
+                            let jobs = if rng.random() { then } else { answer(&rows, read, &asked) };
                             match rng.random_bool(0.2) {
                                 true => stream.unfilled(read),
-                                false => stream.fill(read, jobs, &active),
+                                false => stream.fill(read, jobs, &active, &open),
                             }
                         } else {
-                            under_way = stream.wants(now).map(|read| (read, answer(&rows, read)));
+                            under_way = stream.wants(now).map(|read| (read, answer(&rows, read, &open), open.clone()));
                         }
                     }
                     7 => {
@@ -291,10 +313,23 @@ mod tests {
                             }
                         }
                     }
+                    // A schedule closes, or opens: then its lane begins new streams, and a read of the old one is ignored.
+                    9 if open.is_all() => {
+                        open = Open::AllBut([1].into());
+                        stream.shut(&open);
+                    }
+                    9 => {
+                        open = Open::default();
+                        (stream, under_way) = (Stream::new(seed + step as u64 + 1, reach, 0, until), None);
+                    }
                     _ => {}
                 }
-                let asked = under_way.as_ref().map(|(read, _)| *read);
-                for place in &rows {
+                assert!(
+                    stream.buffer.values().all(|job| open.lets(job)),
+                    "seed {seed}, step {step}: it holds what is closed"
+                );
+                let asked = under_way.as_ref().map(|(read, ..)| *read);
+                for place in rows.iter().filter(|place| open.has(schedule(place.1))) {
                     let again = stream
                         .reread
                         .is_some_and(|(after, until)| (after, until) < (*place, *place) && *place <= until);
@@ -318,7 +353,7 @@ mod tests {
         let (mut stream, mut taken) = (Stream::new(1, reach, 0, 100), Vec::new());
         for _ in 0..40 {
             if let Some(read) = stream.wants(5_000) {
-                stream.fill(read, answer(&rows, read), &HashSet::new());
+                stream.fill(read, answer(&rows, read, &Open::default()), &HashSet::new(), &Open::default());
             }
             let first = stream.due(5_000).next().map(|(place, _)| *place);
             taken.extend(first.and_then(|place| stream.take(&place)).map(|job| job.due.id.0));

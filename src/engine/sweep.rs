@@ -14,12 +14,15 @@ impl Engine {
     /// Looks for what has expired in a lane, if it is `wanted` or the lane has not been sorted yet.
     pub(super) fn sweep(&mut self, i: usize, wanted: bool, now: Millis) {
         let lane = &mut self.lanes[i];
-        if lane.sweeping || !wanted && lane.sorted {
+        if lane.sweeping || !wanted && lane.sorted && !lane.wants_sweep {
             return;
         }
-        lane.sweeping = true;
-        let (store, id) = (Arc::clone(&self.store), lane.id);
-        let work = async move { Done::Swept { lane: i, expired: limited(store.past_deadline(id, now, SLICE)).await } };
+        (lane.sweeping, lane.wants_sweep) = (true, false);
+        let (store, id, open) = (Arc::clone(&self.store), lane.id, Arc::clone(&lane.open));
+        let work = async move {
+            let expired = limited(store.past_deadline(id, now, SLICE, open)).await;
+            Done::Swept { lane: i, expired }
+        };
         self.tasks.spawn_on(work, &self.store_runtime);
     }
 
@@ -33,7 +36,8 @@ impl Engine {
         let more = jobs.len() >= usize::try_from(SLICE).expect("small");
         for job in jobs {
             // The clock may have been set since the look began.
-            if let Decision::Settle(settlement) = self.lanes[i].decide(&job, now)
+            let gate = self.lanes[i].gates.of(job.schedule);
+            if let Decision::Settle(settlement) = self.lanes[i].decide(&job, gate, now)
                 && self.lanes[i].active.insert(job.due.id)
             {
                 self.settle_unmarked(i, &job, settlement, now);

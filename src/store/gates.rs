@@ -4,12 +4,13 @@
 
 use super::{Store, error::StoreError, states::LIVING_WORDS};
 use crate::domain::{
+    Millis,
     gate::{Gate, Quiet},
     timing::QuietHours,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, RwLock},
 };
 
@@ -18,8 +19,8 @@ use std::{
 pub struct Known {
     /// Its name.
     pub name: Arc<str>,
-    /// Its app, as a small integer.
-    pub app: i64,
+    /// Its app's lane.
+    pub lane: i64,
     /// Its gate.
     pub gate: Gate,
 }
@@ -34,10 +35,15 @@ impl Gates {
         schedule.and_then(|id| self.0.get(&id)).map_or_else(Gate::default, |known| known.gate)
     }
 
-    /// The gates of an app's schedules that differ from the plain one.
-    pub fn of_app(&self, app: i64) -> impl Iterator<Item = (i64, Gate)> {
-        let here = self.0.iter().filter(move |(_, known)| known.app == app && !known.gate.is_plain());
+    /// The gates of a lane's schedules that differ from the plain one.
+    pub fn of_lane(&self, lane: i64) -> impl Iterator<Item = (i64, Gate)> {
+        let here = self.0.iter().filter(move |(_, known)| known.lane == lane && !known.gate.is_plain());
         here.map(|(id, known)| (*id, known.gate))
+    }
+
+    /// The schedules of a lane that are closed now for a reason of their own: not by their app's quiet hours.
+    pub fn closed(&self, lane: i64, now: Millis) -> BTreeSet<i64> {
+        self.of_lane(lane).filter(|(_, gate)| !gate.is_open(None, now)).map(|(id, _)| id).collect()
     }
 
     /// What a schedule is called.
@@ -82,7 +88,7 @@ impl Kept {
 /// The columns of a [`Known`]. Of a cancelled schedule of which nothing lives the gate holds nothing back, so it needs none.
 fn columns() -> String {
     format!(
-        "s.id, s.name, s.app, s.quiet, s.zone, s.paused_at, s.task,
+        "s.id, s.name, (SELECT l.id FROM lane l WHERE l.app = s.app AND l.shard = 0) AS lane, s.quiet, s.zone, s.paused_at, s.task,
          (SELECT MAX(t.n) FROM schedule_tally t
           WHERE t.schedule = s.id AND t.name IN ({LIVING_WORDS}) AND t.n > 0 AND s.cancelled_at IS NOT NULL) AS cancelled"
     )
@@ -104,7 +110,7 @@ fn known(row: &AnyRow) -> (i64, Known) {
     };
     let gate = Gate { closed: is_there("paused_at") || is_there("cancelled") || changes, quiet };
     let name: String = row.get("name");
-    (row.get("id"), Known { name: name.into(), app: row.get("app"), gate })
+    (row.get("id"), Known { name: name.into(), lane: row.get("lane"), gate })
 }
 
 /// `schedule.quiet` of one that has no quiet hours, whatever its app has.

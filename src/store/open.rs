@@ -72,6 +72,8 @@ impl Store {
         let learnt = in_time(async {
             let names = Arc::new(names::learn(&mut conn, apps).await?);
             let listings = templates::read(&mut conn, &names).await?;
+            // Whoever did something to a schedule is gone: the store has one daemon.
+            sqlx::query("UPDATE schedule SET task_beat = 0 WHERE task IS NOT NULL").execute(&mut conn).await?;
             let gates = gates::read(&mut conn).await?;
             let last = sqlx::query("SELECT COALESCE(MAX(id), 0) AS last FROM reminder").fetch_one(&mut conn).await?;
             let carried = Carried::after(last.get("last"), tally::reached(&mut conn).await?.unwrap_or_default());

@@ -1,6 +1,6 @@
 //! The port: what the engine sees of the store, and nothing else of it. A simulation puts its own store behind the same trait.
 
-use super::error::StoreError;
+use super::{error::StoreError, gates::Gates};
 use crate::domain::{
     Millis,
     due::Due,
@@ -9,7 +9,7 @@ use crate::domain::{
     settle::Settlement,
     template::Listing,
 };
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 /// An answer of the store to come.
 pub type Asked<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
@@ -30,10 +30,29 @@ pub trait Queue: Send + Sync {
     fn template(&self, lane: i64, code: &str) -> Option<i64>;
     /// Calls `told` after each commit with the instants it brought and how long it took.
     fn on_commit(&self, told: OnCommit);
+    /// The gates of all schedules, as the last commit left them.
+    fn gates(&self) -> Arc<Gates> {
+        Arc::default()
+    }
     /// The next jobs of a lane after the key `after` up to and including `until`, in order of (due_at, id), bodies included.
-    fn prefetch(&self, lane: i64, after: (Millis, i64), until: Millis, limit: i64) -> Asked<Vec<Job>>;
-    /// Overdue jobs of a lane whose deadline has passed while they waited: they end without a call, whatever the pace.
-    fn past_deadline(&self, lane: i64, now: Millis, limit: i64) -> Asked<Vec<Job>>;
+    fn prefetch(&self, lane: i64, after: (Millis, i64), until: Millis, limit: i64) -> Asked<Vec<Job>> {
+        self.prefetch_open(lane, after, until, limit, Arc::default())
+    }
+    /// The same of what is open alone.
+    fn prefetch_open(
+        &self,
+        lane: i64,
+        after: (Millis, i64),
+        until: Millis,
+        limit: i64,
+        open: Arc<Open>,
+    ) -> Asked<Vec<Job>>;
+    /// Overdue jobs of a lane that are open and whose deadline has passed while they waited: they end without a call, whatever the pace.
+    fn past_deadline(&self, lane: i64, now: Millis, limit: i64, open: Arc<Open>) -> Asked<Vec<Job>>;
+    /// The same of what is not open, among a slice of it behind the key `after`. Answers where the next slice begins, unless this was the last.
+    fn past_deadline_closed(&self, _: i64, _: (Millis, i64), _: Millis, _: Arc<Open>) -> Asked<(Vec<Job>, Next)> {
+        Box::pin(async { Ok((Vec::new(), None)) })
+    }
     /// Brings forward to `now` the reminders that wait because their template was suspended: its cause may be over. Answers how many.
     fn wake_suspended(&self, lane: i64, now: Millis) -> Asked<u64>;
     /// Marks jobs `sending`; durable when it answers, and only then may a byte of them leave. An error means that it is not known
@@ -42,6 +61,51 @@ pub trait Queue: Send + Sync {
     /// Writes settlements; `false` for one whose row was no longer as it names it. An error means that it is not known whether they
     /// were written; writing them again is safe.
     fn settle(&self, entries: Vec<Entry>) -> Asked<Vec<bool>>;
+}
+
+/// Where a slice ends that is not the last.
+pub type Next = Option<(Millis, i64)>;
+
+/// What of a lane is open at an instant: may be read and sent. What is being sent is read all the same, since a crash may have cut it off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Open {
+    /// All but these schedules, which are paused, being changed, or in quiet hours of their own.
+    AllBut(BTreeSet<i64>),
+    /// These schedules alone: the app is in its quiet hours, and they are not.
+    Only(BTreeSet<i64>),
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        Self::AllBut(BTreeSet::new())
+    }
+}
+
+impl Open {
+    /// Whether all is.
+    pub fn is_all(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether what comes from this schedule, or from none, is open.
+    pub fn has(&self, schedule: Option<i64>) -> bool {
+        match self {
+            Self::AllBut(closed) => schedule.is_none_or(|id| !closed.contains(&id)),
+            Self::Only(open) => schedule.is_some_and(|id| open.contains(&id)),
+        }
+    }
+
+    /// Whether a job is read.
+    pub fn lets(&self, job: &Job) -> bool {
+        job.due.state == State::Sending || self.has(job.schedule)
+    }
+
+    /// Whether something is open here that is not in `before`.
+    pub fn has_more_than(&self, before: &Self) -> bool {
+        let (Self::AllBut(here) | Self::Only(here), Self::AllBut(there) | Self::Only(there)) = (self, before);
+        let named = here.iter().chain(there).map(|id| Some(*id));
+        named.chain([None]).any(|schedule| self.has(schedule) && !before.has(schedule))
+    }
 }
 
 /// A reminder as the engine reads it: what decides about it, and its body.

@@ -4,8 +4,9 @@ use super::{
     Store,
     command::Command,
     error::StoreError,
-    port::{Asked, Body, Entry, Job, Marked, OnCommit, Queue},
-    states::living_state,
+    gates::Gates,
+    port::{Asked, Body, Entry, Job, Marked, Next, OnCommit, Open, Queue},
+    states::{SENDING, living_state},
 };
 use crate::domain::{
     Millis,
@@ -16,7 +17,7 @@ use crate::domain::{
     template::Listing,
 };
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 fn job(row: &AnyRow) -> Job {
     Job {
@@ -58,6 +59,35 @@ fn options(row: &AnyRow) -> Options {
 const JOB: &str = "d.lane, d.due_at, d.id, d.state, d.fence, d.tries, d.unsure, d.doubt_since, d.schedule, m.at, m.expires_at, m.recipient, m.template, m.at_fire,
     m.standing, p.openid";
 
+/// Rows that one look behind closed gates reads.
+const SLICE: i64 = 5_000;
+
+/// The condition that a row of `due` is open, or is being sent. Numbers alone stand in it.
+pub(super) fn is_open(open: &Open) -> String {
+    match open {
+        Open::AllBut(closed) if closed.is_empty() => String::new(),
+        Open::AllBut(closed) => {
+            format!("AND (d.state = {SENDING} OR d.schedule IS NULL OR d.schedule NOT IN ({}))", list(closed))
+        }
+        Open::Only(open) => format!("AND (d.state = {SENDING} OR d.schedule IN ({}))", list(open)),
+    }
+}
+
+/// The condition that a row of `due` is closed, and is not being sent.
+fn is_closed(open: &Open) -> String {
+    match open {
+        Open::AllBut(closed) => format!("AND d.state <> {SENDING} AND d.schedule IN ({})", list(closed)),
+        Open::Only(open) => {
+            format!("AND d.state <> {SENDING} AND (d.schedule IS NULL OR d.schedule NOT IN ({}))", list(open))
+        }
+    }
+}
+
+/// A list that is not empty: no schedule is called 0.
+fn list(schedules: &BTreeSet<i64>) -> String {
+    std::iter::once("0".to_owned()).chain(schedules.iter().map(i64::to_string)).collect::<Vec<_>>().join(", ")
+}
+
 impl Queue for Store {
     fn lane(&self, app: &str) -> i64 {
         self.names.app(app).lane
@@ -88,31 +118,70 @@ impl Queue for Store {
         self.on_commit.send_replace(Some(Arc::new(told)));
     }
 
-    fn prefetch(&self, lane: i64, after: (Millis, i64), until: Millis, limit: i64) -> Asked<Vec<Job>> {
+    fn gates(&self) -> Arc<Gates> {
+        Self::gates(self)
+    }
+
+    fn prefetch_open(
+        &self,
+        lane: i64,
+        after: (Millis, i64),
+        until: Millis,
+        limit: i64,
+        open: Arc<Open>,
+    ) -> Asked<Vec<Job>> {
         let read = self.ahead.clone();
         Box::pin(async move {
             let sql = format!(
                 "SELECT {JOB}, m.page, m.data, m.lang, m.miniprogram_state
                  FROM due d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
-                 WHERE d.lane = $1 AND (d.due_at, d.id) > ($2, $3) AND d.due_at <= $4
-                 ORDER BY d.due_at, d.id LIMIT $5"
+                 WHERE d.lane = $1 AND (d.due_at, d.id) > ($2, $3) AND d.due_at <= $4 {}
+                 ORDER BY d.due_at, d.id LIMIT $5",
+                is_open(&open)
             );
             let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(after.0).bind(after.1).bind(until).bind(limit);
             Ok(query.fetch_all(&read).await?.iter().map(job).collect())
         })
     }
 
-    fn past_deadline(&self, lane: i64, now: Millis, limit: i64) -> Asked<Vec<Job>> {
+    fn past_deadline(&self, lane: i64, now: Millis, limit: i64, open: Arc<Open>) -> Asked<Vec<Job>> {
         let read = self.ahead.clone();
         Box::pin(async move {
             let sql = format!(
                 "SELECT {JOB}, NULL AS page, '' AS data, NULL AS lang, NULL AS miniprogram_state
                  FROM due d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
-                 WHERE d.lane = $1 AND d.due_at <= $2 AND d.state = 0 AND m.expires_at <= $2
-                 ORDER BY d.due_at, d.id LIMIT $3"
+                 WHERE d.lane = $1 AND d.due_at <= $2 AND d.state = 0 AND m.expires_at <= $2 {}
+                 ORDER BY d.due_at, d.id LIMIT $3",
+                is_open(&open)
             );
             let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(now).bind(limit);
             Ok(query.fetch_all(&read).await?.iter().map(job).collect())
+        })
+    }
+
+    fn past_deadline_closed(
+        &self,
+        lane: i64,
+        after: (Millis, i64),
+        now: Millis,
+        open: Arc<Open>,
+    ) -> Asked<(Vec<Job>, Next)> {
+        let read = self.ahead.clone();
+        Box::pin(async move {
+            let among = format!(
+                "FROM due d WHERE d.lane = $1 AND (d.due_at, d.id) > ($2, $3) AND d.due_at <= $4 {} ORDER BY d.due_at, d.id",
+                is_closed(&open)
+            );
+            let sql = format!("SELECT d.due_at, d.id {among} LIMIT 1 OFFSET {}", SLICE - 1);
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(after.0).bind(after.1).bind(now);
+            let next = query.fetch_optional(&read).await?.map(|row| (row.get("due_at"), row.get("id")));
+            let sql = format!(
+                "SELECT {JOB}, NULL AS page, '' AS data, NULL AS lang, NULL AS miniprogram_state
+                 FROM (SELECT d.* {among} LIMIT {SLICE}) d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
+                 WHERE m.expires_at <= $4 ORDER BY d.due_at, d.id"
+            );
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(after.0).bind(after.1).bind(now);
+            Ok((query.fetch_all(&read).await?.iter().map(job).collect(), next))
         })
     }
 
@@ -146,14 +215,22 @@ impl Store {
         Ok(row.map(|row| row.get("due_at")))
     }
 
-    /// The oldest instant of a lane that has passed without an end, and how many such rows there are (at most 10,000 are counted).
+    /// The oldest instant of a lane that has passed without an end, and how many such rows there are (at most 10,000 are counted). What a
+    /// paused schedule or one in quiet hours of its own holds back is not late.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn overdue(&self, lane: i64, now: Millis) -> Result<(Option<Millis>, i64), StoreError> {
-        let oldest = self.next_due(lane, 0).await?.filter(|at| *at <= now);
-        let sql = "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM due WHERE lane = $1 AND due_at <= $2 LIMIT 10000) AS waiting";
-        let row = sqlx::query(sql).bind(lane).bind(now).fetch_one(&self.read).await?;
+        let is_open = is_open(&Open::AllBut(self.gates.get().closed(lane, now)));
+        let sql = format!(
+            "SELECT d.due_at FROM due d WHERE d.lane = $1 AND d.due_at <= $2 {is_open} ORDER BY d.due_at, d.id LIMIT 1"
+        );
+        let oldest = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(now).fetch_optional(&self.read).await?;
+        let oldest = oldest.map(|row| row.get("due_at"));
+        let sql = format!(
+            "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM due d WHERE d.lane = $1 AND d.due_at <= $2 {is_open} LIMIT 10000) AS waiting"
+        );
+        let row = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(now).fetch_one(&self.read).await?;
         // Those that wait for another try, or for a template that is suspended: by their outcomes, since there may be millions of others until
         // then. An outcome that is no longer the last may name the same instant.
         let sql = format!(

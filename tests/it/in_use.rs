@@ -4,15 +4,17 @@ use crate::harness::{EVENT, START, TestStore, accept, on_both, open, reminder, w
 use sqlx::{AnyConnection, Connection, Row};
 use std::collections::BTreeMap;
 use tixing::{
+    clock::Clock,
     domain::{
         Millis, SECOND,
         reason::Reason,
         reminder::{NewReminder, Origin, ReminderId, State},
-        settle::{Consent, Next, Settlement},
+        settle::{Consent, Counted, Next, Settlement},
     },
     store::{
         Inserted, Store,
-        port::{Entry, Queue},
+        port::{Entry, Marked, Queue},
+        schedule_tasks::TaskBegun,
         schedules::{BeginLoad, Begun, FinishLoad, TaskKind},
     },
 };
@@ -184,6 +186,143 @@ async fn a_schedule_has_one_task_at_a_time_and_one_that_is_cut_off_is_taken_over
             let store = open(&url, &clock).await;
             assert_eq!(store.schedule_name(id).as_deref(), Some("spring"), "known from the start");
         }
+    })
+    .await;
+}
+
+/// What is stored of a schedule's reminders: their instants and deadlines, those that wait.
+async fn waiting(store: &Store) -> Vec<(Millis, Millis)> {
+    let jobs = store.prefetch(1, (i64::MIN, 0), Millis::MAX, 10_000).await.expect("answers");
+    jobs.iter().map(|job| (job.due.at - START, job.due.expires_at - START)).collect()
+}
+
+fn moving(new: NewReminder, moves: bool) -> NewReminder {
+    let origin = new.origin.map(|origin| Origin { moves, ..origin });
+    NewReminder { origin, ..new }
+}
+
+#[tokio::test]
+async fn a_shift_moves_what_waits_and_the_deadlines_that_move_along_and_nothing_if_one_would_be_passed() {
+    on_both(async |TestStore { store, clock, .. }| {
+        const HOUR: Millis = 3_600_000;
+        let id = loaded(&store, load("spring")).await;
+        let other = loaded(&store, load("autumn")).await;
+        // Deadlines are an hour after the instant.
+        let fixed = moving(of_row(id, 1, "o1", START + HOUR), false);
+        let along = moving(of_row(id, 2, "o2", START + 2 * HOUR), true);
+        let ids = stored(&store, vec![fixed, along, of_row(other, 1, "o3", START + HOUR)]).await;
+        let shift = async |by: Millis| store.begin_shift("spring", by, "test", clock.now()).await.expect("answers");
+        assert_eq!(shift(HOUR).await, Err(1), "its deadline stays, and would be reached");
+        assert_eq!(waiting(&store).await, [(HOUR, 2 * HOUR), (HOUR, 2 * HOUR), (2 * HOUR, 3 * HOUR)]);
+        assert!(!store.gates().of(Some(id)).closed, "and everything goes on");
+        let half = HOUR / 2;
+        let Ok(TaskBegun::Yes(work)) = shift(half).await else { panic!("it begins") };
+        assert!(store.gates().of(Some(id)).closed, "nothing is sent while it moves");
+        assert!(matches!(shift(half).await, Ok(TaskBegun::Busy { task: TaskKind::Shift, .. })), "one at a time");
+        assert!(matches!(store.begin_load(load("spring")).await.expect("answers"), Begun::Busy { .. }));
+        assert!(store.work_off(work.clone()).await.expect("answers"));
+        assert!(!store.work_off(work).await.expect("answers"), "once");
+        assert_eq!(
+            waiting(&store).await,
+            [(HOUR, 2 * HOUR), (HOUR + half, 2 * HOUR), (2 * HOUR + half, 3 * HOUR + half)]
+        );
+        assert_eq!(store.schedule("spring").await.expect("answers").expect("there").shift, half);
+        // Back again, and what was read before is not marked.
+        let jobs = store.prefetch(1, (i64::MIN, 0), Millis::MAX, 10).await.expect("answers");
+        let Ok(TaskBegun::Yes(work)) = shift(-half).await else { panic!("it begins") };
+        store.work_off(work).await.expect("answers");
+        assert_eq!(waiting(&store).await, [(HOUR, 2 * HOUR), (HOUR, 2 * HOUR), (2 * HOUR, 3 * HOUR)]);
+        assert_eq!(store.schedule("spring").await.expect("answers").expect("there").shift, 0);
+        let late =
+            store.mark(jobs.into_iter().filter(|job| job.schedule == Some(id)).collect()).await.expect("answers");
+        assert_eq!(late, [Marked::Late, Marked::Late]);
+        // A deadline that would move into the past is passed, too.
+        assert_eq!(shift(-3 * HOUR - 1).await, Err(1), "the other one has its own deadline still ahead");
+        assert_eq!(store.reminder(ids[0]).await.expect("answers").expect("there").due.at, START + HOUR);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cancelled_schedule_ends_what_waits_frees_the_consents_and_may_come_back_under_other_ids() {
+    on_both(async |test: TestStore| {
+        let store = &test.store;
+        let id = loaded(store, load("spring")).await;
+        let news: Vec<NewReminder> = (1..=700).map(|i| of_row(id, i, &format!("o{i}"), START + 1_000)).collect();
+        let ids = stored(store, news).await;
+        let mut conn = AnyConnection::connect(&test.url).await.expect("connects");
+        for (i, reminder) in ids.iter().enumerate() {
+            let sql = "INSERT INTO planned (schedule, key, occasion, reminder, digest) VALUES ($1, $2, '1d', $3, 0)";
+            let query = sqlx::query(sql).bind(id).bind(format!("o{}", i + 1)).bind(reminder.0);
+            query.execute(&mut conn).await.expect("written");
+        }
+        let jobs = store.prefetch(1, (i64::MIN, 0), START + 1_000, 1).await.expect("answers");
+        store.mark(jobs.clone()).await.expect("answers");
+        let TaskBegun::Yes(work) = store.begin_cancel("spring", "test").await.expect("answers") else {
+            panic!("begins")
+        };
+        let row = store.schedule("spring").await.expect("answers").expect("there");
+        assert_eq!(row.cancelled_at, Some(START), "at once");
+        assert!(store.gates().of(Some(id)).closed);
+        assert!(store.work_off(work).await.expect("answers"));
+        let counts = store.schedule_counts(id).await.expect("answers");
+        let expected = [("cancelled/schedule_cancelled".to_owned(), 699), ("sending".to_owned(), 1)];
+        assert_eq!(counts, expected.into());
+        assert_eq!(rows_of(&test, id).await, counts);
+        assert_eq!(store.balances("coffee", "o2").await.expect("answers")[EVENT].available, 1);
+        let left: i64 =
+            sqlx::query("SELECT COUNT(*) AS n FROM planned").fetch_one(&mut conn).await.expect("answers").get("n");
+        assert_eq!(left, 1, "what may have been sent is known for ever");
+        let begun = store.begin_load(load("spring")).await.expect("answers");
+        assert_eq!(begun, Begun::Cancelled, "it wants to be revived");
+        assert_eq!(store.begin_cancel("spring", "test").await.expect("answers"), TaskBegun::Cancelled);
+        assert_eq!(store.begin_cancel("winter", "test").await.expect("answers"), TaskBegun::NotFound);
+
+        // The one that was being sent waits again: it was provably not sent. It ends with the others.
+        let again = Next::Again { due_at: START + 5_000, counted: Counted::Delay };
+        let settlement = Settlement::because(again, Reason::StoreFailed, Consent::Keep);
+        let entry = Entry { target: jobs[0].target(true), settlement, began_at: None, ended_at: START + 2_000 };
+        store.settle(vec![entry]).await.expect("answers");
+        assert!(store.gates().of(Some(id)).closed, "and is not sent meanwhile");
+        assert_eq!(store.take_up_tasks().await.expect("answers"), 1);
+        let counts = store.schedule_counts(id).await.expect("answers");
+        assert_eq!(counts, [("cancelled/schedule_cancelled".to_owned(), 700)].into());
+        assert_eq!(store.take_up_tasks().await.expect("answers"), 0);
+        assert!(store.gates().of(Some(id)).is_plain(), "nothing is left to hold back");
+
+        let revived = BeginLoad { revive: true, ..load("spring") };
+        assert!(matches!(store.begin_load(revived).await.expect("answers"), Begun::Yes { .. }));
+        assert_eq!(store.schedule("spring").await.expect("answers").expect("there").cancelled_at, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_shift_that_is_cut_off_goes_on_where_it_was_and_moves_each_reminder_once() {
+    on_both(async |test: TestStore| {
+        let TestStore { store, clock, url, .. } = &test;
+        let id = loaded(store, load("spring")).await;
+        // Every third second, so that what is moved lands among what is still to be moved.
+        let news = (0..2_500).map(|i| moving(of_row(id, i, &format!("o{i}"), START + i64::from(i) * 3_000), true));
+        stored(store, news.collect()).await;
+        let by = 1_000_000;
+        let Ok(TaskBegun::Yes(work)) = store.begin_shift("spring", by, "test", clock.now()).await.expect("answers")
+        else {
+            panic!("begins")
+        };
+        // Two of its three steps.
+        for _ in 0..2 {
+            store.work_off_once(&work).await.expect("answers");
+        }
+        store.close().await;
+        let store = open(url, clock).await;
+        assert!(store.gates().of(Some(id)).closed, "it is not forgotten");
+        assert_eq!(store.take_up_tasks().await.expect("answers"), 1);
+        let moved: Vec<Millis> = waiting(&store).await.into_iter().map(|(at, _)| at).collect();
+        assert_eq!(moved, (0..2_500).map(|i| i * 3_000 + by).collect::<Vec<_>>());
+        let row = store.schedule("spring").await.expect("answers").expect("there");
+        assert_eq!((row.shift, row.task), (by, None));
+        assert!(store.gates().of(Some(id)).is_plain());
     })
     .await;
 }

@@ -22,5 +22,6 @@ mod trouble;
 mod templates;
 mod users;
 mod in_use;
+mod gates;
 mod retention;
 mod lists;

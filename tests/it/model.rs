@@ -225,7 +225,8 @@ impl Pair {
                 let here = self.store.prefetch(LANE, (Millis::MIN, 0), Millis::MAX, 100).await.expect("answers");
                 let there = self.model.prefetch((Millis::MIN, 0), Millis::MAX, 100);
                 assert_eq!(here.iter().map(shape).collect::<Vec<_>>(), there.iter().map(shape).collect::<Vec<_>>());
-                let late = self.store.past_deadline(LANE, START + 3_600_300, 100).await.expect("answers");
+                let late =
+                    self.store.past_deadline(LANE, START + 3_600_300, 100, Default::default()).await.expect("answers");
                 assert_eq!(late.len(), self.model.past_deadline(START + 3_600_300, 100).len());
                 self.looks.push((here, there));
             }

@@ -482,8 +482,8 @@ async fn what_waits_past_its_deadline_is_found_and_what_comes_next_is_known() {
         created(&store, accepted_reminder("o1", START)).await;
         created(&store, accepted_reminder("o2", START + 7_200_000)).await;
         let now = START + 3_600_000;
-        assert_eq!(store.past_deadline(1, now - 1, 10).await.expect("answers").len(), 0);
-        let late = store.past_deadline(1, now, 10).await.expect("answers");
+        assert_eq!(store.past_deadline(1, now - 1, 10, Default::default()).await.expect("answers").len(), 0);
+        let late = store.past_deadline(1, now, 10, Default::default()).await.expect("answers");
         assert_eq!(late.len(), 1);
         assert_eq!(store.overdue(1, now).await.expect("answers"), (Some(START), 1));
         assert_eq!(store.next_due(1, now).await.expect("answers"), Some(START + 7_200_000));

@@ -36,9 +36,10 @@ use tixing::{
         Inserted, OnCommit, Ring, Store, StoreError, backup,
         change::Changed,
         doubts::{Decided, Resolved, Verdict},
+        gates::Gates,
         hold::Hold,
         lists::Filter,
-        port::{Asked, Entry, Job, Marked, Queue},
+        port::{Asked, Entry, Job, Marked, Open, Queue},
         pushes::NewPush,
         retention::Walk,
     },
@@ -80,21 +81,21 @@ enum Books {
 }
 
 impl Books {
-    fn prefetch(&self, after: (Millis, i64), until: Millis, limit: i64) -> Vec<Job> {
+    fn prefetch(&self, after: (Millis, i64), until: Millis, limit: i64, open: Arc<Open>) -> Vec<Job> {
         match self {
             Self::Model(model) => {
                 model.lock().expect("whole").prefetch(after, until, usize::try_from(limit).expect("some"))
             }
-            Self::Store(store) => wait(store.prefetch(LANE, after, until, limit)),
+            Self::Store(store) => wait(store.prefetch_open(LANE, after, until, limit, open)),
         }
     }
 
-    fn past_deadline(&self, now: Millis, limit: i64) -> Vec<Job> {
+    fn past_deadline(&self, now: Millis, limit: i64, open: Arc<Open>) -> Vec<Job> {
         match self {
             Self::Model(model) => {
                 model.lock().expect("whole").past_deadline(now, usize::try_from(limit).expect("some"))
             }
-            Self::Store(store) => wait(store.past_deadline(LANE, now, limit)),
+            Self::Store(store) => wait(store.past_deadline(LANE, now, limit, open)),
         }
     }
 
@@ -537,7 +538,7 @@ fn refreshed(due: &mut Due, living: &[Job]) {
 }
 
 fn living(books: &Books) -> Vec<Job> {
-    books.prefetch((Millis::MIN, 0), Millis::MAX, 10_000)
+    books.prefetch((Millis::MIN, 0), Millis::MAX, 10_000, Arc::default())
 }
 
 impl Queue for Disk {
@@ -583,7 +584,21 @@ impl Queue for Disk {
         }
     }
 
-    fn prefetch(&self, _: i64, after: (Millis, i64), until: Millis, limit: i64) -> Asked<Vec<Job>> {
+    fn gates(&self) -> Arc<Gates> {
+        match &self.books {
+            Books::Model(_) => Arc::default(),
+            Books::Store(store) => store.gates(),
+        }
+    }
+
+    fn prefetch_open(
+        &self,
+        _: i64,
+        after: (Millis, i64),
+        until: Millis,
+        limit: i64,
+        open: Arc<Open>,
+    ) -> Asked<Vec<Job>> {
         let [unsent, known, blind, timeless, forgets, passes_over] = [
             Sabotage::CutOffCountsAsUnsent,
             Sabotage::DoubtCountsAsUnsent,
@@ -594,7 +609,7 @@ impl Queue for Disk {
         ]
         .map(|sabotage| self.is(sabotage));
         let read = self.ask("prefetch", move |books| {
-            let mut jobs = books.prefetch(after, until, limit);
+            let mut jobs = books.prefetch(after, until, limit, open);
             if passes_over && jobs.len() > 1 {
                 jobs.remove(0);
             }
@@ -623,9 +638,12 @@ impl Queue for Disk {
         })
     }
 
-    fn past_deadline(&self, _: i64, now: Millis, limit: i64) -> Asked<Vec<Job>> {
+    fn past_deadline(&self, _: i64, now: Millis, limit: i64, open: Arc<Open>) -> Asked<Vec<Job>> {
         let timeless = self.is(Sabotage::DeadlineReadAtInsertOnly);
-        self.ask("past_deadline", move |books| if timeless { Vec::new() } else { books.past_deadline(now, limit) })
+        self.ask(
+            "past_deadline",
+            move |books| if timeless { Vec::new() } else { books.past_deadline(now, limit, open) },
+        )
     }
 
     fn wake_suspended(&self, _: i64, now: Millis) -> Asked<u64> {

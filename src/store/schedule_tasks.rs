@@ -1,0 +1,447 @@
+//! What waits of a schedule is moved or cancelled: in steps, each one short transaction, since a schedule may have millions of reminders and
+//! no send of another waits for them.
+//!
+//! While that lasts the gate is closed. How far it has come is written in the same transaction as the rows: one that is cut off goes on
+//! where it was, and does nothing twice.
+
+use super::{
+    Store,
+    command::Single,
+    dialect::{Cell, int},
+    error::StoreError,
+    port::{Entry, Ring, Target},
+    reminders::{OF_DUE, STORED, Stored, stored},
+    schedules::{DEAD_AFTER, TaskKind, nonce, task, write_down},
+    settle::settle,
+    states::LIVING,
+    tx::Tx,
+};
+use crate::domain::{
+    DAY, Millis, decide::cancelled, reason::Reason, reminder::State, settle::Settlement, timing::MAX_DAYS_AHEAD,
+};
+use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+
+/// Reminders that one step of a shift looks at, and of a cancellation, which touches their users' consents too.
+const MOVED: i64 = 1_000;
+const CANCELLED: i64 = 300;
+/// Reminders that are compared with their deadlines at once, before a shift moves any.
+const COMPARED: i64 = 20_000;
+
+/// What beginning a task came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskBegun {
+    /// It may go on: [`Store::work_off`] does it.
+    Yes(Work),
+    /// Something is being done to the schedule already; nothing was written.
+    Busy {
+        /// What.
+        task: TaskKind,
+        /// By whom.
+        by: String,
+        /// Since when.
+        since: Millis,
+    },
+    /// It is cancelled.
+    Cancelled,
+    /// There is no such schedule.
+    NotFound,
+}
+
+/// A task that was begun and is worked off in steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// The schedule.
+    pub id: i64,
+    /// What is done to it.
+    pub kind: TaskKind,
+    nonce: String,
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// More is to be done.
+    More,
+    /// All is done.
+    Done,
+    /// Somebody else has the task now.
+    Lost,
+}
+
+/// A shift or a cancellation begins.
+struct Begin {
+    name: String,
+    kind: TaskKind,
+    by: String,
+    shift: Option<Millis>,
+}
+
+impl Single for Begin {
+    type Done = TaskBegun;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<TaskBegun> {
+        let sql =
+            "SELECT id, cancelled_at, task, task_by, task_nonce, task_beat, task_detail FROM schedule WHERE name = $1";
+        let Some(row) = sqlx::query(sql).bind(&self.name).fetch_optional(&mut *tx.conn).await? else {
+            return Ok(TaskBegun::NotFound);
+        };
+        // A load that was cut off stands in nobody's way.
+        if let Some(task) = task(&row).filter(|task| task.is_alive(tx.now) || task.kind != TaskKind::Load) {
+            let since = task.since();
+            return Ok(TaskBegun::Busy { task: task.kind, by: task.by, since });
+        }
+        if row.get::<Option<i64>, _>("cancelled_at").is_some() {
+            return Ok(TaskBegun::Cancelled);
+        }
+        let (id, nonce) = (row.get::<i64, _>("id"), nonce(tx.now));
+        let sql = "UPDATE schedule SET task = $2, task_by = $3, task_nonce = $4, task_beat = $5, task_detail = NULL, task_shift = $6,
+                 cursor_at = NULL, cursor_id = NULL, cancelled_at = CASE WHEN $2 = 'cancel' THEN $5 ELSE cancelled_at END WHERE id = $1";
+        let query = sqlx::query(sql).bind(id).bind(self.kind.word()).bind(&self.by).bind(&nonce).bind(tx.now);
+        query.bind(self.shift).execute(&mut *tx.conn).await?;
+        let detail = self.shift.map_or_else(String::new, |by| format!("{by} ms"));
+        write_down(tx, id, &self.by, self.kind.word(), &detail).await?;
+        tx.schedule_changed(id).await?;
+        Ok(TaskBegun::Yes(Work { id, kind: self.kind, nonce }))
+    }
+
+    fn ring(&self) -> Option<Ring> {
+        Some(Ring::NOWHERE)
+    }
+}
+
+/// One step of a task. Several may run in one transaction with others' commands, so it looks at a bounded number of rows.
+struct Next(Work);
+
+impl Single for Next {
+    type Done = Step;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Step> {
+        let sql = "SELECT task_shift, cursor_at, cursor_id FROM schedule WHERE id = $1 AND task_nonce = $2";
+        let query = sqlx::query(sql).bind(self.0.id).bind(&self.0.nonce);
+        let Some(row) = query.fetch_optional(&mut *tx.conn).await? else { return Ok(Step::Lost) };
+        let by: Option<Millis> = row.get("task_shift");
+        let cursor = row.get::<Option<i64>, _>("cursor_at").zip(row.get::<Option<i64>, _>("cursor_id"));
+        let last = match (self.0.kind, by) {
+            (TaskKind::Shift, Some(by)) => shift_some(tx, self.0.id, by, cursor).await?,
+            _ => cancel_some(tx, self.0.id, cursor).await?,
+        };
+        match last {
+            Some((at, id)) => {
+                let sql = "UPDATE schedule SET cursor_at = $2, cursor_id = $3, task_beat = $4 WHERE id = $1";
+                sqlx::query(sql).bind(self.0.id).bind(at).bind(id).bind(tx.now).execute(&mut *tx.conn).await?;
+                Ok(Step::More)
+            }
+            None => {
+                finish(tx, self.0.id, by.unwrap_or_default()).await?;
+                Ok(Step::Done)
+            }
+        }
+    }
+
+    /// The gate is closed, so the engine sees none of the rows; when it opens, everything is read anew.
+    fn ring(&self) -> Option<Ring> {
+        Some(Ring::NOWHERE)
+    }
+}
+
+/// The task is done: the gate opens, if nothing else keeps it closed.
+async fn finish(tx: &mut Tx<'_>, id: i64, by: Millis) -> sqlx::Result<()> {
+    let sql = "UPDATE schedule SET shift = shift + $2, first_at = first_at + $2, last_at = last_at + $2, task = NULL, task_by = NULL,
+             task_nonce = NULL, task_beat = NULL, task_detail = NULL, task_shift = NULL, cursor_at = NULL, cursor_id = NULL WHERE id = $1";
+    sqlx::query(sql).bind(id).bind(by).execute(&mut *tx.conn).await?;
+    tx.schedule_changed(id).await
+}
+
+/// The statement that reads the next so many reminders of a schedule, whether they live or have ended.
+fn slice(back: bool, limit: i64) -> String {
+    let (beyond, order) = if back { ("<", "DESC") } else { (">", "ASC") };
+    format!(
+        "(SELECT * FROM reminder o WHERE o.schedule = $1 AND (o.at, o.id) {beyond} ($2, $3) ORDER BY o.at {order}, o.id {order} LIMIT {limit}) m"
+    )
+}
+
+/// Where a walk begins: before everything, or behind it.
+fn beginning(back: bool) -> (Millis, i64) {
+    if back { (i64::MAX, i64::MAX) } else { (i64::MIN, i64::MIN) }
+}
+
+/// A waiting reminder, and where a shift moves it.
+struct Moved {
+    id: i64,
+    lane: i64,
+    at: Millis,
+    due_at: Millis,
+    new_at: Millis,
+    new_due: Millis,
+    new_end: Millis,
+}
+
+impl Moved {
+    /// `Err` if its deadline would be passed.
+    fn of(row: &AnyRow, by: Millis, now: Millis) -> Result<Self, ()> {
+        let (at, due_at): (Millis, Millis) = (row.get("at"), row.get("due_at"));
+        let end: Millis = row.get("expires_at");
+        let (new_at, new_end) = (at + by, if row.get::<i64, _>("moves") != 0 { end + by } else { end });
+        // One that waits for another try waits on.
+        let new_due = if due_at == at { new_at } else { due_at.max(new_at) };
+        if new_end <= new_due.max(now) {
+            return Err(());
+        }
+        Ok(Self { id: row.get("id"), lane: row.get("lane"), at, due_at, new_at, new_due, new_end })
+    }
+}
+
+/// The columns of a [`Moved`], and the condition that it waits and can still go.
+const MOVABLE: &str = "m.id, m.lane, m.at, m.expires_at, m.moves, d.due_at, d.state, d.doubt_since";
+
+/// Whether a row is one that a shift moves: it waits, has not expired, and no request of it may have arrived.
+fn is_movable(row: &AnyRow, now: Millis) -> bool {
+    row.get::<Option<i64>, _>("state") == Some(0)
+        && row.get::<Option<Millis>, _>("doubt_since").is_none()
+        && row.get::<Millis, _>("expires_at") > now
+}
+
+/// Moves some of what waits. It walks against the direction of the shift, so that it never meets a row again that it has moved. Answers the
+/// last row that it looked at.
+async fn shift_some(
+    tx: &mut Tx<'_>,
+    schedule: i64,
+    by: Millis,
+    cursor: Option<(Millis, i64)>,
+) -> sqlx::Result<Option<(Millis, i64)>> {
+    let back = by > 0;
+    let after = cursor.unwrap_or_else(|| beginning(back));
+    let order = if back { "DESC" } else { "ASC" };
+    let sql = format!("SELECT {MOVABLE} FROM {} {LIVING} ORDER BY m.at {order}, m.id {order}", slice(back, MOVED));
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(schedule).bind(after.0).bind(after.1);
+    let rows = query.fetch_all(&mut *tx.conn).await?;
+    let now = tx.now;
+    // Its owner may have changed a deadline since all were compared: such a one stays where it is.
+    let moved = rows.iter().filter(|row| is_movable(row, now)).filter_map(|row| Moved::of(row, by, now).ok());
+    let moved: Vec<Moved> = moved.collect();
+    if !moved.is_empty() {
+        let cells = moved.iter().map(|m| -> [Cell<'_>; 7] {
+            [
+                m.id.into(),
+                m.lane.into(),
+                m.at.into(),
+                m.due_at.into(),
+                m.new_at.into(),
+                m.new_due.into(),
+                m.new_end.into(),
+            ]
+        });
+        let rows = tx.dialect.rows(["id", "lane", "at", "due_at", "new_at", "new_due", "new_end"], cells);
+        // The fence rises, so that what the engine has read of it before is not sent; past attempts move along with their reminder.
+        for sql in [
+            "UPDATE due SET due_at = r.new_due, fence = due.fence + 1 FROM {rows}
+             WHERE due.lane = r.lane AND due.due_at = r.due_at AND due.id = r.id",
+            "UPDATE outcome SET at = r.new_at, next_at = r.new_due FROM {rows}
+             WHERE outcome.lane = r.lane AND outcome.at = r.at AND outcome.id = r.id",
+            "UPDATE reminder SET at = r.new_at, expires_at = r.new_end, local_at = NULL FROM {rows} WHERE reminder.id = r.id",
+        ] {
+            tx.run(sql, &rows).await?;
+        }
+    }
+    Ok(rows.last().map(|row| (row.get("at"), row.get("id"))))
+}
+
+/// Cancels some of what waits; its consents are free. Answers the last row that it looked at.
+async fn cancel_some(
+    tx: &mut Tx<'_>,
+    schedule: i64,
+    cursor: Option<(Millis, i64)>,
+) -> sqlx::Result<Option<(Millis, i64)>> {
+    let after = cursor.unwrap_or_else(|| beginning(false));
+    let sql = format!(
+        "SELECT {STORED}, {OF_DUE}, NULL AS ended FROM {} JOIN recipient p ON p.id = m.recipient {LIVING} ORDER BY m.at, m.id",
+        slice(false, CANCELLED)
+    );
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(schedule).bind(after.0).bind(after.1);
+    let rows = query.fetch_all(&mut *tx.conn).await?;
+    let all: Vec<Stored> = rows.iter().map(|row| stored(row, tx.names)).collect();
+    let waiting: Vec<&Stored> = all.iter().filter(|stored| stored.due.state == State::Scheduled).collect();
+    let ended_at = tx.now;
+    let ends = waiting.iter().filter_map(|stored| Some((stored, stored.target_in(State::Scheduled)?)));
+    let ends: Vec<Entry> = ends
+        .map(|(stored, target): (_, Target)| Entry { target, settlement: end(stored), began_at: None, ended_at })
+        .collect();
+    settle(tx, &ends).await?;
+    let gone = waiting.iter().filter(|stored| !stored.due.is_doubtful());
+    forget_planned(tx, schedule, gone.copied()).await?;
+    Ok(all.last().map(|stored| (stored.due.at, stored.due.id.0)))
+}
+
+/// How a reminder of a cancelled schedule ends. One that waits for an operator's resend may have arrived.
+fn end(stored: &Stored) -> Settlement {
+    let end = cancelled(&stored.due);
+    if stored.due.is_doubtful() {
+        return end;
+    }
+    Settlement::because(end.next, Reason::ScheduleCancelled, end.consent)
+}
+
+/// What a schedule knows of these reminders is forgotten: they may come back under other ids.
+pub(super) async fn forget_planned<'a>(
+    tx: &mut Tx<'_>,
+    schedule: i64,
+    gone: impl Iterator<Item = &'a Stored>,
+) -> sqlx::Result<()> {
+    let cells = gone.filter_map(|stored| {
+        let origin = stored.origin.as_ref()?;
+        let key = origin.key.as_deref().unwrap_or(&stored.openid);
+        Some([schedule.into(), key.into(), origin.occasion.as_str().into(), stored.due.id.0.into()])
+    });
+    let cells: Vec<[Cell<'_>; 4]> = cells.collect();
+    if cells.is_empty() {
+        return Ok(());
+    }
+    let rows = tx.dialect.rows(["schedule", "key", "occasion", "reminder"], cells);
+    let sql = "DELETE FROM planned WHERE (schedule, key, occasion, occurrence) IN
+             (SELECT p.schedule, p.key, p.occasion, p.occurrence FROM {rows}
+              JOIN planned p ON p.schedule = r.schedule AND p.key = r.key AND p.occasion = r.occasion AND p.reminder = r.reminder)";
+    tx.run(sql, &rows).await.map(drop)
+}
+
+/// A shift that would pass deadlines is given up before it has moved anything.
+struct GiveUp(Work);
+
+impl Single for GiveUp {
+    type Done = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
+        let sql = "SELECT id FROM schedule WHERE id = $1 AND task_nonce = $2 AND cursor_at IS NULL";
+        let query = sqlx::query(sql).bind(self.0.id).bind(&self.0.nonce);
+        if query.fetch_optional(&mut *tx.conn).await?.is_some() {
+            finish(tx, self.0.id, 0).await?;
+        }
+        Ok(())
+    }
+
+    fn ring(&self) -> Option<Ring> {
+        Some(Ring::NOWHERE)
+    }
+}
+
+impl Store {
+    /// Begins to cancel a schedule: it is cancelled when this returns, and nothing more of it is sent. What waits ends in [`Self::work_off`].
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn begin_cancel(&self, name: &str, by: &str) -> Result<TaskBegun, StoreError> {
+        let begin = Begin { name: name.into(), kind: TaskKind::Cancel, by: by.into(), shift: None };
+        self.writer.do_one(begin).await
+    }
+
+    /// Begins to move what waits of a schedule by so many milliseconds, forward or, below zero, back. `Err` in the answer: the deadlines of so
+    /// many would be passed, and nothing moves.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn begin_shift(
+        &self,
+        name: &str,
+        shift: Millis,
+        by: &str,
+        now: Millis,
+    ) -> Result<Result<TaskBegun, u64>, StoreError> {
+        let shift = shift.clamp(-MAX_DAYS_AHEAD * DAY, MAX_DAYS_AHEAD * DAY);
+        let begin = Begin { name: name.into(), kind: TaskKind::Shift, by: by.into(), shift: Some(shift) };
+        let begun = self.writer.do_one(begin).await?;
+        let TaskBegun::Yes(work) = &begun else { return Ok(Ok(begun)) };
+        // From here on the gate is closed and no load runs, so what is compared stays as it is.
+        match self.too_far(work.id, shift, now).await {
+            Ok(0) => Ok(Ok(begun)),
+            Ok(n) => {
+                self.writer.do_one(GiveUp(work.clone())).await?;
+                Ok(Err(n))
+            }
+            Err(e) => {
+                self.writer.do_one(GiveUp(work.clone())).await?;
+                Err(e)
+            }
+        }
+    }
+
+    /// How many waiting reminders a shift would move to their deadlines or beyond.
+    async fn too_far(&self, schedule: i64, by: Millis, now: Millis) -> Result<u64, StoreError> {
+        let (mut n, mut after) = (0, beginning(false));
+        loop {
+            let sql = format!("SELECT {MOVABLE} FROM {} {LIVING} ORDER BY m.at, m.id", slice(false, COMPARED));
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(schedule).bind(after.0).bind(after.1);
+            let rows = query.fetch_all(&self.read).await?;
+            let Some(last) = rows.last() else { return Ok(n) };
+            after = (last.get("at"), last.get("id"));
+            let movable = rows.iter().filter(|row| is_movable(row, now));
+            n += movable.filter(|row| Moved::of(row, by, now).is_err()).count() as u64;
+        }
+    }
+
+    /// Works a task off, step by step. `false`: somebody else has it now.
+    ///
+    /// # Errors
+    /// When the store does not answer: the task is taken up again once it is dead.
+    pub async fn work_off(&self, work: Work) -> Result<bool, StoreError> {
+        loop {
+            match self.work_off_once(&work).await? {
+                Step::More => {}
+                Step::Done => return Ok(true),
+                Step::Lost => return Ok(false),
+            }
+        }
+    }
+
+    /// One step of it.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn work_off_once(&self, work: &Work) -> Result<Step, StoreError> {
+        self.writer.do_one(Next(work.clone())).await
+    }
+
+    /// Takes up shifts and cancellations that were cut off, and ends what has come back to waiting of a cancelled schedule since. Answers how
+    /// many there were.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn take_up_tasks(&self) -> Result<u64, StoreError> {
+        let mut n = 0;
+        for work in self.writer.do_one(TakeUp).await? {
+            self.work_off(work).await?;
+            n += 1;
+        }
+        Ok(n)
+    }
+}
+
+/// Takes what nobody does any more.
+struct TakeUp;
+
+impl Single for TakeUp {
+    type Done = Vec<Work>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Vec<Work>> {
+        let dead = "SELECT s.id, s.task, s.task_by, 0 AS again FROM schedule s WHERE s.task IN ('shift', 'cancel') AND s.task_beat <= $1
+             UNION ALL
+             SELECT s.id, 'cancel' AS task, 'tixing' AS task_by, 1 AS again FROM schedule s
+             JOIN schedule_tally t ON t.schedule = s.id AND t.name = 'scheduled' AND t.n > 0
+             WHERE s.cancelled_at IS NOT NULL AND s.task IS NULL";
+        let mut works = Vec::new();
+        for row in sqlx::query(dead).bind(tx.now - DEAD_AFTER).fetch_all(&mut *tx.conn).await? {
+            let (id, kind): (i64, String) = (row.get("id"), row.get("task"));
+            let kind = if kind == TaskKind::Shift.word() { TaskKind::Shift } else { TaskKind::Cancel };
+            let nonce = nonce(tx.now);
+            // One that was done goes over everything once more; one that was cut off goes on.
+            let from = if int(&row, "again") == 1 { "cursor_at = NULL, cursor_id = NULL," } else { "" };
+            let sql = format!(
+                "UPDATE schedule SET {from} task = $2, task_by = $3, task_nonce = $4, task_beat = $5 WHERE id = $1"
+            );
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(id).bind(kind.word());
+            let query = query.bind(row.get::<Option<String>, _>("task_by")).bind(&nonce).bind(tx.now);
+            query.execute(&mut *tx.conn).await?;
+            tx.schedule_changed(id).await?;
+            works.push(Work { id, kind, nonce });
+        }
+        Ok(works)
+    }
+}
