@@ -11,11 +11,9 @@ use crate::{
     domain::{
         Invalid, Millis,
         consent::{Feed, Report},
-        draft::{Change, ChangeDraft, Checked, Draft, Standing, Tap, Terms, one_of, openid},
-        hint, pointer,
+        draft::{Change, ChangeDraft, Checked, Draft, Standing, Tap, one_of, openid},
+        pointer,
         reminder::{Claim, NewReminder},
-        template::Listing,
-        timing::cut,
     },
     store::{Store, reminders::Stored},
     words::say,
@@ -193,25 +191,7 @@ impl OfApp {
 /// # Errors
 /// `unknown_app`, with the nearest name.
 pub fn app<'a>(config: &'a Config, name: &str) -> Result<&'a App, Invalid> {
-    config.apps.iter().find(|app| app.name == name).ok_or_else(|| {
-        let known: Vec<&str> = config.apps.iter().map(|app| app.name.as_str()).collect();
-        let hint = hint(name, known.iter().copied());
-        Invalid::new("unknown_app", "/app", say!("unknown_app", name = cut(name), known = known, hint = hint))
-    })
-}
-
-/// The terms that drafts of an app are checked against.
-fn terms<'a>(app: &'a App, listing: Option<&'a Listing>) -> Terms<'a> {
-    Terms {
-        app: &app.name,
-        timezone: app.timezone,
-        rules: &app.rules,
-        consents: app.consents,
-        templates: &app.templates,
-        listing,
-        fields: &app.platform.fields,
-        options: app.platform.options,
-    }
+    App::find(&config.apps, name)
 }
 
 /// The first of a draft's problems: an answer has room for one.
@@ -245,7 +225,7 @@ pub fn reminder(config: &Config, store: &Store, body: ReminderBody, now: Millis)
         options: options.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
         digest,
     };
-    draft.check(&terms(app, store.listing(&app.name).as_deref()), now).map_err(|problems| first(app, problems))
+    draft.check(&app.terms(store.listing(&app.name).as_deref()), now).map_err(|problems| first(app, problems))
 }
 
 /// The refusal of a reminder that time has spoilt.
@@ -260,7 +240,7 @@ pub fn late(config: &Config, new: &NewReminder, problem: Invalid) -> Problem {
 /// The first field at fault.
 pub fn consents(config: &Config, body: ConsentBody, now: Millis) -> Result<Report, Problem> {
     let app = app(config, &body.app)?;
-    let terms = terms(app, None);
+    let terms = app.terms(None);
     openid(&body.openid)?;
     let mut results = BTreeMap::new();
     for (name, result) in body.results.iter().filter(|(name, _)| *name != "errMsg") {
@@ -304,6 +284,6 @@ pub fn change(
     let ChangeBody { at, expires_at, page, data } = body;
     let standing = Standing { at: stored.due.at, expires_at: stored.due.expires_at, template: &stored.template };
     let listing = store.listing(&app.name);
-    let change = ChangeDraft { at, expires_at, page, data }.check(&terms(app, listing.as_deref()), &standing, now);
+    let change = ChangeDraft { at, expires_at, page, data }.check(&app.terms(listing.as_deref()), &standing, now);
     change.map_err(|problems| first(app, problems))
 }

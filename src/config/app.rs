@@ -8,11 +8,13 @@ use super::{
 };
 use crate::{
     domain::{
-        DAY, Millis, SECOND,
+        DAY, Invalid, Millis, SECOND,
         consent::{Feed, Feeds},
         decide::AppRules,
-        template::Template,
-        timing::{QuietHours, parse_duration},
+        draft::Terms,
+        hint,
+        template::{Listing, Template},
+        timing::{QuietHours, cut, parse_duration},
     },
     platform::{
         self, Account, Adapter, Facts,
@@ -58,6 +60,32 @@ pub struct App {
 }
 
 impl App {
+    /// The configured app of that name.
+    ///
+    /// # Errors
+    /// `unknown_app` as `/app`, with the nearest name.
+    pub fn find<'a>(apps: &'a [Self], name: &str) -> Result<&'a Self, Invalid> {
+        apps.iter().find(|app| app.name == name).ok_or_else(|| {
+            let known: Vec<&str> = apps.iter().map(|app| app.name.as_str()).collect();
+            let hint = hint(name, known.iter().copied());
+            Invalid::new("unknown_app", "/app", say!("unknown_app", name = cut(name), known = known, hint = hint))
+        })
+    }
+
+    /// The terms that its drafts are checked against.
+    pub fn terms<'a>(&'a self, listing: Option<&'a Listing>) -> Terms<'a> {
+        Terms {
+            app: &self.name,
+            timezone: self.timezone,
+            rules: &self.rules,
+            consents: self.consents,
+            templates: &self.templates,
+            listing,
+            fields: &self.platform.fields,
+            options: self.platform.options,
+        }
+    }
+
     /// The template of that id or alias.
     pub fn template(&self, id_or_name: &str) -> Option<&Template> {
         self.templates.iter().find(|t| t.code == id_or_name || t.name.as_deref() == Some(id_or_name))
@@ -369,7 +397,11 @@ impl Raw {
     }
 }
 
-fn zone(text: &str) -> Result<Tz, Message> {
+/// The zone of this name.
+///
+/// # Errors
+/// A message, with the nearest name.
+pub fn zone(text: &str) -> Result<Tz, Message> {
     let known: Vec<&str> = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect();
     text.parse().map_err(|_| say!("bad_zone", zone = text, near = near(text, &known)))
 }

@@ -119,7 +119,7 @@ pub(super) fn friendly(message: &str) -> Message {
 }
 
 /// A key or value that is none of the allowed ones.
-pub(super) fn unknown_word(found: &str, allowed: &[&str]) -> Message {
+pub fn unknown_word(found: &str, allowed: &[&str]) -> Message {
     say!("config_unknown_word", found = found, allowed = allowed, near = near(found, allowed))
 }
 

@@ -14,8 +14,9 @@ mod environment;
 mod check;
 mod place;
 
-pub use app::App;
-pub use check::{Problem, Problems};
+pub use app::{App, zone};
+pub use check::{Problem, Problems, unknown_word};
+pub use place::line;
 pub use server::{Level, Server};
 pub use store::{Durability, Store};
 
@@ -111,7 +112,7 @@ pub fn parse(
     vars: BTreeMap<String, String>,
 ) -> Result<Config, Problems> {
     let wrong = |e: toml::de::Error| {
-        let line = e.span().map_or(1, |span| place::line(text, span.start));
+        let line = e.span().map_or(1, |span| line(text, span.start));
         Problems::one(in_file(path, line), friendly(e.message()))
     };
     let in_file: Raw = toml::from_str(text).map_err(wrong)?;

@@ -69,6 +69,6 @@ impl<'t> Lines<'t> {
 }
 
 /// The line of a text in which a byte stands.
-pub(super) fn line(text: &str, offset: usize) -> usize {
+pub fn line(text: &str, offset: usize) -> usize {
     text[..offset.min(text.len())].matches('\n').count() + 1
 }

@@ -149,9 +149,7 @@ impl Draft {
         problems.keep(self.page.as_deref().map_or(Ok(()), page));
         problems.keep(self.key.as_deref().map_or(Ok(()), |key| bounded(key, 128, "/key")));
         for (name, value) in &self.options {
-            let known = terms.options.iter().find(|option| option.name == *name);
-            let allowed = known.map_or(&[] as &[_], |option| option.values);
-            problems.keep(one_of(value, allowed, &format!("/{name}")));
+            problems.keep(terms.option(name, value));
         }
         let accepted = problems.keep(self.accepted.map(|tap| terms.tap(tap, "/accepted", now)).transpose());
         let (Some(template), Some((at, local_at)), Some(expires_at), Some(accepted), true) =
@@ -161,7 +159,7 @@ impl Draft {
         };
         let (data, late) = match template.check(terms.fields, terms.listing, &self.data) {
             Ok(data) => (data, terms.sendable(at, expires_at, self.expires_at.is_some(), now).err()),
-            Err(problem) => (self.data, Some(problem)),
+            Err(problems) => (self.data, problems.into_iter().next()),
         };
         // Where the platform's word alone counts, the consent of this tap is on its way: it is taken at the instant.
         let (claim, accepted) = match accepted {
@@ -215,11 +213,13 @@ impl ChangeDraft {
             problems.keep(path.as_deref().map_or(Ok(()), page));
             change.page = Some(path);
         }
-        if let Some(data) = self.data {
-            let template = terms.template(standing.template, "/template");
-            let checked =
-                problems.keep(template.and_then(|template| template.check(terms.fields, terms.listing, &data)));
-            change.data = checked.map(|data| serde_json::to_string(&data).expect("texts serialise"));
+        if let Some(data) = self.data
+            && let Some(template) = problems.keep(terms.template(standing.template, "/template"))
+        {
+            match template.check(terms.fields, terms.listing, &data) {
+                Ok(data) => change.data = Some(serde_json::to_string(&data).expect("texts serialise")),
+                Err(wrong) => problems.0.extend(wrong),
+            }
         }
         if problems.0.is_empty() { Ok(change) } else { Err(problems.0) }
     }
@@ -242,10 +242,7 @@ impl<'a> Terms<'a> {
 
     fn instant(&self, text: &str, now: Millis) -> Result<(Millis, Option<String>), Invalid> {
         let written = parse_instant(text, self.timezone).map_err(|why| Invalid::new("bad_time", "/at", why))?;
-        if written.at > now + MAX_DAYS_AHEAD * DAY {
-            let detail = say!("instant_too_far", at = written.at, most = MAX_DAYS_AHEAD);
-            return Err(Invalid::new("bad_time", "/at", detail));
-        }
+        near(written.at, now)?;
         Ok((written.at, written.local))
     }
 
@@ -258,14 +255,17 @@ impl<'a> Terms<'a> {
             parse_duration(text).map(|after| at + after)
         };
         let expires_at = expires_at.map_err(|why| Invalid::new("bad_time", "/expires_at", why))?;
-        let bad = |detail| Err(Invalid::new("bad_deadline", "/expires_at", detail));
-        if expires_at <= at {
-            return bad(say!("deadline_before_instant", deadline = expires_at, at = at));
-        }
-        if expires_at > at + MAX_DAYS_AHEAD * DAY {
-            return bad(say!("deadline_too_far", most = MAX_DAYS_AHEAD));
-        }
+        follows(at, expires_at)?;
         Ok(expires_at)
+    }
+
+    /// Whether the platform has an option of this name that may say this.
+    ///
+    /// # Errors
+    /// `bad_value`.
+    pub fn option(&self, name: &str, value: &str) -> Result<(), Invalid> {
+        let known = self.options.iter().find(|option| option.name == name);
+        one_of(value, known.map_or(&[], |option| option.values), &format!("/{name}"))
     }
 
     /// Whether there is an instant left at which it could be sent. `given`: whether its owner has given the deadline.
@@ -305,6 +305,32 @@ impl<'a> Terms<'a> {
     }
 }
 
+/// Whether an instant is near enough to be meant.
+///
+/// # Errors
+/// `bad_time`.
+pub fn near(at: Millis, now: Millis) -> Result<(), Invalid> {
+    if at <= now + MAX_DAYS_AHEAD * DAY {
+        return Ok(());
+    }
+    Err(Invalid::new("bad_time", "/at", say!("instant_too_far", at = at, most = MAX_DAYS_AHEAD)))
+}
+
+/// Whether a deadline follows the instant `at`, and not too late to be meant.
+///
+/// # Errors
+/// `bad_deadline`.
+pub fn follows(at: Millis, expires_at: Millis) -> Result<(), Invalid> {
+    let bad = |detail| Err(Invalid::new("bad_deadline", "/expires_at", detail));
+    if expires_at <= at {
+        return bad(say!("deadline_before_instant", deadline = expires_at, at = at));
+    }
+    if expires_at > at + MAX_DAYS_AHEAD * DAY {
+        return bad(say!("deadline_too_far", most = MAX_DAYS_AHEAD));
+    }
+    Ok(())
+}
+
 /// Text of 1 to `most` characters without control characters.
 fn bounded(value: &str, most: usize, param: &str) -> Result<(), Invalid> {
     let length = value.chars().count();
@@ -329,10 +355,15 @@ pub fn openid(value: &str) -> Result<(), Invalid> {
     Err(Invalid::new("bad_value", "/openid", say!("not_an_openid")))
 }
 
-/// A page of the mini-program, such as `pages/event?id=42`.
-fn page(path: &str) -> Result<(), Invalid> {
-    bounded(path, 1_024, "/page")?;
-    if path.contains("://") || path.chars().any(char::is_whitespace) {
+/// A page of the mini-program, such as `pages/event?id=42`. Its path stays in the mini-program; its query says what it likes.
+///
+/// # Errors
+/// `bad_value`.
+pub fn page(page: &str) -> Result<(), Invalid> {
+    bounded(page, 1_024, "/page")?;
+    let path = page.split(['?', '#']).next().unwrap_or_default();
+    let leaves = path.contains("://") || path.split(['/', '\\']).any(|segment| segment == "..");
+    if leaves || page.chars().any(char::is_whitespace) {
         return Err(Invalid::new("bad_value", "/page", say!("not_a_page")));
     }
     Ok(())

@@ -166,6 +166,8 @@ pub struct FieldRules {
     pub types: &'static [&'static str],
     /// Checks one value against the rule of its key. A key without a rule is taken as it is.
     pub check: fn(key: &str, value: &str, profile: Profile) -> Result<(), Message>,
+    /// How long a value is, as the rules count.
+    pub length: fn(value: &str) -> usize,
 }
 
 impl FieldRules {
@@ -192,42 +194,79 @@ impl Template {
         listed.filter(|fields| !fields.is_empty()).unwrap_or(&self.fields)
     }
 
+    /// Whether the platform has the template as it is configured, if its list has been read.
+    ///
+    /// # Errors
+    /// `out_of_step`, as `/template`.
+    pub fn in_step<'a>(&self, listing: Option<&'a Listing>) -> Result<Option<&'a Listed>, Invalid> {
+        let out_of_step = |why: Message| Invalid::new("out_of_step", "/template", why);
+        let Some(listing) = listing else { return Ok(None) };
+        let listed = listing.find(&self.code).ok_or_else(|| out_of_step(gone()))?;
+        match listed.other_kind(self) {
+            Some(why) => Err(out_of_step(why)),
+            None => Ok(Some(listed)),
+        }
+    }
+
+    /// Which of its fields `keys` lack, and which of them it does not have, as `/data/<key>`.
+    pub fn misfits<'k>(&self, listing: Option<&Listing>, keys: impl Iterator<Item = &'k str> + Clone) -> Vec<Invalid> {
+        let fields = self.fields(listing);
+        let unknown = keys.clone().filter(|key| !fields.contains_key(*key)).map(|key| unknown_field(key, fields));
+        let lacks = |key: &String| !keys.clone().any(|given| given == key);
+        let missing = fields.iter().filter(|(key, _)| lacks(key)).map(|(key, label)| missing_field(key, label));
+        unknown.chain(missing).collect()
+    }
+
     /// Checks and normalises (NFC, trimmed) one reminder's `data`: every field of the template, no other. By the platform's own list
     /// where it has been read, else by the configuration.
     ///
     /// # Errors
-    /// The first field at fault, as `/data/<key>`; the template itself, as `/template`, if the platform does not have it so.
+    /// All fields at fault, as `/data/<key>`; the template itself alone, as `/template`, if the platform does not have it so.
     pub fn check(
         &self,
         rules: &FieldRules,
         listing: Option<&Listing>,
         data: &BTreeMap<String, String>,
-    ) -> Result<BTreeMap<String, String>, Invalid> {
-        let out_of_step = |why: Message| Invalid::new("out_of_step", "/template", why);
-        let listed = match listing {
-            Some(listing) => Some(listing.find(&self.code).ok_or_else(|| out_of_step(gone()))?),
-            None => None,
-        };
-        if let Some(why) = listed.and_then(|listed| listed.other_kind(self)) {
-            return Err(out_of_step(why));
-        }
+    ) -> Result<BTreeMap<String, String>, Vec<Invalid>> {
+        let listed = self.in_step(listing).map_err(|why| vec![why])?;
         let fields = self.fields(listing);
-        let refused = |code, key: &str, why: Message| Invalid::new(code, pointer(["data", key]), why);
-        if let Some(key) = data.keys().find(|key| !fields.contains_key(*key)) {
-            let known: Vec<&String> = fields.keys().collect();
-            return Err(refused("unknown_field", key, say!("unknown_field", key = key, known = known)));
-        }
-        let mut checked = BTreeMap::new();
+        let unknown = data.keys().filter(|key| !fields.contains_key(*key)).map(|key| unknown_field(key, fields));
+        let (mut problems, mut checked) = (unknown.collect::<Vec<_>>(), BTreeMap::new());
         for (key, label) in fields {
-            let missing = || refused("missing_field", key, say!("missing_field", key = key, label = label));
-            let value = normalise(data.get(key).ok_or_else(missing)?);
-            (rules.check)(key, &value, Profile::Strict)
-                .and_then(|()| listed.map_or(Ok(()), |listed| listed.check_choice(key, &value)))
-                .map_err(|why| refused("bad_field", key, say!("bad_field", label = label, key = key, why = why)))?;
+            let Some(value) = data.get(key).map(|value| normalise(value)) else {
+                problems.push(missing_field(key, label));
+                continue;
+            };
+            if let Err(why) = check_value(rules, listed, key, &value) {
+                problems.push(bad_field(key, label, why));
+            }
             checked.insert(key.clone(), value);
         }
-        Ok(checked)
+        if problems.is_empty() { Ok(checked) } else { Err(problems) }
     }
+}
+
+/// Checks the value of one field, which is normalised, by the platform's rules and its list of choices.
+///
+/// # Errors
+/// A message about the value.
+pub fn check_value(rules: &FieldRules, listed: Option<&Listed>, key: &str, value: &str) -> Result<(), Message> {
+    (rules.check)(key, value, Profile::Strict)?;
+    listed.map_or(Ok(()), |listed| listed.check_choice(key, value))
+}
+
+/// The refusal of a field's value, as `/data/<key>`.
+pub fn bad_field(key: &str, label: &str, why: Message) -> Invalid {
+    Invalid::new("bad_field", pointer(["data", key]), say!("bad_field", label = label, key = key, why = why))
+}
+
+fn unknown_field(key: &str, fields: &BTreeMap<String, String>) -> Invalid {
+    let known: Vec<&String> = fields.keys().collect();
+    Invalid::new("unknown_field", pointer(["data", key]), say!("unknown_field", key = key, known = known))
+}
+
+fn missing_field(key: &str, label: &str) -> Invalid {
+    Invalid::new("missing_field", pointer(["data", key]), say!("missing_field", key = key, label = label))
 }
 
 /// NFC and trimmed, as the platform would show it.

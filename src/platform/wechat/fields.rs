@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The rules, as the domain asks them.
-pub const RULES: FieldRules = FieldRules { types: KNOWN_TYPES, check };
+pub const RULES: FieldRules = FieldRules { types: KNOWN_TYPES, check, length };
 
 /// Checks one value against the rule of its key's type. Unknown types have no local rule.
 ///
@@ -74,8 +74,12 @@ fn check(key: &str, value: &str, profile: Profile) -> Result<(), Message> {
 }
 
 /// Emoji: how the platform counts them is unknown, so they count as UTF-16 units, the larger number.
+fn length(value: &str) -> usize {
+    value.encode_utf16().count()
+}
+
 fn at_most(value: &str, most: usize) -> Result<(), Message> {
-    let found = value.encode_utf16().count();
+    let found = length(value);
     if found <= most { Ok(()) } else { Err(say!("field_too_long", found = found, most = most)) }
 }
 
