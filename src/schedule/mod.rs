@@ -16,4 +16,10 @@
 
 pub mod problem;
 pub mod sheet;
+pub mod file;
+pub mod when;
+pub mod render;
+pub mod row;
 pub mod annotate;
+#[cfg(test)]
+mod example;

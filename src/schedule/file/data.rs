@@ -1,0 +1,72 @@
+//! `page` and `[data]`: what the message says.
+
+use super::reader::{Reader, Said, Table};
+use crate::{
+    domain::{
+        did_you_mean, draft, pointer,
+        template::{Listing, Template},
+    },
+    schedule::render::text::{Kind, Piece, Text},
+    words::say,
+};
+use std::collections::BTreeMap;
+use toml::de::DeValue;
+
+/// `page`. One without variables is checked here; of the others, what each row makes of them.
+pub fn page(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<Text> {
+    let Said { line, value } = table.text(reader, "page")?;
+    let text = text(reader, Said { line, value }, Kind::Page)?;
+    let plain = match &text.pieces[..] {
+        [] => Some(""),
+        [Piece::Words(words)] => Some(words.as_str()),
+        _ => None,
+    };
+    if let Some(Err(why)) = plain.map(draft::page) {
+        reader.tell("bad_page", line, why.detail);
+    }
+    Some(text)
+}
+
+/// `[data]`: every field of the template, no other.
+pub fn fields(
+    reader: &mut Reader<'_>,
+    table: &Table<'_>,
+    template: Option<(&Template, Option<&Listing>)>,
+) -> Vec<(String, Text)> {
+    let (mut fields, mut lines) = (Vec::new(), BTreeMap::new());
+    let mut begins = table.line;
+    match table.value(reader, "data") {
+        None => {}
+        Some(Said { line, value: DeValue::Table(values) }) => {
+            begins = line;
+            for (key, value) in values {
+                let line = reader.line(key);
+                lines.insert(key.get_ref().as_ref(), line);
+                match value.get_ref() {
+                    DeValue::String(value) => {
+                        let text = text(reader, Said { line, value }, Kind::Field);
+                        fields.extend(text.map(|text| (key.get_ref().clone().into_owned(), text)));
+                    }
+                    _ => reader.tell_kind("bad_value", line, key.get_ref(), say!("kind_text")),
+                }
+            }
+        }
+        Some(Said { line, .. }) => reader.tell_kind("bad_value", line, "data", say!("kind_table")),
+    }
+    let Some((template, listing)) = template.filter(|_| table.has("data")) else {
+        table.need(reader, "data");
+        return fields;
+    };
+    let known = template.fields(listing);
+    for problem in template.misfits(listing, lines.keys().copied()) {
+        let given = lines.iter().find(|(key, _)| pointer(["data", key]) == problem.param);
+        let fix = given.and_then(|(key, _)| did_you_mean(key, known.keys().map(String::as_str)));
+        reader.tell_invalid(given.map_or(begins, |(_, line)| *line), problem, fix);
+    }
+    fields
+}
+
+fn text(reader: &mut Reader<'_>, said: Said<&str>, kind: Kind) -> Option<Text> {
+    let text = Text::parse(said.value, kind, said.line);
+    text.map_err(|mistake| reader.tell_with("bad_template", said.line, mistake.detail, mistake.fix.as_deref())).ok()
+}

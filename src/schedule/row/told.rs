@@ -1,0 +1,96 @@
+//! Problems and notes of a row, each at its cell.
+
+use super::{Bound, cell};
+use crate::{
+    domain::timing::cut,
+    schedule::{
+        file::{Audience, File},
+        problem::{Place, Problem},
+        sheet::{cell::Cell, cell_name},
+    },
+    words::{Message, say},
+};
+
+/// What is told of one row.
+pub struct Told<'r> {
+    /// The schedule.
+    pub bound: &'r Bound<'r>,
+    /// The row's cells.
+    pub cells: &'r [Cell],
+    /// Its number.
+    pub number: Option<u32>,
+    /// What is wrong with it.
+    pub problems: Vec<Problem>,
+    /// What a person should know of it.
+    pub notes: Vec<Problem>,
+}
+
+impl<'r> Told<'r> {
+    /// Nothing yet.
+    pub fn new(bound: &'r Bound<'r>, number: Option<u32>, cells: &'r [Cell]) -> Self {
+        Self { bound, cells, number, problems: Vec::new(), notes: Vec::new() }
+    }
+
+    /// The schedule's file.
+    pub fn file(&self) -> &'r File {
+        self.bound.file
+    }
+
+    /// Tells a problem with a cell, or with the whole row.
+    pub fn problem(&mut self, column: Option<usize>, code: &'static str, detail: Message) {
+        self.problem_of(column, code, detail, None, None);
+    }
+
+    /// Tells a problem with a cell that is used in a field of the message, or with what is written on a line of the schedule's file.
+    pub fn problem_of(
+        &mut self,
+        column: Option<usize>,
+        code: &'static str,
+        detail: Message,
+        param: Option<&str>,
+        line: Option<u32>,
+    ) {
+        let problem = self.at(column, code, detail);
+        let place = Place { line: if column.is_none() { line } else { None }, ..problem.place };
+        let problem = Problem { place, param: param.map(str::to_owned), ..problem };
+        // Two occasions tell the same of one cell.
+        let same = |known: &Problem| {
+            known.code == code && known.place.cell == problem.place.cell && known.param == problem.param
+        };
+        if !self.problems.iter().any(same) {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Tells a note, once for each cell and code.
+    pub fn note(&mut self, column: Option<usize>, code: &'static str, detail: Message) {
+        let note = self.at(column, code, detail);
+        let same = |known: &Problem| {
+            known.code == code
+                && known.place.cell == note.place.cell
+                && (column.is_some() || known.detail == note.detail)
+        };
+        if !self.notes.iter().any(same) {
+            self.notes.push(note);
+        }
+    }
+
+    fn at(&self, column: Option<usize>, code: &'static str, detail: Message) -> Problem {
+        let table = match &self.file().audience {
+            Audience::Table(table) => &table.file,
+            Audience::Consented | Audience::List(_) => &self.file().file,
+        };
+        let place = Place {
+            file: Some(table.clone()),
+            line: None,
+            row: self.number,
+            column: column.and_then(|column| self.bound.columns.get(column).cloned()),
+            cell: column.zip(self.number).map(|(column, row)| cell_name(column, row)),
+        };
+        let of_user = column.is_some() && column == self.bound.places.openid;
+        // What was read as something else may stand in its sentence.
+        let detail = if of_user && code == "bad_time" { say!("openid_does_not_fit") } else { detail };
+        let value = column.filter(|_| !of_user).map(|column| cut(&cell(self.cells, column).text()));
+        Problem { place, value: value.filter(|value| !value.is_empty()), ..Problem::new(code, detail) }
+    }
+}
