@@ -206,6 +206,17 @@ impl Store {
         Ok(last_id.map(|last_id| Hold { since: reasons[0].1, last_id, reasons }))
     }
 
+    /// The time of which it is not known what was sent: from the backup that was put in the place of the store to the end of the hold. All
+    /// of it, if that happened more than once.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn restored_until(&self) -> Result<Option<(Millis, Millis)>, StoreError> {
+        let sql = "SELECT MIN(as_of) AS since, MAX(released_at) AS until FROM hold WHERE released_at IS NOT NULL";
+        let row = sqlx::query(sql).fetch_one(&self.read).await?;
+        Ok(row.get::<Option<Millis>, _>("since").zip(row.get::<Option<Millis>, _>("until")))
+    }
+
     /// What became due by `now` of what a hold is in doubt about, by app.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use super::{
     port::{Entry, Ring},
     recipients::recipients,
     reminders::{self, Stored},
+    schedule_tasks::forget_planned,
     settle::settle,
     spent::{self, Used},
     tx::Tx,
@@ -25,6 +26,7 @@ use crate::domain::{
     settle::{Consent, Next, Settlement},
 };
 use sqlx::{AssertSqlSafe, Row};
+use std::collections::BTreeSet;
 
 /// A wish about a user.
 #[derive(Debug, Clone)]
@@ -73,6 +75,12 @@ async fn forget(tx: &mut Tx<'_>, wish: &Wish) -> sqlx::Result<Forgotten> {
         .bind(place.id)
         .bind(tx.names.pseudonyms().tag(&wish.openid))
         .bind(tx.now)
+        .execute(&mut *tx.conn)
+        .await?;
+    // Where a row has no key, schedules know it by the openid, even when nothing else of the user is kept.
+    sqlx::query("DELETE FROM planned WHERE schedule IN (SELECT s.id FROM schedule s WHERE s.app = $1) AND key = $2")
+        .bind(place.id)
+        .bind(&wish.openid)
         .execute(&mut *tx.conn)
         .await?;
     let mut done = Forgotten::default();
@@ -124,6 +132,12 @@ async fn erase(tx: &mut Tx<'_>, place: Place, recipient: i64, openid: &str, all:
         tags.push((place.id, Used::Event(openid, names.code(tap.get("template")), &event).tag(names)));
     }
     spent::spend(tx, &tags).await?;
+    // Keys of rows are a member's number, perhaps.
+    for schedule in schedules(all) {
+        let of_it =
+            all.iter().filter(|stored| stored.origin.as_ref().is_some_and(|origin| origin.schedule == schedule));
+        forget_planned(tx, schedule, of_it).await?;
+    }
     if !all.is_empty() {
         let rows = all.iter().map(|stored| {
             [
@@ -136,7 +150,7 @@ async fn erase(tx: &mut Tx<'_>, place: Place, recipient: i64, openid: &str, all:
         });
         let rows = tx.dialect.rows(["id", "lane", "at", "app", "key"], rows);
         for sql in [
-            "UPDATE reminder SET data = '{}', page = NULL, key = NULL, local_at = NULL FROM {rows} WHERE reminder.id = r.id",
+            "UPDATE reminder SET data = '{}', page = NULL, key = NULL, local_at = NULL, row_key = NULL FROM {rows} WHERE reminder.id = r.id",
             &format!(
                 "UPDATE outcome SET message_id = NULL, erased = COALESCE(outcome.erased, 0) | {} FROM {{rows}}
                  WHERE outcome.lane = r.lane AND outcome.at = r.at AND outcome.id = r.id",
@@ -157,6 +171,11 @@ async fn erase(tx: &mut Tx<'_>, place: Place, recipient: i64, openid: &str, all:
         sqlx::query(AssertSqlSafe(sql)).bind(recipient).execute(&mut *tx.conn).await?;
     }
     Ok(())
+}
+
+/// The schedules that reminders come from.
+fn schedules(all: &[Stored]) -> BTreeSet<i64> {
+    all.iter().filter_map(|stored| Some(stored.origin.as_ref()?.schedule)).collect()
 }
 
 /// Voids the consents that no reminder holds or has used; answers how many.

@@ -190,6 +190,35 @@ async fn a_schedule_has_one_task_at_a_time_and_one_that_is_cut_off_is_taken_over
     .await;
 }
 
+#[tokio::test]
+async fn a_forgotten_user_is_gone_from_what_schedules_know_of_their_rows() {
+    on_both(async |test: TestStore| {
+        let store = &test.store;
+        let id = loaded(store, load("spring")).await;
+        let keyed = |openid: &str, key: &str| {
+            let new = of_row(id, 1, openid, START + 1_000);
+            NewReminder { origin: new.origin.map(|origin| Origin { key: Some(key.into()), ..origin }), ..new }
+        };
+        let ids = stored(store, vec![of_row(id, 1, "o-plain", START), keyed("o-keyed", "member-7")]).await;
+        let mut conn = AnyConnection::connect(&test.url).await.expect("connects");
+        // Of the third, retention has erased the reminder.
+        for (key, reminder) in [("o-plain", ids[0].0), ("member-7", ids[1].0), ("o-erased", 5)] {
+            let sql = "INSERT INTO planned (schedule, key, occasion, reminder, digest) VALUES ($1, $2, '1d', $3, 0)";
+            sqlx::query(sql).bind(id).bind(key).bind(reminder).execute(&mut conn).await.expect("written");
+        }
+        conn.close().await.expect("closes");
+        for openid in ["o-plain", "o-keyed", "o-erased"] {
+            store.forget(wish(openid)).await.expect("forgotten");
+        }
+        store.close().await;
+        let everything = test.everything().await;
+        for word in ["o-plain", "o-keyed", "member-7", "o-erased"] {
+            assert!(!everything.contains(word), "{word} is still there");
+        }
+    })
+    .await;
+}
+
 /// What is stored of a schedule's reminders: their instants and deadlines, those that wait.
 async fn waiting(store: &Store) -> Vec<(Millis, Millis)> {
     let jobs = store.prefetch(1, (i64::MIN, 0), Millis::MAX, 10_000).await.expect("answers");
