@@ -26,6 +26,10 @@ pub const POINTS: &[&str] = &[
     "stop.store_closed",
 ];
 
+/// The points that a schedule's file meets.
+pub const POINTS_OF_SCHEDULES: &[&str] =
+    &["load.before_commit", "load.after_commit", "remove.before_commit", "remove.after_commit"];
+
 /// Dies here by SIGKILL if `TIXING_TRIP` is `point:n` and this is the n-th time.
 #[cfg(feature = "trip")]
 pub fn trip(point: &'static str) {
@@ -40,7 +44,7 @@ pub fn trip(point: &'static str) {
         let (point, n) = text.split_once(':')?;
         Some((point.to_owned(), n.parse().ok()?))
     });
-    debug_assert!(POINTS.contains(&point), "{point} is not in the list");
+    debug_assert!([POINTS, POINTS_OF_SCHEDULES].concat().contains(&point), "{point} is not in the list");
     if let Some((wanted, n)) = wanted
         && wanted == point
         && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *n

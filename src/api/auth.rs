@@ -42,6 +42,11 @@ impl Caller {
         if self.owner { say!("the_command_line") } else { Message::text(&self.name) }
     }
 
+    /// Whether the caller is at home on this machine.
+    pub fn is_owner(&self) -> bool {
+        self.owner
+    }
+
     /// Whether the caller may do things of this scope.
     ///
     /// # Errors

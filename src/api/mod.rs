@@ -12,12 +12,14 @@ mod keys;
 mod ndjson;
 mod openapi;
 mod places;
+mod plans;
 mod problem;
 mod reminders;
 mod schema;
 mod stats;
 mod safekeeping;
 mod templates;
+mod uploads;
 mod users;
 
 pub use auth::{Caller, new_key};
@@ -29,6 +31,7 @@ use crate::{
     config::Config,
     engine::Signals,
     metrics::Metrics,
+    schedule::sheet,
     store::{Store, StoreError},
     words::say,
 };
@@ -46,6 +49,7 @@ use places::Places;
 use problem::Problem;
 use rand::RngExt;
 use std::{sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// Time for an answer, but for what streams or copies: the store has limits of its own, and this one bounds their sum.
@@ -64,6 +68,10 @@ pub struct Api {
     signals: Option<Arc<Signals>>,
     keys: Arc<Keys>,
     places: Arc<Places>,
+    /// Turns of those who hand in files.
+    files: Arc<Semaphore>,
+    /// How tables are read.
+    reader: Arc<sheet::Reader>,
     list_time: Duration,
 }
 
@@ -77,7 +85,8 @@ impl Api {
         signals: Option<Arc<Signals>>,
     ) -> Self {
         let (keys, places, list_time) = (Arc::default(), Arc::default(), LIST_TIME);
-        let api = Self { config, store, clock, metrics, signals, keys, places, list_time };
+        let (files, reader) = (Arc::new(Semaphore::new(plans::AT_ONCE)), Arc::default());
+        let api = Self { config, store, clock, metrics, signals, keys, places, files, reader, list_time };
         api.refresh_keys().await;
         api
     }
@@ -86,6 +95,12 @@ impl Api {
     #[must_use]
     pub fn with_list_time(self, list_time: Duration) -> Self {
         Self { list_time, ..self }
+    }
+
+    /// The same, with tables read by another program: that of a test is not this one.
+    #[must_use]
+    pub fn with_reader(self, reader: sheet::Reader) -> Self {
+        Self { reader: Arc::new(reader), ..self }
     }
 
     /// The configuration of the daemon.
@@ -134,6 +149,9 @@ impl Api {
             .route("/consents/batch", post(batch::consents))
             .route("/reminders/batch", post(batch::reminders))
             .route("/templates/refresh", post(templates::refresh))
+            .route("/schedules/plan", post(plans::plan))
+            .route("/schedules/apply", post(plans::apply))
+            .route("/schedules/try", post(plans::attempt))
             .route("/backup", post(safekeeping::backup))
             .route("/release", post(safekeeping::release).get(safekeeping::held))
             .layer(middleware::from_fn_with_state((self.clone(), caller), authenticated));

@@ -3,6 +3,7 @@
 use super::{
     batch, consents, doubts, explain, health, keys,
     ndjson::Written,
+    plans,
     problem::{self, ProblemJson},
     reminders, safekeeping, stats, templates, users,
 };
@@ -31,6 +32,7 @@ use utoipa::{
     tags(
         (name = "reminders", description = "Insert, look, change, cancel, explain"),
         (name = "consents", description = "What users allowed, and what became of it"),
+        (name = "schedules", description = "A marketer's file: planned, loaded, tried, and what became of it"),
         (name = "users", description = "Everything that is stored about a user, and its end"),
         (name = "operations", description = "Stats, doubts, templates, backups, keys"),
         (name = "health", description = "Open to all: no key is needed"),
@@ -39,7 +41,7 @@ use utoipa::{
         reminders::insert, batch::reminders, reminders::list, reminders::show, explain::explain, reminders::change,
         reminders::cancel, consents::record, batch::consents, consents::show, consents::ask, users::export, users::forget,
         users::let_in, stats::stats, doubts::doubts, doubts::resolve, templates::templates, templates::refresh,
-        safekeeping::backup, safekeeping::held, safekeeping::release, keys::create_key, keys::list_keys,
+        plans::plan, plans::apply, plans::attempt, safekeeping::backup, safekeeping::held, safekeeping::release, keys::create_key, keys::list_keys,
         keys::revoke_key, health::healthy, health::ready, health::metrics, document, page,
     ),
     components(schemas(ProblemJson, Written)),
@@ -85,6 +87,8 @@ fn describe_problems(operation: &mut Operation) {
     };
     let (id, query) = (takes(ParameterIn::Path), takes(ParameterIn::Query));
     let body = matches!(&operation.request_body, Some(RefOr::T(body)) if body.content.contains_key("application/json"));
+    let files =
+        matches!(&operation.request_body, Some(RefOr::T(body)) if body.content.contains_key("multipart/form-data"));
     let possible = [
         (400, body, "`bad_json`: the body is not as documented"),
         (400, query, "`bad_query`: a parameter is not as documented"),
@@ -93,6 +97,11 @@ fn describe_problems(operation: &mut Operation) {
         (404, id, "`not_found`: there is no such thing, or not for this key"),
         (408, body, "`too_slow`: the body came too slowly"),
         (413, body, "`too_large`: the body is too large"),
+        (400, files, "`bad_json`: the files broke off, or the part `schedule` is missing"),
+        (408, files, "`too_slow`: the files came too slowly"),
+        (413, files, "`too_large`: a file is too large"),
+        (415, files, "`unsupported_media_type`: send multipart/form-data"),
+        (429, files, "`too_many`: other files are being worked on"),
         (415, body, "`unsupported_media_type`: send application/json"),
         (422, body || query, "A value breaks a rule: `code` says which, and `param` where"),
         (500, true, "`internal`: a fault of tixing"),

@@ -13,6 +13,8 @@ use axum::{
 };
 use chrono_tz::Tz;
 use serde::Serialize;
+use serde_json::{Map, Value};
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Every code that an answer can carry, with its HTTP status and the key of its title.
@@ -34,6 +36,8 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("on_hold", 409, "problem_on_hold"),
     ("not_backed_up", 409, "problem_not_backed_up"),
     ("no_daemon", 409, "problem_no_daemon"),
+    ("plan_changed", 409, "problem_schedule_changed"),
+    ("busy", 409, "problem_schedule_busy"),
     ("too_large", 413, "problem_too_large"),
     ("unsupported_media_type", 415, "problem_unsupported_media_type"),
     ("unknown_app", 422, "problem_unknown_app"),
@@ -47,6 +51,27 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("bad_deadline", 422, "problem_bad_deadline"),
     ("past_deadline", 422, "problem_past_deadline"),
     ("too_long", 422, "problem_too_long"),
+    ("bad_at", 422, "problem_schedule_unusable"),
+    ("bad_template", 422, "problem_schedule_unusable"),
+    ("unknown_key", 422, "problem_schedule_unusable"),
+    ("name_taken", 422, "problem_schedule_unusable"),
+    ("no_file", 422, "problem_schedule_unusable"),
+    ("outside_folder", 422, "problem_schedule_unusable"),
+    ("not_a_table", 422, "problem_schedule_unusable"),
+    ("old_excel", 422, "problem_schedule_unusable"),
+    ("locked", 422, "problem_schedule_unusable"),
+    ("damaged", 422, "problem_schedule_unusable"),
+    ("encoding_unclear", 422, "problem_schedule_unusable"),
+    ("no_header", 422, "problem_schedule_unusable"),
+    ("no_rows", 422, "problem_schedule_unusable"),
+    ("no_column", 422, "problem_schedule_unusable"),
+    ("column_twice", 422, "problem_schedule_unusable"),
+    ("hidden_rows", 422, "problem_schedule_unusable"),
+    ("unclosed_quote", 422, "problem_schedule_unusable"),
+    ("removes_too_many", 422, "problem_schedule_unusable"),
+    ("not_built", 422, "problem_schedule_unusable"),
+    ("cancelled", 422, "problem_schedule_unusable"),
+    ("not_a_tester", 422, "problem_schedule_unusable"),
     ("too_many", 429, "problem_too_many"),
     ("internal", 500, "problem_internal"),
     ("platform_unavailable", 502, "problem_platform_unavailable"),
@@ -70,6 +95,8 @@ pub struct Problem {
     pub param: Option<String>,
     /// The zone in which its times are shown; UTC without one.
     pub zone: Option<Tz>,
+    /// What else is known: of a schedule's file, all its problems.
+    pub more: Option<Arc<Map<String, Value>>>,
 }
 
 /// The JSON of an error.
@@ -100,12 +127,16 @@ pub struct ProblemJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub request_id: Option<&'a str>,
+    /// What else is known: of a schedule's file that can't be used, `problems` and the rest of its plan.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub more: Option<&'a Map<String, Value>>,
 }
 
 impl Problem {
     /// A problem without a field.
     pub fn new(code: &'static str, detail: Message) -> Self {
-        Self { code, detail, param: None, zone: None }
+        Self { code, detail, param: None, zone: None, more: None }
     }
 
     /// The same about the field at `param`, a JSON pointer.
@@ -143,6 +174,7 @@ impl Problem {
             code: self.code,
             param: self.param.as_deref(),
             request_id,
+            more: self.more.as_deref(),
         }
     }
 

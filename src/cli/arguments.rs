@@ -70,6 +70,12 @@ pub enum Verb {
     /// Insert, list, show, explain and cancel reminders.
     #[command(subcommand)]
     Reminder(Reminder),
+    /// Show what a schedule's file would do: who would get what and when, and which cell is wrong. Nothing is sent.
+    Plan(Plan),
+    /// Load a schedule's file. The same file again changes nothing. On a terminal it shows the plan and asks.
+    Load(Load),
+    /// Send one row's message now, to the app's testers alone.
+    Try(Try),
     /// List reminders of which nobody knows whether they arrived, and decide about them.
     #[command(subcommand)]
     Doubt(Doubt),
@@ -214,6 +220,45 @@ pub enum Reminder {
         /// Its id.
         id: String,
     },
+}
+
+#[derive(Args)]
+pub struct Plan {
+    /// The schedule's file.
+    pub file: PathBuf,
+    /// A line of JSON for each reminder: who gets what and when.
+    #[arg(long)]
+    pub reminders: bool,
+}
+
+#[derive(Args)]
+pub struct Load {
+    /// The schedule's file.
+    pub file: PathBuf,
+    /// Don't ask.
+    #[arg(long)]
+    pub yes: bool,
+    /// One wrong row and nothing is loaded.
+    #[arg(long)]
+    pub strict: bool,
+    /// It may cancel most of what waits.
+    #[arg(long)]
+    pub allow_removals: bool,
+    /// It may bring a cancelled schedule back.
+    #[arg(long)]
+    pub revive: bool,
+}
+
+#[derive(Args)]
+pub struct Try {
+    /// The schedule's file.
+    pub file: PathBuf,
+    /// The row with this key; else the first right one.
+    #[arg(long)]
+    pub key: Option<String>,
+    /// This tester alone; else all of the app's.
+    #[arg(long, value_name = "OPENID")]
+    pub to: Option<String>,
 }
 
 #[derive(Subcommand)]

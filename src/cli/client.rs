@@ -14,7 +14,11 @@ use crate::{
 };
 use axum::{Router, body::Body, http::Request};
 use chrono_tz::Tz;
-use reqwest::{Method, StatusCode, header::ACCEPT_LANGUAGE};
+use reqwest::{
+    Method, StatusCode,
+    header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE},
+    multipart::Form,
+};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 use tower::ServiceExt;
@@ -113,7 +117,7 @@ impl Client {
     pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {
         let mut request = self.http.request(method, format!("http://tixing{path}"));
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
         let response = self.send(request).await?;
         let status = response.status();
@@ -132,9 +136,18 @@ impl Client {
     }
 
     /// A batch: the body streams out, the answer's lines are handed over as they come.
-    pub async fn batch(&self, path: &str, body: reqwest::Body, mut line: impl FnMut(&str)) -> Result<(), Failure> {
-        let request =
-            self.http.post(format!("http://tixing{path}")).header("content-type", "application/x-ndjson").body(body);
+    pub async fn batch(&self, path: &str, body: reqwest::Body, line: impl FnMut(&str)) -> Result<(), Failure> {
+        let request = self.http.post(format!("http://tixing{path}")).header(CONTENT_TYPE, "application/x-ndjson");
+        self.lines(request.body(body), line).await
+    }
+
+    /// Files: they stream out, the answer's lines are handed over as they come.
+    pub async fn upload(&self, path: &str, files: Form, line: impl FnMut(&str)) -> Result<(), Failure> {
+        let request = self.http.post(format!("http://tixing{path}")).header(ACCEPT, "application/x-ndjson");
+        self.lines(request.multipart(files), line).await
+    }
+
+    async fn lines(&self, request: reqwest::RequestBuilder, mut line: impl FnMut(&str)) -> Result<(), Failure> {
         let mut response = self.send(request).await?;
         if !response.status().is_success() {
             return Err(refused(response.status(), &response.text().await.unwrap_or_default()));
@@ -147,6 +160,9 @@ impl Client {
                 let whole: Vec<u8> = rest.drain(..=end).collect();
                 line(String::from_utf8_lossy(&whole).trim_end());
             }
+        }
+        if !rest.is_empty() {
+            line(&String::from_utf8_lossy(&rest));
         }
         Ok(())
     }

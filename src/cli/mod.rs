@@ -14,6 +14,7 @@ mod init;
 mod keys;
 mod log;
 mod out;
+mod plans;
 mod reminders;
 mod safekeeping;
 mod sandbox;
@@ -126,6 +127,9 @@ async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
             let client = reach(cli.config, matches!(verb, Reminder::Add(_)), out).await?;
             reminders::run(&client, verb, out).await
         }
+        Verb::Plan(verb) => plans::plan(&reach(cli.config, true, out).await?, verb, out).await,
+        Verb::Load(verb) => plans::load(&reach(cli.config, true, out).await?, verb, out).await,
+        Verb::Try(verb) => plans::attempt(&reach(cli.config, true, out).await?, verb, out).await,
         Verb::Doubt(verb) => doubts::run(&reach(cli.config, false, out).await?, verb, out).await,
         Verb::User(verb) => users::run(&reach(cli.config, false, out).await?, verb, out).await,
         Verb::Template(verb) => templates::run(&reach(cli.config, false, out).await?, verb, out).await,

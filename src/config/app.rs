@@ -57,6 +57,8 @@ pub struct App {
     pub ask_at_once: usize,
     /// Its templates.
     pub templates: Vec<Template>,
+    /// Colleagues who may be sent a trial; in test mode nobody else is reached.
+    pub testers: Vec<String>,
 }
 
 impl App {
@@ -128,10 +130,11 @@ impl App {
                 consents,
                 ask_at_once,
                 templates,
+                testers,
             } = app.clone();
             let has_key = callback.map(|callback| callback.aes_key.is_some());
             let address = (name, platform, appid, base_url, timezone);
-            (address, rate, concurrency, rules, has_key, consents, ask_at_once, templates)
+            (address, rate, concurrency, rules, has_key, consents, ask_at_once, (templates, testers))
         }
         told(self) == told(other)
     }
@@ -266,6 +269,7 @@ impl Raw {
             consents: self.consents,
             ask_at_once,
             templates,
+            testers: self.testers.clone(),
         })
     }
 

@@ -15,6 +15,12 @@
 #![allow(clippy::result_large_err)]
 
 pub mod problem;
+pub mod spool;
+pub mod gather;
+pub mod plan;
+pub mod compare;
+pub mod load;
+pub mod trial;
 pub mod sheet;
 pub mod file;
 pub mod when;

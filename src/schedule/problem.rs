@@ -1,6 +1,7 @@
 //! What is wrong with a schedule's file or with a row, and where.
 
 use crate::words::Message;
+use serde_json::{Value, json};
 
 /// The codes of a file that cannot be used.
 #[rustfmt::skip]
@@ -75,5 +76,27 @@ impl Problem {
     pub fn in_row(mut self, row: u32) -> Self {
         self.place.row = Some(row);
         self
+    }
+}
+
+impl Problem {
+    /// As it is told; `say` gives its sentence a language.
+    pub fn json(&self, say: &dyn Fn(&Message) -> Value) -> Value {
+        let Self { code, place, value, param, detail, fix } = self;
+        let mut told = json!({
+            "code": code,
+            "value": value,
+            "param": param,
+            "detail": say(detail),
+            "fix": fix,
+            "file": place.file,
+            "column": place.column,
+            "cell": place.cell,
+        });
+        match place.line {
+            Some(line) => told["line"] = line.into(),
+            None => told["row"] = place.row.into(),
+        }
+        told
     }
 }

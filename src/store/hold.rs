@@ -212,7 +212,8 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn restored_until(&self) -> Result<Option<(Millis, Millis)>, StoreError> {
-        let sql = "SELECT MIN(as_of) AS since, MAX(released_at) AS until FROM hold WHERE released_at IS NOT NULL";
+        let sql = "SELECT MIN(as_of) AS since, MAX(released_at) AS until FROM hold
+             WHERE released_at = (SELECT MAX(released_at) FROM hold)";
         let row = sqlx::query(sql).fetch_one(&self.read).await?;
         Ok(row.get::<Option<Millis>, _>("since").zip(row.get::<Option<Millis>, _>("until")))
     }

@@ -267,6 +267,25 @@ pub(super) async fn write_down(
     query.execute(&mut *tx.conn).await.map(drop)
 }
 
+/// A row of a file was tried.
+struct Trial {
+    name: String,
+    by: String,
+    digest: String,
+}
+
+impl Single for Trial {
+    type Done = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
+        let sql = "INSERT INTO audit (at, actor, action, reminder, detail, schedule)
+             VALUES ($1, $2, 'try', NULL, $3, (SELECT id FROM schedule WHERE name = $4))";
+        let detail = format!("{} {}", self.name, self.digest);
+        let query = sqlx::query(sql).bind(tx.now).bind(&self.by).bind(detail).bind(&self.name);
+        query.execute(&mut *tx.conn).await.map(drop)
+    }
+}
+
 /// A task says that it goes on.
 struct Beat {
     id: i64,
@@ -307,6 +326,14 @@ impl Single for Finish {
 }
 
 impl Store {
+    /// Stores who tried a row of which file, whether or not it was ever loaded.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn write_down_trial(&self, name: &str, by: &str, digest: &str) -> Result<(), StoreError> {
+        self.writer.do_one(Trial { name: name.into(), by: by.into(), digest: digest.into() }).await
+    }
+
     fn schedule_row(&self, row: &AnyRow, text: String) -> ScheduleRow {
         ScheduleRow {
             id: row.get("id"),

@@ -23,5 +23,7 @@ mod templates;
 mod users;
 mod in_use;
 mod gates;
+mod examples;
+mod plans;
 mod retention;
 mod lists;
