@@ -1,6 +1,6 @@
 //! What the program can be asked on its command line. The comments here are its help.
 
-use crate::{store::keys::Scope, words::Lang};
+use crate::{schedule::sheet::Encoding, store::keys::Scope, words::Lang};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -85,6 +85,14 @@ pub enum Verb {
     /// Show everything that is stored about a user, forget them, or let them in again.
     #[command(subcommand)]
     User(Rights),
+    /// Show what is read of a table, CSV or XLSX. Needs no daemon and no configuration.
+    Sheet(Sheet),
+    /// Reads a workbook for another process of this program, which limits it.
+    #[command(name = "sheet-child", hide = true)]
+    SheetChild {
+        /// What is asked, as JSON.
+        request: String,
+    },
     /// Write a consistent copy of the store, while the daemon runs.
     Backup {
         /// Where to; must not exist yet.
@@ -116,6 +124,24 @@ pub enum Verb {
     },
     /// Print the manual page.
     Man,
+}
+
+#[derive(Args)]
+pub struct Sheet {
+    /// The table.
+    pub file: PathBuf,
+    /// The sheet of a workbook; else the first visible one with content.
+    #[arg(long)]
+    pub sheet: Option<String>,
+    /// The header's row, from 1; else the first with content.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub header: Option<u32>,
+    /// utf-8, gb18030, big5 or utf-16, for CSV; else it is told by the content.
+    #[arg(long, value_parser = |word: &str| Encoding::from_word(word).ok_or("one of utf-8, gb18030, big5, utf-16"))]
+    pub encoding: Option<Encoding>,
+    /// Show at most so many rows.
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(..=10_000))]
+    pub limit: u32,
 }
 
 #[derive(Subcommand)]

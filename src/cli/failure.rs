@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 pub enum Failure {
     /// Exit 1.
     Failed(Message),
+    /// Exit 1, and stdout has told a program why.
+    Told(Message),
     /// Exit 2.
     Usage(Message),
     /// The API's refusal, a problem as it answers it. Exit by its status.
@@ -32,7 +34,7 @@ impl Failure {
     /// The exit code of the process.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Failed(_) => 1,
+            Self::Failed(_) | Self::Told(_) => 1,
             Self::Usage(_) => 2,
             Self::Refused(problem) => match problem["status"].as_u64() {
                 Some(400) => 2,
@@ -51,6 +53,7 @@ impl Failure {
     pub fn message(&self) -> Message {
         match self {
             Self::Failed(what)
+            | Self::Told(what)
             | Self::Usage(what)
             | Self::SomeRefused(what)
             | Self::NotFound(what)

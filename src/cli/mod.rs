@@ -18,6 +18,7 @@ mod plans;
 mod reminders;
 mod safekeeping;
 mod sandbox;
+mod sheet;
 mod table;
 mod templates;
 mod users;
@@ -26,6 +27,7 @@ use crate::{
     clock::SystemClock,
     config::{self, Config, Level},
     daemon::{self, StartError},
+    schedule,
     store::Store,
     words::say,
 };
@@ -39,6 +41,10 @@ use std::{path::PathBuf, process::ExitCode};
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Before there is a thread, or memory is taken: it limits itself.
+    if let Verb::SheetChild { request } = &cli.verb {
+        return schedule::sheet::xlsx::child::run(request);
+    }
     let out = Out::new(cli.json, cli.lang);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = match runtime {
@@ -133,6 +139,8 @@ async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Verb::Doubt(verb) => doubts::run(&reach(cli.config, false, out).await?, verb, out).await,
         Verb::User(verb) => users::run(&reach(cli.config, false, out).await?, verb, out).await,
         Verb::Template(verb) => templates::run(&reach(cli.config, false, out).await?, verb, out).await,
+        Verb::Sheet(sheet) => sheet::run(&sheet, out),
+        Verb::SheetChild { .. } => unreachable!("it ran before there was a runtime"),
         Verb::Backup { file } => safekeeping::backup(configured(cli.config)?, &file, out).await,
         Verb::Verify { file } => safekeeping::verify(&file, out).await,
         Verb::Restore { file } => safekeeping::restore(configured(cli.config)?, file, out).await,

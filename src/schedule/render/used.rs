@@ -1,27 +1,12 @@
 //! A cell that is used: what stands there has to be what was meant.
 
 use crate::{
-    schedule::sheet::cell::Cell,
+    schedule::sheet::cell::{Cell, ERRORS},
     words::{Message, say},
 };
 
 /// A cell that is used has no more characters.
 const MOST: usize = 4_096;
-/// What a spreadsheet writes where a formula has failed; in CSV it is text.
-const ERRORS: [&str; 12] = [
-    "#N/A",
-    "#REF!",
-    "#VALUE!",
-    "#DIV/0!",
-    "#NAME?",
-    "#NUM!",
-    "#NULL!",
-    "#SPILL!",
-    "#CALC!",
-    "#GETTING_DATA",
-    "#FIELD!",
-    "#BLOCKED!",
-];
 
 /// Whether what the cell says can be relied on.
 ///

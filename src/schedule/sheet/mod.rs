@@ -4,6 +4,7 @@
 //! spec      what a schedule says about a table
 //! file      what a file is                            → text, a zip, or what it is instead
 //! csv       text becomes rows
+//! xlsx      a workbook becomes rows, in a child process
 //! header    which row is the header
 //! columns   where each column is
 //! text      what a cell of text says
@@ -19,6 +20,7 @@ mod csv;
 mod file;
 mod header;
 mod text;
+pub mod xlsx;
 
 pub use columns::cell_name;
 pub use spec::{Encoding, Hidden, TableSpec, Wanted, may_delimit};
@@ -30,6 +32,7 @@ use columns::{Columns, letters};
 use csv::Csv;
 use file::Found;
 use std::path::{Path, PathBuf};
+use xlsx::Xlsx;
 
 /// How tables are read.
 #[derive(Debug, Clone)]
@@ -70,6 +73,8 @@ pub struct About {
     pub sheets: Vec<Sheet>,
     /// The sheet that is read.
     pub sheet: Option<String>,
+    /// How many rows with content are hidden below the header, and the first of them.
+    pub hidden: Option<(u32, u32)>,
     /// The header's row.
     pub header: u32,
     /// The names of its columns as the header shows them, from column A on; a column without a name is blank.
@@ -108,8 +113,14 @@ pub struct Sheet {
 pub struct Table {
     about: About,
     columns: Columns,
-    rows: Csv,
+    rows: Rows,
     notes: Vec<Problem>,
+}
+
+/// What reads its rows.
+enum Rows {
+    Csv(Box<Csv>),
+    Xlsx(Box<Xlsx>),
 }
 
 /// Opens a table and finds its header: the first row in which every wanted column is found, else the likeliest. Whether a column is there
@@ -118,13 +129,10 @@ pub struct Table {
 /// # Errors
 /// All that keeps the file from being read: `no_file not_a_table old_excel locked damaged too_large encoding_unclear no_header hidden_rows
 /// unclosed_quote`.
-pub fn open(_reader: &Reader, source: &Source<'_>, spec: &TableSpec, wanted: &[Wanted]) -> Result<Table, Vec<Problem>> {
+pub fn open(reader: &Reader, source: &Source<'_>, spec: &TableSpec, wanted: &[Wanted]) -> Result<Table, Vec<Problem>> {
     let opened = match file::open(source.path) {
         Ok(Found::Text { file, start }) => Csv::open(file, &start, spec, wanted).map(|csv| of_csv(csv, source)),
-        Ok(Found::Zip(file)) => {
-            drop(file);
-            Err(file::not_a_table(say!("kind_zip")))
-        }
+        Ok(Found::Zip(file)) => Xlsx::open(&reader.program, file, spec, wanted).map(|xlsx| of_xlsx(xlsx, source, spec)),
         Err(problem) => Err(problem),
     };
     opened.map_err(|problem| vec![at(source.name, problem)])
@@ -146,12 +154,30 @@ fn of_csv(csv: Csv, source: &Source<'_>) -> Table {
         delimiter: Some(char::from(csv.delimiter)),
         sheets: Vec::new(),
         sheet: None,
+        hidden: None,
         header: csv.header.row,
         columns: csv.header.columns.names().to_vec(),
     };
     let guess = Problem::new("guessed_encoding", say!("encoding_guessed", encoding = encoding.word()));
     let notes = csv.guessed.then_some(guess).into_iter().collect();
-    Table { about, columns: csv.header.columns.clone(), rows: csv, notes }
+    Table { about, columns: csv.header.columns.clone(), rows: Rows::Csv(Box::new(csv)), notes }
+}
+
+fn of_xlsx(xlsx: Xlsx, source: &Source<'_>, spec: &TableSpec) -> Table {
+    let head = &xlsx.head;
+    let about = About {
+        file: source.name.to_owned(),
+        kind: Kind::Xlsx,
+        encoding: None,
+        guessed: false,
+        delimiter: None,
+        sheets: head.sheets.iter().map(|(name, hidden)| Sheet { name: name.clone(), hidden: *hidden }).collect(),
+        sheet: Some(head.sheet.clone()),
+        hidden: head.hidden,
+        header: head.header,
+        columns: head.columns.clone(),
+    };
+    Table { about, columns: xlsx.columns.clone(), notes: xlsx.notes(spec), rows: Rows::Xlsx(Box::new(xlsx)) }
 }
 
 impl Table {
@@ -175,7 +201,11 @@ impl Table {
     /// What keeps the rest of the file from being read; nothing comes after that.
     #[expect(clippy::should_implement_trait, reason = "an iterator would go on after an error")]
     pub fn next(&mut self) -> Result<Option<Row>, Problem> {
-        self.rows.next().map_err(|problem| at(&self.about.file, problem))
+        let row = match &mut self.rows {
+            Rows::Csv(csv) => csv.next(),
+            Rows::Xlsx(xlsx) => xlsx.row(),
+        };
+        row.map_err(|problem| at(&self.about.file, problem))
     }
 
     /// What is to be noted about the table as a whole: a guessed encoding, merged cells, hidden rows, names that two columns carry. The

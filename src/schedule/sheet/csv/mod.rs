@@ -21,6 +21,7 @@ use super::{
     spec::{TableSpec, Wanted},
 };
 use crate::schedule::problem::Problem;
+pub use records::MAX_COLUMNS;
 use records::{Record, Records};
 use source::{Coding, Text, unreadable};
 use std::{

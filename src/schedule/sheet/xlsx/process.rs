@@ -1,0 +1,122 @@
+//! The child from the outside: it is started, listened to, and always ended.
+
+use super::{
+    frames::{Frame, read},
+    package::damaged,
+    read::Request,
+};
+use crate::{schedule::problem::Problem, words::say};
+use std::{
+    fs::File,
+    io::Read,
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    thread,
+    time::Duration,
+};
+
+/// A child that says nothing for so long has lost its way.
+const SILENCE: Duration = Duration::from_secs(180);
+/// What a request may have in bytes: it is an argument of a program.
+const MAX_REQUEST: usize = 120 << 10;
+/// The verb of the child, which no help names.
+pub const VERB: &str = "sheet-child";
+
+/// A running child.
+pub struct Process {
+    child: Child,
+    errors: Option<ChildStderr>,
+    frames: Receiver<std::io::Result<Option<Frame>>>,
+    done: bool,
+}
+
+impl Process {
+    /// Starts it on a workbook.
+    ///
+    /// # Errors
+    /// `too_large` if too much is asked of it, `damaged` if it cannot be started.
+    pub fn start(program: &Path, workbook: File, request: &Request) -> Result<Self, Problem> {
+        let request = serde_json::to_string(request).expect("a request serialises");
+        if request.len() > MAX_REQUEST {
+            return Err(Problem::new("too_large", say!("xlsx_too_many_wanted")));
+        }
+        let mut command = Command::new(program);
+        command.args([VERB, &request]).env_clear();
+        command.stdin(workbook).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let cannot = |e: std::io::Error| Problem::new("damaged", say!("xlsx_child_failed", why = e.to_string()));
+        let mut child = command.spawn().map_err(cannot)?;
+        let mut pipe = child.stdout.take().expect("it is piped");
+        let errors = child.stderr.take();
+        // Only so much is read ahead as fits into memory without being noticed.
+        let (send, frames) = sync_channel(4);
+        thread::spawn(move || {
+            loop {
+                let frame = read(&mut pipe);
+                let last = !matches!(frame, Ok(Some(Frame::Head(_) | Frame::Rows(_))));
+                if send.send(frame).is_err() || last {
+                    return;
+                }
+            }
+        });
+        Ok(Self { child, errors, frames, done: false })
+    }
+
+    /// What it says next.
+    ///
+    /// # Errors
+    /// Its refusal; `too_large` if it broke its limits, `damaged` if it ended in any other way than by its own word.
+    pub fn frame(&mut self) -> Result<Frame, Problem> {
+        let said = self.frames.recv_timeout(SILENCE);
+        match said {
+            Ok(Ok(Some(Frame::Refused(refusal)))) => {
+                self.done = true;
+                Err(super::refused(refusal))
+            }
+            Ok(Ok(Some(frame))) => {
+                self.done = matches!(frame, Frame::End);
+                Ok(frame)
+            }
+            Ok(Ok(None) | Err(_)) => Err(self.ended()),
+            Err(RecvTimeoutError::Disconnected) => Err(damaged("it ended before its end")),
+            Err(RecvTimeoutError::Timeout) => {
+                let _ = self.child.kill();
+                Err(Problem::new("too_large", say!("xlsx_takes_too_long")))
+            }
+        }
+    }
+
+    /// Why it ended in the middle.
+    fn ended(&mut self) -> Problem {
+        // What it still says is of no use: it is not whole.
+        let _ = self.child.kill();
+        let mut words = Vec::new();
+        if let Some(errors) = self.errors.take() {
+            let _ = errors.take(4096).read_to_end(&mut words);
+        }
+        let words = String::from_utf8_lossy(&words);
+        match self.child.wait() {
+            Ok(status) if broke_limits(status, &words) => Problem::new("too_large", say!("xlsx_breaks_limits")),
+            _ => damaged("its reader ended in the middle"),
+        }
+    }
+}
+
+/// Whether it ended because it took too much memory or time. Our own kill comes after its end, so it is no sign of that.
+fn broke_limits(status: ExitStatus, words: &str) -> bool {
+    const SIGKILL: i32 = 9;
+    const SIGXCPU: i32 = 24;
+    words.contains("memory allocation of") || matches!(status.signal(), Some(SIGKILL | SIGXCPU))
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may be in the middle of a workbook that nobody wants any more.
+        if !self.done {
+            let _ = self.child.kill();
+        }
+        // Without this it would stay in the table of processes.
+        let _ = self.child.wait();
+    }
+}
