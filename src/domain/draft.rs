@@ -379,3 +379,31 @@ pub fn one_of(value: &str, allowed: &[&str], param: &str) -> Result<(), Invalid>
     }
     Err(Invalid::new("bad_value", param, say!("not_one_of", found = cut(value), allowed = allowed)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pages_path_stays_in_the_mini_program_and_its_query_says_what_it_likes() {
+        for (path, good) in [
+            ("pages/event", true),
+            ("/pages/event?id=42&from=mp", true),
+            ("pages/web?url=https://example.com/../a", true),
+            ("pages/a..b/..c", true),
+            ("", false),
+            ("https://example.com", false),
+            ("../evil", false),
+            ("pages/../../evil?x=1", false),
+            ("pages/..", false),
+            ("pages\\..\\evil", false),
+            ("pages/a b", false),
+            ("pages/a?x=a b", false),
+            ("pages/a\u{3000}b", false),
+            ("pages/a\nb", false),
+        ] {
+            assert_eq!(page(path).is_ok(), good, "{path:?}");
+        }
+        assert!(page(&"a".repeat(1_024)).is_ok() && page(&"a".repeat(1_025)).is_err());
+    }
+}

@@ -278,3 +278,45 @@ pub fn normalise(value: &str) -> String {
 pub fn field_type(key: &str) -> &str {
     key.trim_end_matches(|c: char| c.is_ascii_digit())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A platform that takes values of at most three characters.
+    const RULES: FieldRules = FieldRules {
+        types: &[],
+        check: |_, value, _| if value.chars().count() <= 3 { Ok(()) } else { Err(say!("field_empty")) },
+        length: |value| value.chars().count(),
+    };
+
+    #[test]
+    fn all_fields_at_fault_are_told_the_first_as_before() {
+        let fields = [("a", "甲"), ("b", "乙"), ("c", "丙")].map(|(key, label)| (key.to_owned(), label.to_owned()));
+        let template = Template {
+            name: None,
+            code: "T".into(),
+            kind: Kind::OneTime,
+            title: String::new(),
+            fields: fields.into(),
+            on_doubt: OnDoubt::default(),
+        };
+        let check = |data: &[(&str, &str)]| {
+            let data = data.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            template.check(&RULES, None, &data)
+        };
+        let told = check(&[("a", "long"), ("c", " fine "), ("d", "x")]).expect_err("refused");
+        let told: Vec<(&str, &str)> = told.iter().map(|told| (told.code, &*told.param)).collect();
+        assert_eq!(
+            told,
+            [
+                ("unknown_field", "/data/d"),
+                ("bad_field", "/data/a"),
+                ("missing_field", "/data/b"),
+                ("bad_field", "/data/c")
+            ]
+        );
+        let good = check(&[("a", " x "), ("b", "e\u{301}"), ("c", "abc")]).expect("good");
+        assert_eq!((&*good["a"], &*good["b"]), ("x", "é"));
+    }
+}

@@ -30,6 +30,16 @@ use tixing::{
         Answer, BUILT,
         wechat::callback::{Callback, Query},
     },
+    schedule::{
+        file::{self, Audience, Names},
+        problem::Problem,
+        row::{RowRead, bind},
+        sheet::{
+            Wanted,
+            cell::{Cell, Row},
+        },
+        when::written,
+    },
     store::Store,
 };
 use tokio::runtime::Runtime;
@@ -223,6 +233,88 @@ fn a_push_is_opened_or_refused_and_its_content_has_bounds() {
                 assert_eq!(push.digest(), push.clone().digest());
             }
         }
+    });
+}
+
+const SCHEDULE: &str = r#"
+name = "spring-tasting"
+app = "coffee"
+template = "EVENT"
+page = "pages/event?id={{编号}}&{{路径 | raw}}"
+expires = { column = "截止" }
+quiet_hours = "22:00-08:00"
+spread = "10m"
+timezone = "Europe/Berlin"
+at = { column = "时间", before = ["1w", "3d"], after = ["0d"], clock = "10:00" }
+audience = { file = "a.csv", key = "编号" }
+exclude = ["o-3"]
+[data]
+thing1 = "{{名称 | short(20) | default(见活动页)}}{{ \"a|b\" | amount }}"
+time2 = "{{@event | range(截止)}}{{@left}}{{@at | iso}}{{@openid}}"
+"#;
+
+#[test]
+#[expect(clippy::result_large_err, reason = "a problem tells its place and what to do")]
+fn i9_a_schedule_is_read_or_refused_with_its_lines_and_tells_no_openid() {
+    let apps = std::panic::AssertUnwindSafe(apps("http://127.0.0.1:1"));
+    let whole = SCHEDULE.replace("EVENT", EVENT);
+    let events = whole.replace("{ column = \"时间\",", "{ event = 2031-03-30T02:30:00,");
+    let list = format!(
+        "name = \"e\"\napp = \"coffee\"\ntemplate = \"{EVENT}\"\nat = 2031-03-01T10:00:00\naudience = [\"o-secret\"]\n[data]\nthing1 = \"x\"\ntime2 = \"{{{{@event}}}}\"\n"
+    );
+    texts("schedules", &[&whole, &events, &list], |text| {
+        let names = Names { apps: &apps, listings: &|_| None };
+        let file = match file::read(text, "s.toml", &names) {
+            Ok(file) => file,
+            Err(refused) => {
+                assert!(!refused.problems.is_empty());
+                let lines = text.lines().count() as u32 + 1;
+                for problem in refused.problems {
+                    assert!(problem.place.line.is_some_and(|line| (1..=lines).contains(&line)), "{problem:?}");
+                }
+                return;
+            }
+        };
+        let wanted = file.wanted();
+        let columns: Vec<String> = (0..wanted.len()).map(|i| i.to_string()).collect();
+        let find = |name: &Wanted| Ok(wanted.iter().position(|w| w == name).expect("it is wanted"));
+        let terms = apps[0].terms(None);
+        let is_table = matches!(file.audience, Audience::Table(_));
+        let table = is_table.then_some((&columns[..], &find as &dyn Fn(&Wanted) -> Result<usize, Problem>));
+        let bound = bind(&file, &terms, table).expect("all columns are there");
+        for cell in ["2031-03-30 02:30", "o-secret", text.lines().next().unwrap_or_default()] {
+            let cells = vec![Cell::Text(cell.to_owned()); wanted.len()];
+            let row = Row { number: 2, hidden: false, cells, ragged: false };
+            let read = if is_table { bound.row(&row) } else { bound.person(cell, Some(1)) };
+            match read {
+                RowRead::Right { planned, .. } => {
+                    assert!(!planned.is_empty());
+                    assert!(planned.iter().all(|planned| planned.at < planned.expires_at));
+                }
+                RowRead::Refused { problems, .. } => {
+                    assert!(!problems.is_empty());
+                    let of_users = problems.iter().filter(|p| p.place.column.as_deref() == Some("0"));
+                    assert!(is_table || problems.iter().all(|p| !p.detail.to_string().contains("o-secret")));
+                    assert!(of_users.into_iter().all(|p| p.value.is_none()));
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_time_in_a_cell_is_read_or_refused() {
+    let good = [
+        "2031年3月1日（周六）下午 2点半~4点",
+        "2031-03-01T10:00:00+08:00",
+        "47908.416",
+        "２０３１／５／１　２４：００",
+    ];
+    texts("times in cells", &good, |text| match written::text(text) {
+        Ok(read) => assert!(
+            read.point.wall(chrono_tz::Asia::Shanghai).is_some() || read.point.instant(chrono_tz::UTC).is_none()
+        ),
+        Err(why) => assert!(why.to_string().len() > 10),
     });
 }
 

@@ -13,8 +13,6 @@ mod at;
 mod who;
 mod head;
 mod data;
-#[cfg(test)]
-mod tests;
 
 use super::{
     problem::{Place, Problem},
@@ -360,3 +358,6 @@ impl File {
         Problem { place, ..Problem::new(code, detail) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -286,3 +286,135 @@ fn encode(text: &str, into: &mut String) {
 pub fn by_occasion(text: &Text<usize>) -> bool {
     text.takes(&Source::At) || text.takes(&Source::Left)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::sheet::cell::Shows;
+    use chrono::{NaiveDate, NaiveDateTime};
+    use proptest::prelude::*;
+
+    fn wall(hour: u32, minute: u32) -> NaiveDateTime {
+        NaiveDate::from_ymd_opt(2031, 3, 1).and_then(|day| day.and_hms_opt(hour, minute, 0)).expect("a time")
+    }
+
+    /// What a text becomes of a row whose columns are `a`, `b`; the keys of what is wrong.
+    fn filled(text: &str, kind: Kind, cells: &[Cell]) -> Result<String, Vec<(Option<usize>, &'static str)>> {
+        let text =
+            Text::parse(text, kind, 1).expect(text).bind(|name| ["a", "b"].iter().position(|n| n == name).ok_or(()));
+        let moment = |hour| Moment { wall: wall(hour, 5), shows: Shows::DateTime };
+        let scene = Scene {
+            cells,
+            openid_column: None,
+            openid: "o-1",
+            event: moment(9),
+            at: moment(8),
+            left: "1小时",
+            zone: chrono_tz::Asia::Shanghai,
+            length: |text| text.encode_utf16().count(),
+        };
+        fill(&text.expect("columns"), kind, &scene, &mut Notes::new())
+            .map(|filled| filled.text)
+            .map_err(|faults| faults.into_iter().map(|fault| (fault.column, fault.code)).collect())
+    }
+
+    fn text(text: &str) -> Cell {
+        Cell::Text(text.into())
+    }
+
+    #[test]
+    fn each_formatter_does_what_the_manual_says() {
+        let time = |hour, minute, shows| Cell::Time { at: wall(hour, minute), shows };
+        let (noon, day) = (time(12, 0, Shows::DateTime), time(0, 0, Shows::Date));
+        for (pattern, a, b, expected) in [
+            (
+                "{{@event}}|{{@at | time}}|{{@left}}|{{@openid}}",
+                Cell::Blank,
+                Cell::Blank,
+                "2031年3月1日 09:05|08:05|1小时|o-1",
+            ),
+            ("{{@event | iso}}", Cell::Blank, Cell::Blank, "2031-03-01T09:05:00+08:00"),
+            (
+                "{{a | date}} {{a | time}} {{a | datetime}}",
+                text("2031/3/1 9:05"),
+                Cell::Blank,
+                "2031年3月1日 09:05 2031年3月1日 09:05",
+            ),
+            ("{{a | time}}", text("下午3点"), Cell::Blank, "15:00"),
+            ("{{a | iso}}", text("2031-03-01T01:05:00Z"), Cell::Blank, "2031-03-01T09:05:00+08:00"),
+            ("{{a | datetime}}", text("2031-03-01T01:05:00Z"), Cell::Blank, "2031年3月1日 09:05"),
+            ("{{a}} {{b}}", noon.clone(), day.clone(), "2031年3月1日 12:00 2031年3月1日"),
+            ("{{a}}", time(12, 30, Shows::Time), Cell::Blank, "12:30"),
+            ("{{a | short(6)}}", noon.clone(), Cell::Blank, "2031年…"),
+            ("{{a | range(b)}}", noon.clone(), time(14, 0, Shows::Time), "2031年3月1日 12:00~14:00"),
+            ("{{a | range(b)}}", noon.clone(), text("2:00"), "2031年3月1日 12:00~2031年3月2日 02:00"),
+            ("{{a | range(b)}}", text("9:00"), text("11:00"), "09:00~11:00"),
+            ("{{a | range(b)}}", day.clone(), text("2031-03-05"), "2031年3月1日~2031年3月5日"),
+            ("{{a | short(3)}}", text("一二三四"), Cell::Blank, "一二…"),
+            ("{{a | short(4)}}", text("一二三四"), Cell::Blank, "一二三四"),
+            // An emoji counts as two, and is not cut in half.
+            ("{{a | short(4)}}", text("一🎉🎉"), Cell::Blank, "一🎉…"),
+            ("{{a | short(3)}}", text("🎉🎉"), Cell::Blank, "🎉…"),
+            ("{{a | oneline}}", text("一\n\t 二  三"), Cell::Blank, "一 二  三"),
+            ("{{a | default(无)}}{{b | default(无)}}", Cell::Blank, text("有"), "无有"),
+            ("{{a | date | default(待定)}}", Cell::Blank, Cell::Blank, "待定"),
+            ("{{a | default(2031-03-01) | date}}", Cell::Blank, Cell::Blank, "2031年3月1日"),
+            ("{{a | amount}} {{a | number(1)}}", text("￥1,280.55"), Cell::Blank, "¥1280.55 1280.6"),
+            ("{{a}}", text("ＡＢＣ"), Cell::Blank, "ＡＢＣ"),
+            ("{{{{a}}", Cell::Blank, Cell::Blank, "{{a}}"),
+        ] {
+            assert_eq!(filled(pattern, Kind::Field, &[a, b]), Ok(expected.to_owned()), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_at_its_cell() {
+        for (pattern, a, b, expected) in [
+            ("{{a}}{{b}}", Cell::Blank, Cell::Blank, vec![(Some(0), "no_value"), (Some(1), "no_value")]),
+            ("{{a | date}}", text("5/6"), Cell::Blank, vec![(Some(0), "bad_time")]),
+            ("{{a | date}}", text("9:00"), Cell::Blank, vec![(Some(0), "bad_time")]),
+            ("{{a | amount}}", text("二十"), Cell::Blank, vec![(Some(0), "bad_field")]),
+            ("{{a}}", text("一\n二"), Cell::Blank, vec![(Some(0), "bad_field")]),
+            ("{{a}}", text("一\t二"), Cell::Blank, vec![(Some(0), "bad_field")]),
+            ("{{a}}", text("一\u{7}二"), Cell::Blank, vec![(Some(0), "control_character")]),
+            ("{{a}}", text("#REF!"), Cell::Blank, vec![(Some(0), "error_cell")]),
+            ("{{a}}", Cell::Error("#N/A".into()), Cell::Formula, vec![(Some(0), "error_cell")]),
+            ("{{b}}", Cell::Error("#N/A".into()), Cell::Formula, vec![(Some(1), "formula_without_result")]),
+            (
+                "{{a | default(x)}}",
+                Cell::Damaged("1234567890123456".into()),
+                Cell::Blank,
+                vec![(Some(0), "damaged_number")],
+            ),
+            ("{{a}}", text(&"字".repeat(4_097)), Cell::Blank, vec![(Some(0), "too_long")]),
+            ("{{a | range(b)}}", text("2031-03-01 9:00"), Cell::Blank, vec![(Some(1), "no_value")]),
+            ("{{a | range(b)}}", text("2031-03-01 9:00"), text("2031-02-28 9:00"), vec![(Some(1), "bad_time")]),
+            ("{{a | range(b)}}", text("2031-03-01 9:00"), text("x"), vec![(Some(1), "bad_time")]),
+            ("{{@left | date}}", Cell::Blank, Cell::Blank, vec![(None, "bad_time")]),
+        ] {
+            assert_eq!(filled(pattern, Kind::Field, &[a, b]), Err(expected), "{pattern}");
+        }
+        assert!(filled("{{a}}", Kind::Field, &[text(&"字".repeat(4_096))]).is_ok());
+        assert!(filled("{{a}}", Kind::Field, &[text("#新品")]).is_ok());
+        // A row may have fewer cells than the header.
+        assert_eq!(filled("{{b | default(x)}}", Kind::Field, &[text("y")]), Ok("x".to_owned()));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_cell_says_it_is_filled_in_or_told(
+            a in "[0-9]{4}-[0-9]-[0-9]{1,2} [0-9]{1,2}:[0-9]{2}|[-0-9.,]{0,20}|.{0,40}", b in ".{0,20}", value in proptest::num::f64::ANY,
+        ) {
+            let all = "{{a|date|default(x)}}{{a|time}}{{a|datetime}}{{a|iso}}{{a|range(b)}}{{a|amount}}{{a|number}}{{a|number(3)}}{{a|short(3)}}{{a|oneline}}{{a}}";
+            for cell in [text(&a), Cell::Number { text: b.clone(), value }] {
+                let _ = filled(all, Kind::Field, &[cell.clone(), text(&b)]);
+                if let Ok(page) = filled("{{a}}", Kind::Page, &[cell, text(&b)]) {
+                    prop_assert!(page.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.~%".contains(&c)), "{}", page);
+                }
+            }
+            if let Ok(short) = filled("{{a | short(5)}}", Kind::Field, &[text(&a)]) {
+                prop_assert!(short.encode_utf16().count() <= 5);
+            }
+        }
+    }
+}

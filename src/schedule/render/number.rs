@@ -120,3 +120,83 @@ pub fn number(text: &str, decimals: Option<usize>) -> Option<String> {
         None => number.plain()?.show(""),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn amounts_have_two_decimals_and_round_half_away_from_zero() {
+        for (written, expected) in [
+            ("20", "¥20.00"),
+            ("28.5", "¥28.50"),
+            ("￥1,280.5", "¥1280.50"),
+            ("¥ 12,345,678.905", "¥12345678.91"),
+            ("9.995", "¥10.00"),
+            ("999.995", "¥1000.00"),
+            ("0.004", "¥0.00"),
+            ("0.005", "¥0.01"),
+            ("-0.005", "-¥0.01"),
+            ("-0.001", "¥0.00"),
+            ("-¥5", "-¥5.00"),
+            ("12元", "¥12.00"),
+            ("０１２．５", "¥12.50"),
+            ("007", "¥7.00"),
+            ("5.", "¥5.00"),
+            ("123456789012345", "¥123456789012345.00"),
+        ] {
+            assert_eq!(amount(written, "¥").as_deref(), Some(expected), "{written}");
+        }
+        assert_eq!(amount("28.5", "$").as_deref(), Some("$28.50"));
+        let long = "1".repeat(65);
+        for bad in [
+            "",
+            "-",
+            "¥",
+            ".5",
+            "1.2.3",
+            "1,28",
+            "12,34",
+            "1234,567",
+            "1,,000",
+            "15%",
+            "1e3",
+            "两元",
+            "1 2",
+            "1234567890123456",
+            &long,
+        ] {
+            assert_eq!(amount(bad, "¥"), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_plain_digits_of_which_fifteen_count() {
+        for (written, decimals, expected) in [
+            ("1,280.50", None, Some("1280.5")),
+            ("100", None, Some("100")),
+            ("0.30000000000000004", None, Some("0.3")),
+            ("0.000000000000123456789012345678", None, Some("0.000000000000123456789012346")),
+            ("123456789.1234567890", None, Some("123456789.123457")),
+            ("999999999999999.9", None, Some("1000000000000000")),
+            ("1234567890123456", None, None),
+            ("2.25", Some(1), Some("2.3")),
+            ("2.25", Some(0), Some("2")),
+            ("2.5", Some(0), Some("3")),
+            ("2", Some(2), Some("2.00")),
+            ("-2.25", Some(1), Some("-2.3")),
+        ] {
+            assert_eq!(number(written, decimals).as_deref(), expected, "{written}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn cents_are_exact(cents in 0_i64..100_000_000_000, text in "[-+¥￥0-9.,元 ]{0,24}|.{0,70}", decimals in 0..10_usize) {
+            let written = format!("{}.{:02}", cents / 100, cents % 100);
+            prop_assert_eq!(amount(&written, "¥"), Some(format!("¥{written}")));
+            let _ = (amount(&text, "¥"), number(&text, None), number(&text, Some(decimals)));
+        }
+    }
+}

@@ -380,3 +380,93 @@ impl<'t> Pen<'t> {
         Ok(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn field(text: &str) -> Result<Vec<Piece<String>>, &'static str> {
+        Text::parse(text, Kind::Field, 1)
+            .map(|text| text.pieces)
+            .map_err(|mistake| mistake.detail.key().to_owned().leak() as &str)
+    }
+
+    fn words(words: &str) -> Piece<String> {
+        Piece::Words(words.into())
+    }
+
+    fn column(name: &str, formatters: &[Formatter<String>]) -> Piece<String> {
+        Piece::Variable(Variable { source: Source::Column(name.into()), formatters: formatters.to_vec() })
+    }
+
+    #[test]
+    fn a_text_is_words_and_variables() {
+        use Formatter::{Amount, Date, Default, Number, Oneline, Range, Short};
+        for (text, expected) in [
+            ("周三", vec![words("周三")]),
+            ("", vec![]),
+            ("{{名称}}", vec![column("名称", &[])]),
+            ("{{ 活动 名称 }}!", vec![column("活动 名称", &[]), words("!")]),
+            ("{{{{名称}}", vec![words("{{名称}}")]),
+            ("a{b}c}}", vec![words("a{b}c}}")]),
+            ("{{\"a|b}\"\"c\"}}", vec![column("a|b}\"c", &[])]),
+            ("{{\"@event\" | date}}", vec![column("@event", &[Date])]),
+            ("{{a|short(20)|oneline}}", vec![column("a", &[Short(20), Oneline])]),
+            ("{{a | range(结束) }}", vec![column("a", &[Range("结束".into())])]),
+            ("{{a | range(\"a)b\")}}", vec![column("a", &[Range("a)b".into())])]),
+            ("{{a | amount | amount($)}}", vec![column("a", &[Amount("¥".into()), Amount("$".into())])]),
+            ("{{a | number | number(0)}}", vec![column("a", &[Number(None), Number(Some(0))])]),
+            ("{{a | default(见(附近)页) | short( 5 )}}", vec![column("a", &[Default("见(附近)页".into()), Short(5)])]),
+            ("{{a | default()}}", vec![column("a", &[Default(String::new())])]),
+            ("{{a | default(x | y)}}", vec![column("a", &[Default("x | y".into())])]),
+        ] {
+            assert_eq!(field(text).as_ref(), Ok(&expected), "{text}");
+        }
+        let of_user = Piece::Variable(Variable { source: Source::Openid, formatters: vec![Formatter::Raw] });
+        assert_eq!(Text::parse("{{@openid|raw}}", Kind::Page, 1).map(|text| text.pieces), Ok(vec![of_user]));
+    }
+
+    #[test]
+    fn each_mistake_in_a_text_is_told() {
+        for (text, why) in [
+            ("{{名称", "text_unclosed"),
+            ("{{名称}", "text_brace_in_name"),
+            ("{{名称 | short(5)", "text_bracket_unclosed"),
+            ("{{名称 | date", "text_unclosed"),
+            ("{{}}", "text_no_name"),
+            ("{{ | date}}", "text_no_name"),
+            ("{{\"\"}}", "text_no_name"),
+            ("{{\"a}}", "text_quote_unclosed"),
+            ("{{a\"b}}", "text_quote_in_name"),
+            ("{{\"a\" b}}", "text_unexpected"),
+            ("{{@evnt}}", "text_unknown_source"),
+            ("{{a | datetme}}", "text_unknown_formatter"),
+            ("{{a |}}", "text_unknown_formatter"),
+            ("{{a | short}}", "text_formatter_usage"),
+            ("{{a | short(0)}}", "text_formatter_usage"),
+            ("{{a | short(x)}}", "text_formatter_usage"),
+            ("{{a | number(10)}}", "text_formatter_usage"),
+            ("{{a | date(1)}}", "text_formatter_usage"),
+            ("{{a | range()}}", "text_formatter_usage"),
+            ("{{a | amount(人民币元)}}", "text_formatter_usage"),
+            ("{{a | default}}", "text_formatter_usage"),
+            ("{{a | default（见活动页）}}", "text_full_width_bracket"),
+            ("{{a | raw}}", "text_raw_in_field"),
+            (&"x".repeat(4_097), "text_too_long"),
+            (&"{{a}}".repeat(65), "text_variables"),
+            (&format!("{{{{a{}}}}}", "|oneline".repeat(17)), "text_formatters"),
+        ] {
+            assert_eq!(field(text), Err(why), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_text_says_it_is_read_or_refused(text in "[{}|()\"@a名 shortdefaultraw0-9]{0,40}|.{0,60}") {
+            for kind in [Kind::Field, Kind::Page] {
+                let _ = Text::parse(&text, kind, 1);
+            }
+        }
+    }
+}

@@ -13,8 +13,6 @@ mod told;
 mod person;
 mod instants;
 mod message;
-#[cfg(test)]
-mod tests;
 
 pub use bind::{Table, bind};
 
@@ -107,3 +105,6 @@ impl Bound<'_> {
 fn cell(cells: &[Cell], place: usize) -> &Cell {
     cells.get(place).unwrap_or(&Cell::Blank)
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,3 +132,47 @@ pub fn shifted(wall: NaiveDateTime, days: u32, later: bool) -> Option<NaiveDateT
     let days = Days::new(u64::from(days));
     if later { wall.checked_add_days(days) } else { wall.checked_sub_days(days) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::timing::{parse_instant, rfc3339};
+
+    #[test]
+    fn durations_are_whole_numbers_of_four_units_with_a_bound() {
+        for good in ["30m", "2h", "1d", "3660d", "522w", "0m", "87840h"] {
+            assert_eq!(Span::parse(good).expect(good).to_string(), good);
+        }
+        for bad in ["", "m", "1", "1s", "1 d", "-1d", "1.5h", "1D", "１d", "3661d", "99999999999d", "天", "1天"] {
+            assert!(Span::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn days_keep_the_wall_time_and_hours_do_not() {
+        let at = parse_instant("2031-03-29T12:00", Some(chrono_tz::Europe::Berlin)).expect("a time").at;
+        for (span, expected) in [
+            ("1d", "2031-03-30T10:00:00.000Z"),
+            ("24h", "2031-03-30T11:00:00.000Z"),
+            ("1w", "2031-04-05T10:00:00.000Z"),
+        ] {
+            let after = Span::parse(span).expect("one").after(at, chrono_tz::Europe::Berlin).expect("a time");
+            assert_eq!(rfc3339(after.0), expected, "{span}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_said_in_the_largest_whole_unit() {
+        for (length, chinese, english) in [
+            (DAY * 8 + HOUR, "8天", "8 days"),
+            (DAY, "1天", "1 day"),
+            (DAY - 1, "23小时", "23 hours"),
+            (-(HOUR + MINUTE), "1小时", "1 hour"),
+            (HOUR - 1, "59分钟", "59 minutes"),
+            (0, "0分钟", "0 minutes"),
+        ] {
+            let span = Span::largest(length);
+            assert_eq!((&*span.said(false), &*span.said(true)), (chinese, english));
+        }
+    }
+}

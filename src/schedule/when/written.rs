@@ -27,7 +27,7 @@ impl From<Point> for Read {
     }
 }
 
-/// The numbers that are taken for serial days: 2000-01-01 to 2100-01-01, less a moment.
+/// The numbers that are taken for serial days: 2000-01-01 to 2099-12-31.
 const SERIAL_DAYS: std::ops::RangeInclusive<f64> = 36_526.0..=73_050.0;
 /// Longer text is no time.
 const MOST: usize = 80;
@@ -424,4 +424,181 @@ impl Pen<'_> {
 fn exact(wall: NaiveDateTime, offset: FixedOffset) -> Option<Point> {
     let at: DateTime<FixedOffset> = wall.and_local_timezone(offset).single()?;
     Some(Point::Exact(at.timestamp_millis()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::timing::rfc3339;
+    use chrono::Timelike;
+    use proptest::prelude::*;
+
+    /// What was read, in short: a day, a wall time, an instant with `Z`, or a time of day; `~` for a range, `#` for a serial day.
+    fn said(read: Read) -> String {
+        let point = match read.point {
+            Point::Date(date) => date.to_string(),
+            Point::Wall(wall) if wall.second() == 0 => wall.format("%Y-%m-%d %H:%M").to_string(),
+            Point::Wall(wall) => wall.format("%Y-%m-%d %H:%M:%S").to_string(),
+            Point::Exact(at) => rfc3339(at).replace(".000Z", "Z"),
+            Point::Clock(time) => time.format("%H:%M").to_string(),
+        };
+        format!("{point}{}{}", if read.of_range { "~" } else { "" }, if read.serial { "#" } else { "" })
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for (written, expected) in [
+            ("2031-3-1", "2031-03-01"),
+            ("2031/3/1", "2031-03-01"),
+            ("2031.3.1", "2031-03-01"),
+            ("2031年3月1日", "2031-03-01"),
+            ("2031年3月1号", "2031-03-01"),
+            ("2031 年 3 月 1 日", "2031-03-01"),
+            ("20310301", "2031-03-01"),
+            ("2032-02-29", "2032-02-29"),
+            ("2031-05-01 10:00", "2031-05-01 10:00"),
+            ("2031/5/1 9:05", "2031-05-01 09:05"),
+            ("2031.5.1 10:00:30", "2031-05-01 10:00:30"),
+            ("2031-05-01T10:00", "2031-05-01 10:00"),
+            ("2031-05-01T10:00:00.123", "2031-05-01 10:00"),
+            ("2031-05-01T10:00:00+08:00", "2031-05-01T02:00:00Z"),
+            ("2031-05-01T10:00:00+0800", "2031-05-01T02:00:00Z"),
+            ("2031-05-01 10:00+08", "2031-05-01T02:00:00Z"),
+            ("2031-05-01T02:00:00Z", "2031-05-01T02:00:00Z"),
+            ("2031-05-01T10:00-05:00", "2031-05-01T15:00:00Z"),
+            ("2031-05-01 10:00:00-05:00", "2031-05-01T15:00:00Z"),
+            ("20310501 10:00", "2031-05-01 10:00"),
+            ("２０３１／５／１　１０：００", "2031-05-01 10:00"),
+            ("2031年5月1日上午10:00", "2031-05-01 10:00"),
+            ("2031年5月1日 下午3点", "2031-05-01 15:00"),
+            ("2031年5月1日下午 3点半", "2031-05-01 15:30"),
+            ("2031年5月1日 9点5分", "2031-05-01 09:05"),
+            ("2031年5月1日9时5分", "2031-05-01 09:05"),
+            ("2031-05-01 9点30", "2031-05-01 09:30"),
+            ("2031-05-01 凌晨2:30", "2031-05-01 02:30"),
+            ("2031-05-01 中午12:00", "2031-05-01 12:00"),
+            ("2031-05-01 中午1点", "2031-05-01 13:00"),
+            ("2031-05-01 晚上8点", "2031-05-01 20:00"),
+            ("2031-05-01 晚上12点", "2031-05-02 00:00"),
+            ("2031-05-01 凌晨12点", "2031-05-01 00:00"),
+            ("2031-05-01 上午12:30", "2031-05-01 00:30"),
+            ("2031-05-01 下午14:00", "2031-05-01 14:00"),
+            ("2031-05-01 12:05 am", "2031-05-01 00:05"),
+            ("2031-05-01 12:05PM", "2031-05-01 12:05"),
+            ("2031-05-01 3:00 p.m.", "2031-05-01 15:00"),
+            ("2031-05-01 AM 9:00", "2031-05-01 09:00"),
+            ("2031-12-31 24:00", "2032-01-01 00:00"),
+            ("2031-03-01（周六） 10:00", "2031-03-01 10:00"),
+            ("2031年3月1日（星期六）10:00", "2031-03-01 10:00"),
+            ("2031-03-01 (Sat) 10:00", "2031-03-01 10:00"),
+            ("2031-03-02 周日 10:00", "2031-03-02 10:00"),
+            ("2031-03-01 14:00-16:00", "2031-03-01 14:00~"),
+            ("2031-03-01 14:00~16:00", "2031-03-01 14:00~"),
+            ("2031-03-01 14:00～16:00", "2031-03-01 14:00~"),
+            ("2031-03-01 14:00 至 16:00", "2031-03-01 14:00~"),
+            ("2031-03-01 22:00-02:00", "2031-03-01 22:00~"),
+            ("2031-03-01 09:00:00-10:30:00", "2031-03-01 09:00~"),
+            ("2031-03-01 14:00—2031-03-02 16:00", "2031-03-01 14:00~"),
+            ("2031年3月1日下午2点至4点", "2031-03-01 14:00~"),
+            ("2031年3月1日至3月5日", "2031-03-01~"),
+            ("50000", "2036-11-21#"),
+            ("50000.5", "2036-11-21 12:00#"),
+            ("50000.41678", "2036-11-21 10:00:01#"),
+            ("36526", "2000-01-01#"),
+            ("73050", "2099-12-31#"),
+            ("9:05", "09:05"),
+            ("下午3:00", "15:00"),
+        ] {
+            let read = text(written).unwrap_or_else(|why| panic!("{written}: {why}"));
+            assert_eq!(said(read), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_told_with_what_to_write() {
+        for (written, why) in [
+            ("5/6", "time_without_year"),
+            ("5月1日", "time_without_year"),
+            ("5月1日 10:00", "time_without_year"),
+            ("5-6 10:00", "time_without_year"),
+            ("31-5-1", "time_with_short_year"),
+            ("31年5月1日", "time_with_short_year"),
+            ("5/6/31", "time_with_short_year"),
+            ("5/6/2031", "time_day_or_month"),
+            ("5/6/2031 10:00", "time_day_or_month"),
+            ("25/12/2031", "time_day_or_month"),
+            ("2031-02-29", "time_no_such_day"),
+            ("2031-02-30 10:00", "time_no_such_day"),
+            ("20311301", "time_no_such_day"),
+            ("0000-01-01", "time_no_such_day"),
+            ("2031-05-01 25:00", "time_no_such_clock"),
+            ("2031-05-01 24:01", "time_no_such_clock"),
+            ("2031-05-01 10:60", "time_no_such_clock"),
+            ("2031-05-01 上午13:00", "time_no_such_clock"),
+            ("2031-05-01 中午9:00", "time_no_such_clock"),
+            ("2031-05-01 13:00 AM", "time_no_such_clock"),
+            ("2031-03-01（周日） 10:00", "time_other_weekday"),
+            ("2031-03-01 (Sun)", "time_other_weekday"),
+            ("2031-05-01 10", "time_unreadable"),
+            ("2031-05-01 10:0", "time_unreadable"),
+            ("2031-05-01 下午", "time_unreadable"),
+            ("2031-05-01 10:00 x", "time_unreadable"),
+            ("2031-05-01 10:00-", "time_unreadable"),
+            ("2031-05", "time_unreadable"),
+            ("2031/5-1", "time_unreadable"),
+            ("明天", "time_unreadable"),
+            ("", "time_unreadable"),
+            ("36525", "time_unreadable"),
+            ("73051", "time_unreadable"),
+            ("123456", "time_unreadable"),
+        ] {
+            match text(written) {
+                Err(message) => assert_eq!(message.key(), why, "{written}: {message}"),
+                Ok(read) => panic!("{written} was read as {}", said(read)),
+            }
+        }
+        assert!(text(&"1".repeat(81)).is_err());
+    }
+
+    #[test]
+    fn cells_of_a_spreadsheet_are_read_by_what_they_are() {
+        let number = |text: &str, value| Cell::Number { text: text.into(), value };
+        let ten = 50_000.0 + 10.0 / 24.0;
+        for (cell, expected) in [
+            (number("50000.4167", ten), Ok(Some("2036-11-21 10:00#"))),
+            (number("50000.4167", ten - 1e-8), Ok(Some("2036-11-21 10:00#"))),
+            (number("50001", 50_000.999_999_999), Ok(Some("2036-11-22#"))),
+            (number("20,310,301", 20_310_301.0), Ok(Some("2031-03-01"))),
+            (number("5", 5.0), Err(())),
+            (number("∞", f64::INFINITY), Err(())),
+            (number("NaN", f64::NAN), Err(())),
+            (Cell::Blank, Ok(None)),
+            (Cell::Bool(true), Err(())),
+        ] {
+            let read = super::cell(&cell).map(|read| read.map(said)).map_err(|_| ());
+            assert_eq!(read, expected.map(|read| read.map(str::to_owned)), "{cell:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_there_it_is_read_or_refused(
+            written in "[0-9]{0,4}[-/.年月日号时点半分:T ~至（）周六上下午APMZ+0-9]{0,16}|.{0,90}",
+            value in proptest::num::f64::ANY,
+        ) {
+            if let Err(why) = text(&written) {
+                prop_assert!(why.to_string().len() > 10);
+            }
+            let _ = cell(&Cell::Number { text: written, value });
+        }
+
+        #[test]
+        fn a_wall_time_that_is_written_is_the_one_that_is_read(at in 0_i64..4_102_444_800) {
+            let wall = DateTime::from_timestamp(at, 0).expect("a time").naive_utc();
+            for format in ["%Y-%m-%d %H:%M:%S", "%Y/%m/%dT%H:%M:%S", "%Y年%m月%d日%H时%M分%S秒", "%Y.%m.%d %H:%M:%S"] {
+                let written = wall.format(format).to_string();
+                prop_assert_eq!(text(&written).map(|read| read.point), Ok(Point::Wall(wall)), "{}", written);
+            }
+        }
+    }
 }
