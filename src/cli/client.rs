@@ -138,22 +138,29 @@ impl Client {
     /// A batch: the body streams out, the answer's lines are handed over as they come.
     pub async fn batch(&self, path: &str, body: reqwest::Body, line: impl FnMut(&str)) -> Result<(), Failure> {
         let request = self.http.post(format!("http://tixing{path}")).header(CONTENT_TYPE, "application/x-ndjson");
-        self.lines(request.body(body), line).await
+        let broken = |e: reqwest::Error| Failure::Failed(say!("batch_broke_off", why = e.without_url().to_string()));
+        self.lines(request.body(body), line, broken).await
     }
 
     /// Files: they stream out, the answer's lines are handed over as they come.
     pub async fn upload(&self, path: &str, files: Form, line: impl FnMut(&str)) -> Result<(), Failure> {
         let request = self.http.post(format!("http://tixing{path}")).header(ACCEPT, "application/x-ndjson");
-        self.lines(request.multipart(files), line).await
+        let broken =
+            |e: reqwest::Error| Failure::Unreachable(say!("load_broke_off", why = e.without_url().to_string()));
+        self.lines(request.multipart(files), line, broken).await
     }
 
-    async fn lines(&self, request: reqwest::RequestBuilder, mut line: impl FnMut(&str)) -> Result<(), Failure> {
+    async fn lines(
+        &self,
+        request: reqwest::RequestBuilder,
+        mut line: impl FnMut(&str),
+        broken: impl Fn(reqwest::Error) -> Failure + Copy,
+    ) -> Result<(), Failure> {
         let mut response = self.send(request).await?;
         if !response.status().is_success() {
             return Err(refused(response.status(), &response.text().await.unwrap_or_default()));
         }
         let mut rest = Vec::new();
-        let broken = |e: reqwest::Error| Failure::Failed(say!("batch_broke_off", why = e.without_url().to_string()));
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
             rest.extend_from_slice(&chunk);
             while let Some(end) = rest.iter().position(|b| *b == b'\n') {

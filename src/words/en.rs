@@ -614,6 +614,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("daemon_did_not_answer", "the daemon did not answer: {why}"),
     ("answer_broke_off", "the answer broke off: {why}"),
     ("batch_broke_off", "the answer broke off; what it had said is kept: {why}"),
+    ("load_broke_off", "the daemon went away before it had answered; what it had loaded stays, and the same command again completes it: {why}"),
     ("request_failed", "cannot make the request: {why}"),
     ("schema_up_to_date", "the schema is up to date"),
     ("bad_option", "{option} {why}"),

@@ -25,5 +25,6 @@ mod in_use;
 mod gates;
 mod examples;
 mod plans;
+mod loads;
 mod retention;
 mod lists;
