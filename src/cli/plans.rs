@@ -111,9 +111,11 @@ impl Answer {
         }
         match self.count("rows", "refused") {
             0 => Ok(()),
-            refused => {
-                Err(Failure::SomeRefused(say!("rows_refused", refused = refused, read = self.count("rows", "read"))))
-            }
+            refused => Err(Failure::SomeRefused(say!(
+                "plan_rows_refused",
+                refused = refused,
+                read = self.count("rows", "read")
+            ))),
         }
     }
 }

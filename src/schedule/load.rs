@@ -99,7 +99,7 @@ pub struct Ready {
 }
 
 /// What a load has written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Loaded {
     /// Reminders stored.
     pub new: u64,

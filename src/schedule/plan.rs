@@ -6,7 +6,7 @@ use crate::{
     schedule::sheet::{About, Encoding},
     words::{Message, Voice},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,7 +55,8 @@ pub struct Plan {
 }
 
 /// Rows by what became of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = RowCounts)]
 pub struct Rows {
     /// All that have content: the sum of the others.
     pub read: u64,

@@ -206,8 +206,8 @@ impl Store {
         Ok(last_id.map(|last_id| Hold { since: reasons[0].1, last_id, reasons }))
     }
 
-    /// The time of which it is not known what was sent: from the backup that was put in the place of the store to the end of the hold. All
-    /// of it, if that happened more than once.
+    /// The time of which it is not known what was sent: from the backup that was put in the place of the store to the end of the hold. If
+    /// that happened more than once, the last time.
     ///
     /// # Errors
     /// When the database does not answer.

@@ -696,7 +696,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("column_fields", "fields"),
     ("column_listed", "listed"),
     ("column_on_platform", "on the platform"),
-    ("rows_refused", "{refused} of {read} rows were refused"),
+    ("plan_rows_refused", "{refused} of {read} rows were refused"),
     ("nothing_loaded", "nothing was loaded"),
     ("planned_again", "the file has changed while you looked at it; this is the new plan:"),
     ("loaded", "loaded: {new} new, {changed} changed, {removed} removed"),
@@ -753,6 +753,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("sheet_note_of_row", "row {row}: {what}"),
     ("sheet_note_of_cell", "{cell}: {what}"),
     ("sheet_more_notes", "… and {more:count note} more"),
+    ("file_unreadable", "{path} can't be read: {why}"),
 
     // doctor.
     ("check_of_app", "{app}: {what}"),

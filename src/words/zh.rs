@@ -696,7 +696,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("column_fields", "字段"),
     ("column_listed", "查询时间"),
     ("column_on_platform", "平台上"),
-    ("rows_refused", "{read} 行中有 {refused} 行有误"),
+    ("plan_rows_refused", "{read} 行中有 {refused} 行有误"),
     ("nothing_loaded", "没有装载任何内容"),
     ("planned_again", "文件在您查看期间有改动，以下是新的预览："),
     ("loaded", "装载完成：新增 {new}，变更 {changed}，取消 {removed}"),
@@ -753,6 +753,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("sheet_note_of_row", "第 {row} 行：{what}"),
     ("sheet_note_of_cell", "{cell}：{what}"),
     ("sheet_more_notes", "…… 另有 {more} 条"),
+    ("file_unreadable", "无法读取 {path}：{why}"),
 
     // doctor。
     ("check_of_app", "{app}：{what}"),

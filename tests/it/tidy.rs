@@ -179,12 +179,19 @@ fn names_a_platform(text: &str) -> bool {
     let is_code = |word: &str| word.len() == 5 && word.starts_with('4') && word.bytes().all(|b| b.is_ascii_digit());
     let lower = text.to_lowercase();
     ["wechat", "weixin", "微信"].iter().any(|name| lower.contains(name))
-        || text.split(|c: char| !c.is_alphanumeric() && c != '_').any(is_code)
+        || text
+            .split(|c: char| !c.is_alphanumeric() && !"_.".contains(c))
+            .any(|word| is_code(word.trim_end_matches('.')))
 }
 
 #[test]
 fn a_platform_is_known_in_its_folder_and_its_face_alone() {
-    let table = [("refused with 43101", true), ("WeChat's", true), ("40_000 or 400012", false), ("a platform", false)];
+    let table = [
+        ("refused with 43101", true),
+        ("WeChat's", true),
+        ("40_000 or 400012, or 47908.5", false),
+        ("a platform", false),
+    ];
     for (text, names) in table {
         assert_eq!(names_a_platform(text), names, "{text}");
     }
