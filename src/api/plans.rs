@@ -35,7 +35,9 @@ pub(super) const AT_ONCE: usize = 3;
 /// How long one waits for its turn.
 const TURN: Duration = Duration::from_secs(60);
 /// Lines of an answer that wait for their reader.
-const LINES: usize = 1_024;
+const LINES: usize = 64;
+/// Who reads nothing for so long is let go.
+const UNREAD: Duration = Duration::from_secs(30);
 
 /// What a load of a schedule's file would do, or has done. The code makes it as [`Plan::json`]; this describes it.
 #[derive(Debug, ToSchema)]
@@ -367,7 +369,7 @@ fn stream(
     tokio::spawn(async move {
         let abort = task.abort_handle();
         while let Some(line) = told.recv().await {
-            if send.send(line).await.is_err() {
+            if send.send_timeout(line, UNREAD).await.is_err() {
                 if !loads {
                     abort.abort();
                 }
@@ -380,7 +382,7 @@ fn stream(
             Ok(Err(problem)) => serde_json::to_value(problem.json(None, voice)).expect("texts serialise"),
             Err(_) => return,
         };
-        let _ = send.send(format!("{last}\n").into()).await;
+        let _ = send.send_timeout(format!("{last}\n").into(), UNREAD).await;
     });
     let lines =
         futures_util::stream::unfold(sent, async |mut sent| Some((Ok::<_, Infallible>(sent.recv().await?), sent)));
@@ -464,7 +466,7 @@ async fn list(compared: &Compared, tell: &mpsc::Sender<Bytes>) -> Result<(), Fai
             });
             lines += &format!("{line}\n");
         }
-        if tell.send(lines.into()).await.is_err() {
+        if tell.send_timeout(lines.into(), UNREAD).await.is_err() {
             return Ok(());
         }
     }
@@ -481,7 +483,7 @@ async fn list(compared: &Compared, tell: &mpsc::Sender<Bytes>) -> Result<(), Fai
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
-        if tell.send(format!("{}\n", Value::Object(line)).into()).await.is_err() {
+        if tell.send_timeout(format!("{}\n", Value::Object(line)).into(), UNREAD).await.is_err() {
             return Ok(());
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{
     file::{Audience, File},
+    gather::Said,
     plan::{Plan, Rows},
     problem::{Place, Problem},
     spool::Spooled,
@@ -88,16 +89,18 @@ pub async fn compare(
     store: &Store,
     plan: &mut Plan,
     file: &File,
-    (numbers, extra): (Vec<Option<u32>>, String),
-    spooled: Arc<Spooled>,
+    said: Said,
+    testers: Option<&HashSet<String>>,
     loading: &Loading,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Compared, Failure> {
-    let extra: Arc<str> = extra.into();
+    let Said { spooled, numbers, extra } = said;
+    let (spooled, extra): (_, Arc<str>) = (Arc::new(spooled), extra.into());
     let places = spooled.by_user();
     let largest = places.chunk_by(|a, b| spooled.entry(*a).user == spooled.entry(*b).user).map(<[u32]>::len).max();
     let mut counting = Counting {
         numbers: &numbers,
+        testers,
         plan,
         changes: vec![None; spooled.len()],
         seen: HashSet::with_capacity(spooled.len()),
@@ -188,6 +191,8 @@ async fn elsewhere(
 struct Counting<'a> {
     plan: &'a mut Plan,
     numbers: &'a [Option<u32>],
+    /// In test mode, who alone is reached.
+    testers: Option<&'a HashSet<String>>,
     changes: Vec<Option<Change>>,
     /// The identities that the file has.
     seen: HashSet<u64>,
@@ -231,7 +236,8 @@ impl Counting<'_> {
                 self.line(places[i], &lines[i], &judged[i], &place);
             }
         }
-        if reached {
+        let openid = &lines[0].planned.openid;
+        if reached && self.testers.is_none_or(|testers| testers.contains(openid)) {
             let reach = &mut self.plan.reach;
             let forgotten = judged.iter().any(|judged| judged.change.is_none());
             reach.people += 1;

@@ -78,11 +78,17 @@ pub struct Desk<'a> {
 pub struct Gathered {
     /// The file.
     pub file: File,
-    /// Its reminders, without those of refused rows.
+    /// What its rows say.
+    pub said: Said,
+}
+
+/// What the rows of a file say.
+pub struct Said {
+    /// Their reminders, without those of refused rows.
     pub spooled: Spooled,
     /// The number in its sheet of each row that was read.
     pub numbers: Vec<Option<u32>>,
-    /// What its reminders have in common, for their digests.
+    /// What all reminders have in common, for their digests.
     pub extra: String,
 }
 
@@ -133,7 +139,7 @@ pub fn gather(input: &Input, desk: &Desk<'_>) -> io::Result<(Plan, Option<Gather
     plan.problems.sort();
     plan.notes.sort();
     let extra = extra(&file);
-    Ok((plan, Some(Gathered { file, spooled, numbers, extra })))
+    Ok((plan, Some(Gathered { file, said: Said { spooled, numbers, extra } })))
 }
 
 fn refuse(mut plan: Plan) -> Plan {

@@ -128,11 +128,12 @@ impl Office {
             plan.notes.push(Problem::new("shift_ends", say!("shift_ends", shift = row.shift.abs())));
         }
         let loading = self.loading(&gathered, row.as_ref(), now, shift_ends).await?;
-        let Gathered { file, spooled, numbers, extra } = gathered;
-        let (spooled, rest) = (Arc::new(spooled), (numbers, extra));
+        let Gathered { file, said } = gathered;
         let compared = {
             let told = |n| progress(Stage::Comparing, n);
-            compare(&self.store, &mut plan, &file, rest, spooled, &loading, &told).await?
+            let app = self.config.apps.iter().find(|app| app.name == file.app);
+            let testers = app.and_then(|app| app.rules.testers.as_ref());
+            compare(&self.store, &mut plan, &file, said, testers, &loading, &told).await?
         };
         if plan.removes_too_many && !options.allow_removals {
             let detail = say!("removes_too_many", removed = plan.count(Change::Removed));

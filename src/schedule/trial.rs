@@ -55,7 +55,7 @@ impl Office {
         let silent: Progress = Arc::new(|_, _| {});
         let (mut plan, gathered) = self.gather(input, self.clock.now(), &silent).await?;
         let Some(gathered) = gathered else { return Ok(Trial { plan, chosen: None }) };
-        let (file, spooled, wanted) = (gathered.file, gathered.spooled, key.map(str::to_owned));
+        let (file, spooled, wanted) = (gathered.file, gathered.said.spooled, key.map(str::to_owned));
         let find = move || {
             let places: Vec<u32> = spooled.in_order().collect();
             for places in places.chunks(1_000) {
