@@ -51,6 +51,10 @@ pub struct Metrics {
     pub reminders: Family<ByAppAnd, Gauge>,
     /// Consents by state.
     pub consents: Family<ByAppAnd, Gauge>,
+    /// Schedules by state.
+    pub schedules: Family<ByAppAnd, Gauge>,
+    /// Schedules whose load was cut off, or is under way.
+    pub incomplete_schedules: Family<ByApp, Gauge>,
     /// Reminders whose instant has passed (10,000 at most are counted).
     pub due: Family<ByApp, Gauge>,
     /// Age of the oldest of them, seconds.
@@ -96,6 +100,8 @@ impl Default for Metrics {
             drift: Family::default(),
             reminders: Family::default(),
             consents: Family::default(),
+            schedules: Family::default(),
+            incomplete_schedules: Family::default(),
             due: Family::default(),
             oldest_overdue: Family::default(),
             paused: Family::default(),
@@ -121,6 +127,9 @@ impl Default for Metrics {
         r.register("drift", "Refusals for a consent that the ledger had", metrics.drift.clone());
         r.register("reminders", "Reminders by state", metrics.reminders.clone());
         r.register("consents", "Consents by state", metrics.consents.clone());
+        r.register("schedules", "Schedules by state", metrics.schedules.clone());
+        let incomplete = metrics.incomplete_schedules.clone();
+        r.register("schedules_incomplete", "Schedules whose load was cut off or is under way", incomplete);
         r.register("due", "Reminders whose instant has passed, counted up to 10000", metrics.due.clone());
         let oldest = metrics.oldest_overdue.clone();
         r.register_with_unit(

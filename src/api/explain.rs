@@ -5,10 +5,11 @@ use crate::{
     domain::{
         consent::Feed,
         reminder::{ReminderId, State as ReminderState},
-        story::{Facts, Paused},
+        story::{Facts, OfSchedule, Paused},
         template::unconfigured,
     },
     platform::code::Code,
+    store::{reminders::Stored, schedules::TaskKind},
     words::{Lang, Message, Voice},
 };
 use axum::{
@@ -44,45 +45,79 @@ pub async fn explain(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let stored = api.visible(&caller, &id).await?;
-    let events = api.store.events(&stored).await?;
-    let delivery = api.store.delivery(&stored).await?;
-    let turned_off = api.store.turned_off(&stored.app, &stored.openid).await?;
-    let app = check::app(&api.config, &stored.app).ok();
-    let now = api.clock.now();
-    let pause = api.signals.as_ref().and_then(|s| s.status().lanes.get(&stored.app)?.pause.clone());
-    let code = events.last().and_then(|event| event.code.as_deref()).unwrap_or_default();
-    let facts = Facts {
-        due: &stored.due,
-        claim: stored.claim,
-        erased: stored.erased,
-        events: &events,
-        delivery: delivery.as_ref(),
-        meaning: app.and_then(|app| app.platform.code(code)).map(Code::meaning),
-        denied: app.is_some_and(|app| app.platform.denies(code)),
-        paused: pause.map(|pause| Paused { code: pause.code, why: pause.why, until: pause.until }),
-        refused: match app {
-            Some(app) if app.template(&stored.template).is_none() => Some(unconfigured()),
-            _ => api.store.listing(&stored.app).and_then(|listing| listing.refuses(&stored.template, &stored.data)),
-        },
-        hold: api.store.hold().await?.map(|hold| hold.why()),
-        turned_off: turned_off.iter().find(|(code, _)| *code == stored.template).map(|(_, at)| *at),
-        counts_pushes_alone: app.is_some_and(|app| !app.consents.counts(Feed::Client)),
-        quiet_until: app.and_then(|app| app.rules.quiet_hours?.ends(now)),
-        daemon: api.signals.is_some(),
-        now,
-    };
-    let (zone, story) = (app.and_then(|app| app.timezone), facts.story());
-    let say = |lang: Lang, between: &str| {
-        let voice = Voice::new(lang).in_zone(zone);
-        story.iter().map(|sentence| sentence.say(voice)).collect::<Vec<_>>().join(between)
-    };
-    let evidence = |message: &Message| message.say(voice.in_zone(zone));
-    let explanation = Explanation {
-        id: stored.due.id.to_string(),
-        state: stored.due.state,
-        en: say(Lang::En, " "),
-        zh: say(Lang::Zh, ""),
-        evidence: facts.evidence().iter().map(evidence).collect(),
-    };
-    Ok(json(StatusCode::OK, &explanation))
+    Ok(json(StatusCode::OK, &api.explanation(&stored, voice).await?))
+}
+
+impl Api {
+    /// Why a reminder was or was not sent.
+    pub(super) async fn explanation(&self, stored: &Stored, voice: Voice) -> Result<Explanation, Problem> {
+        let api = self;
+        let origin = stored.origin.as_ref();
+        let of = match origin.and_then(|origin| api.store.schedule_name(origin.schedule)) {
+            Some(name) => api.store.schedule(&name).await?,
+            None => None,
+        };
+        let gate = api.store.gates().of(origin.map(|origin| origin.schedule));
+        let events = api.store.events(stored).await?;
+        let delivery = api.store.delivery(stored).await?;
+        let turned_off = api.store.turned_off(&stored.app, &stored.openid).await?;
+        let app = check::app(&api.config, &stored.app).ok();
+        let now = api.clock.now();
+        let pause = api.signals.as_ref().and_then(|s| s.status().lanes.get(&stored.app)?.pause.clone());
+        let code = events.last().and_then(|event| event.code.as_deref()).unwrap_or_default();
+        let facts = Facts {
+            due: &stored.due,
+            claim: stored.claim,
+            erased: stored.erased,
+            events: &events,
+            delivery: delivery.as_ref(),
+            meaning: app.and_then(|app| app.platform.code(code)).map(Code::meaning),
+            denied: app.is_some_and(|app| app.platform.denies(code)),
+            paused: pause.map(|pause| Paused { code: pause.code, why: pause.why, until: pause.until }),
+            refused: match app {
+                Some(app) if app.template(&stored.template).is_none() => Some(unconfigured()),
+                _ => api.store.listing(&stored.app).and_then(|listing| listing.refuses(&stored.template, &stored.data)),
+            },
+            hold: api.store.hold().await?.map(|hold| hold.why()),
+            turned_off: turned_off.iter().find(|(code, _)| *code == stored.template).map(|(_, at)| *at),
+            counts_pushes_alone: app.is_some_and(|app| !app.consents.counts(Feed::Client)),
+            quiet_until: gate.quiet_hours(app.and_then(|app| app.rules.quiet_hours)).and_then(|quiet| quiet.ends(now)),
+            schedule: of.zip(origin).map(|(schedule, origin)| OfSchedule {
+                name: schedule.name,
+                path: schedule.path,
+                row: origin.row,
+                occasion: origin.occasion.clone(),
+                paused_at: schedule.paused_at,
+                changes: schedule.task.is_some_and(|task| task.kind != TaskKind::Load),
+                shift: schedule.shift,
+            }),
+            daemon: api.signals.is_some(),
+            now,
+        };
+        let (zone, story) = (app.and_then(|app| app.timezone), facts.story());
+        let say = |lang: Lang, between: &str| {
+            let voice = Voice::new(lang).in_zone(zone);
+            story.iter().map(|sentence| sentence.say(voice)).collect::<Vec<_>>().join(between)
+        };
+        let evidence = |message: &Message| message.say(voice.in_zone(zone));
+        Ok(Explanation {
+            id: stored.due.id.to_string(),
+            state: stored.due.state,
+            en: say(Lang::En, " "),
+            zh: say(Lang::Zh, ""),
+            evidence: facts.evidence().iter().map(evidence).collect(),
+        })
+    }
+}
+
+impl Explanation {
+    /// In English.
+    pub(super) fn english(&self) -> &str {
+        &self.en
+    }
+
+    /// 中文。
+    pub(super) fn chinese(&self) -> &str {
+        &self.zh
+    }
 }

@@ -6,6 +6,7 @@ mod check;
 mod consents;
 mod doubts;
 mod explain;
+mod explain_user;
 mod extract;
 mod health;
 mod keys;
@@ -15,6 +16,7 @@ mod places;
 mod plans;
 mod problem;
 mod reminders;
+mod schedules;
 mod schema;
 mod stats;
 mod safekeeping;
@@ -133,8 +135,13 @@ impl Api {
             .route("/consents", post(consents::record).get(consents::show))
             .route("/consents/ask", get(consents::ask))
             .route("/reminders", post(reminders::insert).get(reminders::list))
+            .route("/reminders/explain", get(explain_user::explain_user))
             .route("/reminders/{id}", get(reminders::show).patch(reminders::change).delete(reminders::cancel))
             .route("/reminders/{id}/explain", get(explain::explain))
+            .route("/schedules", get(schedules::list))
+            .route("/schedules/{name}/problems", get(schedules::problems))
+            .route("/schedules/{name}/pause", post(schedules::pause))
+            .route("/schedules/{name}/resume", post(schedules::resume))
             .route("/doubts", get(doubts::doubts))
             .route("/doubts/{id}", post(doubts::resolve))
             .route("/templates", get(templates::templates))
@@ -146,6 +153,8 @@ impl Api {
             .layer(middleware::from_fn(in_time))
             // What takes as long as there is to do.
             .route("/users/export", post(users::export))
+            .route("/schedules/{name}", get(schedules::show).delete(schedules::cancel))
+            .route("/schedules/{name}/shift", post(schedules::shift))
             .route("/consents/batch", post(batch::consents))
             .route("/reminders/batch", post(batch::reminders))
             .route("/templates/refresh", post(templates::refresh))

@@ -1,11 +1,11 @@
 //! The API's own description, and a page to read it on that needs no network.
 
 use super::{
-    batch, consents, doubts, explain, health, keys,
+    batch, consents, doubts, explain, explain_user, health, keys,
     ndjson::Written,
     plans,
     problem::{self, ProblemJson},
-    reminders, safekeeping, stats, templates, users,
+    reminders, safekeeping, schedules, stats, templates, users,
 };
 use crate::words::Message;
 use axum::{
@@ -40,8 +40,10 @@ use utoipa::{
     paths(
         reminders::insert, batch::reminders, reminders::list, reminders::show, explain::explain, reminders::change,
         reminders::cancel, consents::record, batch::consents, consents::show, consents::ask, users::export, users::forget,
-        users::let_in, stats::stats, doubts::doubts, doubts::resolve, templates::templates, templates::refresh,
-        plans::plan, plans::apply, plans::attempt, safekeeping::backup, safekeeping::held, safekeeping::release, keys::create_key, keys::list_keys,
+        users::let_in, plans::plan, plans::apply, plans::attempt, schedules::list, schedules::show, schedules::problems,
+        schedules::pause, schedules::resume, schedules::shift, schedules::cancel, explain_user::explain_user, stats::stats,
+        doubts::doubts, doubts::resolve, templates::templates, templates::refresh, safekeeping::backup, safekeeping::held,
+        safekeeping::release, keys::create_key, keys::list_keys,
         keys::revoke_key, health::healthy, health::ready, health::metrics, document, page,
     ),
     components(schemas(ProblemJson, Written)),

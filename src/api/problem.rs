@@ -38,6 +38,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("no_daemon", 409, "problem_no_daemon"),
     ("plan_changed", 409, "problem_schedule_changed"),
     ("busy", 409, "problem_schedule_busy"),
+    ("shift_too_far", 409, "problem_shift_too_far"),
     ("too_large", 413, "problem_too_large"),
     ("unsupported_media_type", 415, "problem_unsupported_media_type"),
     ("unknown_app", 422, "problem_unknown_app"),

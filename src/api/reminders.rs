@@ -18,7 +18,7 @@ use crate::{
         story::Event,
         timing::{cut, parse_instant, rfc3339},
     },
-    store::{Inserted, StoreError, change::Changed, keys::Scope, lists::Filter, reminders::Stored},
+    store::{Inserted, Store, StoreError, change::Changed, keys::Scope, lists::Filter, reminders::Stored},
     words::{Message, Voice, say},
 };
 use axum::{
@@ -62,6 +62,22 @@ pub struct ReminderJson {
     data: Box<RawValue>,
     #[schema(required = true)]
     key: Option<String>,
+    /// The schedule that it comes from, if it comes from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    schedule: Option<String>,
+    /// The number of its row in that schedule's table, or its place in an inline list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    row: Option<u32>,
+    /// By which the row is known again, where that is not the openid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    row_key: Option<String>,
+    /// The entry of `before` (`1d`) or `after` (`+2h`) that it comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    occasion: Option<String>,
     /// The parts of it that retention has erased.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Erased>)]
@@ -143,7 +159,8 @@ pub(super) fn raw(data: String) -> Box<RawValue> {
     RawValue::from_string(data).unwrap_or_else(|_| RawValue::from_string("{}".into()).expect("an empty object"))
 }
 
-pub(super) fn shown(stored: &Stored, story: Option<&(Vec<Event>, Option<Delivery>)>) -> ReminderJson {
+pub(super) fn shown(store: &Store, stored: &Stored, story: Option<&(Vec<Event>, Option<Delivery>)>) -> ReminderJson {
+    let origin = stored.origin.as_ref();
     let attempt = |event: &Event| {
         let began_at = event.began_at?;
         Some(AttemptJson {
@@ -168,6 +185,10 @@ pub(super) fn shown(stored: &Stored, story: Option<&(Vec<Event>, Option<Delivery
         page: stored.page.clone(),
         data: raw(stored.data.clone()),
         key: stored.key.clone(),
+        schedule: origin.and_then(|origin| store.schedule_name(origin.schedule)).map(|name| name.to_string()),
+        row: origin.and_then(|origin| origin.row),
+        row_key: origin.and_then(|origin| origin.key.clone()),
+        occasion: origin.map(|origin| origin.occasion.clone()),
         erased: [("body", stored.erased.body), ("attempts", stored.erased.attempts)]
             .into_iter()
             .filter_map(|(what, gone)| gone.then_some(what))
@@ -232,6 +253,10 @@ pub async fn insert(
                 page: new.page,
                 data: raw(new.data),
                 key: new.key,
+                schedule: None,
+                row: None,
+                row_key: None,
+                occasion: None,
                 erased: Vec::new(),
                 created_at: rfc3339(id.created_at()),
                 next_at: None,
@@ -248,7 +273,7 @@ pub async fn insert(
             if stored.due.state == ReminderState::Cancelled {
                 return Err(refusal(Inserted::KeyCancelled(id)));
             }
-            let mut response = json(StatusCode::OK, &shown(&stored, None));
+            let mut response = json(StatusCode::OK, &shown(&api.store, &stored, None));
             response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
             Ok(response)
         }
@@ -281,7 +306,7 @@ pub(super) fn forgotten() -> Problem {
 pub async fn show(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
     let stored = api.visible(&caller, &id).await?;
     let story = (api.store.events(&stored).await?, api.store.delivery(&stored).await?);
-    Ok(json(StatusCode::OK, &shown(&stored, Some(&story))))
+    Ok(json(StatusCode::OK, &shown(&api.store, &stored, Some(&story))))
 }
 
 /// Change a scheduled reminder.
@@ -354,7 +379,7 @@ pub struct ListQuery {
     /// The platform's receipt.
     #[param(value_type = Option<DeliveryWord>)]
     pub delivery: Option<String>,
-    /// Schedule files are not built yet; naming one finds nothing.
+    /// Only of this schedule. Their order is that of their instants, also of those that are retried.
     pub schedule: Option<String>,
     /// Instants at or after this. A wall time in the zone of `app` is read too.
     #[param(format = DateTime, max_length = 40)]
@@ -382,8 +407,9 @@ pub async fn list(
     voice: Voice,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, Problem> {
-    let nothing = query.schedule.is_some();
-    let filter = query.filter(&api, &caller)?;
+    let schedule = query.schedule.as_deref().map(|name| api.store.gates().find(name));
+    let nothing = schedule == Some(None);
+    let filter = Filter { schedule: schedule.flatten(), ..query.filter(&api, &caller)? };
     if nothing {
         return Ok(json(StatusCode::OK, &Page { items: Vec::new(), next: None, note: None }));
     }
@@ -392,7 +418,10 @@ pub async fn list(
     let page = page.ok_or_else(|| Problem::new("too_long", say!("list_too_long")).at("/openid"))?;
     let note = page.next.filter(|_| page.cut_short).map(|(at, _)| say!("list_cut_short", at = at).say(voice));
     let next = page.next.map(|(at, id)| cursor(at, id));
-    Ok(json(StatusCode::OK, &Page { items: page.items.iter().map(|stored| shown(stored, None)).collect(), next, note }))
+    Ok(json(
+        StatusCode::OK,
+        &Page { items: page.items.iter().map(|stored| shown(&api.store, stored, None)).collect(), next, note },
+    ))
 }
 
 fn bad(param: &str, detail: Message) -> Problem {
@@ -450,6 +479,7 @@ impl ListQuery {
             after: after.transpose()?,
             limit: limit.transpose()?.unwrap_or(100),
             openid: self.openid,
+            schedule: None,
         })
     }
 }

@@ -38,6 +38,10 @@ pub struct Stats {
     hold: Option<HoldTold>,
     /// Apps that the configuration does not name any more.
     unconfigured: Vec<Unconfigured>,
+    /// Schedules whose load was cut off, or is under way: the same file again completes them.
+    incomplete_schedules: Vec<String>,
+    /// Schedules that go on though the configuration does not name their app or template any more.
+    unconfigured_schedules: Vec<String>,
     apps: Vec<AppStats>,
 }
 
@@ -157,6 +161,7 @@ pub async fn stats(
         apps.push(AppStats::of(app, &counts, &queue, live, out_of_step, voice, now));
     }
     let unconfigured = api.store.unconfigured().await?.into_iter().filter(|(app, _)| query.covers(&caller, app));
+    let (incomplete_schedules, unconfigured_schedules) = api.lacking(&query, &caller).await?;
     let clock_distrusted = status.clock_distrusted.map(|why| why.say(voice));
     let stats = Stats {
         now: rfc3339(now),
@@ -165,9 +170,33 @@ pub async fn stats(
         held_since: hold.as_ref().map(|hold| rfc3339(hold.since)),
         hold: hold.as_ref().map(Hold::told),
         unconfigured: unconfigured.map(|(app, waiting)| Unconfigured { app, waiting }).collect(),
+        incomplete_schedules,
+        unconfigured_schedules,
         apps,
     };
     Ok(json(StatusCode::OK, &stats))
+}
+
+impl Api {
+    /// The schedules that are incomplete, and those with something waiting whose app or template is not configured any more.
+    async fn lacking(&self, query: &OfApp, caller: &Caller) -> Result<(Vec<String>, Vec<String>), Problem> {
+        let counts = self.store.all_schedule_counts().await?;
+        let (mut incomplete, mut unconfigured) = (Vec::new(), Vec::new());
+        for row in self.store.schedules().await? {
+            if !query.covers(caller, &row.app) {
+                continue;
+            }
+            let waits = counts.get(&row.id).and_then(|counts| counts.get("scheduled")).is_some_and(|n| *n > 0);
+            let app = self.config.apps.iter().find(|app| app.name == row.app);
+            if waits && app.is_none_or(|app| app.template(&row.template).is_none()) {
+                unconfigured.push(row.name.clone());
+            }
+            if row.incomplete {
+                incomplete.push(row.name);
+            }
+        }
+        Ok((incomplete, unconfigured))
+    }
 }
 
 /// The instants in an app's queue.

@@ -81,7 +81,7 @@ pub async fn export(State(api): State<Api>, caller: Caller, Json(body): Json<Use
     let mut reminders = Vec::new();
     for stored in api.store.list(&filter).await? {
         let story = (api.store.events(&stored).await?, api.store.delivery(&stored).await?);
-        reminders.push(shown(&stored, Some(&story)));
+        reminders.push(shown(&api.store, &stored, Some(&story)));
     }
     let turned_off = api.store.turned_off(&app, &openid).await?;
     let export = Export {

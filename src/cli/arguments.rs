@@ -76,6 +76,9 @@ pub enum Verb {
     Load(Load),
     /// Send one row's message now, to the app's testers alone.
     Try(Try),
+    /// List and show schedules, and pause, resume, shift or cancel what they have waiting.
+    #[command(subcommand)]
+    Schedules(Schedules),
     /// List reminders of which nobody knows whether they arrived, and decide about them.
     #[command(subcommand)]
     Doubt(Doubt),
@@ -215,6 +218,9 @@ pub enum Reminder {
         /// Only of this template.
         #[arg(long)]
         template: Option<String>,
+        /// Only of this schedule.
+        #[arg(long)]
+        schedule: Option<String>,
         /// Only in this state.
         #[arg(long)]
         state: Option<String>,
@@ -236,10 +242,17 @@ pub enum Reminder {
         /// Its id.
         id: String,
     },
-    /// Say why it was or was not sent.
+    /// Say why it was or was not sent, or what became of a user in a schedule.
     Explain {
         /// Its id.
-        id: String,
+        #[arg(required_unless_present = "schedule", conflicts_with = "schedule")]
+        id: Option<String>,
+        /// The schedule's name.
+        #[arg(long, requires = "openid")]
+        schedule: Option<String>,
+        /// The user.
+        #[arg(long, requires = "schedule")]
+        openid: Option<String>,
     },
     /// Cancel a scheduled reminder; its consent is free again.
     Cancel {
@@ -285,6 +298,52 @@ pub struct Try {
     /// This tester alone; else all of the app's.
     #[arg(long, value_name = "OPENID")]
     pub to: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub enum Schedules {
+    /// List them and how they stand.
+    List {
+        /// Only this app's.
+        #[arg(long)]
+        app: Option<String>,
+        /// Only those in this state: active, paused, cancelled or ended.
+        #[arg(long)]
+        state: Option<String>,
+    },
+    /// Show how one stands.
+    Show {
+        /// Its name.
+        name: String,
+    },
+    /// Show what its last load said of rows and cells.
+    Problems {
+        /// Its name.
+        name: String,
+    },
+    /// Let no new send of it begin; deadlines run on.
+    Pause {
+        /// Its name.
+        name: String,
+    },
+    /// Let it go on.
+    Resume {
+        /// Its name.
+        name: String,
+    },
+    /// Move what waits, with the deadlines that were given as a duration.
+    Shift {
+        /// Its name.
+        name: String,
+        /// A duration such as 30m or 2h; -30m moves back.
+        #[arg(allow_hyphen_values = true)]
+        by: String,
+    },
+    /// Cancel what waits; its consents are free.
+    Cancel {
+        /// Its name.
+        name: String,
+    },
 }
 
 #[derive(Subcommand)]

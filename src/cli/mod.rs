@@ -17,6 +17,7 @@ mod out;
 mod plans;
 mod reminders;
 mod safekeeping;
+mod schedules;
 mod sandbox;
 mod sheet;
 mod table;
@@ -136,6 +137,7 @@ async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Verb::Plan(verb) => plans::plan(&reach(cli.config, true, out).await?, verb, out).await,
         Verb::Load(verb) => plans::load(&reach(cli.config, true, out).await?, verb, out).await,
         Verb::Try(verb) => plans::attempt(&reach(cli.config, true, out).await?, verb, out).await,
+        Verb::Schedules(verb) => schedules::run(&reach(cli.config, false, out).await?, verb, out).await,
         Verb::Doubt(verb) => doubts::run(&reach(cli.config, false, out).await?, verb, out).await,
         Verb::User(verb) => users::run(&reach(cli.config, false, out).await?, verb, out).await,
         Verb::Template(verb) => templates::run(&reach(cli.config, false, out).await?, verb, out).await,

@@ -26,11 +26,12 @@ pub async fn run(client: &Client, verb: Reminder, out: Out) -> Result<(), Failur
                 }
             }
         },
-        Reminder::List { app, openid, template, state, delivery, from, to, limit } => {
+        Reminder::List { app, openid, template, schedule, state, delivery, from, to, limit } => {
             let query = query(&[
                 ("app", app),
                 ("openid", openid),
                 ("template", template),
+                ("schedule", schedule),
                 ("state", state),
                 ("delivery", delivery),
                 ("from", from),
@@ -50,8 +51,12 @@ pub async fn run(client: &Client, verb: Reminder, out: Out) -> Result<(), Failur
                 data!("{}", format_args!("{reminder:#}"));
             }
         }
-        Reminder::Explain { id } => {
-            let why = client.ask(Method::GET, &format!("{}/explain", id_path(&id)?), None).await?;
+        Reminder::Explain { id, schedule, openid } => {
+            let path = match id {
+                Some(id) => format!("{}/explain", id_path(&id)?),
+                None => format!("/v1/reminders/explain{}", query(&[("schedule", schedule), ("openid", openid)])),
+            };
+            let why = client.ask(Method::GET, &path, None).await?;
             if out.json {
                 data!("{why}");
             } else {

@@ -17,6 +17,7 @@ pub mod settle;
 pub mod retention;
 pub mod draft;
 pub mod story;
+pub mod absence;
 pub mod schedule;
 
 use crate::words::{Message, say};

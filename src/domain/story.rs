@@ -63,6 +63,44 @@ pub struct Paused {
     pub until: Millis,
 }
 
+/// The schedule that a reminder comes from, and how it stands.
+#[derive(Debug, Clone)]
+pub struct OfSchedule {
+    /// Its name.
+    pub name: String,
+    /// Where its file was.
+    pub path: Option<String>,
+    /// The row's number.
+    pub row: Option<u32>,
+    /// The entry of `before` or `after`; empty where there are none.
+    pub occasion: String,
+    /// Since when it is paused.
+    pub paused_at: Option<Millis>,
+    /// It is being shifted or cancelled.
+    pub changes: bool,
+    /// By how much what waits was moved.
+    pub shift: Millis,
+}
+
+impl OfSchedule {
+    /// Where the reminder comes from, and whether it was moved.
+    fn told(&self, state: State) -> Vec<Message> {
+        let row = self.row.map(|row| say!("story_row", row = row));
+        let occasion = (!self.occasion.is_empty()).then(|| say!("story_occasion", occasion = self.occasion));
+        let file = self.path.as_deref().map(|path| say!("story_file", path = path));
+        let mut told =
+            vec![say!("story_of_schedule", schedule = self.name, file = file, row = row, occasion = occasion)];
+        if state == State::Scheduled {
+            told.extend(match self.shift {
+                0 => None,
+                by if by > 0 => Some(say!("story_shifted_later", by = by)),
+                by => Some(say!("story_shifted_earlier", by = -by)),
+            });
+        }
+        told
+    }
+}
+
 /// The facts of a story: the reminder, its events, and the circumstances now.
 #[derive(Debug)]
 pub struct Facts<'a> {
@@ -92,6 +130,8 @@ pub struct Facts<'a> {
     pub counts_pushes_alone: bool,
     /// Until when quiet hours last.
     pub quiet_until: Option<Millis>,
+    /// The schedule that it comes from.
+    pub schedule: Option<OfSchedule>,
     /// Whether a daemon runs.
     pub daemon: bool,
     /// The time.
@@ -106,6 +146,8 @@ impl Facts<'_> {
             State::Failed => self.failed(),
             State::Expired => self.expired(),
             State::Cancelled if self.code() == "forgotten" => say!("story_forgotten"),
+            State::Cancelled if self.code() == "removed" => say!("story_removed"),
+            State::Cancelled if self.code() == "schedule_cancelled" => say!("story_schedule_cancelled"),
             State::Cancelled => say!("story_cancelled"),
             State::Unconfirmed if self.code() == "restored" => say!("story_assumed_sent", why = self.said()),
             State::Unconfirmed => say!("story_unconfirmed", why = self.said()),
@@ -114,6 +156,7 @@ impl Facts<'_> {
             State::Sending => say!("story_sending"),
             State::Scheduled => self.scheduled(),
         }];
+        story.extend(self.schedule.iter().flat_map(|schedule| schedule.told(self.due.state)));
         story.extend(self.delivery.map(|delivery| match &delivery.failure {
             None => say!("story_delivered"),
             Some(code) => say!("story_undelivered", code = code, words = delivery.text),
@@ -208,6 +251,13 @@ impl Facts<'_> {
         }
         if let Some(why) = &self.refused {
             return say!("story_out_of_step", why = why);
+        }
+        match &self.schedule {
+            Some(OfSchedule { changes: true, .. }) => return say!("story_schedule_changes"),
+            Some(OfSchedule { paused_at: Some(since), name, .. }) => {
+                return say!("story_schedule_paused", since = since, schedule = name, at = self.due.due_at);
+            }
+            _ => {}
         }
         if let Some(Paused { code, why, until }) = self.paused.as_ref().filter(|paused| self.due.due_at <= paused.until)
         {

@@ -6,9 +6,13 @@ use crate::{
     clock::SharedClock,
     domain::{Millis, reminder::State, retention::Retention},
     metrics::{By, ByApp, ByAppAnd, Metrics},
-    store::{Store, retention::Walk},
+    store::{Store, retention::Walk, schedules::ScheduleState},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{sync::Mutex, time::timeout};
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
@@ -31,8 +35,8 @@ pub struct Bells {
     pub walk: Walk,
 }
 
-/// Starts the bells: every half minute a look for expired reminders, every ten seconds the gauges, and every second
-/// a slice of the rows whose terms are over.
+/// Starts the bells: every half minute a look for expired reminders, every ten seconds the gauges and what was cut off of schedules, and
+/// every second a slice of the rows whose terms are over.
 ///
 /// # Errors
 /// When the scheduler cannot start.
@@ -45,6 +49,7 @@ pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
             Box::pin(async move { signals.sweep() })
         })?)
         .await?;
+    let (store, signals) = (bells.store.clone(), Arc::clone(&bells.signals));
     let bells = Arc::new(Mutex::new(bells));
     for (schedule, all) in [("*/10 * * * * *", true), ("* * * * * *", false)] {
         let bells = Arc::clone(&bells);
@@ -63,6 +68,21 @@ pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
         });
         scheduler.add(ring?).await?;
     }
+    let tasks = Arc::new(Mutex::new((store, signals)));
+    let ring = Job::new_async("*/10 * * * * *", move |_, _| {
+        let tasks = Arc::clone(&tasks);
+        Box::pin(async move {
+            // One that takes long is not rung twice.
+            let Ok(tasks) = tasks.try_lock() else { return };
+            let (store, signals) = &*tasks;
+            // If the store does not answer, the engine tells of it.
+            let _ = store.read_gates().await;
+            if !signals.is_on_hold() {
+                let _ = store.take_up_tasks().await;
+            }
+        })
+    });
+    scheduler.add(ring?).await?;
     scheduler.start().await?;
     Ok(scheduler)
 }
@@ -116,7 +136,26 @@ impl Bells {
         let _ = timeout(TURN, self.measure_store(now)).await;
     }
 
+    async fn measure_schedules(&self, now: Millis) {
+        let (Ok(rows), Ok(counts)) = (self.store.schedules().await, self.store.all_schedule_counts().await) else {
+            return;
+        };
+        let none = BTreeMap::new();
+        for app in rows.iter().map(|row| &row.app).collect::<BTreeSet<_>>() {
+            let here: Vec<_> = rows.iter().filter(|row| row.app == *app).collect();
+            let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+            for state in ScheduleState::ALL {
+                let n = here.iter().filter(|row| row.state(counts.get(&row.id).unwrap_or(&none), now) == state).count();
+                let labels = ByAppAnd { app: app.clone(), what: state.word() };
+                self.metrics.schedules.get_or_create(&labels).set(number(n));
+            }
+            let incomplete = number(here.iter().filter(|row| row.incomplete).count());
+            self.metrics.incomplete_schedules.get_or_create(&ByApp { app: app.clone() }).set(incomplete);
+        }
+    }
+
     async fn measure_store(&self, now: Millis) {
+        self.measure_schedules(now).await;
         let Ok(tally) = self.store.tally().await else { return };
         for (app, counts) in tally {
             let count = |name: &str| counts.get(name).copied().unwrap_or_default();

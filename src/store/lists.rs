@@ -36,6 +36,8 @@ pub struct Filter {
     pub openid: Option<String>,
     /// Only of these templates, by app the platform's id; all templates of an app that is not among them.
     pub templates: BTreeMap<String, String>,
+    /// Only of this schedule: then the order is that of the instants alone, also of one that is retried.
+    pub schedule: Option<i64>,
     /// Only in this state.
     pub state: Option<State>,
     /// Only those of which the platform has said that they were delivered, or were not.
@@ -177,6 +179,11 @@ fn key(stored: &Stored) -> Key {
     (stored.due.due_at, stored.due.id.0)
 }
 
+/// Its place among those of its schedule.
+fn key_at(stored: &Stored) -> Key {
+    (stored.due.at, stored.due.id.0)
+}
+
 impl Walk {
     /// The first place of which this walk cannot say yet that nothing lies before it.
     fn next(&self) -> Key {
@@ -235,6 +242,9 @@ impl Store {
     async fn walk(&self, filter: &Filter, patience: Patience) -> Result<Option<Page>, StoreError> {
         if let Some(openid) = &filter.openid {
             return self.of_user(filter, openid, patience).await;
+        }
+        if let Some(schedule) = filter.schedule {
+            return self.of_schedule(filter, schedule, patience).await.map(Some);
         }
         let mut walks: Vec<Walk> = Vec::new();
         let from = (filter.from.unwrap_or(Millis::MIN).saturating_sub(1), i64::MAX);
@@ -308,6 +318,42 @@ impl Store {
         Ok(Some(Page { items, next, cut_short: false }))
     }
 
+    /// Of one schedule, along the index of its instants.
+    async fn of_schedule(&self, filter: &Filter, schedule: i64, patience: Patience) -> Result<Page, StoreError> {
+        let from = (filter.from.unwrap_or(Millis::MIN).saturating_sub(1), i64::MAX);
+        let mut at = filter.after.map_or(from, |(at, id)| from.max((at, id.0)));
+        let mut items: Vec<Stored> = Vec::new();
+        let place = |stored: &Stored| (stored.due.at, stored.due.id);
+        loop {
+            let sql = format!(
+                "SELECT {STORED}, {OF_DUE}, {LAST_STATE} AS ended
+                 FROM (SELECT * FROM reminder o WHERE o.schedule = $1 AND (o.at, o.id) > ($2, $3) AND o.at < $4
+                       ORDER BY o.at, o.id LIMIT {AT_ONCE}) m
+                 JOIN recipient p ON p.id = m.recipient {LIVING} ORDER BY m.at, m.id"
+            );
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(schedule).bind(at.0).bind(at.1);
+            let rows = query.bind(filter.to.unwrap_or(Millis::MAX)).fetch_all(&self.read).await?;
+            for stored in rows.iter().map(|row| stored(row, &self.names)) {
+                at = key_at(&stored);
+                let is_wanted = filter.apps.contains(&stored.app)
+                    && filter.state.is_none_or(|state| stored.due.state == state)
+                    && (filter.delivered.is_none() || stored.delivered == filter.delivered)
+                    && filter.templates.get(&stored.app).is_none_or(|code| stored.template == *code);
+                if is_wanted && items.len() >= filter.limit {
+                    let next = items.last().map(place);
+                    return Ok(Page { items, next, cut_short: false });
+                }
+                items.extend(is_wanted.then_some(stored));
+            }
+            if rows.len() < AT_ONCE {
+                return Ok(Page { items, next: None, cut_short: false });
+            }
+            if patience.is_over() {
+                return Ok(Page { items, next: Some((at.0, ReminderId(at.1))), cut_short: true });
+            }
+        }
+    }
+
     /// The ids of a user's reminders.
     async fn ids_of_user(&self, app: &str, openid: &str) -> Result<BTreeSet<i64>, StoreError> {
         let sql = "SELECT id FROM recipient WHERE app = $1 AND openid = $2";
@@ -346,9 +392,11 @@ impl Store {
 }
 
 fn wanted(filter: &Filter, stored: &Stored) -> bool {
-    let Filter { templates, state, delivered, from, to, after, .. } = filter;
+    let Filter { templates, schedule, state, delivered, from, to, after, .. } = filter;
     let at = stored.due.due_at;
-    after.is_none_or(|after| (at, stored.due.id) > after)
+    let of_schedule = |id: i64| stored.origin.as_ref().is_some_and(|origin| origin.schedule == id);
+    schedule.is_none_or(of_schedule)
+        && after.is_none_or(|after| (at, stored.due.id) > after)
         && from.is_none_or(|from| at >= from)
         && to.is_none_or(|to| at < to)
         && state.is_none_or(|state| stored.due.state == state)

@@ -55,6 +55,57 @@ pub struct ScheduleRow {
     pub report: Option<String>,
 }
 
+/// How a schedule stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleState {
+    /// Something of it waits, or may still come.
+    Active,
+    /// Nothing of it is sent until somebody resumes it.
+    Paused,
+    /// What waited was cancelled.
+    Cancelled,
+    /// All its instants have passed, and nothing of it waits.
+    Ended,
+}
+
+impl ScheduleState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Paused, Self::Cancelled, Self::Ended];
+
+    /// The word in JSON and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Cancelled => "cancelled",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// The state of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
+    }
+}
+
+impl ScheduleRow {
+    /// How it stands, by the counts of its reminders.
+    pub fn state(&self, counts: &BTreeMap<String, i64>, now: Millis) -> ScheduleState {
+        let living =
+            ["scheduled", "sending", "in_doubt"].iter().any(|state| counts.get(*state).is_some_and(|n| *n > 0));
+        if self.cancelled_at.is_some() {
+            ScheduleState::Cancelled
+        } else if self.paused_at.is_some() {
+            ScheduleState::Paused
+        } else if living || self.incomplete || self.last_at.is_some_and(|last| last > now) {
+            ScheduleState::Active
+        } else {
+            ScheduleState::Ended
+        }
+    }
+}
+
 /// What is being done to a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
@@ -386,6 +437,20 @@ impl Store {
         let sql = "SELECT name, n FROM schedule_tally WHERE schedule = $1 AND n <> 0";
         let rows = sqlx::query(sql).bind(id).fetch_all(&self.read).await?;
         Ok(rows.iter().map(|row| (row.get("name"), row.get("n"))).collect())
+    }
+
+    /// The same of every schedule, by its small integer.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn all_schedule_counts(&self) -> Result<BTreeMap<i64, BTreeMap<String, i64>>, StoreError> {
+        let rows =
+            sqlx::query("SELECT schedule, name, n FROM schedule_tally WHERE n <> 0").fetch_all(&self.read).await?;
+        let mut all: BTreeMap<i64, BTreeMap<String, i64>> = BTreeMap::new();
+        for row in rows {
+            all.entry(row.get("schedule")).or_default().insert(row.get("name"), row.get("n"));
+        }
+        Ok(all)
     }
 
     /// Begins a load: makes the schedule or takes it, and writes what the file says now. It is incomplete until [`Self::finish_load`].

@@ -13,6 +13,7 @@ use tixing::{
     },
     store::{
         Inserted, Store,
+        lists::Filter,
         port::{Entry, Marked, Queue},
         schedule_tasks::TaskBegun,
         schedules::{BeginLoad, Begun, FinishLoad, TaskKind},
@@ -352,6 +353,42 @@ async fn a_shift_that_is_cut_off_goes_on_where_it_was_and_moves_each_reminder_on
         let row = store.schedule("spring").await.expect("answers").expect("there");
         assert_eq!((row.shift, row.task), (by, None));
         assert!(store.gates().of(Some(id)).is_plain());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_list_of_a_schedule_has_its_reminders_by_instant_and_goes_on_page_by_page() {
+    on_both(async |TestStore { store, .. }| {
+        let id = loaded(&store, load("spring")).await;
+        let other = loaded(&store, load("autumn")).await;
+        let news = (0..1_200).map(|i| of_row(id, i, &format!("o{}", i % 7), START + i64::from(i % 3) * 1_000));
+        let ids = stored(&store, news.collect()).await;
+        stored(&store, vec![of_row(other, 1, "o1", START), reminder("o1", START)]).await;
+        store.cancel(ids[5]).await.expect("answers");
+        let base = Filter { apps: vec!["coffee".into()], schedule: Some(id), limit: 100, ..Filter::default() };
+        let all = async |mut filter: Filter| {
+            let mut found = Vec::new();
+            loop {
+                let page = store.page(&filter, std::time::Duration::ZERO).await.expect("answers").expect("a page");
+                assert!(page.items.len() <= filter.limit);
+                found.extend(page.items.iter().map(|stored| (stored.due.at, stored.due.id)));
+                let Some(next) = page.next else { return found };
+                filter.after = Some(next);
+            }
+        };
+        let found = all(base.clone()).await;
+        assert_eq!(found.len(), 1_200);
+        assert!(found.is_sorted());
+        assert_eq!(all(Filter { state: Some(State::Cancelled), ..base.clone() }).await.len(), 1);
+        assert_eq!(all(Filter { to: Some(START + 1_000), ..base.clone() }).await.len(), 400);
+        assert_eq!(all(Filter { from: Some(START + 2_000), limit: 7, ..base.clone() }).await.len(), 400);
+        assert_eq!(all(Filter { openid: Some("o1".into()), limit: 1_000, ..base.clone() }).await.len(), 172);
+        assert_eq!(
+            all(Filter { apps: vec!["tea".into()], ..base }).await.len(),
+            0,
+            "of an app that the caller may not see"
+        );
     })
     .await;
 }

@@ -26,5 +26,6 @@ mod gates;
 mod examples;
 mod plans;
 mod loads;
+mod schedules_cli;
 mod retention;
 mod lists;

@@ -18,6 +18,17 @@ pub fn look(stats: &Value, keys: &Value, apps: &[App], report: &mut Report) {
         let found = say!("unconfigured_reminders", n = lost["waiting"], app = lost["app"]);
         report.add(say!("check_unconfigured"), Level::Failed, found, say!("configure_app_again"));
     }
+    let names = |member: &str| -> Vec<Message> {
+        items(&stats[member]).map(|name| Message::text(name.as_str().unwrap_or_default())).collect()
+    };
+    let incomplete = names("incomplete_schedules");
+    let found = if incomplete.is_empty() { say!("none") } else { say!("each", all = incomplete) };
+    report.judge(say!("check_schedules"), incomplete.is_empty(), Level::Warning, found, say!("load_again"));
+    let unconfigured = names("unconfigured_schedules");
+    if !unconfigured.is_empty() {
+        let found = say!("schedules_unconfigured", names = unconfigured);
+        report.add(say!("check_schedules"), Level::Failed, found, say!("configure_schedules_again"));
+    }
     match &stats["clock_distrusted"] {
         Value::Null => report.ok(say!("check_daemon_clock"), say!("clock_trusted")),
         why => report.add(say!("check_daemon_clock"), Level::Failed, told(why), say!("set_clock_right")),

@@ -1,0 +1,465 @@
+//! `/v1/schedules`: what was loaded, how it stands, and what is done to it.
+
+use super::{
+    Api,
+    auth::Caller,
+    check,
+    extract::{Json, Query, json},
+    problem::Problem,
+};
+use crate::{
+    domain::{
+        Millis,
+        reminder::State as ReminderState,
+        timing::{cut, parse_duration, rfc3339},
+    },
+    store::{
+        keys::Scope,
+        schedule_pause::{Paused, Resumed},
+        schedule_tasks::{TaskBegun, Work},
+        schedules::{ScheduleRow, ScheduleState, TaskKind},
+    },
+    words::{Message, Voice, say},
+};
+use axum::{
+    extract::{Path, State},
+    http::StatusCode,
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// A schedule and how it stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Schedule)]
+pub struct ScheduleJson {
+    name: String,
+    app: String,
+    /// The template's id.
+    template: String,
+    state: ScheduleState,
+    /// A load was cut off, or is under way: the same file again completes it.
+    incomplete: bool,
+    /// Its file is gone; what waits still goes.
+    orphaned: bool,
+    /// What is wrong with the file that was to be loaded last, if something is.
+    #[schema(required = true)]
+    problem: Option<String>,
+    /// Where its file was; null if it came over HTTP.
+    #[schema(required = true)]
+    path: Option<String>,
+    /// Of the file and its tables.
+    digest: String,
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When it was loaded to its end last.
+    #[schema(required = true, format = DateTime)]
+    loaded_at: Option<String>,
+    #[schema(required = true, format = DateTime)]
+    paused_at: Option<String>,
+    #[schema(required = true, format = DateTime)]
+    cancelled_at: Option<String>,
+    /// By how much what waits was moved since the file was loaded.
+    #[schema(value_type = i64)]
+    shift_ms: Millis,
+    /// The first instant of what was loaded.
+    #[schema(required = true, format = DateTime)]
+    first_at: Option<String>,
+    #[schema(required = true, format = DateTime)]
+    last_at: Option<String>,
+    /// The next occurrences of one that recurs.
+    next: Vec<Occurrence>,
+    /// How many reminders there are of each state.
+    reminders: BTreeMap<&'static str, i64>,
+    /// Why those have ended that were not sent.
+    reasons: Vec<ReasonCount>,
+    /// What is being done to it.
+    #[schema(required = true)]
+    task: Option<TaskJson>,
+    /// The file; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    text: Option<String>,
+}
+
+/// An occurrence of a schedule that recurs.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Occurrence {
+    #[schema(format = DateTime)]
+    event: String,
+}
+
+/// How many reminders have ended in a state for a reason.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReasonCount {
+    state: String,
+    /// One word, or the platform's code.
+    reason: String,
+    n: i64,
+}
+
+/// What is being done to a schedule.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ScheduleTask)]
+pub struct TaskJson {
+    kind: TaskKind,
+    by: String,
+    #[schema(format = DateTime)]
+    since: String,
+    /// Whether it goes on. One that was cut off is taken up again.
+    alive: bool,
+    /// How far it has come.
+    #[schema(required = true)]
+    detail: Option<String>,
+}
+
+/// All schedules.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Schedules {
+    items: Vec<ScheduleJson>,
+}
+
+/// What a pause has left behind.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ResumedSchedule)]
+pub struct ResumedJson {
+    /// Reminders whose deadline passed in the pause.
+    expired: i64,
+    /// Those that go now, at the catch-up pace, until their deadlines.
+    overdue: i64,
+    /// Those whose instant is still ahead.
+    ahead: i64,
+    #[serde(flatten)]
+    schedule: ScheduleJson,
+}
+
+/// What the last load said of rows and cells.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ScheduleProblems {
+    name: String,
+    digest: String,
+    #[schema(value_type = Vec<std::collections::BTreeMap<String, Value>>)]
+    problems: Box<RawValue>,
+    /// How many there are beyond those, by code.
+    #[schema(value_type = std::collections::BTreeMap<String, i64>)]
+    more_problems: Box<RawValue>,
+    #[schema(value_type = Vec<std::collections::BTreeMap<String, Value>>)]
+    notes: Box<RawValue>,
+}
+
+impl ScheduleJson {
+    fn of(row: ScheduleRow, counts: &BTreeMap<String, i64>, now: Millis, voice: Voice) -> Self {
+        let state = row.state(counts, now);
+        let report = report(&row, voice);
+        let mut reminders: BTreeMap<&'static str, i64> =
+            ReminderState::ALL.into_iter().map(|state| (state.word(), 0)).collect();
+        let mut reasons = Vec::new();
+        for (name, n) in counts {
+            let (word, reason) = name.split_once('/').map_or((name.as_str(), None), |(word, why)| (word, Some(why)));
+            if let Some(state) = ReminderState::from_word(word) {
+                *reminders.entry(state.word()).or_default() += n;
+            }
+            reasons.extend(reason.map(|reason| ReasonCount { state: word.into(), reason: reason.into(), n: *n }));
+        }
+        Self {
+            state,
+            incomplete: row.incomplete,
+            orphaned: false,
+            problem: report["problem"].as_str().map(str::to_owned),
+            task: row.task.map(|task| TaskJson {
+                kind: task.kind,
+                since: rfc3339(task.since()),
+                alive: task.is_alive(now),
+                by: task.by,
+                detail: task.detail,
+            }),
+            name: row.name,
+            app: row.app,
+            template: row.template,
+            path: row.path,
+            digest: row.digest,
+            created_at: rfc3339(row.created_at),
+            loaded_at: row.loaded_at.map(rfc3339),
+            paused_at: row.paused_at.map(rfc3339),
+            cancelled_at: row.cancelled_at.map(rfc3339),
+            shift_ms: row.shift,
+            first_at: row.first_at.map(rfc3339),
+            last_at: row.last_at.map(rfc3339),
+            next: Vec::new(),
+            reminders,
+            reasons,
+            text: (!row.text.is_empty()).then_some(row.text),
+        }
+    }
+}
+
+/// What the last load said, its sentences in a language.
+fn report(row: &ScheduleRow, voice: Voice) -> Value {
+    let mut report = row.report.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    say_all(&mut report, voice);
+    report
+}
+
+/// Says every sentence in a value, which is stored without a language.
+fn say_all(value: &mut Value, voice: Voice) {
+    match value {
+        Value::Object(members) if members.contains_key("say") => {
+            if let Ok(message) = serde_json::from_value::<Message>(Value::Object(members.clone())) {
+                *value = message.say(voice).into();
+            }
+        }
+        Value::Object(members) => members.values_mut().for_each(|member| say_all(member, voice)),
+        Value::Array(items) => items.iter_mut().for_each(|item| say_all(item, voice)),
+        _ => {}
+    }
+}
+
+impl Api {
+    /// The schedule, if there is one and the caller may see it.
+    pub(super) async fn visible_schedule(&self, caller: &Caller, name: &str) -> Result<ScheduleRow, Problem> {
+        let schedule = self.store.schedule(name).await?.filter(|schedule| caller.sees(&schedule.app));
+        schedule.ok_or_else(|| Problem::new("not_found", say!("no_such_schedule", name = cut(name))))
+    }
+
+    fn voice_of(&self, app: &str, voice: Voice) -> Voice {
+        voice.in_zone(check::app(&self.config, app).ok().and_then(|app| app.timezone))
+    }
+
+    async fn schedule_now(&self, name: &str, voice: Voice) -> Result<ScheduleJson, Problem> {
+        let row = self
+            .store
+            .schedule(name)
+            .await?
+            .ok_or_else(|| Problem::new("not_found", say!("no_such_schedule", name = cut(name))))?;
+        let counts = self.store.schedule_counts(row.id).await?;
+        let voice = self.voice_of(&row.app, voice);
+        Ok(ScheduleJson { text: None, ..ScheduleJson::of(row, &counts, self.clock.now(), voice) })
+    }
+
+    /// Works a task off, whether the caller waits or not.
+    async fn work_off(&self, work: Work) -> Result<(), Problem> {
+        let store = self.store.clone();
+        let worked = tokio::spawn(async move { store.work_off(work).await });
+        let lost = |_| Problem::new("internal", say!("fault_of_tixing"));
+        // Whoever has it now works it off.
+        worked.await.map_err(lost)?.map(drop).map_err(Problem::from)
+    }
+
+    /// What may have been sent before a store was restored is neither moved nor cancelled.
+    async fn must_not_be_on_hold(&self) -> Result<(), Problem> {
+        match self.store.hold().await? {
+            Some(hold) => Err(Problem::new("on_hold", say!("on_hold_no_change", why = hold.why()))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The filter of a list of schedules.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SchedulesQuery {
+    /// All apps of the key if left out.
+    app: Option<String>,
+    #[param(value_type = Option<ScheduleState>)]
+    state: Option<String>,
+}
+
+/// The schedules by name, and how they stand.
+#[utoipa::path(get, path = "/v1/schedules", operation_id = "list_schedules", tag = "schedules", params(SchedulesQuery), responses(
+    (status = 200, description = "All of them, without their files", body = Schedules)))]
+pub async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    voice: Voice,
+    Query(query): Query<SchedulesQuery>,
+) -> Result<Response, Problem> {
+    if let Some(app) = &query.app {
+        caller.may_touch(app)?;
+        check::app(&api.config, app)?;
+    }
+    let unknown = || {
+        Problem::new("bad_query", say!("not_a_state", allowed = ScheduleState::ALL.map(ScheduleState::word)))
+            .at("/state")
+    };
+    let state = query.state.as_deref().map(|word| ScheduleState::from_word(word).ok_or_else(unknown)).transpose()?;
+    let (now, mut counts) = (api.clock.now(), api.store.all_schedule_counts().await?);
+    let mut items = Vec::new();
+    for row in api.store.schedules().await? {
+        let is_wanted = caller.sees(&row.app) && query.app.as_ref().is_none_or(|app| *app == row.app);
+        let counts = counts.remove(&row.id).unwrap_or_default();
+        if is_wanted && state.is_none_or(|state| row.state(&counts, now) == state) {
+            let voice = api.voice_of(&row.app, voice);
+            items.push(ScheduleJson::of(row, &counts, now, voice));
+        }
+    }
+    Ok(json(StatusCode::OK, &Schedules { items }))
+}
+
+/// One schedule: what its file says, and how it stands.
+#[utoipa::path(get, path = "/v1/schedules/{name}", operation_id = "show_schedule", tag = "schedules", params(("name" = String, Path)),
+    responses((status = 200, description = "As it is now", body = ScheduleJson)))]
+pub async fn show(
+    State(api): State<Api>,
+    caller: Caller,
+    voice: Voice,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let row = api.visible_schedule(&caller, &name).await?;
+    let counts = api.store.schedule_counts(row.id).await?;
+    let voice = api.voice_of(&row.app, voice);
+    Ok(json(StatusCode::OK, &ScheduleJson::of(row, &counts, api.clock.now(), voice)))
+}
+
+/// What the last load said of rows and cells: 1,000 problems at most, and as many notes.
+#[utoipa::path(get, path = "/v1/schedules/{name}/problems", operation_id = "list_schedule_problems", tag = "schedules",
+    params(("name" = String, Path)), responses((status = 200, description = "In the caller's language", body = ScheduleProblems)))]
+pub async fn problems(
+    State(api): State<Api>,
+    caller: Caller,
+    voice: Voice,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let row = api.visible_schedule(&caller, &name).await?;
+    let report = report(&row, api.voice_of(&row.app, voice));
+    let part = |member: &str, empty: &str| {
+        let text = if report[member].is_null() { empty.to_owned() } else { report[member].to_string() };
+        RawValue::from_string(text).expect("it was JSON")
+    };
+    let (problems, more_problems, notes) = (part("problems", "[]"), part("more_problems", "{}"), part("notes", "[]"));
+    let ScheduleRow { name, digest, .. } = row;
+    Ok(json(StatusCode::OK, &ScheduleProblems { name, digest, problems, more_problems, notes }))
+}
+
+fn cancelled(name: &str) -> Problem {
+    Problem::new("cancelled", say!("cancelled_schedule_stays", name = name))
+}
+
+fn gone(name: &str) -> Problem {
+    Problem::new("not_found", say!("no_such_schedule", name = cut(name)))
+}
+
+/// Pause a schedule: no new send of it begins, and deadlines run on.
+#[utoipa::path(post, path = "/v1/schedules/{name}/pause", operation_id = "pause_schedule", tag = "schedules",
+    params(("name" = String, Path)), responses((status = 200, description = "It is paused, also if it was before", body = ScheduleJson),
+    (status = 422, description = "`cancelled`")))]
+pub async fn pause(
+    State(api): State<Api>,
+    caller: Caller,
+    voice: Voice,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Write)?;
+    let row = api.visible_schedule(&caller, &name).await?;
+    match api.store.pause_schedule(&row.name, caller.name()).await? {
+        Paused::Yes | Paused::Already(_) => {}
+        Paused::Cancelled => return Err(cancelled(&name)),
+        Paused::NotFound => return Err(gone(&name)),
+    }
+    tracing::warn!(schedule = name, by = caller.name(), "a schedule is paused");
+    Ok(json(StatusCode::OK, &api.schedule_now(&name, voice).await?))
+}
+
+/// Let a paused schedule go on. What is overdue goes at the catch-up pace.
+#[utoipa::path(post, path = "/v1/schedules/{name}/resume", operation_id = "resume_schedule", tag = "schedules",
+    params(("name" = String, Path)), responses((status = 200, description = "What the pause has left behind", body = ResumedJson),
+    (status = 422, description = "`cancelled`")))]
+pub async fn resume(
+    State(api): State<Api>,
+    caller: Caller,
+    voice: Voice,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Write)?;
+    let row = api.visible_schedule(&caller, &name).await?;
+    let (resumed, left) = api.store.resume_schedule(&row.name, caller.name(), api.clock.now()).await?;
+    match resumed {
+        Paused::Yes | Paused::Already(_) => {}
+        Paused::Cancelled => return Err(cancelled(&name)),
+        Paused::NotFound => return Err(gone(&name)),
+    }
+    tracing::warn!(schedule = name, by = caller.name(), "a schedule goes on");
+    let Resumed { expired, overdue, ahead } = left;
+    Ok(json(StatusCode::OK, &ResumedJson { expired, overdue, ahead, schedule: api.schedule_now(&name, voice).await? }))
+}
+
+/// By how much to move.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Shift, example = json!({"by": "30m"}))]
+pub struct ShiftBody {
+    /// A duration such as `30m` or `2h`; `-30m` moves back.
+    #[schema(max_length = 40)]
+    by: String,
+}
+
+impl ShiftBody {
+    fn checked(&self) -> Result<Millis, Problem> {
+        let (sign, text) = self.by.strip_prefix('-').map_or((1, self.by.as_str()), |rest| (-1, rest));
+        let bad = |why: Message| Problem::new("bad_value", why).at("/by");
+        let by = parse_duration(text).map_err(bad)?;
+        if by == 0 { Err(bad(say!("shift_of_nothing"))) } else { Ok(sign * by) }
+    }
+}
+
+/// Move the instants of what waits, and the deadlines that were given as a duration. If one would be passed, nothing moves.
+#[utoipa::path(post, path = "/v1/schedules/{name}/shift", operation_id = "shift_schedule", request_body = ShiftBody, tag = "schedules",
+    params(("name" = String, Path)), responses((status = 200, description = "All have moved", body = ScheduleJson),
+    (status = 409, description = "`busy`, `on_hold`, `shift_too_far`"), (status = 422, description = "`cancelled`, `bad_value`")))]
+pub async fn shift(
+    State(api): State<Api>,
+    caller: Caller,
+    voice: Voice,
+    Path(name): Path<String>,
+    Json(body): Json<ShiftBody>,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Write)?;
+    let by = body.checked()?;
+    let row = api.visible_schedule(&caller, &name).await?;
+    api.must_not_be_on_hold().await?;
+    let begun = api.store.begin_shift(&row.name, by, caller.name(), api.clock.now()).await?;
+    let begun = begun.map_err(|n| Problem::new("shift_too_far", say!("shift_too_far", n = n)))?;
+    api.work_off(work(begun, &name)?).await?;
+    tracing::warn!(schedule = name, by = caller.name(), shift_ms = by, "a schedule was shifted");
+    Ok(json(StatusCode::OK, &api.schedule_now(&name, voice).await?))
+}
+
+/// Cancel a schedule: what waits ends, and its consents are free.
+#[utoipa::path(delete, path = "/v1/schedules/{name}", operation_id = "cancel_schedule", tag = "schedules",
+    params(("name" = String, Path)), responses((status = 200, description = "It is cancelled, also if it was before", body = ScheduleJson),
+    (status = 409, description = "`busy`, `on_hold`")))]
+pub async fn cancel(
+    State(api): State<Api>,
+    caller: Caller,
+    voice: Voice,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Write)?;
+    let row = api.visible_schedule(&caller, &name).await?;
+    api.must_not_be_on_hold().await?;
+    match api.store.begin_cancel(&row.name, caller.name()).await? {
+        TaskBegun::Cancelled => {}
+        begun => {
+            tracing::warn!(schedule = name, by = caller.name(), "a schedule is cancelled");
+            api.work_off(work(begun, &name)?).await?;
+        }
+    }
+    Ok(json(StatusCode::OK, &api.schedule_now(&name, voice).await?))
+}
+
+/// The work that was begun, or why none was.
+fn work(begun: TaskBegun, name: &str) -> Result<Work, Problem> {
+    match begun {
+        TaskBegun::Yes(work) => Ok(work),
+        TaskBegun::Busy { by, since, .. } => Err(busy(&by, since)),
+        TaskBegun::Cancelled => Err(cancelled(name)),
+        TaskBegun::NotFound => Err(gone(name)),
+    }
+}
+
+/// Something is being done to the schedule already.
+fn busy(by: &str, since: Millis) -> Problem {
+    Problem::new("busy", say!("schedule_busy", by = by, since = since))
+}

@@ -1,0 +1,149 @@
+//! `tixing schedules`: what was loaded, how it stands, and what is done to it.
+
+use super::{
+    arguments::Schedules,
+    client::{Client, query},
+    failure::Failure,
+    out::{Out, data},
+    table::{rows, text},
+};
+use crate::{
+    domain::timing::parse_instant,
+    words::{Message, say},
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// `tixing schedules …`
+pub async fn run(client: &Client, verb: Schedules, out: Out) -> Result<(), Failure> {
+    match verb {
+        Schedules::List { app, state } => {
+            let query = query(&[("app", app), ("state", state)]);
+            let answer = client.ask(Method::GET, &format!("/v1/schedules{query}"), None).await?;
+            let items = answer["items"].as_array().cloned().unwrap_or_default();
+            let items: Vec<Value> = if out.json { items } else { items.into_iter().map(flat).collect() };
+            let members =
+                ["name", "app", "state", "scheduled", "sent", "failed", "expired", "cancelled", "first_at", "last_at"];
+            rows(&items, &members, client, out);
+        }
+        Schedules::Show { name } => {
+            let schedule = client.ask(Method::GET, &path(&name, ""), None).await?;
+            if out.json {
+                data!("{schedule}");
+            } else {
+                let out = Out { voice: client.voice_for(schedule["app"].as_str(), out.voice), ..out };
+                about(&schedule).iter().for_each(|line| out.show(line));
+            }
+        }
+        Schedules::Problems { name } => {
+            let answer = client.ask(Method::GET, &path(&name, "/problems"), None).await?;
+            if out.json {
+                data!("{answer}");
+            } else {
+                problems(&answer, out);
+            }
+        }
+        Schedules::Pause { name } => {
+            let answer = client.ask(Method::POST, &path(&name, "/pause"), None).await?;
+            out.done(&answer, &say!("schedule_paused", name = name));
+        }
+        Schedules::Resume { name } => {
+            let answer = client.ask(Method::POST, &path(&name, "/resume"), None).await?;
+            let (expired, overdue, ahead) = (&answer["expired"], &answer["overdue"], &answer["ahead"]);
+            let said = say!("schedule_resumed", name = name, expired = expired, overdue = overdue, ahead = ahead);
+            out.done(&answer, &said);
+        }
+        Schedules::Shift { name, by } => {
+            let answer = client.ask(Method::POST, &path(&name, "/shift"), Some(json!({ "by": by }))).await?;
+            out.done(&answer, &say!("schedule_shifted", name = name, by = by));
+        }
+        Schedules::Cancel { name } => {
+            let answer = client.ask(Method::DELETE, &path(&name, ""), None).await?;
+            let n = &answer["reminders"]["cancelled"];
+            out.done(&answer, &say!("schedule_was_cancelled", name = name, n = n));
+        }
+    }
+    client.close().await;
+    Ok(())
+}
+
+/// The path of a schedule, whose name may have any letters.
+fn path(name: &str, rest: &str) -> String {
+    let mut url = reqwest::Url::parse("http://tixing/v1/schedules").expect("a URL");
+    url.path_segments_mut().expect("it has a path").push(name);
+    format!("{}{rest}", url.path())
+}
+
+/// A schedule as a row of a table: its counts beside its other members.
+fn flat(mut schedule: Value) -> Value {
+    if schedule["incomplete"] == true {
+        schedule["state"] = format!("{}, incomplete", text(&schedule["state"])).into();
+    }
+    let counts = schedule["reminders"].take();
+    for (state, n) in counts.as_object().into_iter().flatten() {
+        schedule[state.as_str()] = n.clone();
+    }
+    schedule
+}
+
+/// How a schedule stands, in sentences.
+fn about(schedule: &Value) -> Vec<Message> {
+    let at = |member: &str| schedule[member].as_str().and_then(|text| parse_instant(text, None).ok()).map(|w| w.at);
+    let n = |state: &str| schedule["reminders"][state].as_i64().unwrap_or_default();
+    let mut lines =
+        vec![say!("about_state", name = schedule["name"], app = schedule["app"], state = schedule["state"])];
+    let path = schedule["path"].as_str();
+    lines.extend(path.map(|path| say!("about_file", path = path)));
+    lines.push(match at("loaded_at") {
+        Some(loaded) => say!("about_loaded", at = loaded),
+        None => say!("about_never_loaded"),
+    });
+    if schedule["incomplete"] == true {
+        lines.push(say!("about_incomplete"));
+    }
+    lines.extend(at("paused_at").map(|since| say!("about_paused", since = since)));
+    lines.extend(at("cancelled_at").map(|since| say!("about_cancelled", since = since)));
+    lines.extend(
+        at("first_at").zip(at("last_at")).map(|(first, last)| say!("about_instants", first = first, last = last)),
+    );
+    lines.extend(match schedule["shift_ms"].as_i64().unwrap_or_default() {
+        0 => None,
+        by if by > 0 => Some(say!("about_shifted_later", by = by)),
+        by => Some(say!("about_shifted_earlier", by = -by)),
+    });
+    lines.push(say!(
+        "about_counts",
+        waiting = n("scheduled") + n("sending"),
+        sent = n("sent"),
+        failed = n("failed"),
+        expired = n("expired"),
+        cancelled = n("cancelled"),
+        doubtful = n("in_doubt") + n("unconfirmed")
+    ));
+    for reason in schedule["reasons"].as_array().into_iter().flatten() {
+        lines.push(say!("about_reason", state = reason["state"], reason = reason["reason"], n = reason["n"]));
+    }
+    if let Some(task) = schedule["task"].as_object() {
+        lines.push(say!("about_task", kind = task["kind"], by = task["by"], detail = task["detail"]));
+    }
+    lines.extend(schedule["problem"].as_str().map(|problem| say!("about_problem", problem = problem)));
+    lines
+}
+
+/// The problems of the last load, one a line, then the notes.
+fn problems(answer: &Value, out: Out) {
+    for problem in ["problems", "notes"].iter().flat_map(|list| answer[*list].as_array().into_iter().flatten()) {
+        let place = ["row", "line"].iter().find_map(|member| problem[*member].as_i64());
+        let place = place.map_or(String::new(), |n| format!(":{n}"));
+        let cell =
+            problem["cell"].as_str().or(problem["column"].as_str()).map_or(String::new(), |cell| format!(" {cell}"));
+        data!("{}{place}{cell} {}: {}", text(&problem["file"]), text(&problem["code"]), text(&problem["detail"]));
+    }
+    for (code, n) in answer["more_problems"].as_object().into_iter().flatten().filter(|(_, n)| n.as_i64() > Some(0)) {
+        out.show(&say!("more_problems_of", n = n, code = code));
+    }
+    let none = |list: &str| answer[list].as_array().is_none_or(Vec::is_empty);
+    if none("problems") && none("notes") {
+        out.tell(&say!("no_problems"));
+    }
+}

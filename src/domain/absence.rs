@@ -1,0 +1,100 @@
+//! Why nothing is stored for a user in a schedule.
+
+use super::{Millis, reminder::ReminderId};
+use crate::words::{Message, say};
+
+/// A reminder that holds a consent of the user's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Which.
+    pub id: ReminderId,
+    /// The schedule that it comes from, if it comes from one.
+    pub schedule: Option<String>,
+}
+
+/// What is known about a user of whom a schedule has nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Absence {
+    /// The schedule's name.
+    pub schedule: String,
+    /// When it was cancelled, if it was.
+    pub cancelled: Option<Millis>,
+    /// Its last load was cut off.
+    pub incomplete: bool,
+    /// When the user was forgotten at their wish, if they were.
+    pub forgotten: Option<Millis>,
+    /// Since when they want nothing more of its template.
+    pub turned_off: Option<Millis>,
+    /// Consents for its template that are free.
+    pub available: usize,
+    /// Those that are used.
+    pub used: usize,
+    /// Those that are void.
+    pub void: usize,
+    /// The reminders that hold the others.
+    pub holders: Vec<Holder>,
+}
+
+impl Absence {
+    /// One sentence.
+    pub fn story(&self) -> Message {
+        let schedule = self.schedule.as_str();
+        if let Some(at) = self.forgotten {
+            return say!("absent_forgotten", schedule = schedule, at = at);
+        }
+        if let Some(at) = self.cancelled {
+            return say!("absent_cancelled", schedule = schedule, at = at);
+        }
+        if self.incomplete {
+            return say!("absent_incomplete", schedule = schedule);
+        }
+        if self.available > 0 {
+            return say!("absent_available", schedule = schedule, n = self.available);
+        }
+        if !self.holders.is_empty() {
+            let holders: Vec<Message> = self.holders.iter().map(Holder::told).collect();
+            return say!("absent_held", schedule = schedule, holders = holders);
+        }
+        if let Some(at) = self.turned_off {
+            return say!("absent_turned_off", schedule = schedule, at = at);
+        }
+        match self.used + self.void {
+            0 => say!("absent_unknown", schedule = schedule),
+            _ => say!("absent_spent", schedule = schedule, used = self.used, void = self.void),
+        }
+    }
+}
+
+impl Holder {
+    fn told(&self) -> Message {
+        let id = self.id.to_string();
+        match &self.schedule {
+            Some(schedule) => say!("holder_of_schedule", id = id, schedule = schedule),
+            None => say!("holder_alone", id = id),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn somebody_who_got_nothing_is_told_why_the_nearest_reason_first() {
+        let held = vec![Holder { id: ReminderId(7), schedule: Some("members-day".into()) }];
+        let base = Absence { schedule: "spring".into(), ..Absence::default() };
+        for (absence, part) in [
+            (base.clone(), "never accepted"),
+            (Absence { used: 2, void: 1, ..base.clone() }, "2 used, 1 void"),
+            (Absence { holders: held.clone(), used: 1, ..base.clone() }, "members-day"),
+            (Absence { available: 1, holders: held, ..base.clone() }, "load the file again"),
+            (Absence { turned_off: Some(0), used: 1, ..base.clone() }, "turned it off"),
+            (Absence { incomplete: true, available: 1, ..base.clone() }, "cut off"),
+            (Absence { cancelled: Some(0), available: 1, ..base.clone() }, "cancelled"),
+            (Absence { forgotten: Some(0), ..base }, "forgotten"),
+        ] {
+            let said = absence.story().to_string();
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+}
