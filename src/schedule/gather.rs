@@ -12,7 +12,6 @@ use super::{
 use crate::{
     config::App,
     domain::{Millis, draft::Terms, schedule::Planned, template::Listing, timing::cut},
-    platform::Facts,
     words::say,
 };
 use data_encoding::HEXLOWER;
@@ -125,7 +124,7 @@ pub fn gather(input: &Input, desk: &Desk<'_>) -> io::Result<(Plan, Option<Gather
     plan.rate = app.rate;
     plan.test_mode = app.rules.testers.is_some();
     let listing = (desk.listing)(&file.app);
-    let terms = terms(app, listing.as_deref());
+    let terms = app.terms(listing.as_deref());
     let mut gathering = Gathering::new(input, desk, &file, plan)?;
     let done = gathering.run(&terms)?;
     let Gathering { mut plan, spool, rows, .. } = gathering;
@@ -146,21 +145,6 @@ fn refuse(mut plan: Plan) -> Plan {
     plan.refused = true;
     plan.problems.sort();
     plan
-}
-
-/// The terms that an app's messages are checked against.
-pub fn terms<'a>(app: &'a App, listing: Option<&'a Listing>) -> Terms<'a> {
-    let Facts { fields, options, .. } = app.platform;
-    Terms {
-        app: &app.name,
-        timezone: app.timezone,
-        rules: &app.rules,
-        consents: app.consents,
-        templates: &app.templates,
-        listing,
-        fields,
-        options,
-    }
 }
 
 /// What the file says for all of its reminders.
@@ -318,7 +302,7 @@ impl<'a> Gathering<'a> {
         let bound = {
             let columns = &read.about().columns;
             let find = |wanted: &Wanted| read.column(wanted);
-            row::bind(self.file, terms, Some((columns, &find)))
+            row::bind(self.file, terms, Some((columns, &find)), self.desk.now)
         };
         let bound = match bound {
             Ok(bound) => {
@@ -356,7 +340,9 @@ impl<'a> Gathering<'a> {
     where
         'a: 'b,
     {
-        let bound = row::bind(self.file, terms, None).map_err(|problems| self.plan.problems.extend(problems)).ok()?;
+        let bound = row::bind(self.file, terms, None, self.desk.now)
+            .map_err(|problems| self.plan.problems.extend(problems))
+            .ok()?;
         self.plan.notes.extend(bound.notes().iter().cloned());
         Some(bound)
     }

@@ -173,5 +173,5 @@ fn long_lists_are_read_and_bounded() {
     };
     let file = file(&list(10_000)).expect("good");
     assert!(matches!(file.audience, Audience::List(openids) if openids.len() == 10_000));
-    assert_eq!(codes(&list(10_001)), ["bad_value"]);
+    assert_eq!(codes(&list(10_001)), ["too_large"]);
 }

@@ -78,7 +78,8 @@ fn list<'t>(
     line: u32,
     values: &'t [toml::Spanned<DeValue<'t>>],
 ) -> Option<Vec<Said<&'t str>>> {
-    texts(reader, values, MOST_LISTED).map_err(|(at, why)| reader.tell("bad_value", at.max(line), why)).ok()
+    let code = if values.len() > MOST_LISTED { "too_large" } else { "bad_value" };
+    texts(reader, values, MOST_LISTED).map_err(|(at, why)| reader.tell(code, at.max(line), why)).ok()
 }
 
 /// What the keys of every table say, and which columns name the user and the row.

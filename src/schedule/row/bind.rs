@@ -6,7 +6,7 @@ use super::{
     message::{Field, Texts},
 };
 use crate::{
-    domain::draft::Terms,
+    domain::{Millis, draft::Terms},
     schedule::{
         file::{Audience, Expires, File, TableRef, Time},
         problem::{Place, Problem},
@@ -31,11 +31,17 @@ pub struct Places {
     pub expires: Option<usize>,
 }
 
-/// Finds every column that the schedule names. `table` is `None` for a list and for all who have consented.
+/// Finds every column that the schedule names. `table` is `None` for a list and for all who have consented. What has passed at `now` is
+/// no mistake here; what lies too far ahead of it is.
 ///
 /// # Errors
 /// What is missing, or there twice, each with the line that names it.
-pub fn bind<'a>(file: &'a File, terms: &Terms<'a>, table: Option<Table<'_>>) -> Result<Bound<'a>, Vec<Problem>> {
+pub fn bind<'a>(
+    file: &'a File,
+    terms: &Terms<'a>,
+    table: Option<Table<'_>>,
+    now: Millis,
+) -> Result<Bound<'a>, Vec<Problem>> {
     let mut find = Find { file, table, problems: Vec::new() };
     let places = find.places();
     let page = file.page.as_ref().and_then(|text| find.text(text));
@@ -45,7 +51,7 @@ pub fn bind<'a>(file: &'a File, terms: &Terms<'a>, table: Option<Table<'_>>) -> 
     let listed = template.as_ref().ok().and_then(|template| template.in_step(terms.listing).transpose());
     let refused = template.as_ref().err().or(listed.as_ref().and_then(|listed| listed.as_ref().err()));
     problems.extend(refused.map(|why| file.problem(why.code, 1, why.detail.clone())));
-    let fixed = fixed(file).map_err(|why| problems.push(file.problem("bad_at", file.at.line, why)));
+    let fixed = fixed(file, now).map_err(|why| problems.push(file.problem("bad_at", file.at.line, why)));
     let (Ok(template), Ok(fixed), true) = (template, fixed, problems.is_empty()) else { return Err(problems) };
     let labels = template.fields(terms.listing);
     let field = |(key, text): (&String, Option<Text<usize>>)| {
@@ -65,6 +71,7 @@ pub fn bind<'a>(file: &'a File, terms: &Terms<'a>, table: Option<Table<'_>>) -> 
             fields: texts.into_iter().filter_map(field).collect(),
         },
         notes,
+        now,
     };
     bound.notes.extend(bound.quiet_moved());
     Ok(bound)

@@ -54,9 +54,9 @@ fn odd(note: &Message) -> &'static str {
 ///
 /// # Errors
 /// A message: there are none.
-pub fn fixed(file: &File) -> Result<Option<(Fixed, Vec<Problem>)>, Message> {
+pub fn fixed(file: &File, now: Millis) -> Result<Option<(Fixed, Vec<Problem>)>, Message> {
     let Time::Fixed(point) = file.at.time else { return Ok(None) };
-    let (event, bases, found) = bases(file, point)?;
+    let (event, bases, found) = bases(file, point, now)?;
     let mut notes: Vec<Problem> = Vec::new();
     for note in found {
         let code = odd(&note);
@@ -70,7 +70,7 @@ pub fn fixed(file: &File) -> Result<Option<(Fixed, Vec<Problem>)>, Message> {
 type Bases = (Event, Vec<(Option<Entry>, Millis)>, Vec<Message>);
 
 /// The event, the instants of its occasions, and notes about gaps and folds.
-fn bases(file: &File, point: Point) -> Result<Bases, Message> {
+fn bases(file: &File, point: Point, now: Millis) -> Result<Bases, Message> {
     let at = &file.at;
     let event = Event::new(point, at.clock, !at.entries.is_empty(), file.zone)?;
     let mut notes: Vec<Message> = event.note.clone().into_iter().collect();
@@ -79,6 +79,7 @@ fn bases(file: &File, point: Point) -> Result<Bases, Message> {
     let mut bases = Vec::with_capacity(entries.len());
     for entry in entries {
         let (base, note) = event.occasion(entry, at.clock, file.zone)?;
+        draft::near(base, now).map_err(|why| why.detail)?;
         bases.push((entry, base));
         notes.extend(note);
     }
@@ -139,7 +140,7 @@ fn point(told: &mut Told<'_>, place: usize) -> Option<Point> {
 
 fn in_row(told: &mut Told<'_>, place: usize) -> Option<Fixed> {
     let point = point(told, place)?;
-    match bases(told.file(), point) {
+    match bases(told.file(), point, told.bound.now) {
         Ok((event, bases, notes)) => {
             for note in notes {
                 told.note(Some(place), odd(&note), note);

@@ -22,7 +22,7 @@ use super::{
     sheet::cell::{Cell, Row},
 };
 use crate::{
-    domain::{schedule::Planned, timing::QuietHours},
+    domain::{Millis, schedule::Planned, timing::QuietHours},
     words::say,
 };
 use bind::Places;
@@ -41,6 +41,8 @@ pub struct Bound<'a> {
     fixed: Option<Fixed>,
     texts: Texts<'a>,
     notes: Vec<Problem>,
+    /// An instant that lies too far ahead of it is a mistake.
+    now: Millis,
 }
 
 /// What became of a row.

@@ -351,3 +351,15 @@ fn a_message_may_tell_how_much_time_is_left_in_the_users_language() {
     assert_eq!(said(""), ["1周", "1小时", "30分钟", "2小时"]);
     assert_eq!(said("lang = \"en_US\""), ["1 week", "1 hour", "30 minutes", "2 hours"]);
 }
+
+#[test]
+fn an_instant_centuries_ahead_is_a_typing_error() {
+    let problems = rows(&of("at = 2931-03-01T10:00:00", ""), None).expect_err("too far");
+    assert_eq!((problems[0].code, problems[0].place.line), ("bad_at", Some(5)));
+    let sheet =
+        Sheet::new("openid|时间\noA|2931-03-01 10:00\noB|2020-03-01 10:00\noC|2040-01-01 10:00\noD|2041-03-01 10:00");
+    let (planned, wrong, _) = read(&of(&format!("{TABLE}\nat = {{ column = \"时间\" }}"), ""), Some(&sheet));
+    assert_eq!(places(&wrong), [(2, "时间", "bad_time", ""), (5, "时间", "bad_time", "")]);
+    // What has passed is told when it is compared with what is stored.
+    assert_eq!(planned.len(), 2);
+}
