@@ -13,6 +13,7 @@ mod keys;
 mod ndjson;
 mod openapi;
 mod places;
+mod plan_schema;
 mod plans;
 mod problem;
 mod reminders;
@@ -20,6 +21,7 @@ mod schedules;
 mod schema;
 mod stats;
 mod safekeeping;
+mod sheets;
 mod templates;
 mod uploads;
 mod users;
@@ -161,6 +163,7 @@ impl Api {
             .route("/schedules/plan", post(plans::plan))
             .route("/schedules/apply", post(plans::apply))
             .route("/schedules/try", post(plans::attempt))
+            .route("/sheet", post(sheets::read))
             .route("/backup", post(safekeeping::backup))
             .route("/release", post(safekeeping::release).get(safekeeping::held))
             .layer(middleware::from_fn_with_state((self.clone(), caller), authenticated));

@@ -5,7 +5,7 @@ use super::{
     ndjson::Written,
     plans,
     problem::{self, ProblemJson},
-    reminders, safekeeping, schedules, stats, templates, users,
+    reminders, safekeeping, schedules, sheets, stats, templates, users,
 };
 use crate::words::Message;
 use axum::{
@@ -40,7 +40,7 @@ use utoipa::{
     paths(
         reminders::insert, batch::reminders, reminders::list, reminders::show, explain::explain, reminders::change,
         reminders::cancel, consents::record, batch::consents, consents::show, consents::ask, users::export, users::forget,
-        users::let_in, plans::plan, plans::apply, plans::attempt, schedules::list, schedules::show, schedules::problems,
+        users::let_in, plans::plan, plans::apply, plans::attempt, sheets::read, schedules::list, schedules::show, schedules::problems,
         schedules::pause, schedules::resume, schedules::shift, schedules::cancel, explain_user::explain_user, stats::stats,
         doubts::doubts, doubts::resolve, templates::templates, templates::refresh, safekeeping::backup, safekeeping::held,
         safekeeping::release, keys::create_key, keys::list_keys,

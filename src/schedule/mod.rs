@@ -26,6 +26,7 @@ pub mod file;
 pub mod when;
 pub mod render;
 pub mod row;
+pub mod look;
 pub mod annotate;
 #[cfg(test)]
 mod example;

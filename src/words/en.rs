@@ -306,6 +306,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("shift_of_nothing", "a shift by nothing moves nothing: say by how much, such as 30m, or -30m to move back"),
     ("shift_too_far", "{n:count reminder} would be moved to their deadlines or beyond, so nothing has moved: shift by less, or load the file with later deadlines"),
     ("problem_shift_too_far", "The shift would pass deadlines"),
+    ("no_table_part", "no table came: send one part, under the name of its file"),
 
     // Tables (schedule/sheet).
     ("save_as_xlsx", "open it in Excel or WPS and save it as “Excel workbook (*.xlsx)”"),

@@ -306,6 +306,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("shift_of_nothing", "平移时长不能为零：请写明时长，如 30m；提前则写 -30m"),
     ("shift_too_far", "有 {n} 条提醒平移后将到达或超过截止时间，因此没有平移任何一条：请缩短平移时长，或在文件中推迟截止时间后重新加载"),
     ("problem_shift_too_far", "平移会超过截止时间"),
+    ("no_table_part", "没有收到表格：请以文件名作为名称发送一个部分"),
 
     // 表格（schedule/sheet）。
     ("save_as_xlsx", "请用 Excel 或 WPS 打开，另存为“Excel 工作簿（*.xlsx）”"),

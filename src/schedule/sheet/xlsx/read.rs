@@ -92,7 +92,8 @@ fn rows(from: impl Read + Seek, request: &Request, unpacked: u64, to: &mut impl 
     let hidden = seen.hidden_below(header.row);
     if let (Some((n, first)), None) = (hidden, request.hidden) {
         let what = say!("rows_are_hidden", n = n, first = first);
-        return Err(Problem::new("hidden_rows", what).in_row(first).into());
+        // It is about the file, not about one row.
+        return Err(Problem::new("hidden_rows", what).into());
     }
     let width = header.columns.names().len();
     let merged = Merged::new(&seen.areas, header.row, width);
