@@ -391,7 +391,7 @@ pub async fn resume(
 #[schema(as = Shift, example = json!({"by": "30m"}))]
 pub struct ShiftBody {
     /// A duration such as `30m` or `2h`; `-30m` moves back.
-    #[schema(max_length = 40)]
+    #[schema(max_length = 40, pattern = "^-?[0-9]+(ms|s|m|min|h|d|w)$")]
     by: String,
 }
 

@@ -49,7 +49,7 @@ pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
             Box::pin(async move { signals.sweep() })
         })?)
         .await?;
-    let (store, signals) = (bells.store.clone(), Arc::clone(&bells.signals));
+    let (store, signals, clock) = (bells.store.clone(), Arc::clone(&bells.signals), Arc::clone(&bells.clock));
     let bells = Arc::new(Mutex::new(bells));
     for (schedule, all) in [("*/10 * * * * *", true), ("* * * * * *", false)] {
         let bells = Arc::clone(&bells);
@@ -68,17 +68,17 @@ pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
         });
         scheduler.add(ring?).await?;
     }
-    let tasks = Arc::new(Mutex::new((store, signals)));
+    let tasks = Arc::new(Mutex::new((store, signals, clock)));
     let ring = Job::new_async("*/10 * * * * *", move |_, _| {
         let tasks = Arc::clone(&tasks);
         Box::pin(async move {
             // One that takes long is not rung twice.
             let Ok(tasks) = tasks.try_lock() else { return };
-            let (store, signals) = &*tasks;
+            let (store, signals, clock) = &*tasks;
             // If the store does not answer, the engine tells of it.
             let _ = store.read_gates().await;
             if !signals.is_on_hold() {
-                let _ = store.take_up_tasks().await;
+                let _ = store.take_up_tasks(clock.now()).await;
             }
         })
     });

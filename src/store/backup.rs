@@ -7,7 +7,9 @@ use super::{
     error::{OpenError, StoreError},
     file,
     hold::{Overdue, Reason, hold, overdue},
-    progress, tally,
+    progress,
+    states::LIVING_WORDS,
+    tally,
 };
 use crate::{
     clock::Clock,
@@ -126,6 +128,12 @@ pub async fn verify(path: &Path) -> Result<Contents, Message> {
                 ledger = ledger
             );
             return Ok(Err(wrong(n)));
+        }
+        let planned = number(&mut conn, "SELECT COUNT(*) FROM due WHERE schedule IS NOT NULL").await?;
+        let counted = format!("SELECT SUM(n) FROM schedule_tally WHERE name IN ({LIVING_WORDS})");
+        let counted = number(&mut conn, &counted).await?;
+        if planned != counted {
+            return Ok(Err(wrong(say!("store_backup_schedules_unbalanced", living = planned, counted = counted))));
         }
         conn.close().await?;
         Ok::<_, sqlx::Error>(Ok(Contents { as_of, schema, living, consents }))

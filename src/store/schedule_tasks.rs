@@ -349,26 +349,28 @@ impl Store {
         let begin = Begin { name: name.into(), kind: TaskKind::Shift, by: by.into(), shift: Some(shift) };
         let begun = self.writer.do_one(begin).await?;
         let TaskBegun::Yes(work) = &begun else { return Ok(Ok(begun)) };
-        // From here on the gate is closed and no load runs, so what is compared stays as it is.
-        match self.too_far(work.id, shift, now).await {
-            Ok(0) => Ok(Ok(begun)),
-            Ok(n) => {
-                self.writer.do_one(GiveUp(work.clone())).await?;
-                Ok(Err(n))
-            }
-            Err(e) => {
-                self.writer.do_one(GiveUp(work.clone())).await?;
-                Err(e)
-            }
-        }
+        Ok(match self.too_far(work, shift, now).await? {
+            0 => Ok(begun),
+            n => Err(n),
+        })
     }
 
-    /// How many waiting reminders a shift would move to their deadlines or beyond.
-    async fn too_far(&self, schedule: i64, by: Millis, now: Millis) -> Result<u64, StoreError> {
+    /// How many waiting reminders a shift would move to their deadlines or beyond. If there is one, the shift is given up. The gate is closed
+    /// and no load runs, so what is compared stays as it is.
+    async fn too_far(&self, work: &Work, by: Millis, now: Millis) -> Result<u64, StoreError> {
+        let compared = self.compare_deadlines(work, by, now).await;
+        if !matches!(compared, Ok(0)) {
+            self.writer.do_one(GiveUp(work.clone())).await?;
+        }
+        compared
+    }
+
+    async fn compare_deadlines(&self, work: &Work, by: Millis, now: Millis) -> Result<u64, StoreError> {
         let (mut n, mut after) = (0, beginning(false));
         loop {
+            self.beat(work.id, &work.nonce, "").await?;
             let sql = format!("SELECT {MOVABLE} FROM {} {LIVING} ORDER BY m.at, m.id", slice(false, COMPARED));
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(schedule).bind(after.0).bind(after.1);
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(work.id).bind(after.0).bind(after.1);
             let rows = query.fetch_all(&self.read).await?;
             let Some(last) = rows.last() else { return Ok(n) };
             after = (last.get("at"), last.get("id"));
@@ -404,26 +406,38 @@ impl Store {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn take_up_tasks(&self) -> Result<u64, StoreError> {
+    pub async fn take_up_tasks(&self, now: Millis) -> Result<u64, StoreError> {
         let mut n = 0;
-        for work in self.writer.do_one(TakeUp).await? {
-            self.work_off(work).await?;
+        for (work, uncompared) in self.writer.do_one(TakeUp).await? {
             n += 1;
+            // One that was cut off before it had moved anything may not have been compared.
+            let too_far = match uncompared {
+                Some(by) => self.too_far(&work, by, now).await?,
+                None => 0,
+            };
+            if too_far > 0 {
+                tracing::error!(
+                    reminders = too_far,
+                    "a shift that was cut off would pass deadlines, and is given up; nothing has moved"
+                );
+                continue;
+            }
+            self.work_off(work).await?;
         }
         Ok(n)
     }
 }
 
-/// Takes what nobody does any more.
+/// Takes what nobody does any more. Answers with a shift that has moved nothing yet by how much it moves.
 struct TakeUp;
 
 impl Single for TakeUp {
-    type Done = Vec<Work>;
+    type Done = Vec<(Work, Option<Millis>)>;
 
-    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Vec<Work>> {
-        let dead = "SELECT s.id, s.task, s.task_by, 0 AS again FROM schedule s WHERE s.task IN ('shift', 'cancel') AND s.task_beat <= $1
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Self::Done> {
+        let dead = "SELECT s.id, s.task, s.task_by, s.task_shift, s.cursor_at, 0 AS again FROM schedule s WHERE s.task IN ('shift', 'cancel') AND s.task_beat <= $1
              UNION ALL
-             SELECT s.id, 'cancel' AS task, 'tixing' AS task_by, 1 AS again FROM schedule s
+             SELECT s.id, 'cancel' AS task, 'tixing' AS task_by, s.task_shift, s.cursor_at, 1 AS again FROM schedule s
              JOIN schedule_tally t ON t.schedule = s.id AND t.name = 'scheduled' AND t.n > 0
              WHERE s.cancelled_at IS NOT NULL AND s.task IS NULL";
         let mut works = Vec::new();
@@ -440,7 +454,9 @@ impl Single for TakeUp {
             let query = query.bind(row.get::<Option<String>, _>("task_by")).bind(&nonce).bind(tx.now);
             query.execute(&mut *tx.conn).await?;
             tx.schedule_changed(id).await?;
-            works.push(Work { id, kind, nonce });
+            let uncompared =
+                row.get::<Option<i64>, _>("task_shift").filter(|_| row.get::<Option<i64>, _>("cursor_at").is_none());
+            works.push((Work { id, kind, nonce }, uncompared));
         }
         Ok(works)
     }

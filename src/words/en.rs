@@ -574,6 +574,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("store_instead_of_backup", "it is a store, not a backup: make one with `tixing backup`"),
     ("store_backup_unbalanced", "it has {living} reminders and {consents} consents, and its books say {counted} and {ledger}"),
     ("store_not_restored", "cannot restore {file}: {why}"),
+    ("store_backup_schedules_unbalanced", "the counts of its schedules do not agree with its rows: {living} reminders wait, {counted} are counted"),
 
     // The configuration.
     ("lines", "{first}\n{rest}"),

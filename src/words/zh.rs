@@ -574,6 +574,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("store_instead_of_backup", "这是数据文件，不是备份：请用 `tixing backup` 备份"),
     ("store_backup_unbalanced", "实有 {living} 条提醒、{consents} 次订阅，账目却是 {counted} 条、{ledger} 次"),
     ("store_not_restored", "无法恢复 {file}：{why}"),
+    ("store_backup_schedules_unbalanced", "各计划的计数与数据行不符：待发送 {living} 条，计数为 {counted}"),
 
     // 配置。
     ("lines", "{first}\n{rest}"),

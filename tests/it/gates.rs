@@ -2,11 +2,13 @@
 
 use crate::{
     harness::{
-        accepted_reminder,
+        EVENT, accepted_reminder,
         rig::{Rig, at, on_both_rigs, plain},
     },
     in_use::{load, loaded, of_row, stored},
 };
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
+use std::time::Instant;
 use tixing::{
     config::App,
     domain::{
@@ -199,6 +201,56 @@ async fn what_was_cut_off_by_a_crash_is_found_behind_a_closed_gate() {
             "nothing stays in doubt for ever"
         );
         assert_eq!(rig.messages().len(), 0);
+        rig
+    })
+    .await;
+}
+
+/// Paused reminders at the head of a lane; `TIXING_PAUSED` says how many else.
+const PAUSED: i64 = 100_000;
+
+#[tokio::test]
+async fn a_hundred_thousand_paused_reminders_at_the_head_of_a_lane_hold_nobody_up_and_a_pause_writes_none_of_them() {
+    let many: i64 = std::env::var("TIXING_PAUSED").ok().and_then(|n| n.parse().ok()).unwrap_or(PAUSED);
+    on_both_rigs(plain, async |mut rig| {
+        let id = loaded(rig.store(), load("spring")).await;
+        let mut conn = AnyConnection::connect(&rig.test.url).await.expect("connects");
+        let numbers = format!("WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < {many})");
+        let (due, end) = (at(1), at(86_400));
+        for sql in [
+            "INSERT INTO recipient (app, openid) VALUES (1, 'o-many')".to_owned(),
+            format!(
+                "INSERT INTO reminder (id, lane, recipient, template, at, expires_at, at_fire, data, schedule, row_number, occasion)
+                 {numbers} SELECT i, 1, p.id, t.id, {due}, {end}, 1, '{{}}', {id}, i, '' FROM c, recipient p, template t
+                 WHERE t.app = 1 AND t.code = '{EVENT}'"
+            ),
+            format!("INSERT INTO due (lane, due_at, id, schedule) {numbers} SELECT 1, {due}, i, {id} FROM c"),
+            format!("INSERT INTO schedule_tally (schedule, name, n) VALUES ({id}, 'scheduled', {many})"),
+            format!("UPDATE tally SET n = n + {many} WHERE lane = 1 AND name = 'scheduled'"),
+        ] {
+            sqlx::query(AssertSqlSafe(sql)).execute(&mut conn).await.expect("filled");
+        }
+        let begun = Instant::now();
+        rig.store().pause_schedule("spring", "test").await.expect("answers");
+        eprintln!("the pause of {many} took {:?}", begun.elapsed());
+        plain_one(&rig, "other", at(2)).await;
+        let begun = Instant::now();
+        rig.pass(3_000, 500).await;
+        eprintln!("six turns behind them took {:?}", begun.elapsed());
+        assert_eq!(rig.openids(), ["other"]);
+        let begun = Instant::now();
+        let row = rig.store().schedule("spring").await.expect("answers").expect("there");
+        let counts = rig.store().schedule_counts(row.id).await.expect("answers");
+        eprintln!("showing it took {:?}", begun.elapsed());
+        assert_eq!(counts["scheduled"], many);
+        let sql = "SELECT COUNT(*) AS n FROM due WHERE fence = 0 AND state = 0";
+        let untouched: i64 = sqlx::query(sql).fetch_one(&mut conn).await.expect("answers").get("n");
+        assert_eq!(untouched, many, "no row was written");
+        let begun = Instant::now();
+        let (_, left) = rig.store().resume_schedule("spring", "test", at(3)).await.expect("answers");
+        eprintln!("the resumption took {:?}", begun.elapsed());
+        assert_eq!(left, Resumed { expired: 0, overdue: many, ahead: 0 });
+        rig.store().pause_schedule("spring", "test").await.expect("answers");
         rig
     })
     .await;

@@ -274,9 +274,30 @@ async fn a_shift_moves_what_waits_and_the_deadlines_that_move_along_and_nothing_
 }
 
 #[tokio::test]
+async fn a_shift_that_is_cut_off_before_its_deadlines_were_compared_moves_nothing_past_them() {
+    on_both(async |test: TestStore| {
+        let TestStore { store, clock, url, .. } = &test;
+        let id = loaded(store, load("spring")).await;
+        stored(store, (1..=3).map(|i| moving(of_row(id, i, &format!("o{i}"), START + 5_000), i > 1)).collect()).await;
+        let before = waiting(store).await;
+        // As a daemon leaves it that dies between the two.
+        let mut conn = AnyConnection::connect(url).await.expect("connects");
+        let sql = "UPDATE schedule SET task = 'shift', task_shift = 7200000, task_by = 'test', task_nonce = 'n', task_beat = 0";
+        sqlx::query(sql).execute(&mut conn).await.expect("written");
+        conn.close().await.expect("closes");
+        assert_eq!(store.take_up_tasks(clock.now()).await.expect("answers"), 1);
+        assert_eq!(waiting(store).await, before, "the first one's deadline stays, and would be passed");
+        let row = store.schedule("spring").await.expect("answers").expect("there");
+        assert_eq!((row.shift, row.task), (0, None));
+        assert!(store.gates().of(Some(id)).is_plain());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_cancelled_schedule_ends_what_waits_frees_the_consents_and_may_come_back_under_other_ids() {
     on_both(async |test: TestStore| {
-        let store = &test.store;
+        let (store, clock) = (&test.store, &test.clock);
         let id = loaded(store, load("spring")).await;
         let news: Vec<NewReminder> = (1..=700).map(|i| of_row(id, i, &format!("o{i}"), START + 1_000)).collect();
         let ids = stored(store, news).await;
@@ -314,10 +335,10 @@ async fn a_cancelled_schedule_ends_what_waits_frees_the_consents_and_may_come_ba
         let entry = Entry { target: jobs[0].target(true), settlement, began_at: None, ended_at: START + 2_000 };
         store.settle(vec![entry]).await.expect("answers");
         assert!(store.gates().of(Some(id)).closed, "and is not sent meanwhile");
-        assert_eq!(store.take_up_tasks().await.expect("answers"), 1);
+        assert_eq!(store.take_up_tasks(clock.now()).await.expect("answers"), 1);
         let counts = store.schedule_counts(id).await.expect("answers");
         assert_eq!(counts, [("cancelled/schedule_cancelled".to_owned(), 700)].into());
-        assert_eq!(store.take_up_tasks().await.expect("answers"), 0);
+        assert_eq!(store.take_up_tasks(clock.now()).await.expect("answers"), 0);
         assert!(store.gates().of(Some(id)).is_plain(), "nothing is left to hold back");
 
         let revived = BeginLoad { revive: true, ..load("spring") };
@@ -347,7 +368,7 @@ async fn a_shift_that_is_cut_off_goes_on_where_it_was_and_moves_each_reminder_on
         store.close().await;
         let store = open(url, clock).await;
         assert!(store.gates().of(Some(id)).closed, "it is not forgotten");
-        assert_eq!(store.take_up_tasks().await.expect("answers"), 1);
+        assert_eq!(store.take_up_tasks(clock.now()).await.expect("answers"), 1);
         let moved: Vec<Millis> = waiting(&store).await.into_iter().map(|(at, _)| at).collect();
         assert_eq!(moved, (0..2_500).map(|i| i * 3_000 + by).collect::<Vec<_>>());
         let row = store.schedule("spring").await.expect("answers").expect("there");
