@@ -3,7 +3,10 @@
 //!
 //! Each input is taken twice: as it is, and as a recipe that spoils a good text.
 
-use crate::harness::{EVENT, START, apps};
+use crate::harness::{
+    EVENT, START, apps,
+    book::{self, Book},
+};
 use axum::{
     Router,
     body::Body,
@@ -13,7 +16,7 @@ use bolero::check;
 use http_body_util::BodyExt;
 use secrecy::SecretString;
 use serde_json::Value;
-use std::{panic::RefUnwindSafe, path::Path, sync::Arc};
+use std::{io::Cursor, panic::RefUnwindSafe, path::Path, sync::Arc};
 use tixing::{
     api::Api,
     clock::ManualClock,
@@ -32,11 +35,16 @@ use tixing::{
     },
     schedule::{
         file::{self, Audience, Names},
-        problem::Problem,
+        problem::{OF_FILES, Problem},
         row::{RowRead, bind},
         sheet::{
-            Wanted,
+            self, Encoding, Hidden, Reader, Source, TableSpec, Wanted,
             cell::{Cell, Row},
+            xlsx::{
+                self,
+                frames::{self, Frame},
+                read::Request as Asked,
+            },
         },
         when::written,
     },
@@ -433,6 +441,85 @@ fn a_query_is_answered_or_refused() {
                 let (status, answer) = service.ask(Method::GET, &uri, "");
                 refused_well(status, &answer);
             }
+        }
+    });
+}
+
+/// Opens a table of these bytes and reads it to its end.
+fn read_table(path: &Path, bytes: &[u8], spec: &TableSpec) {
+    std::fs::write(path, bytes).expect("written");
+    let wanted = [Wanted::Openid, Wanted::Column("名称".into())];
+    // Workbooks are read by another target, without a process for each.
+    let reader = Reader { program: "/bin/false".into() };
+    match sheet::open(&reader, &Source { path, name: "t" }, spec, &wanted) {
+        Ok(mut table) => {
+            let (columns, mut last) = (table.about().columns.len(), table.about().header);
+            while let Ok(Some(row)) = table.next() {
+                assert!(row.number > last && row.cells.len() == columns, "{row:?}");
+                last = row.number;
+            }
+        }
+        Err(problems) => {
+            assert!(problems.iter().all(|p| OF_FILES.contains(&p.code) && p.detail.to_string().len() > 10))
+        }
+    }
+}
+
+#[test]
+fn a_table_of_csv_is_read_or_refused_in_every_encoding() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("t");
+    let good = ["openid,名称\noA,\"茶\n会\"\n\noB;预约\t=\"01\"\n", "\u{feff}openid\t名称\r\noA\t#N/A\r\n"];
+    let specs = [None, Some(Encoding::Utf8), Some(Encoding::Gb18030), Some(Encoding::Big5), Some(Encoding::Utf16)];
+    check!(name = "csv").for_each(|input: &[u8]| {
+        for bytes in [input, &spoil(&good, input)] {
+            for encoding in specs {
+                read_table(&path, bytes, &TableSpec { encoding, ..TableSpec::default() });
+            }
+        }
+    });
+}
+
+#[test]
+fn a_pipe_brings_frames_or_is_refused() {
+    let row = Row { number: 2, hidden: false, cells: vec![Cell::Text("oA".into()), Cell::Blank], ragged: false };
+    let mut good = Vec::new();
+    for frame in [Frame::Rows(vec![row.clone(), row]), Frame::End] {
+        frames::write(&mut good, &frame).expect("a Vec takes all");
+    }
+    let good = String::from_utf8_lossy(&good).into_owned();
+    check!(name = "frames").for_each(|input: &[u8]| {
+        for bytes in [input, &spoil(&[&good], input)] {
+            let mut pipe = bytes;
+            while let Ok(Some(frame)) = frames::read(&mut pipe) {
+                let mut again = Vec::new();
+                frames::write(&mut again, &frame).expect("what was read can be written");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_workbook_is_read_whole_or_refused() {
+    let good = [
+        &*(book::texts(1, &["openid", "名称"])
+            + r#"<row r="2" hidden="1"><c r="A2" t="s" s="1"><v>0</v></c><c r="B2"><f>1</f></c></row>"#),
+        r#"<row r="3"><c r="XFD3" t="d"><v>2031-03-01</v></c><c t="e"><v>#N/A</v></c></row>"#,
+    ];
+    texts("workbooks", &good, |text| {
+        for place in 0..4 {
+            let mut book = Book::new(good[0]);
+            let field = [&mut book.rows, &mut book.behind, &mut book.styles, &mut book.strings];
+            *field.into_iter().nth(place).expect("four places") = text.to_owned();
+            let request = Asked { hidden: Some(Hidden::Read), ..Asked::default() };
+            let mut pipe = Vec::new();
+            xlsx::read::read(Cursor::new(book.bytes()), &request, 1 << 20, &mut pipe).expect("a Vec takes all");
+            let mut from = &pipe[..];
+            let mut last = None;
+            while let Some(frame) = frames::read(&mut from).expect("frames") {
+                last = Some(frame);
+            }
+            assert!(matches!(last, Some(Frame::End | Frame::Refused(_))), "{last:?}");
         }
     });
 }

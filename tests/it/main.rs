@@ -29,3 +29,4 @@ mod loads;
 mod schedules_cli;
 mod retention;
 mod lists;
+mod sheet;

@@ -1,5 +1,6 @@
 //! What the tests share: fixtures, throw-away databases.
 
+pub mod book;
 pub mod model;
 pub mod postgres;
 pub mod program;

@@ -2,6 +2,7 @@
 
 use super::{
     super::{
+        cell::Row,
         header::{Header, LOOKED_AT},
         spec::{Encoding, TableSpec, Wanted, may_delimit},
     },
@@ -37,6 +38,16 @@ pub struct Chosen {
 /// How the header looks with a delimiter.
 type Way = (u8, Header);
 
+/// What the delimiters make of a file.
+struct Ways {
+    found: Vec<Way>,
+    /// Why one of them could not be tried to the end.
+    trouble: Option<Problem>,
+}
+
+/// A cell with more characters is no column's name: the row's end is missing.
+const MAX_NAME_CHARS: usize = 4_096;
+
 /// Chooses by the whole file and by the columns that the schedule names.
 ///
 /// # Errors
@@ -67,8 +78,10 @@ pub fn choose(file: &mut File, start: &[u8], spec: &TableSpec, wanted: &[Wanted]
         Some(known) => (known, false),
         None => among(file, &seen, spec, wanted)?,
     };
-    let way = best(ways(file, coding, spec, wanted)?, wanted);
-    let Some((delimiter, header)) = way else { return Err(no_header(spec)) };
+    let Ways { found, trouble } = ways(file, coding, spec, wanted)?;
+    let Some((delimiter, header)) = best(found, wanted) else {
+        return Err(trouble.unwrap_or_else(|| no_header(spec)));
+    };
     Ok(Chosen { coding, guessed, delimiter, header, bytes: seen.bytes })
 }
 
@@ -92,7 +105,7 @@ fn among(file: &mut File, seen: &Survey, spec: &TableSpec, wanted: &[Wanted]) ->
     let mut finding = Vec::new();
     for encoding in &seen.valid {
         let ways = ways(file, (*encoding).into(), spec, wanted)?;
-        if ways.iter().any(|(_, header)| header.found == wanted.len()) {
+        if ways.found.iter().any(|(_, header)| header.found == wanted.len()) {
             finding.push(*encoding);
         }
     }
@@ -127,7 +140,7 @@ fn unclear(file: &mut File, left: &[Encoding], spec: &TableSpec) -> Result<Probl
     let mut shown = Vec::new();
     for encoding in left {
         let delimiter = spec.delimiter.and_then(ascii).unwrap_or(b',');
-        let rows = first_rows(file, (*encoding).into(), delimiter, 3)?;
+        let (rows, _) = first_rows(file, (*encoding).into(), delimiter, 3)?;
         let lines = rows.iter().map(|row| row.cells.iter().map(|cell| cell.text()).collect::<Vec<_>>().join(" "));
         let text = super::super::columns::short(&lines.collect::<Vec<_>>().join(" / "));
         shown.push(say!("encoding_shows", encoding = encoding.word(), text = text));
@@ -140,15 +153,22 @@ fn ascii(delimiter: char) -> Option<u8> {
 }
 
 /// The header with each delimiter that it may be.
-fn ways(file: &mut File, coding: Coding, spec: &TableSpec, wanted: &[Wanted]) -> Result<Vec<Way>, Problem> {
+fn ways(file: &mut File, coding: Coding, spec: &TableSpec, wanted: &[Wanted]) -> Result<Ways, Problem> {
     let delimiters = spec.delimiter.and_then(ascii).map_or_else(|| b",\t;|".to_vec(), |said| vec![said]);
-    let mut ways = Vec::new();
+    let mut ways = Ways { found: Vec::new(), trouble: None };
     for delimiter in delimiters {
-        let rows = first_rows(file, coding, delimiter, spec.header.unwrap_or(LOOKED_AT))?;
+        let (rows, trouble) = first_rows(file, coding, delimiter, spec.header.unwrap_or(LOOKED_AT))?;
         let header = Header::choose(&rows, wanted, spec.header).filter(|header| !is_blank(header));
-        ways.extend(header.map(|header| (delimiter, header)));
+        ways.found.extend(header.filter(is_named).map(|header| (delimiter, header)));
+        ways.trouble = ways.trouble.or(trouble);
     }
     Ok(ways)
+}
+
+/// Whether its cells can be names.
+fn is_named(header: &Header) -> bool {
+    let too_long = |name: &String| name.len() > MAX_NAME_CHARS && name.chars().count() > MAX_NAME_CHARS;
+    !header.columns.names().iter().any(too_long)
 }
 
 /// Whether it is a row of blank cells, read with another delimiter than theirs.
@@ -162,22 +182,25 @@ fn best(ways: Vec<Way>, wanted: &[Wanted]) -> Option<Way> {
     ways.into_iter().rev().max_by_key(rank)
 }
 
-/// The first rows, as far as they can be read at all.
-fn first_rows(file: &mut File, coding: Coding, delimiter: u8, n: u32) -> Result<Vec<super::super::cell::Row>, Problem> {
+/// The first rows as far as they can be read, and what stood in the way of more.
+fn first_rows(file: &mut File, coding: Coding, delimiter: u8, n: u32) -> Result<(Vec<Row>, Option<Problem>), Problem> {
     rewind(file)?;
     let mut records = Records::new(Text::new(file.take(MAX_HEAD_BYTES), coding, None), delimiter);
     let (mut record, mut rows) = (Record::default(), Vec::new());
     let mut kept = 0;
-    // What cannot be read is told where the rows are read.
-    while let Ok(true) = records.next(&mut record) {
+    loop {
+        match records.next(&mut record) {
+            Ok(true) => {}
+            Ok(false) => return Ok((rows, None)),
+            Err(trouble) => return Ok((rows, Some(trouble))),
+        }
         kept += record.cells().map(str::len).sum::<usize>() as u64;
         // With a header that is fixed far below, what stands above it does not matter.
         if record.number + LOOKED_AT > n {
             rows.push(row(&record, usize::MAX, usize::MAX));
         }
         if record.number >= n || kept > MAX_HEAD_BYTES {
-            break;
+            return Ok((rows, None));
         }
     }
-    Ok(rows)
 }

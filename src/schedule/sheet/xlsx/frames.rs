@@ -147,7 +147,7 @@ pub fn read(from: &mut impl Read) -> io::Result<Option<Frame>> {
     let mut body = Vec::new();
     from.take(length as u64).read_to_end(&mut body)?;
     if body.len() != length {
-        return Err(hostile());
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(Some(match kind {
         HEAD => Frame::Head(serde_json::from_slice(&body)?),

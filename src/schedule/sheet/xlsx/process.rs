@@ -8,7 +8,7 @@ use super::{
 use crate::{schedule::problem::Problem, words::say};
 use std::{
     fs::File,
-    io::Read,
+    io::{ErrorKind, Read},
     os::unix::process::ExitStatusExt,
     path::Path,
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
@@ -78,7 +78,10 @@ impl Process {
                 self.done = matches!(frame, Frame::End);
                 Ok(frame)
             }
-            Ok(Ok(None) | Err(_)) => Err(self.ended()),
+            Ok(Ok(None)) => Err(self.ended()),
+            Ok(Err(e)) if e.kind() == ErrorKind::UnexpectedEof => Err(self.ended()),
+            // What is no frame does not come from a child of ours; Drop ends it.
+            Ok(Err(_)) => Err(damaged("its reader lost its way")),
             Err(RecvTimeoutError::Disconnected) => Err(damaged("it ended before its end")),
             Err(RecvTimeoutError::Timeout) => {
                 let _ = self.child.kill();
@@ -87,23 +90,27 @@ impl Process {
         }
     }
 
-    /// Why it ended in the middle.
+    /// Why it ended in the middle: its pipe is closed, so it has ended, or is about to.
     fn ended(&mut self) -> Problem {
-        // What it still says is of no use: it is not whole.
-        let _ = self.child.kill();
         let mut words = Vec::new();
         if let Some(errors) = self.errors.take() {
             let _ = errors.take(4096).read_to_end(&mut words);
         }
         let words = String::from_utf8_lossy(&words);
-        match self.child.wait() {
-            Ok(status) if broke_limits(status, &words) => Problem::new("too_large", say!("xlsx_breaks_limits")),
-            _ => damaged("its reader ended in the middle"),
+        for _ in 0..100 {
+            match self.child.try_wait() {
+                Ok(Some(status)) if broke_limits(status, &words) => {
+                    return Problem::new("too_large", say!("xlsx_breaks_limits"));
+                }
+                Ok(None) => thread::sleep(Duration::from_millis(20)),
+                _ => break,
+            }
         }
+        damaged("its reader ended in the middle")
     }
 }
 
-/// Whether it ended because it took too much memory or time. Our own kill comes after its end, so it is no sign of that.
+/// Whether it ended because it took too much memory or time, or because the system had none left.
 fn broke_limits(status: ExitStatus, words: &str) -> bool {
     const SIGKILL: i32 = 9;
     const SIGXCPU: i32 = 24;
