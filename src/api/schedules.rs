@@ -13,6 +13,7 @@ use crate::{
         reminder::State as ReminderState,
         timing::{cut, parse_duration, rfc3339},
     },
+    schedule::plan::told,
     store::{
         keys::Scope,
         schedule_pause::{Paused, Resumed},
@@ -197,23 +198,7 @@ impl ScheduleJson {
 
 /// What the last load said, its sentences in a language.
 fn report(row: &ScheduleRow, voice: Voice) -> Value {
-    let mut report = row.report.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    say_all(&mut report, voice);
-    report
-}
-
-/// Says every sentence in a value, which is stored without a language.
-fn say_all(value: &mut Value, voice: Voice) {
-    match value {
-        Value::Object(members) if members.contains_key("say") => {
-            if let Ok(message) = serde_json::from_value::<Message>(Value::Object(members.clone())) {
-                *value = message.say(voice).into();
-            }
-        }
-        Value::Object(members) => members.values_mut().for_each(|member| say_all(member, voice)),
-        Value::Array(items) => items.iter_mut().for_each(|item| say_all(item, voice)),
-        _ => {}
-    }
+    row.report.as_deref().map(|stored| told(stored, voice)).unwrap_or_default()
 }
 
 impl Api {

@@ -234,9 +234,9 @@ pub struct FinishLoad {
     pub complete: bool,
 }
 
-/// The columns of a [`ScheduleRow`] without its text.
+/// The columns of a [`ScheduleRow`] without its text and its report, which may be long.
 const COLUMNS: &str = "s.id, s.name, s.app, s.template, s.path, s.digest, s.zone, s.quiet, s.created_at, s.loaded_at, s.paused_at,
-    s.cancelled_at, s.shift, s.incomplete, s.first_at, s.last_at, s.task, s.task_by, s.task_nonce, s.task_beat, s.task_detail, s.report";
+    s.cancelled_at, s.shift, s.incomplete, s.first_at, s.last_at, s.task, s.task_by, s.task_nonce, s.task_beat, s.task_detail";
 
 /// The words of `schedule.task` stand with the rest of the task.
 pub(super) fn task(row: &AnyRow) -> Option<Task> {
@@ -385,7 +385,7 @@ impl Store {
         self.writer.do_one(Trial { name: name.into(), by: by.into(), digest: digest.into() }).await
     }
 
-    fn schedule_row(&self, row: &AnyRow, text: String) -> ScheduleRow {
+    fn schedule_row(&self, row: &AnyRow, text: String, report: Option<String>) -> ScheduleRow {
         ScheduleRow {
             id: row.get("id"),
             name: row.get("name"),
@@ -405,7 +405,7 @@ impl Store {
             first_at: row.get("first_at"),
             last_at: row.get("last_at"),
             task: task(row),
-            report: row.get("report"),
+            report,
         }
     }
 
@@ -414,19 +414,19 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn schedule(&self, name: &str) -> Result<Option<ScheduleRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS}, s.text FROM schedule s WHERE s.name = $1");
+        let sql = format!("SELECT {COLUMNS}, s.text, s.report FROM schedule s WHERE s.name = $1");
         let row = sqlx::query(AssertSqlSafe(sql)).bind(name).fetch_optional(&self.read).await?;
-        Ok(row.map(|row| self.schedule_row(&row, row.get("text"))))
+        Ok(row.map(|row| self.schedule_row(&row, row.get("text"), row.get("report"))))
     }
 
-    /// All schedules by name, their texts left out.
+    /// All schedules by name, their texts and reports left out.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn schedules(&self) -> Result<Vec<ScheduleRow>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM schedule s ORDER BY s.name");
         let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&self.read).await?;
-        Ok(rows.iter().map(|row| self.schedule_row(row, String::new())).collect())
+        Ok(rows.iter().map(|row| self.schedule_row(row, String::new(), None)).collect())
     }
 
     /// How many reminders of a schedule there are of each state and reason: `scheduled`, `sent`, `failed/no_consent`.
