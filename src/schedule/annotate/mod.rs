@@ -10,11 +10,13 @@
 //! marks     what is marked in a sheet, and the comments
 //! rows      the rows of a table, written again
 //! names     the names of sheets
+//! pending   formulas without a result
 //! ```
 
 mod list;
 mod marks;
 mod names;
+mod pending;
 mod rows;
 
 use super::sheet::{
@@ -25,7 +27,10 @@ use crate::words::{Message, Voice, say};
 use marks::Marks;
 use names::{Names, quoted};
 use rust_xlsxwriter::{Workbook, XlsxError};
-use std::{io::Write, path::Path};
+use std::{
+    io::{self, Seek, Write},
+    path::Path,
+};
 
 /// A cell has so many characters.
 const MAX_CHARS: usize = 32_767;
@@ -73,7 +78,7 @@ pub fn write(
     more: u64,
     voice: Voice,
     folder: &Path,
-    to: impl Write + Send,
+    to: impl Write + Seek + Send,
 ) -> Result<(), Message> {
     let mut book = Workbook::new();
     book.set_tempdir(folder).map_err(unwritten)?;
@@ -84,18 +89,25 @@ pub fn write(
     page.set_name(&list).map_err(unwritten)?;
     list::write(page, problems, more, &copied, voice).map_err(unwritten)?;
     book.define_name(PROBLEMS_NAME, &format!("={}!$A$1", quoted(&list))).map_err(unwritten)?;
+    let mut pending = false;
     for (i, (mut sheet, name)) in sheets.into_iter().zip(&copied).enumerate() {
         let page = book.add_worksheet_with_constant_memory().map_err(unwritten)?;
         page.set_name(name).map_err(unwritten)?;
         let marks = Marks::of(problems.iter().filter(|told| told.table == Some(i)), sheet.header);
-        rows::write(page, &mut sheet, &marks)?;
+        pending |= rows::write(page, &mut sheet, &marks)?;
         marks.comment(page).map_err(unwritten)?;
         if sheet.copy.kind() == Kind::Csv {
             let first = format!("={}!$A$1", quoted(name));
             book.define_name(format!("{}!{RAGGED_NAME}", quoted(name)), &first).map_err(unwritten)?;
         }
     }
-    book.save_to_writer(to).map_err(unwritten)
+    if !pending {
+        return book.save_to_writer(to).map_err(unwritten);
+    }
+    let cannot = |e: io::Error| say!("annotate_unwritten", why = e.to_string());
+    let mut first = tempfile::tempfile_in(folder).map_err(cannot)?;
+    book.save_to_writer(&mut first).map_err(unwritten)?;
+    pending::take_out(first, to).map_err(cannot)
 }
 
 fn unwritten(e: XlsxError) -> Message {
@@ -124,9 +136,9 @@ mod tests {
         let source = Source { path: &path, name: "名单.csv" };
         let copy = Copy::open(&Reader::default(), &source, &spec).expect("it is a table");
         let sheet = Sheet { copy, name: "名单".into(), header: 1 };
-        let mut book = Vec::new();
+        let mut book = Cursor::new(Vec::new());
         write(vec![sheet], problems, 0, Voice::default(), folder.path(), &mut book).expect("it is written");
-        book
+        book.into_inner()
     }
 
     fn cells(book: &[u8], sheet: &str) -> Vec<Vec<String>> {

@@ -1,6 +1,6 @@
 //! The rows of a table, written again.
 
-use super::{Sheet, limited, marks::Marks, unwritten};
+use super::{Sheet, limited, marks::Marks, pending, unwritten};
 use crate::{
     schedule::sheet::{
         Kind,
@@ -18,11 +18,11 @@ pub const MAX_ROWS: u32 = 1_048_576;
 /// The fill of what is wrong.
 const WRONG: Color = Color::RGB(0x00FF_C7CE);
 
-/// Copies the rows of a table, with a fill on what is marked.
+/// Copies the rows of a table, with a fill on what is marked. Answers whether a formula among them is [`pending`].
 ///
 /// # Errors
 /// What keeps the table from being read again, or the workbook refuses.
-pub fn write(page: &mut Worksheet, sheet: &mut Sheet, marks: &Marks) -> Result<(), Message> {
+pub fn write(page: &mut Worksheet, sheet: &mut Sheet, marks: &Marks) -> Result<bool, Message> {
     let look = sheet.copy.look().clone();
     for width in &look.widths {
         for column in width.first..=width.last {
@@ -36,7 +36,7 @@ pub fn write(page: &mut Worksheet, sheet: &mut Sheet, marks: &Marks) -> Result<(
     let mut left: Vec<u32> = marks.0.keys().map(|(row, _)| *row).collect();
     left.dedup();
     let mut left = left.into_iter().peekable();
-    let mut last = 0;
+    let (mut last, mut waits) = (0, false);
     while let Some(row) = sheet.copy.next_row().map_err(|problem| problem.detail)? {
         if row.number > MAX_ROWS {
             return Err(say!("annotate_too_many_rows", most = MAX_ROWS));
@@ -48,6 +48,7 @@ pub fn write(page: &mut Worksheet, sheet: &mut Sheet, marks: &Marks) -> Result<(
         }
         left.next_if_eq(&number);
         write_row(page, number, &row, &marks.columns(number), &mut pens).map_err(unwritten)?;
+        waits |= row.cells.iter().any(|(cell, _)| *cell == Cell::Formula);
         last = number;
     }
     for blank in left.filter(|marked| *marked > last) {
@@ -57,7 +58,7 @@ pub fn write(page: &mut Worksheet, sheet: &mut Sheet, marks: &Marks) -> Result<(
     if sheet.copy.kind() == Kind::Csv {
         page.ignore_error_range(0, 0, last, u16::MAX >> 2, IgnoreError::NumberStoredAsText).map_err(unwritten)?;
     }
-    Ok(())
+    Ok(waits)
 }
 
 fn write_row(
@@ -95,7 +96,12 @@ fn write_cell(page: &mut Worksheet, row: u32, column: u16, cell: &Cell, format: 
         Cell::Error(error) => {
             page.write_formula_with_format(row, column, Formula::new(format!("={error}")).set_result(error), format)
         }
-        Cell::Formula => page.write_formula_with_format(row, column, Formula::new("=NA()").set_result("#N/A"), format),
+        Cell::Formula => page.write_formula_with_format(
+            row,
+            column,
+            Formula::new(pending::FORMULA).set_result(pending::RESULT),
+            format,
+        ),
     }
     .map(drop)
 }
