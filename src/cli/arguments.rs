@@ -268,6 +268,9 @@ pub struct Plan {
     /// A line of JSON for each reminder: who gets what and when.
     #[arg(long)]
     pub reminders: bool,
+    /// Write the rows as a workbook again, with a comment on each wrong cell and a list of all problems.
+    #[arg(long, value_name = "OUT.xlsx")]
+    pub annotate: Option<PathBuf>,
 }
 
 #[derive(Args)]

@@ -2,6 +2,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod annotate;
 mod arguments;
 mod check;
 mod client;

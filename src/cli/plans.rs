@@ -1,6 +1,7 @@
 //! `tixing plan`, `load` and `try`: a marketer's file, seen before it goes out.
 
 use super::{
+    annotate,
     arguments::{Load, Plan, Try},
     client::{Client, query},
     failure::Failure,
@@ -54,6 +55,16 @@ impl Files {
         let folder = path.parent().unwrap_or(Path::new(""));
         let tables = names.into_iter().map(|name| (name.clone(), folder.join(name)));
         Ok(Self { path: path.to_owned(), tables: tables.filter(|(_, path)| path.is_file()).collect() })
+    }
+
+    /// The files that are read.
+    pub fn read(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(&*self.path).chain(self.tables.iter().map(|(_, path)| path.as_path()))
+    }
+
+    /// A table by the name that the file gives it.
+    pub fn table(&self, name: &str) -> Option<&Path> {
+        self.tables.iter().find(|(known, _)| known == name).map(|(_, path)| path.as_path())
     }
 
     async fn form(&self) -> Result<Form, Failure> {
@@ -156,6 +167,9 @@ async fn ask(
 /// `tixing plan`
 pub async fn plan(client: &Client, verb: Plan, out: Out) -> Result<(), Failure> {
     let files = Files::find(&verb.file)?;
+    if let Some(to) = &verb.annotate {
+        annotate::may_be_written(&files, to)?;
+    }
     let query = query(&[("reminders", verb.reminders.then(|| "true".into())), ("path", files.absolute())]);
     let answer = ask(client, &files, &format!("/v1/schedules/plan{query}"), out, |line| data!("{line}")).await?;
     client.close().await;
@@ -163,6 +177,9 @@ pub async fn plan(client: &Client, verb: Plan, out: Out) -> Result<(), Failure> 
         true => data!("{}", answer.plan()),
         false if verb.reminders => tell(&answer, &mut |line| super::out::talk!("{line}"), client, out, true),
         false => tell(&answer, &mut |line| data!("{line}"), client, out, false),
+    }
+    if let Some(to) = &verb.annotate {
+        annotate::write(&files, &answer.plan(), to, out)?;
     }
     answer.end()
 }

@@ -197,6 +197,7 @@ fn table(about: &About) -> Value {
         "kind": about.kind.word(),
         "sheet": about.sheet,
         "encoding": about.encoding.map(Encoding::word),
+        "delimiter": about.delimiter,
         "header": about.header,
     })
 }

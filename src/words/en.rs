@@ -478,6 +478,10 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("no_row_of_key", "no right row has this key"),
     ("not_a_tester_of", "this is no tester of the app {app}: a trial goes to testers alone; add them to `testers` in the configuration"),
     ("no_testers", "the app {app} has no testers: add the openids of colleagues to `testers` in the configuration"),
+    ("annotate_no_table", "no table could be read, so there is nothing to mark: first mend what is told about the file"),
+    ("annotate_not_xlsx", "{file} is to be a workbook: its name must end in .xlsx"),
+    ("annotate_is_input", "{file} is one of the files that are read: give the marked workbook another name"),
+    ("annotate_wrote", "{file}: {n:count problem} marked; mend them there, and name that file in the schedule, or mend them in your own"),
 
     // Schedules in use (store, engine).
     ("absent_forgotten", "The schedule {schedule} has nothing for this user: they were forgotten at their wish on {at:time}, and files pass them over."),

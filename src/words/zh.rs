@@ -478,6 +478,10 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("no_row_of_key", "没有标识与此相符的正确行"),
     ("not_a_tester_of", "该用户不是应用 {app} 的测试人员，试发只发给测试人员：请把 openid 加入配置的 testers"),
     ("no_testers", "应用 {app} 没有测试人员：请把同事的 openid 加入配置的 testers"),
+    ("annotate_no_table", "没有读到任何表格，无可标注：请先改好上面指出的文件问题"),
+    ("annotate_not_xlsx", "{file} 将是一个工作簿，文件名须以 .xlsx 结尾"),
+    ("annotate_is_input", "{file} 是正在读取的文件之一：请为标注后的工作簿另取一个名字"),
+    ("annotate_wrote", "{file}：已标出 {n} 个问题；可以就在其中改好，让计划文件改用它，也可以在原表里改"),
 
     // 使用中的计划（store、engine）。
     ("absent_forgotten", "计划 {schedule} 没有该用户的提醒：其数据已于 {at:time} 应本人要求删除，加载文件时会跳过。"),
