@@ -27,6 +27,7 @@ mod examples;
 mod plans;
 mod loads;
 mod schedules_cli;
+mod annotate;
 mod retention;
 mod lists;
 mod sheet;

@@ -96,7 +96,7 @@ pub fn write(
         let marks = Marks::of(problems.iter().filter(|told| told.table == Some(i)), sheet.header);
         pending |= rows::write(page, &mut sheet, &marks)?;
         marks.comment(page).map_err(unwritten)?;
-        if sheet.copy.kind() == Kind::Csv {
+        if sheet.copy.kind() == Kind::Csv || sheet.copy.look().ragged {
             let first = format!("={}!$A$1", quoted(name));
             book.define_name(format!("{}!{RAGGED_NAME}", quoted(name)), &first).map_err(unwritten)?;
         }

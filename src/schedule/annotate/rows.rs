@@ -26,7 +26,10 @@ pub fn write(page: &mut Worksheet, sheet: &mut Sheet, marks: &Marks) -> Result<b
     let look = sheet.copy.look().clone();
     for width in &look.widths {
         for column in width.first..=width.last {
-            page.set_column_width(column, width.width).map_err(unwritten)?;
+            if let Some(characters) = width.width {
+                // What stands free at the sides is added again.
+                page.set_column_width(column, (characters - 0.710_937_5).clamp(0.0, 255.0)).map_err(unwritten)?;
+            }
             if width.hidden {
                 page.set_column_hidden(column).map_err(unwritten)?;
             }

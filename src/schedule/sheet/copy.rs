@@ -3,11 +3,13 @@
 use super::{
     Kind, Reader, Source, at,
     cell::Cell,
-    csv::Whole,
+    csv::{self, MAX_COLUMNS},
     file::{self, Found},
     spec::TableSpec,
+    xlsx,
 };
-use crate::{schedule::problem::Problem, words::say};
+use crate::schedule::problem::Problem;
+use serde::{Deserialize, Serialize};
 
 /// The name that a workbook defines for its list of problems. A reader passes over the sheet on which it stands.
 pub const PROBLEMS_NAME: &str = "tixing_problems";
@@ -15,16 +17,31 @@ pub const PROBLEMS_NAME: &str = "tixing_problems";
 pub const RAGGED_NAME: &str = "tixing_ragged";
 
 /// How a table looks.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Look {
     /// The number formats that cells name by their places; a place that is not there is the format of no format.
     pub formats: Vec<NumberFormat>,
     /// The columns that are not as wide as all others.
     pub widths: Vec<Width>,
+    /// It is itself a copy of CSV, where a row with more cells than the header has shifted cells.
+    pub ragged: bool,
+}
+
+impl Look {
+    /// Whether a sheet can look so: it comes over a pipe.
+    pub fn is_sound(&self) -> bool {
+        let ordered = self.widths.windows(2).all(|pair| pair[0].last < pair[1].first);
+        let within = |width: &Width| {
+            width.first <= width.last
+                && usize::from(width.last) < MAX_COLUMNS
+                && width.width.is_none_or(|width| (0.0..=256.0).contains(&width))
+        };
+        ordered && self.widths.iter().all(within)
+    }
 }
 
 /// How a workbook writes a number.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NumberFormat {
     /// One that every spreadsheet program has, by its number.
     BuiltIn(u8),
@@ -33,20 +50,20 @@ pub enum NumberFormat {
 }
 
 /// How wide columns are.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Width {
     /// The first of them, from 0.
     pub first: u16,
     /// The last.
     pub last: u16,
-    /// In characters.
-    pub width: f64,
+    /// In characters, with what stands free at their sides.
+    pub width: Option<f64>,
     /// They are hidden.
     pub hidden: bool,
 }
 
 /// A row of a table as it stands.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CopiedRow {
     /// As a spreadsheet numbers it, from 1.
     pub number: u32,
@@ -60,7 +77,13 @@ pub struct CopiedRow {
 pub struct Copy {
     file: String,
     look: Look,
-    rows: Whole,
+    rows: Rows,
+}
+
+/// What reads its rows.
+enum Rows {
+    Csv(Box<csv::Whole>),
+    Xlsx(Box<xlsx::copy::Whole>),
 }
 
 impl Copy {
@@ -68,20 +91,25 @@ impl Copy {
     ///
     /// # Errors
     /// As [`super::open`].
-    pub fn open(_reader: &Reader, source: &Source<'_>, spec: &TableSpec) -> Result<Self, Problem> {
-        let file = source.name.to_owned();
+    pub fn open(reader: &Reader, source: &Source<'_>, spec: &TableSpec) -> Result<Self, Problem> {
         let opened = match file::open(source.path) {
-            Ok(Found::Text { file, start, .. }) => Whole::open(file, &start, spec),
-            Ok(Found::Zip(_)) => Err(file::not_a_table(say!("kind_zip"))),
+            Ok(Found::Text { file, start, .. }) => {
+                csv::Whole::open(file, &start, spec).map(|csv| (Look::default(), Rows::Csv(Box::new(csv))))
+            }
+            Ok(Found::Zip(file)) => xlsx::copy::Whole::open(&reader.program, file, spec)
+                .map(|xlsx| (xlsx.look.clone(), Rows::Xlsx(Box::new(xlsx)))),
             Err(problem) => Err(problem),
         };
-        let rows = opened.map_err(|problem| at(source.name, problem))?;
-        Ok(Self { file, look: Look::default(), rows })
+        let (look, rows) = opened.map_err(|problem| at(source.name, problem))?;
+        Ok(Self { file: source.name.to_owned(), look, rows })
     }
 
     /// What it is.
     pub fn kind(&self) -> Kind {
-        Kind::Csv
+        match self.rows {
+            Rows::Csv(_) => Kind::Csv,
+            Rows::Xlsx(_) => Kind::Xlsx,
+        }
     }
 
     /// How it looks.
@@ -94,6 +122,10 @@ impl Copy {
     /// # Errors
     /// What keeps the rest of the file from being read; nothing comes after that.
     pub fn next_row(&mut self) -> Result<Option<CopiedRow>, Problem> {
-        self.rows.next().map_err(|problem| at(&self.file, problem))
+        let row = match &mut self.rows {
+            Rows::Csv(csv) => csv.next(),
+            Rows::Xlsx(xlsx) => xlsx.row(),
+        };
+        row.map_err(|problem| at(&self.file, problem))
     }
 }

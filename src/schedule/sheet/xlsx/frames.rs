@@ -2,6 +2,7 @@
 
 use super::super::{
     cell::{Cell, Row, Shows},
+    copy::{CopiedRow, Look},
     text::MAX_CELL_CHARS,
 };
 use crate::words::Message;
@@ -19,6 +20,10 @@ pub enum Frame {
     Head(Head),
     /// Rows in their order.
     Rows(Vec<Row>),
+    /// First of all where a copy is asked for: how the sheet looks.
+    Look(Look),
+    /// Rows of a copy in their order.
+    Copied(Vec<CopiedRow>),
     /// The rows are complete.
     End,
     /// The workbook is refused.
@@ -57,6 +62,8 @@ pub struct Refusal {
 
 const HEAD: u8 = b'H';
 const ROWS: u8 = b'R';
+const LOOK: u8 = b'L';
+const COPIED: u8 = b'C';
 const END: u8 = b'E';
 const REFUSED: u8 = b'X';
 
@@ -69,6 +76,12 @@ pub fn write(to: &mut impl Write, frame: &Frame) -> io::Result<()> {
         Frame::Head(head) => send(to, HEAD, &serde_json::to_vec(head)?),
         Frame::Refused(refusal) => send(to, REFUSED, &serde_json::to_vec(refusal)?),
         Frame::End => send(to, END, &[]),
+        Frame::Look(look) => send(to, LOOK, &serde_json::to_vec(look)?),
+        Frame::Copied(rows) => {
+            let mut body = Vec::new();
+            rows.iter().for_each(|row| append_copied(&mut body, row));
+            send(to, COPIED, &body)
+        }
         Frame::Rows(rows) => {
             let mut body = Vec::new();
             rows.iter().for_each(|row| append(&mut body, row));
@@ -85,6 +98,14 @@ pub fn write_rows(to: &mut impl Write, body: &[u8]) -> io::Result<()> {
     send(to, ROWS, body)
 }
 
+/// The same of rows of a copy.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_copied(to: &mut impl Write, body: &[u8]) -> io::Result<()> {
+    send(to, COPIED, body)
+}
+
 fn send(to: &mut impl Write, kind: u8, body: &[u8]) -> io::Result<()> {
     let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= MAX_FRAME);
     let length = length.ok_or_else(|| io::Error::other("the frame is too large"))?;
@@ -96,35 +117,50 @@ fn send(to: &mut impl Write, kind: u8, body: &[u8]) -> io::Result<()> {
 
 /// Appends a row to the body of a frame.
 pub fn append(body: &mut Vec<u8>, row: &Row) {
+    begin(body, row.number, u8::from(row.hidden) | (u8::from(row.ragged) << 1), row.cells.len());
+    row.cells.iter().for_each(|cell| append_cell(body, cell));
+}
+
+/// The same of a row of a copy: each cell has its format behind it.
+pub fn append_copied(body: &mut Vec<u8>, row: &CopiedRow) {
+    begin(body, row.number, u8::from(row.hidden), row.cells.len());
+    for (cell, format) in &row.cells {
+        append_cell(body, cell);
+        body.extend_from_slice(&format.to_le_bytes());
+    }
+}
+
+fn begin(body: &mut Vec<u8>, number: u32, flags: u8, cells: usize) {
+    body.extend_from_slice(&number.to_le_bytes());
+    body.push(flags);
+    body.extend_from_slice(&u16::try_from(cells).expect("a sheet has so few columns").to_le_bytes());
+}
+
+fn append_cell(body: &mut Vec<u8>, cell: &Cell) {
     let put = |body: &mut Vec<u8>, tag: u8, text: &str| {
         body.push(tag);
         body.extend_from_slice(&u32::try_from(text.len()).expect("a cell is short").to_le_bytes());
         body.extend_from_slice(text.as_bytes());
     };
-    body.extend_from_slice(&row.number.to_le_bytes());
-    body.push(u8::from(row.hidden));
-    body.extend_from_slice(&u16::try_from(row.cells.len()).expect("a sheet has so few columns").to_le_bytes());
-    for cell in &row.cells {
-        match cell {
-            Cell::Blank => body.push(0),
-            Cell::Text(text) => put(body, 1, text),
-            Cell::Number { text, value } => {
-                put(body, 2, text);
-                body.extend_from_slice(&value.to_le_bytes());
-            }
-            Cell::Time { at, shows } => {
-                body.push(match shows {
-                    Shows::Date => 3,
-                    Shows::Time => 4,
-                    Shows::DateTime => 5,
-                });
-                body.extend_from_slice(&at.and_utc().timestamp().to_le_bytes());
-            }
-            Cell::Bool(no) => body.push(6 + u8::from(*no)),
-            Cell::Damaged(text) => put(body, 8, text),
-            Cell::Formula => body.push(9),
-            Cell::Error(text) => put(body, 10, text),
+    match cell {
+        Cell::Blank => body.push(0),
+        Cell::Text(text) => put(body, 1, text),
+        Cell::Number { text, value } => {
+            put(body, 2, text);
+            body.extend_from_slice(&value.to_le_bytes());
         }
+        Cell::Time { at, shows } => {
+            body.push(match shows {
+                Shows::Date => 3,
+                Shows::Time => 4,
+                Shows::DateTime => 5,
+            });
+            body.extend_from_slice(&at.and_utc().timestamp().to_le_bytes());
+        }
+        Cell::Bool(no) => body.push(6 + u8::from(*no)),
+        Cell::Damaged(text) => put(body, 8, text),
+        Cell::Formula => body.push(9),
+        Cell::Error(text) => put(body, 10, text),
     }
 }
 
@@ -152,6 +188,8 @@ pub fn read(from: &mut impl Read) -> io::Result<Option<Frame>> {
     Ok(Some(match kind {
         HEAD => Frame::Head(serde_json::from_slice(&body)?),
         REFUSED => Frame::Refused(serde_json::from_slice(&body)?),
+        LOOK => Frame::Look(serde_json::from_slice(&body)?),
+        COPIED => Frame::Copied(copied(&body).ok_or_else(hostile)?),
         END if body.is_empty() => Frame::End,
         ROWS => Frame::Rows(rows(&body).ok_or_else(hostile)?),
         _ => return Err(hostile()),
@@ -165,20 +203,36 @@ fn hostile() -> io::Error {
 fn rows(mut body: &[u8]) -> Option<Vec<Row>> {
     let mut rows = Vec::new();
     while !body.is_empty() {
-        let number = u32::from_le_bytes(*take(&mut body)?);
-        let [hidden] = *take::<1>(&mut body)?;
-        let n = usize::from(u16::from_le_bytes(*take(&mut body)?));
-        // Each cell takes a byte at least.
-        if n > body.len() {
-            return None;
-        }
+        let (number, flags, n) = beginning(&mut body)?;
         let mut cells = Vec::with_capacity(n);
         for _ in 0..n {
             cells.push(cell(&mut body)?);
         }
-        rows.push(Row { number, hidden: hidden != 0, cells, ragged: false });
+        rows.push(Row { number, hidden: flags & 1 != 0, cells, ragged: flags & 2 != 0 });
     }
     Some(rows)
+}
+
+fn copied(mut body: &[u8]) -> Option<Vec<CopiedRow>> {
+    let mut rows = Vec::new();
+    while !body.is_empty() {
+        let (number, flags, n) = beginning(&mut body)?;
+        let mut cells = Vec::with_capacity(n);
+        for _ in 0..n {
+            cells.push((cell(&mut body)?, u16::from_le_bytes(*take(&mut body)?)));
+        }
+        rows.push(CopiedRow { number, hidden: flags & 1 != 0, cells });
+    }
+    Some(rows)
+}
+
+/// A row's number, its flags, and how many cells follow.
+fn beginning(body: &mut &[u8]) -> Option<(u32, u8, usize)> {
+    let number = u32::from_le_bytes(*take(body)?);
+    let [flags] = *take::<1>(body)?;
+    let n = usize::from(u16::from_le_bytes(*take(body)?));
+    // Each cell takes a byte at least.
+    (n <= body.len()).then_some((number, flags, n))
 }
 
 fn cell(body: &mut &[u8]) -> Option<Cell> {

@@ -1,7 +1,7 @@
 //! Merged cells: a sheet stores the value in the first cell of an area, and a reader sees it in all of them.
 
 use super::{
-    super::cell::{Cell, Row},
+    super::cell::Cell,
     rows::{MAX_ROWS, column_of},
 };
 use serde::{Deserialize, Serialize};
@@ -32,16 +32,33 @@ impl Area {
     }
 }
 
+/// What cells of merged areas are filled with.
+pub trait Fill: Clone {
+    /// Nothing stands there.
+    const NOTHING: Self;
+
+    /// Whether nothing stands there.
+    fn is_nothing(&self) -> bool;
+}
+
+impl Fill for Cell {
+    const NOTHING: Self = Self::Blank;
+
+    fn is_nothing(&self) -> bool {
+        self.is_blank()
+    }
+}
+
 /// Fills the cells of merged areas, row by row.
 #[derive(Debug, Default)]
-pub struct Merged {
+pub struct Merged<T = Cell> {
     /// Those that have not begun, the next one last.
     ahead: Vec<Area>,
     /// Those that the last row was in, with what stands in them.
-    open: Vec<(Area, Cell)>,
+    open: Vec<(Area, T)>,
 }
 
-impl Merged {
+impl<T: Fill> Merged<T> {
     /// Of the areas below the header that touch its columns.
     pub fn new(areas: &[Area], header: u32, width: usize) -> Self {
         let mut ahead: Vec<Area> =
@@ -60,22 +77,22 @@ impl Merged {
         self.open.iter().map(|(area, _)| area.bottom).max().unwrap_or(0)
     }
 
-    /// Fills a row of so many columns. Rows come in their order.
-    pub fn fill(&mut self, row: &mut Row, width: usize) {
-        while let Some(area) = self.ahead.pop_if(|area| area.top <= row.number) {
+    /// Fills the cells of a row that has so many columns. Rows come in their order.
+    pub fn fill(&mut self, row: u32, cells: &mut Vec<T>, width: usize) {
+        while let Some(area) = self.ahead.pop_if(|area| area.top <= row) {
             // Of an area whose first row is not there nothing is known, and so it is blank.
-            let value = row.cells.get(area.left).filter(|cell| area.top == row.number && !cell.is_blank());
+            let value = cells.get(area.left).filter(|cell| area.top == row && !cell.is_nothing());
             if let Some(value) = value {
                 self.open.push((area, value.clone()));
             }
         }
-        self.open.retain(|(area, _)| area.bottom >= row.number);
+        self.open.retain(|(area, _)| area.bottom >= row);
         for (area, value) in &self.open {
             let right = area.right.min(width - 1);
-            if row.cells.len() <= right {
-                row.cells.resize(right + 1, Cell::Blank);
+            if cells.len() <= right {
+                cells.resize(right + 1, T::NOTHING);
             }
-            for cell in row.cells[area.left..=right].iter_mut().filter(|cell| cell.is_blank()) {
+            for cell in cells[area.left..=right].iter_mut().filter(|cell| cell.is_nothing()) {
                 *cell = value.clone();
             }
         }
@@ -111,10 +128,9 @@ mod tests {
         assert_eq!(merged.seen(), Some((2, 3)));
         let mut filled = |number, cells: &[&str]| {
             let cell = |text: &&str| if text.is_empty() { Cell::Blank } else { Cell::Text((*text).to_owned()) };
-            let cells = cells.iter().map(cell).collect();
-            let mut row = Row { number, hidden: false, cells, ragged: false };
-            merged.fill(&mut row, 3);
-            (row.cells.iter().map(|cell| cell.text().into_owned()).collect::<Vec<_>>().join(","), merged.until())
+            let mut cells = cells.iter().map(cell).collect();
+            merged.fill(number, &mut cells, 3);
+            (cells.iter().map(|cell| cell.text().into_owned()).collect::<Vec<_>>().join(","), merged.until())
         };
         assert_eq!(filled(2, &["x"]), ("x".into(), 0));
         assert_eq!(filled(3, &["m", "n"]), ("m,n,n".into(), 5));

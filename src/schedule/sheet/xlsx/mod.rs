@@ -5,6 +5,7 @@
 //! child     the child from the inside: its limits
 //! frames    what goes over the pipe
 //! read      a workbook is read: sheet, header, rows           (from here on in the child)
+//! copy      a sheet as it stands, for a copy of it            (the child, and the other end of its pipe)
 //! package   the parts in the zip, within bounds
 //! xml       elements, attributes, text
 //! workbook  sheets, calendar, where the parts are
@@ -29,6 +30,7 @@ mod merge;
 mod rows;
 pub mod frames;
 pub mod read;
+pub mod copy;
 pub mod child;
 pub mod process;
 
@@ -62,7 +64,7 @@ impl Xlsx {
     /// `not_a_table`, `locked`, `damaged`, `too_large`, `no_file` for a sheet that is not there, `no_header`, `hidden_rows`.
     pub fn open(program: &Path, file: File, spec: &TableSpec, wanted: &[Wanted]) -> Result<Self, Problem> {
         let TableSpec { sheet, header, hidden, .. } = spec.clone();
-        let request = Request { sheet, header, hidden, wanted: wanted.to_vec() };
+        let request = Request { sheet, header, hidden, wanted: wanted.to_vec(), copy: false };
         let mut process = Process::start(program, file, &request)?;
         let Frame::Head(head) = process.frame()? else { return Err(damaged("its reader lost its way")) };
         let columns = Columns::new(head.columns.clone());
@@ -82,7 +84,7 @@ impl Xlsx {
             match self.process.frame()? {
                 Frame::Rows(rows) => self.rows.extend(rows),
                 Frame::End => self.ended = true,
-                Frame::Head(_) | Frame::Refused(_) => return Err(damaged("its reader lost its way")),
+                _ => return Err(damaged("its reader lost its way")),
             }
         }
         let Some(mut row) = self.rows.pop_front() else { return Ok(None) };

@@ -54,7 +54,8 @@ impl Process {
         thread::spawn(move || {
             loop {
                 let frame = read(&mut pipe);
-                let last = !matches!(frame, Ok(Some(Frame::Head(_) | Frame::Rows(_))));
+                let last =
+                    !matches!(frame, Ok(Some(Frame::Head(_) | Frame::Rows(_) | Frame::Look(_) | Frame::Copied(_))));
                 if send.send(frame).is_err() || last {
                     return;
                 }

@@ -4,10 +4,12 @@ use super::{
     super::{
         cell::{Cell, Row},
         columns::{normalise, short},
+        copy::Width,
         csv::MAX_COLUMNS,
         header::{Header, LOOKED_AT},
         spec::{Hidden, Wanted},
     },
+    copy,
     frames::{self, Frame, Head, Refusal},
     merge::{Area, Merged},
     package::Package,
@@ -21,9 +23,9 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Seek, Write};
 
 /// Rows are sent in frames of about so many bytes.
-const FRAME: usize = 64 << 10;
+pub const FRAME: usize = 64 << 10;
 /// A row may have so many bytes.
-const MAX_ROW: usize = 16 << 20;
+pub const MAX_ROW: usize = 16 << 20;
 
 /// What is asked of the child.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -36,6 +38,9 @@ pub struct Request {
     pub hidden: Option<Hidden>,
     /// The columns that are needed.
     pub wanted: Vec<Wanted>,
+    /// The sheet is asked for as it stands, for a copy of it.
+    #[serde(default)]
+    pub copy: bool,
 }
 
 /// Reads a workbook and writes it as frames; `unpacked` bounds the bytes of all its parts.
@@ -54,8 +59,10 @@ pub fn read(from: impl Read + Seek, request: &Request, unpacked: u64, to: &mut i
 }
 
 /// Why it is not read on.
-enum Stop {
+pub enum Stop {
+    /// The workbook is refused.
     Refused(Box<Problem>),
+    /// The pipe takes no more.
     Pipe(io::Error),
 }
 
@@ -85,6 +92,9 @@ fn rows(from: impl Read + Seek, request: &Request, unpacked: u64, to: &mut impl 
         },
         from_1904: workbook.from_1904,
     };
+    if request.copy {
+        return copy::send(&mut package, &workbook, &book, request, to);
+    }
     let (place, seen) = choose(&mut package, &workbook, &book, request)?;
     let Some(header) = Header::choose(&seen.first, &request.wanted, request.header) else {
         return Err(no_header(request.header).into());
@@ -108,7 +118,7 @@ fn rows(from: impl Read + Seek, request: &Request, unpacked: u64, to: &mut impl 
     frames::write(to, &Frame::Head(head))?;
     let rows = Rows::new(package.part(&place.part)?, &book, width);
     let skip = request.hidden == Some(Hidden::Skip);
-    Sending { body: Vec::new(), merged, width, header: header.row, skip, to }.all(rows)
+    Sending { body: Vec::new(), merged, width, header: header.row, skip, ragged: place.ragged, to }.all(rows)
 }
 
 fn no_header(fixed: Option<u32>) -> Problem {
@@ -120,14 +130,17 @@ fn no_header(fixed: Option<u32>) -> Problem {
 
 /// What one look at a whole sheet tells.
 #[derive(Default)]
-struct Seen {
+pub struct Seen {
     /// The rows among which the header is.
-    first: Vec<Row>,
+    pub first: Vec<Row>,
     content: bool,
     /// Hidden rows with content: those among the first, and of those below them the number and the first.
     hidden: Vec<u32>,
     hidden_below: (u32, u32),
-    areas: Vec<Area>,
+    /// The merged areas.
+    pub areas: Vec<Area>,
+    /// How wide columns are.
+    pub widths: Vec<Width>,
 }
 
 impl Seen {
@@ -153,7 +166,7 @@ impl Seen {
                 seen.first.push(row.clone());
             }
         }
-        seen.areas = rows.areas;
+        (seen.areas, seen.widths) = (rows.areas, rows.widths);
         Ok(seen)
     }
 
@@ -166,8 +179,8 @@ impl Seen {
     }
 }
 
-/// The sheet that is named, else the first visible one with content.
-fn choose<'w, R: Read + Seek>(
+/// The sheet that is named, else the first visible one with content. The list of problems that a copy begins with is passed over.
+pub fn choose<'w, R: Read + Seek>(
     package: &mut Package<R>,
     workbook: &'w Workbook,
     book: &Book,
@@ -185,7 +198,7 @@ fn choose<'w, R: Read + Seek>(
         };
         return Ok((place, Seen::look(package, place, book, request.header)?));
     }
-    for place in workbook.sheets.iter().filter(|sheet| !sheet.hidden) {
+    for place in workbook.sheets.iter().filter(|sheet| !sheet.hidden && !sheet.problems) {
         let seen = Seen::look(package, place, book, request.header)?;
         if seen.content {
             return Ok((place, seen));
@@ -201,6 +214,7 @@ struct Sending<'t, W> {
     width: usize,
     header: u32,
     skip: bool,
+    ragged: bool,
     to: &'t mut W,
 }
 
@@ -214,7 +228,8 @@ impl<W: Write> Sending<'_, W> {
             }
             self.between(last, row.number)?;
             last = row.number;
-            self.merged.fill(&mut row, self.width);
+            row.ragged = self.ragged && rows.beyond;
+            self.merged.fill(row.number, &mut row.cells, self.width);
             self.one(&row)?;
         }
         self.between(last, u32::MAX)?;
@@ -228,14 +243,14 @@ impl<W: Write> Sending<'_, W> {
     fn between(&mut self, last: u32, next: u32) -> Result<(), Stop> {
         for number in last + 1..=self.merged.until().min(next.saturating_sub(1)) {
             let mut row = Row { number, hidden: false, cells: Vec::new(), ragged: false };
-            self.merged.fill(&mut row, self.width);
+            self.merged.fill(number, &mut row.cells, self.width);
             self.one(&row)?;
         }
         Ok(())
     }
 
     fn one(&mut self, row: &Row) -> Result<(), Stop> {
-        if (row.hidden && self.skip) || row.cells.iter().all(Cell::is_blank) {
+        if (row.hidden && self.skip) || (!row.ragged && row.cells.iter().all(Cell::is_blank)) {
             return Ok(());
         }
         let before = self.body.len();

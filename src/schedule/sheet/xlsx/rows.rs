@@ -3,6 +3,7 @@
 use super::{
     super::{
         cell::{Cell, Row},
+        copy::Width,
         csv::MAX_COLUMNS,
         text::clean,
     },
@@ -44,14 +45,31 @@ pub struct Rows<'a, R> {
     whole: bool,
     /// The merged areas that stand behind the rows.
     pub areas: Vec<Area>,
+    /// How wide columns are, which stands before the rows.
+    pub widths: Vec<Width>,
+    /// The number format of each cell of the last row, as [`Styles::look`] tells it.
+    pub looks: Vec<u16>,
+    /// The last row has content beyond the columns that are kept.
+    pub beyond: bool,
     text: String,
 }
 
 impl<'a, R: BufRead> Rows<'a, R> {
     /// From the sheet's beginning.
     pub fn new(from: R, book: &'a Book, width: usize) -> Self {
-        let areas = Vec::new();
-        Self { xml: Xml::new(from), book, width, last: 0, in_rows: false, whole: false, areas, text: String::new() }
+        Self {
+            xml: Xml::new(from),
+            book,
+            width,
+            last: 0,
+            in_rows: false,
+            whole: false,
+            areas: Vec::new(),
+            widths: Vec::new(),
+            looks: Vec::new(),
+            beyond: false,
+            text: String::new(),
+        }
     }
 
     /// Reads the next row in the place of what `row` holds, and whether any cell of it has content, also beyond the columns that are kept.
@@ -61,6 +79,8 @@ impl<'a, R: BufRead> Rows<'a, R> {
     /// `damaged`, `too_large`.
     pub fn next(&mut self, row: &mut Row) -> Result<Option<bool>, Problem> {
         row.cells.clear();
+        self.looks.clear();
+        self.beyond = false;
         loop {
             match self.xml.next()? {
                 Token::Open(element) => match Name::of(&element) {
@@ -78,6 +98,7 @@ impl<'a, R: BufRead> Rows<'a, R> {
                         self.last = number;
                         return self.cells(row).map(Some);
                     }
+                    Name::Column if !self.in_rows => self.widths.extend(width_of(&element, self.widths.last())),
                     Name::Merge => {
                         let area = attribute(&element, "ref").and_then(|area| Area::read(&area));
                         self.areas.push(area.ok_or_else(|| damaged("a merged area is nowhere"))?);
@@ -115,8 +136,12 @@ impl<'a, R: BufRead> Rows<'a, R> {
                     if column < self.width && !cell.is_blank() {
                         if row.cells.len() <= column {
                             row.cells.resize(column + 1, Cell::Blank);
+                            self.looks.resize(column + 1, u16::MAX);
                         }
                         row.cells[column] = cell;
+                        self.looks[column] = self.book.styles.look(style);
+                    } else if !cell.is_blank() {
+                        self.beyond = true;
                     }
                     column += 1;
                 }
@@ -174,6 +199,16 @@ impl<'a, R: BufRead> Rows<'a, R> {
             },
         })
     }
+}
+
+/// The columns that an element tells of; they come in their order.
+fn width_of(element: &BytesStart<'_>, before: Option<&Width>) -> Option<Width> {
+    let number = |name: &str| attribute(element, name).and_then(|text| text.parse::<f64>().ok());
+    let column = |name: &str| attribute(element, name).and_then(|text| text.parse::<u16>().ok()?.checked_sub(1));
+    let (first, last) = (column("min")?, column("max")?);
+    let ordered = first <= last && usize::from(last) < MAX_COLUMNS && before.is_none_or(|before| before.last < first);
+    let width = number("width").filter(|width| (0.0..=256.0).contains(width));
+    ordered.then(|| Width { first, last, width, hidden: is_on(element, "hidden") })
 }
 
 /// What kind of value a cell stores.

@@ -1,5 +1,6 @@
 //! The number formats of a workbook's cells.
 
+use super::super::copy::NumberFormat;
 use super::{
     format::Format,
     package::{Package, damaged},
@@ -13,11 +14,15 @@ use std::{
 
 /// A workbook may have so many styles.
 const MAX_STYLES: usize = 1 << 17;
+/// No spreadsheet program writes a longer code.
+const MAX_CODE: usize = 255;
 
 /// The format of each style.
 #[derive(Debug, Default)]
 pub struct Styles {
     formats: Vec<Format>,
+    /// The same as the workbook writes them, for a copy.
+    looks: Vec<NumberFormat>,
     of_style: Vec<usize>,
 }
 
@@ -36,7 +41,7 @@ impl Styles {
                     (_, "numFmt") => {
                         let id = attribute(&element, "numFmtId").and_then(|id| id.parse::<u32>().ok());
                         if let (Some(id), Some(code)) = (id, attribute(&element, "formatCode")) {
-                            codes.insert(id, Format::of(&code));
+                            codes.insert(id, code.into_owned());
                         }
                     }
                     (_, "xf") if in_styles => {
@@ -56,7 +61,9 @@ impl Styles {
         let (mut styles, mut places) = (Self::default(), HashMap::new());
         for id in ids {
             let place = *places.entry(id).or_insert_with(|| {
-                styles.formats.push(codes.get(&id).cloned().unwrap_or_else(|| Format::built_in(id)));
+                let code = codes.get(&id);
+                styles.formats.push(code.map_or_else(|| Format::built_in(id), |code| Format::of(code)));
+                styles.looks.push(look(id, code));
                 styles.formats.len() - 1
             });
             styles.of_style.push(place);
@@ -64,8 +71,27 @@ impl Styles {
         Ok(styles)
     }
 
+    /// The number formats as the workbook writes them.
+    pub fn looks(&self) -> &[NumberFormat] {
+        &self.looks
+    }
+
+    /// The place among [`Self::looks`] of a style's number format; one that is not there for a style without.
+    pub fn look(&self, style: usize) -> u16 {
+        self.of_style.get(style).and_then(|place| u16::try_from(*place).ok()).unwrap_or(u16::MAX)
+    }
+
     /// The format of a cell's style.
     pub fn format(&self, style: usize) -> &Format {
         self.of_style.get(style).map_or(&Format::General, |place| &self.formats[*place])
+    }
+}
+
+/// A number format as it is written; what no spreadsheet program would write is the format of no format.
+fn look(id: u32, code: Option<&String>) -> NumberFormat {
+    match (code, u8::try_from(id)) {
+        (Some(code), _) if code.chars().count() <= MAX_CODE => NumberFormat::Code(code.clone()),
+        (None, Ok(id)) => NumberFormat::BuiltIn(id),
+        _ => NumberFormat::BuiltIn(0),
     }
 }

@@ -1,8 +1,9 @@
 //! What a workbook says about itself: its sheets, its calendar, and where its other parts are.
 
 use super::{
+    super::copy::{PROBLEMS_NAME, RAGGED_NAME},
     package::{Package, damaged},
-    xml::{Token, Xml, attribute, is_on},
+    xml::{Name, Token, Xml, attribute, is_on},
 };
 use crate::schedule::problem::Problem;
 use std::{
@@ -33,6 +34,10 @@ pub struct Place {
     pub name: String,
     /// A person has hidden it.
     pub hidden: bool,
+    /// It is the list of problems of a copy.
+    pub problems: bool,
+    /// It is a copy of CSV, where a row with more cells than the header has shifted cells.
+    pub ragged: bool,
     /// Its part.
     pub part: String,
 }
@@ -66,7 +71,21 @@ impl Workbook {
                         let Some(relation) = relation.filter(|relation| relation.kind == "worksheet") else { continue };
                         let hidden = attribute(&element, "state").is_some_and(|state| state != "visible");
                         let name = attribute(&element, "name").unwrap_or_default().into_owned();
-                        book.sheets.push(Place { name, hidden, part: relation.part.clone() });
+                        let part = relation.part.clone();
+                        book.sheets.push(Place { name, hidden, problems: false, ragged: false, part });
+                    }
+                    "definedName" => {
+                        let name = attribute(&element, "name").unwrap_or_default().into_owned();
+                        let (problems, ragged) = (name == PROBLEMS_NAME, name == RAGGED_NAME);
+                        if problems || ragged {
+                            let mut formula = String::new();
+                            xml.text(Name::Value, &mut formula)?;
+                            let sheet = sheet_of(&formula);
+                            for place in book.sheets.iter_mut().filter(|place| place.name == sheet) {
+                                place.problems |= problems;
+                                place.ragged |= ragged;
+                            }
+                        }
                     }
                     _ => {}
                 },
@@ -80,6 +99,13 @@ impl Workbook {
             _ => Ok(book),
         }
     }
+}
+
+/// The sheet that a formula such as `'名单'!$A$1` names.
+fn sheet_of(formula: &str) -> String {
+    let (sheet, _) = formula.trim().trim_start_matches('=').rsplit_once('!').unwrap_or_default();
+    let quoted = sheet.strip_prefix('\'').and_then(|sheet| sheet.strip_suffix('\''));
+    quoted.map_or_else(|| sheet.to_owned(), |sheet| sheet.replace("''", "'"))
 }
 
 struct Relation {
@@ -132,6 +158,15 @@ fn resolve(folder: &str, target: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sheet_is_named_with_and_without_quotes() {
+        for (formula, sheet) in
+            [("'名单'!$A$1", "名单"), ("名单!$A$1", "名单"), ("'a''b!'!$A$1", "a'b!"), ("#REF!", "#REF"), ("", "")]
+        {
+            assert_eq!(sheet_of(formula), sheet);
+        }
+    }
 
     #[test]
     fn a_part_is_named_from_its_folder_or_from_the_root() {

@@ -56,6 +56,8 @@ pub enum Name {
     Sheet,
     /// `mergeCell`.
     Merge,
+    /// `col`, how some columns look.
+    Column,
     /// `cellXfs`, the styles of cells.
     Styles,
     /// Any other.
@@ -81,6 +83,7 @@ impl Name {
             "sheetData" => Self::Rows,
             "worksheet" => Self::Sheet,
             "mergeCell" => Self::Merge,
+            "col" => Self::Column,
             "cellXfs" => Self::Styles,
             _ => Self::Other,
         }
