@@ -53,6 +53,8 @@ impl Files {
             }
         }
         let folder = path.parent().unwrap_or(Path::new(""));
+        // What would end the name of a part in the middle is no file that can be sent.
+        names.retain(|name| !name.contains(|c: char| c == '"' || c == '\\' || c.is_control()));
         let tables = names.into_iter().map(|name| (name.clone(), folder.join(name)));
         Ok(Self { path: path.to_owned(), tables: tables.filter(|(_, path)| path.is_file()).collect() })
     }
@@ -73,7 +75,8 @@ impl Files {
         };
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let schedule = Part::file(&self.path).await.map_err(|e| unreadable(&self.path, e))?.file_name(name);
-        let mut form = Form::new().part("schedule", schedule);
+        // As browsers write names: in UTF-8 as they are. The other way is one that servers do not read.
+        let mut form = Form::new().percent_encode_noop().part("schedule", schedule);
         for (name, path) in &self.tables {
             let part = Part::file(path).await.map_err(|e| unreadable(path, e))?.file_name("table");
             form = form.part(name.clone(), part);

@@ -813,6 +813,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("column_last", "last"),
     ("column_scheduled", "waiting"),
     ("column_sent", "sent"),
+    ("demo_plans", "a marketer plans {file}: {rows:count row}, {new:count reminder} an hour before the event, {without} without a consent"),
+    ("demo_loads", "… and loads it: {new:count reminder} stored, and each holds its consent"),
 
     // doctor.
     ("check_of_app", "{app}: {what}"),

@@ -813,6 +813,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("column_last", "最晚"),
     ("column_scheduled", "待发送"),
     ("column_sent", "已发送"),
+    ("demo_plans", "运营预览 {file}：{rows} 行，活动前一小时提醒 {new} 人，{without} 人没有订阅"),
+    ("demo_loads", "……并加载：存下 {new} 条提醒，各自预留了订阅"),
 
     // doctor。
     ("check_of_app", "{app}：{what}"),

@@ -181,5 +181,9 @@ fn the_demo_shows_messages_and_ends_with_a_summary() {
     let (code, out, said) = site.run(&["demo", "--for", "6s", "--lang", "en"]);
     assert_eq!(code, 0, "{said}");
     assert!(out.contains("╭") && out.contains("messages sent, at most"), "{out}");
+    // The schedule is seen first, then its messages.
+    let [plans, loads, arrives] = ["plans tasting.toml: 6 rows, 5 reminders", "5 reminders stored", "二楼露台 A3"]
+        .map(|text| out.find(text).unwrap_or_else(|| panic!("no «{text}» in {out}")));
+    assert!(plans < loads && loads < arrives, "{out}");
     assert_eq!(site.run(&["demo", "--for", "soon"]).0, 2);
 }

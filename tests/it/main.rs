@@ -28,6 +28,7 @@ mod plans;
 mod loads;
 mod schedules_cli;
 mod annotate;
+mod starters;
 mod retention;
 mod lists;
 mod sheet;

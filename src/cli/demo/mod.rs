@@ -1,4 +1,6 @@
-//! `tixing demo`: users, sandbox and daemon in one process, and a picture of it on the terminal.
+//! `tixing demo`: users, a marketer, sandbox and daemon in one process, and a picture of it on the terminal.
+
+mod schedule;
 
 use super::{
     failure::Failure,
@@ -149,6 +151,7 @@ impl Demo {
         let ends = duration.map(|d| start + d);
         // Nobody accepts any more in the last few seconds, so that all reminders can arrive.
         let last_call = ends.map(|at| at - (4 * SECOND).min(duration.unwrap_or(0) / 2));
+        self.load_schedule(ends).await?;
         let mut next_tap = start;
         let ctrl_c = tokio::signal::ctrl_c();
         tokio::pin!(ctrl_c);
@@ -210,7 +213,11 @@ impl Demo {
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         let request = Request::post(path).header("content-type", "application/json").body(Body::from(body.to_string()));
-        let response = self.daemon.api.owner_router().oneshot(request.expect("a request")).await.expect("infallible");
+        self.ask(request.expect("a request")).await
+    }
+
+    async fn ask(&self, request: Request<Body>) -> Result<Value, Failure> {
+        let response = self.daemon.api.owner_router().oneshot(request).await.expect("infallible");
         let status = response.status();
         let bytes = response.into_body().collect().await.expect("made in this process").to_bytes();
         let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
