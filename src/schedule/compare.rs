@@ -100,6 +100,10 @@ pub async fn compare(
     let largest = places.chunk_by(|a, b| spooled.entry(*a).user == spooled.entry(*b).user).map(<[u32]>::len).max();
     let mut counting = Counting {
         numbers: &numbers,
+        table: match &file.audience {
+            Audience::Table(table) => Some(&table.file),
+            _ => None,
+        },
         testers,
         plan,
         changes: vec![None; spooled.len()],
@@ -191,6 +195,8 @@ async fn elsewhere(
 struct Counting<'a> {
     plan: &'a mut Plan,
     numbers: &'a [Option<u32>],
+    /// The table that the rows are of.
+    table: Option<&'a String>,
     /// In test mode, who alone is reached.
     testers: Option<&'a HashSet<String>>,
     changes: Vec<Option<Change>>,
@@ -223,7 +229,7 @@ impl Counting<'_> {
         }
         let mut reached = false;
         for (row, of_row) in rows {
-            let place = Place { row: self.numbers[row as usize], ..Place::default() };
+            let place = Place { file: self.table.cloned(), row: self.numbers[row as usize], ..Place::default() };
             if of_row.iter().all(|i| judged[*i].change == Some(Change::Late)) {
                 let Rows { right, refused, .. } = &mut self.plan.rows;
                 (*right, *refused) = (*right - 1, *refused + 1);
