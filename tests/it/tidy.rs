@@ -285,6 +285,8 @@ fn what_the_project_says_has_no_machine_in_it() {
         "docs/performance.md",
         "docs/metrics.md",
         "docs/reliability.md",
+        "docs/schedules.md",
+        "docs/schedules.zh-CN.md",
         "deny.toml",
         "packaging/tixing.service",
         ".ci/run",
