@@ -10,7 +10,8 @@ use std::{
     path::Path,
 };
 
-const CHECKED: &str = "[data]\nthing1 = \"{{名称}}\"\ntime2 = \"{{@event | datetime}}\"\n";
+// The time is used twice, and each wrong cell is told once all the same.
+const CHECKED: &str = "[data]\nthing1 = \"{{名称}}\"\ntime2 = \"{{开始时间 | datetime}}\"\n";
 
 fn desk() -> Site {
     Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "timezone = \"Asia/Shanghai\"")
@@ -100,6 +101,10 @@ fn a_marked_list_has_the_same_problems_at_the_same_cells() {
     for code in kinds.into_iter().chain(["control_character", "too_long", "duplicate_key"]) {
         assert!(codes.contains(&code), "{code} is not among {codes:?}");
     }
+    let mut once = places(&told);
+    once.sort();
+    once.dedup();
+    assert_eq!(once.len(), codes.len(), "{told:#}");
     let marked = site.path("marked.xlsx");
     let found = sheets(&marked);
     assert_eq!((found[0].0.as_str(), found[1].0.as_str(), found.len()), ("Problems", "名单", 2));

@@ -37,7 +37,7 @@ impl Demo {
         let digest = seen["digest"].as_str().unwrap_or_default();
         let loaded = self.upload(&format!("/v1/schedules/apply?digest={digest}"), &file).await?;
         let new = loaded["loaded"]["new"].as_u64().unwrap_or_default();
-        self.happened(&say!("demo_loads", file = NAME, new = new));
+        self.happened(&say!("demo_loads", new = new));
         Ok(())
     }
 

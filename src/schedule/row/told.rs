@@ -53,9 +53,10 @@ impl<'r> Told<'r> {
         let problem = self.at(column, code, detail);
         let place = Place { line: if column.is_none() { line } else { None }, ..problem.place };
         let problem = Problem { place, param: param.map(str::to_owned), ..problem };
-        // Two occasions tell the same of one cell.
+        // Two occasions tell the same of one cell, and so do a time and the field that it is written in.
         let same = |known: &Problem| {
-            known.code == code && known.place.cell == problem.place.cell && known.param == problem.param
+            let alike = known.param == problem.param || (column.is_some() && known.detail == problem.detail);
+            known.code == code && known.place.cell == problem.place.cell && alike
         };
         if !self.problems.iter().any(same) {
             self.problems.push(problem);
