@@ -169,7 +169,8 @@ fn refused(plan: &Plan, voice: Voice) -> Problem {
 impl Api {
     fn office(&self) -> Office {
         let (config, store) = (Arc::clone(&self.config), self.store.clone());
-        Office { config, store, clock: Arc::clone(&self.clock), reader: Arc::clone(&self.reader) }
+        let (clock, reader) = (Arc::clone(&self.clock), Arc::clone(&self.reader));
+        Office { config, store, clock, reader, batches: Default::default() }
     }
 
     /// Waits for a turn, and takes in what comes with the request.

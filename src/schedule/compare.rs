@@ -256,6 +256,9 @@ impl Counting<'_> {
     fn line(&mut self, place: u32, line: &Line, judged: &Judged, row: &Place) {
         self.changes[place as usize] = judged.change;
         let note = |code, detail| Problem { place: row.clone(), ..Problem::new(code, detail) };
+        if judged.replaces {
+            *self.plan.reminders.entry(Change::Removed).or_default() += 1;
+        }
         let Some(change) = judged.change else {
             self.plan.notes.push(note("forgotten", say!("row_forgotten")));
             return;
@@ -276,9 +279,6 @@ impl Counting<'_> {
                 plan.last_at = Some(plan.last_at.map_or(at, |last| last.max(at)));
             }
             _ => {}
-        }
-        if judged.replaces {
-            *self.plan.reminders.entry(Change::Removed).or_default() += 1;
         }
     }
 

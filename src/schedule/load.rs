@@ -29,9 +29,6 @@ use tokio::runtime::Handle;
 
 /// A commit of a load takes about so long, in milliseconds: sends of other apps wait for it.
 const COMMIT: i64 = 15;
-/// Reminders of one commit.
-const FEWEST: usize = 50;
-const MOST: usize = 2_000;
 /// A load says so often that it goes on, in milliseconds.
 const BEAT: i64 = 2_000;
 
@@ -67,6 +64,36 @@ pub enum Stage {
 /// Told how many rows or reminders of a stage are done.
 pub type Progress = Arc<dyn Fn(Stage, u64) + Send + Sync>;
 
+/// How many reminders a load writes with one commit.
+#[derive(Debug, Clone, Copy)]
+pub struct Batches {
+    /// However slow the disk is.
+    pub fewest: usize,
+    /// However fast it is.
+    pub most: usize,
+}
+
+impl Default for Batches {
+    fn default() -> Self {
+        Self { fewest: 50, most: 2_000 }
+    }
+}
+
+impl Batches {
+    /// The first commit, which tells how fast the disk is.
+    fn first(self) -> usize {
+        (self.fewest * 4).min(self.most)
+    }
+
+    /// The next commit, if `n` reminders took `took` milliseconds and this one was to have `size`.
+    fn next(self, n: usize, took: i64, size: usize) -> usize {
+        let took = usize::try_from(took.max(1)).unwrap_or(usize::MAX);
+        let fits = n * usize::try_from(COMMIT).expect("small") / took;
+        // No faster than it doubles: one quick commit says little.
+        fits.clamp(self.fewest, self.most).min(size * 2)
+    }
+}
+
 /// What planning and loading need.
 #[derive(Clone)]
 pub struct Office {
@@ -78,6 +105,8 @@ pub struct Office {
     pub clock: SharedClock,
     /// How tables are read.
     pub reader: Arc<Reader>,
+    /// How much is written at once.
+    pub batches: Batches,
 }
 
 /// A plan, and what a load of it goes on with; nothing if the file can't be used.
@@ -192,6 +221,7 @@ impl Office {
             Work { office: self, id, nonce, beaten: self.clock.monotonic(), loaded: Loaded::default(), progress };
         let written = work.write(ready).await;
         let report = FinishLoad {
+            digest: plan.digest.clone(),
             first_at: plan.first_at,
             last_at: plan.last_at,
             report: plan.stored(),
@@ -325,7 +355,9 @@ impl Work<'_> {
     async fn write(&mut self, ready: &mut Ready) -> Result<bool, Failure> {
         let Ready { compared, loading, .. } = ready;
         let loading = Arc::new(loading.clone());
-        let (mut at, mut size) = (0, FEWEST * 4);
+        let (batches, mut at) = (self.office.batches, 0);
+        let mut size = batches.first();
+        (self.progress)(Stage::Writing, 0);
         while at < compared.writes.len() {
             let until = (at + size).min(compared.writes.len());
             let places = compared.writes[at..until].to_vec();
@@ -334,7 +366,7 @@ impl Work<'_> {
             let Some(judged) = self.office.store.write_lines(Arc::clone(&loading), &self.nonce, lines).await? else {
                 return Ok(false);
             };
-            size = fitting(places.len(), self.office.clock.monotonic() - begun, size);
+            size = batches.next(places.len(), self.office.clock.monotonic() - begun, size);
             for (place, judged) in places.iter().zip(judged) {
                 compared.changes[*place as usize] = judged.change;
                 self.loaded.new += u64::from(judged.change == Some(Change::New));
@@ -351,12 +383,13 @@ impl Work<'_> {
     }
 
     async fn remove(&mut self, compared: &Compared) -> Result<bool, Failure> {
-        let (ids, mut at, mut size) = (compared.removed_ids(), 0, FEWEST * 4);
+        let (batches, ids, mut at) = (self.office.batches, compared.removed_ids(), 0);
+        let mut size = batches.first();
         while at < ids.len() {
             let some = ids[at..(at + size).min(ids.len())].to_vec();
             let (n, begun) = (some.len(), self.office.clock.monotonic());
             let Some(removed) = self.office.store.remove(self.id, &self.nonce, some).await? else { return Ok(false) };
-            size = fitting(n, self.office.clock.monotonic() - begun, size);
+            size = batches.next(n, self.office.clock.monotonic() - begun, size);
             self.loaded.removed += removed;
             at += n;
             if !self.goes_on(Stage::Removing, at as u64).await? {
@@ -377,12 +410,4 @@ impl Work<'_> {
         let detail = serde_json::json!({ "stage": stage, "rows": done }).to_string();
         Ok(self.office.store.beat(self.id, &self.nonce, &detail).await?)
     }
-}
-
-/// How many reminders the next commit should have, if `n` took `took` milliseconds.
-fn fitting(n: usize, took: i64, size: usize) -> usize {
-    let took = usize::try_from(took.max(1)).unwrap_or(usize::MAX);
-    let fits = n * usize::try_from(COMMIT).expect("small") / took;
-    // No faster than it doubles: one quick commit says little.
-    fits.clamp(FEWEST, MOST).min(size * 2)
 }

@@ -102,13 +102,20 @@ impl Spooled {
     }
 
     /// Their places, those of a user together, and among them by occasion and then by row: the order in which consents are given out.
+    /// Users come as the file names them first. So a load writes from the top of the file down, and users who became known one after the
+    /// other, as most lists have them, lie together in the store.
     pub fn by_user(&self) -> Vec<u32> {
+        let entry = |place: &u32| &self.entries[*place as usize];
         let mut places: Vec<u32> = self.in_order().collect();
-        places.sort_unstable_by_key(|place| {
-            let entry = &self.entries[*place as usize];
-            (entry.user, entry.occasion, entry.row)
-        });
-        places
+        places.sort_unstable_by_key(|place| (entry(place).user, entry(place).occasion, entry(place).row));
+        let (mut users, mut from) = (Vec::new(), 0);
+        for user in places.chunk_by(|a, b| entry(a).user == entry(b).user) {
+            let first = user.iter().map(|place| entry(place).row).min().unwrap_or_default();
+            users.push((first, from, user.len()));
+            from += user.len();
+        }
+        users.sort_unstable();
+        users.iter().flat_map(|(_, from, n)| &places[*from..*from + *n]).copied().collect()
     }
 
     /// What stands at a place.

@@ -221,7 +221,11 @@ fn judge(
             has_consent: free || holds,
         };
         let mut new = None;
-        if !found.forgotten {
+        if found.forgotten {
+            // What waits there is another's, whom the file no longer names.
+            verdict.replaces = found.waiting.is_some();
+            verdict.writes = verdict.replaces;
+        } else {
             match loading.terms.step(found.known, line.digest, *at, *expires_at) {
                 step @ (Step::Add | Step::Replace) => {
                     new = claim(loading, (found.user, template), *at, ledgers, &mut id);

@@ -50,9 +50,13 @@ pub trait Queue: Send + Sync {
     /// Overdue jobs of a lane that are open and whose deadline has passed while they waited: they end without a call, whatever the pace.
     fn past_deadline(&self, lane: i64, now: Millis, limit: i64, open: Arc<Open>) -> Asked<Vec<Job>>;
     /// The same of what is not open, among a slice of it behind the key `after`. Answers where the next slice begins, unless this was the last.
-    fn past_deadline_closed(&self, _: i64, _: (Millis, i64), _: Millis, _: Arc<Open>) -> Asked<(Vec<Job>, Next)> {
-        Box::pin(async { Ok((Vec::new(), None)) })
-    }
+    fn past_deadline_closed(
+        &self,
+        lane: i64,
+        after: (Millis, i64),
+        now: Millis,
+        open: Arc<Open>,
+    ) -> Asked<(Vec<Job>, Next)>;
     /// Brings forward to `now` the reminders that wait because their template was suspended: its cause may be over. Answers how many.
     fn wake_suspended(&self, lane: i64, now: Millis) -> Asked<u64>;
     /// Marks jobs `sending`; durable when it answers, and only then may a byte of them leave. An error means that it is not known

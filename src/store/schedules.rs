@@ -27,7 +27,7 @@ pub struct ScheduleRow {
     pub path: Option<String>,
     /// The TOML.
     pub text: String,
-    /// Of the TOML and its tables.
+    /// Of the TOML and its tables. Empty while a load that ends a shift is not complete: whichever file comes next ends it too.
     pub digest: String,
     /// Its zone.
     pub zone: String,
@@ -224,6 +224,8 @@ pub enum Begun {
 /// How a load ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FinishLoad {
+    /// Of the TOML and its tables.
+    pub digest: String,
     /// The schedule's first instant.
     pub first_at: Option<Millis>,
     /// Its last.
@@ -285,10 +287,9 @@ async fn begin_load(tx: &mut Tx<'_>, load: &BeginLoad) -> sqlx::Result<Begun> {
     let nonce = nonce(tx.now);
     let sql = "INSERT INTO schedule (name, app, template, path, text, digest, zone, quiet, created_at, incomplete, task, task_by, task_nonce, task_beat)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 'load', $10, $11, $9)
-         ON CONFLICT (name) DO UPDATE SET template = excluded.template, path = excluded.path, text = excluded.text, digest = excluded.digest,
-             zone = excluded.zone, quiet = excluded.quiet, incomplete = 1, task = 'load', task_by = excluded.task_by,
-             task_nonce = excluded.task_nonce, task_beat = excluded.task_beat, task_detail = NULL, cancelled_at = NULL,
-             shift = CASE WHEN $12 = 1 THEN 0 ELSE schedule.shift END
+         ON CONFLICT (name) DO UPDATE SET template = excluded.template, path = excluded.path, text = excluded.text,
+             digest = CASE WHEN $12 = 1 THEN '' ELSE excluded.digest END, zone = excluded.zone, quiet = excluded.quiet, incomplete = 1, task = 'load', task_by = excluded.task_by,
+             task_nonce = excluded.task_nonce, task_beat = excluded.task_beat, task_detail = NULL, cancelled_at = NULL
          RETURNING id";
     let query = sqlx::query(sql).bind(&load.name).bind(app).bind(template).bind(&load.path).bind(&load.text);
     let query = query.bind(&load.digest).bind(&load.zone).bind(&load.quiet).bind(tx.now).bind(&load.by);
@@ -365,13 +366,14 @@ impl Single for Finish {
     type Done = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
-        let FinishLoad { first_at, last_at, report, complete } = &self.finish;
+        let FinishLoad { digest, first_at, last_at, report, complete } = &self.finish;
         let sql = "UPDATE schedule SET first_at = $3, last_at = $4, report = $5, incomplete = CASE WHEN $6 = 1 THEN 0 ELSE incomplete END,
                  loaded_at = CASE WHEN $6 = 1 THEN $7 ELSE loaded_at END,
+                 shift = CASE WHEN $6 = 1 AND digest = '' THEN 0 ELSE shift END, digest = CASE WHEN $6 = 1 THEN $8 ELSE digest END,
                  task = NULL, task_by = NULL, task_nonce = NULL, task_beat = NULL, task_detail = NULL
              WHERE id = $1 AND task_nonce = $2";
         let query = sqlx::query(sql).bind(self.id).bind(&self.nonce).bind(first_at).bind(last_at).bind(report);
-        let query = query.bind(i64::from(*complete)).bind(tx.now);
+        let query = query.bind(i64::from(*complete)).bind(tx.now).bind(digest);
         Ok(query.execute(&mut *tx.conn).await?.rows_affected() == 1)
     }
 }

@@ -666,7 +666,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("daemon_did_not_answer", "守护进程没有应答：{why}"),
     ("answer_broke_off", "应答中断：{why}"),
     ("batch_broke_off", "应答中断；此前已确认的都已保存：{why}"),
-    ("load_broke_off", "守护进程中途退出，未给出结果；已加载的部分会保留，再执行一次同样的命令即可补全：{why}"),
+    ("load_broke_off", "守护进程中途退出，未给出结果；已装载的部分会保留，再执行一次同样的命令即可补全：{why}"),
     ("request_failed", "无法发出请求：{why}"),
     ("schema_up_to_date", "数据库结构已是最新"),
     ("bad_option", "{option}：{why}"),

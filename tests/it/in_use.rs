@@ -40,7 +40,7 @@ pub fn load(name: &str) -> BeginLoad {
 /// Begins and ends a load; answers the schedule.
 pub async fn loaded(store: &Store, load: BeginLoad) -> i64 {
     let Begun::Yes { id, nonce } = store.begin_load(load).await.expect("answers") else { panic!("it does not begin") };
-    let finish = FinishLoad { first_at: None, last_at: None, report: "{}".into(), complete: true };
+    let finish = FinishLoad { digest: "d1".into(), first_at: None, last_at: None, report: "{}".into(), complete: true };
     assert!(store.finish_load(id, &nonce, finish).await.expect("answers"));
     id
 }
@@ -171,7 +171,13 @@ async fn a_schedule_has_one_task_at_a_time_and_one_that_is_cut_off_is_taken_over
         };
         assert_eq!(same, id);
         assert!(!store.beat(id, &nonce, "5000").await.expect("answers"), "the first one is told to stop");
-        let finish = FinishLoad { first_at: Some(1), last_at: Some(2), report: "{}".into(), complete: true };
+        let finish = FinishLoad {
+            digest: "d2".into(),
+            first_at: Some(1),
+            last_at: Some(2),
+            report: "{}".into(),
+            complete: true,
+        };
         assert!(!store.finish_load(id, &nonce, finish.clone()).await.expect("answers"));
         assert!(store.finish_load(id, &other, finish).await.expect("answers"));
         let row = store.schedule("spring").await.expect("answers").expect("there");
@@ -187,6 +193,30 @@ async fn a_schedule_has_one_task_at_a_time_and_one_that_is_cut_off_is_taken_over
             let store = open(&url, &clock).await;
             assert_eq!(store.schedule_name(id).as_deref(), Some("spring"), "known from the start");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_load_that_ends_a_shift_and_is_cut_off_leaves_that_to_the_next_one() {
+    on_both(async |TestStore { store, clock, .. }| {
+        loaded(&store, load("spring")).await;
+        let Ok(Ok(TaskBegun::Yes(work))) = store.begin_shift("spring", 60_000, "test", START).await else {
+            panic!("it begins")
+        };
+        assert!(store.work_off(work).await.expect("answers"));
+        let other = BeginLoad { digest: "d2".into(), forget_shift: true, ..load("spring") };
+        store.begin_load(other.clone()).await.expect("answers");
+        clock.advance(60 * SECOND);
+        let row = store.schedule("spring").await.expect("answers").expect("there");
+        let says = (row.shift, row.digest.as_str(), row.incomplete);
+        assert_eq!(says, (60_000, "", true), "what was moved and not written yet is still moved: any file differs");
+        let Begun::Yes { id, nonce } = store.begin_load(other).await.expect("answers") else { panic!("begins") };
+        let finish =
+            FinishLoad { digest: "d2".into(), first_at: None, last_at: None, report: "{}".into(), complete: true };
+        assert!(store.finish_load(id, &nonce, finish).await.expect("answers"));
+        let row = store.schedule("spring").await.expect("answers").expect("there");
+        assert_eq!((row.shift, row.digest.as_str(), row.incomplete), (0, "d2", false));
     })
     .await;
 }

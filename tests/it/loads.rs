@@ -304,6 +304,15 @@ async fn a_disk_that_fills_in_a_load_leaves_it_incomplete_and_the_same_file_comp
     desk.url = url;
     let program = desk.site.serve_with_key();
     desk.accept(&program).await;
+    // Room for some of its rows is left.
+    let ballast = disk.join("ballast");
+    let filled = fs::write(&ballast, vec![0; 3 << 20]).expect_err("it is full").kind();
+    assert_eq!(filled, std::io::ErrorKind::StorageFull);
+    let file = fs::File::options().write(true).open(&ballast).expect("there");
+    let size = file.metadata().expect("there").len();
+    assert!(size > 400 << 10, "the consents alone have filled it: {size}");
+    file.set_len(size - (300 << 10)).expect("cut");
+    drop(file);
     let (code, refused) = desk.load();
     assert_eq!(code, 69, "{refused}");
     let before = desk.kept().await;

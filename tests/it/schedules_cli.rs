@@ -35,7 +35,13 @@ async fn fill(url: &str) -> Millis {
         "more_problems": { "bad_time": 4 },
         "notes": [],
     });
-    let finish = FinishLoad { first_at: Some(at), last_at: Some(at), report: report.to_string(), complete: true };
+    let finish = FinishLoad {
+        digest: "d1".into(),
+        first_at: Some(at),
+        last_at: Some(at),
+        report: report.to_string(),
+        complete: true,
+    };
     assert!(store.finish_load(id, &nonce, finish).await.expect("answers"));
     store.close().await;
     at

@@ -10,7 +10,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::{path::Path, sync::Arc};
 use tixing::{
     clock::ManualClock,
-    config::{self, App, Durability},
+    config::{self, App, Config, Durability},
     domain::{
         Millis,
         consent::{Feed, Report},
@@ -29,6 +29,11 @@ pub const DIGEST: &str = "Tq9Digest_00000000000000000000000000000000002";
 
 /// One app «coffee» and one «tea», as configured.
 pub fn apps(base_url: &str) -> Vec<App> {
+    config(base_url).apps
+}
+
+/// Their configuration.
+pub fn config(base_url: &str) -> Config {
     let app = |name: &str, appid: &str| {
         format!(
             r#"
@@ -54,7 +59,7 @@ fields = {{ thing1 = "标题" }}
     };
     let text = app("coffee", "wx0123456789abcdef") + &app("tea", "wxfedcba9876543210");
     let env = |name: &str| (name == "SECRET").then(|| "app-secret".to_owned());
-    config::parse(Path::new("tixing.toml"), &text, &env, Default::default()).expect("a good configuration").apps
+    config::parse(Path::new("tixing.toml"), &text, &env, Default::default()).expect("a good configuration")
 }
 
 /// A store on a throw-away database, with its clock.

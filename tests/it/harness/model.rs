@@ -74,6 +74,8 @@ pub struct Seen {
     pub data: String,
     pub claim: Claim,
     pub state: State,
+    /// It comes from a schedule, which the model has none of.
+    pub is_planned: bool,
 }
 
 fn may_have_arrived(event: &Event) -> bool {
@@ -718,6 +720,7 @@ impl Model {
             data: row.new.data.clone(),
             claim: row.new.claim,
             state: self.state(*id),
+            is_planned: false,
         };
         self.rows.iter().map(seen).collect()
     }

@@ -9,6 +9,7 @@ use crate::harness::{
     model::{LANE, Model, Seen, Term},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use sqlx::{AnyConnection, Connection};
 use std::{
     collections::BTreeMap,
     fmt::Debug,
@@ -41,6 +42,7 @@ use tixing::{
         lists::Filter,
         port::{Asked, Entry, Job, Marked, Open, Queue},
         pushes::NewPush,
+        reminders::Stored,
         retention::Walk,
     },
     words::Message,
@@ -59,10 +61,15 @@ fn runtime() -> &'static Handle {
 }
 
 /// Waits for the store, and nothing happens meanwhile.
-fn wait<T: Send + 'static>(work: impl Future<Output = Result<T, StoreError>> + Send + 'static) -> T {
+pub fn wait<T: Send + 'static>(work: impl Future<Output = Result<T, StoreError>> + Send + 'static) -> T {
+    attempt(work).expect("the store's task ends").expect("the store answers")
+}
+
+/// Waits for work that may die on its way.
+pub fn attempt<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
     let (done, told) = std::sync::mpsc::sync_channel(1);
     runtime().spawn(async move { done.send(work.await) });
-    told.recv().expect("the store's task ends").expect("the store answers")
+    told.recv().ok()
 }
 
 /// Opens a store, from a thread that may wait: opening is no future that threads could share.
@@ -170,8 +177,38 @@ impl Disk {
     }
 
     /// A fresh store in a real file.
-    pub fn file(folder: &Path, apps: &[App], clock: SharedClock, seed: u64) -> Arc<Self> {
-        Self::over(Books::Store(open(folder, apps, clock)), folder.to_owned(), seed, None)
+    pub fn file(folder: &Path, apps: &[App], clock: SharedClock, seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
+        Self::over(Books::Store(open(folder, apps, clock)), folder.to_owned(), seed, sabotage)
+    }
+
+    /// The store, where there is one.
+    pub fn store(&self) -> Option<Store> {
+        match &self.books {
+            Books::Model(_) => None,
+            Books::Store(store) => Some(store.clone()),
+        }
+    }
+
+    /// Where its file is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// All reminders of the store.
+    pub fn stored(&self) -> Vec<Stored> {
+        let Some(store) = self.store() else { return Vec::new() };
+        let filter = Filter { apps: vec!["coffee".into()], limit: 10_000, ..Filter::default() };
+        wait(async move { store.list(&filter).await })
+    }
+
+    /// A fault: the store no longer knows which reminder a row of a file is.
+    pub fn forget_identities(&self) {
+        let url = format!("sqlite:{}", self.folder.join("tixing.db").display());
+        attempt(async move {
+            let mut conn = AnyConnection::connect(&url).await.expect("connects");
+            sqlx::query("DELETE FROM planned").execute(&mut conn).await.expect("answers");
+            conn.close().await.expect("closes");
+        });
     }
 
     /// The store as a loss of power leaves it: the file as it is at this moment, with the beginning of a commit that was never
@@ -205,7 +242,7 @@ impl Disk {
         }
         let held = self.hold();
         self.close();
-        let next = Self::over(Books::Store(open(&folder, apps, clock)), folder, rng.random(), None);
+        let next = Self::over(Books::Store(open(&folder, apps, clock)), folder, rng.random(), self.sabotage);
         assert_eq!(next.hold(), held, "a loss of power alone puts nothing on hold");
         *next.weather.lock().expect("whole") = *self.weather.lock().expect("whole");
         next
@@ -247,7 +284,7 @@ impl Disk {
                 });
                 let store = open(&folder, apps, clock);
                 let seed = self.rng.lock().expect("whole").random();
-                let next = Self::over(Books::Store(store), folder, seed, None);
+                let next = Self::over(Books::Store(store), folder, seed, self.sabotage);
                 let hold = next.hold().expect("it is on hold");
                 assert_eq!(hold.reasons.len(), 1, "and for nothing else");
                 *next.weather.lock().expect("whole") = *self.weather.lock().expect("whole");
@@ -468,11 +505,8 @@ impl Disk {
     pub fn everything(&self) -> Vec<Seen> {
         match &self.books {
             Books::Model(model) => model.lock().expect("whole").everything(),
-            Books::Store(store) => {
-                let filter = Filter { apps: vec!["coffee".into()], limit: 10_000, ..Filter::default() };
-                let store = store.clone();
-                let stored = wait(async move { store.list(&filter).await });
-                let seen = |s: tixing::store::reminders::Stored| Seen {
+            Books::Store(_) => {
+                let seen = |s: Stored| Seen {
                     id: s.due.id,
                     openid: s.openid,
                     at: s.due.at,
@@ -480,8 +514,9 @@ impl Disk {
                     data: s.data,
                     claim: s.claim,
                     state: s.due.state,
+                    is_planned: s.origin.is_some(),
                 };
-                stored.into_iter().map(seen).collect()
+                self.stored().into_iter().map(seen).collect()
             }
         }
     }
@@ -586,8 +621,8 @@ impl Queue for Disk {
 
     fn gates(&self) -> Arc<Gates> {
         match &self.books {
-            Books::Model(_) => Arc::default(),
-            Books::Store(store) => store.gates(),
+            Books::Store(store) if !self.is(Sabotage::ScheduleGateNotAsked) => store.gates(),
+            _ => Arc::default(),
         }
     }
 
@@ -644,6 +679,19 @@ impl Queue for Disk {
             "past_deadline",
             move |books| if timeless { Vec::new() } else { books.past_deadline(now, limit, open) },
         )
+    }
+
+    fn past_deadline_closed(
+        &self,
+        _: i64,
+        after: (Millis, i64),
+        now: Millis,
+        open: Arc<Open>,
+    ) -> Asked<(Vec<Job>, tixing::store::port::Next)> {
+        self.ask("past_deadline_closed", move |books| match books {
+            Books::Model(_) => (Vec::new(), None),
+            Books::Store(store) => wait(store.past_deadline_closed(LANE, after, now, open)),
+        })
     }
 
     fn wake_suspended(&self, _: i64, now: Millis) -> Asked<u64> {

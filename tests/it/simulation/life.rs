@@ -2,6 +2,7 @@
 
 use super::{
     disk::{self, Backup, Disk},
+    marketer::Marketer,
     network::{self, Network},
     sabotage::Sabotage,
     time::{Believes, Time},
@@ -88,11 +89,17 @@ pub struct Life {
     pub clock_set: bool,
     /// How often the daemon died.
     pub crashes: u32,
+    /// Who loads files.
+    pub marketers: Vec<Marketer>,
+    /// What they did, for traces.
+    pub told: Vec<String>,
+    /// The daemon dies in the middle of what it does for one of them.
+    pub dies: bool,
+    pub rng: StdRng,
     reach: Reach,
     /// Since when nothing has been in the way of a send, and since when nothing that is due has moved.
     clear_since: Option<Millis>,
     moved: (Millis, usize, usize),
-    rng: StdRng,
     daemon: Option<Daemon>,
     marks: u32,
     /// The platform refuses a message without a consent.
@@ -110,6 +117,7 @@ struct Saved {
     reported: BTreeMap<(String, String), i64>,
     finals: BTreeMap<ReminderId, State>,
     forgotten: BTreeMap<String, bool>,
+    marketers: Vec<Marketer>,
 }
 
 struct Daemon {
@@ -138,7 +146,7 @@ impl<F: Future> Future for Mortal<F> {
     }
 }
 
-const USERS: u32 = 5;
+pub const USERS: u32 = 5;
 
 impl Life {
     /// Lives the life of a seed and judges it.
@@ -197,7 +205,9 @@ impl Life {
         let reach = *[Reach::default(), Reach { page: 3, buffer: 8 }].choose(&mut rng).expect("some");
         let network = Network::new(sandbox.router(), Arc::clone(&time), rng.random(), terms.sabotage);
         let disk = match folder {
-            Some(folder) => Disk::file(folder, std::slice::from_ref(&app), time.of_store(), rng.random()),
+            Some(folder) => {
+                Disk::file(folder, std::slice::from_ref(&app), time.of_store(), rng.random(), terms.sabotage)
+            }
             None => Disk::model(app.consents, rng.random(), terms.sabotage),
         };
         Self {
@@ -218,6 +228,9 @@ impl Life {
             unsure: BTreeSet::new(),
             clock_set: false,
             crashes: 0,
+            marketers: Vec::new(),
+            told: Vec::new(),
+            dies: false,
             reach,
             clear_since: None,
             moved: (0, 0, 0),
@@ -264,7 +277,7 @@ impl Life {
     }
 
     /// The daemon dies, if it lives; what it had not committed is gone.
-    async fn crash(&mut self) {
+    pub async fn crash(&mut self) {
         let Some(daemon) = self.daemon.take() else { return };
         daemon.task.abort();
         let _ = daemon.task.await;
@@ -304,14 +317,27 @@ impl Life {
             let pause = self.rng.random_range(0..=pause);
             self.pass(Duration::from_millis(pause)).await;
             self.something_happens().await;
+            if self.terms.on_file && self.rng.random_ratio(1, 4) {
+                self.marketer_acts().await;
+            }
             self.pushes_arrive();
             if self.daemon.as_ref().is_some_and(|daemon| daemon.task.is_finished()) {
                 self.crash().await;
             }
             if self.daemon.is_none() && self.rng.random_ratio(2, 3) {
+                self.take_up();
                 self.start();
             }
         }
+    }
+
+    /// The last reminder that a store on hold is in doubt about.
+    pub fn held(&self) -> Option<ReminderId> {
+        self.held
+    }
+
+    pub fn is(&self, sabotage: Sabotage) -> bool {
+        self.terms.sabotage == Some(sabotage)
     }
 
     /// Time passes, and whatever is due moves.
@@ -460,7 +486,9 @@ impl Life {
     fn is_on_its_way(&self, openid: &str) -> bool {
         let left = self.network.left.lock().expect("whole");
         let theirs = self.promises.iter().filter(|p| p.new.openid == openid).map(|p| mark_of(&p.new));
-        theirs.into_iter().any(|mark| {
+        let said = self.marketers.iter().flat_map(|marketer| marketer.said.values());
+        let planned = said.filter(|said| said.openid == openid).map(|said| said.mark.clone());
+        theirs.chain(planned).any(|mark| {
             let requests = || left.iter().filter(|left| left.mark == mark);
             requests().count() > 1 && requests().any(|left| !left.arrived)
         })
@@ -627,6 +655,11 @@ impl Life {
         if self.is_resent(&openid) {
             return;
         }
+        let mut marketers = std::mem::take(&mut self.marketers);
+        for marketer in &mut marketers {
+            marketer.forget(self, &openid, &self.planned(&marketer.name));
+        }
+        self.marketers = marketers;
         self.disk.forget(&openid, now);
         assert_eq!(self.known(&openid), 0, "nobody knows whose they were");
         self.reported.remove(&(openid.clone(), EVENT.to_owned()));
@@ -698,6 +731,7 @@ impl Life {
                 reported: self.reported.clone(),
                 finals: self.finals.clone(),
                 forgotten: self.forgotten.clone(),
+                marketers: self.marketers.clone(),
             });
         }
     }
@@ -717,6 +751,9 @@ impl Life {
         let changed = |p: &&Promise| saved.promises.iter().any(|then| then.id == p.id && !same(then, p));
         self.unsure.extend(self.promises.iter().filter(changed).map(|p| mark_of(&p.new)));
         (self.promises, self.reported, self.finals) = (saved.promises, saved.reported, saved.finals);
+        for (i, marketer) in self.marketers.iter_mut().enumerate() {
+            marketer.lost |= saved.marketers.get(i).is_none_or(|then| then.lost || !marketer.is_as(then));
+        }
         // Whoever was forgotten since is known again, until somebody repeats it.
         self.forgotten = saved.forgotten;
         (self.restored, self.withdrawn) = (true, true);
@@ -834,6 +871,7 @@ impl Life {
             if self.daemon.as_ref().is_some_and(|daemon| daemon.task.is_finished()) {
                 self.crash().await;
             }
+            self.take_up();
             if self.daemon.is_none() {
                 self.start();
             }
@@ -853,9 +891,16 @@ impl Life {
                 return self.stop().await;
             }
         }
-        let left: Vec<String> = living.iter().map(|s| format!("{} is {}", s.id, s.state.word())).collect();
+        let left: Vec<String> = living
+            .iter()
+            .map(|s| format!("{} ({}, until {}) is {}", s.id, s.data, seconds(s.expires_at), s.state.word()))
+            .collect();
         let status = self.daemon.as_ref().map(|daemon| daemon.signals.status());
-        Err(format!("I5: two hours after the last fault not all has ended: {}; {status:?}", left.join(", ")))
+        Err(format!(
+            "I5: two hours after the last fault not all has ended: {}; {status:?}; {:?}",
+            left.join(", "),
+            self.told
+        ))
     }
 }
 

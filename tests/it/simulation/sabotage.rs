@@ -49,10 +49,16 @@ pub enum Sabotage {
     BusyEndsForGood,
     /// A doubt that waits to be sent again is taken for one that never left.
     ResendForgetsItsDoubt,
+    /// Nobody asks whether a reminder's schedule is paused or cancelled.
+    ScheduleGateNotAsked,
+    /// A file is loaded with its table as it was before it was edited.
+    TableOfBefore,
+    /// A load does not know which reminders the rows of its file are.
+    IdentitiesForgotten,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::SendBeforeMark,
         Self::MarkWithoutFence,
         Self::SettleWithoutFence,
@@ -76,5 +82,13 @@ impl Sabotage {
         Self::DoubtLookedAtTooSoon,
         Self::BusyEndsForGood,
         Self::ResendForgetsItsDoubt,
+        Self::ScheduleGateNotAsked,
+        Self::TableOfBefore,
+        Self::IdentitiesForgotten,
     ];
+
+    /// Whether it is a fault of what schedules need, which the real store alone has.
+    pub fn is_of_schedules(self) -> bool {
+        matches!(self, Self::ScheduleGateNotAsked | Self::TableOfBefore | Self::IdentitiesForgotten)
+    }
 }

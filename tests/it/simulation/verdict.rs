@@ -1,6 +1,11 @@
 //! What must hold after every life, whatever happened in it: I1 to I9, by the platform's account and not by ours.
 
-use super::life::{Life, Promise, mark_of, seconds};
+use super::{
+    disk::wait,
+    life::{Life, Promise, mark_of, seconds},
+    marketer::{Marketer, Moment, mark_in, row_of},
+    network::Left,
+};
 use crate::harness::{DIGEST, EVENT, model::Seen};
 use std::collections::BTreeMap;
 use tixing::{
@@ -12,7 +17,7 @@ use tixing::{
         template::OnDoubt,
     },
     sandbox::Message,
-    store::Inserted,
+    store::{Inserted, reminders::Stored},
 };
 
 /// A platform's clock that agrees within this is believed.
@@ -46,7 +51,12 @@ pub fn judge(life: &Life) -> Result<Vec<String>, String> {
         }
         trace.push(format!("{mark} {}", told(stored, &events)));
     }
-    must!(stored.len() == life.promises.len(), "{} reminders stored, {} promised", stored.len(), life.promises.len());
+    let inserted = stored.values().filter(|s| !s.is_planned).count();
+    must!(inserted == life.promises.len(), "{inserted} reminders stored, {} promised", life.promises.len());
+    for marketer in &life.marketers {
+        trace.extend(planned(life, marketer, &messages).map_err(|why| format!("{}: {why}", marketer.name))?);
+    }
+    trace.extend(life.told.iter().cloned());
     ledger(life, &stored)?;
     pace(life)?;
     must!(!life.metrics.text().contains("o-user-"), "I9: an openid in the metrics");
@@ -135,6 +145,102 @@ fn one(life: &Life, promise: &Promise, stored: &Seen, events: &[Event], received
         let data = serde_json::to_string(&message.data).expect("texts");
         must!(data == promise.new.data, "it said {data}");
     }
+    Ok(())
+}
+
+/// One schedule.
+fn planned(life: &Life, marketer: &Marketer, messages: &[Message]) -> Result<Vec<String>, String> {
+    let stored = life.planned(&marketer.name);
+    counted(life, marketer, &stored)?;
+    let mut trace = Vec::new();
+    for s in &stored {
+        let events = life.disk.events(s.due.id);
+        let last = events.last().ok_or("I5: it ended without a reason")?;
+        must!(last.state == s.due.state, "{}: its last event says {}", s.due.id, last.state.word());
+        let code = last.code.as_deref().unwrap_or("-");
+        trace.push(format!("{} at {} {} {code}", mark_in(&s.data), seconds(s.due.at), s.due.state.word()));
+    }
+    if marketer.lost {
+        return Ok(trace);
+    }
+    let spends = usize::from(wants_resends(life)) + 1;
+    for (mark, said) in &marketer.said {
+        let (_, key) = row_of(mark).expect("a mark of a file");
+        let of_row = |m: &&Message| row_of(&m.data["thing1"]) == Some((&marketer.name, key));
+        let received: Vec<&Message> = messages.iter().filter(of_row).collect();
+        let known = !marketer.forgotten.contains(key);
+        must!(!known || received.len() <= spends, "I2: {key} got {:?}", received);
+        must!(
+            received.iter().filter(|m| m.data["thing1"] == *mark).all(|m| m.openid == said.openid),
+            "{mark} went to somebody else than {}",
+            said.openid
+        );
+        let ends = stored.iter().filter(|s| mark_in(&s.data) == *mark && s.due.state.spends()).count();
+        let arrived = received.iter().filter(|m| m.data["thing1"] == *mark).count();
+        must!(!known || arrived <= ends * spends, "{mark} arrived {arrived} times, and {ends} reminders say so");
+    }
+    let left = life.network.left.lock().expect("whole");
+    let of_it = |left: &&Left| row_of(&left.mark).is_some_and(|(name, _)| name == marketer.name);
+    for left in left.iter().filter(of_it) {
+        sent_as_named(marketer, left)?;
+    }
+    // What left before its last time may have been moved since.
+    let last: BTreeMap<&str, &Left> = left.iter().filter(of_it).map(|left| (left.mark.as_str(), left)).collect();
+    for (mark, left) in last {
+        let (_, key) = row_of(mark).expect("a mark of a file");
+        let in_time = |s: &&Stored| (s.due.at..s.due.expires_at).contains(&left.machine);
+        let ended = stored.iter().filter(|s| mark_in(&s.data) == mark).find(in_time);
+        let known = !marketer.forgotten.contains(key)
+            && left.arrived
+            && stored.iter().any(|s| mark_in(&s.data) == mark && s.due.state == State::Sent);
+        must!(!known || ended.is_some(), "I6: {mark} left at {} by its clock", seconds(left.machine));
+    }
+    Ok(trace)
+}
+
+/// What left was named by the file that was loaded then, for its instant, and nothing held it back.
+fn sent_as_named(marketer: &Marketer, left: &Left) -> Result<(), String> {
+    let (_, key) = row_of(&left.mark).expect("a mark of a file");
+    // At the very instant of a load both are right.
+    let then = marketer.moments.iter().rposition(|moment| moment.world < left.world).unwrap_or_default();
+    let at_once = marketer.moments[then..].iter().take_while(|moment| moment.world <= left.world);
+    let named = |moment: &Moment| moment.allowed.get(key).is_some_and(|marks| marks.contains(&left.mark));
+    let when = seconds(left.world);
+    must!(
+        at_once.clone().any(named),
+        "{} left at {when}, and the file that was loaded then does not say so",
+        left.mark
+    );
+    let held = |moment: &Moment| moment.closed.is_some_and(|since| left.world > since + SECOND);
+    must!(!at_once.clone().all(held), "{} left at {when}, though its schedule was paused or cancelled", left.mark);
+    let at = marketer.said[&left.mark].at;
+    let first = marketer.shifts.iter().min().map_or(at, |shift| at + shift);
+    must!(
+        left.machine >= first,
+        "I6: {} left at {} by its clock, and its file says {}",
+        left.mark,
+        seconds(left.machine),
+        seconds(at)
+    );
+    Ok(())
+}
+
+/// I4: the counts of a schedule are those of its rows.
+fn counted(life: &Life, marketer: &Marketer, stored: &[Stored]) -> Result<(), String> {
+    let Some(store) = life.disk.store() else { return Ok(()) };
+    let Some(id) = store.gates().find(&marketer.name) else { return Ok(()) };
+    let counts = wait(async move { store.schedule_counts(id).await });
+    let mut rows: BTreeMap<String, i64> = BTreeMap::new();
+    for s in stored {
+        let name = match (s.due.state, &s.reason) {
+            (state @ (State::Failed | State::Expired | State::Cancelled | State::Unconfirmed), Some(code)) => {
+                format!("{}/{code}", state.word())
+            }
+            (state, _) => state.word().to_owned(),
+        };
+        *rows.entry(name).or_default() += 1;
+    }
+    must!(rows == counts, "I4: the rows say {rows:?}, the counts {counts:?}");
     Ok(())
 }
 
