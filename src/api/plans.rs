@@ -163,7 +163,7 @@ fn refused(plan: &Plan, voice: Voice) -> Problem {
     let code = first.map_or("internal", |problem| problem.code);
     let detail = first.map_or_else(|| say!("fault_of_tixing"), |problem| problem.detail.clone());
     let Value::Object(more) = plan.json(voice) else { unreachable!("a plan is an object") };
-    Problem { more: Some(Arc::new(more)), ..Problem::new(code, detail) }
+    Problem { more: Some(Arc::new(more)), ..Problem::new(code, detail).in_zone(plan.zone) }
 }
 
 impl Api {

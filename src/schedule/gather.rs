@@ -120,6 +120,7 @@ pub fn gather(input: &Input, desk: &Desk<'_>) -> io::Result<(Plan, Option<Gather
     plan.app = Some(file.app.clone());
     plan.template = Some(file.template_named.clone());
     plan.strict = file.strict;
+    plan.zone = Some(file.zone);
     let app = desk.apps.iter().find(|app| app.name == file.app).expect("the file was checked");
     plan.rate = app.rate;
     plan.test_mode = app.rules.testers.is_some();

@@ -4,8 +4,9 @@ use super::problem::Problem;
 use crate::{
     domain::{Millis, SECOND, schedule::Change, timing::rfc3339},
     schedule::sheet::{About, Encoding},
-    words::{Message, Voice},
+    words::{Message, Voice, say},
 };
+use chrono_tz::Tz;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,8 @@ pub struct Plan {
     pub first_at: Option<Millis>,
     /// The latest.
     pub last_at: Option<Millis>,
+    /// The schedule's zone, in which its times are told.
+    pub zone: Option<Tz>,
     /// The app's sends per second.
     pub rate: u32,
     /// Only the app's testers can be reached.
@@ -142,6 +145,7 @@ impl Plan {
 
     /// As `plan --json` and the API tell it.
     pub fn json(&self, voice: Voice) -> Value {
+        let voice = voice.in_zone(self.zone.or(voice.zone));
         self.told(&|message| message.say(voice).into())
     }
 
@@ -205,6 +209,11 @@ fn table(about: &About) -> Value {
 /// A plan that was kept by [`Plan::stored`], with its sentences in a language; null if it can't be read.
 pub fn told(stored: &str, voice: Voice) -> Value {
     let mut plan: Value = serde_json::from_str(stored).unwrap_or_default();
+    let count = |name: &str| plan["rows"][name].as_u64().unwrap_or_default();
+    if count("refused") > 0 {
+        let problem = say!("plan_rows_refused", refused = count("refused"), read = count("read"));
+        plan["problem"] = problem.say(voice).into();
+    }
     for list in ["problems", "notes"] {
         for problem in plan[list].as_array_mut().into_iter().flatten() {
             let said = serde_json::from_value::<Message>(problem["detail"].take());
