@@ -6,10 +6,14 @@ use crate::{
     schedule::gather::{Input, leads_out},
     words::say,
 };
-use axum::extract::{
-    FromRequest, Multipart, Request,
-    multipart::{Field, MultipartError},
+use axum::{
+    extract::{
+        FromRequest, Multipart, Request,
+        multipart::{Field, MultipartError},
+    },
+    http::header,
 };
+use percent_encoding::percent_decode_str;
 use std::{io, path::Path, time::Duration};
 use tokio::io::AsyncWriteExt;
 
@@ -38,7 +42,7 @@ pub(super) async fn receive(request: Request, inside: bool) -> Result<Upload, Pr
     let mut input = Input { inside, ..Input::default() };
     let mut has_schedule = false;
     while let Some(part) = in_time(parts.next_field()).await? {
-        let name = part.name().unwrap_or_default().to_owned();
+        let name = part.name().map_or_else(|| extended_name(&part), str::to_owned);
         if name == "schedule" {
             input.name = part.file_name().unwrap_or("schedule.toml").to_owned();
             input.text = text(part).await?;
@@ -58,6 +62,15 @@ pub(super) async fn receive(request: Request, inside: bool) -> Result<Upload, Pr
     }
     input.has_schedule = has_schedule;
     Ok(Upload { input, _folder: folder })
+}
+
+/// The name of a part whose sender writes it as RFC 5987 has it, `name*=utf-8''%E5%90%8D`: some do so with names that are not ASCII.
+fn extended_name(part: &Field<'_>) -> String {
+    let disposition = part.headers().get(header::CONTENT_DISPOSITION).and_then(|value| value.to_str().ok());
+    let parameters = disposition.unwrap_or_default().split(';').map(str::trim);
+    let value = parameters.filter_map(|parameter| parameter.strip_prefix("name*=")).next().unwrap_or_default();
+    let encoded = value.get(7..).filter(|_| value[..7].eq_ignore_ascii_case("utf-8''")).unwrap_or_default();
+    percent_decode_str(encoded).decode_utf8_lossy().into_owned()
 }
 
 async fn in_time<T>(part: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Problem> {

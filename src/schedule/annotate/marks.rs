@@ -1,6 +1,6 @@
 //! What is marked in a sheet, and the comments there.
 
-use super::{Told, limited, rows::MAX_ROWS};
+use super::{MAX_ROWS, Told, limited};
 use rust_xlsxwriter::{Note, Worksheet, XlsxError};
 use std::collections::BTreeMap;
 use unicode_width::UnicodeWidthStr;

@@ -34,6 +34,8 @@ use std::{
 
 /// A cell has so many characters.
 const MAX_CHARS: usize = 32_767;
+/// A sheet of a workbook has so many rows.
+const MAX_ROWS: u32 = 1_048_576;
 
 /// A problem, as it is told.
 #[derive(Debug, Clone, Default)]

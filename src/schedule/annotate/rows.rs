@@ -1,6 +1,6 @@
 //! The rows of a table, written again.
 
-use super::{Sheet, limited, marks::Marks, pending, unwritten};
+use super::{MAX_ROWS, Sheet, limited, marks::Marks, pending, unwritten};
 use crate::{
     schedule::sheet::{
         Kind,
@@ -13,8 +13,6 @@ use chrono::{NaiveDate, NaiveDateTime, Timelike};
 use rust_xlsxwriter::{Color, Format, Formula, IgnoreError, Worksheet, XlsxError};
 use std::collections::HashMap;
 
-/// A sheet of a workbook has so many rows.
-pub const MAX_ROWS: u32 = 1_048_576;
 /// The fill of what is wrong.
 const WRONG: Color = Color::RGB(0x00FF_C7CE);
 
