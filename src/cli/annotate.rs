@@ -1,6 +1,6 @@
 //! `tixing plan FILE --annotate OUT.xlsx`: the rows as a workbook again, with what is wrong.
 
-use super::{failure::Failure, out::Out, plans::Files, table::text};
+use super::{failure::Failure, files::Files, out::Out, table::text};
 use crate::{
     schedule::{
         annotate::{self, Sheet, Told},

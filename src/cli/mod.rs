@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod doubts;
 mod failure;
+mod files;
 mod init;
 mod keys;
 mod log;

@@ -5,6 +5,7 @@ use super::{
     arguments::{Load, Plan, Try},
     client::{Client, query},
     failure::Failure,
+    files::Files,
     out::{Out, data},
     table::text,
 };
@@ -13,81 +14,14 @@ use crate::{
     words::{Message, Voice, say},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reqwest::multipart::{Form, Part};
 use serde_json::Value;
-use std::{
-    collections::BTreeSet,
-    io::{IsTerminal, Write, stderr, stdin},
-    path::{Path, PathBuf},
-};
+use std::io::{IsTerminal, Write, stderr, stdin};
 
 /// Problems and notes that a person is shown; the rest is counted.
 const SHOWN: usize = 20;
 
 /// The members of a problem of HTTP.
 const PROBLEM: [&str; 6] = ["type", "title", "status", "detail", "code", "param"];
-
-/// A schedule's file on this machine, with the names of the tables that it has beside it.
-pub struct Files {
-    path: PathBuf,
-    tables: Vec<(String, PathBuf)>,
-}
-
-impl Files {
-    /// Reads the file for the names of its tables. What is wrong with it is told by whoever plans it.
-    fn find(path: &Path) -> Result<Self, Failure> {
-        let unreadable = |e: std::io::Error| {
-            Failure::Failed(say!("file_unreadable", path = path.to_string_lossy(), why = e.to_string()))
-        };
-        let bytes = std::fs::read(path).map_err(unreadable)?;
-        let mut names = BTreeSet::new();
-        if let Ok(table) = String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').parse::<toml::Table>() {
-            let places: [&[&str]; 3] = [&["audience"], &["exclude"], &["at", "events"]];
-            for place in places {
-                let mut value = Some(toml::Value::Table(table.clone()));
-                for step in place {
-                    value = value.and_then(|value| value.get(step).cloned());
-                }
-                let name = value.and_then(|value| value.get("file")?.as_str().map(str::to_owned));
-                names.extend(name);
-            }
-        }
-        let folder = path.parent().unwrap_or(Path::new(""));
-        // What would end the name of a part in the middle is no file that can be sent.
-        names.retain(|name| !name.contains(|c: char| c == '"' || c == '\\' || c.is_control()));
-        let tables = names.into_iter().map(|name| (name.clone(), folder.join(name)));
-        Ok(Self { path: path.to_owned(), tables: tables.filter(|(_, path)| path.is_file()).collect() })
-    }
-
-    /// The files that are read.
-    pub fn read(&self) -> impl Iterator<Item = &Path> {
-        std::iter::once(&*self.path).chain(self.tables.iter().map(|(_, path)| path.as_path()))
-    }
-
-    /// A table by the name that the file gives it.
-    pub fn table(&self, name: &str) -> Option<&Path> {
-        self.tables.iter().find(|(known, _)| known == name).map(|(_, path)| path.as_path())
-    }
-
-    async fn form(&self) -> Result<Form, Failure> {
-        let unreadable = |path: &Path, e: std::io::Error| {
-            Failure::Failed(say!("file_unreadable", path = path.to_string_lossy(), why = e.to_string()))
-        };
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let schedule = Part::file(&self.path).await.map_err(|e| unreadable(&self.path, e))?.file_name(name);
-        // As browsers write names: in UTF-8 as they are. The other way is one that servers do not read.
-        let mut form = Form::new().percent_encode_noop().part("schedule", schedule);
-        for (name, path) in &self.tables {
-            let part = Part::file(path).await.map_err(|e| unreadable(path, e))?.file_name("table");
-            form = form.part(name.clone(), part);
-        }
-        Ok(form)
-    }
-
-    fn absolute(&self) -> Option<String> {
-        std::path::absolute(&self.path).ok().map(|path| path.to_string_lossy().into_owned())
-    }
-}
 
 /// The answer of a plan or a load: the plan, or a problem that holds it.
 struct Answer(Value);

@@ -112,8 +112,7 @@ pub async fn compare(
     };
     if let Some(found) = largest.filter(|found| *found > OF_ONE_USER) {
         let detail = say!("too_many_of_one_user", found = found, most = OF_ONE_USER);
-        counting.plan.problems.push(Problem::new("too_large", detail));
-        counting.plan.refused = true;
+        counting.plan.refuse(Problem::new("too_large", detail));
     }
     let mut writes = Vec::new();
     if !counting.plan.refused {

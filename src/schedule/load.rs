@@ -166,9 +166,7 @@ impl Office {
         };
         if plan.removes_too_many && !options.allow_removals {
             let detail = say!("removes_too_many", removed = plan.count(Change::Removed));
-            plan.problems.push(Problem::new("removes_too_many", detail));
-            plan.problems.sort();
-            plan.refused = true;
+            plan.refuse(Problem::new("removes_too_many", detail));
         }
         let ready = (!plan.refused).then_some(Ready { file, compared, loading, shift_ends });
         Ok(Planning { plan, ready })
@@ -188,8 +186,7 @@ impl Office {
         let Planning { plan, ready: Some(ready) } = planning else { return Ok(None) };
         if let Some(seen) = options.digest.as_ref().filter(|seen| **seen != plan.digest) {
             let detail = say!("plan_changed", seen = seen, found = &plan.digest);
-            plan.problems.push(Problem::new("plan_changed", detail));
-            plan.refused = true;
+            plan.refuse(Problem::new("plan_changed", detail));
             return Ok(None);
         }
         if (plan.strict || options.strict) && plan.rows.refused > 0 {
@@ -200,7 +197,7 @@ impl Office {
             Begun::Yes { id, nonce } => (id, nonce),
             // Since it was planned, somebody was faster.
             refused => {
-                plan.problems.push(match refused {
+                plan.refuse(match refused {
                     Begun::NameTaken { app } => {
                         Problem::new("name_taken", say!("name_taken_by_app", name = &ready.file.name, app = app))
                     }
@@ -212,7 +209,6 @@ impl Office {
                     }
                     Begun::Yes { .. } => unreachable!("matched above"),
                 });
-                plan.refused = true;
                 return Ok(None);
             }
         };
@@ -231,8 +227,7 @@ impl Office {
         match written? {
             true => Ok(Some(work.loaded)),
             false => {
-                plan.problems.push(Problem::new("busy", say!("load_taken_over")));
-                plan.refused = true;
+                plan.refuse(Problem::new("busy", say!("load_taken_over")));
                 Ok(None)
             }
         }

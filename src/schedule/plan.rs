@@ -131,6 +131,12 @@ impl Told {
 }
 
 impl Plan {
+    /// Why the file can't be used after all; told before what is wrong with its rows.
+    pub fn refuse(&mut self, problem: Problem) {
+        self.refused = true;
+        self.problems.list.insert(0, problem);
+    }
+
     /// How many reminders come to this.
     pub fn count(&self, change: Change) -> u64 {
         self.reminders.get(&change).copied().unwrap_or_default()

@@ -72,8 +72,7 @@ impl Office {
         let found = tokio::task::spawn_blocking(find).await.map_err(io::Error::other)??;
         let Some(planned) = found else {
             let detail = key.map_or_else(|| say!("no_row_to_try"), |_| say!("no_row_of_key"));
-            plan.problems.list.insert(0, Problem::new("no_rows", detail));
-            plan.refused = true;
+            plan.refuse(Problem::new("no_rows", detail));
             return Ok(Trial { plan, chosen: None });
         };
         Ok(Trial { plan, chosen: Some((file, planned)) })
@@ -93,8 +92,7 @@ impl Office {
                 Some(_) => say!("not_a_tester_of", app = &app.name),
                 None => say!("no_testers", app = &app.name),
             };
-            trial.plan.problems.list.insert(0, Problem::new("not_a_tester", detail));
-            trial.plan.refused = true;
+            trial.plan.refuse(Problem::new("not_a_tester", detail));
             return Ok(None);
         }
         let template = app.template(&file.template).expect("the file was checked");
