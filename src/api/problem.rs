@@ -52,6 +52,8 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("bad_deadline", 422, "problem_bad_deadline"),
     ("past_deadline", 422, "problem_past_deadline"),
     ("too_long", 422, "problem_too_long"),
+    ("bad_toml", 422, "problem_schedule_unusable"),
+    ("missing_key", 422, "problem_schedule_unusable"),
     ("bad_at", 422, "problem_schedule_unusable"),
     ("bad_template", 422, "problem_schedule_unusable"),
     ("unknown_key", 422, "problem_schedule_unusable"),
@@ -225,6 +227,19 @@ impl From<StoreError> for Problem {
                 tracing::warn!(error = %error, "a request could not be served");
                 Self::new("unavailable", say!("store_unavailable"))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::problem::OF_FILES;
+
+    #[test]
+    fn why_a_schedule_cannot_be_used_is_no_fault_of_tixing() {
+        for code in OF_FILES {
+            assert!(CODES.iter().any(|(known, status, _)| known == code && *status < 500), "{code}");
         }
     }
 }

@@ -184,9 +184,8 @@ impl Office {
         progress: &Progress,
     ) -> Result<Option<Loaded>, Failure> {
         let Planning { plan, ready: Some(ready) } = planning else { return Ok(None) };
-        if let Some(seen) = options.digest.as_ref().filter(|seen| **seen != plan.digest) {
-            let detail = say!("plan_changed", seen = seen, found = &plan.digest);
-            plan.refuse(Problem::new("plan_changed", detail));
+        if options.digest.as_ref().is_some_and(|seen| *seen != plan.digest) {
+            plan.refuse(Problem::new("plan_changed", say!("plan_changed")));
             return Ok(None);
         }
         if (plan.strict || options.strict) && plan.rows.refused > 0 {

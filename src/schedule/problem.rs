@@ -9,7 +9,7 @@ pub const OF_FILES: &[&str] = &[
     "not_built", "cancelled", "shift_too_far", "not_a_tester", "unknown_key", "bad_at", "bad_template", "unknown_app", "unknown_template",
     "unknown_field", "missing_field", "name_taken", "no_file", "outside_folder", "not_a_table", "old_excel", "locked", "damaged",
     "too_large", "encoding_unclear", "no_header", "no_rows", "no_column", "column_twice", "hidden_rows", "unclosed_quote",
-    "removes_too_many", "plan_changed", "busy",
+    "removes_too_many", "plan_changed", "busy", "bad_toml", "missing_key",
 ];
 
 /// The codes of a row that is refused.

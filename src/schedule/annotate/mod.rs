@@ -21,7 +21,8 @@ mod rows;
 
 use super::sheet::{
     Kind,
-    copy::{Copy, PROBLEMS_NAME, RAGGED_NAME},
+    copied::{PROBLEMS_NAME, RAGGED_NAME},
+    copy::Copy,
 };
 use crate::words::{Message, Voice, say};
 use marks::Marks;

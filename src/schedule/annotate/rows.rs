@@ -5,7 +5,7 @@ use crate::{
     schedule::sheet::{
         Kind,
         cell::{Cell, Shows},
-        copy::{CopiedRow, NumberFormat},
+        copied::{CopiedRow, NumberFormat},
     },
     words::{Message, say},
 };

@@ -9,12 +9,14 @@
 //! columns   where each column is
 //! text      what a cell of text says
 //! cell      what a cell says
+//! copied    what a copy of a table carries
 //! copy      a table as it stands, for a copy of it
 //! ```
 
 pub mod spec;
 pub mod cell;
 pub mod columns;
+pub mod copied;
 pub mod copy;
 mod csv;
 mod file;

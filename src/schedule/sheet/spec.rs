@@ -90,3 +90,6 @@ pub fn openid_names() -> impl Iterator<Item = &'static str> {
     let of_platforms = platform::BUILT.iter().flat_map(|facts| facts.openid_columns.iter().copied());
     ["openid", "open_id", "用户openid"].into_iter().chain(of_platforms).chain(["小程序openid"])
 }
+
+/// A row may have so many cells.
+pub const MAX_COLUMNS: usize = 16_384;

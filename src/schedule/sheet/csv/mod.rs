@@ -16,12 +16,11 @@ mod survey;
 
 use super::{
     cell::Row,
-    copy::CopiedRow,
+    copied::CopiedRow,
     header::Header,
     spec::{TableSpec, Wanted},
 };
 use crate::schedule::problem::Problem;
-pub use records::MAX_COLUMNS;
 use records::{Record, Records};
 use source::{Coding, Text, unreadable};
 use std::{

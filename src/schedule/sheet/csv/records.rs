@@ -1,10 +1,11 @@
 //! The records of CSV, numbered as a spreadsheet numbers its rows: a blank line is a row, a quoted line break is none.
 
-use super::{super::text::MAX_CELL_CHARS, source::Pieces};
+use super::{
+    super::{spec::MAX_COLUMNS, text::MAX_CELL_CHARS},
+    source::Pieces,
+};
 use crate::{schedule::problem::Problem, words::say};
 
-/// A row may have so many cells.
-pub const MAX_COLUMNS: usize = 16_384;
 /// A file may have so many rows.
 pub const MAX_ROWS: u32 = 5_000_000;
 /// A row may have so many bytes of text, after cells are cut.

@@ -3,9 +3,9 @@
 use super::{
     super::{
         cell::{Cell, Row},
-        copy::{CopiedRow, Look},
-        csv::MAX_COLUMNS,
+        copied::{CopiedRow, Look},
         header::Header,
+        spec::MAX_COLUMNS,
         spec::TableSpec,
     },
     frames::{self, Frame},

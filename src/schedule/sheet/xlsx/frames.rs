@@ -2,7 +2,7 @@
 
 use super::super::{
     cell::{Cell, Row, Shows},
-    copy::{CopiedRow, Look},
+    copied::{CopiedRow, Look},
     text::MAX_CELL_CHARS,
 };
 use crate::words::Message;

@@ -34,7 +34,11 @@ pub mod copy;
 pub mod child;
 pub mod process;
 
-use super::{cell::Row, columns::Columns, csv::MAX_COLUMNS, spec::TableSpec, spec::Wanted};
+use super::{
+    cell::Row,
+    columns::Columns,
+    spec::{MAX_COLUMNS, TableSpec, Wanted},
+};
 use crate::{
     schedule::problem::{OF_FILES, Problem},
     words::say,

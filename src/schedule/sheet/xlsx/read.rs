@@ -4,9 +4,9 @@ use super::{
     super::{
         cell::{Cell, Row},
         columns::{normalise, short},
-        copy::Width,
-        csv::MAX_COLUMNS,
+        copied::Width,
         header::{Header, LOOKED_AT},
+        spec::MAX_COLUMNS,
         spec::{Hidden, Wanted},
     },
     copy,

@@ -3,8 +3,8 @@
 use super::{
     super::{
         cell::{Cell, Row},
-        copy::Width,
-        csv::MAX_COLUMNS,
+        copied::Width,
+        spec::MAX_COLUMNS,
         text::clean,
     },
     merge::Area,

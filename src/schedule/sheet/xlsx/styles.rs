@@ -1,6 +1,6 @@
 //! The number formats of a workbook's cells.
 
-use super::super::copy::NumberFormat;
+use super::super::copied::NumberFormat;
 use super::{
     format::Format,
     package::{Package, damaged},

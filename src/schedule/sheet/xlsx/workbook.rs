@@ -1,7 +1,7 @@
 //! What a workbook says about itself: its sheets, its calendar, and where its other parts are.
 
 use super::{
-    super::copy::{PROBLEMS_NAME, RAGGED_NAME},
+    super::copied::{PROBLEMS_NAME, RAGGED_NAME},
     package::{Package, damaged},
     xml::{Name, Token, Xml, attribute, is_on},
 };
