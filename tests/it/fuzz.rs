@@ -42,8 +42,8 @@ use tixing::{
             cell::{Cell, Row},
             xlsx::{
                 self,
+                choose::Request as Asked,
                 frames::{self, Frame},
-                read::Request as Asked,
             },
         },
         when::written,

@@ -1,10 +1,7 @@
 //! The child: this program once more, with a workbook as its standard input and a pipe as its output. It limits itself before it looks at
 //! the workbook, so that whatever is in there, the worst that happens is its own end.
 
-use super::{
-    package::MAX_UNPACKED,
-    read::{Request, read},
-};
+use super::{choose::Request, package::MAX_UNPACKED, read::read};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::{
     fs::File,

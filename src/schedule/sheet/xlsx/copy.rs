@@ -8,12 +8,13 @@ use super::{
         spec::MAX_COLUMNS,
         spec::TableSpec,
     },
+    choose::{FRAME, MAX_ROW, Request, Stop, choose},
     frames::{self, Frame},
     merge::{Fill, Merged},
     package::{Package, damaged},
+    place::MAX_ROWS,
     process::Process,
-    read::{FRAME, MAX_ROW, Request, Stop, choose},
-    rows::{Book, MAX_ROWS, Rows},
+    rows::{Book, Rows},
     workbook::Workbook,
 };
 use crate::{schedule::problem::Problem, words::say};

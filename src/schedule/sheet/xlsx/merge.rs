@@ -2,7 +2,7 @@
 
 use super::{
     super::cell::Cell,
-    rows::{MAX_ROWS, column_of},
+    place::{MAX_ROWS, column_of},
 };
 use serde::{Deserialize, Serialize};
 

@@ -4,6 +4,7 @@
 //! process   the child from the outside: started, listened to, always ended
 //! child     the child from the inside: its limits
 //! frames    what goes over the pipe
+//! choose    what is asked, and which sheet that is
 //! read      a workbook is read: sheet, header, rows           (from here on in the child)
 //! copy      a sheet as it stands, for a copy of it            (the child, and the other end of its pipe)
 //! package   the parts in the zip, within bounds
@@ -12,6 +13,7 @@
 //! strings   texts that cells share
 //! styles    number formats of cells
 //! rows      a sheet's rows
+//! place     where a cell is
 //! merge     merged cells
 //! value     what a stored number means: a date, or a number as the sheet shows it
 //! format    number formats                                    (pure)
@@ -26,9 +28,11 @@ mod xml;
 mod workbook;
 mod strings;
 mod styles;
+mod place;
 mod merge;
 mod rows;
 pub mod frames;
+pub mod choose;
 pub mod read;
 pub mod copy;
 pub mod child;
@@ -43,10 +47,10 @@ use crate::{
     schedule::problem::{OF_FILES, Problem},
     words::say,
 };
+use choose::Request;
 use frames::{Frame, Head, Refusal};
 use package::damaged;
 use process::Process;
-use read::Request;
 use std::{collections::VecDeque, fs::File, path::Path};
 
 /// An open workbook, behind the header of its sheet.
@@ -93,7 +97,7 @@ impl Xlsx {
         }
         let Some(mut row) = self.rows.pop_front() else { return Ok(None) };
         let width = self.columns.names().len();
-        if row.number <= self.last || row.number > rows::MAX_ROWS || row.cells.len() > width {
+        if row.number <= self.last || row.number > place::MAX_ROWS || row.cells.len() > width {
             return Err(damaged("its reader lost its way"));
         }
         self.last = row.number;

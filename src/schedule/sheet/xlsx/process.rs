@@ -1,9 +1,9 @@
 //! The child from the outside: it is started, listened to, and always ended.
 
 use super::{
+    choose::Request,
     frames::{Frame, read},
     package::damaged,
-    read::Request,
 };
 use crate::{schedule::problem::Problem, words::say};
 use std::{

@@ -9,6 +9,7 @@ use super::{
     },
     merge::Area,
     package::damaged,
+    place::{MAX_ROWS, column_of},
     strings::Strings,
     styles::Styles,
     value,
@@ -18,8 +19,6 @@ use crate::{schedule::problem::Problem, words::say};
 use quick_xml::events::BytesStart;
 use std::io::BufRead;
 
-/// A sheet may have so many rows.
-pub const MAX_ROWS: u32 = 1_048_576;
 /// A sheet may have so many merged areas.
 const MAX_AREAS: usize = 500_000;
 
@@ -233,17 +232,4 @@ impl Type {
             _ => Self::Number,
         }
     }
-}
-
-/// The column of a cell's name such as `AB12`, from 0.
-pub fn column_of(name: &str) -> Option<usize> {
-    let letters = name.bytes().take_while(u8::is_ascii_alphabetic);
-    let mut column = 0_usize;
-    for letter in letters {
-        column = column * 26 + usize::from(letter.to_ascii_uppercase() - b'A') + 1;
-        if column > 1 << 20 {
-            return None;
-        }
-    }
-    column.checked_sub(1)
 }
