@@ -1,6 +1,6 @@
 //! What tixing does in a second, beside what this machine can do at all. It prints; it asserts nothing.
 //!
-//! `cargo bench -- NAME…` with names among: floor spike spike20 bulk single steady erasing stored; `--postgres` for PostgreSQL,
+//! `cargo bench -- NAME…` with names among: floor spike spike20 bulk single steady erasing planning plan load stored; `--postgres` for PostgreSQL,
 //! `--stored N` for the size of a store that `bulk` and `stored` meet, `--n N` for the number of reminders. `soak --minutes N` runs only
 //! when it is named.
 
@@ -8,6 +8,7 @@
 #[path = "../../tests/it/harness/postgres.rs"]
 mod postgres;
 
+mod marketer;
 mod soak;
 
 use axum::{Router, extract::State, routing::post};
@@ -83,10 +84,19 @@ fn main() {
             bench.spike(20, Crowd::InOneSecond).await;
         }
         if named("steady") {
-            bench.steady(0).await;
+            bench.steady(0, 0).await;
         }
         if named("erasing") {
-            bench.steady(40_000).await;
+            bench.steady(40_000, 0).await;
+        }
+        if named("planning") {
+            bench.steady(0, value("--n", 1_000_000)).await;
+        }
+        if named("plan") {
+            marketer::plan(&bench).await;
+        }
+        if named("load") {
+            marketer::load(&bench, value("--n", 1_000_000)).await;
         }
         if named("single") {
             bench.single().await;
@@ -226,6 +236,18 @@ name = "event-start"
 id = "{TEMPLATE}"
 kind = "one-time"
 fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地点" }}
+[[app]]
+name = "tea"
+platform = "wechat"
+appid = "wxfedcba9876543210"
+secret = {{ env = "SECRET" }}
+base_url = "{platform}"
+timezone = "Asia/Shanghai"
+[[app.template]]
+name = "event-start"
+id = "{TEMPLATE}"
+kind = "one-time"
+fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地点" }}
 "#
         );
         config::parse(&place.folder.join("tixing.toml"), &text, &|_| Some("s".into()), Default::default())
@@ -325,8 +347,9 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
     }
 
     /// A thousand a second for twenty seconds: how late they go out.
-    /// Meanwhile retention erases `old` reminders that ended long ago, with their consents and users.
-    async fn steady(&self, old: usize) {
+    /// Meanwhile retention erases `old` reminders that ended long ago, with their consents and users, and a file of `planned` rows of
+    /// another app is planned over and over.
+    async fn steady(&self, old: usize, planned: usize) {
         let sink = Sink::start(0);
         let place = self.place("steady");
         let clock = SystemClock::shared();
@@ -361,11 +384,20 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
         }
         let daemon = Daemon::start(config, Arc::clone(&clock)).await.expect("starts");
         let n = 20_000;
-        let due = clock.now() + 5_000;
+        // A large file is written first.
+        let due = clock.now() + if planned > 0 { 15_000 } else { 5_000 };
         self.fill(daemon.api.store(), n, |i| due + i as Millis).await;
+        let planner = match planned {
+            0 => None,
+            n => Some(marketer::Planner::begin(&daemon, &place, n).await),
+        };
         let before = usage();
-        tokio::time::sleep(Duration::from_millis((due - clock.now()) as u64 + 21_000)).await;
+        tokio::time::sleep(Duration::from_millis((due - clock.now()).max(0) as u64 + 21_000)).await;
         let cpu = (usage().cpu - before.cpu) * 1e6 / n as f64;
+        let plans = match planner {
+            None => String::new(),
+            Some(planner) => format!(", {planned} rows planned {} times meanwhile", planner.end().await),
+        };
         let store = daemon.api.store();
         let mut late = Vec::new();
         let mut filter =
@@ -384,7 +416,7 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
         let kept = store.tally().await.expect("answers")["coffee"]["sent"] as usize;
         let at = |q: f64| late[((late.len() - 1) as f64 * q) as usize];
         println!(
-            "steady: 1000/s, {}{}: {} sent, late p50 {} ms, p99 {} ms, max {} ms, earliest {} ms; {cpu:.1} µs CPU each",
+            "steady: 1000/s, {}{}{plans}: {} sent, late p50 {} ms, p99 {} ms, max {} ms, earliest {} ms; {cpu:.1} µs CPU each",
             self.database(),
             if old > 0 { format!(", {} of {old} erased meanwhile", old + n - kept) } else { String::new() },
             late.len(),
