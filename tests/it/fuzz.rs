@@ -331,6 +331,61 @@ fn a_time_in_a_cell_is_read_or_refused() {
     });
 }
 
+/// Between the parts of a form.
+const BOUNDARY: &str = "b0undary";
+
+/// A file and its table as the parts of a form.
+fn form(schedule: &[u8], table: &[u8]) -> Vec<u8> {
+    let head = |name: &str| {
+        let name = format!("content-disposition: form-data; name=\"{name}\"; filename=\"f\"");
+        format!("--{BOUNDARY}\r\n{name}\r\n\r\n").into_bytes()
+    };
+    let end = format!("\r\n--{BOUNDARY}--\r\n");
+    [&head("schedule"), schedule, b"\r\n", &head("a.csv"), table, end.as_bytes()].concat()
+}
+
+/// A schedule over `a.csv`, and the table.
+const PLANNED: [&str; 2] = [
+    "name = \"s\"\napp = \"coffee\"\ntemplate = \"event-start\"\nat = { column = \"时间\", before = [\"1d\"], after = [\"2h\"] }\n\
+     audience = { file = \"a.csv\", key = \"编号\" }\nexclude = [\"o3\"]\nconsent = \"either\"\n[data]\n\
+     thing1 = \"{{名称 | short(20)}}\"\ntime2 = \"{{时间 | datetime}}\"\n",
+    "openid,编号,名称,时间\no1,A-1,读书会,2031-03-01 10:00\no2,A-2,\"茶\n会\",47908.416\no3,A-3,酒会,2031年3月1日\no4,A-1,酒会,1/2\n",
+];
+
+#[test]
+fn an_upload_is_taken_or_refused_and_never_a_fault_of_ours() {
+    let service = std::panic::AssertUnwindSafe(Service::start());
+    let good = String::from_utf8(form(PLANNED[0].as_bytes(), PLANNED[1].as_bytes())).expect("UTF-8");
+    let (status, plan) = service.plan(good.clone().into_bytes());
+    assert_eq!(status, 200, "{plan}");
+    check!(name = "uploads").for_each(|input: &[u8]| {
+        for body in [input.to_vec(), spoil(&[&good], input)] {
+            let (status, answer) = service.plan(body);
+            refused_well(status, &answer);
+        }
+    });
+}
+
+#[test]
+fn any_file_over_any_table_is_planned_row_by_row_or_refused_with_its_problems() {
+    let service = std::panic::AssertUnwindSafe(Service::start());
+    check!(name = "plans").for_each(|input: &[u8]| {
+        let (of_file, of_table) = input.split_at(input.len() / 2);
+        let (file, table) = (spoil(&PLANNED[..1], of_file), spoil(&PLANNED[1..], of_table));
+        for (file, table) in [(&file[..], &table[..]), (PLANNED[0].as_bytes(), &table), (&file, PLANNED[1].as_bytes())]
+        {
+            let (status, answer) = service.plan(form(file, table));
+            refused_well(status, &answer);
+            let plan: Value = serde_json::from_str(&answer).expect("JSON");
+            let row = |name: &str| plan["rows"][name].as_u64().expect("a number");
+            match status.is_success() {
+                true => assert_eq!(row("read"), row("right") + row("refused") + row("excluded"), "{plan}"),
+                false => assert!(plan["problems"].as_array().is_none_or(|problems| !problems.is_empty()), "{plan}"),
+            }
+        }
+    });
+}
+
 /// The API over a store of its own.
 struct Service {
     runtime: Runtime,
@@ -361,7 +416,17 @@ impl Service {
     }
 
     fn ask(&self, method: Method, path: &str, body: &str) -> (StatusCode, String) {
-        let request = Request::builder().method(method).uri(path).body(Body::from(body.to_owned())).expect("a request");
+        self.run(Request::builder().method(method).uri(path).body(Body::from(body.to_owned())).expect("a request"))
+    }
+
+    /// Hands in the parts of a form.
+    fn plan(&self, form: Vec<u8>) -> (StatusCode, String) {
+        let request = Request::builder().method(Method::POST).uri("/v1/schedules/plan");
+        let request = request.header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"));
+        self.run(request.body(Body::from(form)).expect("a request"))
+    }
+
+    fn run(&self, request: Request<Body>) -> (StatusCode, String) {
         self.runtime.block_on(async {
             let response = self.router.clone().oneshot(request).await.expect("infallible");
             let status = response.status();
