@@ -302,7 +302,10 @@ fn told(plan: &Value, list: &str, more: &str, voice: Voice) -> Vec<Message> {
         let (value, detail) = (problem["value"].as_str().map(str::to_owned), text(&problem["detail"]));
         let value = value.map(|value| say!("plan_value", value = value));
         let fix = problem["fix"].as_str().map(|fix| say!("plan_fix", fix = fix));
-        said.push(say!("plan_problem", place = place, value = value, detail = detail, fix = fix));
+        said.push(match place.is_empty() {
+            true => say!("plan_problem_of_file", detail = detail, fix = fix),
+            false => say!("plan_problem", place = place, value = value, detail = detail, fix = fix),
+        });
     }
     let shown = all.len().min(SHOWN) as u64;
     if n > shown {

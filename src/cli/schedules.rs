@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::timing::parse_instant,
-    words::{Message, say},
+    words::{Message, Voice, say},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -21,7 +21,8 @@ pub async fn run(client: &Client, verb: Schedules, out: Out) -> Result<(), Failu
             let query = query(&[("app", app), ("state", state)]);
             let answer = client.ask(Method::GET, &format!("/v1/schedules{query}"), None).await?;
             let items = answer["items"].as_array().cloned().unwrap_or_default();
-            let items: Vec<Value> = if out.json { items } else { items.into_iter().map(flat).collect() };
+            let items: Vec<Value> =
+                if out.json { items } else { items.into_iter().map(|item| flat(item, out.voice)).collect() };
             let members =
                 ["name", "app", "state", "scheduled", "sent", "failed", "expired", "cancelled", "first_at", "last_at"];
             rows(&items, &members, client, out);
@@ -58,8 +59,10 @@ pub async fn run(client: &Client, verb: Schedules, out: Out) -> Result<(), Failu
             out.done(&answer, &say!("schedule_shifted", name = name, by = by));
         }
         Schedules::Cancel { name } => {
+            let cancelled = |schedule: &Value| schedule["reminders"]["cancelled"].as_i64().unwrap_or_default();
+            let before = cancelled(&client.ask(Method::GET, &path(&name, ""), None).await?);
             let answer = client.ask(Method::DELETE, &path(&name, ""), None).await?;
-            let n = &answer["reminders"]["cancelled"];
+            let n = (cancelled(&answer) - before).max(0);
             out.done(&answer, &say!("schedule_was_cancelled", name = name, n = n));
         }
     }
@@ -75,10 +78,10 @@ fn path(name: &str, rest: &str) -> String {
 }
 
 /// A schedule as a row of a table: its counts beside its other members.
-fn flat(mut schedule: Value) -> Value {
-    if schedule["incomplete"] == true {
-        schedule["state"] = format!("{}, incomplete", text(&schedule["state"])).into();
-    }
+fn flat(mut schedule: Value, voice: Voice) -> Value {
+    let state = word(&text(&schedule["state"]));
+    let state = if schedule["incomplete"] == true { say!("state_incomplete", state = state) } else { state };
+    schedule["state"] = state.say(voice).into();
     let counts = schedule["reminders"].take();
     for (state, n) in counts.as_object().into_iter().flatten() {
         schedule[state.as_str()] = n.clone();
@@ -86,12 +89,36 @@ fn flat(mut schedule: Value) -> Value {
     schedule
 }
 
+/// A word of the API in the reader's language: a state, or why something ended. A platform's code stays what it is.
+fn word(word: &str) -> Message {
+    match word {
+        "active" => say!("word_active"),
+        "paused" => say!("word_paused"),
+        "ended" => say!("word_ended"),
+        "cancelled" => say!("word_cancelled"),
+        "failed" => say!("word_failed"),
+        "expired" => say!("word_expired"),
+        "unconfirmed" => say!("word_unconfirmed"),
+        "no_consent" => say!("word_no_consent"),
+        "removed" => say!("word_removed"),
+        "schedule_cancelled" => say!("word_schedule_cancelled"),
+        "turned_off" => say!("word_turned_off"),
+        "forgotten" => say!("word_forgotten"),
+        "test_mode" => say!("word_test_mode"),
+        other => Message::text(other),
+    }
+}
+
 /// How a schedule stands, in sentences.
 fn about(schedule: &Value) -> Vec<Message> {
     let at = |member: &str| schedule[member].as_str().and_then(|text| parse_instant(text, None).ok()).map(|w| w.at);
     let n = |state: &str| schedule["reminders"][state].as_i64().unwrap_or_default();
-    let mut lines =
-        vec![say!("about_state", name = schedule["name"], app = schedule["app"], state = schedule["state"])];
+    let mut lines = vec![say!(
+        "about_state",
+        name = schedule["name"],
+        app = schedule["app"],
+        state = word(&text(&schedule["state"]))
+    )];
     let path = schedule["path"].as_str();
     lines.extend(path.map(|path| say!("about_file", path = path)));
     lines.push(match at("loaded_at") {
@@ -121,7 +148,8 @@ fn about(schedule: &Value) -> Vec<Message> {
         doubtful = n("in_doubt") + n("unconfirmed")
     ));
     for reason in schedule["reasons"].as_array().into_iter().flatten() {
-        lines.push(say!("about_reason", state = reason["state"], reason = reason["reason"], n = reason["n"]));
+        let (state, why) = (word(&text(&reason["state"])), word(&text(&reason["reason"])));
+        lines.push(say!("about_reason", n = reason["n"], state = state, reason = why));
     }
     if let Some(task) = schedule["task"].as_object() {
         lines.push(say!("about_task", kind = task["kind"], by = task["by"], detail = task["detail"]));
