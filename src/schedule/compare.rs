@@ -11,7 +11,8 @@ use crate::{
     domain::{Millis, reminder::ReminderId, schedule::Change},
     store::{
         Store, StoreError,
-        planned::{Identity, Judged, Left, Line, Loading},
+        planned::{Judged, Line, Loading},
+        planned_lists::{Identity, Left},
     },
     words::say,
 };

@@ -37,6 +37,8 @@ pub mod doubts;
 pub mod users;
 pub mod schedules;
 pub mod planned;
+mod planned_write;
+pub mod planned_lists;
 pub mod schedule_pause;
 pub mod schedule_tasks;
 pub mod gates;

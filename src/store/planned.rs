@@ -1,34 +1,24 @@
-//! What schedules have planned: each row's occasion is known again for ever, compared with what its file says now, and written in batches.
+//! What schedules have planned: each row's occasion is known again for ever, and compared with what its file says now. What follows is
+//! written by `planned_write`.
 
 use super::{
     Store,
-    command::Single,
-    dialect::{Cell, Dialect, Rows},
+    dialect::{Dialect, Rows, int},
     error::StoreError,
-    insert::{self, NewRow},
-    ledgers::{self, Claimant, Ledgers, Pair},
-    names::{Names, Place},
-    port::{Entry, Ring},
+    ledgers::Ledgers,
+    names::Names,
     recipients,
-    reminders::{OF_DUE, STORED, stored},
-    settle::settle,
     states::{LAST_STATE, LIVING, state},
-    tx::{Tx, bound},
+    tx::bound,
 };
 use crate::domain::{
     Millis,
-    decide::cancelled,
     options::Options,
-    reason::Reason,
-    reminder::{Claim, NewReminder, Origin, ReminderId, State},
+    reminder::{Claim, ReminderId, State},
     schedule::{Change, Claims, Known, Planned, Step, Terms},
-    settle::{Next, Settlement},
 };
-use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    sync::Arc,
-};
+use sqlx::{AnyConnection, Row, any::AnyRow};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What a file says for all of its reminders, and how a load treats what it finds.
 #[derive(Debug, Clone)]
@@ -76,12 +66,12 @@ pub struct Judged {
 }
 
 /// A connection to look with: a reader's, or that of a write transaction.
-struct Look<'a> {
-    conn: &'a mut AnyConnection,
-    dialect: Dialect,
-    names: &'a Names,
+pub(super) struct Look<'a> {
+    pub conn: &'a mut AnyConnection,
+    pub dialect: Dialect,
+    pub names: &'a Names,
     /// Rows that may be written are locked.
-    locks: bool,
+    pub locks: bool,
 }
 
 impl Look<'_> {
@@ -93,27 +83,28 @@ impl Look<'_> {
 }
 
 /// What the store knows of a line.
-struct Found {
+pub(super) struct Found {
     known: Option<Known>,
     /// The reminder that waits under its identity.
-    waiting: Option<Waiting>,
-    user: Option<i64>,
+    pub waiting: Option<Waiting>,
+    pub user: Option<i64>,
     forgotten: bool,
 }
 
 /// A reminder that waits.
 #[derive(Clone, Copy)]
-struct Waiting {
-    id: ReminderId,
-    lane: i64,
-    at: Millis,
-    due_at: Millis,
-    fence: i64,
+pub(super) struct Waiting {
+    pub id: ReminderId,
+    pub lane: i64,
+    pub at: Millis,
+    pub due_at: Millis,
+    pub fence: i64,
     row: Option<i64>,
     holds: bool,
 }
 
-async fn find(look: &mut Look<'_>, loading: &Loading, lines: &[Line]) -> sqlx::Result<Vec<Found>> {
+/// What the store knows of each line.
+pub(super) async fn find(look: &mut Look<'_>, loading: &Loading, lines: &[Line]) -> sqlx::Result<Vec<Found>> {
     let app = look.names.app(&loading.app).id;
     let template = look.names.template(app, &loading.template);
     let users = users(look, app, lines).await?;
@@ -142,7 +133,7 @@ async fn find(look: &mut Look<'_>, loading: &Loading, lines: &[Line]) -> sqlx::R
          LEFT JOIN reminder m ON m.id = q.reminder {LIVING}"
     );
     for row in look.rows(&sql, &asked).await? {
-        let i = usize::try_from(super::dialect::int(&row, "i")).expect("as it was asked");
+        let i = usize::try_from(int(&row, "i")).expect("as it was asked");
         let recipient: Option<i64> = row.get("recipient");
         let same = recipient.is_some()
             && recipient == found[i].user
@@ -177,7 +168,7 @@ async fn forgotten<'l>(look: &mut Look<'_>, app: i64, users: &BTreeSet<&'l str>)
 }
 
 /// The ledgers of the lines' users with what is available in them.
-async fn available(look: &mut Look<'_>, template: i64, found: &[Found]) -> sqlx::Result<Ledgers> {
+pub(super) async fn available(look: &mut Look<'_>, template: i64, found: &[Found]) -> sqlx::Result<Ledgers> {
     let pairs: BTreeSet<i64> = found.iter().filter_map(|found| found.user).collect();
     if pairs.is_empty() {
         return Ok(Ledgers::default());
@@ -195,11 +186,11 @@ async fn with_record(look: &mut Look<'_>, found: &[Found]) -> sqlx::Result<HashS
     }
     let users = look.dialect.rows(["recipient"], users.iter().map(|user| [(*user).into()]));
     let sql = "SELECT r.recipient FROM {rows} WHERE EXISTS (SELECT 1 FROM consent c WHERE c.recipient = r.recipient)";
-    Ok(look.rows(sql, &users).await?.iter().map(|row| super::dialect::int(row, "recipient")).collect())
+    Ok(look.rows(sql, &users).await?.iter().map(|row| int(row, "recipient")).collect())
 }
 
 /// What becomes of each line, and for one that is stored its id and how it comes by its consent. The ledgers take what is held.
-fn judge(
+pub(super) fn judge(
     loading: &Loading,
     template: i64,
     lines: &[Line],
@@ -277,319 +268,6 @@ fn claim(
     }
 }
 
-/// Writes what a load says about some lines. `None`: another task has the schedule by now, and nothing was written.
-pub(super) struct Write {
-    loading: Arc<Loading>,
-    nonce: String,
-    lines: Vec<Line>,
-}
-
-impl Single for Write {
-    type Done = Option<Vec<Judged>>;
-
-    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Self::Done> {
-        let (loading, lines) = (&*self.loading, &self.lines);
-        let schedule = loading.schedule.expect("a load has begun");
-        if !super::schedules::has_task(tx, schedule, &self.nonce).await? {
-            return Ok(None);
-        }
-        let Place { id: app, lane } = tx.names.app(&loading.app);
-        let template = tx.names.template(app, &loading.template);
-        if loading.claims != Claims::Reserve {
-            let users: Vec<(i64, String)> = lines.iter().map(|line| (app, line.planned.openid.clone())).collect();
-            recipients::recipients(tx, &users, true).await?;
-        }
-        let mut ids = (0..lines.len() * 2).map(|_| tx.new_id()).collect::<Vec<_>>().into_iter();
-        let mut look = Look { conn: &mut *tx.conn, dialect: tx.dialect, names: tx.names, locks: true };
-        let found = find(&mut look, loading, lines).await?;
-        let mut ledgers = available(&mut look, template, &found).await?;
-        let judged = judge(loading, template, lines, &found, &mut ledgers, || ids.next().expect("two for each line"));
-        // What is withdrawn comes first: its identity may be taken by another user's.
-        let mut withdrawn = Vec::new();
-        for ((line, found), (verdict, _)) in lines.iter().zip(&found).zip(&judged) {
-            if let Some(waiting) = found.waiting.filter(|_| verdict.replaces || verdict.change == Some(Change::Late)) {
-                withdrawn.push((waiting.id, &line.planned));
-            }
-        }
-        ledgers.write(tx).await?;
-        let ids: Vec<ReminderId> = withdrawn.iter().map(|(id, _)| *id).collect();
-        withdraw(tx, schedule, &ids, tx.now).await?;
-        self.add(tx, (schedule, lane, app, template), &found, &judged).await?;
-        self.update(tx, schedule, &found, &judged).await?;
-        Ok(Some(judged.into_iter().map(|(verdict, _)| verdict).collect()))
-    }
-
-    fn ring(&self) -> Option<Ring> {
-        let (from, until) =
-            (self.lines.iter().map(|l| l.planned.at).min()?, self.lines.iter().map(|l| l.planned.at).max()?);
-        Some(Ring { from, until })
-    }
-
-    fn trip_points(&self) -> Option<[&'static str; 2]> {
-        Some(["load.before_commit", "load.after_commit"])
-    }
-}
-
-type Verdicts = [(Judged, Option<(ReminderId, Claim)>)];
-
-impl Write {
-    async fn add(
-        &self,
-        tx: &mut Tx<'_>,
-        (schedule, lane, app, template): (i64, i64, i64, i64),
-        found: &[Found],
-        judged: &Verdicts,
-    ) -> sqlx::Result<()> {
-        let added = self.lines.iter().zip(found).zip(judged).filter_map(|((line, found), (_, new))| {
-            let (id, claim) = (*new)?;
-            Some((line, found.user.expect("made known before"), id, claim))
-        });
-        let added: Vec<_> = added.collect();
-        let news: Vec<NewReminder> =
-            added.iter().map(|(line, _, _, claim)| new_reminder(&self.loading, schedule, line, *claim)).collect();
-        let mut unheld = Vec::new();
-        let mut rows = Vec::with_capacity(news.len());
-        for ((_, user, id, claim), new) in added.iter().zip(&news) {
-            if *claim == Claim::AtFire || self.loading.standing {
-                unheld.push(Claimant { recipient: *user, template, reminder: *id });
-            }
-            tx.tally.reminder(lane, Some(schedule), None, Some(State::Scheduled.into()));
-            rows.push(NewRow { id: *id, app, lane, pair: (*user, template) as Pair, new });
-        }
-        ledgers::remember(tx, &unheld).await?;
-        insert::write_rows(tx, &rows).await?;
-        let known = added.iter().map(|(line, _, id, _)| (line, id.0));
-        remember(tx, schedule, known).await
-    }
-
-    async fn update(&self, tx: &mut Tx<'_>, schedule: i64, found: &[Found], judged: &Verdicts) -> sqlx::Result<()> {
-        let waiting = self.lines.iter().zip(found).zip(judged);
-        let waiting = waiting.filter_map(|((line, found), (verdict, _))| Some((line, found.waiting?, verdict)));
-        let (mut changed, mut moved) = (Vec::new(), Vec::new());
-        for (line, waiting, verdict) in waiting.filter(|(.., verdict)| verdict.writes) {
-            match verdict.change {
-                Some(Change::Changed) => changed.push((line, waiting)),
-                Some(Change::Same) => moved.push((line, waiting)),
-                _ => {}
-            }
-        }
-        if !moved.is_empty() {
-            let cells =
-                moved.iter().map(|(line, waiting)| [waiting.id.0.into(), line.planned.row.map(i64::from).into()]);
-            let rows = tx.dialect.rows(["id", "row_number"], cells);
-            tx.run("UPDATE reminder SET row_number = r.row_number FROM {rows} WHERE reminder.id = r.id", &rows).await?;
-        }
-        if !changed.is_empty() {
-            change(tx, &self.loading.options, &changed).await?;
-            remember(tx, schedule, changed.iter().map(|(line, waiting)| (line, waiting.id.0))).await?;
-        }
-        Ok(())
-    }
-}
-
-fn new_reminder(loading: &Loading, schedule: i64, line: &Line, claim: Claim) -> NewReminder {
-    let planned = &line.planned;
-    let key = (planned.key != planned.openid).then(|| planned.key.clone());
-    let (row, occasion, moves) = (planned.row, planned.occasion.clone(), planned.moves);
-    NewReminder {
-        app: loading.app.clone(),
-        openid: planned.openid.clone(),
-        template: loading.template.clone(),
-        standing: loading.standing,
-        at: planned.at,
-        local_at: None,
-        expires_at: planned.expires_at,
-        page: planned.page.clone(),
-        data: planned.data.clone(),
-        key: None,
-        digest: String::new(),
-        claim,
-        accepted: None,
-        options: loading.options.clone(),
-        origin: Some(Origin { schedule, row, key, occasion, moves }),
-    }
-}
-
-/// Writes what the file says about reminders that wait. Their fences rise, so that what the engine has read of them before is not sent.
-async fn change(tx: &mut Tx<'_>, options: &Options, changed: &[(&Line, Waiting)]) -> sqlx::Result<()> {
-    let now = tx.now;
-    // One that waits for another try goes at once: what hindered it may be mended.
-    let due_at = |line: &Line, waiting: &Waiting| match (line.planned.at == waiting.at, waiting.due_at == waiting.at) {
-        (true, false) => line.planned.at.max(now).min(waiting.due_at),
-        _ => line.planned.at,
-    };
-    let cells = changed.iter().map(|(line, waiting)| {
-        [
-            waiting.lane.into(),
-            waiting.due_at.into(),
-            waiting.id.0.into(),
-            waiting.fence.into(),
-            due_at(line, waiting).into(),
-            waiting.at.into(),
-            line.planned.at.into(),
-        ]
-    });
-    let rows = tx.dialect.rows(["lane", "due_at", "id", "fence", "new_due_at", "at", "new_at"], cells);
-    tx.run(
-        "UPDATE due SET due_at = r.new_due_at, fence = due.fence + 1 FROM {rows}
-         WHERE due.lane = r.lane AND due.due_at = r.due_at AND due.id = r.id AND due.state = 0 AND due.fence = r.fence",
-        &rows,
-    )
-    .await?;
-    // Past attempts move along, since an outcome is found by its reminder's instant.
-    tx.run(
-        "UPDATE outcome SET at = r.new_at, next_at = r.new_due_at FROM {rows}
-         WHERE outcome.lane = r.lane AND outcome.at = r.at AND outcome.id = r.id",
-        &rows,
-    )
-    .await?;
-    let option = |name: &str| options.get(name).map(String::as_str);
-    let cells = changed.iter().map(|(Line { planned, .. }, waiting)| -> [Cell<'_>; 9] {
-        [
-            waiting.id.0.into(),
-            planned.at.into(),
-            planned.expires_at.into(),
-            planned.page.as_deref().into(),
-            planned.data.as_str().into(),
-            planned.row.map(i64::from).into(),
-            i64::from(planned.moves).into(),
-            option("lang").into(),
-            option("miniprogram_state").into(),
-        ]
-    });
-    let columns = ["id", "at", "expires_at", "page", "data", "row_number", "moves", "lang", "miniprogram_state"];
-    let rows = tx.dialect.rows(columns, cells);
-    tx.run(
-        "UPDATE reminder SET at = r.at, expires_at = r.expires_at, page = r.page, data = r.data, row_number = r.row_number,
-             moves = r.moves, lang = r.lang, miniprogram_state = r.miniprogram_state, local_at = NULL
-         FROM {rows} WHERE reminder.id = r.id",
-        &rows,
-    )
-    .await
-    .map(drop)
-}
-
-/// Writes down which reminders these lines are, and what the file said.
-async fn remember<'l>(
-    tx: &mut Tx<'_>,
-    schedule: i64,
-    known: impl Iterator<Item = (&'l &'l Line, i64)>,
-) -> sqlx::Result<()> {
-    let cells: Vec<[Cell<'_>; 5]> = known
-        .map(|(line, id)| {
-            let Planned { key, occasion, .. } = &line.planned;
-            [schedule.into(), key.as_str().into(), occasion.as_str().into(), id.into(), line.digest.into()]
-        })
-        .collect();
-    if cells.is_empty() {
-        return Ok(());
-    }
-    let rows = tx.dialect.rows(["schedule", "key", "occasion", "reminder", "digest"], cells);
-    tx.run(
-        "INSERT INTO planned (schedule, key, occasion, occurrence, reminder, digest)
-         SELECT r.schedule, r.key, r.occasion, '', r.reminder, r.digest FROM {rows} WHERE true
-         ON CONFLICT (schedule, key, occasion, occurrence) DO UPDATE SET reminder = excluded.reminder, digest = excluded.digest",
-        &rows,
-    )
-    .await
-    .map(drop)
-}
-
-/// Cancels reminders that wait, since their schedule's file no longer has them. Their identities are free again, unless one may have been
-/// sent before. Answers how many it cancelled.
-async fn withdraw(tx: &mut Tx<'_>, schedule: i64, ids: &[ReminderId], now: Millis) -> sqlx::Result<u64> {
-    if ids.is_empty() {
-        return Ok(0);
-    }
-    let rows = tx.dialect.rows(["id"], ids.iter().map(|id| [id.0.into()]));
-    let sql = format!(
-        "SELECT {STORED}, {OF_DUE}, {LAST_STATE} AS ended FROM {{rows}} JOIN reminder m ON m.id = r.id
-         JOIN recipient p ON p.id = m.recipient {LIVING}"
-    );
-    let names = tx.names;
-    let waiting: Vec<_> = tx.rows(&sql, &rows).await?.iter().map(|row| stored(row, names)).collect();
-    let entries = waiting.iter().filter_map(|stored| {
-        let target = stored.target_in(State::Scheduled)?;
-        let mut settlement = cancelled(&stored.due);
-        if settlement.next == Next::Final(State::Cancelled) {
-            settlement = Settlement::because(settlement.next, Reason::Removed, settlement.consent);
-        }
-        Some(Entry { target, settlement, began_at: None, ended_at: now })
-    });
-    let entries: Vec<Entry> = entries.collect();
-    let written = settle(tx, &entries).await?;
-    let gone = entries
-        .iter()
-        .zip(written)
-        .filter(|(entry, written)| *written && entry.settlement.next == Next::Final(State::Cancelled));
-    let gone: Vec<[Cell<'_>; 2]> = gone.map(|(entry, _)| [schedule.into(), entry.target.due.id.0.into()]).collect();
-    if gone.is_empty() {
-        return Ok(0);
-    }
-    let n = gone.len() as u64;
-    let rows = tx.dialect.rows(["schedule", "id"], gone);
-    // By their keys, which their reminders carry: the table has no index on ids.
-    tx.run(
-        "DELETE FROM planned WHERE (schedule, key, occasion, occurrence) IN
-             (SELECT r.schedule, COALESCE(m.row_key, p.openid), m.occasion, '' FROM {rows} JOIN reminder m ON m.id = r.id
-              JOIN recipient p ON p.id = m.recipient)",
-        &rows,
-    )
-    .await?;
-    Ok(n)
-}
-
-/// Cancels what the file no longer has. `None`: another task has the schedule by now, and nothing was written.
-struct Remove {
-    schedule: i64,
-    nonce: String,
-    ids: Vec<ReminderId>,
-}
-
-impl Single for Remove {
-    type Done = Option<u64>;
-
-    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Option<u64>> {
-        if !super::schedules::has_task(tx, self.schedule, &self.nonce).await? {
-            return Ok(None);
-        }
-        let now = tx.now;
-        withdraw(tx, self.schedule, &self.ids, now).await.map(Some)
-    }
-
-    fn trip_points(&self) -> Option<[&'static str; 2]> {
-        Some(["remove.before_commit", "remove.after_commit"])
-    }
-}
-
-/// An identity that a schedule has planned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The row's key.
-    pub key: String,
-    /// Its occasion.
-    pub occasion: String,
-    /// Its reminder.
-    pub reminder: ReminderId,
-}
-
-/// A reminder that waits though its file no longer has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Left {
-    /// Which.
-    pub reminder: ReminderId,
-    /// The row's key.
-    pub key: String,
-    /// Its occasion.
-    pub occasion: String,
-    /// The user.
-    pub openid: String,
-    /// The instant.
-    pub at: Millis,
-    /// The deadline.
-    pub expires_at: Millis,
-}
-
 impl Store {
     /// What a load would make of these lines, which are those of whole users. Nothing is written.
     ///
@@ -611,137 +289,5 @@ impl Store {
             Judged { user_known, ..verdict }
         });
         Ok(told.collect())
-    }
-
-    /// Writes what a load says about some lines. `None`: another task has the schedule by now, and nothing was written.
-    ///
-    /// # Errors
-    /// When nothing was kept.
-    pub async fn write_lines(
-        &self,
-        loading: Arc<Loading>,
-        nonce: &str,
-        lines: Vec<Line>,
-    ) -> Result<Option<Vec<Judged>>, StoreError> {
-        self.writer.do_one(Write { loading, nonce: nonce.to_owned(), lines }).await
-    }
-
-    /// Cancels reminders that wait. `None`: another task has the schedule by now, and nothing was written.
-    ///
-    /// # Errors
-    /// When nothing was kept.
-    pub async fn remove(&self, schedule: i64, nonce: &str, ids: Vec<ReminderId>) -> Result<Option<u64>, StoreError> {
-        self.writer.do_one(Remove { schedule, nonce: nonce.to_owned(), ids }).await
-    }
-
-    /// What a schedule has planned, in order of key and occasion, after these.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn identities(
-        &self,
-        schedule: i64,
-        after: (&str, &str),
-        limit: i64,
-    ) -> Result<Vec<Identity>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT key, occasion, reminder FROM planned WHERE schedule = $1 AND (key, occasion) > ($2, $3)
-             ORDER BY key, occasion LIMIT $4",
-        )
-        .bind(schedule)
-        .bind(after.0)
-        .bind(after.1)
-        .bind(limit)
-        .fetch_all(&self.read)
-        .await?;
-        let identity = |row: &AnyRow| Identity {
-            key: row.get("key"),
-            occasion: row.get("occasion"),
-            reminder: ReminderId(row.get("reminder")),
-        };
-        Ok(rows.iter().map(identity).collect())
-    }
-
-    /// Those of some identities whose reminders wait.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn waiting_of(&self, identities: &[Identity]) -> Result<Vec<Left>, StoreError> {
-        if identities.is_empty() {
-            return Ok(Vec::new());
-        }
-        let cells = identities.iter().map(|i| [i.reminder.0.into(), i.key.as_str().into(), i.occasion.as_str().into()]);
-        let rows = self.database.dialect.rows(["id", "key", "occasion"], cells);
-        let sql = format!(
-            "SELECT r.id, r.key, r.occasion, p.openid, m.at, m.expires_at FROM {{rows}} JOIN reminder m ON m.id = r.id
-             JOIN recipient p ON p.id = m.recipient {LIVING} WHERE d.state = 0 AND d.doubt_since IS NULL"
-        );
-        let sql = self.database.dialect.sql(&sql, &rows);
-        let found = bound(&sql, &rows).fetch_all(&self.read).await?;
-        let left = |row: &AnyRow| Left {
-            reminder: ReminderId(super::dialect::int(row, "id")),
-            key: row.get("key"),
-            occasion: row.get("occasion"),
-            openid: row.get("openid"),
-            at: row.get("at"),
-            expires_at: row.get("expires_at"),
-        };
-        Ok(found.iter().map(left).collect())
-    }
-
-    /// Users with an available consent for a template, in the order in which they became known, after `after`. Answers with the place of each.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn consented(
-        &self,
-        app: &str,
-        template: &str,
-        after: i64,
-        limit: i64,
-    ) -> Result<Vec<(i64, String)>, StoreError> {
-        let template = self.names.template(self.names.app(app).id, template);
-        let rows = sqlx::query(
-            "SELECT c.recipient, p.openid FROM consent c JOIN recipient p ON p.id = c.recipient
-             WHERE c.recipient > $1 AND c.template = $2 AND c.reminder IS NULL AND c.voided_at IS NULL
-             GROUP BY c.recipient, p.openid ORDER BY c.recipient LIMIT $3",
-        )
-        .bind(after)
-        .bind(template)
-        .bind(limit)
-        .fetch_all(&self.read)
-        .await?;
-        Ok(rows.iter().map(|row| (row.get("recipient"), row.get("openid"))).collect())
-    }
-
-    /// How many reminders hold the consents of these users for a template, by the schedule that they belong to; `None` for those that
-    /// belong to none.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn held_elsewhere(
-        &self,
-        loading: &Loading,
-        openids: &[&str],
-    ) -> Result<Vec<(Option<String>, i64)>, StoreError> {
-        if openids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let app = self.names.app(&loading.app).id;
-        let template = self.names.template(app, &loading.template);
-        let cells = openids.iter().map(|openid| [app.into(), template.into(), (*openid).into()]);
-        let rows = self.database.dialect.rows(["app", "template", "openid"], cells);
-        let sql = format!(
-            "SELECT s.name, COUNT(*) AS n FROM {{rows}} JOIN recipient p ON p.app = r.app AND p.openid = r.openid
-             JOIN consent c ON c.recipient = p.id AND c.template = r.template AND c.voided_at IS NULL
-             JOIN reminder m ON m.id = c.reminder LEFT JOIN schedule s ON s.id = m.schedule {LIVING}
-             WHERE d.id IS NOT NULL AND COALESCE(m.schedule, -1) <> {} GROUP BY s.name ORDER BY s.name",
-            loading.schedule.unwrap_or(-2)
-        );
-        let sql = self.database.dialect.sql(&sql, &rows);
-        let found = sqlx::query(AssertSqlSafe(sql));
-        let found = rows.parameters.iter().fold(found, |query, parameter| query.bind(parameter.as_str()));
-        let found = found.fetch_all(&self.read).await?;
-        Ok(found.iter().map(|row| (row.get("name"), super::dialect::int(row, "n"))).collect())
     }
 }

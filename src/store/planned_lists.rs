@@ -1,0 +1,144 @@
+//! Lists that plans and loads are made from: what a schedule has planned, who has consented, who holds consents.
+
+use super::{Store, dialect::int, error::StoreError, planned::Loading, states::LIVING, tx::bound};
+use crate::domain::{Millis, reminder::ReminderId};
+use sqlx::{Row, any::AnyRow};
+
+/// An identity that a schedule has planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The row's key.
+    pub key: String,
+    /// Its occasion.
+    pub occasion: String,
+    /// Its reminder.
+    pub reminder: ReminderId,
+}
+
+/// A reminder that waits though its file no longer has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Which.
+    pub reminder: ReminderId,
+    /// The row's key.
+    pub key: String,
+    /// Its occasion.
+    pub occasion: String,
+    /// The user.
+    pub openid: String,
+    /// The instant.
+    pub at: Millis,
+    /// The deadline.
+    pub expires_at: Millis,
+}
+
+impl Store {
+    /// What a schedule has planned, in order of key and occasion, after these.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn identities(
+        &self,
+        schedule: i64,
+        after: (&str, &str),
+        limit: i64,
+    ) -> Result<Vec<Identity>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT key, occasion, reminder FROM planned WHERE schedule = $1 AND (key, occasion) > ($2, $3)
+             ORDER BY key, occasion LIMIT $4",
+        )
+        .bind(schedule)
+        .bind(after.0)
+        .bind(after.1)
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?;
+        let identity = |row: &AnyRow| Identity {
+            key: row.get("key"),
+            occasion: row.get("occasion"),
+            reminder: ReminderId(row.get("reminder")),
+        };
+        Ok(rows.iter().map(identity).collect())
+    }
+
+    /// Those of some identities whose reminders wait.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn waiting_of(&self, identities: &[Identity]) -> Result<Vec<Left>, StoreError> {
+        if identities.is_empty() {
+            return Ok(Vec::new());
+        }
+        let cells = identities.iter().map(|i| [i.reminder.0.into(), i.key.as_str().into(), i.occasion.as_str().into()]);
+        let rows = self.database.dialect.rows(["id", "key", "occasion"], cells);
+        let sql = format!(
+            "SELECT r.id, r.key, r.occasion, p.openid, m.at, m.expires_at FROM {{rows}} JOIN reminder m ON m.id = r.id
+             JOIN recipient p ON p.id = m.recipient {LIVING} WHERE d.state = 0 AND d.doubt_since IS NULL"
+        );
+        let sql = self.database.dialect.sql(&sql, &rows);
+        let found = bound(&sql, &rows).fetch_all(&self.read).await?;
+        let left = |row: &AnyRow| Left {
+            reminder: ReminderId(int(row, "id")),
+            key: row.get("key"),
+            occasion: row.get("occasion"),
+            openid: row.get("openid"),
+            at: row.get("at"),
+            expires_at: row.get("expires_at"),
+        };
+        Ok(found.iter().map(left).collect())
+    }
+
+    /// Users with an available consent for a template, in the order in which they became known, after `after`. Answers with the place of each.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn consented(
+        &self,
+        app: &str,
+        template: &str,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, String)>, StoreError> {
+        let template = self.names.template(self.names.app(app).id, template);
+        let rows = sqlx::query(
+            "SELECT c.recipient, p.openid FROM consent c JOIN recipient p ON p.id = c.recipient
+             WHERE c.recipient > $1 AND c.template = $2 AND c.reminder IS NULL AND c.voided_at IS NULL
+             GROUP BY c.recipient, p.openid ORDER BY c.recipient LIMIT $3",
+        )
+        .bind(after)
+        .bind(template)
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows.iter().map(|row| (row.get("recipient"), row.get("openid"))).collect())
+    }
+
+    /// How many reminders hold the consents of these users for a template, by the schedule that they belong to; `None` for those that
+    /// belong to none.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn held_elsewhere(
+        &self,
+        loading: &Loading,
+        openids: &[&str],
+    ) -> Result<Vec<(Option<String>, i64)>, StoreError> {
+        if openids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let app = self.names.app(&loading.app).id;
+        let template = self.names.template(app, &loading.template);
+        let cells = openids.iter().map(|openid| [app.into(), template.into(), (*openid).into()]);
+        let rows = self.database.dialect.rows(["app", "template", "openid"], cells);
+        let sql = format!(
+            "SELECT s.name, COUNT(*) AS n FROM {{rows}} JOIN recipient p ON p.app = r.app AND p.openid = r.openid
+             JOIN consent c ON c.recipient = p.id AND c.template = r.template AND c.voided_at IS NULL
+             JOIN reminder m ON m.id = c.reminder LEFT JOIN schedule s ON s.id = m.schedule {LIVING}
+             WHERE d.id IS NOT NULL AND COALESCE(m.schedule, -1) <> {} GROUP BY s.name ORDER BY s.name",
+            loading.schedule.unwrap_or(-2)
+        );
+        let sql = self.database.dialect.sql(&sql, &rows);
+        let found = bound(&sql, &rows).fetch_all(&self.read).await?;
+        Ok(found.iter().map(|row| (row.get("name"), int(row, "n"))).collect())
+    }
+}
