@@ -322,14 +322,15 @@ async fn list(compared: &Compared, tell: &mpsc::Sender<Bytes>) -> Result<(), Fai
         for (place, planned) in places.iter().zip(planned) {
             let change = compared.changes[*place as usize].map_or("", Change::word);
             let data: Value = serde_json::from_str(&planned.data).unwrap_or_default();
+            let (at, expires_at) = compared.terms.moved(&planned);
             let line = json!({
                 "row": planned.row,
                 "key": planned.key,
                 "openid": planned.openid,
                 "occasion": planned.occasion,
                 "event": rfc3339(planned.event),
-                "at": rfc3339(planned.at),
-                "expires_at": rfc3339(planned.expires_at),
+                "at": rfc3339(at),
+                "expires_at": rfc3339(expires_at),
                 "page": planned.page,
                 "data": data,
                 "change": change,

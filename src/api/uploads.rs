@@ -45,7 +45,7 @@ pub(super) async fn receive(request: Request, inside: bool) -> Result<Upload, Pr
         let name = part.name().map_or_else(|| extended_name(&part), str::to_owned);
         if name == "schedule" {
             input.name = part.file_name().unwrap_or("schedule.toml").to_owned();
-            input.text = text(part).await?;
+            (input.text, input.not_utf8) = text(part).await?;
             has_schedule = true;
             continue;
         }
@@ -81,7 +81,8 @@ async fn in_time<T>(part: impl Future<Output = Result<T, MultipartError>>) -> Re
     }
 }
 
-async fn text(mut part: Field<'_>) -> Result<String, Problem> {
+/// The text of the schedule, and the line of the first character that is not UTF-8.
+async fn text(mut part: Field<'_>) -> Result<(String, Option<u32>), Problem> {
     let mut bytes = Vec::new();
     while let Some(chunk) = in_time(part.chunk()).await? {
         bytes.extend_from_slice(&chunk);
@@ -89,8 +90,10 @@ async fn text(mut part: Field<'_>) -> Result<String, Problem> {
             return Err(Problem::new("too_large", say!("schedule_too_large", most = MAX_SCHEDULE)));
         }
     }
-    // Not UTF-8: what is told names the line.
-    Ok(String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').to_owned())
+    let fault = std::str::from_utf8(&bytes).err();
+    let lines = fault.map(|fault| bytes[..fault.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1);
+    let line = lines.map(|lines| u32::try_from(lines).unwrap_or(u32::MAX));
+    Ok((String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').to_owned(), line))
 }
 
 async fn save(mut part: Field<'_>, path: &Path) -> Result<(), Problem> {

@@ -317,10 +317,11 @@ fn told(plan: &Value, list: &str, more: &str, voice: Voice) -> Vec<Message> {
 fn place(problem: &Value, voice: Voice) -> String {
     let part = |name: &str| problem[name].as_str().map(str::to_owned);
     let line = problem["line"].as_u64().map(|line| say!("place_line", line = line).say(voice));
-    let row = problem["row"]
-        .as_u64()
-        .filter(|_| problem["cell"].is_null())
-        .map(|row| say!("place_row", row = row).say(voice));
+    let row =
+        problem["row"].as_u64().filter(|_| problem["cell"].is_null()).map(|row| match problem["file"].is_null() {
+            true => say!("place_entry", row = row).say(voice),
+            false => say!("place_row", row = row).say(voice),
+        });
     let parts: Vec<String> = [part("file"), line, row, part("cell"), part("column")].into_iter().flatten().collect();
     parts.join(" ")
 }

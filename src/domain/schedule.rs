@@ -118,6 +118,8 @@ pub struct Terms {
     pub sends_late: bool,
     /// The file is another than the one that was shifted, so the shift ends.
     pub shift_ends: bool,
+    /// So many milliseconds the schedule is shifted by, what is stored as new too; 0 if the file ends the shift.
+    pub shift: Millis,
     /// What was due from the first instant until the second may have been sent by another life of the store: it is never stored as new.
     pub unknown: Option<(Millis, Millis)>,
 }
@@ -166,9 +168,15 @@ impl Terms {
         }
     }
 
+    /// The instant and the deadline at which a reminder of the file is stored as new.
+    pub fn moved(&self, planned: &Planned) -> (Millis, Millis) {
+        let deadline = if planned.moves { self.shift } else { 0 };
+        (planned.at + self.shift, planned.expires_at + deadline)
+    }
+
     fn is_late(&self, at: Millis, expires_at: Millis) -> bool {
         let may_be_sent = self.unknown.is_some_and(|(from, until)| at >= from && at < until);
-        may_be_sent || expires_at <= self.now || (at <= self.now && !self.sends_late)
+        may_be_sent || expires_at <= self.now.max(at) || (at <= self.now && !self.sends_late)
     }
 }
 
@@ -222,7 +230,7 @@ mod tests {
             (known(Some(State::Expired), 2, false, true), past, leave(Change::Late)),
             (known(Some(State::Cancelled), 2, false, true), ahead, Step::Add),
         ];
-        let terms = Terms { now: 1_000, sends_late: false, shift_ends: false, unknown: None };
+        let terms = Terms { now: 1_000, sends_late: false, shift_ends: false, shift: 0, unknown: None };
         for (known, at, step) in table {
             assert_eq!(terms.step(known, 1, at, 9_000), step, "{known:?} at {at}");
         }
@@ -231,6 +239,7 @@ mod tests {
         assert_eq!(sends_late.step(None, 1, past, 1_000), leave(Change::Late), "its deadline has passed");
         let restored = Terms { unknown: Some((400, 600)), ..sends_late };
         assert_eq!(restored.step(None, 1, past, 9_000), leave(Change::Late), "it may have been sent");
+        assert_eq!(terms.step(None, 1, ahead, ahead), leave(Change::Late), "a shift has moved it to its deadline");
         let shifted = Terms { shift_ends: true, ..terms };
         assert_eq!(shifted.step(waits(1), 1, ahead, 9_000), Step::Update, "another file ends a shift");
     }

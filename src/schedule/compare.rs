@@ -8,7 +8,11 @@ use super::{
     spool::Spooled,
 };
 use crate::{
-    domain::{Millis, reminder::ReminderId, schedule::Change},
+    domain::{
+        Millis,
+        reminder::ReminderId,
+        schedule::{Change, Terms},
+    },
     store::{
         Store, StoreError,
         planned::{Judged, Line, Loading},
@@ -18,7 +22,7 @@ use crate::{
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     hash::{BuildHasher, RandomState},
     io,
     sync::Arc,
@@ -66,6 +70,10 @@ pub struct Compared {
     pub writes: Vec<u32>,
     /// What waits and is no longer in the file.
     pub removed: Vec<Left>,
+    /// The places of those that take a consent which such a removal gives back.
+    pub retries: Vec<u32>,
+    /// How what is known was compared.
+    pub terms: Terms,
 }
 
 /// Reads the reminders at these places, with their digests.
@@ -106,6 +114,7 @@ pub async fn compare(
             _ => None,
         },
         testers,
+        terms: loading.terms,
         plan,
         changes: vec![None; spooled.len()],
         seen: HashSet::with_capacity(spooled.len()),
@@ -136,11 +145,12 @@ pub async fn compare(
         }
     }
     let removed = counting.removed(store, loading, file.audience == Audience::Consented).await?;
+    let retries = counting.retries(&removed, &places, &spooled, &extra).await?;
     let changes = counting.changes;
     guard(plan);
     plan.problems.sort();
     plan.notes.sort();
-    Ok(Compared { spooled, extra, changes, writes, removed })
+    Ok(Compared { spooled, extra, changes, writes, removed, retries, terms: loading.terms })
 }
 
 /// What a look at the store needs.
@@ -199,6 +209,7 @@ struct Counting<'a> {
     table: Option<&'a String>,
     /// In test mode, who alone is reached.
     testers: Option<&'a HashSet<String>>,
+    terms: Terms,
     changes: Vec<Option<Change>>,
     /// The identities that the file has.
     seen: HashSet<u64>,
@@ -230,10 +241,14 @@ impl Counting<'_> {
         let mut reached = false;
         for (row, of_row) in rows {
             let place = Place { file: self.table.cloned(), row: self.numbers[row as usize], ..Place::default() };
+            let cancelled = of_row.iter().filter(|i| judged[**i].cancels).count() as u64;
+            if cancelled > 0 {
+                *self.plan.reminders.entry(Change::Removed).or_default() += cancelled;
+            }
             if of_row.iter().all(|i| judged[*i].change == Some(Change::Late)) {
                 let Rows { right, refused, .. } = &mut self.plan.rows;
                 (*right, *refused) = (*right - 1, *refused + 1);
-                let at = of_row.iter().map(|i| lines[*i].planned.at).max().unwrap_or_default();
+                let at = of_row.iter().map(|i| self.terms.moved(&lines[*i].planned).0).max().unwrap_or_default();
                 self.plan.problems.push(Problem { place, ..Problem::new("late", say!("row_late", at = at)) });
                 continue;
             }
@@ -256,30 +271,64 @@ impl Counting<'_> {
     fn line(&mut self, place: u32, line: &Line, judged: &Judged, row: &Place) {
         self.changes[place as usize] = judged.change;
         let note = |code, detail| Problem { place: row.clone(), ..Problem::new(code, detail) };
-        if judged.replaces {
-            *self.plan.reminders.entry(Change::Removed).or_default() += 1;
-        }
         let Some(change) = judged.change else {
             self.plan.notes.push(note("forgotten", say!("row_forgotten")));
             return;
         };
         *self.plan.reminders.entry(change).or_default() += 1;
-        let occasion = &line.planned.occasion;
+        let (occasion, at) = (&line.planned.occasion, self.terms.moved(&line.planned).0);
         match change {
-            Change::Late => {
-                self.plan.notes.push(note("late", say!("occasion_late", occasion = occasion, at = line.planned.at)))
-            }
+            Change::Late => self.plan.notes.push(note("late", say!("occasion_late", occasion = occasion, at = at))),
             Change::Done if judged.differs => {
-                self.plan.notes.push(note("done_changed", say!("done_changed", occasion = occasion)));
+                let detail = match occasion.is_empty() {
+                    true => say!("done_changed_row"),
+                    false => say!("done_changed", occasion = occasion),
+                };
+                self.plan.notes.push(note("done_changed", detail));
             }
             Change::New | Change::Changed | Change::Same => {
-                let plan = &mut *self.plan;
-                let at: Millis = line.planned.at;
-                plan.first_at = Some(plan.first_at.map_or(at, |first| first.min(at)));
-                plan.last_at = Some(plan.last_at.map_or(at, |last| last.max(at)));
+                self.goes_at(at);
             }
             _ => {}
         }
+    }
+
+    fn goes_at(&mut self, at: Millis) {
+        let plan = &mut *self.plan;
+        plan.first_at = Some(plan.first_at.map_or(at, |first| first.min(at)));
+        plan.last_at = Some(plan.last_at.map_or(at, |last| last.max(at)));
+    }
+
+    /// Those that found no consent and take one which a removal gives back: an occasion that is renamed, or a row with another key, is one
+    /// reminder less and one more, and its user's only consent must serve the new one.
+    async fn retries(
+        &mut self,
+        removed: &[Left],
+        places: &[u32],
+        spooled: &Arc<Spooled>,
+        extra: &Arc<str>,
+    ) -> Result<Vec<u32>, Failure> {
+        let mut free: HashMap<&str, u32> = HashMap::new();
+        removed.iter().filter(|left| left.holds).for_each(|left| *free.entry(&left.openid).or_default() += 1);
+        let mut retries = Vec::new();
+        if free.is_empty() {
+            return Ok(retries);
+        }
+        let without = places.iter().copied().filter(|place| self.changes[*place as usize] == Some(Change::NoConsent));
+        let without: Vec<u32> = without.collect();
+        for some in without.chunks(BATCH) {
+            for (place, line) in some.iter().zip(lines(spooled, extra, some.to_vec()).await?) {
+                let Some(n) = free.get_mut(line.planned.openid.as_str()).filter(|n| **n > 0) else { continue };
+                *n -= 1;
+                retries.push(*place);
+                self.changes[*place as usize] = Some(Change::New);
+                let counts = &mut self.plan.reminders;
+                counts.entry(Change::NoConsent).and_modify(|n| *n -= 1);
+                *counts.entry(Change::New).or_default() += 1;
+                self.goes_at(self.terms.moved(&line.planned).0);
+            }
+        }
+        Ok(retries)
     }
 
     fn identity(&self, key: &str, occasion: &str) -> u64 {

@@ -35,6 +35,8 @@ const PROGRESS: u64 = 10_000;
 pub struct Input {
     /// The TOML.
     pub text: String,
+    /// The line of its first character that is not UTF-8.
+    pub not_utf8: Option<u32>,
     /// The file's name, for people.
     pub name: String,
     /// Where the file lies, if it came from this machine.
@@ -107,6 +109,11 @@ struct ReadRow {
 /// Those of the disk that holds what was read.
 pub fn gather(input: &Input, desk: &Desk<'_>) -> io::Result<(Plan, Option<Gathered>)> {
     let mut plan = Plan { from: input.name.clone(), digest: digest(input)?, ..Plan::default() };
+    if let Some(line) = input.not_utf8 {
+        let place = Place { file: Some(input.name.clone()), line: Some(line), ..Place::default() };
+        plan.problems.push(Problem { place, ..Problem::new("bad_toml", say!("toml_not_utf8")) });
+        return Ok((refuse(plan), None));
+    }
     let names = file::Names { apps: desk.apps, listings: desk.listing };
     let file = match file::read(&input.text, &input.name, &names) {
         Ok(file) => file,

@@ -288,6 +288,7 @@ impl Office {
         let template = app.template(&file.template).expect("the file was checked");
         let sends_late = file.late == Late::Send;
         let unknown = self.store.restored_until().await?;
+        let shift = row.filter(|_| !shift_ends).map_or(0, |row| row.shift);
         Ok(Loading {
             schedule: row.map(|row| row.id),
             app: file.app.clone(),
@@ -295,7 +296,7 @@ impl Office {
             standing: template.kind == Kind::LongTerm,
             claims: file.claims,
             options: file.options.clone(),
-            terms: Terms { now, sends_late, shift_ends, unknown },
+            terms: Terms { now, sends_late, shift_ends, shift, unknown },
         })
     }
 
@@ -345,35 +346,46 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Writes all that is to be written, removals last; `false` if another task has the schedule by now.
+    /// Writes all that is to be written: removals after it, and then what takes a consent that a removal has given back. `false` if another
+    /// task has the schedule by now.
     async fn write(&mut self, ready: &mut Ready) -> Result<bool, Failure> {
         let Ready { compared, loading, .. } = ready;
         let loading = Arc::new(loading.clone());
+        (self.progress)(Stage::Writing, 0);
+        let (writes, retries) = (std::mem::take(&mut compared.writes), std::mem::take(&mut compared.retries));
+        Ok(self.write_places(&writes, &loading, compared).await?
+            && self.remove(compared).await?
+            && self.write_places(&retries, &loading, compared).await?)
+    }
+
+    async fn write_places(
+        &mut self,
+        places: &[u32],
+        loading: &Arc<Loading>,
+        compared: &mut Compared,
+    ) -> Result<bool, Failure> {
         let (batches, mut at) = (self.office.batches, 0);
         let mut size = batches.first();
-        (self.progress)(Stage::Writing, 0);
-        while at < compared.writes.len() {
-            let until = (at + size).min(compared.writes.len());
-            let places = compared.writes[at..until].to_vec();
-            let lines = compare::lines(&compared.spooled, &compared.extra, places.clone()).await?;
+        while at < places.len() {
+            let some = &places[at..(at + size).min(places.len())];
+            let lines = compare::lines(&compared.spooled, &compared.extra, some.to_vec()).await?;
             let begun = self.office.clock.monotonic();
-            let Some(judged) = self.office.store.write_lines(Arc::clone(&loading), &self.nonce, lines).await? else {
+            let Some(judged) = self.office.store.write_lines(Arc::clone(loading), &self.nonce, lines).await? else {
                 return Ok(false);
             };
-            size = batches.next(places.len(), self.office.clock.monotonic() - begun, size);
-            for (place, judged) in places.iter().zip(judged) {
+            size = batches.next(some.len(), self.office.clock.monotonic() - begun, size);
+            for (place, judged) in some.iter().zip(judged) {
                 compared.changes[*place as usize] = judged.change;
                 self.loaded.new += u64::from(judged.change == Some(Change::New));
                 self.loaded.changed += u64::from(judged.change == Some(Change::Changed));
-                let withdrawn = judged.change == Some(Change::Late) && judged.writes;
-                self.loaded.removed += u64::from(judged.replaces || withdrawn);
+                self.loaded.removed += u64::from(judged.cancels);
             }
-            at = until;
+            at += some.len();
             if !self.goes_on(Stage::Writing, at as u64).await? {
                 return Ok(false);
             }
         }
-        self.remove(compared).await
+        Ok(true)
     }
 
     async fn remove(&mut self, compared: &Compared) -> Result<bool, Failure> {

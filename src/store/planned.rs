@@ -55,8 +55,8 @@ pub struct Judged {
     pub change: Option<Change>,
     /// Something is to be written for it.
     pub writes: bool,
-    /// It takes the place of a reminder that waits for another user, which is cancelled.
-    pub replaces: bool,
+    /// A reminder that waits is cancelled for it: its new instant has passed, or it waits for another user.
+    pub cancels: bool,
     /// It is done, and the file says something else by now.
     pub differs: bool,
     /// The user has a consent record in this app, spent or not.
@@ -200,13 +200,14 @@ pub(super) fn judge(
 ) -> Vec<(Judged, Option<(ReminderId, Claim)>)> {
     let mut judged = Vec::with_capacity(lines.len());
     for (line, found) in lines.iter().zip(found) {
-        let Planned { at, expires_at, row, .. } = &line.planned;
+        let row = line.planned.row;
+        let (at, expires_at) = &loading.terms.moved(&line.planned);
         let free = found.user.is_some_and(|user| ledgers.of((user, template)).has_free(*at));
         let holds = found.waiting.is_some_and(|waiting| waiting.holds);
         let mut verdict = Judged {
             change: None,
             writes: false,
-            replaces: false,
+            cancels: false,
             differs: false,
             user_known: false,
             has_consent: free || holds,
@@ -214,15 +215,15 @@ pub(super) fn judge(
         let mut new = None;
         if found.forgotten {
             // What waits there is another's, whom the file no longer names.
-            verdict.replaces = found.waiting.is_some();
-            verdict.writes = verdict.replaces;
+            verdict.cancels = found.waiting.is_some();
+            verdict.writes = verdict.cancels;
         } else {
             match loading.terms.step(found.known, line.digest, *at, *expires_at) {
                 step @ (Step::Add | Step::Replace) => {
                     new = claim(loading, (found.user, template), *at, ledgers, &mut id);
                     verdict.change = Some(if new.is_some() { Change::New } else { Change::NoConsent });
-                    verdict.replaces = step == Step::Replace;
-                    verdict.writes = new.is_some() || verdict.replaces;
+                    verdict.cancels = step == Step::Replace;
+                    verdict.writes = new.is_some() || verdict.cancels;
                 }
                 Step::Update => {
                     verdict.change = Some(Change::Changed);
@@ -231,6 +232,7 @@ pub(super) fn judge(
                 Step::Withdraw => {
                     verdict.change = Some(Change::Late);
                     verdict.writes = true;
+                    verdict.cancels = true;
                 }
                 Step::Leave { as_, differs } => {
                     let moved = found.waiting.is_some_and(|waiting| waiting.row != row.map(i64::from));

@@ -30,6 +30,8 @@ pub struct Left {
     pub at: Millis,
     /// The deadline.
     pub expires_at: Millis,
+    /// It holds a consent, which is free when it is removed.
+    pub holds: bool,
 }
 
 impl Store {
@@ -72,7 +74,7 @@ impl Store {
         let cells = identities.iter().map(|i| [i.reminder.0.into(), i.key.as_str().into(), i.occasion.as_str().into()]);
         let rows = self.database.dialect.rows(["id", "key", "occasion"], cells);
         let sql = format!(
-            "SELECT r.id, r.key, r.occasion, p.openid, m.at, m.expires_at FROM {{rows}} JOIN reminder m ON m.id = r.id
+            "SELECT r.id, r.key, r.occasion, p.openid, m.at, m.expires_at, m.at_fire, m.standing FROM {{rows}} JOIN reminder m ON m.id = r.id
              JOIN recipient p ON p.id = m.recipient {LIVING} WHERE d.state = 0 AND d.doubt_since IS NULL"
         );
         let sql = self.database.dialect.sql(&sql, &rows);
@@ -84,6 +86,7 @@ impl Store {
             openid: row.get("openid"),
             at: row.get("at"),
             expires_at: row.get("expires_at"),
+            holds: row.get::<i64, _>("at_fire") == 0 && row.get::<i64, _>("standing") == 0,
         };
         Ok(found.iter().map(left).collect())
     }

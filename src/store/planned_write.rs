@@ -58,7 +58,7 @@ impl Single for Write {
         // What is withdrawn comes first: its identity may be taken by another user's.
         let mut withdrawn = Vec::new();
         for ((line, found), (verdict, _)) in lines.iter().zip(&found).zip(&judged) {
-            if let Some(waiting) = found.waiting.filter(|_| verdict.replaces || verdict.change == Some(Change::Late)) {
+            if let Some(waiting) = found.waiting.filter(|_| verdict.cancels) {
                 withdrawn.push((waiting.id, &line.planned));
             }
         }
@@ -71,8 +71,8 @@ impl Single for Write {
     }
 
     fn ring(&self) -> Option<Ring> {
-        let (from, until) =
-            (self.lines.iter().map(|l| l.planned.at).min()?, self.lines.iter().map(|l| l.planned.at).max()?);
+        let at = |line: &Line| self.loading.terms.moved(&line.planned).0;
+        let (from, until) = (self.lines.iter().map(at).min()?, self.lines.iter().map(at).max()?);
         Some(Ring { from, until })
     }
 
@@ -140,6 +140,7 @@ impl Write {
 
 fn new_reminder(loading: &Loading, schedule: i64, line: &Line, claim: Claim) -> NewReminder {
     let planned = &line.planned;
+    let (at, expires_at) = loading.terms.moved(planned);
     let key = (planned.key != planned.openid).then(|| planned.key.clone());
     let (row, occasion, moves) = (planned.row, planned.occasion.clone(), planned.moves);
     NewReminder {
@@ -147,9 +148,9 @@ fn new_reminder(loading: &Loading, schedule: i64, line: &Line, claim: Claim) -> 
         openid: planned.openid.clone(),
         template: loading.template.clone(),
         standing: loading.standing,
-        at: planned.at,
+        at,
         local_at: None,
-        expires_at: planned.expires_at,
+        expires_at,
         page: planned.page.clone(),
         data: planned.data.clone(),
         key: None,

@@ -13,7 +13,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("consent_void", "the platform refused an earlier message to this user: it knows no consent any more"),
     ("turned_off", "the user turned this template off"),
     ("cancelled", "its owner cancelled it"),
-    ("removed", "the file of its schedule no longer names it"),
+    ("removed", "the file of its schedule, as it was loaded last, has no right row for it any more, or its instant there had passed"),
     ("schedule_cancelled", "its schedule was cancelled"),
     ("forgotten", "its user wished to be forgotten"),
     ("template_suspended", "its template is suspended: {why}"),
@@ -115,7 +115,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("evidence_words", ", {said}"),
     ("evidence_delivered", "{at:time} receipt → delivered: {words}"),
     ("evidence_undelivered", "{at:time} receipt → undelivered, {code}: {words}"),
-    ("story_removed", "It was not sent: the file of its schedule no longer names it, so it was cancelled."),
+    ("story_removed", "It was not sent: the file of its schedule, as it was loaded last, has no right row for it any more, or its instant there had passed, so it was cancelled."),
     ("story_schedule_cancelled", "It was not sent: its schedule was cancelled."),
     ("story_schedule_changes", "Its schedule is being shifted or cancelled, and nothing of it is sent meanwhile."),
     ("story_schedule_paused", "It waits: its schedule {schedule} is paused since {since:time}. Once resumed it goes at {at:time}, or at once if that has passed, unless its deadline has."),
@@ -482,6 +482,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("annotate_not_xlsx", "{file} is to be a workbook: its name must end in .xlsx"),
     ("annotate_is_input", "{file} is one of the files that are read: give the marked workbook another name"),
     ("annotate_wrote", "{file}: {n:count problem} marked; mend them there, and name that file in the schedule, or mend them in your own"),
+    ("done_changed_row", "it was sent already, or may have been: what the file says now changes nothing"),
+    ("toml_not_utf8", "the schedule's file is not UTF-8 text: save it as UTF-8 (in Notepad: Save As, Encoding, UTF-8)"),
 
     // Schedules in use (store, engine).
     ("absent_forgotten", "The schedule {schedule} has nothing for this user: they were forgotten at their wish on {at:time}, and files pass them over."),
@@ -830,6 +832,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("word_forgotten", "the user was forgotten"),
     ("word_test_mode", "no tester"),
     ("state_incomplete", "{state}, incomplete"),
+    ("place_entry", "entry {row} of the list"),
 
     // doctor.
     ("check_of_app", "{app}: {what}"),

@@ -13,7 +13,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("consent_void", "平台拒绝了此前发给该用户的消息：平台侧已没有订阅次数"),
     ("turned_off", "用户已关闭该模板"),
     ("cancelled", "已被取消"),
-    ("removed", "计划文件里已没有这一条"),
+    ("removed", "最近一次加载的计划文件里，这一条已不存在、所在行有误，或时间已过"),
     ("schedule_cancelled", "所属计划已被取消"),
     ("forgotten", "用户要求删除其数据"),
     ("template_suspended", "模板已停用：{why}"),
@@ -115,7 +115,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("evidence_words", "，{said}"),
     ("evidence_delivered", "{at:time} 回执 → 已送达：{words}"),
     ("evidence_undelivered", "{at:time} 回执 → 未送达，{code}：{words}"),
-    ("story_removed", "未发送：计划文件里已没有这一条，提醒随之取消。"),
+    ("story_removed", "未发送：最近一次加载的计划文件里，这一条已不存在、所在行有误，或时间已过，提醒随之取消。"),
     ("story_schedule_cancelled", "未发送：所属计划已被取消。"),
     ("story_schedule_changes", "所属计划正在平移或取消，其间不会发送。"),
     ("story_schedule_paused", "等待中：计划 {schedule} 自 {since:time} 起暂停。恢复后将于 {at:time} 发送；若已过此时间，则在截止时间之前立即发送。"),
@@ -482,6 +482,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("annotate_not_xlsx", "{file} 将是一个工作簿，文件名须以 .xlsx 结尾"),
     ("annotate_is_input", "{file} 是正在读取的文件之一：请为标注后的工作簿另取一个名字"),
     ("annotate_wrote", "{file}：已标出 {n} 个问题；可以就在其中改好，让计划文件改用它，也可以在原表里改"),
+    ("done_changed_row", "已经发出（或可能已发出），文件里的改动不再生效"),
+    ("toml_not_utf8", "计划文件不是 UTF-8 编码的文本：请另存为 UTF-8（记事本：另存为 → 编码 → UTF-8）"),
 
     // 使用中的计划（store、engine）。
     ("absent_forgotten", "计划 {schedule} 没有该用户的提醒：其数据已于 {at:time} 应本人要求删除，加载文件时会跳过。"),
@@ -830,6 +832,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("word_forgotten", "用户已被遗忘"),
     ("word_test_mode", "不是测试人员"),
     ("state_incomplete", "{state}，未加载完"),
+    ("place_entry", "名单第 {row} 个"),
 
     // doctor。
     ("check_of_app", "{app}：{what}"),

@@ -217,3 +217,69 @@ async fn a_trial_goes_to_testers_alone_and_counts_nowhere_else() {
     assert_eq!((sent.len(), &sent[0]["data"]["thing1"]), (1, &"第1场".into()));
     assert_eq!(desk.available("o-colleague"), 0);
 }
+
+#[test]
+fn the_only_consent_serves_the_reminder_that_takes_the_place_of_another() {
+    let desk = Desk::new("sqlite", "http://127.0.0.1:1", "");
+    desk.grant(["o0".to_owned()]);
+    desk.table([row(0)]);
+    desk.schedule("spring", "{ event = 2031-03-01T10:00:00, before = [\"1h\"] }", "");
+    assert_eq!(desk.run(&["load", "spring.toml"]).1["loaded"]["new"], 1);
+    desk.schedule("spring", "{ event = 2031-03-01T10:00:00, before = [\"90m\"] }", "");
+    let (_, plan) = desk.run(&["plan", "spring.toml"]);
+    let counted =
+        |answer: &Value, list: &str| ["new", "removed"].map(|name| answer[list][name].as_u64().unwrap_or_default());
+    assert_eq!((counted(&plan, "reminders"), &plan["reminders"]["no_consent"]), ([1, 1], &0.into()), "{plan}");
+    let (_, loaded) = desk.run(&["load", "spring.toml"]);
+    assert_eq!(counted(&loaded, "loaded"), [1, 1], "{loaded}");
+    let (_, loaded) = desk.run(&["load", "spring.toml"]);
+    assert_eq!((counted(&loaded, "loaded"), &loaded["reminders"]["same"]), ([0, 0], &1.into()), "{loaded}");
+}
+
+#[test]
+fn what_a_load_would_cancel_because_its_time_has_passed_is_counted_and_guarded() {
+    let desk = Desk::new("sqlite", "http://127.0.0.1:1", "");
+    desk.grant((0..25).map(|i| format!("o{i}")));
+    desk.table((0..25).map(row));
+    desk.schedule("spring", "2031-03-01T10:00:00", "");
+    assert_eq!(desk.run(&["load", "spring.toml"]).1["loaded"]["new"], 25);
+    // A typing error in the year.
+    desk.schedule("spring", "2021-03-01T10:00:00", "");
+    let (code, plan) = desk.run(&["plan", "spring.toml"]);
+    assert_eq!((code, &plan["reminders"]["removed"]), (1, &25.into()), "{plan}");
+    assert_eq!(codes(&plan["problems"])[0], "removes_too_many", "{plan}");
+    assert_eq!(desk.run(&["load", "spring.toml"]).0, 1);
+    assert!(desk.reminders().iter().all(|reminder| reminder["state"] == "scheduled"));
+}
+
+#[test]
+fn who_accepts_after_a_shift_gets_the_message_at_the_shifted_instant() {
+    let desk = Desk::new("sqlite", "http://127.0.0.1:1", "");
+    desk.grant(["o0".to_owned()]);
+    desk.table((0..2).map(row));
+    desk.schedule("spring", "2031-03-01T10:00:00", "");
+    assert_eq!(desk.run(&["load", "spring.toml"]).1["loaded"]["new"], 1);
+    assert_eq!(desk.site.run(&["schedules", "shift", "spring", "30m"]).0, 0);
+    desk.grant(["o1".to_owned()]);
+    let (_, loaded) = desk.run(&["load", "spring.toml"]);
+    assert_eq!((&loaded["loaded"]["new"], &loaded["reminders"]["same"]), (&1.into(), &1.into()), "{loaded}");
+    let instants: Vec<Value> = desk.reminders().iter().map(|reminder| reminder["at"].clone()).collect();
+    assert_eq!(instants, ["2031-03-01T02:30:00.000Z"; 2]);
+    assert_eq!(loaded["last_at"], "2031-03-01T02:30:00.000Z", "{loaded}");
+}
+
+#[test]
+fn a_schedule_that_is_not_utf8_is_refused_and_no_garbage_is_sent() {
+    let desk = Desk::new("sqlite", "http://127.0.0.1:1", "");
+    desk.table([row(0)]);
+    desk.schedule("spring", "2031-03-01T10:00:00", "");
+    let text = fs::read(desk.site.path("spring.toml")).expect("written");
+    let gbk = String::from_utf8(text).expect("UTF-8").replace("{{名称}}", "茶会");
+    let at = gbk.find("茶会").expect("there");
+    let bytes = [&gbk.as_bytes()[..at], b"\xb2\xe8\xbb\xe1", &gbk.as_bytes()[at + "茶会".len()..]].concat();
+    fs::write(desk.site.path("spring.toml"), bytes).expect("written");
+    let (code, plan) = desk.run(&["plan", "spring.toml"]);
+    let problem = &plan["problems"][0];
+    assert_eq!((code, &problem["code"]), (1, &"bad_toml".into()), "{plan}");
+    assert!(problem["line"].as_u64().is_some_and(|line| line > 1), "{plan}");
+}
