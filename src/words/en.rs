@@ -368,7 +368,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
 
     // Schedule files (schedule/file, when, render, row).
     ("file_too_large", "the file has {found} bytes; a schedule has at most {most}: put its rows into a table of their own"),
-    ("file_not_toml", "this is not TOML: {why}"),
+    ("file_not_toml", "this is not TOML: {why}; text stands in straight quotes, as in name = \"spring\""),
     ("file_missing_key", "`{key}` is missing"),
     ("file_other_kind", "`{key}` has to be {expected}"),
     ("file_bad_name", "`{key}` has {found} characters; 1 to {most} without line breaks are allowed"),

@@ -368,7 +368,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
 
     // 计划文件（schedule/file、when、render、row）。
     ("file_too_large", "文件有 {found} 字节，计划文件最多 {most} 字节；名单请放到单独的表格里"),
-    ("file_not_toml", "不是合法的 TOML：{why}"),
+    ("file_not_toml", "不是合法的 TOML：{why}；文字要放在英文引号里，例如 name = \"spring\""),
     ("file_missing_key", "缺少 `{key}`"),
     ("file_other_kind", "`{key}` 应为{expected}"),
     ("file_bad_name", "`{key}` 有 {found} 个字符；允许 1 到 {most} 个，且不能换行"),
