@@ -99,7 +99,6 @@ fn describe_problems(operation: &mut Operation) {
         (404, id, "`not_found`: there is no such thing, or not for this key"),
         (408, body, "`too_slow`: the body came too slowly"),
         (413, body, "`too_large`: the body is too large"),
-        (400, files, "`bad_json`: the files broke off, or the part `schedule` is missing"),
         (408, files, "`too_slow`: the files came too slowly"),
         (413, files, "`too_large`: a file is too large"),
         (415, files, "`unsupported_media_type`: send multipart/form-data"),

@@ -6,6 +6,7 @@ use super::{
     extract::{Query, json},
     plan_schema::{PlanSchema, TrialSchema},
     problem::Problem,
+    schema::Ndjson,
     uploads::{Upload, disk, receive},
 };
 use crate::{
@@ -87,7 +88,8 @@ pub struct TryQuery {
 /// Plan a schedule's file: who would get what and when, and what is wrong. Nothing is written.
 #[utoipa::path(post, path = "/v1/schedules/plan", operation_id = "plan_schedule", tag = "schedules", params(FileQuery),
     request_body(content = FilesBody, content_type = "multipart/form-data"), responses(
-    (status = 200, description = "The plan, whatever rows were refused", body = PlanSchema),
+    (status = 200, description = "The plan, whatever rows were refused; as NDJSON with progress and reminders before it, where that is asked for",
+    content((PlanSchema = "application/json"), (Ndjson = "application/x-ndjson"))),
     (status = 422, description = "The file can't be used; `problems` says why")))]
 pub async fn plan(
     State(api): State<Api>,
@@ -103,7 +105,8 @@ pub async fn plan(
 /// Load a schedule's file. Safe to repeat: the same file again changes nothing.
 #[utoipa::path(post, path = "/v1/schedules/apply", operation_id = "apply_schedule", tag = "schedules", params(FileQuery),
     request_body(content = FilesBody, content_type = "multipart/form-data"), responses(
-    (status = 200, description = "The plan, and `loaded`: what was written", body = PlanSchema),
+    (status = 200, description = "The plan, and `loaded`: what was written; as NDJSON with progress before it, where that is asked for",
+    content((PlanSchema = "application/json"), (Ndjson = "application/x-ndjson"))),
     (status = 409, description = "`plan_changed`, `busy`"),
     (status = 422, description = "The file can't be used; `problems` says why")))]
 pub async fn apply(
@@ -135,7 +138,7 @@ pub async fn attempt(
     caller.may(Scope::Write)?;
     let (_turn, upload) = api.receive(&caller, request).await?;
     if !upload.input.has_schedule {
-        return Err(Problem::new("bad_json", say!("no_schedule_part")));
+        return Err(Problem::new("no_file", say!("no_schedule_part")));
     }
     let office = api.office();
     let mut trial = office.trial(Arc::new(upload.input.clone()), query.key.as_deref()).await.map_err(failure)?;
@@ -198,7 +201,7 @@ impl Api {
         let lines = query.reminders || accepts.contains("application/x-ndjson");
         let (turn, mut upload) = self.receive(&caller, request).await?;
         if !upload.input.has_schedule {
-            return Err(Problem::new("bad_json", say!("no_schedule_part")));
+            return Err(Problem::new("no_file", say!("no_schedule_part")));
         }
         upload.input.path = query.path.filter(|_| caller.is_owner());
         let options = Options {

@@ -4,7 +4,6 @@ use super::{
     Api,
     auth::Caller,
     extract::{Query, json},
-    plans::FilesBody,
     problem::Problem,
 };
 use crate::{
@@ -24,6 +23,16 @@ use axum::{
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
+
+/// One part: the table, under the name of its file.
+#[derive(Debug, ToSchema)]
+#[schema(as = SheetFile)]
+#[expect(dead_code, reason = "for the OpenAPI document alone")]
+pub struct SheetBody {
+    /// Any other name will do.
+    #[schema(format = Binary, content_media_type = "application/octet-stream", required = false, nullable = false)]
+    table: Option<String>,
+}
 
 /// How a table is read.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -46,7 +55,7 @@ pub struct SheetQuery {
 
 /// What is read of a table: what it is, its columns, its first rows, and what would refuse a row.
 #[utoipa::path(post, path = "/v1/sheet", operation_id = "read_sheet", tag = "schedules", params(SheetQuery),
-    request_body(content = FilesBody, content_type = "multipart/form-data",
+    request_body(content = SheetBody, content_type = "multipart/form-data",
     description = "One part: the table, under its name"), responses(
     (status = 200, description = "What was read", body = SheetSchema),
     (status = 422, description = "It can't be read: the code says why")))]
@@ -65,11 +74,16 @@ pub async fn read(
             Problem::new("bad_value", say!("not_one_of", found = cut(word), allowed = allowed)).at("/encoding")
         })?),
     };
+    for (value, least, most, param) in [(query.header, 1, u32::MAX, "/header"), (query.limit, 0, 1_000, "/limit")] {
+        if let Some(found) = value.filter(|value| !(least..=most).contains(value)) {
+            let detail = say!("query_out_of_bounds", found = found, least = least, most = most);
+            return Err(Problem::new("bad_value", detail).at(param));
+        }
+    }
     let (_turn, upload) = api.receive(&caller, request).await?;
-    let limit = query.limit.unwrap_or(20).min(1_000);
-    let wanted = Wanted { sheet: query.sheet, header: query.header.filter(|row| *row > 0), encoding, limit };
+    let wanted = Wanted { sheet: query.sheet, header: query.header, encoding, limit: query.limit.unwrap_or(20) };
     let Some((name, path)) = upload.input.tables.iter().next().map(|(name, path)| (name.clone(), path.clone())) else {
-        return Err(Problem::new("bad_json", say!("no_table_part")));
+        return Err(Problem::new("no_file", say!("no_table_part")));
     };
     let reader = Arc::clone(&api.reader);
     let read = move || look_at(&reader, &Source { path: &path, name: &name }, &wanted);

@@ -55,6 +55,9 @@ pub(super) async fn receive(request: Request, inside: bool) -> Result<Upload, Pr
         if inside && leads_out(&name) {
             return Err(Problem::new("outside_folder", say!("outside_folder", name = cut(&name))));
         }
+        if input.tables.contains_key(&name) {
+            return Err(Problem::new("bad_value", say!("table_sent_twice", name = cut(&name))));
+        }
         // The name is the sender's, and is no path of ours.
         let path = folder.path().join(format!("table-{}", input.tables.len()));
         save(part, &path).await?;
@@ -76,7 +79,7 @@ fn extended_name(part: &Field<'_>) -> String {
 async fn in_time<T>(part: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Problem> {
     match tokio::time::timeout(IDLE, part).await {
         Ok(Ok(part)) => Ok(part),
-        Ok(Err(_)) => Err(Problem::new("bad_json", say!("upload_broke_off"))),
+        Ok(Err(_)) => Err(Problem::new("bad_value", say!("upload_broke_off"))),
         Err(_) => Err(Problem::new("too_slow", say!("upload_too_slow", seconds = IDLE.as_secs()))),
     }
 }

@@ -292,7 +292,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("too_many_tables", "at most {most} tables may come with a schedule"),
     ("schedule_too_large", "the schedule has more than {most} bytes: put its rows into a table"),
     ("table_too_large", "a table has more than {most} bytes: split it"),
-    ("upload_broke_off", "the files broke off: send them again"),
+    ("upload_broke_off", "the files broke off, or are not multipart/form-data: send them again"),
     ("upload_too_slow", "nothing came for {seconds} seconds: send the files again"),
     ("spool_failed", "the folder for temporary files failed: {why}; make room there and send again"),
     ("files_under_way", "{most} files are being worked on already: send again in a minute"),
@@ -307,6 +307,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("shift_too_far", "{n:count reminder} would be moved to their deadlines or beyond, so nothing has moved: shift by less, or load the file with later deadlines"),
     ("problem_shift_too_far", "The shift would pass deadlines"),
     ("no_table_part", "no table came: send one part, under the name of its file"),
+    ("table_sent_twice", "the table «{name}» came twice: send it once"),
+    ("query_out_of_bounds", "{found} is not allowed: give a number from {least} to {most}"),
 
     // Tables (schedule/sheet).
     ("save_as_xlsx", "open it in Excel or WPS and save it as “Excel workbook (*.xlsx)”"),

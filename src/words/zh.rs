@@ -292,7 +292,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("too_many_tables", "一个计划最多附带 {most} 个表格"),
     ("schedule_too_large", "计划文件超过 {most} 字节：请把名单放到表格里"),
     ("table_too_large", "表格超过 {most} 字节：请拆分"),
-    ("upload_broke_off", "文件没有传完：请重新发送"),
+    ("upload_broke_off", "文件没有传完，或不是 multipart/form-data：请重新发送"),
     ("upload_too_slow", "{seconds} 秒内没有收到数据：请重新发送文件"),
     ("spool_failed", "临时文件夹出错：{why}；请腾出空间后重试"),
     ("files_under_way", "已有 {most} 个文件正在处理：请一分钟后重试"),
@@ -307,6 +307,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("shift_too_far", "有 {n} 条提醒平移后将到达或超过截止时间，因此没有平移任何一条：请缩短平移时长，或在文件中推迟截止时间后重新加载"),
     ("problem_shift_too_far", "平移会超过截止时间"),
     ("no_table_part", "没有收到表格：请以文件名作为名称发送一个部分"),
+    ("table_sent_twice", "表格“{name}”发送了两次：请只发送一次"),
+    ("query_out_of_bounds", "不能为 {found}：应为 {least} 到 {most} 的数"),
 
     // 表格（schedule/sheet）。
     ("save_as_xlsx", "请用 Excel 或 WPS 打开，另存为“Excel 工作簿（*.xlsx）”"),

@@ -60,7 +60,8 @@ async fn a_program_plans_and_loads_a_file_and_is_told_what_is_wrong() {
         (form(Some(&"x".repeat(300_000)), &[]), 413, "too_large"),
         (form(Some(SCHEDULE), &[("名单.csv", "")]), 422, "no_header"),
         (form(Some(SCHEDULE), &[("名单.csv", "openid,名称\n")]), 422, "no_rows"),
-        (form(None, &[("名单.csv", table)]), 400, "bad_json"),
+        (form(None, &[("名单.csv", table)]), 422, "no_file"),
+        (form(Some(SCHEDULE), &[("名单.csv", table), ("名单.csv", table)]), 422, "bad_value"),
     ];
     for (form, wanted, code) in refused {
         let (status, answer) = send(&program, "/v1/schedules/plan", form).await;
