@@ -108,14 +108,18 @@ impl Spooled {
         let entry = |place: &u32| &self.entries[*place as usize];
         let mut places: Vec<u32> = self.in_order().collect();
         places.sort_unstable_by_key(|place| (entry(place).user, entry(place).occasion, entry(place).row));
-        let (mut users, mut from) = (Vec::new(), 0);
-        for user in places.chunk_by(|a, b| entry(a).user == entry(b).user) {
+        let of_user = |a: &u32, b: &u32| entry(a).user == entry(b).user;
+        let (mut users, mut from) = (Vec::new(), 0_u32);
+        for user in places.chunk_by(of_user) {
             let first = user.iter().map(|place| entry(place).row).min().unwrap_or_default();
-            users.push((first, from, user.len()));
-            from += user.len();
+            users.push((first, from));
+            from += u32::try_from(user.len()).unwrap_or(u32::MAX);
         }
         users.sort_unstable();
-        users.iter().flat_map(|(_, from, n)| &places[*from..*from + *n]).copied().collect()
+        let user = |(_, from): &(u32, u32)| places[*from as usize..].chunk_by(of_user).next().unwrap_or_default();
+        let mut ordered = Vec::with_capacity(places.len());
+        users.iter().for_each(|place| ordered.extend_from_slice(user(place)));
+        ordered
     }
 
     /// What stands at a place.

@@ -204,8 +204,15 @@ async fn dies_at(database: &str, point: &str, seed: u64) {
         (false, after) => assert_eq!(before.rows.is_empty(), n == 1 && !after, "{what}: {}", before.rows.len()),
         (true, after) => assert_eq!(before.rows.len() == ROWS, n == 1 && !after, "{what}: {}", before.rows.len()),
     }
-    let program = desk.site.serve();
+    let mut program = desk.site.serve();
+    program.key = desk.site.key();
+    let (_, shown) = program.get("/v1/schedules/spring").await;
+    assert_eq!(shown["incomplete"], true, "{what}: it says so: {shown}");
+    let (_, stats) = program.get("/v1/stats").await;
+    assert!(stats["incomplete_schedules"].to_string().contains("spring"), "{what}: the stats name it: {stats}");
     desk.completes(&what).await;
+    let (_, shown) = program.get("/v1/schedules/spring").await;
+    assert_eq!(shown["incomplete"], false, "{what}: {shown}");
     let after = desk.kept().await;
     for (key, (id, ..)) in before.rows.iter().filter(|(key, _)| desk.table.contains_key(*key)) {
         assert_eq!(after.rows[key].0, *id, "{what}: {key}, which was written before, keeps its reminder");
