@@ -36,6 +36,8 @@ use utoipa::ToSchema;
 pub(super) const AT_ONCE: usize = 3;
 /// How long one waits for its turn.
 const TURN: Duration = Duration::from_secs(60);
+/// Time for all files of a request to arrive: who sends them drop by drop must not keep others from their turn.
+const WHOLE: Duration = Duration::from_secs(600);
 /// Lines of an answer that wait for their reader.
 const LINES: usize = 64;
 /// Who reads nothing for so long is let go.
@@ -117,9 +119,7 @@ pub async fn apply(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
-    if api.store.hold().await?.is_some() {
-        return Err(Problem::new("on_hold", say!("on_hold_no_load")));
-    }
+    api.must_not_be_on_hold().await?;
     api.work(caller, voice, query, request, true).await
 }
 
@@ -136,6 +136,7 @@ pub async fn attempt(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
+    api.must_not_be_on_hold().await?;
     let (_turn, upload) = api.receive(&caller, request).await?;
     if !upload.input.has_schedule {
         return Err(Problem::new("no_file", say!("no_schedule_part")));
@@ -185,7 +186,9 @@ impl Api {
         let turn = tokio::time::timeout(TURN, Arc::clone(&self.files).acquire_owned()).await;
         let turn = turn.map_err(|_| Problem::new("too_many", say!("files_under_way", most = AT_ONCE)))?;
         let turn = turn.expect("never closed");
-        let upload = receive(request, !caller.is_owner()).await?;
+        let upload = tokio::time::timeout(WHOLE, receive(request, !caller.is_owner())).await;
+        let upload =
+            upload.map_err(|_| Problem::new("too_slow", say!("upload_takes_too_long", limit = WHOLE.as_secs())))??;
         Ok((turn, upload))
     }
 

@@ -205,7 +205,7 @@ impl Api {
     /// The schedule, if there is one and the caller may see it.
     pub(super) async fn visible_schedule(&self, caller: &Caller, name: &str) -> Result<ScheduleRow, Problem> {
         let schedule = self.store.schedule(name).await?.filter(|schedule| caller.sees(&schedule.app));
-        schedule.ok_or_else(|| Problem::new("not_found", say!("no_such_schedule", name = cut(name))))
+        schedule.ok_or_else(|| gone(name))
     }
 
     fn voice_of(&self, app: &str, voice: Voice) -> Voice {
@@ -213,11 +213,7 @@ impl Api {
     }
 
     async fn schedule_now(&self, name: &str, voice: Voice) -> Result<ScheduleJson, Problem> {
-        let row = self
-            .store
-            .schedule(name)
-            .await?
-            .ok_or_else(|| Problem::new("not_found", say!("no_such_schedule", name = cut(name))))?;
+        let row = self.store.schedule(name).await?.ok_or_else(|| gone(name))?;
         let counts = self.store.schedule_counts(row.id).await?;
         let voice = self.voice_of(&row.app, voice);
         Ok(ScheduleJson { text: None, ..ScheduleJson::of(row, &counts, self.clock.now(), voice) })
@@ -233,7 +229,7 @@ impl Api {
     }
 
     /// What may have been sent before a store was restored is neither moved nor cancelled.
-    async fn must_not_be_on_hold(&self) -> Result<(), Problem> {
+    pub(super) async fn must_not_be_on_hold(&self) -> Result<(), Problem> {
         match self.store.hold().await? {
             Some(hold) => Err(Problem::new("on_hold", say!("on_hold_no_change", why = hold.why()))),
             None => Ok(()),

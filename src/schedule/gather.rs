@@ -111,16 +111,16 @@ pub fn gather(input: &Input, desk: &Desk<'_>) -> io::Result<(Plan, Option<Gather
     let mut plan = Plan { from: input.name.clone(), digest: digest(input)?, ..Plan::default() };
     if let Some(line) = input.not_utf8 {
         let place = Place { file: Some(input.name.clone()), line: Some(line), ..Place::default() };
-        plan.problems.push(Problem { place, ..Problem::new("bad_toml", say!("toml_not_utf8")) });
-        return Ok((refuse(plan), None));
+        plan.refuse(Problem { place, ..Problem::new("bad_toml", say!("toml_not_utf8")) });
+        return Ok((plan, None));
     }
     let names = file::Names { apps: desk.apps, listings: desk.listing };
     let file = match file::read(&input.text, &input.name, &names) {
         Ok(file) => file,
         Err(refused) => {
             (plan.schedule, plan.app, plan.template) = (refused.name, refused.app, refused.template);
-            plan.problems.extend(refused.problems);
-            return Ok((refuse(plan), None));
+            plan.refuse_all(refused.problems);
+            return Ok((plan, None));
         }
     };
     plan.schedule = Some(file.name.clone());
@@ -136,23 +136,17 @@ pub fn gather(input: &Input, desk: &Desk<'_>) -> io::Result<(Plan, Option<Gather
     let mut gathering = Gathering::new(input, desk, &file, plan)?;
     let done = gathering.run(&terms)?;
     let Gathering { mut plan, spool, rows, .. } = gathering;
+    plan.notes.sort();
     if !done {
-        return Ok((refuse(plan), None));
+        return Ok((plan, None));
     }
+    plan.problems.sort();
     let keeps: Vec<bool> = rows.iter().map(|row| row.right && !row.again).collect();
     let numbers = rows.iter().map(|row| row.number).collect();
     drop(rows);
     let spooled = spool.finish(|row| keeps[row as usize])?;
-    plan.problems.sort();
-    plan.notes.sort();
     let extra = extra(&file);
     Ok((plan, Some(Gathered { file, said: Said { spooled, numbers, extra } })))
-}
-
-fn refuse(mut plan: Plan) -> Plan {
-    plan.refused = true;
-    plan.problems.sort();
-    plan
 }
 
 /// What the file says for all of its reminders.
@@ -222,10 +216,7 @@ impl<'a> Gathering<'a> {
             usable = false;
         }
         if usable && self.spool.written() > REMINDERS {
-            self.problem(Problem::new(
-                "too_large",
-                say!("too_many_reminders", found = self.spool.written(), most = REMINDERS),
-            ));
+            self.problem(Problem::new("too_large", say!("too_many_reminders", most = REMINDERS)));
             usable = false;
         }
         if usable {
@@ -237,8 +228,9 @@ impl<'a> Gathering<'a> {
         Ok(usable)
     }
 
+    /// The file can't be used.
     fn problem(&mut self, problem: Problem) {
-        self.plan.problems.push(problem);
+        self.plan.refuse(problem);
     }
 
     /// Whom the file leaves out.
@@ -299,7 +291,7 @@ impl<'a> Gathering<'a> {
                 Some(read)
             }
             Err(problems) => {
-                self.plan.problems.extend(problems);
+                self.plan.refuse_all(problems);
                 None
             }
         }
@@ -318,7 +310,7 @@ impl<'a> Gathering<'a> {
                 bound
             }
             Err(problems) => {
-                self.plan.problems.extend(problems);
+                self.plan.refuse_all(problems);
                 return Ok(false);
             }
         };
@@ -348,9 +340,8 @@ impl<'a> Gathering<'a> {
     where
         'a: 'b,
     {
-        let bound = row::bind(self.file, terms, None, self.desk.now)
-            .map_err(|problems| self.plan.problems.extend(problems))
-            .ok()?;
+        let bound =
+            row::bind(self.file, terms, None, self.desk.now).map_err(|problems| self.plan.refuse_all(problems)).ok()?;
         self.plan.notes.extend(bound.notes().iter().cloned());
         Some(bound)
     }
@@ -400,7 +391,10 @@ impl<'a> Gathering<'a> {
                 let occasions = &self.occasions;
                 let place =
                     |planned: &Planned| occasions.iter().position(|name| *name == planned.occasion).unwrap_or(0);
-                self.spool.add(index, user, &planned, place)?;
+                // Beyond its bound it grows no further, and the file is refused at its end.
+                if self.spool.written() <= REMINDERS {
+                    self.spool.add(index, user, &planned, place)?;
+                }
                 self.rows.push(ReadRow { number, key, content, right: true, again: false });
             }
             RowRead::Refused { openid, key, problems } => {
@@ -439,7 +433,7 @@ impl<'a> Gathering<'a> {
             let other = self.rows[other as usize].number;
             let problem = self.at_key(i, Problem::new("duplicate_key", say!("duplicate_key", other = other)));
             self.rows[i as usize].right = false;
-            self.problem(problem);
+            self.plan.problems.push(problem);
         }
         for i in twice {
             let note = self.at_key(i, Problem::new("same_row_twice", say!("same_row_twice")));

@@ -149,9 +149,8 @@ impl Office {
         let Some(gathered) = gathered else { return Ok(Planning { plan, ready: None }) };
         let row = self.store.schedule(&gathered.file.name).await?;
         if let Some(row) = &row {
-            plan.problems.extend(refusal(row, &gathered.file, &input, options));
+            refusal(row, &gathered.file, &input, options).into_iter().for_each(|problem| plan.refuse(problem));
         }
-        plan.refused = !plan.problems.list.iter().all(|problem| problem.place.row.is_some());
         let shift_ends = row.as_ref().is_some_and(|row| row.shift != 0 && row.digest != plan.digest);
         if let Some(row) = row.as_ref().filter(|_| shift_ends) {
             plan.notes.push(Problem::new("shift_ends", say!("shift_ends", shift = row.shift.abs())));

@@ -131,10 +131,15 @@ impl Told {
 }
 
 impl Plan {
-    /// Why the file can't be used after all; told before what is wrong with its rows.
+    /// Why the file can't be used; told before what is wrong with its rows, however much that is.
     pub fn refuse(&mut self, problem: Problem) {
+        self.refuse_all([problem]);
+    }
+
+    /// The same for several reasons, in their order.
+    pub fn refuse_all(&mut self, problems: impl IntoIterator<Item = Problem>) {
         self.refused = true;
-        self.problems.list.insert(0, problem);
+        self.problems.list.splice(..0, problems);
     }
 
     /// How many reminders come to this.

@@ -283,3 +283,18 @@ fn a_schedule_that_is_not_utf8_is_refused_and_no_garbage_is_sent() {
     assert_eq!((code, &problem["code"]), (1, &"bad_toml".into()), "{plan}");
     assert!(problem["line"].as_u64().is_some_and(|line| line > 1), "{plan}");
 }
+
+#[test]
+fn a_file_that_cannot_be_used_is_refused_however_many_of_its_rows_are_wrong() {
+    let desk = Desk::new("sqlite", "http://127.0.0.1:1", "");
+    desk.grant(["o0".to_owned()]);
+    desk.table([row(0)]);
+    desk.schedule("spring", "2031-03-01T10:00:00", "");
+    assert_eq!(desk.run(&["load", "spring.toml"]).0, 0);
+    assert_eq!(desk.site.run(&["schedules", "cancel", "spring"]).0, 0);
+    // More wrong rows than are listed.
+    desk.table((0..1_100).map(|i| (format!("o{i}"), format!("K{i}"), "一".repeat(21))));
+    let (code, plan) = desk.run(&["plan", "spring.toml"]);
+    assert_eq!((code, codes(&plan["problems"])[0]), (1, "cancelled"), "{}", plan["more_problems"]);
+    assert_eq!(desk.run(&["load", "spring.toml"]).0, 1);
+}
