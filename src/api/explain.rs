@@ -9,7 +9,7 @@ use crate::{
         template::unconfigured,
     },
     platform::code::Code,
-    store::{reminders::Stored, schedules::TaskKind},
+    store::reminders::Stored,
     words::{Lang, Message, Voice},
 };
 use axum::{
@@ -88,7 +88,7 @@ impl Api {
                 row: origin.row,
                 occasion: origin.occasion.clone(),
                 paused_at: schedule.paused_at,
-                changes: schedule.task.is_some_and(|task| task.kind != TaskKind::Load),
+                changes: schedule.task.is_some_and(|task| task.kind.closes_gate()),
                 shift: schedule.shift,
             }),
             daemon: api.signals.is_some(),

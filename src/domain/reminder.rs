@@ -150,6 +150,8 @@ pub struct Origin {
     pub key: Option<String>,
     /// The entry of `before` or `after` that it comes from; empty where there are none.
     pub occasion: String,
+    /// The wall time of its occurrence, or the key of its event; empty where there is none.
+    pub occurrence: String,
     /// Its deadline is a duration after its instant, so a shift moves it along.
     pub moves: bool,
 }

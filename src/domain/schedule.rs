@@ -15,6 +15,10 @@ pub struct Planned {
     pub openid: String,
     /// The entry of `before` (`1d`) or `after` (`+2h`) that it comes from; empty where there are none.
     pub occasion: String,
+    /// The wall time of its occurrence (`2031-03-03T19:00`), or the key of its event; empty where there is none.
+    pub occurrence: String,
+    /// It belongs to an occurrence that is prepared later: nothing is stored for it.
+    pub later: bool,
     /// The time that `at` names, if it is not the instant itself.
     pub event: Millis,
     /// The instant, moved out of quiet hours.

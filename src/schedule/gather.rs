@@ -459,8 +459,9 @@ impl<'a> Gathering<'a> {
 
 /// All that is used of a row.
 fn content(planned: &Planned) -> impl Hash {
-    let Planned { row: _, key: _, openid, occasion, event, at, expires_at, moves: _, page, data } = planned;
-    (openid, occasion, event, at, expires_at, page, data)
+    let Planned { row: _, key: _, openid, occasion, occurrence, later: _, event, at, expires_at, moves: _, page, data } =
+        planned;
+    (openid, occasion, occurrence, event, at, expires_at, page, data)
 }
 
 /// The openid in a cell, as it is compared.

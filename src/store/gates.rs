@@ -2,7 +2,7 @@
 //!
 //! They are read at the start and again in each commit that changes a schedule, so that the engine sees what is stored.
 
-use super::{Store, error::StoreError, states::LIVING_WORDS};
+use super::{Store, error::StoreError, schedules::TaskKind, states::LIVING_WORDS};
 use crate::domain::{
     Millis,
     gate::{Gate, Quiet},
@@ -95,9 +95,9 @@ fn columns() -> String {
 }
 
 fn known(row: &AnyRow) -> (i64, Known) {
-    let task: Option<String> = row.get("task");
     let is_there = |column: &str| row.get::<Option<i64>, _>(column).is_some();
-    let changes = task.is_some_and(|task| task != "load");
+    let task: Option<String> = row.get("task");
+    let changes = task.is_some_and(|task| TaskKind::from_word(&task).closes_gate());
     let quiet = match row.get::<Option<String>, _>("quiet").as_deref() {
         None => Quiet::App,
         Some(NO_QUIET_HOURS) => Quiet::None,

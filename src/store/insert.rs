@@ -165,7 +165,7 @@ pub(super) struct NewRow<'a> {
 
 impl NewRow<'_> {
     /// The columns of [`Self::cells`].
-    const COLUMNS: [&'static str; 19] = [
+    const COLUMNS: [&'static str; 20] = [
         "id",
         "lane",
         "recipient",
@@ -184,6 +184,7 @@ impl NewRow<'_> {
         "row_number",
         "row_key",
         "occasion",
+        "occurrence",
         "moves",
     ];
 
@@ -191,7 +192,7 @@ impl NewRow<'_> {
         self.new.origin.as_ref().map(|origin| origin.schedule)
     }
 
-    fn cells(&self) -> [Cell<'_>; 19] {
+    fn cells(&self) -> [Cell<'_>; 20] {
         let Self { id, lane, pair, new, .. } = self;
         // The options of a platform that have a column.
         let option = |name: &str| new.options.get(name).map(String::as_str).into();
@@ -215,6 +216,7 @@ impl NewRow<'_> {
             origin.and_then(|origin| origin.row).map(i64::from).into(),
             origin.and_then(|origin| origin.key.as_deref()).into(),
             origin.map(|origin| origin.occasion.as_str()).into(),
+            origin.map(|origin| origin.occurrence.as_str()).filter(|name| !name.is_empty()).into(),
             i64::from(origin.is_some_and(|origin| origin.moves)).into(),
         ]
     }
@@ -228,9 +230,9 @@ pub(super) async fn write_rows(tx: &mut Tx<'_>, rows: &[NewRow<'_>]) -> sqlx::Re
     let reminders = tx.dialect.rows(NewRow::COLUMNS, rows.iter().map(NewRow::cells));
     tx.run(
         "INSERT INTO reminder (id, lane, recipient, template, at, expires_at, at_fire, standing, data, page, key, local_at, lang,
-                               miniprogram_state, schedule, row_number, row_key, occasion, moves)
+                               miniprogram_state, schedule, row_number, row_key, occasion, occurrence, moves)
          SELECT r.id, r.lane, r.recipient, r.template, r.at, r.expires_at, r.at_fire, r.standing, r.data, r.page, r.key, r.local_at,
-                r.lang, r.miniprogram_state, r.schedule, r.row_number, r.row_key, r.occasion, r.moves FROM {rows}",
+                r.lang, r.miniprogram_state, r.schedule, r.row_number, r.row_key, r.occasion, r.occurrence, r.moves FROM {rows}",
         &reminders,
     )
     .await?;

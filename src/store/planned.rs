@@ -123,13 +123,14 @@ pub(super) async fn find(look: &mut Look<'_>, loading: &Loading, lines: &[Line])
     let Some(schedule) = loading.schedule else { return Ok(found) };
     let cells = lines.iter().enumerate().map(|(i, Line { planned, .. })| {
         let i = i64::try_from(i).expect("a batch is small");
-        [i.into(), schedule.into(), planned.key.as_str().into(), planned.occasion.as_str().into()]
+        let (occasion, occurrence) = (planned.occasion.as_str(), planned.occurrence.as_str());
+        [i.into(), schedule.into(), planned.key.as_str().into(), occasion.into(), occurrence.into()]
     });
-    let asked = look.dialect.rows(["i", "schedule", "key", "occasion"], cells);
+    let asked = look.dialect.rows(["i", "schedule", "key", "occasion", "occurrence"], cells);
     let sql = format!(
         "SELECT r.i, q.reminder, q.digest, m.lane, m.at, m.recipient, m.template, m.row_number, m.at_fire, d.due_at, d.state, d.fence,
              d.doubt_since, {LAST_STATE} AS ended
-         FROM {{rows}} JOIN planned q ON q.schedule = r.schedule AND q.key = r.key AND q.occasion = r.occasion AND q.occurrence = ''
+         FROM {{rows}} JOIN planned q ON q.schedule = r.schedule AND q.key = r.key AND q.occasion = r.occasion AND q.occurrence = r.occurrence
          LEFT JOIN reminder m ON m.id = q.reminder {LIVING}"
     );
     for row in look.rows(&sql, &asked).await? {

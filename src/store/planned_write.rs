@@ -143,6 +143,7 @@ fn new_reminder(loading: &Loading, schedule: i64, line: &Line, claim: Claim) -> 
     let (at, expires_at) = loading.terms.moved(planned);
     let key = (planned.key != planned.openid).then(|| planned.key.clone());
     let (row, occasion, moves) = (planned.row, planned.occasion.clone(), planned.moves);
+    let occurrence = planned.occurrence.clone();
     NewReminder {
         app: loading.app.clone(),
         openid: planned.openid.clone(),
@@ -158,7 +159,7 @@ fn new_reminder(loading: &Loading, schedule: i64, line: &Line, claim: Claim) -> 
         claim,
         accepted: None,
         options: loading.options.clone(),
-        origin: Some(Origin { schedule, row, key, occasion, moves }),
+        origin: Some(Origin { schedule, row, key, occasion, occurrence, moves }),
     }
 }
 
@@ -227,19 +228,26 @@ async fn remember<'l>(
     schedule: i64,
     known: impl Iterator<Item = (&'l &'l Line, i64)>,
 ) -> sqlx::Result<()> {
-    let cells: Vec<[Cell<'_>; 5]> = known
+    let cells: Vec<[Cell<'_>; 6]> = known
         .map(|(line, id)| {
-            let Planned { key, occasion, .. } = &line.planned;
-            [schedule.into(), key.as_str().into(), occasion.as_str().into(), id.into(), line.digest.into()]
+            let Planned { key, occasion, occurrence, .. } = &line.planned;
+            [
+                schedule.into(),
+                key.as_str().into(),
+                occasion.as_str().into(),
+                occurrence.as_str().into(),
+                id.into(),
+                line.digest.into(),
+            ]
         })
         .collect();
     if cells.is_empty() {
         return Ok(());
     }
-    let rows = tx.dialect.rows(["schedule", "key", "occasion", "reminder", "digest"], cells);
+    let rows = tx.dialect.rows(["schedule", "key", "occasion", "occurrence", "reminder", "digest"], cells);
     tx.run(
         "INSERT INTO planned (schedule, key, occasion, occurrence, reminder, digest)
-         SELECT r.schedule, r.key, r.occasion, '', r.reminder, r.digest FROM {rows} WHERE true
+         SELECT r.schedule, r.key, r.occasion, r.occurrence, r.reminder, r.digest FROM {rows} WHERE true
          ON CONFLICT (schedule, key, occasion, occurrence) DO UPDATE SET reminder = excluded.reminder, digest = excluded.digest",
         &rows,
     )
@@ -283,7 +291,7 @@ async fn withdraw(tx: &mut Tx<'_>, schedule: i64, ids: &[ReminderId], now: Milli
     // By their keys, which their reminders carry: the table has no index on ids.
     tx.run(
         "DELETE FROM planned WHERE (schedule, key, occasion, occurrence) IN
-             (SELECT r.schedule, COALESCE(m.row_key, p.openid), m.occasion, '' FROM {rows} JOIN reminder m ON m.id = r.id
+             (SELECT r.schedule, COALESCE(m.row_key, p.openid), m.occasion, COALESCE(m.occurrence, '') FROM {rows} JOIN reminder m ON m.id = r.id
               JOIN recipient p ON p.id = m.recipient)",
         &rows,
     )

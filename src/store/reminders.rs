@@ -76,7 +76,7 @@ impl Stored {
 /// The columns of a [`Stored`], whether it lives or has ended.
 pub(super) const STORED: &str =
     "m.id, m.lane, m.recipient, m.template, m.at, m.expires_at, m.at_fire, m.standing, m.data, m.page, m.key,
-    m.local_at, m.schedule, m.row_number, m.row_key, m.occasion, m.moves, p.openid, (SELECT x.code FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
+    m.local_at, m.schedule, m.row_number, m.row_key, m.occasion, m.occurrence, m.moves, p.openid, (SELECT x.code FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
                            ORDER BY x.fence DESC LIMIT 1) AS reason,
     (SELECT COALESCE(q.failure, '') FROM receipt q WHERE q.lane = m.lane AND q.at = m.at AND q.id = m.id) AS receipt,
     (SELECT x.erased FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id AND x.next_at IS NULL) AS erased";
@@ -146,6 +146,7 @@ fn origin(row: &AnyRow) -> Option<Origin> {
         row: row.get::<Option<i64>, _>("row_number").and_then(|n| u32::try_from(n).ok()),
         key: row.get("row_key"),
         occasion: row.get::<Option<String>, _>("occasion").unwrap_or_default(),
+        occurrence: row.get::<Option<String>, _>("occurrence").unwrap_or_default(),
         moves: row.get::<i64, _>("moves") != 0,
     })
 }

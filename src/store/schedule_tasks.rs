@@ -86,7 +86,7 @@ impl Single for Begin {
             return Ok(TaskBegun::NotFound);
         };
         // A load that was cut off stands in nobody's way.
-        if let Some(task) = task(&row).filter(|task| task.is_alive(tx.now) || task.kind != TaskKind::Load) {
+        if let Some(task) = task(&row).filter(|task| task.is_alive(tx.now) || task.kind.closes_gate()) {
             let since = task.since();
             return Ok(TaskBegun::Busy { task: task.kind, by: task.by, since });
         }
@@ -290,16 +290,17 @@ pub(super) async fn forget_planned<'a>(
     let cells = gone.filter_map(|stored| {
         let origin = stored.origin.as_ref()?;
         let key = origin.key.as_deref().unwrap_or(&stored.openid);
-        Some([schedule.into(), key.into(), origin.occasion.as_str().into(), stored.due.id.0.into()])
+        let (occasion, occurrence) = (origin.occasion.as_str(), origin.occurrence.as_str());
+        Some([schedule.into(), key.into(), occasion.into(), occurrence.into(), stored.due.id.0.into()])
     });
-    let cells: Vec<[Cell<'_>; 4]> = cells.collect();
+    let cells: Vec<[Cell<'_>; 5]> = cells.collect();
     if cells.is_empty() {
         return Ok(());
     }
-    let rows = tx.dialect.rows(["schedule", "key", "occasion", "reminder"], cells);
+    let rows = tx.dialect.rows(["schedule", "key", "occasion", "occurrence", "reminder"], cells);
     let sql = "DELETE FROM planned WHERE (schedule, key, occasion, occurrence) IN
              (SELECT p.schedule, p.key, p.occasion, p.occurrence FROM {rows}
-              JOIN planned p ON p.schedule = r.schedule AND p.key = r.key AND p.occasion = r.occasion AND p.reminder = r.reminder)";
+              JOIN planned p ON p.schedule = r.schedule AND p.key = r.key AND p.occasion = r.occasion AND p.occurrence = r.occurrence AND p.reminder = r.reminder)";
     tx.run(sql, &rows).await.map(drop)
 }
 

@@ -143,6 +143,8 @@ pub enum TaskKind {
     Shift,
     /// Its waiting reminders are being cancelled.
     Cancel,
+    /// The reminders of an occurrence are being stored.
+    Prepare,
 }
 
 impl TaskKind {
@@ -152,11 +154,18 @@ impl TaskKind {
             Self::Load => "load",
             Self::Shift => "shift",
             Self::Cancel => "cancel",
+            Self::Prepare => "prepare",
         }
     }
 
-    fn from_word(word: &str) -> Self {
-        let all = [Self::Load, Self::Shift, Self::Cancel];
+    /// Whether nothing of the schedule is sent meanwhile. Such a task is taken up again when it was cut off, and nothing else goes before it;
+    /// any other that was cut off stands in nobody's way.
+    pub fn closes_gate(self) -> bool {
+        matches!(self, Self::Shift | Self::Cancel)
+    }
+
+    pub(super) fn from_word(word: &str) -> Self {
+        let all = [Self::Load, Self::Shift, Self::Cancel, Self::Prepare];
         all.into_iter().find(|kind| kind.word() == word).expect("the database's CHECK allows these only")
     }
 }
@@ -276,7 +285,7 @@ async fn begin_load(tx: &mut Tx<'_>, load: &BeginLoad) -> sqlx::Result<Begun> {
             return Ok(Begun::NameTaken { app: tx.names.app_of_id(other).to_owned() });
         }
         // A shift or a cancellation that was cut off is finished first, whoever began it.
-        if let Some(task) = task(row).filter(|task| task.is_alive(tx.now) || task.kind != TaskKind::Load) {
+        if let Some(task) = task(row).filter(|task| task.is_alive(tx.now) || task.kind.closes_gate()) {
             let since = task.since();
             return Ok(Begun::Busy { task: task.kind, by: task.by, since });
         }

@@ -47,7 +47,8 @@ pub async fn loaded(store: &Store, load: BeginLoad) -> i64 {
 
 /// A reminder of a schedule's row.
 pub fn of_row(schedule: i64, row: u32, openid: &str, at: Millis) -> NewReminder {
-    let origin = Origin { schedule, row: Some(row), key: None, occasion: "1d".into(), moves: false };
+    let origin =
+        Origin { schedule, row: Some(row), key: None, occasion: "1d".into(), occurrence: String::new(), moves: false };
     NewReminder { origin: Some(origin), ..reminder(openid, at) }
 }
 
