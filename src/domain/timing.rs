@@ -53,10 +53,12 @@ pub fn resolve_local(naive: NaiveDateTime, zone: Tz) -> Option<(Millis, Option<M
         LocalResult::Single(t) => Some((t.timestamp_millis(), None)),
         LocalResult::Ambiguous(first, _) => Some((first.timestamp_millis(), Some(say!("wall_time_twice")))),
         LocalResult::None => {
-            // The offset in force before the gap reads the wall time as its own length later, which is what people mean.
-            let before = naive.checked_sub_signed(TimeDelta::hours(3))?;
-            let offset = zone.from_local_datetime(&before).earliest()?;
-            let at = offset.timestamp_millis() + 3 * HOUR;
+            // The offset in force before the gap reads the wall time as its own length later, which is what people mean. A gap is an hour or
+            // two, or a day where a zone has changed sides of the date line.
+            let at = [3 * HOUR, DAY + 3 * HOUR].into_iter().find_map(|back| {
+                let before = naive.checked_sub_signed(TimeDelta::milliseconds(back))?;
+                Some(zone.from_local_datetime(&before).earliest()?.timestamp_millis() + back)
+            })?;
             Some((at, Some(say!("wall_time_skipped"))))
         }
     }
@@ -178,6 +180,8 @@ mod tests {
             ("2027-03-28T02:30", Some(BERLIN), Ok("2027-03-28T01:30:00.000Z")),
             // The last Sunday of October: 02:30 happens twice; the first is still summer time.
             ("2027-10-31T02:30", Some(BERLIN), Ok("2027-10-31T00:30:00.000Z")),
+            // Samoa has no 30 December 2011.
+            ("2011-12-30T10:00", Some(chrono_tz::Pacific::Apia), Ok("2011-12-30T20:00:00.000Z")),
         ];
         for (text, zone, expected) in table {
             match (parse_instant(text, *zone), expected) {

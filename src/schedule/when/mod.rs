@@ -5,3 +5,4 @@ pub mod written;
 pub mod span;
 pub mod spread;
 pub mod occasion;
+pub mod cron;
