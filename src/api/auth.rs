@@ -52,11 +52,19 @@ impl Caller {
     /// # Errors
     /// `forbidden`, with what the key is for.
     pub fn may(&self, needed: Scope) -> Result<(), Problem> {
-        if self.scope >= needed {
+        if self.scope.includes(needed) {
             return Ok(());
+        }
+        if self.scope == Scope::Feed {
+            return Err(Problem::new("forbidden", say!("feed_key_elsewhere")));
         }
         let (has, needed) = (self.scope.word(), needed.word());
         Err(Problem::new("forbidden", say!("key_scope", has = has, needed = needed)))
+    }
+
+    /// The apps that the caller may touch; `None` for all.
+    pub fn apps(&self) -> Option<&[String]> {
+        self.apps.as_deref()
     }
 
     /// Whether the caller may see, make and revoke keys: an admin of all apps, since a caller who can make keys can make any.
@@ -159,6 +167,28 @@ impl Api {
         let Some(key) = given.and_then(|value| value.strip_prefix("Bearer ")) else {
             return Err(Problem::new("unauthorized", say!("authorization_missing")));
         };
+        self.known(key)
+    }
+
+    /// Whose key this is, which came in an address. Addresses are kept by calendar programs, browsers and proxies, so only a key that opens
+    /// nothing but the feed may stand there.
+    ///
+    /// # Errors
+    /// `unauthorized`; `forbidden` for a key that opens more.
+    pub fn authenticate_address(&self, key: &str) -> Result<Caller, Problem> {
+        let caller = self.known(key)?;
+        if caller.scope == Scope::Feed {
+            return Ok(caller);
+        }
+        tracing::warn!(
+            key = caller.name,
+            scope = caller.scope.word(),
+            "a key that opens more than the feed came in an address"
+        );
+        Err(Problem::new("forbidden", say!("strong_key_in_address", has = caller.scope.word())))
+    }
+
+    fn known(&self, key: &str) -> Result<Caller, Problem> {
         self.keys.caller(key.trim()).ok_or_else(|| Problem::new("unauthorized", say!("key_unknown")))
     }
 }

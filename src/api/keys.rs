@@ -48,6 +48,10 @@ pub struct KeyMade {
     apps: Option<Vec<String>>,
     /// The secret for the header `Authorization: Bearer`.
     key: String,
+    /// Where calendar programs find the feed, with the key in it; only for a key of scope `feed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "uri-reference")]
+    feed: Option<String>,
 }
 
 /// Make an API key; it is shown this once.
@@ -77,7 +81,8 @@ pub async fn create_key(
     let (key, new) = new_key(name.clone(), scope, apps.clone());
     let id = api.store.create_key(new).await?;
     api.refresh_keys().await;
-    Ok(json(StatusCode::CREATED, &KeyMade { id, name, scope, apps, key }))
+    let feed = (scope == Scope::Feed).then(|| format!("/v1/schedules.ics?key={key}"));
+    Ok(json(StatusCode::CREATED, &KeyMade { id, name, scope, apps, key, feed }))
 }
 
 /// The API keys, without the keys themselves.

@@ -2,12 +2,14 @@
 
 mod auth;
 mod batch;
+mod calendar;
 mod check;
 mod consents;
 mod doubts;
 mod explain;
 mod explain_user;
 mod extract;
+mod feed;
 mod health;
 mod keys;
 mod ndjson;
@@ -36,7 +38,7 @@ use crate::{
     engine::Signals,
     metrics::Metrics,
     schedule::sheet,
-    store::{Store, StoreError},
+    store::{Store, StoreError, keys::Scope},
     words::say,
 };
 use auth::Keys;
@@ -133,6 +135,10 @@ impl Api {
     }
 
     fn build(&self, caller: Option<Caller>) -> Router {
+        let feed = Router::new()
+            .route("/schedules.ics", get(feed::feed))
+            .layer(middleware::from_fn(in_time))
+            .layer(middleware::from_fn_with_state((self.clone(), caller.clone()), feed::authenticated));
         let v1 = Router::new()
             .route("/consents", post(consents::record).get(consents::show))
             .route("/consents/ask", get(consents::ask))
@@ -168,7 +174,7 @@ impl Api {
             .route("/release", post(safekeeping::release).get(safekeeping::held))
             .layer(middleware::from_fn_with_state((self.clone(), caller), authenticated));
         Router::new()
-            .nest("/v1", v1)
+            .nest("/v1", v1.merge(feed))
             .route("/healthz", get(health::healthy))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::metrics))
@@ -217,12 +223,13 @@ async fn authenticated(
     next: Next,
 ) -> Response {
     let caller = match owner {
-        Some(owner) => owner,
-        None => match api.authenticate(request.headers()) {
-            Ok(caller) => caller,
-            Err(problem) => return problem.into_response(),
-        },
+        Some(owner) => Ok(owner),
+        // A key of the feed opens nothing here, not even what everybody else may look at.
+        None => api.authenticate(request.headers()).and_then(|caller| caller.may(Scope::Read).map(|()| caller)),
     };
-    request.extensions_mut().insert(caller);
+    match caller {
+        Ok(caller) => request.extensions_mut().insert(caller),
+        Err(problem) => return problem.into_response(),
+    };
     next.run(request).await
 }

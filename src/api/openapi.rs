@@ -1,7 +1,7 @@
 //! The API's own description, and a page to read it on that needs no network.
 
 use super::{
-    batch, consents, doubts, explain, explain_user, health, keys,
+    batch, consents, doubts, explain, explain_user, feed, health, keys,
     ndjson::Written,
     plans,
     problem::{self, ProblemJson},
@@ -18,7 +18,7 @@ use utoipa::{
     openapi::{
         Content, Ref, RefOr,
         path::{Operation, ParameterIn},
-        security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
 };
 
@@ -40,7 +40,7 @@ use utoipa::{
     paths(
         reminders::insert, batch::reminders, reminders::list, reminders::show, explain::explain, reminders::change,
         reminders::cancel, consents::record, batch::consents, consents::show, consents::ask, users::export, users::forget,
-        users::let_in, plans::plan, plans::apply, plans::attempt, sheets::read, schedules::list, schedules::show, schedules::problems,
+        users::let_in, plans::plan, plans::apply, plans::attempt, sheets::read, schedules::list, feed::feed, schedules::show, schedules::problems,
         schedules::pause, schedules::resume, schedules::shift, schedules::cancel, explain_user::explain_user, stats::stats,
         doubts::doubts, doubts::resolve, templates::templates, templates::refresh, safekeeping::backup, safekeeping::held,
         safekeeping::release, keys::create_key, keys::list_keys,
@@ -51,6 +51,9 @@ use utoipa::{
 )]
 struct Document;
 
+/// Where calendar programs look.
+const FEED: &str = "/v1/schedules.ics";
+
 /// The parts that many operations have in common.
 struct Common;
 
@@ -58,6 +61,8 @@ impl Modify for Common {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         if let Some(components) = &mut document.components {
             components.add_security_scheme("key", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+            let in_address = ApiKeyValue::with_description("key", "A key of scope `feed`, which opens nothing else");
+            components.add_security_scheme("feed", SecurityScheme::ApiKey(ApiKey::Query(in_address)));
         }
         let mut text = String::from(
             "Scheduled reminders for mini-program subscribe messages. The platforms' pushes to `/callback/{app}` are not part of it.\n\n\
@@ -71,8 +76,14 @@ impl Modify for Common {
             let keyed = path.starts_with("/v1/");
             let methods = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
             for operation in methods.into_iter().flatten() {
-                let key = keyed.then(|| SecurityRequirement::new("key", [""; 0]));
-                operation.security = Some(key.into_iter().collect());
+                let named = |name| SecurityRequirement::new(name, [""; 0]);
+                let keys: &[&str] = match path.as_str() {
+                    // The only address in which a key may stand.
+                    FEED => &["key", "feed"],
+                    _ if keyed => &["key"],
+                    _ => &[],
+                };
+                operation.security = Some(keys.iter().copied().map(named).collect());
                 if keyed {
                     describe_problems(operation);
                 }

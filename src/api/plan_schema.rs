@@ -80,6 +80,8 @@ pub struct ReachSchema {
     known: u64,
     /// Those with an available consent, or a waiting reminder of this schedule that holds one.
     with_consent: u64,
+    /// Those who have a reminder of it, one that waits or one that was sent, or get one by it.
+    reminded: u64,
     /// Who holds the consents of those that found none: a schedule by its name, or `api`.
     held_elsewhere: Vec<HeldSchema>,
     /// Those who were forgotten at their wish.

@@ -149,7 +149,7 @@ pub struct Sheet {
 
 #[derive(Subcommand)]
 pub enum Key {
-    /// Make a key; it is shown this once.
+    /// Make a key; it is shown this once. Of scope «feed» it is the address to which calendar programs subscribe.
     Create {
         /// What it is for.
         #[arg(long)]

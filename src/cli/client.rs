@@ -20,7 +20,7 @@ use reqwest::{
     multipart::Form,
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
 use tower::ServiceExt;
 
 /// How long a daemon may take from its lock to its socket, in milliseconds.
@@ -30,6 +30,8 @@ const STARTING: i64 = 5_000;
 pub struct Client {
     http: reqwest::Client,
     lang: Lang,
+    /// Where the daemon listens, as the configuration says.
+    listen: SocketAddr,
     /// Of the apps that have one.
     zones: BTreeMap<String, Tz>,
     /// The store and its API if they are opened for this command; else the daemon is asked.
@@ -53,12 +55,12 @@ pub async fn connect(config: Config, voice: Voice) -> Result<Client, Failure> {
 pub async fn connect_or_make(config: Config, voice: Voice) -> Result<Client, Failure> {
     let socket = config.server.socket.clone();
     let zones = config.apps.iter().filter_map(|app| Some((app.name.clone(), app.timezone?))).collect();
-    let http = http(&socket)?;
+    let (http, listen) = (http(&socket)?, config.server.listen);
     let clock = SystemClock::shared();
     let begun = clock.monotonic();
     let store = loop {
         if tokio::net::UnixStream::connect(&socket).await.is_ok() {
-            return Ok(Client { http, lang: voice.lang, zones, own: None });
+            return Ok(Client { http, lang: voice.lang, listen, zones, own: None });
         }
         match Store::open(&config.store.url, config.store.durability, &config.apps, Arc::clone(&clock)).await {
             Ok(store) => break store,
@@ -71,7 +73,7 @@ pub async fn connect_or_make(config: Config, voice: Voice) -> Result<Client, Fai
         }
     };
     let api = Api::new(Arc::new(config), store.clone(), clock, Arc::new(Metrics::default()), None).await;
-    Ok(Client { http, lang: voice.lang, zones, own: Some((store, api.owner_router())) })
+    Ok(Client { http, lang: voice.lang, listen, zones, own: Some((store, api.owner_router())) })
 }
 
 fn http(socket: &Path) -> Result<reqwest::Client, Failure> {
@@ -94,6 +96,11 @@ fn refused(status: StatusCode, text: &str) -> Failure {
 }
 
 impl Client {
+    /// The daemon's address, as the configuration says.
+    pub fn address(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
     /// The voice that speaks about an app: times are in the app's zone.
     pub fn voice_for(&self, app: Option<&str>, voice: Voice) -> Voice {
         voice.in_zone(app.and_then(|app| self.zones.get(app).copied()).or(voice.zone))

@@ -21,6 +21,9 @@ pub async fn run(client: &Client, verb: Key, out: Out) -> Result<(), Failure> {
                 .await?;
             if out.json {
                 data!("{made}");
+            } else if let Some(feed) = made["feed"].as_str() {
+                data!("{}{feed}", client.address());
+                out.tell(&say!("keep_feed", address = client.address()));
             } else {
                 data!("{}", text(&made["key"]));
                 out.tell(&say!("keep_key"));

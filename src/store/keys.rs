@@ -4,10 +4,12 @@ use super::{Store, command::Single, error::StoreError, tx::Tx};
 use crate::domain::Millis;
 use sqlx::{Row, any::AnyRow};
 
-/// What a key may do. Each includes the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize, utoipa::ToSchema)]
+/// What a key may do. `read`, `write` and `admin` include each the one before, and all of them the feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
+    /// Open the calendar feed and nothing else: such a key may stand in an address.
+    Feed,
     /// Look.
     Read,
     /// Record consents, insert, change and cancel reminders.
@@ -17,9 +19,22 @@ pub enum Scope {
 }
 
 impl Scope {
+    const ALL: [Self; 4] = [Self::Feed, Self::Read, Self::Write, Self::Admin];
+
+    /// Whether a key of this scope may do what needs `needed`.
+    pub fn includes(self, needed: Self) -> bool {
+        match self {
+            Self::Feed => needed == Self::Feed,
+            Self::Read => matches!(needed, Self::Feed | Self::Read),
+            Self::Write => needed != Self::Admin,
+            Self::Admin => true,
+        }
+    }
+
     /// The word in SQL and JSON.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Feed => "feed",
             Self::Read => "read",
             Self::Write => "write",
             Self::Admin => "admin",
@@ -28,7 +43,7 @@ impl Scope {
 
     /// The scope of a word.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Read, Self::Write, Self::Admin].into_iter().find(|s| s.word() == word)
+        Self::ALL.into_iter().find(|s| s.word() == word)
     }
 }
 
@@ -137,5 +152,22 @@ impl Store {
     /// When nothing was kept.
     pub async fn revoke_key(&self, id: i64) -> Result<bool, StoreError> {
         self.writer.do_one(Revoke(id)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_feed_key_opens_the_feed_alone_and_every_other_opens_it_too() {
+        let includes = |scope: Scope| Scope::ALL.map(|needed| scope.includes(needed));
+        assert_eq!(includes(Scope::Feed), [true, false, false, false]);
+        assert_eq!(includes(Scope::Read), [true, true, false, false]);
+        assert_eq!(includes(Scope::Write), [true, true, true, false]);
+        assert_eq!(includes(Scope::Admin), [true, true, true, true]);
+        for scope in Scope::ALL {
+            assert_eq!(Scope::from_word(scope.word()), Some(scope));
+        }
     }
 }

@@ -8,7 +8,7 @@
 //! insert │ mark │ settle │ wake │ change          the steps of a reminder
 //! consents │ pushes │ doubts │ users │ retention  what else happens
 //! schedules │ gates                               what marketers load, and what holds it back
-//! queue │ lists │ counts │ reminders              what is read
+//! queue │ lists │ counts │ reminders │ feed       what is read
 //! hold │ progress │ identity │ backup             whether the store knows what it has sent
 //! keys │ templates │ spent │ recipients           what else is stored
 //! ledgers │ tally                                 consents, and how many there are of each
@@ -44,6 +44,7 @@ pub mod schedule_tasks;
 pub mod gates;
 pub mod retention;
 pub mod lists;
+pub mod feed;
 mod recipients;
 mod pseudonyms;
 mod spent;

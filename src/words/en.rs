@@ -275,7 +275,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("not_in_doubt", "the reminder is «{state}»: one in doubt can be decided in every way, one that is unconfirmed as sent or not_sent"),
     ("too_late_to_resend", "its deadline has passed, so it cannot be sent again: decide otherwise"),
     ("bad_key_name", "a key's name has 1 to 64 characters"),
-    ("not_a_scope", "this is not a scope; allowed are read, write, admin"),
+    ("not_a_scope", "this is not a scope; allowed are feed, read, write, admin"),
     ("no_app_named", "names no app; leave it out for all apps, or name some"),
     ("admin_key_of_apps", "an admin key manages all keys and so cannot be bound to apps; leave it out, or use «write»"),
     ("no_living_key", "there is no living key of that number; `tixing key list` shows them"),
@@ -309,6 +309,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("no_table_part", "no table came: send one part, under the name of its file"),
     ("table_sent_twice", "the table «{name}» came twice: send it once"),
     ("query_out_of_bounds", "{found} is not allowed: give a number from {least} to {most}"),
+    ("feed_key_elsewhere", "this key is for the calendar feed, /v1/schedules.ics, and opens nothing else: use another key"),
+    ("strong_key_in_address", "a key for «{has}» may not stand in an address, which calendar programs and proxies keep: revoke it with `tixing key revoke`, since it has been in one, and make one with `tixing key create --scope feed`, or send it in the header «Authorization: Bearer»"),
+    ("not_a_language", "this is not a language of tixing; allowed are zh, en"),
 
     // Tables (schedule/sheet).
     ("save_as_xlsx", "open it in Excel or WPS and save it as “Excel workbook (*.xlsx)”"),
@@ -558,6 +561,18 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("about_problem", "problem: {problem}"),
     ("more_problems_of", "{n} more of {code}"),
     ("no_problems", "the last load found no problems"),
+    ("feed_name", "Scheduled reminders"),
+    ("feed_name_of_apps", "Scheduled reminders: {apps}"),
+    ("feed_about", "What tixing sends to subscribers, from 30 days ago on."),
+    ("feed_about_part", "What tixing sends to subscribers, from 30 days ago on. There is more than a calendar takes: these are the {most} entries nearest to now."),
+    ("feed_title", "{what} ({app})"),
+    ("feed_title_people", "{what} ({app}): {people:count person/people}"),
+    ("feed_title_cancelled", "[cancelled] {title}"),
+    ("feed_title_paused", "[paused] {title}"),
+    ("feed_one_message", "Messages go at {at:time}."),
+    ("feed_messages", "Messages go from {first:time} until {last:time}."),
+    ("feed_unprepared", "Not prepared yet: whom it reaches is looked at some time before."),
+    ("feed_nobody", "Nobody has a message of it."),
 
     // The store.
     ("store_is_unavailable", "the store is unavailable: {why}"),
@@ -875,6 +890,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("word_test_mode", "no tester"),
     ("state_incomplete", "{state}, incomplete"),
     ("place_entry", "entry {row} of the list"),
+    ("keep_feed", "this is the address to subscribe to in a calendar program; keep it, it is not shown again, and whoever has it can read the feed. If calendar programs reach the daemon under another name, put that in place of {address}"),
 
     // doctor.
     ("check_of_app", "{app}: {what}"),

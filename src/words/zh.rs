@@ -275,7 +275,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("not_in_doubt", "提醒处于「{state}」状态：结果未知的提醒可作任意裁定，unconfirmed 的只能裁定为 sent 或 not_sent"),
     ("too_late_to_resend", "截止时间已过，不能再次发送：请作其他裁定"),
     ("bad_key_name", "密钥名称为 1 到 64 个字符"),
-    ("not_a_scope", "权限无效；可用 read、write、admin"),
+    ("not_a_scope", "权限无效；可用 feed、read、write、admin"),
     ("no_app_named", "未指定任何应用；留空表示全部应用，否则请列出应用"),
     ("admin_key_of_apps", "admin 密钥可管理所有密钥，因此不能限定应用；请去掉 apps，或改用「write」"),
     ("no_living_key", "没有该编号的有效密钥；见 tixing key list"),
@@ -309,6 +309,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("no_table_part", "没有收到表格：请以文件名作为名称发送一个部分"),
     ("table_sent_twice", "表格“{name}”发送了两次：请只发送一次"),
     ("query_out_of_bounds", "不能为 {found}：应为 {least} 到 {most} 的数"),
+    ("feed_key_elsewhere", "该密钥仅用于日历订阅 /v1/schedules.ics，不能用于其他接口：请换用其他密钥"),
+    ("strong_key_in_address", "权限为「{has}」的密钥不能放在网址里，日历软件和代理服务器会留存网址：它已在网址中出现过，请用 tixing key revoke 吊销；订阅日历请用 tixing key create --scope feed 另建密钥，或改用请求头「Authorization: Bearer」"),
+    ("not_a_language", "不支持该语言；可用 zh、en"),
 
     // 表格（schedule/sheet）。
     ("save_as_xlsx", "请用 Excel 或 WPS 打开，另存为“Excel 工作簿（*.xlsx）”"),
@@ -558,6 +561,18 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("about_problem", "问题：{problem}"),
     ("more_problems_of", "另有 {n} 处 {code}"),
     ("no_problems", "上次加载没有发现问题"),
+    ("feed_name", "定时提醒"),
+    ("feed_name_of_apps", "定时提醒：{apps}"),
+    ("feed_about", "tixing 定时发送的订阅消息，自 30 天前起。"),
+    ("feed_about_part", "tixing 定时发送的订阅消息，自 30 天前起。条目过多，这里只列出离现在最近的 {most} 条。"),
+    ("feed_title", "{what}（{app}）"),
+    ("feed_title_people", "{what}（{app}）：{people} 人"),
+    ("feed_title_cancelled", "【已取消】{title}"),
+    ("feed_title_paused", "【已暂停】{title}"),
+    ("feed_one_message", "发送时间：{at:time}。"),
+    ("feed_messages", "发送时间：{first:time} 至 {last:time}。"),
+    ("feed_unprepared", "尚未准备：临近时再确定发给哪些人。"),
+    ("feed_nobody", "没有人会收到消息。"),
 
     // 数据存储。
     ("store_is_unavailable", "数据存储不可用：{why}"),
@@ -875,6 +890,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("word_test_mode", "不是测试人员"),
     ("state_incomplete", "{state}，未加载完"),
     ("place_entry", "名单第 {row} 个"),
+    ("keep_feed", "请在日历软件中订阅此地址，并妥善保存：之后不再显示，持有者即可查看日程。若日历软件须经其他域名访问，请用该域名替换 {address}"),
 
     // doctor。
     ("check_of_app", "{app}：{what}"),

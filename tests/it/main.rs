@@ -32,4 +32,5 @@ mod annotate;
 mod starters;
 mod retention;
 mod lists;
+mod feed;
 mod sheet;
