@@ -30,6 +30,16 @@ pub const POINTS: &[&str] = &[
 pub const POINTS_OF_SCHEDULES: &[&str] =
     &["load.before_commit", "load.after_commit", "remove.before_commit", "remove.after_commit"];
 
+/// The points that a recurring schedule meets: its rows are kept, and its occurrences begun, filled (`load.…`) and finished.
+pub const POINTS_OF_RECURRENCES: &[&str] = &[
+    "keep.before_commit",
+    "keep.after_commit",
+    "begin.before_commit",
+    "begin.after_commit",
+    "prepare.before_commit",
+    "prepare.after_commit",
+];
+
 /// Dies here by SIGKILL if `TIXING_TRIP` is `point:n` and this is the n-th time.
 #[cfg(feature = "trip")]
 pub fn trip(point: &'static str) {
@@ -44,7 +54,8 @@ pub fn trip(point: &'static str) {
         let (point, n) = text.split_once(':')?;
         Some((point.to_owned(), n.parse().ok()?))
     });
-    debug_assert!([POINTS, POINTS_OF_SCHEDULES].concat().contains(&point), "{point} is not in the list");
+    let all = [POINTS, POINTS_OF_SCHEDULES, POINTS_OF_RECURRENCES];
+    debug_assert!(all.concat().contains(&point), "{point} is not in the list");
     if let Some((wanted, n)) = wanted
         && wanted == point
         && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *n

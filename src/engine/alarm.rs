@@ -109,6 +109,8 @@ impl Bells {
             ("attempts", erased.attempts),
             ("reminders", erased.reminders),
             ("users", erased.users),
+            ("occurrences", erased.occurrences),
+            ("kept_rows", erased.kept_rows),
         ] {
             self.metrics.erased.get_or_create(&By { what }).inc_by(n);
         }

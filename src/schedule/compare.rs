@@ -341,11 +341,11 @@ impl Counting<'_> {
         let Some(schedule) = loading.schedule.filter(|_| !adds_only && !self.plan.refused) else {
             return Ok(Vec::new());
         };
-        let (mut after, mut removed) = ((String::new(), String::new()), Vec::new());
+        let (mut after, mut removed) = ((String::new(), String::new(), String::new()), Vec::new());
         loop {
-            let page = store.identities(schedule, (&after.0, &after.1), 5_000).await?;
+            let page = store.identities(schedule, (&after.0, &after.1, &after.2), 5_000).await?;
             let Some(last) = page.last() else { break };
-            after = (last.key.clone(), last.occasion.clone());
+            after = (last.key.clone(), last.occasion.clone(), last.occurrence.clone());
             let gone: Vec<Identity> =
                 page.into_iter().filter(|i| !self.seen.contains(&self.identity(&i.key, &i.occasion))).collect();
             for gone in gone.chunks(BATCH) {

@@ -220,6 +220,8 @@ impl Office {
             last_at: plan.last_at,
             report: plan.stored(),
             complete: matches!(written, Ok(true)),
+            recurs: None,
+            upcoming: None,
         };
         self.store.finish_load(id, &work.nonce, report).await?;
         match written? {
@@ -258,11 +260,12 @@ impl Office {
         const PAGE: i64 = 5_000;
         let store = &self.store;
         if let Some(row) = store.schedule(&file.name).await.map_err(io::Error::other)? {
-            let mut after = (String::new(), String::new());
+            let mut after = (String::new(), String::new(), String::new());
             loop {
-                let page = store.identities(row.id, (&after.0, &after.1), PAGE).await.map_err(io::Error::other)?;
+                let page =
+                    store.identities(row.id, (&after.0, &after.1, &after.2), PAGE).await.map_err(io::Error::other)?;
                 let Some(last) = page.last() else { break };
-                after = (last.key.clone(), last.occasion.clone());
+                after = (last.key.clone(), last.occasion.clone(), last.occurrence.clone());
                 page.into_iter().try_for_each(|identity| sink(identity.key))?;
             }
         }

@@ -8,6 +8,7 @@
 //! insert │ mark │ settle │ wake │ change          the steps of a reminder
 //! consents │ pushes │ doubts │ users │ retention  what else happens
 //! schedules │ gates                               what marketers load, and what holds it back
+//! occurrences │ kept                              what of it recurs, and by which rows
 //! queue │ lists │ counts │ reminders │ feed       what is read
 //! hold │ progress │ identity │ backup             whether the store knows what it has sent
 //! keys │ templates │ spent │ recipients           what else is stored
@@ -41,6 +42,8 @@ mod planned_write;
 pub mod planned_lists;
 pub mod schedule_pause;
 pub mod schedule_tasks;
+pub mod occurrences;
+pub mod kept;
 pub mod gates;
 pub mod retention;
 pub mod lists;

@@ -2,7 +2,7 @@
 
 use super::{Store, dialect::int, error::StoreError, planned::Loading, states::LIVING, tx::bound};
 use crate::domain::{Millis, reminder::ReminderId};
-use sqlx::{Row, any::AnyRow};
+use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 
 /// An identity that a schedule has planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Identity {
     pub key: String,
     /// Its occasion.
     pub occasion: String,
+    /// Its occurrence; empty where there is none.
+    pub occurrence: String,
     /// Its reminder.
     pub reminder: ReminderId,
 }
@@ -24,6 +26,8 @@ pub struct Left {
     pub key: String,
     /// Its occasion.
     pub occasion: String,
+    /// Its occurrence; empty where there is none.
+    pub occurrence: String,
     /// The user.
     pub openid: String,
     /// The instant.
@@ -34,30 +38,43 @@ pub struct Left {
     pub holds: bool,
 }
 
+/// Somebody whom an occurrence has reached, or is to reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// Their reminder.
+    pub reminder: ReminderId,
+    /// Its instant.
+    pub at: Millis,
+    /// The user.
+    pub openid: String,
+}
+
 impl Store {
-    /// What a schedule has planned, in order of key and occasion, after these.
+    /// What a schedule has planned, in order of key, occasion and occurrence, after these.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn identities(
         &self,
         schedule: i64,
-        after: (&str, &str),
+        after: (&str, &str, &str),
         limit: i64,
     ) -> Result<Vec<Identity>, StoreError> {
         let rows = sqlx::query(
-            "SELECT key, occasion, reminder FROM planned WHERE schedule = $1 AND (key, occasion) > ($2, $3)
-             ORDER BY key, occasion LIMIT $4",
+            "SELECT key, occasion, occurrence, reminder FROM planned WHERE schedule = $1 AND (key, occasion, occurrence) > ($2, $3, $4)
+             ORDER BY key, occasion, occurrence LIMIT $5",
         )
         .bind(schedule)
         .bind(after.0)
         .bind(after.1)
+        .bind(after.2)
         .bind(limit)
         .fetch_all(&self.read)
         .await?;
         let identity = |row: &AnyRow| Identity {
             key: row.get("key"),
             occasion: row.get("occasion"),
+            occurrence: row.get("occurrence"),
             reminder: ReminderId(row.get("reminder")),
         };
         Ok(rows.iter().map(identity).collect())
@@ -71,24 +88,64 @@ impl Store {
         if identities.is_empty() {
             return Ok(Vec::new());
         }
-        let cells = identities.iter().map(|i| [i.reminder.0.into(), i.key.as_str().into(), i.occasion.as_str().into()]);
-        let rows = self.database.dialect.rows(["id", "key", "occasion"], cells);
+        let cells = identities.iter().map(|i| {
+            [i.reminder.0.into(), i.key.as_str().into(), i.occasion.as_str().into(), i.occurrence.as_str().into()]
+        });
+        let rows = self.database.dialect.rows(["id", "key", "occasion", "occurrence"], cells);
         let sql = format!(
-            "SELECT r.id, r.key, r.occasion, p.openid, m.at, m.expires_at, m.at_fire, m.standing FROM {{rows}} JOIN reminder m ON m.id = r.id
+            "SELECT r.id, r.key, r.occasion, r.occurrence, p.openid, m.at, m.expires_at, m.at_fire, m.standing FROM {{rows}} JOIN reminder m ON m.id = r.id
              JOIN recipient p ON p.id = m.recipient {LIVING} WHERE d.state = 0 AND d.doubt_since IS NULL"
         );
         let sql = self.database.dialect.sql(&sql, &rows);
         let found = bound(&sql, &rows).fetch_all(&self.read).await?;
-        let left = |row: &AnyRow| Left {
-            reminder: ReminderId(int(row, "id")),
-            key: row.get("key"),
-            occasion: row.get("occasion"),
-            openid: row.get("openid"),
-            at: row.get("at"),
-            expires_at: row.get("expires_at"),
-            holds: row.get::<i64, _>("at_fire") == 0 && row.get::<i64, _>("standing") == 0,
-        };
         Ok(found.iter().map(left).collect())
+    }
+
+    /// What waits of a schedule at `from` and later, in order of (instant, id), after this; fewer than `limit` are the last.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn waiting_of_schedule(
+        &self,
+        schedule: i64,
+        from: Millis,
+        after: (Millis, i64),
+        limit: i64,
+    ) -> Result<Vec<Left>, StoreError> {
+        let (at, id) = behind(from, after);
+        let sql = format!(
+            "SELECT m.id, COALESCE(m.row_key, p.openid) AS key, COALESCE(m.occasion, '') AS occasion, COALESCE(m.occurrence, '') AS occurrence,
+                 p.openid, m.at, m.expires_at, m.at_fire, m.standing FROM reminder m JOIN recipient p ON p.id = m.recipient {LIVING}
+             WHERE m.schedule = $1 AND (m.at, m.id) > ($2, $3) AND d.state = 0 AND d.doubt_since IS NULL ORDER BY m.at, m.id LIMIT $4"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(schedule).bind(at).bind(id).bind(limit);
+        Ok(query.fetch_all(&self.read).await?.iter().map(left).collect())
+    }
+
+    /// Whom an occurrence has reminders for at `from` and later, wherever these stand, in order of (instant, id), after this; fewer than
+    /// `limit` are the last. Somebody with several occasions comes several times; who was forgotten does not.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn people_of_occurrence(
+        &self,
+        schedule: i64,
+        occurrence: &str,
+        from: Millis,
+        after: (Millis, i64),
+        limit: i64,
+    ) -> Result<Vec<Reached>, StoreError> {
+        let (at, id) = behind(from, after);
+        let sql = "SELECT m.id, m.at, p.openid FROM reminder m JOIN recipient p ON p.id = m.recipient
+             WHERE m.schedule = $1 AND (m.at, m.id) > ($2, $3) AND m.occurrence = $4 AND p.openid NOT LIKE 'forgotten %'
+             ORDER BY m.at, m.id LIMIT $5";
+        let query = sqlx::query(sql).bind(schedule).bind(at).bind(id).bind(occurrence).bind(limit);
+        let reached = |row: &AnyRow| Reached {
+            reminder: ReminderId(row.get("id")),
+            at: row.get("at"),
+            openid: row.get("openid"),
+        };
+        Ok(query.fetch_all(&self.read).await?.iter().map(reached).collect())
     }
 
     /// Users with an available consent for a template, in the order in which they became known, after `after`. Answers with the place of each.
@@ -144,4 +201,22 @@ impl Store {
         let found = bound(&sql, &rows).fetch_all(&self.read).await?;
         Ok(found.iter().map(|row| (row.get("name"), int(row, "n"))).collect())
     }
+}
+
+fn left(row: &AnyRow) -> Left {
+    Left {
+        reminder: ReminderId(int(row, "id")),
+        key: row.get("key"),
+        occasion: row.get("occasion"),
+        occurrence: row.get("occurrence"),
+        openid: row.get("openid"),
+        at: row.get("at"),
+        expires_at: row.get("expires_at"),
+        holds: row.get::<i64, _>("at_fire") == 0 && row.get::<i64, _>("standing") == 0,
+    }
+}
+
+/// Where a walk goes on: behind `after`, and not before `from`.
+fn behind(from: Millis, after: (Millis, i64)) -> (Millis, i64) {
+    after.max((from.saturating_sub(1), i64::MAX))
 }

@@ -28,11 +28,13 @@ const SLICE: i64 = 500;
 /// Rows of one transaction: a mark that comes meanwhile waits for one.
 const AT_ONCE: usize = 50;
 /// Where a walk is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Walk {
     lane: i64,
     after: (Millis, i64),
     recipient: i64,
+    occurrence: (i64, String),
+    kept: i64,
 }
 
 /// How many rows a walk has erased.
@@ -46,6 +48,10 @@ pub struct Erased {
     pub reminders: u64,
     /// Users of whom nothing else was left.
     pub users: u64,
+    /// Occurrences that are long over.
+    pub occurrences: u64,
+    /// Rows that schedules kept and need no more.
+    pub kept_rows: u64,
 }
 
 impl Erased {
@@ -54,6 +60,8 @@ impl Erased {
         self.attempts += more.attempts;
         self.reminders += more.reminders;
         self.users += more.users;
+        self.occurrences += more.occurrences;
+        self.kept_rows += more.kept_rows;
     }
 }
 
@@ -67,13 +75,14 @@ struct Old {
 }
 
 impl Store {
-    /// One step of a walk: looks at a slice of the ended reminders and erases the parts that have outlived their terms. After the last slice
-    /// the walk begins again.
+    /// One step of a walk: looks at a slice of the ended reminders and erases the parts that have outlived their terms; so with occurrences
+    /// that are over. Rows that schedules keep have no term: they go as soon as they are needed no more. After the last slice the walk begins
+    /// again.
     ///
     /// # Errors
     /// When the database does not answer; the same step may be taken again.
     pub async fn erase_step(&self, walk: &mut Walk, terms: &Retention, now: Millis) -> Result<Erased, StoreError> {
-        let mut done = Erased::default();
+        let mut done = Erased { kept_rows: self.erase_kept(&mut walk.kept, now).await?, ..Erased::default() };
         let Some(shortest) = terms.shortest() else { return Ok(done) };
         let mut lanes = self.names.lanes();
         lanes.sort_unstable();
@@ -108,6 +117,7 @@ impl Store {
         }
         if let Some(term) = terms.history {
             done.users = self.forget_left_over(walk, now - term).await?;
+            done.occurrences = self.erase_over(&mut walk.occurrence, now - term).await?;
         }
         Ok(done)
     }
@@ -148,7 +158,7 @@ impl Single for Erase {
             bodies: bodies(tx, &parts(|outlived| outlived.body)).await?,
             attempts: attempts(tx, &parts(|outlived| outlived.attempts)).await?,
             reminders: reminders(tx, &all).await?,
-            users: 0,
+            ..Erased::default()
         };
         Ok(done)
     }

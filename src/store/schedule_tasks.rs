@@ -9,6 +9,7 @@ use super::{
     command::Single,
     dialect::{Cell, int},
     error::StoreError,
+    occurrences,
     port::{Entry, Ring, Target},
     reminders::{OF_DUE, STORED, Stored, stored},
     schedules::{DEAD_AFTER, TaskKind, nonce, task, write_down},
@@ -85,7 +86,7 @@ impl Single for Begin {
         let Some(row) = sqlx::query(sql).bind(&self.name).fetch_optional(&mut *tx.conn).await? else {
             return Ok(TaskBegun::NotFound);
         };
-        // A load that was cut off stands in nobody's way.
+        // A load or a preparation that was cut off stands in nobody's way.
         if let Some(task) = task(&row).filter(|task| task.is_alive(tx.now) || task.kind.closes_gate()) {
             let since = task.since();
             return Ok(TaskBegun::Busy { task: task.kind, by: task.by, since });
@@ -95,7 +96,8 @@ impl Single for Begin {
         }
         let (id, nonce) = (row.get::<i64, _>("id"), nonce(tx.now));
         let sql = "UPDATE schedule SET task = $2, task_by = $3, task_nonce = $4, task_beat = $5, task_detail = NULL, task_shift = $6,
-                 cursor_at = NULL, cursor_id = NULL, cancelled_at = CASE WHEN $2 = 'cancel' THEN $5 ELSE cancelled_at END WHERE id = $1";
+                 cursor_at = NULL, cursor_id = NULL, cancelled_at = CASE WHEN $2 = 'cancel' THEN $5 ELSE cancelled_at END,
+                 next_at = CASE WHEN $2 = 'cancel' THEN NULL ELSE next_at END WHERE id = $1";
         let query = sqlx::query(sql).bind(id).bind(self.kind.word()).bind(&self.by).bind(&nonce).bind(tx.now);
         query.bind(self.shift).execute(&mut *tx.conn).await?;
         let detail = self.shift.map_or_else(String::new, |by| format!("{by} ms"));
@@ -149,6 +151,9 @@ async fn finish(tx: &mut Tx<'_>, id: i64, by: Millis) -> sqlx::Result<()> {
     let sql = "UPDATE schedule SET shift = shift + $2, first_at = first_at + $2, last_at = last_at + $2, task = NULL, task_by = NULL,
              task_nonce = NULL, task_beat = NULL, task_detail = NULL, task_shift = NULL, cursor_at = NULL, cursor_id = NULL WHERE id = $1";
     sqlx::query(sql).bind(id).bind(by).execute(&mut *tx.conn).await?;
+    if by != 0 {
+        occurrences::shift(tx, id, by).await?;
+    }
     tx.schedule_changed(id).await
 }
 

@@ -1,9 +1,9 @@
 //! Schedules in SQL: one row each, whatever they have loaded, and the tasks that work on them.
 //!
-//! A task — a load, a shift, a cancellation — belongs to the one who began it as long as it beats. It is taken by compare-and-swap, so that
+//! A task — a load, a shift, a cancellation, a preparation — belongs to the one who began it as long as it beats. It is taken by compare-and-swap, so that
 //! a second one is told that one is under way, also by another daemon; one whose beat has stopped is taken up again.
 
-use super::{Store, command::Single, error::StoreError, port::Ring, tx::Tx};
+use super::{Store, command::Single, error::StoreError, names::Names, port::Ring, tx::Tx};
 use crate::domain::{Millis, SECOND};
 use rand::RngExt;
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
@@ -53,6 +53,23 @@ pub struct ScheduleRow {
     pub task: Option<Task>,
     /// What its last load said, as JSON.
     pub report: Option<String>,
+    /// The file by which its occurrences are prepared, as its last load that came to its end said it; `None` if it does not recur. Left out
+    /// in lists.
+    pub kept_text: Option<String>,
+    /// Under which the rows are kept that it is prepared by.
+    pub edition: i64,
+    /// When it is looked at next; `None`: never.
+    pub next_at: Option<Millis>,
+    /// An occurrence whose last instant does not lie after this was decided before, or was never one of this schedule.
+    pub since: Option<Millis>,
+    /// Its next occurrences, as JSON.
+    pub upcoming: Option<String>,
+    /// Why nothing can be prepared, as JSON; `None`: nothing hinders.
+    pub recur_problem: Option<String>,
+    /// It was loaded from the watched folder.
+    pub in_folder: bool,
+    /// Since when its file is no longer in the watched folder, if it was.
+    pub orphaned_at: Option<Millis>,
 }
 
 /// How a schedule stands.
@@ -98,7 +115,7 @@ impl ScheduleRow {
             ScheduleState::Cancelled
         } else if self.paused_at.is_some() {
             ScheduleState::Paused
-        } else if living || self.incomplete || self.last_at.is_some_and(|last| last > now) {
+        } else if living || self.incomplete || self.next_at.is_some() || self.last_at.is_some_and(|last| last > now) {
             ScheduleState::Active
         } else {
             ScheduleState::Ended
@@ -243,11 +260,82 @@ pub struct FinishLoad {
     pub report: String,
     /// All of the file is loaded.
     pub complete: bool,
+    /// How it recurs by itself from now on, if all of it is loaded. A complete load without this ends a recurrence.
+    pub recurs: Option<Recurs>,
+    /// Its next occurrences, as JSON.
+    pub upcoming: Option<String>,
 }
 
-/// The columns of a [`ScheduleRow`] without its text and its report, which may be long.
+/// By what a schedule recurs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recurs {
+    /// The file by which its occurrences are prepared.
+    pub kept_text: String,
+    /// Under which the load has kept its rows.
+    pub edition: i64,
+    /// When it is looked at first; `None`: all its occurrences are over.
+    pub next_at: Option<Millis>,
+    /// An occurrence whose last instant does not lie after this is none of its own.
+    pub since: Millis,
+}
+
+/// The columns of a [`ScheduleRow`] without its texts and its report, which may be long.
 const COLUMNS: &str = "s.id, s.name, s.app, s.template, s.path, s.digest, s.zone, s.quiet, s.created_at, s.loaded_at, s.paused_at,
-    s.cancelled_at, s.shift, s.incomplete, s.first_at, s.last_at, s.task, s.task_by, s.task_nonce, s.task_beat, s.task_detail";
+    s.cancelled_at, s.shift, s.incomplete, s.first_at, s.last_at, s.task, s.task_by, s.task_nonce, s.task_beat, s.task_detail, s.edition, s.next_at,
+    s.since, s.upcoming, s.recur_problem, s.in_folder, s.orphaned_at";
+
+/// Its long columns.
+const LONG: &str = "s.text, s.report, s.kept_text";
+
+/// A schedule with its texts, from the columns of both.
+fn whole(row: &AnyRow, names: &Names) -> ScheduleRow {
+    ScheduleRow {
+        text: row.get("text"),
+        report: row.get("report"),
+        kept_text: row.get("kept_text"),
+        ..short(row, names)
+    }
+}
+
+/// A schedule without them.
+fn short(row: &AnyRow, names: &Names) -> ScheduleRow {
+    ScheduleRow {
+        id: row.get("id"),
+        name: row.get("name"),
+        app: names.app_of_id(row.get("app")).to_owned(),
+        template: names.code(row.get("template")).to_owned(),
+        path: row.get("path"),
+        text: String::new(),
+        digest: row.get("digest"),
+        zone: row.get("zone"),
+        quiet: row.get("quiet"),
+        created_at: row.get("created_at"),
+        loaded_at: row.get("loaded_at"),
+        paused_at: row.get("paused_at"),
+        cancelled_at: row.get("cancelled_at"),
+        shift: row.get("shift"),
+        incomplete: row.get::<i64, _>("incomplete") != 0,
+        first_at: row.get("first_at"),
+        last_at: row.get("last_at"),
+        task: task(row),
+        report: None,
+        kept_text: None,
+        edition: row.get("edition"),
+        next_at: row.get("next_at"),
+        since: row.get("since"),
+        upcoming: row.get("upcoming"),
+        recur_problem: row.get("recur_problem"),
+        in_folder: row.get::<i64, _>("in_folder") != 0,
+        orphaned_at: row.get("orphaned_at"),
+    }
+}
+
+/// The same of one schedule in a transaction.
+pub(super) async fn schedule_of(tx: &mut Tx<'_>, id: i64) -> sqlx::Result<ScheduleRow> {
+    let sql = format!("SELECT {COLUMNS}, {LONG} FROM schedule s WHERE s.id = $1");
+    let row = sqlx::query(AssertSqlSafe(sql)).bind(id).fetch_one(&mut *tx.conn).await?;
+    Ok(whole(&row, tx.names))
+}
 
 /// The words of `schedule.task` stand with the rest of the task.
 pub(super) fn task(row: &AnyRow) -> Option<Task> {
@@ -375,7 +463,7 @@ impl Single for Finish {
     type Done = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
-        let FinishLoad { digest, first_at, last_at, report, complete } = &self.finish;
+        let FinishLoad { digest, first_at, last_at, report, complete, recurs, upcoming } = &self.finish;
         let sql = "UPDATE schedule SET first_at = $3, last_at = $4, report = $5, incomplete = CASE WHEN $6 = 1 THEN 0 ELSE incomplete END,
                  loaded_at = CASE WHEN $6 = 1 THEN $7 ELSE loaded_at END,
                  shift = CASE WHEN $6 = 1 AND digest = '' THEN 0 ELSE shift END, digest = CASE WHEN $6 = 1 THEN $8 ELSE digest END,
@@ -383,7 +471,19 @@ impl Single for Finish {
              WHERE id = $1 AND task_nonce = $2";
         let query = sqlx::query(sql).bind(self.id).bind(&self.nonce).bind(first_at).bind(last_at).bind(report);
         let query = query.bind(i64::from(*complete)).bind(tx.now).bind(digest);
-        Ok(query.execute(&mut *tx.conn).await?.rows_affected() == 1)
+        if query.execute(&mut *tx.conn).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        if *complete {
+            let recurs = recurs.as_ref();
+            let sql = "UPDATE schedule SET kept_text = $2, edition = COALESCE($3, edition), next_at = $4, since = $5, upcoming = $6,
+                     recur_problem = NULL WHERE id = $1";
+            let query = sqlx::query(sql).bind(self.id).bind(recurs.map(|recurs| recurs.kept_text.as_str()));
+            let query = query.bind(recurs.map(|recurs| recurs.edition)).bind(recurs.and_then(|recurs| recurs.next_at));
+            let query = query.bind(recurs.map(|recurs| recurs.since)).bind(upcoming);
+            query.execute(&mut *tx.conn).await?;
+        }
+        Ok(true)
     }
 }
 
@@ -396,38 +496,14 @@ impl Store {
         self.writer.do_one(Trial { name: name.into(), by: by.into(), digest: digest.into() }).await
     }
 
-    fn schedule_row(&self, row: &AnyRow, text: String, report: Option<String>) -> ScheduleRow {
-        ScheduleRow {
-            id: row.get("id"),
-            name: row.get("name"),
-            app: self.names.app_of_id(row.get("app")).to_owned(),
-            template: self.names.code(row.get("template")).to_owned(),
-            path: row.get("path"),
-            text,
-            digest: row.get("digest"),
-            zone: row.get("zone"),
-            quiet: row.get("quiet"),
-            created_at: row.get("created_at"),
-            loaded_at: row.get("loaded_at"),
-            paused_at: row.get("paused_at"),
-            cancelled_at: row.get("cancelled_at"),
-            shift: row.get("shift"),
-            incomplete: row.get::<i64, _>("incomplete") != 0,
-            first_at: row.get("first_at"),
-            last_at: row.get("last_at"),
-            task: task(row),
-            report,
-        }
-    }
-
     /// The schedule of a name.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn schedule(&self, name: &str) -> Result<Option<ScheduleRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS}, s.text, s.report FROM schedule s WHERE s.name = $1");
+        let sql = format!("SELECT {COLUMNS}, {LONG} FROM schedule s WHERE s.name = $1");
         let row = sqlx::query(AssertSqlSafe(sql)).bind(name).fetch_optional(&self.read).await?;
-        Ok(row.map(|row| self.schedule_row(&row, row.get("text"), row.get("report"))))
+        Ok(row.map(|row| whole(&row, &self.names)))
     }
 
     /// All schedules by name, their texts and reports left out.
@@ -437,7 +513,7 @@ impl Store {
     pub async fn schedules(&self) -> Result<Vec<ScheduleRow>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM schedule s ORDER BY s.name");
         let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&self.read).await?;
-        Ok(rows.iter().map(|row| self.schedule_row(row, String::new(), None)).collect())
+        Ok(rows.iter().map(|row| short(row, &self.names)).collect())
     }
 
     /// How many reminders of a schedule there are of each state and reason: `scheduled`, `sent`, `failed/no_consent`.

@@ -8,6 +8,7 @@ use super::{
     command::Single,
     error::StoreError,
     hold,
+    kept::forget_kept,
     ledgers::Ledgers,
     names::Place,
     port::{Entry, Ring},
@@ -83,6 +84,7 @@ async fn forget(tx: &mut Tx<'_>, wish: &Wish) -> sqlx::Result<Forgotten> {
         .bind(&wish.openid)
         .execute(&mut *tx.conn)
         .await?;
+    forget_kept(tx, place.id, &wish.openid).await?;
     let mut done = Forgotten::default();
     let user = (place.id, wish.openid.clone());
     if let Some(recipient) = recipients(tx, std::slice::from_ref(&user), false).await?.get(&user) {

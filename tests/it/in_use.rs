@@ -40,7 +40,15 @@ pub fn load(name: &str) -> BeginLoad {
 /// Begins and ends a load; answers the schedule.
 pub async fn loaded(store: &Store, load: BeginLoad) -> i64 {
     let Begun::Yes { id, nonce } = store.begin_load(load).await.expect("answers") else { panic!("it does not begin") };
-    let finish = FinishLoad { digest: "d1".into(), first_at: None, last_at: None, report: "{}".into(), complete: true };
+    let finish = FinishLoad {
+        digest: "d1".into(),
+        first_at: None,
+        last_at: None,
+        report: "{}".into(),
+        complete: true,
+        recurs: None,
+        upcoming: None,
+    };
     assert!(store.finish_load(id, &nonce, finish).await.expect("answers"));
     id
 }
@@ -178,6 +186,8 @@ async fn a_schedule_has_one_task_at_a_time_and_one_that_is_cut_off_is_taken_over
             last_at: Some(2),
             report: "{}".into(),
             complete: true,
+            recurs: None,
+            upcoming: None,
         };
         assert!(!store.finish_load(id, &nonce, finish.clone()).await.expect("answers"));
         assert!(store.finish_load(id, &other, finish).await.expect("answers"));
@@ -213,8 +223,15 @@ async fn a_load_that_ends_a_shift_and_is_cut_off_leaves_that_to_the_next_one() {
         let says = (row.shift, row.digest.as_str(), row.incomplete);
         assert_eq!(says, (60_000, "", true), "what was moved and not written yet is still moved: any file differs");
         let Begun::Yes { id, nonce } = store.begin_load(other).await.expect("answers") else { panic!("begins") };
-        let finish =
-            FinishLoad { digest: "d2".into(), first_at: None, last_at: None, report: "{}".into(), complete: true };
+        let finish = FinishLoad {
+            digest: "d2".into(),
+            first_at: None,
+            last_at: None,
+            report: "{}".into(),
+            complete: true,
+            recurs: None,
+            upcoming: None,
+        };
         assert!(store.finish_load(id, &nonce, finish).await.expect("answers"));
         let row = store.schedule("spring").await.expect("answers").expect("there");
         assert_eq!((row.shift, row.digest.as_str(), row.incomplete), (0, "d2", false));

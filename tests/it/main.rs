@@ -25,6 +25,7 @@ mod in_use;
 mod gates;
 mod examples;
 mod plans;
+mod recurring;
 mod uploads;
 mod loads;
 mod schedules_cli;

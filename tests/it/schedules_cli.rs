@@ -41,6 +41,8 @@ async fn fill(url: &str) -> Millis {
         last_at: Some(at),
         report: report.to_string(),
         complete: true,
+        recurs: None,
+        upcoming: None,
     };
     assert!(store.finish_load(id, &nonce, finish).await.expect("answers"));
     store.close().await;
