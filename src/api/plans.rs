@@ -213,6 +213,7 @@ impl Api {
             revive: query.revive,
             digest: query.digest,
             by: caller.name().to_owned(),
+            in_folder: false,
         };
         let (tell, told) = mpsc::channel(LINES);
         let job = Job { office: self.office(), caller, voice, options, loads, reminders: query.reminders };

@@ -167,7 +167,7 @@ impl ScheduleJson {
         Self {
             state,
             incomplete: row.incomplete,
-            orphaned: false,
+            orphaned: row.orphaned_at.is_some(),
             problem: report["problem"].as_str().map(str::to_owned),
             task: row.task.map(|task| TaskJson {
                 kind: task.kind,

@@ -3,7 +3,7 @@
 use super::problem::Problem;
 use crate::{
     domain::timing::cut,
-    schedule::gather::{Input, leads_out},
+    schedule::gather::{self, Input, leads_out},
     words::say,
 };
 use axum::{
@@ -93,10 +93,7 @@ async fn text(mut part: Field<'_>) -> Result<(String, Option<u32>), Problem> {
             return Err(Problem::new("too_large", say!("schedule_too_large", most = MAX_SCHEDULE)));
         }
     }
-    let fault = std::str::from_utf8(&bytes).err();
-    let lines = fault.map(|fault| bytes[..fault.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1);
-    let line = lines.map(|lines| u32::try_from(lines).unwrap_or(u32::MAX));
-    Ok((String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').to_owned(), line))
+    Ok(gather::text(&bytes))
 }
 
 async fn save(mut part: Field<'_>, path: &Path) -> Result<(), Problem> {

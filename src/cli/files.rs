@@ -1,12 +1,9 @@
 //! A schedule's file and its tables, as they lie on this machine and go to the API.
 
 use super::failure::Failure;
-use crate::words::say;
+use crate::{schedule::named::Named, words::say};
 use reqwest::multipart::{Form, Part};
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// A schedule's file on this machine, with the names of the tables that it has beside it.
 pub struct Files {
@@ -21,18 +18,7 @@ impl Files {
             Failure::Failed(say!("file_unreadable", path = path.to_string_lossy(), why = e.to_string()))
         };
         let bytes = std::fs::read(path).map_err(unreadable)?;
-        let mut names = BTreeSet::new();
-        if let Ok(table) = String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').parse::<toml::Table>() {
-            let places: [&[&str]; 3] = [&["audience"], &["exclude"], &["at", "events"]];
-            for place in places {
-                let mut value = Some(toml::Value::Table(table.clone()));
-                for step in place {
-                    value = value.and_then(|value| value.get(step).cloned());
-                }
-                let name = value.and_then(|value| value.get("file")?.as_str().map(str::to_owned));
-                names.extend(name);
-            }
-        }
+        let mut names = Named::of(&String::from_utf8_lossy(&bytes)).tables;
         let folder = path.parent().unwrap_or(Path::new(""));
         // What would end the name of a part in the middle is no file that can be sent.
         names.retain(|name| !name.contains(|c: char| c == '"' || c == '\\' || c.is_control()));

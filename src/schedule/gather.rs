@@ -54,6 +54,14 @@ pub fn leads_out(name: &str) -> bool {
     Path::new(name).is_absolute() || name.split(['/', '\\']).any(|part| part == "..")
 }
 
+/// The text of a schedule's file without its byte order mark, and the line of its first character that is not UTF-8.
+pub fn text(bytes: &[u8]) -> (String, Option<u32>) {
+    let fault = std::str::from_utf8(bytes).err();
+    let lines = fault.map(|fault| bytes[..fault.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1);
+    let line = lines.map(|lines| u32::try_from(lines).unwrap_or(u32::MAX));
+    (String::from_utf8_lossy(bytes).trim_start_matches('\u{feff}').to_owned(), line)
+}
+
 /// Takes in an openid.
 pub type Sink<'s> = dyn FnMut(String) -> io::Result<()> + 's;
 /// Hands over whom a file for all who have consented is about.
@@ -156,7 +164,7 @@ fn extra(file: &File) -> String {
 }
 
 /// SHA-256 of the file and of each table that it may name, in hex.
-fn digest(input: &Input) -> io::Result<String> {
+pub(super) fn digest(input: &Input) -> io::Result<String> {
     let mut hash = Sha256::new();
     hash.update(&input.text);
     let mut buffer = vec![0; 1 << 16];

@@ -45,6 +45,8 @@ pub struct Options {
     pub digest: Option<String>,
     /// Who wants it.
     pub by: String,
+    /// The watched folder wants it. Which of its files has a name, it has decided itself.
+    pub in_folder: bool,
 }
 
 /// How far the work has come.
@@ -315,6 +317,7 @@ impl Office {
             quiet: file.quiet_written.clone(),
             revive: options.revive,
             by: options.by.clone(),
+            in_folder: options.in_folder,
             forget_shift: ready.shift_ends,
         }
     }
@@ -328,6 +331,7 @@ fn refusal(row: &ScheduleRow, file: &File, input: &Input, options: &Options) -> 
     }
     if let (Some(before), Some(path)) = (&row.path, &input.path)
         && before != path
+        && !(options.in_folder && Path::new(before).parent() == Path::new(path).parent())
         && Path::new(before).exists()
     {
         return taken(say!("name_taken_by_file", name = &file.name, path = before));

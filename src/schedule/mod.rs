@@ -9,6 +9,7 @@
 //! plan      all rows, compared with the store                       → what a load would do
 //! load      the same, written
 //! annotate  the rows as a workbook again, with what is wrong
+//! folder    the folder is watched, and what changes in it is loaded
 //! ```
 
 // A problem is large, because it tells its place and what to do; there are few of them, and each ends the work on its row or its file.
@@ -28,5 +29,7 @@ pub mod render;
 pub mod row;
 pub mod look;
 pub mod annotate;
+pub mod named;
+pub mod folder;
 #[cfg(test)]
 mod example;

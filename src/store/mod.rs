@@ -7,7 +7,7 @@
 //! writer                                          the one task that writes
 //! insert │ mark │ settle │ wake │ change          the steps of a reminder
 //! consents │ pushes │ doubts │ users │ retention  what else happens
-//! schedules │ gates                               what marketers load, and what holds it back
+//! schedules │ folder │ gates                      what marketers load, from where, and what holds it back
 //! occurrences │ kept                              what of it recurs, and by which rows
 //! queue │ lists │ counts │ reminders │ feed       what is read
 //! hold │ progress │ identity │ backup             whether the store knows what it has sent
@@ -44,6 +44,7 @@ pub mod schedule_pause;
 pub mod schedule_tasks;
 pub mod occurrences;
 pub mod kept;
+pub mod folder;
 pub mod gates;
 pub mod retention;
 pub mod lists;

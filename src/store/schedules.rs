@@ -215,6 +215,8 @@ pub struct BeginLoad {
     pub revive: bool,
     /// Who loads it.
     pub by: String,
+    /// The file lies in the watched folder, which loads it.
+    pub in_folder: bool,
     /// The file says something else than when it was shifted, so the shift ends.
     pub forget_shift: bool,
 }
@@ -382,15 +384,17 @@ async fn begin_load(tx: &mut Tx<'_>, load: &BeginLoad) -> sqlx::Result<Begun> {
         }
     }
     let nonce = nonce(tx.now);
-    let sql = "INSERT INTO schedule (name, app, template, path, text, digest, zone, quiet, created_at, incomplete, task, task_by, task_nonce, task_beat)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 'load', $10, $11, $9)
+    let sql = "INSERT INTO schedule (name, app, template, path, text, digest, zone, quiet, created_at, incomplete, task, task_by, task_nonce, task_beat, in_folder)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 'load', $10, $11, $9, $13)
          ON CONFLICT (name) DO UPDATE SET template = excluded.template, path = excluded.path, text = excluded.text,
              digest = CASE WHEN $12 = 1 THEN '' ELSE excluded.digest END, zone = excluded.zone, quiet = excluded.quiet, incomplete = 1, task = 'load', task_by = excluded.task_by,
-             task_nonce = excluded.task_nonce, task_beat = excluded.task_beat, task_detail = NULL, cancelled_at = NULL
+             task_nonce = excluded.task_nonce, task_beat = excluded.task_beat, task_detail = NULL, cancelled_at = NULL, orphaned_at = NULL,
+             in_folder = CASE WHEN excluded.in_folder = 1 THEN 1 WHEN excluded.path = schedule.path THEN schedule.in_folder ELSE 0 END
          RETURNING id";
     let query = sqlx::query(sql).bind(&load.name).bind(app).bind(template).bind(&load.path).bind(&load.text);
     let query = query.bind(&load.digest).bind(&load.zone).bind(&load.quiet).bind(tx.now).bind(&load.by);
-    let row = query.bind(&nonce).bind(i64::from(load.forget_shift)).fetch_one(&mut *tx.conn).await?;
+    let query = query.bind(&nonce).bind(i64::from(load.forget_shift));
+    let row = query.bind(i64::from(load.in_folder)).fetch_one(&mut *tx.conn).await?;
     let id: i64 = row.get("id");
     write_down(tx, id, &load.by, "load", &load.digest).await?;
     tx.schedule_changed(id).await?;

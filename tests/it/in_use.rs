@@ -33,6 +33,7 @@ pub fn load(name: &str) -> BeginLoad {
         quiet: None,
         revive: false,
         by: "test".into(),
+        in_folder: false,
         forget_shift: false,
     }
 }

@@ -28,6 +28,7 @@ mod plans;
 mod recurring;
 mod uploads;
 mod loads;
+mod folder;
 mod schedules_cli;
 mod annotate;
 mod starters;

@@ -1,0 +1,667 @@
+//! The watched folder: what lies in it is loaded, what is wrong is told, and what is gone cancels nothing.
+
+use crate::harness::{EVENT, START, TestStore, accept, config, on_both};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tixing::{
+    clock::ManualClock,
+    domain::{HOUR, Millis, SECOND},
+    schedule::{
+        folder::{Folder, MOST_FILES, QUIET},
+        load::Office,
+    },
+    store::{Store, folder::FolderProblem, schedule_tasks::TaskBegun, schedules::ScheduleRow},
+    words::{Lang, Message, Voice},
+};
+
+/// A folder and who looks at it, turned by hand.
+struct Desk {
+    store: Store,
+    clock: Arc<ManualClock>,
+    office: Office,
+    folder: Folder,
+    dir: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new(test: &TestStore) -> Self {
+        let _dir = tempfile::tempdir().expect("a folder");
+        let dir = _dir.path().join("schedules");
+        fs::create_dir(&dir).expect("made");
+        let office = Office {
+            config: Arc::new(config("http://127.0.0.1:1")),
+            store: test.store.clone(),
+            clock: test.clock.clone(),
+            reader: Arc::default(),
+            batches: Default::default(),
+        };
+        let folder = Folder::new(office.clone(), dir.clone());
+        Self { store: test.store.clone(), clock: test.clock.clone(), office, folder, dir, _dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Puts a file there at once, as whoever writes beside and renames.
+    fn put(&self, name: &str, text: impl AsRef<[u8]>) {
+        let beside = self.dir.parent().expect("above").join("beside");
+        fs::write(&beside, text).expect("written");
+        fs::rename(beside, self.path(name)).expect("renamed");
+    }
+
+    async fn look(&mut self) -> bool {
+        self.folder.look().await.expect("the store answers").soon
+    }
+
+    /// Looks until all is quiet, two seconds at a time.
+    async fn settle(&mut self) {
+        for _ in 0..10 {
+            if !self.look().await {
+                return;
+            }
+            self.clock.advance(QUIET);
+        }
+        panic!("it does not become quiet");
+    }
+
+    /// The daemon starts anew.
+    fn restart(&mut self) {
+        self.folder = Folder::new(self.office.clone(), self.dir.clone());
+    }
+
+    async fn schedule(&self, name: &str) -> Option<ScheduleRow> {
+        self.store.schedule(name).await.expect("answers")
+    }
+
+    async fn waiting(&self, name: &str) -> i64 {
+        let Some(row) = self.schedule(name).await else { return -1 };
+        self.store.schedule_counts(row.id).await.expect("answers").get("scheduled").copied().unwrap_or_default()
+    }
+
+    async fn orphaned(&self, name: &str) -> bool {
+        self.schedule(name).await.expect("there").orphaned_at.is_some()
+    }
+
+    async fn problems(&self) -> Vec<FolderProblem> {
+        self.store.folder_problems().await.expect("answers")
+    }
+
+    /// File and code of each problem.
+    async fn codes(&self) -> Vec<(String, String)> {
+        let file = |path: &str| Path::new(path).file_name().expect("a name").to_string_lossy().into_owned();
+        self.problems().await.into_iter().map(|problem| (file(&problem.path), problem.code)).collect()
+    }
+
+    async fn accept(&self, openids: &[&str]) {
+        let taps = openids.iter().map(|openid| accept("coffee", openid, EVENT)).collect();
+        self.store.record(taps).await.expect("recorded");
+    }
+}
+
+fn said(problem: &FolderProblem) -> String {
+    let message: Message = serde_json::from_str(&problem.detail).expect("a message");
+    assert_ne!(message.say(Voice::new(Lang::Zh)), message.say(Voice::new(Lang::En)));
+    message.say(Voice::new(Lang::En))
+}
+
+/// A schedule for a list.
+fn list(name: &str, openids: &[&str]) -> String {
+    format!(
+        "name = \"{name}\"\napp = \"coffee\"\ntemplate = \"event-start\"\nat = 2031-03-01T10:00:00\naudience = {openids:?}\n
+[data]\nthing1 = \"读书会\"\ntime2 = \"{{{{@event | datetime}}}}\"\n"
+    )
+}
+
+/// A schedule for a table of users and names.
+fn table(name: &str, file: &str) -> String {
+    list(name, &[])
+        .replace("audience = []", &format!("audience = {{ file = \"{file}\" }}"))
+        .replace("读书会", "{{名称}}")
+}
+
+fn codes(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(file, code)| ((*file).into(), (*code).into())).collect()
+}
+
+#[tokio::test]
+async fn a_file_is_loaded_once_it_is_quiet_and_again_when_its_table_changes() {
+    on_both(async |test| {
+        let mut desk = Desk::new(&test);
+        desk.accept(&["o1", "o2", "o3"]).await;
+        assert!(!desk.look().await, "an empty folder");
+        desk.put("a.toml", table("spring", "people/a.csv"));
+        fs::create_dir(desk.path("people")).expect("made");
+        fs::write(desk.path("people/a.csv"), "openid,名称\no1,茶会\n").expect("written");
+        assert!(desk.look().await);
+        desk.clock.advance(QUIET - 1);
+        assert!(desk.look().await);
+        assert_eq!(desk.waiting("spring").await, -1, "it was not quiet for two seconds");
+        desk.clock.advance(1);
+        assert!(!desk.look().await);
+        assert_eq!(desk.waiting("spring").await, 1);
+        let row = desk.schedule("spring").await.expect("there");
+        assert_eq!(row.path.as_deref(), desk.path("a.toml").to_str());
+        assert!(desk.folder.places().contains(&desk.path("people")), "where tables lie is watched");
+
+        fs::write(desk.path("people/a.csv"), "openid,名称\no1,茶会\no2,茶会\n").expect("written");
+        desk.settle().await;
+        assert_eq!(desk.waiting("spring").await, 2);
+        assert_eq!(desk.codes().await, []);
+
+        let loaded = desk.schedule("spring").await.expect("there").loaded_at;
+        desk.clock.advance(60 * SECOND);
+        desk.settle().await;
+        desk.restart();
+        desk.settle().await;
+        assert_eq!(desk.schedule("spring").await.expect("there").loaded_at, loaded, "nothing has changed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_being_written_is_left_alone_until_it_is_whole() {
+    on_both(async |test| {
+        let mut desk = Desk::new(&test);
+        let openids: Vec<String> = (0..40).map(|i| format!("o{i}")).collect();
+        desk.accept(&openids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        desk.look().await;
+        desk.put("a.toml", table("spring", "a.csv"));
+        // The table grows for a minute, a row each second and a half.
+        let mut csv = "openid,名称\n".to_owned();
+        for openid in &openids {
+            csv += &format!("{openid},茶会\n");
+            fs::write(desk.path("a.csv"), &csv).expect("written");
+            assert!(desk.look().await);
+            desk.clock.advance(1_500);
+            assert!(desk.look().await);
+            assert_eq!(desk.waiting("spring").await, -1);
+        }
+        desk.settle().await;
+        assert_eq!(desk.waiting("spring").await, 40);
+
+        // Replaced half-way: the schedule's file names a column that the old table lacks.
+        desk.put("a.toml", table("spring", "a.csv").replace("{{名称}}", "{{标题}}"));
+        desk.look().await;
+        desk.clock.advance(1_900);
+        desk.look().await;
+        desk.put("a.csv", csv.replace("名称", "标题"));
+        desk.look().await;
+        desk.clock.advance(1_900);
+        assert!(desk.look().await);
+        assert_eq!(desk.codes().await, [], "the new file was never read with the old table");
+        desk.settle().await;
+        assert_eq!((desk.codes().await, desk.waiting("spring").await), (Vec::new(), 40));
+
+        // Cut off: a file that ends in the middle changes nothing.
+        let whole = fs::read_to_string(desk.path("a.toml")).expect("there");
+        fs::write(desk.path("a.toml"), &whole[..whole.len() / 2]).expect("written");
+        desk.settle().await;
+        assert_eq!(desk.codes().await.len(), 1, "it is told");
+        assert_eq!(desk.waiting("spring").await, 40);
+        fs::write(desk.path("a.toml"), whole).expect("written");
+        desk.settle().await;
+        assert_eq!(desk.codes().await, []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_bad_file_changes_nothing_and_is_told_until_it_is_right() {
+    on_both(async |test| {
+        let mut desk = Desk::new(&test);
+        desk.accept(&["o1", "o2"]).await;
+        desk.put("a.toml", list("spring", &["o1", "o2"]));
+        desk.settle().await;
+        let before = desk.schedule("spring").await.expect("there");
+        let bad = list("spring", &["o1"]).replace("at = 2031", "att = 2031").replace("thing1", "thing9");
+        desk.put("a.toml", &bad);
+        desk.settle().await;
+        assert_eq!(desk.schedule("spring").await.as_ref(), Some(&before));
+        assert_eq!(desk.waiting("spring").await, 2);
+        let problems = desk.problems().await;
+        let [problem] = &problems[..] else { panic!("{problems:?}") };
+        let told = (problem.schedule.as_deref(), problem.app.as_deref(), problem.path.as_str());
+        assert_eq!(told, (Some("spring"), Some("coffee"), desk.path("a.toml").to_str().expect("UTF-8")));
+        let sentence = said(problem);
+        assert!(sentence.contains("line 4") && sentence.contains("tixing plan"), "{sentence}");
+        // Changed, and still wrong in the same way: since when stays.
+        desk.clock.advance(HOUR / 2);
+        desk.put("a.toml", bad + "# still\n");
+        desk.settle().await;
+        assert_eq!(desk.problems().await[0].since, problem.since);
+        desk.restart();
+        desk.settle().await;
+        assert_eq!(desk.problems().await[0].since, problem.since, "also when the daemon starts again");
+        desk.put("a.toml", list("spring", &["o1", "o2"]));
+        desk.settle().await;
+        assert_eq!(desk.codes().await, []);
+        // One that was never loaded goes away with its problem.
+        desk.put("b.toml", "name = 3");
+        desk.settle().await;
+        assert_eq!(desk.codes().await.len(), 1);
+        fs::remove_file(desk.path("b.toml")).expect("there");
+        desk.settle().await;
+        assert_eq!(desk.codes().await, []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_strict_file_with_a_wrong_row_is_a_bad_file_and_any_other_loads_its_right_rows() {
+    on_both(async |test| {
+        let mut desk = Desk::new(&test);
+        desk.accept(&["o1", "o2"]).await;
+        let long = "openid,名称\no1,茶会\no2,一二三四五六七八九十一二三四五六七八九十零\n";
+        fs::write(desk.path("a.csv"), long).expect("written");
+        desk.put("a.toml", table("lax", "a.csv"));
+        desk.put("b.toml", format!("strict = true\n{}", table("strict", "a.csv")));
+        desk.settle().await;
+        assert_eq!((desk.waiting("lax").await, desk.waiting("strict").await), (1, -1));
+        assert_eq!(desk.codes().await, codes(&[("b.toml", "bad_field")]));
+        let sentence = said(&desk.problems().await[0]);
+        assert!(sentence.contains("1 of 2 rows") && sentence.contains("strict"), "{sentence}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_no_file_of_the_folder_is_told_and_hangs_nothing() {
+    on_both(async |test| {
+        let mut desk = Desk::new(&test);
+        desk.accept(&["o1"]).await;
+        let outside = desk.dir.parent().expect("above").join("outside.toml");
+        fs::write(&outside, list("outside", &["o1"])).expect("written");
+        fs::write(desk.dir.parent().expect("above").join("outside.csv"), "openid,名称\no1,茶会\n").expect("written");
+        rustix::fs::mknodat(rustix::fs::CWD, desk.path("fifo.toml"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .expect("a FIFO");
+        rustix::fs::mknodat(rustix::fs::CWD, desk.path("t.csv"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .expect("a FIFO");
+        fs::create_dir(desk.path("folder.toml")).expect("made");
+        symlink("../outside.toml", desk.path("out.toml")).expect("linked");
+        symlink(&outside, desk.path("out-absolute.toml")).expect("linked");
+        symlink("/dev/null", desk.path("null.toml")).expect("linked");
+        symlink("/proc/self/environ", desk.path("proc.toml")).expect("linked");
+        symlink("circle.toml", desk.path("circle.toml")).expect("linked");
+        symlink("nowhere", desk.path("dangling.toml")).expect("linked");
+        symlink("../outside.csv", desk.path("linked.csv")).expect("linked");
+        desk.put("table-linked.toml", table("t1", "linked.csv"));
+        desk.put("table-up.toml", table("t2", "../outside.csv"));
+        desk.put("table-absolute.toml", table("t3", "/etc/passwd"));
+        desk.put("table-fifo.toml", table("t4", "t.csv"));
+        desk.put("table-missing.toml", table("t5", "missing.csv"));
+        desk.put("large.toml", format!("{}# {}", list("large", &["o1"]), "x".repeat(256 * 1024)));
+        desk.put("latin.toml", [list("latin", &["o1"]).as_bytes(), b"# \xe9\n"].concat());
+        for passed_over in [".hidden.toml", "~$a.toml", "a.toml~", "a.csv"] {
+            desk.put(passed_over, "no schedule");
+        }
+        fs::create_dir(desk.path("sub")).expect("made");
+        desk.put("sub/deep.toml", list("deep", &["o1"]));
+        // A link that stays inside, as mounted folders have.
+        desk.put("sub/inside", list("inside", &["o1"]));
+        symlink("sub", desk.path("..data")).expect("linked");
+        symlink("..data/inside", desk.path("inside.toml")).expect("linked");
+        desk.settle().await;
+        let expected = [
+            ("circle.toml", "outside_folder"),
+            ("dangling.toml", "no_file"),
+            ("fifo.toml", "no_file"),
+            ("folder.toml", "no_file"),
+            ("large.toml", "too_large"),
+            ("latin.toml", "bad_toml"),
+            ("null.toml", "outside_folder"),
+            ("out-absolute.toml", "outside_folder"),
+            ("out.toml", "outside_folder"),
+            ("proc.toml", "outside_folder"),
+            ("table-absolute.toml", "outside_folder"),
+            ("table-fifo.toml", "no_file"),
+            ("table-linked.toml", "outside_folder"),
+            ("table-missing.toml", "no_file"),
+            ("table-up.toml", "outside_folder"),
+        ];
+        assert_eq!(desk.codes().await, codes(&expected));
+        desk.problems().await.iter().for_each(|problem| assert!(!said(problem).contains("folder_"), "{problem:?}"));
+        let loaded: Vec<String> =
+            desk.store.schedules().await.expect("answers").into_iter().map(|row| row.name).collect();
+        assert_eq!(loaded, ["inside"], "and nothing else");
+        // The link is turned to another version, as mounted folders do.
+        desk.accept(&["o2"]).await;
+        fs::create_dir(desk.path("sub2")).expect("made");
+        desk.put("sub2/inside", list("inside", &["o1", "o2"]));
+        fs::remove_file(desk.path("..data")).expect("there");
+        symlink("sub2", desk.path("..data")).expect("linked");
+        desk.settle().await;
+        assert_eq!(desk.waiting("inside").await, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_files_of_one_name_the_second_by_path_is_refused_whichever_came_first() {
+    on_both(async |test| {
+        let mut desk = Desk::new(&test);
+        desk.accept(&["o1", "o2", "o3"]).await;
+        desk.put("b.toml", list("spring", &["o1"]));
+        desk.settle().await;
+        assert_eq!(desk.waiting("spring").await, 1);
+        desk.put("a.toml", list("spring", &["o1", "o2"]));
+        desk.settle().await;
+        assert_eq!(desk.codes().await, codes(&[("b.toml", "name_taken")]));
+        assert!(said(&desk.problems().await[0]).contains("a.toml"));
+        assert_eq!(desk.waiting("spring").await, 2);
+        desk.put("b.toml", list("spring", &["o1", "o2", "o3"]));
+        desk.settle().await;
+        assert_eq!(desk.waiting("spring").await, 2, "the second changes nothing");
+        fs::remove_file(desk.path("a.toml")).expect("there");
+        desk.settle().await;
+        assert_eq!((desk.codes().await, desk.waiting("spring").await), (Vec::new(), 3));
+        assert!(!desk.orphaned("spring").await);
+        desk.put("c.toml", list("spring", &["o1"]).replace("coffee", "tea"));
+        desk.put("d.toml", list("other", &["o1"]).replace("coffee", "tea"));
+        desk.settle().await;
+        assert_eq!(desk.codes().await, codes(&[("c.toml", "name_taken")]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_makes_an_orphan_that_still_goes_and_comes_back() {
+    on_both(async |test| {
+        let mut desk = Desk::new(&test);
+        desk.accept(&["o1", "o2"]).await;
+        desk.put("a.toml", list("spring", &["o1"]));
+        desk.settle().await;
+        fs::remove_file(desk.path("a.toml")).expect("there");
+        assert!(desk.look().await);
+        assert!(!desk.orphaned("spring").await, "a file may be gone for a moment");
+        desk.settle().await;
+        assert!(desk.orphaned("spring").await);
+        assert_eq!(desk.waiting("spring").await, 1, "what waits still goes");
+        let since = desk.schedule("spring").await.expect("there").orphaned_at;
+        desk.clock.advance(60 * SECOND);
+        desk.restart();
+        desk.settle().await;
+        assert_eq!(desk.schedule("spring").await.expect("there").orphaned_at, since);
+        desk.put("a.toml", list("spring", &["o1"]));
+        desk.settle().await;
+        assert!(!desk.orphaned("spring").await, "the same file is back");
+        // Gone while nobody looked.
+        fs::remove_file(desk.path("a.toml")).expect("there");
+        desk.restart();
+        desk.settle().await;
+        assert!(desk.orphaned("spring").await);
+        // Back under another name, with other content, and broken at first.
+        desk.put("z.toml", list("spring", &["o1", "o2"]).replace("thing1", "thing9"));
+        desk.settle().await;
+        assert!(!desk.orphaned("spring").await, "there is a file for it");
+        assert_eq!(desk.waiting("spring").await, 1);
+        desk.put("z.toml", list("spring", &["o1", "o2"]));
+        desk.settle().await;
+        assert_eq!((desk.waiting("spring").await, desk.codes().await), (2, Vec::new()));
+        // Renamed: one schedule, whose path follows.
+        fs::rename(desk.path("z.toml"), desk.path("y.toml")).expect("renamed");
+        desk.settle().await;
+        let row = desk.schedule("spring").await.expect("there");
+        assert_eq!((row.path.as_deref(), row.orphaned_at), (desk.path("y.toml").to_str(), None));
+        // Another name in the same file: the schedule of the old one has none.
+        desk.put("y.toml", list("summer", &["o1"]));
+        desk.settle().await;
+        assert!(desk.orphaned("spring").await && !desk.orphaned("summer").await);
+        // Not to be read at all: nothing is known of it, and nothing changes.
+        desk.put("y.toml", "name = \"sum");
+        desk.settle().await;
+        assert!(!desk.orphaned("summer").await);
+        let begun = desk.store.begin_cancel("spring", "test").await.expect("answers");
+        let TaskBegun::Yes(work) = begun else { panic!("it begins") };
+        assert!(desk.store.work_off(work).await.expect("answers"));
+        desk.put("y.toml", list("spring", &["o1"]));
+        desk.settle().await;
+        let sentence = said(&desk.problems().await[0]);
+        assert!(sentence.contains("tixing load") && sentence.contains("--revive"), "{sentence}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_folder_that_vanishes_orphans_nothing() {
+    on_both(async |test| {
+        let mut desk = Desk::new(&test);
+        desk.accept(&["o1"]).await;
+        desk.put("a.toml", list("spring", &["o1"]));
+        desk.settle().await;
+        let away = desk.dir.with_extension("away");
+        fs::rename(&desk.dir, &away).expect("renamed");
+        desk.settle().await;
+        assert_eq!(desk.codes().await, codes(&[("schedules", "no_file")]));
+        assert!(said(&desk.problems().await[0]).contains("not there"));
+        desk.clock.advance(60 * SECOND);
+        desk.settle().await;
+        assert!(!desk.orphaned("spring").await);
+        // A file in its place is no folder either.
+        fs::write(&desk.dir, "").expect("written");
+        desk.settle().await;
+        assert_eq!(desk.codes().await, codes(&[("schedules", "no_file")]));
+        fs::remove_file(&desk.dir).expect("there");
+        fs::rename(&away, &desk.dir).expect("renamed");
+        desk.settle().await;
+        assert_eq!(desk.codes().await, []);
+        assert_eq!((desk.orphaned("spring").await, desk.waiting("spring").await), (false, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_folder_never_removes_most_of_what_waits_and_says_how_somebody_can() {
+    on_both(async |test| {
+        let mut desk = Desk::new(&test);
+        let openids: Vec<String> = (0..50).map(|i| format!("o{i}")).collect();
+        let openids: Vec<&str> = openids.iter().map(String::as_str).collect();
+        desk.accept(&openids).await;
+        desk.put("a.toml", list("spring", &openids));
+        desk.settle().await;
+        assert_eq!(desk.waiting("spring").await, 50);
+        desk.put("a.toml", list("spring", &openids[..10]));
+        desk.settle().await;
+        assert_eq!(desk.waiting("spring").await, 50);
+        assert_eq!(desk.codes().await, codes(&[("a.toml", "removes_too_many")]));
+        let sentence = said(&desk.problems().await[0]);
+        let command = format!("tixing load {} --allow-removals", desk.path("a.toml").display());
+        assert!(sentence.contains(&command), "{sentence}");
+
+        // Somebody does so by hand: the problem is over, and the schedule stays the folder's.
+        let text = fs::read_to_string(desk.path("a.toml")).expect("there");
+        let path = desk.path("a.toml").to_str().map(str::to_owned);
+        let input = tixing::schedule::gather::Input { text, path, has_schedule: true, ..Default::default() };
+        let options = tixing::schedule::load::Options { allow_removals: true, ..Default::default() };
+        let progress: tixing::schedule::load::Progress = Arc::new(|_, _| {});
+        let input = Arc::new(input);
+        let Ok(mut planning) = desk.office.plan(Arc::clone(&input), &options, &progress).await else { panic!("plans") };
+        let Ok(Some(_)) = desk.office.load(&input, &mut planning, &options, &progress).await else { panic!("loads") };
+        desk.settle().await;
+        assert_eq!((desk.waiting("spring").await, desk.codes().await), (10, Vec::new()));
+        fs::remove_file(desk.path("a.toml")).expect("there");
+        desk.settle().await;
+        assert!(desk.orphaned("spring").await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rows_without_consent_are_tried_again_each_hour_until_their_last_instant() {
+    on_both(async |test| {
+        let mut desk = Desk::new(&test);
+        desk.accept(&["o1"]).await;
+        let soon = list("spring", &["o1", "o2"]).replace("2031-03-01T10:00:00", "2027-03-01T12:30:00");
+        desk.put("a.toml", &soon);
+        desk.put("b.toml", list("full", &["o1"]));
+        desk.settle().await;
+        assert_eq!((desk.waiting("spring").await, desk.waiting("full").await), (1, 0));
+        desk.accept(&["o2"]).await;
+        desk.clock.advance(HOUR - 10 * SECOND);
+        desk.settle().await;
+        assert_eq!(desk.waiting("spring").await, 1, "not yet an hour");
+        desk.clock.advance(10 * SECOND);
+        desk.settle().await;
+        assert_eq!(desk.waiting("spring").await, 2);
+        let loaded = desk.schedule("spring").await.expect("there").loaded_at;
+        desk.clock.advance(2 * HOUR);
+        desk.settle().await;
+        assert_eq!(desk.schedule("spring").await.expect("there").loaded_at, loaded, "nobody lacks a consent");
+        let before = desk.schedule("full").await.expect("there").loaded_at;
+        desk.clock.advance(2 * HOUR);
+        desk.settle().await;
+        assert_eq!(desk.schedule("full").await.expect("there").loaded_at, before, "nothing is written for nothing");
+        // The hour goes on over a restart, and ends with the last instant.
+        desk.restart();
+        desk.accept(&["o1"]).await;
+        desk.settle().await;
+        desk.look().await;
+        assert_eq!(desk.waiting("full").await, 1);
+        assert!(desk.clock_now() > START + 4 * HOUR + HOUR / 2, "spring's instant at 04:30 UTC has passed");
+        desk.accept(&["o3"]).await;
+        desk.clock.advance(2 * HOUR);
+        desk.settle().await;
+        assert_eq!(desk.schedule("spring").await.expect("there").loaded_at, loaded);
+    })
+    .await;
+}
+
+impl Desk {
+    fn clock_now(&self) -> Millis {
+        tixing::clock::Clock::now(&*self.clock)
+    }
+}
+
+#[tokio::test]
+async fn while_the_store_is_on_hold_the_folder_is_not_read() {
+    on_both(async |test| {
+        let mut desk = Desk::new(&test);
+        desk.accept(&["o1"]).await;
+        desk.put("a.toml", list("spring", &["o1"]));
+        desk.store.set_hold().await.expect("set");
+        desk.settle().await;
+        desk.clock.advance(60 * SECOND);
+        desk.settle().await;
+        assert_eq!((desk.waiting("spring").await, desk.codes().await), (-1, Vec::new()));
+        desk.store.end_hold().await.expect("ended");
+        desk.settle().await;
+        assert_eq!(desk.waiting("spring").await, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_schedule_that_somebody_works_on_is_tried_again_at_the_next_look() {
+    on_both(async |test| {
+        let mut desk = Desk::new(&test);
+        desk.accept(&["o1", "o2"]).await;
+        desk.put("a.toml", list("spring", &["o1"]));
+        desk.settle().await;
+        let begun = desk.store.begin_shift("spring", 60_000, "test", desk.clock_now()).await.expect("answers");
+        let Ok(TaskBegun::Yes(work)) = begun else { panic!("it begins") };
+        desk.put("a.toml", list("spring", &["o1", "o2"]));
+        desk.settle().await;
+        assert_eq!((desk.waiting("spring").await, desk.codes().await), (1, Vec::new()));
+        assert!(desk.store.work_off(work).await.expect("answers"));
+        desk.look().await;
+        assert_eq!(desk.waiting("spring").await, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_app_or_a_template_that_left_the_configuration_is_told() {
+    on_both(async |test| {
+        let mut desk = Desk::new(&test);
+        desk.accept(&["o1"]).await;
+        desk.put("a.toml", list("spring", &["o1"]));
+        desk.put("b.toml", list("autumn", &["o1"]).replace("coffee", "tea"));
+        desk.settle().await;
+        let mut changed = config("http://127.0.0.1:1");
+        changed.apps.retain(|app| app.name == "coffee");
+        changed.apps[0].templates.retain(|template| template.code != EVENT);
+        let whole = std::mem::replace(&mut desk.office.config, Arc::new(changed));
+        desk.restart();
+        desk.settle().await;
+        assert_eq!(desk.codes().await, codes(&[("a.toml", "unknown_template"), ("b.toml", "unknown_app")]));
+        assert_eq!(desk.waiting("spring").await, 1, "nothing is changed");
+        desk.office.config = whole;
+        desk.restart();
+        desk.settle().await;
+        assert_eq!(desk.codes().await, []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_files_hang_nothing_and_ten_thousand_are_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = ManualClock::at(START);
+    let url = format!("sqlite:{}", folder.path().join("tixing.db").display());
+    let store = crate::harness::open(&url, &clock).await;
+    let dir = folder.path().join("schedules");
+    fs::create_dir(&dir).expect("made");
+    let office = Office {
+        config: Arc::new(config("http://127.0.0.1:1")),
+        store: store.clone(),
+        clock: clock.clone(),
+        reader: Arc::default(),
+        batches: Default::default(),
+    };
+    let mut looks = Folder::new(office, dir.clone());
+    // One that is loaded, and beyond the ten thousand afterwards.
+    store.record(vec![accept("coffee", "o1", EVENT)]).await.expect("recorded");
+    fs::write(dir.join("z.toml"), list("last", &["o1"])).expect("written");
+    assert!(!looks.look().await.expect("answers").soon);
+    // Empty ones, which are told: the first by name, and no more than that.
+    for i in 0..100_000 {
+        fs::File::create(dir.join(format!("f{i:06}.toml"))).expect("made");
+    }
+    let begun = std::time::Instant::now();
+    looks.look().await.expect("answers");
+    clock.advance(QUIET);
+    looks.look().await.expect("answers");
+    eprintln!("two looks at 100,000 files took {:?}", begun.elapsed());
+    let problems = store.folder_problems().await.expect("answers");
+    assert_eq!(problems.len(), MOST_FILES + 1);
+    assert_eq!((problems[0].code.as_str(), problems[0].path.as_str()), ("too_large", dir.to_str().expect("UTF-8")));
+    assert!(problems.last().expect("some").path.ends_with("f009999.toml"));
+    clock.advance(QUIET);
+    looks.look().await.expect("answers");
+    clock.advance(QUIET);
+    looks.look().await.expect("answers");
+    let row = store.schedule("last").await.expect("answers").expect("there");
+    assert_eq!(row.orphaned_at, None, "a file that is not read is not gone");
+    store.close().await;
+}
+
+/// Permissions do not bind root, who may be running the tests: the sentence is judged where they do, and that it is said loudly where not.
+#[tokio::test]
+async fn a_file_without_permission_is_told_and_read_once_it_may_be() {
+    on_both(async |test| {
+        let mut desk = Desk::new(&test);
+        desk.accept(&["o1"]).await;
+        desk.put("a.toml", list("spring", &["o1"]));
+        fs::set_permissions(desk.path("a.toml"), fs::Permissions::from_mode(0o000)).expect("set");
+        desk.settle().await;
+        match fs::File::open(desk.path("a.toml")) {
+            Ok(_) => {
+                eprintln!("NOT JUDGED: this user may read everything");
+                assert_eq!(desk.waiting("spring").await, 1);
+            }
+            Err(_) => {
+                assert_eq!(desk.codes().await, codes(&[("a.toml", "no_file")]));
+                assert!(said(&desk.problems().await[0]).contains("permission"));
+            }
+        }
+        fs::set_permissions(desk.path("a.toml"), fs::Permissions::from_mode(0o600)).expect("set");
+        desk.settle().await;
+        assert_eq!((desk.codes().await, desk.waiting("spring").await), (Vec::new(), 1));
+    })
+    .await;
+}
