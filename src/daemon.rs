@@ -10,6 +10,10 @@ use crate::{
     http,
     metrics::Metrics,
     platform::transport::{HttpTransport, Limits},
+    schedule::{
+        folder::{self, Folder, watch::Bell},
+        load::Office,
+    },
     store::{OpenError, Store, retention::Walk, shown},
     trip::trip,
     words::{Message, say},
@@ -28,7 +32,7 @@ use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{Signal, SignalKind, signal},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// How long a stop may take before the process gives up; sends that are cut off then are found in doubt.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -78,6 +82,9 @@ pub struct Daemon {
     servers: Vec<tokio::task::JoinHandle<()>>,
     bells: tokio_cron_scheduler::JobScheduler,
     callbacks: Arc<Callbacks>,
+    /// The look at the watched folder ends with the daemon.
+    folder: Option<AbortOnDropHandle<()>>,
+    folder_bell: Bell,
     config: Arc<Config>,
     /// As configured, with the secrets that are in force.
     apps: Vec<App>,
@@ -135,6 +142,8 @@ impl Daemon {
         let socket = bind_socket(&config.server.socket)?;
         servers.push(tokio::spawn(http::serve(socket, api.owner_router(), stop_http.clone())));
 
+        let folder_bell = Bell::default();
+        let folder = watch(&config, &store, &clock, &signals, &folder_bell);
         let (retention, walk) = (config.retention, Walk::default());
         let bells = alarm::Bells { signals: Arc::clone(&signals), store, metrics, clock, retention, walk };
         bells.measure().await;
@@ -151,6 +160,8 @@ impl Daemon {
             servers,
             bells,
             callbacks,
+            folder,
+            folder_bell,
             apps: config.apps.clone(),
             config,
         })
@@ -175,6 +186,8 @@ impl Daemon {
     pub async fn stop(mut self) -> Result<(), Message> {
         trip("stop.begun");
         self.stop_engine.cancel();
+        // A load that it cuts off is completed by the next start.
+        drop(self.folder.take());
         // The scheduler's own shutdown does not wait, and nothing that it rings needs it to.
         let _ = self.bells.shutdown().await;
         let engine = self.engine;
@@ -198,6 +211,28 @@ impl Daemon {
             Err(_) => Err(say!("stop_took_too_long", limit = STOP_LIMIT.as_millis() as u64)),
         }
     }
+}
+
+/// Watches the folder, if one is configured. It is a task of its own, and what blocks in it has threads of its own: no send waits for it.
+fn watch(
+    config: &Arc<Config>,
+    store: &Store,
+    clock: &SharedClock,
+    signals: &Arc<Signals>,
+    bell: &Bell,
+) -> Option<AbortOnDropHandle<()>> {
+    let dir = config.schedules.as_ref()?.dir.clone();
+    let office = Office {
+        config: Arc::clone(config),
+        store: store.clone(),
+        clock: Arc::clone(clock),
+        reader: Arc::default(),
+        batches: Default::default(),
+    };
+    let (clock, signals) = (Arc::clone(clock), Arc::clone(signals));
+    let looks =
+        folder::watch::run(Folder::new(office, dir), bell.clone(), clock, move || signals.status().clock_trusted);
+    Some(AbortOnDropHandle::new(tokio::spawn(looks)))
 }
 
 /// The engine has a thread and a runtime of its own: one thread sends faster than two, and no request of the API delays a send.
@@ -383,6 +418,7 @@ impl Daemon {
     /// restart takes over.
     fn reload(&mut self, set_volume: &dyn Fn(Level)) {
         tell(&[NotifyState::Reloading]);
+        self.folder_bell.ring_for_all();
         match config::load(&self.config.path) {
             Err(problems) => {
                 tracing::error!("SIGHUP: the configuration is wrong, and nothing is taken over: {problems}")

@@ -34,6 +34,9 @@ pub fn run(path: Option<PathBuf>, out: Out) -> Result<(), Failure> {
             apps = config.apps.len(),
             templates = templates
         ));
+        if let Some(schedules) = &config.schedules {
+            out.show(&say!("check_watches", dir = schedules.dir.to_string_lossy()));
+        }
     }
     Ok(())
 }

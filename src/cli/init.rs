@@ -7,9 +7,9 @@ use super::{
 use crate::{platform::BUILT, words::say};
 use serde_json::json;
 use std::{
-    fs::OpenOptions,
+    fs::{DirBuilder, OpenOptions},
     io::{ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
 };
 
@@ -23,10 +23,17 @@ pub fn write(path: &Path, out: Out) -> Result<(), Failure> {
     }
     let secret = path.with_file_name("coffee.secret");
     let made = create(&secret, 0o600, "sandbox-secret\n")?;
+    let schedules = path.with_file_name("schedules");
+    make_folder(&schedules)?;
     if out.json {
         data!(
             "{}",
-            json!({ "config": path.to_string_lossy(), "secret": secret.to_string_lossy(), "secret_kept": !made })
+            json!({
+                "config": path.to_string_lossy(),
+                "secret": secret.to_string_lossy(),
+                "secret_kept": !made,
+                "schedules": schedules.to_string_lossy(),
+            })
         );
         return Ok(());
     }
@@ -36,8 +43,20 @@ pub fn write(path: &Path, out: Out) -> Result<(), Failure> {
     } else {
         say!("init_kept", file = secret.to_string_lossy())
     });
+    out.tell(&say!("init_schedules", dir = schedules.to_string_lossy()));
     out.tell(&say!("init_next"));
     Ok(())
+}
+
+/// Makes the folder that is watched, unless it is there.
+fn make_folder(path: &Path) -> Result<(), Failure> {
+    let made = DirBuilder::new().mode(0o755).create(path);
+    match made {
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => {
+            Err(Failure::Failed(say!("cannot_write", file = path.to_string_lossy(), why = e.to_string())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes a file of this text. Answers whether it did: one that is there is left as it is.

@@ -17,6 +17,7 @@ mod place;
 pub use app::{App, zone};
 pub use check::{Problem, Problems, unknown_word};
 pub use place::line;
+pub use schedules::Schedules;
 pub use server::{Level, Server};
 pub use store::{Durability, Store};
 
@@ -41,6 +42,8 @@ pub struct Config {
     pub server: Server,
     /// The database.
     pub store: Store,
+    /// The watched folder, if there is one.
+    pub schedules: Option<Schedules>,
     /// How long the data of ended reminders is kept.
     pub retention: Retention,
     /// The mini-programs.
@@ -54,6 +57,7 @@ impl Config {
     pub fn is_like(&self, other: &Self) -> bool {
         self.server.is_like(&other.server)
             && self.store == other.store
+            && self.schedules == other.schedules
             && self.retention == other.retention
             && self.apps.len() == other.apps.len()
             && self.apps.iter().zip(&other.apps).all(|(one, other)| one.is_like(other))
@@ -128,13 +132,13 @@ pub fn parse(
     };
     let server = raw.server.check(&mut check);
     let store = raw.store.check(&mut check);
-    raw.schedules.iter().for_each(|schedules| schedules.check(&mut check));
+    let schedules = raw.schedules.and_then(|schedules| schedules.check(&mut check));
     let retention = raw.retention.check(&mut check);
     let apps = app::check(&raw.app, &mut check);
     let Check { problems, warnings, .. } = check;
     match (server, store, problems.is_empty()) {
         (Some(server), Some(store), true) => {
-            Ok(Config { path: path.to_owned(), server, store, retention, apps, warnings })
+            Ok(Config { path: path.to_owned(), server, store, schedules, retention, apps, warnings })
         }
         _ => Err(Problems(problems)),
     }

@@ -50,8 +50,6 @@ pub struct Filed {
     pub incomplete: bool,
     /// When it was loaded to its end last.
     pub loaded_at: Option<Millis>,
-    /// Its last instant.
-    pub last_at: Option<Millis>,
     /// It was cancelled.
     pub cancelled: bool,
     /// It came from the folder.
@@ -134,7 +132,6 @@ fn filed(row: &AnyRow, names: &Names, now: Millis) -> Filed {
         digest: row.get("digest"),
         incomplete: is("incomplete"),
         loaded_at: row.get("loaded_at"),
-        last_at: row.get("last_at"),
         cancelled: row.get::<Option<Millis>, _>("cancelled_at").is_some(),
         in_folder: is("in_folder"),
         orphaned_at: row.get("orphaned_at"),
@@ -149,7 +146,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn filed(&self, now: Millis) -> Result<Vec<Filed>, StoreError> {
-        let sql = "SELECT id, name, app, template, path, digest, incomplete, loaded_at, last_at, cancelled_at, in_folder, orphaned_at,
+        let sql = "SELECT id, name, app, template, path, digest, incomplete, loaded_at, cancelled_at, in_folder, orphaned_at,
                  CASE WHEN kept_text IS NULL THEN 0 ELSE 1 END AS recurs, task, task_by, task_nonce, task_beat, task_detail
              FROM schedule WHERE path IS NOT NULL ORDER BY id";
         let rows = sqlx::query(sql).fetch_all(&self.read).await?;

@@ -668,7 +668,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("not_a_store_url", "this is not a store; write \"sqlite:tixing.db\" or \"postgres://user@host/db\""),
     ("store_url_password", "store.url contains a password, which everybody who can read this file then knows: put it into PGPASSWORD or ~/.pgpass"),
     ("store_not_durable", "store.durability is \"process\": a loss of power may forget what was sent, and send it again"),
-    ("schedules_not_watched", "[schedules] is set, but this version does not watch that folder yet: load each file with «tixing load FILE»"),
+    ("schedules_dir_empty", "this names no folder: write where the schedule files lie, such as \"schedules\""),
+    ("schedules_dir_no_folder", "{dir} is no folder: name the one in which the schedule files lie"),
+    ("schedules_dir_missing", "the watched folder {dir} is not there: its schedule files are loaded once it is"),
     ("term_too_short", "less than a day: receipts and repeated calls would find nothing; allowed is 1d or more"),
     ("term_without_effect", "retention.{key} is not shorter than retention.history, with which everything goes: it has no effect"),
     ("no_app", "no [[app]] is configured: nothing can be sent"),
@@ -904,6 +906,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("state_incomplete", "{state}, incomplete"),
     ("place_entry", "entry {row} of the list"),
     ("keep_feed", "this is the address to subscribe to in a calendar program; keep it, it is not shown again, and whoever has it can read the feed. If calendar programs reach the daemon under another name, put that in place of {address}"),
+    ("check_watches", "watches the folder {dir}"),
+    ("init_schedules", "{dir} is the watched folder: schedule files that you put there are loaded by themselves"),
 
     // doctor.
     ("check_of_app", "{app}: {what}"),

@@ -668,7 +668,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("not_a_store_url", "这不是数据库地址；请写 \"sqlite:tixing.db\" 或 \"postgres://user@host/db\""),
     ("store_url_password", "store.url 中写有密码，能读此文件的人都会知道：请改放到 PGPASSWORD 或 ~/.pgpass"),
     ("store_not_durable", "store.durability 为 \"process\"：断电可能丢失已发送的记录而重复发送"),
-    ("schedules_not_watched", "已设置 [schedules]，但本版本还不会自动读取该目录：请逐个用 tixing load 文件 加载"),
+    ("schedules_dir_empty", "没有写目录名：请写计划文件所在的目录，例如 \"schedules\""),
+    ("schedules_dir_no_folder", "{dir} 不是目录：请写计划文件所在的目录"),
+    ("schedules_dir_missing", "监视的目录 {dir} 不存在：出现之后才会加载其中的计划文件"),
     ("term_too_short", "不足一天：回执和重复调用将查不到数据；至少为 1d"),
     ("term_without_effect", "retention.{key} 不短于 retention.history，而后者到期时会清除全部数据：此项不起作用"),
     ("no_app", "没有配置任何 [[app]]：无法发送"),
@@ -904,6 +906,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("state_incomplete", "{state}，未加载完"),
     ("place_entry", "名单第 {row} 个"),
     ("keep_feed", "请在日历软件中订阅此地址，并妥善保存：之后不再显示，持有者即可查看日程。若日历软件须经其他域名访问，请用该域名替换 {address}"),
+    ("check_watches", "监视目录：{dir}"),
+    ("init_schedules", "{dir} 是监视的目录：放进去的计划文件会自动加载"),
 
     // doctor。
     ("check_of_app", "{app}：{what}"),

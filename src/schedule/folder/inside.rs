@@ -2,7 +2,7 @@
 
 use crate::{
     schedule::{file::MOST_BYTES, problem::Problem},
-    words::{Message, say},
+    words::say,
 };
 use rustix::{
     fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2},
@@ -93,7 +93,7 @@ impl Fault {
             Self::BadName => ("no_file", say!("folder_name_not_utf8")),
             Self::Unreadable(why) => ("no_file", say!("sheet_file_unreadable", why = why)),
         };
-        let mut problem = Problem::new(code, Message::from(detail));
+        let mut problem = Problem::new(code, detail);
         problem.place.file = Some(name.to_owned());
         problem
     }

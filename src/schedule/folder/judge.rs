@@ -24,6 +24,8 @@ pub enum Verdict {
         /// What was written; nothing, if it was loaded before.
         loaded: Option<Loaded>,
     },
+    /// It was tried again, and nobody is left who may yet consent in time.
+    Over,
     /// It can't be loaded, and nothing was changed.
     Bad(Bad),
     /// Something of it has changed meanwhile: it is looked at again once it is quiet.
@@ -116,13 +118,17 @@ impl Case<'_> {
         if !blocking(move || snapshot.still_stands()).await? {
             return Ok(Verdict::Changed);
         }
-        if let Some(verdict) = self.refused(&planning.plan, &digest) {
-            return Ok(verdict);
-        }
+        let refused = self.refused(&planning.plan, &digest);
         let Planning { plan, .. } = &planning;
-        let writes = [Change::New, Change::Changed, Change::Removed].into_iter().any(|change| plan.count(change) > 0);
-        if self.again && !writes {
-            return Ok(Verdict::Fine { loaded: None });
+        if self.again && (refused.is_some() || !writes(plan)) {
+            // That by now rows are late, or a strict file has late rows, is no news: the file was right when it was loaded.
+            return Ok(match plan.count(Change::NoConsent) {
+                0 => Verdict::Over,
+                _ => Verdict::Fine { loaded: None },
+            });
+        }
+        if let Some(verdict) = refused {
+            return Ok(verdict);
         }
         let loaded = office.load(&input, &mut planning, &options, &progress).await?;
         Ok(match (loaded, self.refused(&planning.plan, &digest)) {
@@ -175,6 +181,11 @@ impl Case<'_> {
             (_, all) => say!("folder_and_more", n = all - 1, path = self.path(), what = what),
         }
     }
+}
+
+/// Whether a load of what was planned would write anything of a reminder.
+fn writes(plan: &Plan) -> bool {
+    !plan.refused && [Change::New, Change::Changed, Change::Removed].into_iter().any(|change| plan.count(change) > 0)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {

@@ -58,7 +58,8 @@ enum State {
     /// It is to be judged once it is quiet.
     New,
     /// The schedule is what it says. When it was last tried, by the monotonic clock; `None`: before this process.
-    Fine { tried: Option<Millis> },
+    /// `over`: nobody is left who may yet consent in time.
+    Fine { tried: Option<Millis>, over: bool },
     /// It can't be loaded.
     Bad { digest: Option<String>, tried: Millis },
 }
@@ -248,7 +249,7 @@ impl Folder {
             let was_fine = matches!(self.known.get(name), Some(Known { state: State::Fine { .. }, .. }));
             let case = Case { dir: &self.dir.clone(), name, seen, row, again: was_fine };
             if was_fine && !self.lacks_consents(&case).await? {
-                self.set(name, State::Fine { tried: Some(self.office.clock.monotonic()) });
+                self.set(name, State::Fine { tried: Some(self.office.clock.monotonic()), over: true });
                 continue;
             }
             self.judge(&case).await;
@@ -267,13 +268,13 @@ impl Folder {
             Some(State::Bad { digest: Some(digest), .. }) if case.is_loaded(&self.office, digest) => Need::Found,
             Some(State::Bad { tried, .. }) if now - tried >= RETRY => Need::Again,
             Some(State::Bad { .. }) => Need::Nothing,
-            Some(State::Fine { tried }) => {
+            Some(State::Fine { tried, over }) => {
                 let Some(row) = case.row else { return Need::Nothing };
                 let since = match tried {
                     Some(tried) => now - tried,
                     None => row.loaded_at.map_or(RETRY, |at| wall - at),
                 };
-                let may_gain = !row.cancelled && !row.recurs && row.last_at.is_some_and(|at| at > wall);
+                let may_gain = !over && !row.cancelled && !row.recurs;
                 match () {
                     () if row.orphaned_at.is_some() && row.path == case.path() => Need::Found,
                     () if may_gain && since >= RETRY => Need::Again,
@@ -346,8 +347,9 @@ impl Folder {
                 let row = case.row.filter(|row| loaded.is_none() && (row.orphaned_at.is_some() || !row.in_folder));
                 self.findings.there.extend(row.map(|row| row.id));
                 self.solve(case.name);
-                State::Fine { tried: (loaded.is_some() || case.again).then_some(now) }
+                State::Fine { tried: (loaded.is_some() || case.again).then_some(now), over: false }
             }
+            Verdict::Over => State::Fine { tried: Some(now), over: true },
         };
         self.set(case.name, state);
     }

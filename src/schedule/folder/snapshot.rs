@@ -35,7 +35,7 @@ pub enum Unread {
     /// Something has changed since it was seen.
     Changed,
     /// Something cannot be read.
-    Problem(Problem),
+    Problem(Box<Problem>),
 }
 
 impl Snapshot {
@@ -44,7 +44,7 @@ impl Snapshot {
     /// # Errors
     /// Why they cannot be read.
     pub fn take(dir: &Path, name: &str, seen: &Seen) -> Result<Self, Unread> {
-        let fault = |name: &str, fault: &Fault| Unread::Problem(fault.problem(name));
+        let fault = |name: &str, fault: &Fault| Unread::Problem(Box::new(fault.problem(name)));
         if let Err(why) = &seen.stamp {
             return Err(fault(name, why));
         }
