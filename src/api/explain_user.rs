@@ -10,15 +10,17 @@ use super::{
 };
 use crate::{
     domain::{
-        absence::{Absence, Holder},
+        Millis,
+        absence::{Absence, Holder, Lack, Missing},
         consent::ConsentState,
         draft::openid,
     },
-    store::{lists::Filter, schedules::ScheduleRow},
+    store::{kept::Part, lists::Filter, schedules::ScheduleRow},
     words::{Lang, Voice},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
 /// Reminders of one user in one schedule that are explained.
@@ -67,25 +69,94 @@ pub async fn explain_user(
         limit: AT_MOST,
         ..Filter::default()
     };
-    let mut reminders = Vec::new();
+    let (mut reminders, mut occurrences) = (Vec::new(), BTreeSet::new());
     for stored in api.store.list(&filter).await? {
+        occurrences.extend(stored.origin.as_ref().map(|origin| origin.occurrence.clone()));
         reminders.push(api.explanation(&stored, voice).await?);
     }
-    let (en, zh) = if reminders.is_empty() {
-        let story = api.absence(&schedule, &query.openid).await?.story();
-        let zone = check::app(&api.config, &schedule.app).ok().and_then(|app| app.timezone);
-        let say = |lang| story.say(Voice::new(lang).in_zone(zone));
-        (say(Lang::En), say(Lang::Zh))
-    } else {
-        let all = |said: fn(&Explanation) -> &str, between: &str| -> String {
-            reminders.iter().map(said).collect::<Vec<_>>().join(between)
-        };
-        (all(Explanation::english, "\n"), all(Explanation::chinese, "\n"))
+    let absence = api.absence(&schedule, &query.openid).await?;
+    let mut stories = Vec::new();
+    if !absence.is_of_all() {
+        stories.extend(api.missing(&schedule, &query.openid, &occurrences).await?.iter().map(Missing::story));
+    }
+    if reminders.is_empty() && stories.is_empty() {
+        stories.push(absence.story());
+    }
+    let zone = check::app(&api.config, &schedule.app).ok().and_then(|app| app.timezone);
+    let all = |said: fn(&Explanation) -> &str, lang| -> String {
+        let voice = Voice::new(lang).in_zone(zone);
+        let told = reminders.iter().map(|reminder| said(reminder).to_owned());
+        told.chain(stories.iter().map(|story| story.say(voice))).collect::<Vec<_>>().join("\n")
     };
+    let (en, zh) = (all(Explanation::english, Lang::En), all(Explanation::chinese, Lang::Zh));
     Ok(json(StatusCode::OK, &UserExplanation { schedule: schedule.name, en, zh, reminders }))
 }
 
+/// Occurrences of which nothing is stored for a user that are told: those whose deadlines are ahead, and those that are over.
+const AHEAD: usize = 10;
+const OVER: usize = 5;
+/// Occurrences that are looked at for these.
+const LOOKED_AT: i64 = 200;
+
+/// An occurrence to come, as it is stored.
+#[derive(Deserialize)]
+struct Upcoming {
+    name: String,
+    event: Millis,
+}
+
 impl Api {
+    /// The occurrences of a schedule in which a user has nothing, though it has others for somebody.
+    async fn missing(
+        &self,
+        schedule: &ScheduleRow,
+        openid: &str,
+        has: &BTreeSet<String>,
+    ) -> Result<Vec<Missing>, Problem> {
+        let now = self.clock.now();
+        let mut all = self.store.living_occurrences(schedule.id, now).await?;
+        all.truncate(AHEAD);
+        let latest = self.store.occurrences(schedule.id, LOOKED_AT).await?;
+        all.extend(latest.into_iter().filter(|one| one.ends_at <= now).take(OVER));
+        let missing = |occurrence: &str, event, lack| Missing {
+            schedule: schedule.name.clone(),
+            occurrence: occurrence.to_owned(),
+            event,
+            lack,
+        };
+        let listed = self.listed(schedule, openid).await?;
+        let consents = self.store.consents(&schedule.app, openid).await?;
+        let first = consents.iter().filter(|c| c.template == schedule.template).map(|c| c.granted_at).min();
+        let mut told = Vec::new();
+        for one in all.iter().filter(|one| !has.contains(&one.name)) {
+            let Some(prepared) = one.prepared_at else { continue };
+            let unnamed = listed.filter(|_| prepared >= schedule.loaded_at.unwrap_or_default());
+            let accepted = first.is_some_and(|first| first <= prepared);
+            let lack = unnamed.unwrap_or(if accepted { Lack::Prepared(prepared) } else { Lack::NoConsent(prepared) });
+            told.push(missing(&one.name, one.event_at, lack));
+        }
+        let upcoming: Vec<Upcoming> =
+            schedule.upcoming.as_deref().and_then(|stored| serde_json::from_str(stored).ok()).unwrap_or_default();
+        let begun = |name: &str| all.iter().any(|one| one.name == name);
+        let next = upcoming.iter().find(|next| next.event > now && !begun(&next.name));
+        if let Some((next, at)) = next.zip(schedule.next_at) {
+            told.push(missing(&next.name, next.event, listed.unwrap_or(Lack::Later(at))));
+        }
+        Ok(told)
+    }
+
+    /// Why a user comes into no occurrence, by the rows that a schedule keeps. `None`: these don't tell.
+    async fn listed(&self, schedule: &ScheduleRow, openid: &str) -> Result<Option<Lack>, Problem> {
+        let of_user = self.store.kept_of_user(&schedule.app, openid).await?;
+        let is_in = |part| of_user.iter().any(|kept| kept.schedule == schedule.name && kept.part == part);
+        if is_in(Part::Exclude) {
+            return Ok(Some(Lack::Excluded));
+        }
+        let (id, edition) = (schedule.id, schedule.edition);
+        let has_list = !self.store.kept_rows(id, edition, Part::Audience, -1, 1).await?.is_empty();
+        Ok((has_list && !is_in(Part::Audience)).then_some(Lack::NotListed))
+    }
+
     /// Why nothing is stored for a user in a schedule.
     async fn absence(&self, schedule: &ScheduleRow, openid: &str) -> Result<Absence, Problem> {
         let consents = self.store.consents(&schedule.app, openid).await?;

@@ -78,6 +78,10 @@ pub struct ReminderJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     occasion: Option<String>,
+    /// The wall time of the occurrence that it is of, or the key of its event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    occurrence: Option<String>,
     /// The parts of it that retention has erased.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Erased>)]
@@ -189,6 +193,7 @@ pub(super) fn shown(store: &Store, stored: &Stored, story: Option<&(Vec<Event>, 
         row: origin.and_then(|origin| origin.row),
         row_key: origin.and_then(|origin| origin.key.clone()),
         occasion: origin.map(|origin| origin.occasion.clone()),
+        occurrence: origin.map(|origin| origin.occurrence.clone()).filter(|name| !name.is_empty()),
         erased: [("body", stored.erased.body), ("attempts", stored.erased.attempts)]
             .into_iter()
             .filter_map(|(what, gone)| gone.then_some(what))
@@ -257,6 +262,7 @@ pub async fn insert(
                 row: None,
                 row_key: None,
                 occasion: None,
+                occurrence: None,
                 erased: Vec::new(),
                 created_at: rfc3339(id.created_at()),
                 next_at: None,

@@ -16,6 +16,7 @@ use crate::{
     schedule::plan::told,
     store::{
         keys::Scope,
+        occurrences::OccurrenceRow,
         schedule_pause::{Paused, Resumed},
         schedule_tasks::{TaskBegun, Work},
         schedules::{ScheduleRow, ScheduleState, TaskKind},
@@ -45,7 +46,7 @@ pub struct ScheduleJson {
     incomplete: bool,
     /// Its file is gone; what waits still goes.
     orphaned: bool,
-    /// What is wrong with the file that was to be loaded last, if something is.
+    /// Why its occurrences can't be prepared, or what is wrong with the file that was to be loaded last, if something is.
     #[schema(required = true)]
     problem: Option<String>,
     /// Where its file was; null if it came over HTTP.
@@ -70,8 +71,11 @@ pub struct ScheduleJson {
     first_at: Option<String>,
     #[schema(required = true, format = DateTime)]
     last_at: Option<String>,
-    /// The next occurrences of one that recurs.
-    next: Vec<Occurrence>,
+    /// The next five occurrences of one that recurs.
+    next: Vec<NextJson>,
+    /// The latest occurrences of which reminders were stored, the latest first; not in lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    occurrences: Vec<OccurrenceJson>,
     /// How many reminders there are of each state.
     reminders: BTreeMap<&'static str, i64>,
     /// Why those have ended that were not sent.
@@ -85,11 +89,74 @@ pub struct ScheduleJson {
     text: Option<String>,
 }
 
-/// An occurrence of a schedule that recurs.
+/// An occurrence to come.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Occurrence {
+#[schema(as = NextOccurrence)]
+pub struct NextJson {
     #[schema(format = DateTime)]
     event: String,
+    /// Of an event of a table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    key: Option<String>,
+}
+
+/// An occurrence of which reminders were stored.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Occurrence)]
+pub struct OccurrenceJson {
+    /// Its wall time in the schedule's zone, or the key of its event.
+    name: String,
+    #[schema(format = DateTime)]
+    event: String,
+    #[schema(format = DateTime)]
+    first_at: String,
+    #[schema(format = DateTime)]
+    last_at: String,
+    /// When all its reminders were stored; null while they are being stored.
+    #[schema(required = true, format = DateTime)]
+    prepared_at: Option<String>,
+    /// How many people it has reminders for.
+    people: i64,
+}
+
+impl From<OccurrenceRow> for OccurrenceJson {
+    fn from(row: OccurrenceRow) -> Self {
+        Self {
+            name: row.name,
+            event: rfc3339(row.event_at),
+            first_at: rfc3339(row.first_at),
+            last_at: rfc3339(row.last_at),
+            prepared_at: row.prepared_at.map(rfc3339),
+            people: row.people,
+        }
+    }
+}
+
+/// Occurrences that are shown of a schedule: those to come, and those that were prepared.
+const TO_COME: usize = 5;
+const PREPARED: i64 = 20;
+
+/// An occurrence to come, as it is stored.
+#[derive(Deserialize)]
+struct Upcoming {
+    event: Millis,
+    key: Option<String>,
+}
+
+/// The next occurrences of a schedule.
+fn next(row: &ScheduleRow, now: Millis) -> Vec<NextJson> {
+    // A cancelled one does not recur.
+    let stored = row.upcoming.as_deref().filter(|_| row.cancelled_at.is_none());
+    let all: Vec<Upcoming> = stored.and_then(|stored| serde_json::from_str(stored).ok()).unwrap_or_default();
+    let ahead = all.into_iter().filter(|next| next.event > now).take(TO_COME);
+    ahead.map(|next| NextJson { event: rfc3339(next.event), key: next.key }).collect()
+}
+
+/// Why nothing can be prepared, else what is wrong with the file that was to be loaded last.
+fn problem(row: &ScheduleRow, report: &Value, voice: Voice) -> Option<String> {
+    let hindered = row.recur_problem.as_deref().and_then(|stored| serde_json::from_str::<Message>(stored).ok());
+    hindered.map(|why| why.say(voice)).or_else(|| report["problem"].as_str().map(str::to_owned))
 }
 
 /// How many reminders have ended in a state for a reason.
@@ -168,7 +235,9 @@ impl ScheduleJson {
             state,
             incomplete: row.incomplete,
             orphaned: row.orphaned_at.is_some(),
-            problem: report["problem"].as_str().map(str::to_owned),
+            problem: problem(&row, &report, voice),
+            next: next(&row, now),
+            occurrences: Vec::new(),
             task: row.task.map(|task| TaskJson {
                 kind: task.kind,
                 since: rfc3339(task.since()),
@@ -188,7 +257,6 @@ impl ScheduleJson {
             shift_ms: row.shift,
             first_at: row.first_at.map(rfc3339),
             last_at: row.last_at.map(rfc3339),
-            next: Vec::new(),
             reminders,
             reasons,
             text: (!row.text.is_empty()).then_some(row.text),
@@ -291,7 +359,9 @@ pub async fn show(
     let row = api.visible_schedule(&caller, &name).await?;
     let counts = api.store.schedule_counts(row.id).await?;
     let voice = api.voice_of(&row.app, voice);
-    Ok(json(StatusCode::OK, &ScheduleJson::of(row, &counts, api.clock.now(), voice)))
+    let occurrences = api.store.occurrences(row.id, PREPARED).await?.into_iter().map(OccurrenceJson::from).collect();
+    let schedule = ScheduleJson::of(row, &counts, api.clock.now(), voice);
+    Ok(json(StatusCode::OK, &ScheduleJson { occurrences, ..schedule }))
 }
 
 /// What the last load said of rows and cells: 1,000 problems at most, and as many notes.

@@ -7,11 +7,12 @@ use super::{
     consents::{Ledger, ledger},
     extract::{Json, json},
     problem::Problem,
-    reminders::{ReminderJson, shown},
+    reminders::{ReminderJson, raw, shown},
 };
 use crate::{
     domain::{draft::openid, timing::rfc3339},
     store::{
+        kept::KeptOfUser,
         keys::Scope,
         lists::Filter,
         users::{self, Wish},
@@ -20,6 +21,7 @@ use crate::{
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 /// Who. An openid does not belong in a path.
@@ -59,6 +61,43 @@ pub struct Export {
     turned_off: Vec<TurnedOff>,
     /// Reminders with their attempts, newest instant last.
     reminders: Vec<ReminderJson>,
+    /// Rows of tables that recurring schedules keep.
+    kept_rows: Vec<KeptRowJson>,
+}
+
+/// A row of a table that a recurring schedule keeps, by which it prepares its occurrences.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = KeptRow)]
+pub struct KeptRowJson {
+    schedule: String,
+    /// Which of its tables.
+    #[schema(value_type = PartSchema)]
+    part: &'static str,
+    /// The row's number in its sheet, or the place in an inline list.
+    row: u32,
+    /// Its cells, as the schedule keeps them.
+    #[schema(value_type = std::collections::BTreeMap<String, serde_json::Value>)]
+    cells: Box<RawValue>,
+}
+
+/// Who, or who not.
+#[derive(ToSchema)]
+#[schema(as = KeptPart, rename_all = "snake_case")]
+#[expect(dead_code, reason = "for the OpenAPI document alone")]
+pub enum PartSchema {
+    /// A row of the audience.
+    Audience,
+    /// A row of those who are left out.
+    Exclude,
+    /// An event.
+    Events,
+}
+
+impl From<KeptOfUser> for KeptRowJson {
+    fn from(kept: KeptOfUser) -> Self {
+        let KeptOfUser { schedule, part, row } = kept;
+        Self { schedule, part: part.word(), row: row.number, cells: raw(row.cells) }
+    }
 }
 
 /// A template that the user has turned off.
@@ -87,6 +126,7 @@ pub async fn export(State(api): State<Api>, caller: Caller, Json(body): Json<Use
     let export = Export {
         pseudonym: api.store.names().pseudonyms().name(&openid),
         forgotten_at: api.store.forgotten_at(&app, &openid).await?.map(rfc3339),
+        kept_rows: api.store.kept_of_user(&app, &openid).await?.into_iter().map(KeptRowJson::from).collect(),
         turned_off: turned_off.into_iter().map(|(template, at)| TurnedOff { template, at: rfc3339(at) }).collect(),
         reminders,
         ledger: ledger(&api, &app, openid, true).await?,

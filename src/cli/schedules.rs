@@ -133,6 +133,21 @@ fn about(schedule: &Value) -> Vec<Message> {
     lines.extend(
         at("first_at").zip(at("last_at")).map(|(first, last)| say!("about_instants", first = first, last = last)),
     );
+    let instant = |member: &Value| member.as_str().and_then(|text| parse_instant(text, None).ok()).map(|w| w.at);
+    for next in schedule["next"].as_array().into_iter().flatten() {
+        let Some(event) = instant(&next["event"]) else { continue };
+        lines.push(match next["key"].as_str() {
+            Some(key) => say!("about_next_event", key = key, at = event),
+            None => say!("about_next", at = event),
+        });
+    }
+    for occurrence in schedule["occurrences"].as_array().into_iter().flatten() {
+        let (name, people) = (&occurrence["name"], &occurrence["people"]);
+        lines.push(match instant(&occurrence["prepared_at"]) {
+            Some(at) => say!("about_prepared", name = name, people = people, at = at),
+            None => say!("about_being_prepared", name = name),
+        });
+    }
     lines.extend(match schedule["shift_ms"].as_i64().unwrap_or_default() {
         0 => None,
         by if by > 0 => Some(say!("about_shifted_later", by = by)),

@@ -36,6 +36,11 @@ pub struct Absence {
 }
 
 impl Absence {
+    /// Whether it does not matter what the schedule's occurrences are.
+    pub fn is_of_all(&self) -> bool {
+        self.forgotten.is_some() || self.cancelled.is_some() || self.turned_off.is_some()
+    }
+
     /// One sentence.
     pub fn story(&self) -> Message {
         let schedule = self.schedule.as_str();
@@ -65,6 +70,58 @@ impl Absence {
     }
 }
 
+/// An occurrence of a schedule, or an event, of which a user has nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// The schedule's name.
+    pub schedule: String,
+    /// The occurrence's wall time or its event's key.
+    pub occurrence: String,
+    /// Its time.
+    pub event: Millis,
+    /// Why, as far as that is known.
+    pub lack: Lack,
+}
+
+/// Why a user has nothing of an occurrence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// It is prepared then.
+    Later(Millis),
+    /// The schedule excludes them.
+    Excluded,
+    /// The list that it goes by does not name them.
+    NotListed,
+    /// They had accepted nothing when it was prepared.
+    NoConsent(Millis),
+    /// They were not among those for whom it was prepared then: what they had accepted was taken, or they were not named for it.
+    Prepared(Millis),
+}
+
+impl Missing {
+    /// One sentence.
+    pub fn story(&self) -> Message {
+        let Self { schedule, occurrence, event, lack } = self;
+        match lack {
+            Lack::Later(at) => {
+                say!("absent_of_later", schedule = schedule, occurrence = occurrence, event = event, at = at)
+            }
+            Lack::Excluded => {
+                say!("absent_of_excluded", schedule = schedule, occurrence = occurrence, event = event)
+            }
+            Lack::NotListed => {
+                say!("absent_of_not_listed", schedule = schedule, occurrence = occurrence, event = event)
+            }
+            Lack::NoConsent(at) => {
+                say!("absent_of_no_consent", schedule = schedule, occurrence = occurrence, event = event, at = at)
+            }
+            Lack::Prepared(at) => {
+                say!("absent_of_prepared", schedule = schedule, occurrence = occurrence, event = event, at = at)
+            }
+        }
+    }
+}
+
 impl Holder {
     fn told(&self) -> Message {
         let id = self.id.to_string();
@@ -78,6 +135,7 @@ impl Holder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::{Lang, Voice};
 
     #[test]
     fn somebody_who_got_nothing_is_told_why_the_nearest_reason_first() {
@@ -95,6 +153,22 @@ mod tests {
         ] {
             let said = absence.story().to_string();
             assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+    #[test]
+    fn somebody_who_got_nothing_for_an_occurrence_is_told_why_not_for_that_one() {
+        for (lack, en, zh) in [
+            (Lack::Later(0), "prepared on", "届时"),
+            (Lack::Excluded, "excludes them", "排除名单"),
+            (Lack::NotListed, "does not name them", "名单未列出"),
+            (Lack::NoConsent(0), "counts for the next one", "下一场"),
+            (Lack::Prepared(0), "none of their consents was free", "没有可用的订阅"),
+        ] {
+            let missing = Missing { schedule: "season".into(), occurrence: "E2".into(), event: 0, lack };
+            for (lang, part) in [(Lang::En, en), (Lang::Zh, zh)] {
+                let said = missing.story().say(Voice::new(lang));
+                assert!(said.contains(part) && said.contains("E2") && said.contains("season"), "{part}: {said}");
+            }
         }
     }
 }

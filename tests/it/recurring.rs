@@ -1,14 +1,20 @@
 //! What recurs, in the store: who may prepare an occurrence, by which rows, and what becomes of both.
 
 use crate::{
-    harness::{START, TestStore, on_both, open, wish},
+    harness::{
+        START, TestStore, apps, databases, fresh_url, on_both, open,
+        program::{SandboxServer, Site},
+        wish,
+    },
     in_use::{load, loaded, of_row, stored},
 };
+use serde_json::{Value, json};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use tixing::{
-    clock::Clock,
+    clock::{Clock, SystemClock},
+    config::Durability,
     domain::{
-        DAY, MINUTE, Millis, SECOND,
+        DAY, HOUR, MINUTE, Millis, SECOND,
         reminder::{NewReminder, Origin},
         retention::Retention,
     },
@@ -538,4 +544,88 @@ async fn open_again(test: &TestStore) -> Store {
         return open(&test.url, &test.clock).await;
     }
     test.store.clone()
+}
+
+/// A season that recurs: E1 has a reminder for `o-came`, E2 for somebody else, E3 is to come.
+async fn fill(url: &str) {
+    let apps = apps("http://127.0.0.1:1");
+    let store = Store::open(url, Durability::Full, &apps, SystemClock::shared()).await.expect("opens");
+    let now = SystemClock::shared().now();
+    let (id, nonce) = begun(&store, load("season")).await;
+    let at = |n: i64| now + n * HOUR;
+    let rows = vec![of_occurrence(id, "o-came", "E1", at(1)), of_occurrence(id, "o-other", "E2", at(2))];
+    stored(&store, rows).await;
+    let listed = people(&["o-came", "o-other", "o-out"]);
+    assert!(store.keep_rows(id, &nonce, 1, Part::Audience, 0, listed).await.expect("answers"));
+    assert!(store.keep_rows(id, &nonce, 1, Part::Exclude, 0, people(&["o-out"])).await.expect("answers"));
+    // Users of the tests accept at START.
+    let prepared_at = Some(now.max(START));
+    let e = |n: i64| OccurrenceRow { prepared_at, people: 1, ..occurrence(&format!("E{n}"), at(n)) };
+    assert!(store.put_occurrences(id, &nonce, vec![e(1), e(2)]).await.expect("answers"));
+    let upcoming = (1..=7).map(|n| json!({ "event": at(n), "name": format!("E{n}"), "key": format!("E{n}") }));
+    let upcoming = Value::from_iter(upcoming).to_string();
+    let recurs = recurs(1, now + DAY);
+    let finish = FinishLoad { upcoming: Some(upcoming), ..finish(Some(recurs)) };
+    assert!(store.finish_load(id, &nonce, finish).await.expect("answers"));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_marketer_sees_what_comes_and_why_somebody_has_nothing_of_one_event() {
+    for database in databases() {
+        eprintln!("on {database}");
+        let sandbox = SandboxServer::start(1).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = fresh_url(database, folder.path());
+        fill(&url).await;
+        let site = Site::new(&url, &sandbox.url, "");
+        let json_of = |args: &[&str]| -> Value {
+            let (code, out, said) = site.run(args);
+            assert_eq!(code, 0, "{args:?}: {said}");
+            serde_json::from_str(&out).expect("JSON")
+        };
+        let shown = json_of(&["schedules", "show", "season", "--json"]);
+        let keys: Vec<&str> =
+            shown["next"].as_array().expect("a list").iter().filter_map(|n| n["key"].as_str()).collect();
+        assert_eq!(keys, ["E1", "E2", "E3", "E4", "E5"], "five");
+        let names: Vec<&str> =
+            shown["occurrences"].as_array().expect("a list").iter().filter_map(|n| n["name"].as_str()).collect();
+        assert_eq!(names, ["E2", "E1"], "the latest first");
+        assert_eq!(shown["occurrences"][0]["people"], 1);
+        assert!(shown["state"] == "active" && shown["problem"].is_null(), "{shown}");
+        for (lang, next, prepared) in
+            [("en", "next: E3, ", "prepared: E2 on "), ("zh", "下一场：E3，", "已生成提醒：E2，1 人")]
+        {
+            let (_, told, _) = site.run(&["schedules", "show", "season", "--lang", lang]);
+            assert!(told.contains(next) && told.contains(prepared), "{told}");
+        }
+        let list = site.run(&["reminder", "list", "--schedule", "season", "--json"]).1;
+        let first: Value = serde_json::from_str(list.lines().next().expect("one")).expect("JSON");
+        assert_eq!(first["occurrence"], "E1");
+
+        let explained = |openid: &str| -> Vec<String> {
+            let (_, told, said) = site.run(&["reminder", "explain", "--schedule", "season", "--openid", openid]);
+            assert!(!told.is_empty(), "{said}");
+            told.lines().map(str::to_owned).collect()
+        };
+        let came = explained("o-came");
+        assert!(came.iter().any(|line| line.contains("occasion 1d")), "what they have of E1: {came:?}");
+        let e2 = came.iter().find(|line| line.starts_with("E2 ")).expect("and why nothing of E2");
+        assert!(e2.contains("none of their consents was free"), "{e2}");
+        let e3 = came.iter().find(|line| line.starts_with("E3 ")).expect("and of E3");
+        assert!(e3.contains("nothing for anybody yet"), "{e3}");
+        assert!(!came.iter().any(|line| line.starts_with("E1 ")), "{came:?}");
+        assert!(explained("o-out").iter().all(|line| line.contains("excludes them")));
+        assert!(explained("o-nobody").iter().all(|line| line.contains("does not name them")));
+
+        let export = json_of(&["user", "export", "--app", "coffee", "--openid", "o-out", "--json"]);
+        let kept = json!([
+            { "schedule": "season", "part": "audience", "row": 4, "cells": { "称呼": "of o-out" } },
+            { "schedule": "season", "part": "exclude", "row": 2, "cells": { "称呼": "of o-out" } },
+        ]);
+        assert_eq!(export["kept_rows"], kept);
+        assert_eq!(site.run(&["user", "forget", "--app", "coffee", "--openid", "o-out"]).0, 0);
+        let export = json_of(&["user", "export", "--app", "coffee", "--openid", "o-out", "--json"]);
+        assert_eq!(export["kept_rows"], json!([]));
+    }
 }
