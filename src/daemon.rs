@@ -31,6 +31,7 @@ use std::{
 use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -145,7 +146,9 @@ impl Daemon {
         let folder_bell = Bell::default();
         let folder = watch(&config, &store, &clock, &signals, &folder_bell);
         let (retention, walk) = (config.retention, Walk::default());
-        let bells = alarm::Bells { signals: Arc::clone(&signals), store, metrics, clock, retention, walk };
+        let recurring = Arc::new(Notify::new());
+        tokio::spawn(recur(api.office(), Arc::clone(&signals), Arc::clone(&recurring), stop_http.clone()));
+        let bells = alarm::Bells { signals: Arc::clone(&signals), store, metrics, clock, retention, walk, recurring };
         bells.measure().await;
         let bells = alarm::start(bells).await.map_err(|e| cannot_start(say!("part_bells"), &e))?;
         let stop_engine = CancellationToken::new();
@@ -233,6 +236,28 @@ fn watch(
     let looks =
         folder::watch::run(Folder::new(office, dir), bell.clone(), clock, move || signals.status().clock_trusted);
     Some(AbortOnDropHandle::new(tokio::spawn(looks)))
+}
+
+/// How often the recurring schedules are looked at, should the bell not ring.
+const RECURRING: Duration = Duration::from_secs(5);
+
+/// Looks at the recurring schedules whenever it is rung. What is due is asked of the store. While nothing is sent because a store is on hold
+/// or a clock is distrusted, nothing is prepared either: a wrong clock would prepare the occurrences of years.
+async fn recur(office: Office, signals: Arc<Signals>, rung: Arc<Notify>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = rung.notified() => {}
+            () = tokio::time::sleep(RECURRING) => {}
+        }
+        let status = signals.status();
+        if signals.is_on_hold() || !status.clock_trusted || !status.ready {
+            continue;
+        }
+        if let Err(why) = office.prepare_due().await {
+            tracing::error!(?why, "the recurring schedules could not be looked at; it is tried again");
+        }
+    }
 }
 
 /// The engine has a thread and a runtime of its own: one thread sends faster than two, and no request of the API delays a send.

@@ -171,7 +171,8 @@ fn refused(plan: &Plan, voice: Voice) -> Problem {
 }
 
 impl Api {
-    fn office(&self) -> Office {
+    /// What planning and loading need.
+    pub fn office(&self) -> Office {
         let (config, store) = (Arc::clone(&self.config), self.store.clone());
         let (clock, reader) = (Arc::clone(&self.clock), Arc::clone(&self.reader));
         Office { config, store, clock, reader, batches: Default::default() }

@@ -33,6 +33,17 @@ pub struct Planned {
     pub data: String,
 }
 
+/// An occurrence to come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upcoming {
+    /// Its time.
+    pub event: Millis,
+    /// Its name for ever: its wall time, or its event's key.
+    pub name: String,
+    /// The key, if it is an event of a table.
+    pub key: Option<String>,
+}
+
 /// How the reminders of a schedule come by their consents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -13,7 +13,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::{Mutex, Notify},
+    time::timeout,
+};
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 /// How long the gauges wait for their turn, and then for the store; they are brought up to date twice as rarely.
@@ -33,10 +36,12 @@ pub struct Bells {
     pub retention: Retention,
     /// Where the walk through it is.
     pub walk: Walk,
+    /// Who looks at the recurring schedules when it is rung.
+    pub recurring: Arc<Notify>,
 }
 
 /// Starts the bells: every half minute a look for expired reminders, every ten seconds the gauges and what was cut off of schedules, and
-/// every second a slice of the rows whose terms are over.
+/// every second a slice of the rows whose terms are over, and a ring for whoever looks at the recurring schedules.
 ///
 /// # Errors
 /// When the scheduler cannot start.
@@ -47,6 +52,13 @@ pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
         .add(Job::new_async("*/30 * * * * *", move |_, _| {
             let signals = Arc::clone(&signals);
             Box::pin(async move { signals.sweep() })
+        })?)
+        .await?;
+    let recurring = Arc::clone(&bells.recurring);
+    scheduler
+        .add(Job::new_async("* * * * * *", move |_, _| {
+            let recurring = Arc::clone(&recurring);
+            Box::pin(async move { recurring.notify_one() })
         })?)
         .await?;
     let (store, signals, clock) = (bells.store.clone(), Arc::clone(&bells.signals), Arc::clone(&bells.clock));

@@ -11,7 +11,7 @@ use crate::{
     domain::{
         Millis,
         reminder::ReminderId,
-        schedule::{Change, Terms},
+        schedule::{Change, Planned, Terms},
     },
     store::{
         Store, StoreError,
@@ -84,7 +84,7 @@ pub async fn lines(spooled: &Arc<Spooled>, extra: &Arc<str>, places: Vec<u32>) -
     let (spooled, extra) = (Arc::clone(spooled), Arc::clone(extra));
     let read = move || {
         let planned = spooled.read(&places)?;
-        let line = |planned: crate::domain::schedule::Planned| Line { digest: planned.digest(&extra), planned };
+        let line = |planned: Planned| Line { digest: planned.digest(&extra), planned };
         Ok::<_, io::Error>(planned.into_iter().map(line).collect())
     };
     Ok(tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??)
@@ -115,6 +115,7 @@ pub async fn compare(
         },
         testers,
         terms: loading.terms,
+        recurs: file.is_recurring(),
         plan,
         changes: vec![None; spooled.len()],
         seen: HashSet::with_capacity(spooled.len()),
@@ -144,7 +145,8 @@ pub async fn compare(
             progress(compared);
         }
     }
-    let removed = counting.removed(store, loading, file.audience == Audience::Consented).await?;
+    let adds_only = loading.adds_only || file.audience == Audience::Consented && !file.is_recurring();
+    let removed = counting.removed(store, loading, adds_only).await?;
     let retries = counting.retries(&removed, &places, &spooled, &extra).await?;
     let changes = counting.changes;
     guard(plan);
@@ -210,6 +212,8 @@ struct Counting<'a> {
     /// In test mode, who alone is reached.
     testers: Option<&'a HashSet<String>>,
     terms: Terms,
+    /// Its occurrences are prepared one by one: what has passed of one is no mistake of a row.
+    recurs: bool,
     changes: Vec<Option<Change>>,
     /// The identities that the file has.
     seen: HashSet<u64>,
@@ -232,7 +236,8 @@ impl Counting<'_> {
 
     fn user(&mut self, places: &[u32], lines: &[Line], judged: &[Judged], spooled: &Spooled) {
         for line in lines {
-            self.seen.insert(self.identity(&line.planned.key, &line.planned.occasion));
+            let Planned { key, occasion, occurrence, .. } = &line.planned;
+            self.seen.insert(self.identity(key, occasion, occurrence));
         }
         let mut rows: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         for (i, place) in places.iter().enumerate() {
@@ -245,7 +250,7 @@ impl Counting<'_> {
             if cancelled > 0 {
                 *self.plan.reminders.entry(Change::Removed).or_default() += cancelled;
             }
-            if of_row.iter().all(|i| judged[*i].change == Some(Change::Late)) {
+            if !self.recurs && of_row.iter().all(|i| judged[*i].change == Some(Change::Late)) {
                 let Rows { right, refused, .. } = &mut self.plan.rows;
                 (*right, *refused) = (*right - 1, *refused + 1);
                 let at = of_row.iter().map(|i| self.terms.moved(&lines[*i].planned).0).max().unwrap_or_default();
@@ -265,7 +270,6 @@ impl Counting<'_> {
             reach.forgotten += u64::from(forgotten);
             reach.known += u64::from(!forgotten && judged.iter().any(|judged| judged.user_known));
             reach.with_consent += u64::from(!forgotten && judged.iter().any(|judged| judged.has_consent));
-            reach.reminded += u64::from(!forgotten && judged.iter().any(Judged::reminds));
         }
     }
 
@@ -279,6 +283,7 @@ impl Counting<'_> {
         *self.plan.reminders.entry(change).or_default() += 1;
         let (occasion, at) = (&line.planned.occasion, self.terms.moved(&line.planned).0);
         match change {
+            Change::Late if self.recurs => {}
             Change::Late => self.plan.notes.push(note("late", say!("occasion_late", occasion = occasion, at = at))),
             Change::Done if judged.differs => {
                 let detail = match occasion.is_empty() {
@@ -287,7 +292,7 @@ impl Counting<'_> {
                 };
                 self.plan.notes.push(note("done_changed", detail));
             }
-            Change::New | Change::Changed | Change::Same => {
+            Change::New | Change::Changed | Change::Same | Change::Later => {
                 self.goes_at(at);
             }
             _ => {}
@@ -319,6 +324,9 @@ impl Counting<'_> {
         let without: Vec<u32> = without.collect();
         for some in without.chunks(BATCH) {
             for (place, line) in some.iter().zip(lines(spooled, extra, some.to_vec()).await?) {
+                if line.planned.later {
+                    continue;
+                }
                 let Some(n) = free.get_mut(line.planned.openid.as_str()).filter(|n| **n > 0) else { continue };
                 *n -= 1;
                 retries.push(*place);
@@ -332,8 +340,8 @@ impl Counting<'_> {
         Ok(retries)
     }
 
-    fn identity(&self, key: &str, occasion: &str) -> u64 {
-        self.hash.hash_one((key, occasion))
+    fn identity(&self, key: &str, occasion: &str, occurrence: &str) -> u64 {
+        self.hash.hash_one((key, occasion, occurrence))
     }
 
     /// What waits and is no longer in the file.
@@ -341,15 +349,31 @@ impl Counting<'_> {
         let Some(schedule) = loading.schedule.filter(|_| !adds_only && !self.plan.refused) else {
             return Ok(Vec::new());
         };
-        let (mut after, mut removed) = ((String::new(), String::new(), String::new()), Vec::new());
-        loop {
-            let page = store.identities(schedule, (&after.0, &after.1, &after.2), 5_000).await?;
-            let Some(last) = page.last() else { break };
-            after = (last.key.clone(), last.occasion.clone(), last.occurrence.clone());
-            let gone: Vec<Identity> =
-                page.into_iter().filter(|i| !self.seen.contains(&self.identity(&i.key, &i.occasion))).collect();
-            for gone in gone.chunks(BATCH) {
-                removed.extend(store.waiting_of(gone).await?);
+        let mut removed = Vec::new();
+        if self.recurs {
+            // Of what is over nothing waits, and it may be much.
+            let living = store.living_occurrences(schedule, self.terms.now).await?;
+            let from = living.iter().map(|occurrence| occurrence.first_at).min().unwrap_or(self.terms.now);
+            let mut after = (Millis::MIN, 0);
+            loop {
+                let page = store.waiting_of_schedule(schedule, from, after, 5_000).await?;
+                let Some(last) = page.last() else { break };
+                after = (last.at, last.reminder.0);
+                let is_gone =
+                    |left: &Left| !self.seen.contains(&self.identity(&left.key, &left.occasion, &left.occurrence));
+                removed.extend(page.into_iter().filter(is_gone));
+            }
+        } else {
+            let mut after = (String::new(), String::new(), String::new());
+            loop {
+                let page = store.identities(schedule, (&after.0, &after.1, &after.2), 5_000).await?;
+                let Some(last) = page.last() else { break };
+                after = (last.key.clone(), last.occasion.clone(), last.occurrence.clone());
+                let is_gone = |i: &Identity| !self.seen.contains(&self.identity(&i.key, &i.occasion, &i.occurrence));
+                let gone: Vec<Identity> = page.into_iter().filter(is_gone).collect();
+                for gone in gone.chunks(BATCH) {
+                    removed.extend(store.waiting_of(gone).await?);
+                }
             }
         }
         *self.plan.reminders.entry(Change::Removed).or_default() += removed.len() as u64;

@@ -3,7 +3,7 @@
 use super::{
     file::{File, Names, Refused, read},
     problem::Problem,
-    row::{RowRead, bind},
+    row::{RowRead, Tables, bind},
     sheet::{
         Wanted,
         cell::{Cell, Row},
@@ -117,13 +117,13 @@ pub fn rows(text: &str, sheet: Option<&Sheet>) -> Result<(Vec<RowRead>, Vec<Prob
     let terms = app.terms(None);
     let find = |wanted: &Wanted| sheet.expect("a table").find(wanted);
     let table = sheet.map(|sheet| (&sheet.columns[..], &find as &dyn Fn(&Wanted) -> Result<usize, Problem>));
-    let bound = bind(&file, &terms, table, NOW)?;
+    let bound = bind(&file, &terms, Tables { rows: table, events: None }, NOW)?;
     let read = match (&file.audience, sheet) {
         (super::file::Audience::List(list), _) => {
-            list.iter().zip(1..).map(|(openid, number)| bound.person(openid, Some(number))).collect()
+            list.iter().zip(1..).map(|(openid, number)| bound.person(openid, Some(number), None)).collect()
         }
-        (_, Some(sheet)) => sheet.rows.iter().map(|row| bound.row(row)).collect(),
-        (_, None) => vec![bound.person("oA", None)],
+        (_, Some(sheet)) => sheet.rows.iter().map(|row| bound.row(row, None)).collect(),
+        (_, None) => vec![bound.person("oA", None, None)],
     };
     Ok((read, bound.notes().to_vec()))
 }

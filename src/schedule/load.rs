@@ -3,32 +3,41 @@
 use super::{
     compare::{self, Compared, Failure, compare},
     file::{File, Late},
-    gather::{Desk, Gathered, Input, Sink, gather},
+    gather::{Asks, Desk, Gathered, Input, Reading, Sink, gather, kept::ToKeep},
     plan::Plan,
     problem::Problem,
+    recur::{Look, Occurring, Stored},
     sheet::Reader,
 };
 use crate::{
     clock::SharedClock,
     config::Config,
     domain::{
-        Millis,
+        DAY, Millis,
         schedule::{Change, Terms},
         template::Kind,
     },
     store::{
-        Store,
+        Store, StoreError,
+        occurrences::OccurrenceRow,
         planned::Loading,
-        schedules::{BeginLoad, Begun, FinishLoad, ScheduleRow},
+        schedules::{BeginLoad, Begun, FinishLoad, Recurs, ScheduleRow},
     },
     words::{Message, say},
 };
 use serde::Serialize;
-use std::{io, path::Path, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    path::Path,
+    sync::Arc,
+};
 use tokio::runtime::Handle;
 
 /// A commit of a load takes about so long, in milliseconds: sends of other apps wait for it.
 const COMMIT: i64 = 15;
+/// Rows that are asked of the store at once.
+const PAGE: i64 = 5_000;
 /// A load says so often that it goes on, in milliseconds.
 const BEAT: i64 = 2_000;
 
@@ -127,6 +136,43 @@ pub struct Ready {
     pub compared: Compared,
     loading: Loading,
     shift_ends: bool,
+    occurring: Vec<Occurring>,
+    look: Option<Look>,
+    to_keep: Option<ToKeep>,
+    ends: Option<Millis>,
+}
+
+impl Ready {
+    /// An occurrence that is prepared.
+    pub(super) fn of_occurrence(file: File, compared: Compared, loading: Loading) -> Self {
+        let (occurring, look, to_keep, ends) = (Vec::new(), None, None, None);
+        Self { file, compared, loading, shift_ends: false, occurring, look, to_keep, ends }
+    }
+}
+
+/// What a file is read for.
+#[derive(Debug, Clone)]
+pub(super) enum For {
+    /// To plan or load it.
+    Whole,
+    /// To see which of its occurrences are due.
+    Look {
+        /// The schedule.
+        schedule: i64,
+        /// The rows that it keeps.
+        edition: i64,
+    },
+    /// To prepare one.
+    Occurrence {
+        /// The schedule.
+        schedule: i64,
+        /// The rows that it keeps.
+        edition: i64,
+        /// Which.
+        name: String,
+        /// It is made up for.
+        made_up: bool,
+    },
 }
 
 /// What a load has written.
@@ -147,7 +193,7 @@ impl Office {
     /// When the store or the disk does not answer.
     pub async fn plan(&self, input: Arc<Input>, options: &Options, progress: &Progress) -> Result<Planning, Failure> {
         let now = self.clock.now();
-        let (mut plan, gathered) = self.gather(Arc::clone(&input), now, progress).await?;
+        let (mut plan, gathered) = self.gather(Arc::clone(&input), now, For::Whole, progress).await?;
         let Some(gathered) = gathered else { return Ok(Planning { plan, ready: None }) };
         let row = self.store.schedule(&gathered.file.name).await?;
         if let Some(row) = &row {
@@ -158,7 +204,7 @@ impl Office {
             plan.notes.push(Problem::new("shift_ends", say!("shift_ends", shift = row.shift.abs())));
         }
         let loading = self.loading(&gathered, row.as_ref(), now, shift_ends).await?;
-        let Gathered { file, said } = gathered;
+        let Gathered { file, said, occurring, look, ends, to_keep } = gathered;
         let compared = {
             let told = |n| progress(Stage::Comparing, n);
             let app = self.config.apps.iter().find(|app| app.name == file.app);
@@ -169,7 +215,8 @@ impl Office {
             let detail = say!("removes_too_many", removed = plan.count(Change::Removed));
             plan.refuse(Problem::new("removes_too_many", detail));
         }
-        let ready = (!plan.refused).then_some(Ready { file, compared, loading, shift_ends });
+        let ready =
+            (!plan.refused).then_some(Ready { file, compared, loading, shift_ends, occurring, look, to_keep, ends });
         Ok(Planning { plan, ready })
     }
 
@@ -192,6 +239,7 @@ impl Office {
         if (plan.strict || options.strict) && plan.rows.refused > 0 {
             return Ok(None);
         }
+        let row = self.store.schedule(&ready.file.name).await?;
         let begun = self.store.begin_load(self.begin(input, plan, ready, options)).await?;
         let (id, nonce) = match begun {
             Begun::Yes { id, nonce } => (id, nonce),
@@ -213,22 +261,26 @@ impl Office {
             }
         };
         ready.loading.schedule = Some(id);
-        let mut work =
-            Work { office: self, id, nonce, beaten: self.clock.monotonic(), loaded: Loaded::default(), progress };
-        let written = work.write(ready).await;
+        let mut work = Work::new(self, id, &nonce, progress);
+        let written = work.write_all(plan, ready, row.as_ref()).await;
+        let recurs = match &written {
+            Ok(Some(edition)) => recurs(input, ready, *edition, self.clock.now(), row.as_ref(), plan),
+            _ => None,
+        };
+        let upcoming = ready.look.as_ref().map(|look| serde_json::to_string(&look.upcoming).expect("texts serialise"));
         let report = FinishLoad {
+            recurs,
+            upcoming,
             digest: plan.digest.clone(),
             first_at: plan.first_at,
             last_at: plan.last_at,
             report: plan.stored(),
-            complete: matches!(written, Ok(true)),
-            recurs: None,
-            upcoming: None,
+            complete: matches!(written, Ok(Some(_))),
         };
         self.store.finish_load(id, &work.nonce, report).await?;
         match written? {
-            true => Ok(Some(work.loaded)),
-            false => {
+            Some(_) => Ok(Some(work.loaded)),
+            None => {
                 plan.refuse(Problem::new("busy", say!("load_taken_over")));
                 Ok(None)
             }
@@ -239,16 +291,31 @@ impl Office {
         &self,
         input: Arc<Input>,
         now: Millis,
+        reading: For,
         progress: &Progress,
     ) -> Result<(Plan, Option<Gathered>), Failure> {
         let (office, progress, handle) = (self.clone(), Arc::clone(progress), Handle::current());
         let work = move || {
-            let consented = |file: &File, sink: &mut Sink<'_>| handle.block_on(office.consented(file, sink));
+            let asking = Asking { office: &office, handle: &handle, now, kept: !matches!(reading, For::Whole) };
+            let kept = match reading {
+                For::Whole => (0, 0),
+                For::Look { schedule, edition } | For::Occurrence { schedule, edition, .. } => (schedule, edition),
+            };
+            let pages = |part, after| {
+                let page = office.store.kept_rows(kept.0, kept.1, part, after, PAGE);
+                handle.block_on(page).map_err(io::Error::other)
+            };
+            let reading = match &reading {
+                For::Whole => Reading::Whole,
+                For::Look { .. } => Reading::Look(&pages),
+                For::Occurrence { name, made_up, .. } => Reading::Occurrence { name, made_up: *made_up, kept: &pages },
+            };
             let desk = Desk {
                 apps: &office.config.apps,
                 listing: &|app| office.store.listing(app),
                 reader: &office.reader,
-                consented: &consented,
+                asks: &asking,
+                reading,
                 progress: &|rows| progress(Stage::Reading, rows),
                 now,
             };
@@ -259,13 +326,13 @@ impl Office {
 
     /// Those whom the schedule has planned before, and those who have an available consent for its template.
     async fn consented(&self, file: &File, sink: &mut Sink<'_>) -> io::Result<()> {
-        const PAGE: i64 = 5_000;
         let store = &self.store;
-        if let Some(row) = store.schedule(&file.name).await.map_err(io::Error::other)? {
+        let row = store.schedule(&file.name).await.map_err(io::Error::other)?;
+        if let Some(row) = row.filter(|_| !file.is_recurring()) {
             let mut after = (String::new(), String::new(), String::new());
             loop {
-                let page =
-                    store.identities(row.id, (&after.0, &after.1, &after.2), PAGE).await.map_err(io::Error::other)?;
+                let from = (&*after.0, &*after.1, &*after.2);
+                let page = store.identities(row.id, from, PAGE).await.map_err(io::Error::other)?;
                 let Some(last) = page.last() else { break };
                 after = (last.key.clone(), last.occasion.clone(), last.occurrence.clone());
                 page.into_iter().try_for_each(|identity| sink(identity.key))?;
@@ -280,7 +347,7 @@ impl Office {
         }
     }
 
-    async fn loading(
+    pub(super) async fn loading(
         &self,
         gathered: &Gathered,
         row: Option<&ScheduleRow>,
@@ -299,6 +366,7 @@ impl Office {
             template: file.template.clone(),
             standing: template.kind == Kind::LongTerm,
             claims: file.claims,
+            adds_only: false,
             options: file.options.clone(),
             terms: Terms { now, sends_late, shift_ends, shift, unknown },
         })
@@ -340,8 +408,82 @@ fn refusal(row: &ScheduleRow, file: &File, input: &Input, options: &Options) -> 
         .then(|| Problem::new("cancelled", say!("schedule_is_cancelled", name = &file.name)))
 }
 
+/// What reading a file asks of the store, from a thread that may wait.
+struct Asking<'a> {
+    office: &'a Office,
+    handle: &'a Handle,
+    now: Millis,
+    /// The file is the one that was kept.
+    kept: bool,
+}
+
+impl Asks for Asking<'_> {
+    fn consented(&self, file: &File, sink: &mut Sink<'_>) -> io::Result<()> {
+        self.handle.block_on(self.office.consented(file, sink))
+    }
+
+    fn recurring(&self, file: &File, digest: &str) -> io::Result<Stored> {
+        self.handle
+            .block_on(self.office.stored(file, (!self.kept).then_some(digest), self.now))
+            .map_err(io::Error::other)
+    }
+
+    fn people(&self, file: &File, occurrence: &str, sink: &mut Sink<'_>) -> io::Result<()> {
+        self.handle.block_on(self.office.people(file, occurrence, sink))
+    }
+}
+
+impl Office {
+    /// What is stored of a schedule that recurs; `digest` is that of a file that may be another than the last one.
+    async fn stored(&self, file: &File, digest: Option<&str>, now: Millis) -> Result<Stored, StoreError> {
+        let Some(row) = self.store.schedule(&file.name).await? else {
+            return Ok(Stored { since: now, ..Stored::default() });
+        };
+        let is_same = digest.is_none_or(|digest| row.digest == digest);
+        let since = row.since.filter(|_| is_same && row.cancelled_at.is_none()).unwrap_or(now);
+        let shift = if is_same { row.shift } else { 0 };
+        let living = self.store.living_occurrences(row.id, since.min(now)).await?;
+        let prepared = living.iter().filter(|o| o.prepared_at.is_some()).map(|o| o.name.clone()).collect();
+        let begun = living.into_iter().filter(|o| o.ends_at > now).map(|o| o.name).collect();
+        Ok(Stored { since, shift, prepared, begun })
+    }
+
+    /// Whom an occurrence that is prepared is about.
+    async fn people(&self, file: &File, occurrence: &str, sink: &mut Sink<'_>) -> io::Result<()> {
+        let Some(row) = self.store.schedule(&file.name).await.map_err(io::Error::other)? else { return Ok(()) };
+        let there = self.store.occurrence(row.id, occurrence).await.map_err(io::Error::other)?;
+        // A shift that is cut off may have moved some of them back.
+        let from = there.map_or(Millis::MIN, |there| there.first_at - row.shift.abs() - DAY);
+        let mut after = (Millis::MIN, 0);
+        loop {
+            let page = self.store.people_of_occurrence(row.id, occurrence, from, after, PAGE).await;
+            let page = page.map_err(io::Error::other)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = (last.at, last.reminder.0);
+            page.into_iter().try_for_each(|reached| sink(reached.openid))?;
+        }
+    }
+}
+
+/// How a schedule recurs from now on, if it does.
+fn recurs(
+    input: &Input,
+    ready: &Ready,
+    edition: i64,
+    now: Millis,
+    row: Option<&ScheduleRow>,
+    plan: &Plan,
+) -> Option<Recurs> {
+    let look = ready.look.as_ref().filter(|_| ready.file.is_recurring())?;
+    let due = (!look.due.is_empty()).then_some(now);
+    // The same file again changes nothing about what was missed.
+    let is_same = |row: &&ScheduleRow| row.digest == plan.digest && row.cancelled_at.is_none();
+    let since = row.filter(is_same).and_then(|row| row.since).unwrap_or(now);
+    Some(Recurs { kept_text: input.text.clone(), edition, next_at: due.or(look.next_at), since })
+}
+
 /// A load that is being written.
-struct Work<'a> {
+pub(super) struct Work<'a> {
     office: &'a Office,
     id: i64,
     nonce: String,
@@ -351,10 +493,123 @@ struct Work<'a> {
     progress: &'a Progress,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    /// Nothing is written yet.
+    pub(super) fn new(office: &'a Office, id: i64, nonce: &str, progress: &'a Progress) -> Self {
+        let beaten = office.clock.monotonic();
+        Self { office, id, nonce: nonce.to_owned(), beaten, loaded: Loaded::default(), progress }
+    }
+
+    /// Writes a whole load, and answers with the edition of the rows that it keeps. `None`: another task has the schedule by now.
+    async fn write_all(
+        &mut self,
+        plan: &Plan,
+        ready: &mut Ready,
+        row: Option<&ScheduleRow>,
+    ) -> Result<Option<i64>, Failure> {
+        let kept = row.filter(|row| row.digest == plan.digest && row.kept_text.is_some());
+        let edition = match (ready.to_keep.take(), kept) {
+            (None, _) => 0,
+            (Some(_), Some(row)) => row.edition,
+            (Some(to_keep), None) => match self.keep(to_keep).await? {
+                Some(edition) => edition,
+                None => return Ok(None),
+            },
+        };
+        let goes_on = self.write(ready).await? && self.write_occurrences(ready).await?;
+        Ok(goes_on.then_some(edition))
+    }
+
+    /// Writes the rows that occurrences to come are prepared by.
+    async fn keep(&mut self, to_keep: ToKeep) -> Result<Option<i64>, Failure> {
+        const ROWS: usize = 1_000;
+        let Some(edition) = self.office.store.new_edition(self.id, &self.nonce).await? else { return Ok(None) };
+        let (mut to_keep, mut places) = (to_keep, [0_i64; 3]);
+        loop {
+            let read = move || {
+                let some = to_keep.next(ROWS);
+                some.map(|some| (to_keep, some))
+            };
+            let (rest, some) = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+            to_keep = rest;
+            if some.is_empty() {
+                return Ok(Some(edition));
+            }
+            for some in some.chunk_by(|a, b| a.0 == b.0) {
+                let part = some[0].0;
+                let rows = some.iter().map(|(_, row)| row.clone()).collect();
+                let place = &mut places[part as usize];
+                if !self.office.store.keep_rows(self.id, &self.nonce, edition, part, *place, rows).await? {
+                    return Ok(None);
+                }
+                *place += some.len() as i64;
+            }
+            if !self.goes_on(Stage::Writing, 0).await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Writes when the occurrences are by now, and forgets those that the file no longer has; `false` if another task has the schedule.
+    async fn write_occurrences(&mut self, ready: &Ready) -> Result<bool, Failure> {
+        let (store, now) = (&self.office.store, self.office.clock.now());
+        if ready.look.is_none() {
+            return Ok(true);
+        }
+        let joined = ready.file.is_joined();
+        let living = store.living_occurrences(self.id, now).await?;
+        let known: HashSet<&str> = living.iter().map(|occurrence| &*occurrence.name).collect();
+        let there: HashSet<&str> = ready.occurring.iter().map(|occurring| &*occurring.name).collect();
+        let gone = living.iter().filter(|o| !there.contains(&*o.name)).map(|o| o.name.clone()).collect();
+        let mut people: HashMap<String, HashSet<u64>> = HashMap::new();
+        if joined {
+            let spooled = Arc::clone(&ready.compared.spooled);
+            let places: Vec<u32> = spooled.in_order().collect();
+            for some in places.chunks(1_000) {
+                let has_one = |place: &&u32| {
+                    let change = ready.compared.changes[**place as usize];
+                    matches!(change, Some(Change::New | Change::Changed | Change::Same | Change::Done))
+                };
+                let some: Vec<u32> = some.iter().filter(has_one).copied().collect();
+                for (place, line) in
+                    some.iter().zip(compare::lines(&spooled, &ready.compared.extra, some.clone()).await?)
+                {
+                    people.entry(line.planned.occurrence).or_default().insert(spooled.entry(*place).user);
+                }
+            }
+        }
+        let shift = ready.loading.terms.shift;
+        let rows = ready.occurring.iter().filter(|occurring| joined || known.contains(&*occurring.name));
+        let rows = rows.map(|occurring| {
+            let before = living.iter().find(|occurrence| occurrence.name == occurring.name);
+            let reached = people.get(&occurring.name).map_or(0, HashSet::len);
+            OccurrenceRow {
+                name: occurring.name.clone(),
+                event_at: occurring.event,
+                first_at: occurring.first + shift,
+                last_at: occurring.last + shift,
+                ends_at: occurring.ends.or(ready.ends).unwrap_or(occurring.last) + shift.max(0),
+                begun_at: now,
+                prepared_at: joined.then_some(now),
+                people: if joined {
+                    i64::try_from(reached).unwrap_or(i64::MAX)
+                } else {
+                    before.map_or(0, |o| o.people)
+                },
+            }
+        });
+        let rows: Vec<OccurrenceRow> = rows.collect();
+        for rows in rows.chunks(1_000) {
+            if !store.put_occurrences(self.id, &self.nonce, rows.to_vec()).await? {
+                return Ok(false);
+            }
+        }
+        Ok(store.forget_occurrences(self.id, &self.nonce, gone).await?)
+    }
+
     /// Writes all that is to be written: removals after it, and then what takes a consent that a removal has given back. `false` if another
     /// task has the schedule by now.
-    async fn write(&mut self, ready: &mut Ready) -> Result<bool, Failure> {
+    pub(super) async fn write(&mut self, ready: &mut Ready) -> Result<bool, Failure> {
         let Ready { compared, loading, .. } = ready;
         let loading = Arc::new(loading.clone());
         (self.progress)(Stage::Writing, 0);

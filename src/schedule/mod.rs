@@ -8,6 +8,8 @@
 //! row       a row becomes its reminders, or all its problems        (pure)
 //! plan      all rows, compared with the store                       → what a load would do
 //! load      the same, written
+//! recur     what becomes of occurrences at one look               (pure)
+//! prepare   the reminders of an occurrence, ahead of it
 //! annotate  the rows as a workbook again, with what is wrong
 //! folder    the folder is watched, and what changes in it is loaded
 //! ```
@@ -21,6 +23,8 @@ pub mod gather;
 pub mod plan;
 pub mod compare;
 pub mod load;
+pub mod recur;
+pub mod prepare;
 pub mod trial;
 pub mod sheet;
 pub mod file;

@@ -2,7 +2,11 @@
 
 use super::problem::Problem;
 use crate::{
-    domain::{Millis, SECOND, schedule::Change, timing::rfc3339},
+    domain::{
+        Millis, SECOND,
+        schedule::{Change, Upcoming},
+        timing::rfc3339,
+    },
     schedule::sheet::{About, Encoding},
     words::{Message, Voice, say},
 };
@@ -39,6 +43,10 @@ pub struct Plan {
     pub first_at: Option<Millis>,
     /// The latest.
     pub last_at: Option<Millis>,
+    /// How it recurs, in words.
+    pub recurs: Option<Message>,
+    /// Its next occurrences.
+    pub next: Vec<Upcoming>,
     /// The schedule's zone, in which its times are told.
     pub zone: Option<Tz>,
     /// The app's sends per second.
@@ -80,8 +88,6 @@ pub struct Reach {
     pub known: u64,
     /// Those with an available consent, or a waiting reminder of this schedule that holds one.
     pub with_consent: u64,
-    /// Those who have a reminder of it, one that waits or one that was sent, or get one by it.
-    pub reminded: u64,
     /// Who holds the consents of those that found none: a schedule by its name, or `api`.
     pub held_elsewhere: BTreeMap<String, u64>,
     /// Those who were forgotten at their wish.
@@ -151,7 +157,8 @@ impl Plan {
 
     /// How long it takes at the app's rate, if all go at once, in milliseconds.
     pub fn takes_ms(&self) -> i64 {
-        let to_go = self.count(Change::New) + self.count(Change::Changed) + self.count(Change::Same);
+        let goes = [Change::New, Change::Changed, Change::Same, Change::Later];
+        let to_go: u64 = goes.into_iter().map(|change| self.count(change)).sum();
         let to_go = i64::try_from(to_go).unwrap_or(i64::MAX / SECOND);
         to_go * SECOND / i64::from(self.rate.max(1))
     }
@@ -192,14 +199,14 @@ impl Plan {
                 "people": self.reach.people,
                 "known": self.reach.known,
                 "with_consent": self.reach.with_consent,
-                "reminded": self.reach.reminded,
                 "held_elsewhere": held,
                 "forgotten": self.reach.forgotten,
             },
             "first_at": self.first_at.map(rfc3339),
             "last_at": self.last_at.map(rfc3339),
             "takes_ms": self.takes_ms(),
-            "next": [],
+            "recurs": self.recurs.as_ref().map(say),
+            "next": self.next.iter().map(upcoming).collect::<Vec<_>>(),
             "test_mode": self.test_mode,
             "problems": self.problems.json(say),
             "more_problems": more,
@@ -207,6 +214,15 @@ impl Plan {
             "more_notes": self.notes.more,
         })
     }
+}
+
+/// An occurrence to come as the API tells it.
+pub fn upcoming(next: &Upcoming) -> Value {
+    let mut told = json!({ "event": rfc3339(next.event) });
+    if let Some(key) = &next.key {
+        told["key"] = key.as_str().into();
+    }
+    told
 }
 
 fn table(about: &About) -> Value {
@@ -227,6 +243,9 @@ pub fn told(stored: &str, voice: Voice) -> Value {
     if count("refused") > 0 {
         let problem = say!("plan_rows_refused", refused = count("refused"), read = count("read"));
         plan["problem"] = problem.say(voice).into();
+    }
+    if let Ok(recurs) = serde_json::from_value::<Message>(plan["recurs"].take()) {
+        plan["recurs"] = recurs.say(voice).into();
     }
     for list in ["problems", "notes"] {
         for problem in plan[list].as_array_mut().into_iter().flatten() {

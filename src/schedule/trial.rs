@@ -4,7 +4,7 @@ use super::{
     compare::Failure,
     file::File,
     gather::Input,
-    load::{Office, Progress},
+    load::{For, Office, Progress},
     plan::Plan,
     problem::Problem,
 };
@@ -53,7 +53,7 @@ impl Office {
     /// When the store or the disk does not answer.
     pub async fn trial(&self, input: Arc<Input>, key: Option<&str>) -> Result<Trial, Failure> {
         let silent: Progress = Arc::new(|_, _| {});
-        let (mut plan, gathered) = self.gather(input, self.clock.now(), &silent).await?;
+        let (mut plan, gathered) = self.gather(input, self.clock.now(), For::Whole, &silent).await?;
         let Some(gathered) = gathered else { return Ok(Trial { plan, chosen: None }) };
         let (file, spooled, wanted) = (gathered.file, gathered.said.spooled, key.map(str::to_owned));
         let find = move || {

@@ -12,11 +12,12 @@ use super::{
     tx::Tx,
 };
 use crate::domain::Millis;
+use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use std::cmp::Ordering;
 
 /// Which of a schedule's tables a row is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Part {
     /// Who.
     Audience,
@@ -43,7 +44,7 @@ impl Part {
 }
 
 /// A row of a table that a schedule keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptRow {
     /// Its number in its sheet, or the place in an inline list, from 1.
     pub number: u32,

@@ -33,6 +33,8 @@ pub struct Loading {
     pub standing: bool,
     /// How its reminders come by their consents.
     pub claims: Claims,
+    /// What waits and is not in it stays: it is one occurrence of many.
+    pub adds_only: bool,
     /// Options of the platform.
     pub options: Options,
     /// How what is known is compared.
@@ -63,18 +65,6 @@ pub struct Judged {
     pub user_known: bool,
     /// The user has an available consent, or a waiting reminder of this schedule that holds one.
     pub has_consent: bool,
-}
-
-impl Judged {
-    /// Whether the user has a reminder by this line, one that waits or one that was sent, or gets one: also with a consent that a removal
-    /// gives back.
-    pub fn reminds(&self) -> bool {
-        match self.change {
-            Some(Change::New | Change::Changed | Change::Same | Change::Done) => true,
-            Some(Change::NoConsent) => self.has_consent,
-            _ => false,
-        }
-    }
 }
 
 /// A connection to look with: a reader's, or that of a write transaction.
@@ -226,7 +216,14 @@ pub(super) fn judge(
             has_consent: free || holds,
         };
         let mut new = None;
-        if found.forgotten {
+        if line.planned.later && !found.forgotten {
+            // Nothing is stored for it yet; it is told what would be, were it prepared now.
+            verdict.change = Some(match loading.terms.step(None, line.digest, *at, *expires_at) {
+                Step::Leave { as_, .. } => as_,
+                _ if claim(loading, (found.user, template), *at, ledgers, &mut id).is_some() => Change::Later,
+                _ => Change::NoConsent,
+            });
+        } else if found.forgotten {
             // What waits there is another's, whom the file no longer names.
             verdict.cancels = found.waiting.is_some();
             verdict.writes = verdict.cancels;

@@ -181,7 +181,7 @@ impl TaskKind {
         matches!(self, Self::Shift | Self::Cancel)
     }
 
-    pub(super) fn from_word(word: &str) -> Self {
+    fn from_word(word: &str) -> Self {
         let all = [Self::Load, Self::Shift, Self::Cancel, Self::Prepare];
         all.into_iter().find(|kind| kind.word() == word).expect("the database's CHECK allows these only")
     }

@@ -393,10 +393,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("list_too_many", "the list has {found} entries; at most {most} are allowed"),
     ("list_of_texts", "every entry of the list has to be text in quotes"),
     ("audience_empty", "the audience is empty: name at least one openid"),
-    ("audience_event_not_built", "`event` comes with tables of events, which this version does not know yet"),
     ("at_forms", "`at` says when by exactly one of {allowed}; found: {found}"),
-    ("at_key_of_cron", "`{key}` goes with `cron`, not with `{form}`: take it out"),
-    ("at_not_built", "`{form}` is not built yet in this version; use `event` or `column`"),
+    ("at_key_of_cron", "`{key}` does not go with `{form}`: take it out"),
     ("at_zero_before", "«{text}» lies no time before: write it into `after`"),
     ("at_entry_twice", "«{text}» stands there twice: take one out"),
     ("clock_with_hours", "`clock` goes with days and weeks; «{entry}» already says at which time of day: take one of them out"),
@@ -486,6 +484,12 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("cron_one", "{one}"),
     ("cron_list", "{first} and {last}"),
     ("beijing_time", "Beijing time"),
+    ("audience_event_without_events", "`event` in `audience` goes with a table of events: write `at = { events = { file, key, column } }`, or take `event` out"),
+    ("at_key_of_recurring", "`{key}` goes with occurrences that are prepared one by one; here each row names its event and all are loaded at once: take it out"),
+    ("kind_day", "a day, such as 2031-03-01"),
+    ("kind_events", "a table such as { file = \"课表.xlsx\", key = \"编号\", column = \"开始时间\" }"),
+    ("ahead_out_of_bounds", "`ahead` is 5m to 7d, not {text}"),
+    ("column_in_both", "«{name}» is a column of both tables: write `event.{name}` or `row.{name}`"),
 
     // Plans and loads (schedule/plan, load).
     ("annotate_sheet", "Problems"),
@@ -529,6 +533,13 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("annotate_wrote", "{file}: {n:count problem} marked; mend them there, and name that file in the schedule, or mend them in your own"),
     ("done_changed_row", "it was sent already, or may have been: what the file says now changes nothing"),
     ("toml_not_utf8", "the schedule's file is not UTF-8 text: save it as UTF-8 (in Notepad: Save As, Encoding, UTF-8)"),
+    ("recurs_in_zone", "{recurs} ({zone})"),
+    ("recurs_by_table", "by the events of {file}"),
+    ("nothing_recurs_any_more", "nothing of it is ahead: its last time has passed"),
+    ("too_many_events", "a table of events has at most {most} rows"),
+    ("no_events_in_table", "{file} has no events below its header"),
+    ("event_is_refused", "the event «{key}» is wrong itself: see the table of events"),
+    ("no_such_event", "there is no event «{key}»; the table of events has {known}"),
 
     // Schedules in use (store, engine).
     ("absent_forgotten", "The schedule {schedule} has nothing for this user: they were forgotten at their wish on {at:time}, and files pass them over."),

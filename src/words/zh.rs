@@ -393,10 +393,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("list_too_many", "列表有 {found} 项，最多 {most} 项"),
     ("list_of_texts", "列表的每一项都应是加引号的文字"),
     ("audience_empty", "受众为空，请至少写一个 openid"),
-    ("audience_event_not_built", "`event` 要与活动表一起使用，当前版本还不支持"),
     ("at_forms", "`at` 要用 {allowed} 中的恰好一个来说明时间；现有：{found}"),
-    ("at_key_of_cron", "`{key}` 只能与 `cron` 一起使用，不能与 `{form}` 一起；请删掉"),
-    ("at_not_built", "当前版本还不支持 `{form}`；请用 `event` 或 `column`"),
+    ("at_key_of_cron", "`{key}` 不能与 `{form}` 一起使用；请删掉"),
     ("at_zero_before", "「{text}」并不提前；请写到 `after` 里"),
     ("at_entry_twice", "「{text}」写了两次，请删掉一个"),
     ("clock_with_hours", "`clock` 只能搭配天和周；「{entry}」已经决定了时刻，请去掉其中一个"),
@@ -486,6 +484,12 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("cron_one", "{one}"),
     ("cron_list", "{first}、{last}"),
     ("beijing_time", "北京时间"),
+    ("audience_event_without_events", "`audience` 里的 `event` 要与活动表一起用：请写 `at = { events = { file, key, column } }`，或删掉 `event`"),
+    ("at_key_of_recurring", "`{key}` 只用于逐场准备的计划；这里每行都写明了自己的活动，会一次全部加载：请删掉"),
+    ("kind_day", "一个日期，例如 2031-03-01"),
+    ("kind_events", "表格，例如 { file = \"课表.xlsx\", key = \"编号\", column = \"开始时间\" }"),
+    ("ahead_out_of_bounds", "`ahead` 应在 5m 到 7d 之间，而不是 {text}"),
+    ("column_in_both", "两张表里都有“{name}”列：请写成 `event.{name}` 或 `row.{name}`"),
 
     // 预览与加载（schedule/plan、load）。
     ("annotate_sheet", "问题"),
@@ -529,6 +533,13 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("annotate_wrote", "{file}：已标出 {n} 个问题；可以就在其中改好，让计划文件改用它，也可以在原表里改"),
     ("done_changed_row", "已经发出（或可能已发出），文件里的改动不再生效"),
     ("toml_not_utf8", "计划文件不是 UTF-8 编码的文本：请另存为 UTF-8（记事本：另存为 → 编码 → UTF-8）"),
+    ("recurs_in_zone", "{recurs}（{zone}）"),
+    ("recurs_by_table", "按活动表 {file}"),
+    ("nothing_recurs_any_more", "后面已经没有场次了：最后一场已经过去"),
+    ("too_many_events", "活动表最多 {most} 行"),
+    ("no_events_in_table", "{file} 的表头下面没有任何活动"),
+    ("event_is_refused", "活动“{key}”本身有误，请看活动表"),
+    ("no_such_event", "没有活动“{key}”；活动表里有 {known}"),
 
     // 使用中的计划（store、engine）。
     ("absent_forgotten", "计划 {schedule} 没有该用户的提醒：其数据已于 {at:time} 应本人要求删除，加载文件时会跳过。"),

@@ -36,7 +36,7 @@ use tixing::{
     schedule::{
         file::{self, Audience, Names},
         problem::{OF_FILES, Problem},
-        row::{RowRead, bind},
+        row::{RowRead, Tables, bind},
         sheet::{
             self, Encoding, Hidden, Reader, Source, TableSpec, Wanted,
             cell::{Cell, Row},
@@ -283,13 +283,13 @@ fn i9_a_schedule_is_read_or_refused_with_its_lines_and_tells_no_openid() {
                 return;
             }
         };
-        let wanted = file.wanted();
+        let wanted = file.wanted(&|_| false);
         let columns: Vec<String> = (0..wanted.len()).map(|i| i.to_string()).collect();
         let find = |name: &Wanted| Ok(wanted.iter().position(|w| w == name).expect("it is wanted"));
         let terms = apps[0].terms(None);
         let is_table = matches!(file.audience, Audience::Table(_));
         let table = is_table.then_some((&columns[..], &find as &dyn Fn(&Wanted) -> Result<usize, Problem>));
-        let bound = bind(&file, &terms, table, START);
+        let bound = bind(&file, &terms, Tables { rows: table, events: None }, START);
         let bound = match bound {
             Ok(bound) => bound,
             // A year that is no typing error to TOML.
@@ -298,7 +298,7 @@ fn i9_a_schedule_is_read_or_refused_with_its_lines_and_tells_no_openid() {
         for cell in ["2031-03-30 02:30", "o-secret", text.lines().next().unwrap_or_default()] {
             let cells = vec![Cell::Text(cell.to_owned()); wanted.len()];
             let row = Row { number: 2, hidden: false, cells, ragged: false };
-            let read = if is_table { bound.row(&row) } else { bound.person(cell, Some(1)) };
+            let read = if is_table { bound.row(&row, None) } else { bound.person(cell, Some(1), None) };
             match read {
                 RowRead::Right { planned, .. } => {
                     assert!(!planned.is_empty());

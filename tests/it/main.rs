@@ -7,6 +7,7 @@ mod store;
 mod model;
 mod engine;
 mod bad_input;
+mod occurrences;
 mod openapi;
 mod cli;
 mod fuzz;

@@ -293,6 +293,7 @@ async fn nothing_is_erased_by_a_clock_that_is_not_believed_nor_from_a_store_on_h
         rig.store().insert(vec![accepted_reminder("o1", at(10))]).await.expect("inserted");
         rig.pass(20_000, 1_000).await;
         let mut bells = Bells {
+            recurring: std::sync::Arc::default(),
             signals: rig.engine.signals(),
             store: rig.store().clone(),
             metrics: rig.metrics.clone(),

@@ -1,12 +1,14 @@
 //! `at` and `expires`: when.
 
 use super::{
-    At, Expires, Time,
+    At, Events, Expires, Misfire, Time, USUAL_AHEAD,
     reader::{Reader, Said, Table, texts},
+    who,
 };
 use crate::{
-    domain::timing::cut,
+    domain::{DAY, MINUTE, Millis, timing::cut},
     schedule::when::{
+        cron::{Cron, Recurrence},
         occasion::{Deadline, Entry, Event},
         point::Point,
         span::Span,
@@ -37,7 +39,8 @@ pub fn at(reader: &mut Reader<'_>, said: Said<&DeValue<'_>>, zone: Option<Tz>) -
         }
         value => {
             let point = point(reader, "bad_at", "at", Said { line, value })?;
-            At { time: Time::Fixed(point), entries: Vec::new(), clock: None, line }
+            let (ahead, misfire) = (USUAL_AHEAD, Misfire::Skip);
+            At { time: Time::Fixed(point), entries: Vec::new(), clock: None, ahead, misfire, line }
         }
     };
     // That it has a day, and a time of day where it needs one, is seen here; of a column's, in each row.
@@ -59,9 +62,12 @@ fn of_table(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<At> {
         }
         return None;
     };
-    if let Some(key) = ["from", "until", "misfire", "ahead"].into_iter().find(|key| table.has(key))
-        && matches!(form, "event" | "column")
-    {
+    let strange = |key: &&str| match form {
+        "cron" => false,
+        "events" => matches!(*key, "from" | "until"),
+        _ => true,
+    };
+    for key in ["from", "until", "misfire", "ahead"].into_iter().filter(|key| table.has(key)).filter(strange) {
         reader.tell("bad_at", line, say!("at_key_of_cron", key = key, form = form));
     }
     let entries = entries(reader, table);
@@ -69,16 +75,70 @@ fn of_table(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<At> {
     let time = match form {
         "event" => Time::Fixed(table.value(reader, "event").and_then(|said| point(reader, "bad_at", "event", said))?),
         "column" => Time::Column(table.name(reader, "column", 1_024)?.value.to_owned()),
-        form => {
-            if let Some(Said { value: DeValue::Table(values), line }) = table.value(reader, form) {
-                let keys = ["file", "sheet", "header", "hidden", "encoding", "delimiter", "key", "column"];
-                Table::new(reader, values, line, &keys);
-            }
-            reader.tell("not_built", line, say!("at_not_built", form = form));
-            return None;
-        }
+        "cron" => Time::Cron(Box::new(cron(reader, table)?)),
+        _ => Time::Events(Box::new(events(reader, table)?)),
     };
-    Some(At { time, entries: entries?, clock: clock?, line })
+    let misfires = [("skip", Misfire::Skip), ("once", Misfire::Once)];
+    let misfire = table.text(reader, "misfire").and_then(|said| reader.word(said, &misfires));
+    let ahead = ahead(reader, table)?;
+    Some(At { time, entries: entries?, clock: clock?, ahead, misfire: misfire.unwrap_or_default(), line })
+}
+
+/// The key that only an `at` of occurrences has which are prepared one by one, if it is there.
+pub fn of_recurring(at: &DeValue<'_>) -> Option<&'static str> {
+    let DeValue::Table(values) = at else { return None };
+    ["misfire", "ahead"].into_iter().find(|key| values.contains_key(*key))
+}
+
+/// `cron`, `from` and `until`.
+fn cron(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<Recurrence> {
+    let Said { line, value } = table.text(reader, "cron")?;
+    let cron = reader.good("bad_at", line, Cron::parse(value));
+    let (from, until) = (day(reader, table, "from"), day(reader, table, "until"));
+    let recurrence = Recurrence { cron: cron?, from: from?, until: until? };
+    reader.good("bad_at", line, recurrence.check())?;
+    Some(recurrence)
+}
+
+/// A day; the outer `None` if it is wrong.
+fn day(reader: &mut Reader<'_>, table: &Table<'_>, key: &str) -> Option<Option<NaiveDate>> {
+    let Some(said) = table.value(reader, key) else { return Some(None) };
+    match point(reader, "bad_at", key, said)? {
+        Point::Date(date) => Some(Some(date)),
+        _ => {
+            reader.tell_kind("bad_at", said.line, key, say!("kind_day"));
+            None
+        }
+    }
+}
+
+/// A table of events.
+fn events(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<Events> {
+    let Said { line, value } = table.value(reader, "events")?;
+    let DeValue::Table(values) = value else {
+        reader.tell_kind("bad_at", line, "events", say!("kind_events"));
+        return None;
+    };
+    let keys = ["file", "sheet", "header", "hidden", "encoding", "delimiter", "key", "column"];
+    let table = Table::new(reader, values, line, &keys);
+    table.need(reader, "key");
+    table.need(reader, "column");
+    let column = table.name(reader, "column", 1_024).map(|said| said.value.to_owned());
+    let table = who::table(reader, &table);
+    let (table, column) = (table?, column?);
+    let key = table.key.clone()?;
+    Some(Events { table, key, column })
+}
+
+/// `ahead`: 5 minutes to 7 days.
+fn ahead(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<Millis> {
+    let Some(Said { line, value }) = table.text(reader, "ahead") else { return Some(USUAL_AHEAD) };
+    let ahead = reader.good("bad_at", line, Span::parse(value))?.elapsed();
+    if !(5 * MINUTE..=7 * DAY).contains(&ahead) {
+        reader.tell("bad_at", line, say!("ahead_out_of_bounds", text = cut(value)));
+        return None;
+    }
+    Some(ahead)
 }
 
 /// The entries of `before` and `after`, in this order.

@@ -19,6 +19,7 @@ use super::{
     render::text::{Source, Text},
     sheet::{TableSpec, Wanted},
     when::{
+        cron::Recurrence,
         occasion::{Deadline, Entry},
         point::Point,
     },
@@ -26,7 +27,7 @@ use super::{
 use crate::{
     config::App,
     domain::{
-        Millis,
+        DAY, Millis,
         decide::AppRules,
         options::Options,
         schedule::Claims,
@@ -95,17 +96,49 @@ pub struct At {
     pub entries: Vec<Entry>,
     /// The time of day of each reminder.
     pub clock: Option<NaiveTime>,
+    /// An occurrence is prepared so long before its first instant.
+    pub ahead: Millis,
+    /// What becomes of an occurrence that nobody prepared before its last instant.
+    pub misfire: Misfire,
     /// The line on which it stands.
     pub line: u32,
 }
 
-/// A time for everybody, or one in each row.
+/// An occurrence is prepared so long before its first instant, unless the file says otherwise.
+pub const USUAL_AHEAD: Millis = DAY;
+
+/// A time for everybody, one in each row, or several that stand outside of the rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Time {
     /// For everybody.
     Fixed(Point),
     /// In this column.
     Column(String),
+    /// Again and again.
+    Cron(Box<Recurrence>),
+    /// Those of a table of events.
+    Events(Box<Events>),
+}
+
+/// A table of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Events {
+    /// The table.
+    pub table: TableRef,
+    /// The column by which an event is known again.
+    pub key: String,
+    /// The column of its time.
+    pub column: String,
+}
+
+/// What becomes of an occurrence that nobody prepared before its last instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Misfire {
+    /// It is left out.
+    #[default]
+    Skip,
+    /// The latest such one is made up for, while its deadline lasts.
+    Once,
 }
 
 /// When a reminder is no longer sent.
@@ -180,6 +213,8 @@ pub struct TableRef {
     pub openid: Option<String>,
     /// The column by which a row is known again; else the openid.
     pub key: Option<String>,
+    /// The column that names the event of a row.
+    pub event: Option<String>,
     /// The line on which it stands.
     pub line: u32,
 }
@@ -261,7 +296,8 @@ fn all(reader: &mut Reader<'_>, table: &Table<'_>, names: &Names<'_>, known: &mu
         app.zip(template_named).and_then(|(app, said)| head::template(reader, said, app, listing.as_deref()));
     let zone = head::zone(reader, table, app);
     table.need(reader, "at");
-    let at = table.value(reader, "at").and_then(|said| at::at(reader, said, zone));
+    let at_said = table.value(reader, "at");
+    let at = at_said.and_then(|said| at::at(reader, said, zone));
     let expires_said = table.value(reader, "expires");
     let expires = expires_said.map_or(Some(Expires::Known(Deadline::Usual)), |said| at::expires(reader, said));
     table.need(reader, "audience");
@@ -298,31 +334,73 @@ fn all(reader: &mut Reader<'_>, table: &Table<'_>, names: &Names<'_>, known: &mu
         exclude: exclude.flatten(),
         data,
     };
-    if !matches!(file.audience, Audience::Table(_)) {
+    if let Audience::Table(TableRef { event: Some(_), line, .. }) = &file.audience
+        && file.events().is_none()
+    {
+        reader.tell("bad_at", *line, say!("audience_event_without_events"));
+    }
+    if file.is_joined()
+        && let Some(key) = at_said.and_then(|said| at::of_recurring(said.value))
+    {
+        reader.tell("bad_at", file.at.line, say!("at_key_of_recurring", key = key));
+    }
+    if !matches!(file.audience, Audience::Table(_)) && file.events().is_none() {
         reader.problems.extend(file.without_table());
     }
     Some(file)
 }
 
 impl File {
-    /// Every column that the schedule names in the audience's table, the openid first.
-    pub fn wanted(&self) -> Vec<Wanted> {
-        let Audience::Table(table) = &self.audience else { return Vec::new() };
-        let key = table.key.clone().map(Wanted::Column);
-        let mut wanted = vec![table.openid()];
-        for column in key.into_iter().chain(self.columns().map(|(name, _)| Wanted::Column(name.clone()))) {
-            if !wanted.contains(&column) {
-                wanted.push(column);
-            }
+    /// Its table of events, if it has one.
+    pub fn events(&self) -> Option<&Events> {
+        match &self.at.time {
+            Time::Events(events) => Some(events),
+            _ => None,
         }
-        wanted
+    }
+
+    /// Whether its rows name their events: then all of them are loaded at once.
+    pub fn is_joined(&self) -> bool {
+        matches!(&self.audience, Audience::Table(table) if table.event.is_some()) && self.events().is_some()
+    }
+
+    /// Whether its occurrences are prepared one by one.
+    pub fn is_recurring(&self) -> bool {
+        matches!(self.at.time, Time::Cron(_) | Time::Events(_)) && !self.is_joined()
+    }
+
+    /// Every column that the schedule names in the audience's table, the openid first. Of a plain name beside a table of events,
+    /// `of_events` tells whether that table has it.
+    pub fn wanted(&self, of_events: &dyn Fn(&str) -> bool) -> Vec<Wanted> {
+        let Audience::Table(table) = &self.audience else { return Vec::new() };
+        let has_events = self.events().is_some();
+        let named = self.columns().filter_map(|(name, _)| match scoped(name, has_events) {
+            (Some(Scope::Event), _) => None,
+            (None, name) if has_events && of_events(name) => None,
+            (_, name) => Some(Wanted::Column(name.to_owned())),
+        });
+        let own = [&table.key, &table.event].into_iter().flatten().cloned().map(Wanted::Column);
+        once_each([table.openid()].into_iter().chain(own).chain(named))
+    }
+
+    /// The columns that the schedule names in its table of events, the key first. A plain name is one of them if there is no other table.
+    pub fn wanted_of_events(&self) -> Vec<Wanted> {
+        let Some(events) = self.events() else { return Vec::new() };
+        let alone = !matches!(self.audience, Audience::Table(_));
+        let named = self.columns().filter_map(|(name, _)| match scoped(name, true) {
+            (Some(Scope::Event), name) => Some(Wanted::Column(name.to_owned())),
+            (None, name) if alone => Some(Wanted::Column(name.to_owned())),
+            _ => None,
+        });
+        let own = [&events.key, &events.column].into_iter().cloned().map(Wanted::Column);
+        once_each(own.chain(named))
     }
 
     /// The columns that times and texts name, each with its line.
-    fn columns(&self) -> impl Iterator<Item = (&String, u32)> {
+    pub fn columns(&self) -> impl Iterator<Item = (&String, u32)> {
         let at = match &self.at.time {
             Time::Column(column) => Some((column, self.at.line)),
-            Time::Fixed(_) => None,
+            _ => None,
         };
         let expires = match &self.expires {
             Expires::Column(column) => Some((column, self.expires_line)),
@@ -357,6 +435,35 @@ impl File {
         let place = Place { file: Some(self.file.clone()), line: Some(line), ..Place::default() };
         Problem { place, ..Problem::new(code, detail) }
     }
+}
+
+/// The table in which a name is looked for, where there are two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The table of events.
+    Event,
+    /// The audience's.
+    Row,
+}
+
+/// A name without its `event.` or `row.`, which tell the table where there are events. A plain name is in whichever table has it.
+pub fn scoped(name: &str, has_events: bool) -> (Option<Scope>, &str) {
+    let scopes = [("event.", Scope::Event), ("row.", Scope::Row)];
+    let found = scopes.into_iter().find_map(|(prefix, scope)| Some((scope, name.strip_prefix(prefix)?)));
+    match found.filter(|_| has_events) {
+        Some((scope, name)) => (Some(scope), name.trim_start()),
+        None => (None, name),
+    }
+}
+
+fn once_each(all: impl Iterator<Item = Wanted>) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    for column in all {
+        if !wanted.contains(&column) {
+            wanted.push(column);
+        }
+    }
+    wanted
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ time2 = "{{到期时间 | range(结束)}}"
     assert_eq!((&*table.file, table.spec.header, table.spec.delimiter), ("holders.xlsx", Some(3), Some('\t')));
     let column = |name: &str| Wanted::Column(name.to_owned());
     let wanted = ["用户", "券号", "到期时间", "编号", "活动名称", "结束"].map(column);
-    assert_eq!(file.wanted(), wanted);
+    assert_eq!(file.wanted(&|_| false), wanted);
 }
 
 #[test]
@@ -85,11 +85,27 @@ fn each_mistake_has_its_code() {
         ("", "thing1 = \"x\"\nthing9 = \"y\"", &["missing_field", "unknown_field"]),
         ("", "thing1 = \"{{@event | datetme}}\"\ntime2 = \"10:00\"", &["bad_template"]),
         ("", "thing1 = \"{{名称}}\"\ntime2 = \"10:00\"", &["no_column"]),
-        ("at = { cron = \"0 9 * * *\", from = 2031-01-01 }", "", &["not_built"]),
-        ("at = { cron = \"0 9 * * *\", form = 2031-01-01 }", "", &["not_built", "unknown_key"]),
-        ("at = { events = { file = \"k.xlsx\", colum = \"x\" } }", "", &["not_built", "unknown_key"]),
+        ("at = { cron = \"0 9 * * *\", form = 2031-01-01 }", "", &["unknown_key"]),
+        ("at = { cron = \"* * * * *\" }", "", &["bad_at"]),
+        ("at = { cron = \"*/30 * * * *\" }", "", &["bad_at"]),
+        ("at = { cron = \"0 0 9 * * *\" }", "", &["bad_at"]),
+        ("at = { cron = \"0 9 31 2 *\" }", "", &["bad_at"]),
+        ("at = { cron = \"0 9 * * *\", from = 2031-03-01, until = 2031-02-01 }", "", &["bad_at"]),
+        ("at = { cron = \"0 9 * * *\", from = 2031-03-01T10:00:00 }", "", &["bad_at"]),
+        ("at = { cron = \"0 9 * * *\", ahead = \"1m\" }", "", &["bad_at"]),
+        ("at = { cron = \"0 9 * * *\", ahead = \"8d\", misfire = \"twice\" }", "", &["bad_at", "bad_value"]),
+        ("at = { cron = 7 }", "", &["bad_value"]),
+        ("at = { events = { file = \"k.xlsx\", key = \"k\", colum = \"x\" } }", "", &["unknown_key"]),
+        ("at = { events = { file = \"k.xlsx\", column = \"x\" } }", "", &["missing_key"]),
+        ("at = { events = \"k.xlsx\" }", "", &["bad_at"]),
+        ("at = { events = { file = \"k.xlsx\", key = \"k\", column = \"x\" }, from = 2031-01-01 }", "", &["bad_at"]),
         (&format!("{table}at = {{ column = \"a\", from = 2031-01-01 }}"), "", &["bad_at"]),
-        ("audience = { file = \"a.csv\", event = \"b\" }", "", &["not_built"]),
+        ("audience = { file = \"a.csv\", event = \"b\" }", "", &["bad_at"]),
+        (
+            "at = { events = { file = \"k.csv\", key = \"k\", column = \"x\" }, ahead = \"1d\" }\naudience = { file = \"a.csv\", event = \"b\" }",
+            "",
+            &["bad_at"],
+        ),
         ("at = {}", "", &["bad_at"]),
         ("at = { evnt = 2031-03-01T10:00:00 }", "", &["unknown_key"]),
         ("at = 2031-03-01", "", &["bad_at"]),

@@ -34,9 +34,6 @@ pub fn audience(reader: &mut Reader<'_>, said: Said<&DeValue<'_>>) -> Option<Aud
             const KEYS: [&str; 9] =
                 ["file", "sheet", "header", "hidden", "encoding", "delimiter", "openid", "key", "event"];
             let table = Table::new(reader, values, line, &KEYS);
-            if let Some(Said { line, .. }) = table.value(reader, "event") {
-                reader.tell("not_built", line, say!("audience_event_not_built"));
-            }
             self::table(reader, &table).map(Audience::Table)
         }
         _ => {
@@ -83,7 +80,7 @@ fn list<'t>(
 }
 
 /// What the keys of every table say, and which columns name the user and the row.
-fn table(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<TableRef> {
+pub fn table(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<TableRef> {
     table.need(reader, "file");
     let file = table.name(reader, "file", 1_024);
     let spec = TableSpec {
@@ -95,7 +92,8 @@ fn table(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<TableRef> {
     };
     let openid = table.name(reader, "openid", 1_024).map(|said| said.value.to_owned());
     let key = table.name(reader, "key", 1_024).map(|said| said.value.to_owned());
-    Some(TableRef { file: file?.value.to_owned(), spec, openid, key, line: table.line })
+    let event = table.name(reader, "event", 1_024).map(|said| said.value.to_owned());
+    Some(TableRef { file: file?.value.to_owned(), spec, openid, key, event, line: table.line })
 }
 
 /// The words of encodings are read in any case: `UTF-8` is what editors write.

@@ -17,10 +17,12 @@ use crate::{
 };
 
 /// The time of `at` and the instants that follow, before spread and quiet hours.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Fixed {
-    event: Event,
-    bases: Vec<(Option<Entry>, Millis)>,
+    /// The time.
+    pub event: Event,
+    /// Its instants.
+    pub bases: Vec<(Option<Entry>, Millis)>,
 }
 
 /// The times of a row.
@@ -46,7 +48,7 @@ pub struct Occasion {
 }
 
 /// The code of the note about a wall time in a gap or a fold.
-fn odd(note: &Message) -> &'static str {
+pub fn odd(note: &Message) -> &'static str {
     if note.key() == "wall_time_skipped" { "gap" } else { "fold" }
 }
 
@@ -67,10 +69,14 @@ pub fn fixed(file: &File, now: Millis) -> Result<Option<(Fixed, Vec<Problem>)>, 
     Ok(Some((Fixed { event, bases }, notes)))
 }
 
-type Bases = (Event, Vec<(Option<Entry>, Millis)>, Vec<Message>);
+/// An event, the instants of its occasions, and what a person should know of them.
+pub type Bases = (Event, Vec<(Option<Entry>, Millis)>, Vec<Message>);
 
 /// The event, the instants of its occasions, and notes about gaps and folds.
-fn bases(file: &File, point: Point, now: Millis) -> Result<Bases, Message> {
+///
+/// # Errors
+/// A message: there are none.
+pub fn bases(file: &File, point: Point, now: Millis) -> Result<Bases, Message> {
     let at = &file.at;
     let event = Event::new(point, at.clock, !at.entries.is_empty(), file.zone)?;
     let mut notes: Vec<Message> = event.note.clone().into_iter().collect();
@@ -94,9 +100,10 @@ pub fn times(told: &mut Told<'_>, key: Option<&str>) -> Option<Times> {
         Expires::Known(deadline) => Some(*deadline),
         Expires::Column(_) => bound.places.expires.and_then(|place| deadline_in_row(told, place)),
     };
-    let fixed = match &of_row {
-        None => bound.fixed.as_ref()?,
-        Some(of_row) => of_row.as_ref()?,
+    let fixed = match (&of_row, told.occurrence) {
+        (Some(of_row), _) => of_row.as_ref()?,
+        (None, Some(occurrence)) => &occurrence.fixed,
+        (None, None) => bound.fixed.as_ref()?,
     };
     let deadline = deadline?;
     let mut occasions = Vec::with_capacity(fixed.bases.len());
@@ -138,7 +145,8 @@ fn point(told: &mut Told<'_>, place: usize) -> Option<Point> {
     }
 }
 
-fn in_row(told: &mut Told<'_>, place: usize) -> Option<Fixed> {
+/// The instants of the time in a cell; the problems are told.
+pub fn in_row(told: &mut Told<'_>, place: usize) -> Option<Fixed> {
     let point = point(told, place)?;
     match bases(told.file(), point, told.bound.now) {
         Ok((event, bases, notes)) => {
@@ -175,7 +183,10 @@ fn occasion(
     let Bound { file, quiet, places, .. } = told.bound;
     let name = entry.map(Entry::name).unwrap_or_default();
     let offset = match key {
-        Some(key) if file.spread > 0 => spread::offset(file.spread, &file.name, key, &name, ""),
+        Some(key) if file.spread > 0 => {
+            let occurrence = told.occurrence.map_or("", |occurrence| &occurrence.name);
+            spread::offset(file.spread, &file.name, key, &name, occurrence)
+        }
         _ => 0,
     };
     let instant = Instant::new(base, offset, quiet.as_ref());
@@ -194,7 +205,9 @@ fn occasion(
             told.note(places.at, "quiet", detail);
             return Some(None);
         }
-        if !told.bound.tells_quiet_once() {
+        // Of an occurrence it is told once, when it is read without a user.
+        let once = told.bound.tells_quiet_once() || told.occurrence.is_some() && key.is_some() && file.spread == 0;
+        if !once {
             told.note(places.at, "quiet_moved", say!("note_quiet_moved", from = instant.unmoved, to = instant.at));
         }
     }

@@ -63,9 +63,10 @@ impl Field {
 
 /// The reminders of a row. Problems are told, and then nothing of it counts.
 pub fn planned(told: &mut Told<'_>, times: Option<Times>, openid: Option<&str>, key: Option<&str>) -> Vec<Planned> {
+    let (row, of_rows) = (!told.for_nobody, told.bound.of_rows);
     let Some(times) = times else {
         // What does not depend on a time is checked all the same.
-        content(told, &Said { event: None, at: None, left: "", openid });
+        content(told, &Said { event: None, at: None, left: "", openid, row, of_rows });
         return Vec::new();
     };
     let zone = told.file().zone;
@@ -78,7 +79,7 @@ pub fn planned(told: &mut Told<'_>, times: Option<Times>, openid: Option<&str>, 
         if shared.is_none() || differ {
             let left = if differ { left(entry, &times.event, instant, in_english) } else { String::new() };
             let at = wall(instant.at, zone).map(|wall| Moment { wall, shows: Shows::DateTime });
-            shared = content(told, &Said { event: Some(event), at, left: &left, openid });
+            shared = content(told, &Said { event: Some(event), at, left: &left, openid, row, of_rows });
         }
         let (Some((page, data)), Some(openid), Some(key)) = (&shared, openid, key) else { continue };
         planned.push(Planned {
@@ -86,7 +87,7 @@ pub fn planned(told: &mut Told<'_>, times: Option<Times>, openid: Option<&str>, 
             key: key.to_owned(),
             openid: openid.to_owned(),
             occasion: entry.map(Entry::name).unwrap_or_default(),
-            occurrence: String::new(),
+            occurrence: told.occurrence.map(|occurrence| occurrence.name.clone()).unwrap_or_default(),
             later: false,
             event: times.event.at,
             at: instant.at,
@@ -105,6 +106,9 @@ struct Said<'r> {
     at: Option<Moment>,
     left: &'r str,
     openid: Option<&'r str>,
+    /// Whether there is a row; else only what an event says is known, in the columns from `of_rows` on.
+    row: bool,
+    of_rows: usize,
 }
 
 impl Said<'_> {
@@ -113,6 +117,7 @@ impl Said<'_> {
         (self.event.is_some() || !text.takes(&Source::Event))
             && (self.at.is_some() || !by_occasion(text))
             && (self.openid.is_some() || !text.takes(&Source::Openid))
+            && (self.row || text.columns().all(|column| *column >= self.of_rows))
     }
 }
 

@@ -5,6 +5,7 @@
 //! told      problems and notes, each at its cell
 //! person    who, and by which key the row is known again
 //! instants  when, and until when
+//! occurrence a time that stands outside of the rows
 //! message   what the user reads
 //! ```
 
@@ -13,8 +14,10 @@ mod told;
 mod person;
 mod instants;
 mod message;
+mod occurrence;
 
-pub use bind::{Table, bind};
+pub use bind::{Table, Tables, bind};
+pub use occurrence::Occurrence;
 
 use super::{
     file::File,
@@ -23,7 +26,7 @@ use super::{
 };
 use crate::{
     domain::{Millis, schedule::Planned, timing::QuietHours},
-    words::say,
+    words::Message,
 };
 use bind::Places;
 use instants::Fixed;
@@ -33,8 +36,10 @@ use told::Told;
 /// A schedule's file that is bound to a table, or to none, and to the terms of its app.
 pub struct Bound<'a> {
     file: &'a File,
-    /// The names of the table's columns.
+    /// The names of the columns: those of the audience's table, then those of the table of events.
     columns: Vec<String>,
+    /// How many of them are the audience's.
+    of_rows: usize,
     places: Places,
     quiet: Option<QuietHours>,
     /// The instants, where they are the same for every row.
@@ -72,11 +77,22 @@ impl Bound<'_> {
         &self.notes
     }
 
-    /// Reads a row of the table.
-    pub fn row(&self, row: &Row) -> RowRead {
-        let mut told = Told::new(self, Some(row.number), &row.cells);
+    /// Reads a row of the table, for an occurrence if there are any.
+    pub fn row(&self, row: &Row, occurrence: Option<&Occurrence>) -> RowRead {
+        let both: Vec<Cell>;
+        let cells = match occurrence {
+            Some(occurrence) if !occurrence.cells.is_empty() => {
+                let blanks = self.of_rows.saturating_sub(row.cells.len());
+                let own = row.cells.iter().take(self.of_rows).cloned();
+                both = own.chain(vec![Cell::Blank; blanks]).chain(occurrence.cells.iter().cloned()).collect();
+                &both
+            }
+            _ => &row.cells,
+        };
+        let mut told = Told::new(self, Some(row.number), cells, None);
+        told.occurrence = occurrence;
         if row.ragged {
-            told.problem(None, "ragged", say!("row_ragged", columns = self.columns.len()));
+            told.ragged();
             return RowRead::Refused { openid: None, key: None, problems: told.problems };
         }
         let openid = person::of_cell(&mut told, self.places.openid);
@@ -87,9 +103,42 @@ impl Bound<'_> {
         self.read(told, openid, key)
     }
 
+    /// The key of the event that a row names.
+    ///
+    /// # Errors
+    /// The row is refused.
+    pub fn event_of(&self, row: &Row) -> Result<String, RowRead> {
+        let mut told = Told::new(self, Some(row.number), &row.cells, None);
+        if row.ragged {
+            told.ragged();
+        }
+        let place = self.places.event.expect("it is asked of joined schedules alone");
+        let key = person::key(&mut told, place).filter(|_| !row.ragged);
+        key.ok_or_else(|| self.refused(told))
+    }
+
+    /// A row that names an event which is not there, or is wrong.
+    pub fn without_event(&self, row: &Row, why: Message) -> RowRead {
+        let mut told = Told::new(self, Some(row.number), &row.cells, None);
+        told.problem(self.places.event, "unknown_event", why);
+        self.refused(told)
+    }
+
+    /// All that can be said of a row without its event.
+    fn refused(&self, mut told: Told<'_>) -> RowRead {
+        let openid = person::of_cell(&mut told, self.places.openid);
+        let key = match self.places.key {
+            Some(place) => person::key(&mut told, place),
+            None => None,
+        };
+        RowRead::Refused { openid, key, problems: told.problems }
+    }
+
     /// Reads a user of a list, who stands there at place `number`, or one who has consented.
-    pub fn person(&self, openid: &str, number: Option<u32>) -> RowRead {
-        let mut told = Told::new(self, number, &[]);
+    pub fn person(&self, openid: &str, number: Option<u32>, occurrence: Option<&Occurrence>) -> RowRead {
+        let cells = occurrence.map_or(&[][..], |occurrence| &occurrence.cells);
+        let mut told = Told::new(self, number, cells, None);
+        told.occurrence = occurrence;
         let openid = person::of_text(&mut told, openid);
         let key = openid.clone();
         self.read(told, openid, key)

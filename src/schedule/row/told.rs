@@ -1,6 +1,6 @@
 //! Problems and notes of a row, each at its cell.
 
-use super::{Bound, cell};
+use super::{Bound, Occurrence, cell};
 use crate::{
     domain::timing::cut,
     schedule::{
@@ -19,6 +19,12 @@ pub struct Told<'r> {
     pub cells: &'r [Cell],
     /// Its number.
     pub number: Option<u32>,
+    /// The row of the table of events that is read, if one is.
+    event: Option<u32>,
+    /// An occurrence is read for nobody yet: what a row says is not known.
+    pub for_nobody: bool,
+    /// The occurrence that the row is read for.
+    pub occurrence: Option<&'r Occurrence>,
     /// What is wrong with it.
     pub problems: Vec<Problem>,
     /// What a person should know of it.
@@ -27,8 +33,24 @@ pub struct Told<'r> {
 
 impl<'r> Told<'r> {
     /// Nothing yet.
-    pub fn new(bound: &'r Bound<'r>, number: Option<u32>, cells: &'r [Cell]) -> Self {
-        Self { bound, cells, number, problems: Vec::new(), notes: Vec::new() }
+    pub fn new(bound: &'r Bound<'r>, number: Option<u32>, cells: &'r [Cell], event: Option<u32>) -> Self {
+        Self {
+            bound,
+            cells,
+            number,
+            event,
+            for_nobody: false,
+            occurrence: None,
+            problems: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Tells that its cells have shifted.
+    pub fn ragged(&mut self) {
+        let (all, of_rows) = (self.bound.columns.len(), self.bound.of_rows);
+        let columns = if self.event.is_some() { all - of_rows } else { of_rows };
+        self.problem(None, "ragged", say!("row_ragged", columns = columns));
     }
 
     /// The schedule's file.
@@ -77,16 +99,24 @@ impl<'r> Told<'r> {
     }
 
     fn at(&self, column: Option<usize>, code: &'static str, detail: Message) -> Problem {
-        let table = match &self.file().audience {
-            Audience::Table(table) => &table.file,
-            Audience::Consented | Audience::List(_) => &self.file().file,
+        let of_rows = self.bound.of_rows;
+        // What stands in the table of events is told there.
+        let of_event = self.event.is_some() || column.is_some_and(|column| column >= of_rows);
+        let row = if of_event { self.event.or(self.occurrence.and_then(|o| o.number)) } else { self.number };
+        let table = match (&self.file().audience, self.file().events().filter(|_| of_event)) {
+            (_, Some(events)) => &events.table.file,
+            (Audience::Table(table), None) => &table.file,
+            (Audience::Consented | Audience::List(_), None) => &self.file().file,
         };
         let place = Place {
             file: Some(table.clone()),
             line: None,
-            row: self.number,
+            row,
             column: column.and_then(|column| self.bound.columns.get(column).cloned()),
-            cell: column.zip(self.number).map(|(column, row)| cell_name(column, row)),
+            cell: column.zip(row).map(|(column, row)| {
+                let column = if of_event { column.saturating_sub(of_rows) } else { column };
+                cell_name(column, row)
+            }),
         };
         let of_user = column.is_some() && column == self.bound.places.openid;
         // What was read as something else may stand in its sentence.

@@ -1,0 +1,256 @@
+//! The occurrences that the rows of a file are read for: its events by their keys, or those times of a recurrence that are prepared now.
+
+use super::{
+    Reading,
+    kept::Rows,
+    rows::{Gathering, listed},
+};
+use crate::{
+    domain::{DAY, Millis, schedule::Upcoming},
+    schedule::{
+        file::{File, Time},
+        problem::{Place, Problem},
+        recur::{Look, Occurring, Stored, look},
+        row::{Bound, Occurrence},
+        when::{
+            cron::{Recurrence, zone_said},
+            occasion::Entry,
+        },
+    },
+    store::kept::Part,
+    words::{Message, say},
+};
+use chrono::{NaiveDateTime, TimeDelta};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
+
+/// A table of events has no more.
+const EVENTS: usize = 10_000;
+/// Times of a recurrence that one look passes.
+const TIMES: usize = 100_000;
+/// So many are told.
+const TOLD: usize = 5;
+
+/// The occurrences of a file.
+pub enum Happenings {
+    /// It has none.
+    None,
+    /// Each row names its own: by key, those that are right.
+    Joined(BTreeMap<String, Option<Occurrence>>),
+    /// Every row is read for each of these.
+    Each(Vec<Happening>),
+}
+
+/// An occurrence that every row is read for.
+pub struct Happening {
+    /// Which.
+    pub occurrence: Occurrence,
+    /// It is prepared later, and nothing is stored for it.
+    pub later: bool,
+    /// It was prepared before: of all who have consented, it is about those that it was prepared for.
+    pub prepared: bool,
+}
+
+/// How a file recurs, in words.
+pub fn said(file: &File) -> Option<Message> {
+    match &file.at.time {
+        Time::Cron(recurrence) => {
+            Some(say!("recurs_in_zone", zone = zone_said(file.zone), recurs = recurrence.cron.said()))
+        }
+        Time::Events(events) => Some(say!("recurs_by_table", file = &events.table.file)),
+        _ => None,
+    }
+}
+
+impl<'a> Gathering<'a> {
+    /// The occurrences that the rows are read for; `None` if the file can't be used.
+    pub fn happenings(&mut self, bound: &Bound<'_>, events: Option<Rows<'_>>) -> io::Result<Option<Happenings>> {
+        match (&self.file.at.time, events) {
+            (Time::Cron(recurrence), _) => {
+                let stored = self.desk.asks.recurring(self.file, &self.plan.digest)?;
+                Ok(self.times(bound, recurrence, &stored))
+            }
+            (Time::Events(_), Some(events)) => {
+                let Some(all) = self.events(bound, events)? else { return Ok(None) };
+                let stored = self.desk.asks.recurring(self.file, &self.plan.digest)?;
+                let mut right: Vec<&Occurrence> = all.values().flatten().collect();
+                right.sort_by_key(|occurrence| occurrence.event);
+                let seen = look(right.iter().map(|o| occurring(o, true)), &self.file.at, &stored, self.desk.now);
+                self.plan.next = next(&seen, self.desk.now);
+                if self.file.is_joined() {
+                    self.occurring = right.iter().map(|occurrence| occurring(occurrence, true)).collect();
+                    self.look = Some(Look { next_at: None, ..seen });
+                    return Ok(Some(Happenings::Joined(all)));
+                }
+                let names: Vec<String> = right.iter().map(|occurrence| occurrence.name.clone()).collect();
+                let wanted = self.wanted(&seen, &stored, names);
+                let mut all = all;
+                let take = |(name, later, prepared): (String, bool, bool)| {
+                    let occurrence = all.remove(&name)??;
+                    Some(Happening { occurrence, later, prepared })
+                };
+                let each: Vec<Happening> = wanted.into_iter().filter_map(take).collect();
+                self.occurring = each.iter().map(|each| occurring(&each.occurrence, true)).collect();
+                self.look = Some(seen);
+                Ok(Some(Happenings::Each(each)))
+            }
+            _ => Ok(Some(Happenings::None)),
+        }
+    }
+
+    /// Which occurrences are read, with whether they are prepared later, and whether they were before.
+    fn wanted(&self, seen: &Look, stored: &Stored, names: Vec<String>) -> Vec<(String, bool, bool)> {
+        match self.desk.reading {
+            Reading::Look(_) => Vec::new(),
+            Reading::Occurrence { name, .. } => vec![(name.to_owned(), false, stored.begun.contains(name))],
+            Reading::Whole => {
+                let next = seen.upcoming.iter().find(|next| !stored.begun.contains(&next.name));
+                let prepared = names.into_iter().filter(|name| stored.begun.contains(name));
+                let prepared = prepared.map(|name| (name, false, true));
+                prepared.chain(next.map(|next| (next.name.clone(), true, false))).collect()
+            }
+        }
+    }
+
+    /// The times of a recurrence.
+    fn times(&mut self, bound: &Bound<'_>, recurrence: &Recurrence, stored: &Stored) -> Option<Happenings> {
+        let (file, now) = (self.file, self.desk.now);
+        // An occurrence is over when its last instant is; that of `after` lies behind its time.
+        let behind = |entry: &Entry| if entry.after { entry.span.elapsed() + DAY } else { 0 };
+        let longest = file.at.entries.iter().map(behind).max().unwrap_or_default() + stored.shift.max(0);
+        let from = stored.since.min(now) - longest - DAY;
+        let times = recurrence.times(file.zone, from).take(TIMES);
+        let mut wrong = Vec::new();
+        let all = times.map_while(|time| {
+            let found = bound.occurrence(&time);
+            found.map_err(|problems| wrong = problems).ok()
+        });
+        let seen = look(all.map(|occurrence| occurring(&occurrence, false)), &file.at, stored, now);
+        self.plan.next = next(&seen, now);
+        if seen.upcoming.is_empty() && !wrong.is_empty() {
+            self.plan.refuse_all(wrong);
+            return None;
+        }
+        if seen.upcoming.is_empty() {
+            self.plan.notes.push(file.problem("late", file.at.line, say!("nothing_recurs_any_more")));
+        }
+        let mut each = Vec::new();
+        let mut names: Vec<String> = stored.begun.iter().cloned().collect();
+        names.sort();
+        for (name, later, prepared) in self.wanted(&seen, stored, names) {
+            let Some(time) = time_of(recurrence, file, &name) else { continue };
+            match bound.occurrence(&time) {
+                Ok(occurrence) => {
+                    self.plan.notes.extend(occurrence.notes.iter().cloned());
+                    each.push(Happening { occurrence, later, prepared });
+                }
+                Err(problems) => {
+                    self.plan.refuse_all(problems);
+                    return None;
+                }
+            }
+        }
+        self.occurring = each.iter().map(|each| occurring(&each.occurrence, false)).collect();
+        self.look = Some(seen);
+        Some(Happenings::Each(each))
+    }
+
+    /// The events of a table by their keys; `None` for those that are wrong.
+    fn events(
+        &mut self,
+        bound: &Bound<'_>,
+        mut events: Rows<'_>,
+    ) -> io::Result<Option<BTreeMap<String, Option<Occurrence>>>> {
+        let file = self.file;
+        let table = &file.events().expect("it has events").table;
+        let places = self.places(&events, &file.wanted_of_events());
+        let names = events.columns().to_vec();
+        let (mut all, mut read) = (BTreeMap::<String, (u32, Option<Occurrence>)>::new(), 0_usize);
+        let mut twice: BTreeSet<String> = BTreeSet::new();
+        loop {
+            let row = match events.next()? {
+                Ok(Some(row)) => row,
+                Ok(None) => break,
+                Err(problem) => {
+                    self.problem(problem);
+                    return Ok(None);
+                }
+            };
+            read += 1;
+            if read > EVENTS {
+                let problem = say!("too_many_events", most = EVENTS);
+                self.problem(file.problem("too_large", table.line, problem));
+                return Ok(None);
+            }
+            let (key, occurrence, problems) = match bound.event(&row) {
+                Ok(occurrence) => (Some(occurrence.name.clone()), Some(occurrence), Vec::new()),
+                Err((key, problems)) => (key, None, problems),
+            };
+            self.refused_events += u64::from(occurrence.is_none());
+            self.plan.problems.extend(problems);
+            if let Some(occurrence) = &occurrence {
+                self.plan.notes.extend(occurrence.notes.iter().cloned());
+                self.keep_row(Part::Events, (&names, &places), &row, (None, None))?;
+            }
+            let Some(key) = key else { continue };
+            let at_key = |code, detail, row| {
+                let place = Place { file: Some(table.file.clone()), row: Some(row), ..Place::default() };
+                Problem { place, ..Problem::new(code, detail) }
+            };
+            match all.get_mut(&key) {
+                None => drop(all.insert(key, (row.number, occurrence))),
+                Some((first, known)) => {
+                    let same = known.as_ref().zip(occurrence.as_ref()).is_some_and(|(a, b)| a.says_the_same(b));
+                    if same {
+                        self.plan.notes.push(at_key("same_row_twice", say!("same_row_twice"), row.number));
+                        continue;
+                    }
+                    let first = *first;
+                    if known.take().is_some() {
+                        self.refused_events += 1;
+                    }
+                    self.refused_events += u64::from(occurrence.is_some());
+                    if twice.insert(key) {
+                        let detail = say!("duplicate_key", other = row.number);
+                        self.plan.problems.push(at_key("duplicate_key", detail, first));
+                    }
+                    self.plan.problems.push(at_key("duplicate_key", say!("duplicate_key", other = first), row.number));
+                }
+            }
+        }
+        self.plan.notes.extend(events.notes());
+        if all.is_empty() && read == 0 {
+            self.problem(file.problem("no_rows", table.line, say!("no_events_in_table", file = &table.file)));
+            return Ok(None);
+        }
+        Ok(Some(all.into_iter().map(|(key, (_, occurrence))| (key, occurrence)).collect()))
+    }
+}
+
+/// Why a row's event is none.
+pub fn unknown(events: &BTreeMap<String, Option<Occurrence>>, key: &str) -> Message {
+    match events.get(key) {
+        Some(_) => say!("event_is_refused", key = key),
+        None => say!("no_such_event", key = key, known = listed(events.keys())),
+    }
+}
+
+fn occurring(occurrence: &Occurrence, is_event: bool) -> Occurring {
+    let Occurrence { name, event, first, last, ends, .. } = occurrence;
+    Occurring { name: name.clone(), is_event, event: *event, first: *first, last: *last, ends: *ends }
+}
+
+/// The next ones that are told.
+fn next(seen: &Look, now: Millis) -> Vec<Upcoming> {
+    seen.upcoming.iter().filter(|next| next.event > now).take(TOLD).cloned().collect()
+}
+
+/// The time of this name, if the recurrence still has it.
+fn time_of(recurrence: &Recurrence, file: &File, name: &str) -> Option<crate::schedule::when::cron::Time> {
+    let wall = NaiveDateTime::parse_from_str(name, "%Y-%m-%dT%H:%M").ok()?;
+    let (at, _) = crate::domain::timing::resolve_local(wall, file.zone)?;
+    let before = at - TimeDelta::minutes(1).num_milliseconds();
+    recurrence.times(file.zone, before).take(3).find(|time| time.wall == wall)
+}

@@ -1,0 +1,196 @@
+//! The reminders of an occurrence are stored, ahead of its first instant.
+//!
+//! Which schedules are to be looked at is asked of the store, and so is who looks: a look is a task that is taken by compare-and-swap. So it
+//! does not matter who rings, how often, or whether anybody does.
+
+use super::{
+    compare::{Failure, compare},
+    gather::{Gathered, Input},
+    load::{For, Office, Progress, Ready, Work},
+    plan::Plan,
+    problem::Problem,
+    recur::{Due as DueOccurrence, Look},
+};
+use crate::{
+    domain::{MINUTE, Millis, schedule::Change},
+    store::{
+        occurrences::{Due, FinishPrepare, OccurrenceRow},
+        schedules::ScheduleRow,
+    },
+    words::{Message, say},
+};
+use std::{collections::HashSet, sync::Arc};
+
+/// Schedules that are looked at in one go.
+const SCHEDULES: i64 = 100;
+/// A schedule that can't be prepared is looked at again after so long, in milliseconds.
+const AGAIN: Millis = MINUTE;
+
+/// What looking at all schedules that are due came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Occurrences that are prepared now.
+    pub prepared: u64,
+    /// Occurrences that nobody prepared in time, and that are left out.
+    pub missed: u64,
+    /// Schedules that can't be prepared.
+    pub hindered: u64,
+}
+
+/// A look at one schedule.
+struct Looking<'a> {
+    office: &'a Office,
+    row: &'a ScheduleRow,
+    nonce: &'a str,
+    input: Arc<Input>,
+    now: Millis,
+}
+
+impl Office {
+    /// Prepares all that is due.
+    ///
+    /// # Errors
+    /// When the store or the disk does not answer. What was begun is taken up again a minute later.
+    pub async fn prepare_due(&self) -> Result<Looked, Failure> {
+        let mut looked = Looked::default();
+        loop {
+            let all = self.store.due_recurring(self.clock.now(), SCHEDULES).await?;
+            if all.is_empty() {
+                return Ok(looked);
+            }
+            for due in all {
+                self.look_at(due, &mut looked).await?;
+            }
+        }
+    }
+
+    async fn look_at(&self, due: Due, looked: &mut Looked) -> Result<(), Failure> {
+        // Somebody else may have been faster.
+        let Some((nonce, row)) = self.store.begin_prepare(due, "tixing").await? else { return Ok(()) };
+        let now = self.clock.now();
+        let text = row.kept_text.clone().unwrap_or_default();
+        let input = Input { text, name: row.name.clone(), has_schedule: true, ..Input::default() };
+        let looking = Looking { office: self, row: &row, nonce: &nonce, input: Arc::new(input), now };
+        let mut finish = FinishPrepare {
+            since: now,
+            upcoming: row.upcoming.clone().unwrap_or_default(),
+            ..FinishPrepare::default()
+        };
+        match looking.prepare().await? {
+            Some(Ok((look, prepared))) => {
+                looked.prepared += prepared.len() as u64;
+                looked.missed += look.missed;
+                if look.missed > 0 {
+                    tracing::warn!(
+                        schedule = row.name,
+                        app = row.app,
+                        occurrences = look.missed,
+                        "nobody prepared them before their last instants, and they are left out"
+                    );
+                }
+                (finish.prepared, finish.next_at) = (prepared, look.next_at);
+                finish.upcoming = serde_json::to_string(&look.upcoming).expect("texts serialise");
+            }
+            Some(Err(why)) => {
+                looked.hindered += 1;
+                tracing::error!(schedule = row.name, app = row.app, "its next occurrence can't be prepared: {why}");
+                finish.next_at = Some(now + AGAIN);
+                // What was not decided stays to be decided.
+                finish.since = row.since.unwrap_or(now);
+                finish.problem = Some(serde_json::to_string(&why).expect("messages serialise"));
+            }
+            // Somebody else has it by now.
+            None => return Ok(()),
+        }
+        self.store.finish_prepare(row.id, &nonce, finish).await?;
+        Ok(())
+    }
+}
+
+/// What was prepared of a schedule, or why nothing can be; `None` if another task has the schedule by now.
+type Prepared = Option<Result<(Look, Vec<(String, i64)>), Message>>;
+
+impl Looking<'_> {
+    async fn prepare(&self) -> Result<Prepared, Failure> {
+        let (schedule, edition) = (self.row.id, self.row.edition);
+        let (plan, gathered) = self.gather(For::Look { schedule, edition }).await?;
+        let Some(look) = gathered.and_then(|gathered| gathered.look) else { return Ok(Some(Err(why(&plan)))) };
+        let mut prepared = Vec::new();
+        for due in &look.due {
+            match self.occurrence(due).await? {
+                Some(Ok(people)) => prepared.push((due.name.clone(), people)),
+                Some(Err(why)) => return Ok(Some(Err(why))),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(Ok((look, prepared))))
+    }
+
+    async fn gather(&self, reading: For) -> Result<(Plan, Option<Gathered>), Failure> {
+        let silent: Progress = Arc::new(|_, _| {});
+        self.office.gather(Arc::clone(&self.input), self.now, reading, &silent).await
+    }
+
+    /// Prepares one occurrence. Answers how many people have a reminder of it.
+    async fn occurrence(&self, due: &DueOccurrence) -> Result<Option<Result<i64, Message>>, Failure> {
+        let (schedule, edition) = (self.row.id, self.row.edition);
+        let (name, made_up) = (due.name.clone(), due.made_up);
+        let (mut plan, gathered) = self.gather(For::Occurrence { schedule, edition, name, made_up }).await?;
+        let Some(gathered) = gathered else { return Ok(Some(Err(why(&plan)))) };
+        let mut loading = self.office.loading(&gathered, Some(self.row), self.now, false).await?;
+        loading.terms.sends_late |= due.made_up;
+        loading.adds_only = true;
+        let Gathered { file, said, occurring, ends, .. } = gathered;
+        let Some(occurring) = occurring.into_iter().find(|occurring| occurring.name == due.name) else {
+            return Ok(Some(Ok(0)));
+        };
+        let shift = self.row.shift;
+        let begun = OccurrenceRow {
+            name: occurring.name,
+            event_at: occurring.event,
+            first_at: occurring.first + shift,
+            last_at: occurring.last + shift,
+            ends_at: ends.or(occurring.ends).unwrap_or(occurring.last) + shift.max(0),
+            begun_at: self.now,
+            prepared_at: None,
+            people: 0,
+        };
+        if !self.office.store.begin_occurrence(schedule, self.nonce, begun).await? {
+            return Ok(None);
+        }
+        let app = self.office.config.apps.iter().find(|app| app.name == file.app);
+        let testers = app.and_then(|app| app.rules.testers.as_ref());
+        let compared = compare(&self.office.store, &mut plan, &file, said, testers, &loading, &|_| {}).await?;
+        if plan.refused {
+            return Ok(Some(Err(why(&plan))));
+        }
+        let mut ready = Ready::of_occurrence(file, compared, loading);
+        let silent: Progress = Arc::new(|_, _| {});
+        let mut work = Work::new(self.office, schedule, self.nonce, &silent);
+        if !work.write(&mut ready).await? {
+            return Ok(None);
+        }
+        let refused = plan.rows.refused;
+        if refused > 0 {
+            tracing::warn!(
+                schedule = self.row.name,
+                rows = refused,
+                "rows of an occurrence are refused: plan the file to see why"
+            );
+        }
+        let compared = &ready.compared;
+        let has_one = |place: &u32| {
+            let change = compared.changes[*place as usize];
+            matches!(change, Some(Change::New | Change::Changed | Change::Same | Change::Done))
+        };
+        let people: HashSet<u64> =
+            compared.spooled.in_order().filter(has_one).map(|place| compared.spooled.entry(place).user).collect();
+        Ok(Some(Ok(i64::try_from(people.len()).unwrap_or(i64::MAX))))
+    }
+}
+
+/// Why a file can't be used by now.
+fn why(plan: &Plan) -> Message {
+    let first: Option<&Problem> = plan.problems.list.first();
+    first.map_or_else(|| say!("fault_of_tixing"), |problem| problem.detail.clone())
+}

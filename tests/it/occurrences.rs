@@ -1,0 +1,423 @@
+//! Schedules that recur, and tables of events: what is prepared when, what an edit makes of it, what a user gets. Files are loaded, the clock
+//! is moved, and the crank is turned.
+
+use crate::harness::{
+    self, EVENT, START,
+    rig::{Rig, on_both_rigs, plain},
+};
+use std::{collections::BTreeMap, sync::Arc};
+use tixing::{
+    clock::Clock,
+    domain::{DAY, HOUR, MINUTE, Millis, consent::Report, reminder::State},
+    schedule::{
+        gather::Input,
+        load::{Loaded, Office, Options},
+        plan::Plan,
+        prepare::Looked,
+        sheet::Reader,
+    },
+    store::{lists::Filter, reminders::Stored, schedule_tasks::TaskBegun},
+    words::{Lang, Voice},
+};
+
+/// A marketer's folder beside a daemon that is turned by hand.
+struct Desk {
+    rig: Rig,
+    folder: tempfile::TempDir,
+    tables: BTreeMap<String, String>,
+    taps: u32,
+}
+
+impl Desk {
+    fn new(rig: Rig) -> Self {
+        Self { rig, folder: tempfile::tempdir().expect("a folder"), tables: BTreeMap::new(), taps: 0 }
+    }
+
+    fn office(&self) -> Office {
+        let mut config = harness::config("http://sandbox");
+        config.apps.clone_from(&self.rig.apps);
+        Office {
+            config: Arc::new(config),
+            store: self.rig.store().clone(),
+            clock: self.rig.test.clock.clone(),
+            reader: Arc::new(Reader::default()),
+            batches: Default::default(),
+        }
+    }
+
+    /// The user accepts so many times.
+    async fn taps(&mut self, openid: &str, times: u32) {
+        for _ in 0..times {
+            self.rig.tap(openid);
+            self.taps += 1;
+            let event = Some(format!("tap-{}", self.taps));
+            let report = Report { event, ..harness::accept("coffee", openid, EVENT) };
+            self.rig.store().record(vec![report]).await.expect("recorded");
+        }
+    }
+
+    fn input(&self, head: &str) -> Input {
+        let text = format!(
+            "name = \"class\"\napp = \"coffee\"\ntemplate = \"event-start\"\n{head}\n[data]\nthing1 = \"{}\"\ntime2 = \"{{{{@event | datetime}}}}\"\n",
+            if self.tables.contains_key("events.csv") { "{{活动}}" } else { "读书会" }
+        );
+        let write = |(name, text): (&String, &String)| {
+            let path = self.folder.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            (name.clone(), path)
+        };
+        let tables = self.tables.iter().map(write).collect();
+        Input { text, name: "class.toml".into(), tables, has_schedule: true, ..Input::default() }
+    }
+
+    async fn plan(&self, head: &str) -> Plan {
+        let input = Arc::new(self.input(head));
+        let planned = self.office().plan(input, &Options::default(), &(Arc::new(|_, _| {}) as _)).await;
+        planned.expect("answers").plan
+    }
+
+    async fn load_with(&self, head: &str, options: Options) -> (Plan, Option<Loaded>) {
+        let (input, office) = (self.input(head), self.office());
+        let options = Options { by: "test".into(), ..options };
+        let silent = Arc::new(|_, _| {}) as _;
+        let mut planning = office.plan(Arc::new(input.clone()), &options, &silent).await.expect("answers");
+        let loaded = office.load(&input, &mut planning, &options, &silent).await.expect("answers");
+        (planning.plan, loaded)
+    }
+
+    async fn load(&self, head: &str) -> Loaded {
+        let (plan, loaded) = self.load_with(head, Options::default()).await;
+        loaded.unwrap_or_else(|| panic!("{}", plan.json(Voice::new(Lang::En))))
+    }
+
+    async fn look(&self) -> Looked {
+        self.office().prepare_due().await.expect("answers")
+    }
+
+    /// Time passes, with a look at the recurring schedules and a turn of the crank each so often.
+    async fn passes(&mut self, total: Millis, step: Millis) {
+        for _ in 0..total / step {
+            self.rig.pass(step, step).await;
+            self.look().await;
+        }
+    }
+
+    /// The daemon is down for so long.
+    fn is_down(&self, by: Millis) {
+        self.rig.clock().advance(by);
+    }
+
+    async fn reminders(&self) -> Vec<Stored> {
+        let filter = Filter { apps: vec!["coffee".into()], limit: 1_000, ..Filter::default() };
+        let mut all = self.rig.store().list(&filter).await.expect("answers");
+        all.sort_by_key(|stored| (stored.due.at, stored.openid.clone()));
+        all
+    }
+
+    /// Occurrence, openid and state of each reminder, in the order of their instants.
+    async fn states(&self) -> Vec<(String, String, State)> {
+        let of = |stored: Stored| {
+            let occurrence = stored.origin.map(|origin| origin.occurrence).unwrap_or_default();
+            (occurrence, stored.openid, stored.due.state)
+        };
+        self.reminders().await.into_iter().map(of).collect()
+    }
+
+    async fn waiting(&self) -> Vec<(String, String)> {
+        let waiting = self.states().await.into_iter().filter(|(.., state)| *state == State::Scheduled);
+        waiting.map(|(occurrence, openid, _)| (occurrence, openid)).collect()
+    }
+}
+
+fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+    list.iter().map(|(occurrence, openid)| ((*occurrence).to_owned(), (*openid).to_owned())).collect()
+}
+
+fn counts(plan: &Plan) -> Vec<(&'static str, u64)> {
+    plan.reminders.iter().filter(|(_, n)| **n > 0).map(|(change, n)| (change.word(), *n)).collect()
+}
+
+/// The clock stands at Monday, 2027-03-01 08:00 in Shanghai.
+const WEEKLY: &str = "at = { cron = \"0 19 * * MON\", before = [\"1h\"] }";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_weekly_class_is_prepared_a_day_ahead_and_each_reminder_goes_once() {
+    on_both_rigs(plain, async |rig| {
+        let mut desk = Desk::new(rig);
+        desk.taps("o1", 2).await;
+        desk.taps("o2", 1).await;
+        let head = format!("{WEEKLY}\naudience = [\"o1\", \"o2\", \"o3\"]");
+        let plan = desk.plan(&head).await;
+        assert_eq!(counts(&plan), [("no_consent", 1), ("later", 2)]);
+        let next: Vec<&str> = plan.next.iter().map(|next| &*next.name).collect();
+        assert_eq!(
+            next,
+            ["2027-03-01T19:00", "2027-03-08T19:00", "2027-03-15T19:00", "2027-03-22T19:00", "2027-03-29T19:00"]
+        );
+        assert_eq!(plan.json(Voice::new(Lang::Zh))["recurs"], "每周一 19:00（北京时间）");
+        assert_eq!(desk.load(&head).await, Loaded::default(), "a load stores nothing of it");
+        // Today's is within the day: it is prepared at the next look, once, whoever looks how often.
+        let (once, again) = tokio::join!(desk.look(), desk.look());
+        assert_eq!(once.prepared + again.prepared, 1);
+        let first = "2027-03-01T19:00";
+        assert_eq!(desk.waiting().await, pairs(&[(first, "o1"), (first, "o2")]));
+        assert_eq!(desk.look().await, Looked::default());
+        desk.passes(12 * HOUR, 5 * MINUTE).await;
+        assert_eq!(desk.rig.openids(), ["o1", "o2"]);
+        assert_eq!(desk.rig.messages()[0].data["time2"], "2027年3月1日 19:00");
+        // A week later o2 has no consent left, and o3 has come by one.
+        desk.taps("o3", 1).await;
+        desk.passes(7 * DAY, HOUR).await;
+        let mut openids = desk.rig.openids();
+        openids[2..].sort();
+        assert_eq!(openids, ["o1", "o2", "o1", "o3"]);
+        desk.rig
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_has_consented_when_it_is_prepared_gets_it_and_later_ones_the_next() {
+    on_both_rigs(plain, async |rig| {
+        let mut desk = Desk::new(rig);
+        desk.taps("o1", 3).await;
+        let head = format!("{WEEKLY}\naudience = \"consented\"\nexclude = [\"o9\"]");
+        desk.load(&head).await;
+        desk.look().await;
+        desk.taps("o2", 3).await;
+        desk.taps("o9", 3).await;
+        let first = "2027-03-01T19:00";
+        let (plan, loaded) = desk.load_with(&head, Options::default()).await;
+        assert_eq!(loaded, Some(Loaded::default()), "what is prepared is about those it was prepared for");
+        assert_eq!(counts(&plan), [("same", 1), ("later", 2)]);
+        assert_eq!(desk.waiting().await, pairs(&[(first, "o1")]));
+        desk.passes(6 * DAY + 12 * HOUR, HOUR).await;
+        let second = "2027-03-08T19:00";
+        assert_eq!(desk.waiting().await, pairs(&[(second, "o1"), (second, "o2")]));
+        desk.rig
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_downtime_what_nobody_prepared_is_left_out_or_the_latest_is_made_up_for() {
+    for (misfire, makes_up) in [("skip", false), ("once", true)] {
+        on_both_rigs(plain, async |rig| {
+            let mut desk = Desk::new(rig);
+            desk.taps("o1", 5).await;
+            let at = format!("at = {{ cron = \"0 19 * * *\", after = [\"1h\"], misfire = \"{misfire}\" }}");
+            desk.load(&format!("{at}\naudience = [\"o1\"]")).await;
+            // Until Thursday 21:00: the first four evenings pass unprepared.
+            desk.is_down(3 * DAY + 13 * HOUR);
+            let looked = desk.look().await;
+            let made_up = u64::from(makes_up);
+            assert_eq!((looked.prepared, looked.missed), (1 + made_up, 4 - made_up), "{misfire}");
+            desk.rig.pass(10_000, 1_000).await;
+            let messages = desk.rig.messages();
+            assert_eq!(messages.len(), usize::from(makes_up), "{misfire}");
+            if makes_up {
+                assert_eq!(messages[0].data["time2"], "2027年3月4日 19:00", "the latest");
+            }
+            assert_eq!(desk.look().await, Looked::default(), "and not again");
+            desk.rig
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edited_line_moves_what_was_prepared_and_a_cancelled_recurrence_stops() {
+    on_both_rigs(plain, async |rig| {
+        let mut desk = Desk::new(rig);
+        desk.taps("o1", 5).await;
+        let head = |cron: &str, name: &str| {
+            format!("at = {{ cron = \"{cron}\", before = [\"1h\"] }}\naudience = [\"{name}\"]")
+        };
+        desk.load(&head("0 19 * * MON", "o1")).await;
+        desk.look().await;
+        assert_eq!(desk.waiting().await, pairs(&[("2027-03-01T19:00", "o1")]));
+        // An hour later: another occurrence, so what was prepared goes, and the new one is prepared.
+        let loaded = desk.load(&head("0 20 * * MON", "o1")).await;
+        assert_eq!((loaded.new, loaded.removed), (0, 1));
+        assert_eq!(desk.look().await.prepared, 1);
+        assert_eq!(desk.waiting().await, pairs(&[("2027-03-01T20:00", "o1")]));
+        // And back: it is prepared again, under another id.
+        desk.load(&head("0 19 * * MON", "o1")).await;
+        assert_eq!(desk.look().await.prepared, 1);
+        assert_eq!(desk.waiting().await, pairs(&[("2027-03-01T19:00", "o1")]));
+        let TaskBegun::Yes(work) = desk.rig.store().begin_cancel("class", "test").await.expect("answers") else {
+            panic!("it begins")
+        };
+        assert!(desk.rig.store().work_off(work).await.expect("answers"));
+        desk.passes(15 * DAY, 6 * HOUR).await;
+        assert_eq!((desk.waiting().await.len(), desk.rig.messages().len()), (0, 0), "nothing of it comes any more");
+        // Revived, it goes on with what is ahead.
+        let revive = Options { revive: true, ..Options::default() };
+        let (plan, loaded) = desk.load_with(&head("0 19 * * MON", "o1"), revive).await;
+        assert!(loaded.is_some(), "{:?}", plan.problems);
+        desk.passes(7 * DAY, HOUR).await;
+        assert_eq!(desk.rig.openids(), ["o1"]);
+        desk.rig
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shift_holds_for_occurrences_to_come_until_another_file_is_loaded() {
+    on_both_rigs(plain, async |rig| {
+        let mut desk = Desk::new(rig);
+        desk.taps("o1", 5).await;
+        let head = "at = { cron = \"0 19 * * *\", before = [\"1h\"], ahead = \"1h\" }\naudience = [\"o1\"]";
+        desk.load(head).await;
+        let begun = desk.rig.store().begin_shift("class", -2 * HOUR, "test", desk.rig.clock().now()).await;
+        let Ok(Ok(TaskBegun::Yes(work))) = begun else { panic!("it begins") };
+        assert!(desk.rig.store().work_off(work).await.expect("answers"));
+        desk.passes(11 * HOUR, 10 * MINUTE).await;
+        let sent: Vec<Millis> = desk.reminders().await.iter().map(|stored| stored.due.at).collect();
+        assert_eq!(sent, [START + 8 * HOUR], "two hours before 18:00");
+        assert_eq!(desk.rig.messages()[0].data["time2"], "2027年3月1日 19:00");
+        desk.rig
+    })
+    .await;
+}
+
+const EVENTS: &str =
+    "at = { events = { file = \"events.csv\", key = \"编号\", column = \"时间\" }, before = [\"1d\"] }";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_season_is_loaded_at_once_one_event_moved_and_one_called_off() {
+    on_both_rigs(plain, async |rig| {
+        let mut desk = Desk::new(rig);
+        for openid in ["o1", "o2"] {
+            desk.taps(openid, 3).await;
+        }
+        desk.tables.insert(
+            "events.csv".into(),
+            "编号,活动,时间\nE1,开幕茶会,2027-03-05 10:00\nE2,品鉴,2027-03-06 10:00\nE3,闭幕,2027-03-07 10:00\n".into(),
+        );
+        desk.tables.insert("who.csv".into(), "openid,场次\no1,E1\no1,E2\no2,E2\no2,E3\no2,E9\n".into());
+        let head = format!("{EVENTS}\naudience = {{ file = \"who.csv\", event = \"场次\" }}");
+        let (plan, loaded) = desk.load_with(&head, Options::default()).await;
+        assert_eq!(loaded.map(|loaded| loaded.new), Some(4));
+        let problem = &plan.problems.list[0];
+        assert_eq!(
+            (problem.code, problem.place.row, problem.place.cell.as_deref()),
+            ("unknown_event", Some(6), Some("B6"))
+        );
+        let next: Vec<Option<&str>> = plan.next.iter().map(|next| next.key.as_deref()).collect();
+        assert_eq!(next, [Some("E1"), Some("E2"), Some("E3")]);
+        let all = [("E1", "o1"), ("E2", "o1"), ("E2", "o2"), ("E3", "o2")];
+        assert_eq!(desk.waiting().await, pairs(&all));
+        let ids: Vec<_> = desk.reminders().await.iter().map(|stored| stored.due.id).collect();
+        // E1 moves behind E3, E2 is called off with those who came to it.
+        desk.tables.insert(
+            "events.csv".into(),
+            "编号,活动,时间\nE1,开幕茶会,2027-03-08 10:00\nE3,闭幕,2027-03-07 10:00\n".into(),
+        );
+        desk.tables.insert("who.csv".into(), "openid,场次\no1,E1\no2,E3\n".into());
+        let loaded = desk.load(&head).await;
+        assert_eq!((loaded.new, loaded.changed, loaded.removed), (0, 1, 2));
+        assert_eq!(desk.waiting().await, pairs(&[("E3", "o2"), ("E1", "o1")]));
+        assert_eq!(
+            desk.reminders()
+                .await
+                .iter()
+                .filter(|s| s.due.state == State::Scheduled)
+                .map(|s| s.due.id)
+                .collect::<Vec<_>>(),
+            [ids[3], ids[0]]
+        );
+        assert_eq!(desk.load(&head).await, Loaded::default(), "the same again changes nothing");
+        desk.passes(8 * DAY, HOUR).await;
+        assert_eq!(desk.rig.openids(), ["o2", "o1"]);
+        desk.rig
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_for_everybody_are_prepared_one_by_one_by_what_the_store_has_kept() {
+    on_both_rigs(plain, async |rig| {
+        let mut desk = Desk::new(rig);
+        desk.taps("o1", 3).await;
+        desk.taps("o2", 3).await;
+        desk.tables.insert(
+            "events.csv".into(),
+            "编号,活动,时间\nE1,开幕茶会,2027-03-05 10:00\nE2,闭幕酒会,2027-03-07 10:00\n".into(),
+        );
+        desk.tables.insert("who.csv".into(), "openid,编号\no1,A\no2,B\n".into());
+        desk.tables.insert("staff.csv".into(), "openid\no2\n".into());
+        let head = format!("{EVENTS}\naudience = {{ file = \"who.csv\" }}\nexclude = {{ file = \"staff.csv\" }}");
+        let plan = desk.plan(&head).await;
+        assert_eq!((counts(&plan), plan.rows.excluded), (vec![("later", 1)], 1), "{:?}", plan.problems);
+        desk.load(&head).await;
+        for table in ["events.csv", "who.csv", "staff.csv"] {
+            std::fs::remove_file(desk.folder.path().join(table)).expect("removed");
+        }
+        desk.passes(3 * DAY, HOUR).await;
+        let row = desk.rig.store().schedule("class").await.expect("answers").expect("there");
+        assert_eq!(row.recur_problem, None);
+        assert_eq!(desk.waiting().await, pairs(&[("E1", "o1")]));
+        // The opening moves by two days, also for what is prepared.
+        desk.tables.insert(
+            "events.csv".into(),
+            "编号,活动,时间\nE1,开幕茶会,2027-03-06 10:00\nE2,闭幕酒会,2027-03-07 10:00\n".into(),
+        );
+        let loaded = desk.load(&head).await;
+        assert_eq!((loaded.new, loaded.changed, loaded.removed), (0, 1, 0));
+        desk.passes(5 * DAY, HOUR).await;
+        let said: Vec<String> = desk.rig.messages().iter().map(|message| message.data["thing1"].clone()).collect();
+        assert_eq!(said, ["开幕茶会", "闭幕酒会"]);
+        desk.rig
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_has_left_the_configuration_is_told_and_goes_on_when_it_is_back() {
+    on_both_rigs(plain, async |rig| {
+        let mut desk = Desk::new(rig);
+        desk.taps("o1", 3).await;
+        desk.load(&format!("{WEEKLY}\naudience = [\"o1\"]")).await;
+        let mut office = desk.office();
+        let mut config = harness::config("http://sandbox");
+        config.apps.remove(0);
+        office.config = Arc::new(config);
+        assert_eq!(office.prepare_due().await.expect("answers").hindered, 1);
+        let row = desk.rig.store().schedule("class").await.expect("answers").expect("there");
+        assert!(row.recur_problem.is_some_and(|why| why.contains("coffee")));
+        assert_eq!(desk.look().await, Looked::default(), "not before a minute has passed");
+        desk.is_down(MINUTE);
+        assert_eq!(desk.look().await.prepared, 1);
+        let row = desk.rig.store().schedule("class").await.expect("answers").expect("there");
+        assert_eq!(row.recur_problem, None);
+        desk.rig
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_with_a_table_of_events_is_told_at_its_cell_and_the_good_ones_stay() {
+    on_both_rigs(plain, async |rig| {
+        let mut desk = Desk::new(rig);
+        desk.taps("o1", 3).await;
+        let head = format!("{EVENTS}\naudience = \"consented\"");
+        let long = "很".repeat(21);
+        desk.tables.insert(
+            "events.csv".into(),
+            format!("编号,活动,时间\nE1,好,2027-03-05 10:00\nE2,好,\nE3,{long},2027-03-05 10:00\nE4,a,2027-03-05 10:00\nE4,b,2027-03-05 10:00\n,c,2027-03-05 10:00\nE1,好,2027-03-05 10:00\n"),
+        );
+        let plan = desk.plan(&head).await;
+        let told: Vec<(Option<u32>, &str)> = plan.problems.list.iter().map(|p| (p.place.row, p.code)).collect();
+        let expected = [(3, "no_value"), (4, "bad_field"), (5, "duplicate_key"), (6, "duplicate_key"), (7, "no_value")];
+        assert_eq!(told, expected.map(|(row, code)| (Some(row), code)));
+        assert_eq!(plan.problems.list[1].place.cell.as_deref(), Some("B4"));
+        assert_eq!((counts(&plan), plan.rows.refused), (vec![("later", 1)], 5));
+        let rows: String = (0..10_001).map(|i| format!("E{i},好,2027-03-05 10:00\n")).collect();
+        desk.tables.insert("events.csv".into(), format!("编号,活动,时间\n{rows}"));
+        let plan = desk.plan(&head).await;
+        assert_eq!((plan.refused, plan.problems.list[0].code), (true, "too_large"));
+        desk.rig
+    })
+    .await;
+}
