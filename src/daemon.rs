@@ -233,8 +233,9 @@ fn watch(
         batches: Default::default(),
     };
     let (clock, signals) = (Arc::clone(clock), Arc::clone(signals));
-    let looks =
-        folder::watch::run(Folder::new(office, dir), bell.clone(), clock, move || signals.status().clock_trusted);
+    let looks = folder::watch::run(Folder::new(office, dir), bell.clone(), clock, move || {
+        signals.status().clock_distrusted.is_none()
+    });
     Some(AbortOnDropHandle::new(tokio::spawn(looks)))
 }
 

@@ -55,6 +55,10 @@ pub struct Metrics {
     pub schedules: Family<ByAppAnd, Gauge>,
     /// Schedules whose load was cut off, or is under way.
     pub incomplete_schedules: Family<ByApp, Gauge>,
+    /// Schedules that may still send, and whose files are gone from the watched folder.
+    pub orphaned_schedules: Family<ByApp, Gauge>,
+    /// Files of the watched folder that can't be loaded.
+    pub folder_problems: Gauge,
     /// Reminders whose instant has passed (10,000 at most are counted).
     pub due: Family<ByApp, Gauge>,
     /// Age of the oldest of them, seconds.
@@ -102,6 +106,8 @@ impl Default for Metrics {
             consents: Family::default(),
             schedules: Family::default(),
             incomplete_schedules: Family::default(),
+            orphaned_schedules: Family::default(),
+            folder_problems: Gauge::default(),
             due: Family::default(),
             oldest_overdue: Family::default(),
             paused: Family::default(),
@@ -130,6 +136,10 @@ impl Default for Metrics {
         r.register("schedules", "Schedules by state", metrics.schedules.clone());
         let incomplete = metrics.incomplete_schedules.clone();
         r.register("schedules_incomplete", "Schedules whose load was cut off or is under way", incomplete);
+        let what = "Schedules whose files are gone from the watched folder, and that may still send";
+        r.register("orphaned_schedules", what, metrics.orphaned_schedules.clone());
+        let what = "Files of the watched folder that can't be loaded";
+        r.register("folder_problems", what, metrics.folder_problems.clone());
         r.register("due", "Reminders whose instant has passed, counted up to 10000", metrics.due.clone());
         let oldest = metrics.oldest_overdue.clone();
         r.register_with_unit(

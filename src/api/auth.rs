@@ -95,6 +95,11 @@ impl Caller {
         self.apps.as_ref().is_none_or(|apps| apps.iter().any(|a| a == app))
     }
 
+    /// Whether the caller may touch every app.
+    pub fn sees_all(&self) -> bool {
+        self.apps.is_none()
+    }
+
     /// As [`Self::sees`].
     ///
     /// # Errors

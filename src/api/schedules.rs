@@ -15,6 +15,7 @@ use crate::{
     },
     schedule::plan::told,
     store::{
+        folder::FolderProblem,
         keys::Scope,
         occurrences::OccurrenceRow,
         schedule_pause::{Paused, Resumed},
@@ -187,6 +188,47 @@ pub struct TaskJson {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Schedules {
     items: Vec<ScheduleJson>,
+    /// Files of the watched folder that can't be loaded; what they would change stays as it is.
+    files: Vec<BadFile>,
+}
+
+/// A file of the watched folder that can't be loaded, or the folder itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BadFile {
+    path: String,
+    /// The schedule that it names, if that can be read.
+    #[schema(required = true)]
+    schedule: Option<String>,
+    code: String,
+    /// In the caller's language.
+    detail: String,
+    #[schema(format = DateTime)]
+    since: String,
+}
+
+impl BadFile {
+    fn of(problem: FolderProblem, voice: Voice) -> Self {
+        let detail = said(&problem, voice);
+        let FolderProblem { path, schedule, code, since, .. } = problem;
+        Self { path, schedule, code, detail, since: rfc3339(since) }
+    }
+}
+
+/// What is wrong with a file of the watched folder.
+fn said(problem: &FolderProblem, voice: Voice) -> String {
+    serde_json::from_str::<Message>(&problem.detail).map(|message| message.say(voice)).unwrap_or_default()
+}
+
+/// The problem of a schedule's file, if it has one: of the file by its path, else, since it may have been renamed, by the schedule's name.
+fn of_file<'p>(row: &ScheduleRow, problems: &'p [FolderProblem]) -> Option<&'p FolderProblem> {
+    let path = row.path.as_ref()?;
+    let named = |problem: &&FolderProblem| {
+        problem.schedule.as_ref() == Some(&row.name)
+            && problem.app.as_ref() == Some(&row.app)
+            && problem.code != "name_taken"
+    };
+    let by_path = problems.iter().find(|problem| problem.path == *path);
+    by_path.or_else(|| problems.iter().filter(|_| row.in_folder).find(named))
 }
 
 /// What a pause has left behind.
@@ -218,7 +260,14 @@ pub struct ScheduleProblems {
 }
 
 impl ScheduleJson {
-    fn of(row: ScheduleRow, counts: &BTreeMap<String, i64>, now: Millis, voice: Voice) -> Self {
+    fn of(
+        row: ScheduleRow,
+        counts: &BTreeMap<String, i64>,
+        problems: &[FolderProblem],
+        now: Millis,
+        voice: Voice,
+    ) -> Self {
+        let of_file = of_file(&row, problems).map(|problem| said(problem, voice));
         let state = row.state(counts, now);
         let report = report(&row, voice);
         let mut reminders: BTreeMap<&'static str, i64> =
@@ -235,7 +284,7 @@ impl ScheduleJson {
             state,
             incomplete: row.incomplete,
             orphaned: row.orphaned_at.is_some(),
-            problem: problem(&row, &report, voice),
+            problem: of_file.or_else(|| problem(&row, &report, voice)),
             next: next(&row, now),
             occurrences: Vec::new(),
             task: row.task.map(|task| TaskJson {
@@ -282,9 +331,9 @@ impl Api {
 
     async fn schedule_now(&self, name: &str, voice: Voice) -> Result<ScheduleJson, Problem> {
         let row = self.store.schedule(name).await?.ok_or_else(|| gone(name))?;
-        let counts = self.store.schedule_counts(row.id).await?;
+        let (counts, problems) = (self.store.schedule_counts(row.id).await?, self.store.folder_problems().await?);
         let voice = self.voice_of(&row.app, voice);
-        Ok(ScheduleJson { text: None, ..ScheduleJson::of(row, &counts, self.clock.now(), voice) })
+        Ok(ScheduleJson { text: None, ..ScheduleJson::of(row, &counts, &problems, self.clock.now(), voice) })
     }
 
     /// Works a task off, whether the caller waits or not.
@@ -335,16 +384,24 @@ pub async fn list(
     };
     let state = query.state.as_deref().map(|word| ScheduleState::from_word(word).ok_or_else(unknown)).transpose()?;
     let (now, mut counts) = (api.clock.now(), api.store.all_schedule_counts().await?);
+    let problems = api.store.folder_problems().await?;
     let mut items = Vec::new();
     for row in api.store.schedules().await? {
         let is_wanted = caller.sees(&row.app) && query.app.as_ref().is_none_or(|app| *app == row.app);
         let counts = counts.remove(&row.id).unwrap_or_default();
         if is_wanted && state.is_none_or(|state| row.state(&counts, now) == state) {
             let voice = api.voice_of(&row.app, voice);
-            items.push(ScheduleJson::of(row, &counts, now, voice));
+            items.push(ScheduleJson::of(row, &counts, &problems, now, voice));
         }
     }
-    Ok(json(StatusCode::OK, &Schedules { items }))
+    let is_wanted = |problem: &FolderProblem| {
+        // Whose file it is can't be told where it names no app that there is.
+        let app = problem.app.as_deref().filter(|app| check::app(&api.config, app).is_ok());
+        app.map_or_else(|| caller.sees_all(), |app| caller.sees(app))
+            && query.app.as_deref().is_none_or(|wanted| app == Some(wanted))
+    };
+    let files = problems.into_iter().filter(is_wanted).map(|problem| BadFile::of(problem, voice)).collect();
+    Ok(json(StatusCode::OK, &Schedules { items, files }))
 }
 
 /// One schedule: what its file says, and how it stands.
@@ -357,10 +414,10 @@ pub async fn show(
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let row = api.visible_schedule(&caller, &name).await?;
-    let counts = api.store.schedule_counts(row.id).await?;
+    let (counts, problems) = (api.store.schedule_counts(row.id).await?, api.store.folder_problems().await?);
     let voice = api.voice_of(&row.app, voice);
     let occurrences = api.store.occurrences(row.id, PREPARED).await?.into_iter().map(OccurrenceJson::from).collect();
-    let schedule = ScheduleJson::of(row, &counts, api.clock.now(), voice);
+    let schedule = ScheduleJson::of(row, &counts, &problems, api.clock.now(), voice);
     Ok(json(StatusCode::OK, &ScheduleJson { occurrences, ..schedule }))
 }
 

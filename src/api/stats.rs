@@ -40,6 +40,11 @@ pub struct Stats {
     unconfigured: Vec<Unconfigured>,
     /// Schedules whose load was cut off, or is under way: the same file again completes them.
     incomplete_schedules: Vec<String>,
+    /// Schedules whose files are gone from the watched folder, and that may still send.
+    orphaned_schedules: Vec<String>,
+    /// Files of the watched folder that can't be loaded, for keys of all apps.
+    #[schema(required = true)]
+    folder_problems: Option<u64>,
     /// Schedules that go on though the configuration does not name their app or template any more.
     unconfigured_schedules: Vec<String>,
     apps: Vec<AppStats>,
@@ -161,7 +166,12 @@ pub async fn stats(
         apps.push(AppStats::of(app, &counts, &queue, live, out_of_step, voice, now));
     }
     let unconfigured = api.store.unconfigured().await?.into_iter().filter(|(app, _)| query.covers(&caller, app));
-    let (incomplete_schedules, unconfigured_schedules) = api.lacking(&query, &caller).await?;
+    let Lacking { incomplete_schedules, orphaned_schedules, unconfigured_schedules } =
+        api.lacking(&query, &caller, now).await?;
+    let folder_problems = match caller.sees_all() {
+        true => Some(api.store.folder_problems().await?.len() as u64),
+        false => None,
+    };
     let clock_distrusted = status.clock_distrusted.map(|why| why.say(voice));
     let stats = Stats {
         now: rfc3339(now),
@@ -171,6 +181,8 @@ pub async fn stats(
         hold: hold.as_ref().map(Hold::told),
         unconfigured: unconfigured.map(|(app, waiting)| Unconfigured { app, waiting }).collect(),
         incomplete_schedules,
+        orphaned_schedules,
+        folder_problems,
         unconfigured_schedules,
         apps,
     };
@@ -178,10 +190,9 @@ pub async fn stats(
 }
 
 impl Api {
-    /// The schedules that are incomplete, and those with something waiting whose app or template is not configured any more.
-    async fn lacking(&self, query: &OfApp, caller: &Caller) -> Result<(Vec<String>, Vec<String>), Problem> {
-        let counts = self.store.all_schedule_counts().await?;
-        let (mut incomplete, mut unconfigured) = (Vec::new(), Vec::new());
+    async fn lacking(&self, query: &OfApp, caller: &Caller, now: Millis) -> Result<Lacking, Problem> {
+        let (counts, none) = (self.store.all_schedule_counts().await?, BTreeMap::new());
+        let mut lacking = Lacking::default();
         for row in self.store.schedules().await? {
             if !query.covers(caller, &row.app) {
                 continue;
@@ -189,14 +200,28 @@ impl Api {
             let waits = counts.get(&row.id).and_then(|counts| counts.get("scheduled")).is_some_and(|n| *n > 0);
             let app = self.config.apps.iter().find(|app| app.name == row.app);
             if waits && app.is_none_or(|app| app.template(&row.template).is_none()) {
-                unconfigured.push(row.name.clone());
+                lacking.unconfigured_schedules.push(row.name.clone());
+            }
+            if row.is_orphan(counts.get(&row.id).unwrap_or(&none), now) {
+                lacking.orphaned_schedules.push(row.name.clone());
             }
             if row.incomplete {
-                incomplete.push(row.name);
+                lacking.incomplete_schedules.push(row.name);
             }
         }
-        Ok((incomplete, unconfigured))
+        Ok(lacking)
     }
+}
+
+/// The schedules that lack something.
+#[derive(Default)]
+struct Lacking {
+    /// A load to its end.
+    incomplete_schedules: Vec<String>,
+    /// Their files, while they may still send.
+    orphaned_schedules: Vec<String>,
+    /// An app or a template that is configured, while something waits.
+    unconfigured_schedules: Vec<String>,
 }
 
 /// The instants in an app's queue.

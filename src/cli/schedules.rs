@@ -21,6 +21,13 @@ pub async fn run(client: &Client, verb: Schedules, out: Out) -> Result<(), Failu
             let query = query(&[("app", app), ("state", state)]);
             let answer = client.ask(Method::GET, &format!("/v1/schedules{query}"), None).await?;
             let items = answer["items"].as_array().cloned().unwrap_or_default();
+            for file in answer["files"].as_array().into_iter().flatten() {
+                out.tell(&bad_file(file, client.voice_for(None, out.voice)));
+            }
+            let is_orphan = |item: &&Value| {
+                item["orphaned"] == true && ["active", "paused"].contains(&item["state"].as_str().unwrap_or_default())
+            };
+            items.iter().filter(is_orphan).for_each(|item| out.tell(&say!("orphan_listed", name = item["name"])));
             let items: Vec<Value> =
                 if out.json { items } else { items.into_iter().map(|item| flat(item, out.voice)).collect() };
             let members =
@@ -80,6 +87,7 @@ fn path(name: &str, rest: &str) -> String {
 /// A schedule as a row of a table: its counts beside its other members.
 fn flat(mut schedule: Value, voice: Voice) -> Value {
     let state = word(&text(&schedule["state"]));
+    let state = if schedule["orphaned"] == true { say!("state_orphaned", state = state) } else { state };
     let state = if schedule["incomplete"] == true { say!("state_incomplete", state = state) } else { state };
     schedule["state"] = state.say(voice).into();
     let counts = schedule["reminders"].take();
@@ -87,6 +95,13 @@ fn flat(mut schedule: Value, voice: Voice) -> Value {
         schedule[state.as_str()] = n.clone();
     }
     schedule
+}
+
+/// A file of the watched folder that can't be loaded.
+fn bad_file(file: &Value, voice: Voice) -> Message {
+    let since =
+        file["since"].as_str().and_then(|text| parse_instant(text, None).ok()).map(|written| voice.time(written.at));
+    say!("folder_bad_file", path = file["path"], since = since, detail = file["detail"])
 }
 
 /// A word of the API in the reader's language: a state, or why something ended. A platform's code stays what it is.
@@ -127,6 +142,9 @@ fn about(schedule: &Value) -> Vec<Message> {
     });
     if schedule["incomplete"] == true {
         lines.push(say!("about_incomplete"));
+    }
+    if schedule["orphaned"] == true {
+        lines.push(say!("about_orphaned", name = schedule["name"]));
     }
     lines.extend(at("paused_at").map(|since| say!("about_paused", since = since)));
     lines.extend(at("cancelled_at").map(|since| say!("about_cancelled", since = since)));

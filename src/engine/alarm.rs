@@ -6,7 +6,11 @@ use crate::{
     clock::SharedClock,
     domain::{Millis, reminder::State, retention::Retention},
     metrics::{By, ByApp, ByAppAnd, Metrics},
-    store::{Store, retention::Walk, schedules::ScheduleState},
+    store::{
+        Store,
+        retention::Walk,
+        schedules::{ScheduleRow, ScheduleState},
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -165,11 +169,17 @@ impl Bells {
             }
             let incomplete = number(here.iter().filter(|row| row.incomplete).count());
             self.metrics.incomplete_schedules.get_or_create(&ByApp { app: app.clone() }).set(incomplete);
+            let is_orphan = |row: &&&ScheduleRow| row.is_orphan(counts.get(&row.id).unwrap_or(&none), now);
+            let orphaned = number(here.iter().filter(is_orphan).count());
+            self.metrics.orphaned_schedules.get_or_create(&ByApp { app: app.clone() }).set(orphaned);
         }
     }
 
     async fn measure_store(&self, now: Millis) {
         self.measure_schedules(now).await;
+        if let Ok(problems) = self.store.folder_problems().await {
+            self.metrics.folder_problems.set(i64::try_from(problems.len()).unwrap_or(i64::MAX));
+        }
         let Ok(tally) = self.store.tally().await else { return };
         for (app, counts) in tally {
             let count = |name: &str| counts.get(name).copied().unwrap_or_default();

@@ -107,6 +107,12 @@ impl ScheduleState {
 }
 
 impl ScheduleRow {
+    /// Whether its file is gone from the watched folder while it may still send.
+    pub fn is_orphan(&self, counts: &BTreeMap<String, i64>, now: Millis) -> bool {
+        let goes_on = matches!(self.state(counts, now), ScheduleState::Active | ScheduleState::Paused);
+        self.orphaned_at.is_some() && goes_on
+    }
+
     /// How it stands, by the counts of its reminders.
     pub fn state(&self, counts: &BTreeMap<String, i64>, now: Millis) -> ScheduleState {
         let living =

@@ -928,6 +928,10 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("keep_feed", "this is the address to subscribe to in a calendar program; keep it, it is not shown again, and whoever has it can read the feed. If calendar programs reach the daemon under another name, put that in place of {address}"),
     ("check_watches", "watches the folder {dir}"),
     ("init_schedules", "{dir} is the watched folder: schedule files that you put there are loaded by themselves"),
+    ("state_orphaned", "{state}, orphaned"),
+    ("folder_bad_file", "not loaded since {since}: {path}: {detail}"),
+    ("about_orphaned", "its file is gone from the watched folder: what waits still goes; to cancel it: tixing schedules cancel {name}"),
+    ("orphan_listed", "{name}: its file is gone from the watched folder; what waits still goes, and «tixing schedules cancel {name}» cancels it"),
 
     // doctor.
     ("check_of_app", "{app}: {what}"),
@@ -1092,4 +1096,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("load_again", "a load was cut off or is under way: `tixing load` with the same file completes it"),
     ("schedules_unconfigured", "the configuration no longer has the app or template of: {names}"),
     ("configure_schedules_again", "bring the app or template back into the configuration, or cancel the schedule"),
+    ("check_folder", "watched folder"),
+    ("schedules_orphaned", "files gone from the watched folder: {names}"),
+    ("cancel_orphans", "what waits still goes: put the file back, or cancel it with «tixing schedules cancel NAME»"),
+    ("folder_has_problems", "{n:count file} of it cannot be loaded"),
+    ("see_folder_problems", "«tixing schedules list» says which and why; mend the files"),
 ];

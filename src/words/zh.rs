@@ -928,6 +928,10 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("keep_feed", "请在日历软件中订阅此地址，并妥善保存：之后不再显示，持有者即可查看日程。若日历软件须经其他域名访问，请用该域名替换 {address}"),
     ("check_watches", "监视目录：{dir}"),
     ("init_schedules", "{dir} 是监视的目录：放进去的计划文件会自动加载"),
+    ("state_orphaned", "{state}，文件已删除"),
+    ("folder_bad_file", "自 {since} 起未能加载：{path}：{detail}"),
+    ("about_orphaned", "它的文件已从监视目录中删除：待发的提醒仍会照常发出；要取消请运行：tixing schedules cancel {name}"),
+    ("orphan_listed", "{name}：文件已从监视目录中删除；待发的提醒仍会照常发出，取消请运行 tixing schedules cancel {name}"),
 
     // doctor。
     ("check_of_app", "{app}：{what}"),
@@ -1092,4 +1096,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("load_again", "加载中断或仍在进行：用同一文件重新执行 `tixing load` 即可补全"),
     ("schedules_unconfigured", "配置中已没有以下计划的应用或模板：{names}"),
     ("configure_schedules_again", "把应用或模板加回配置，或取消该计划"),
+    ("check_folder", "监视的目录"),
+    ("schedules_orphaned", "文件已从监视目录中删除：{names}"),
+    ("cancel_orphans", "待发的提醒仍会照常发出：请放回文件，或运行 tixing schedules cancel 名称 取消"),
+    ("folder_has_problems", "其中有 {n} 个文件无法加载"),
+    ("see_folder_problems", "用 tixing schedules list 查看是哪些文件、为什么，然后修正"),
 ];

@@ -1,11 +1,16 @@
 //! The watched folder: what lies in it is loaded, what is wrong is told, and what is gone cancels nothing.
 
-use crate::harness::{EVENT, START, TestStore, accept, config, on_both};
+use crate::harness::{
+    EVENT, START, TestStore, accept, config, databases, fresh_url, on_both,
+    program::{Program, Site},
+};
+use serde_json::{Value, json};
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 use tixing::{
     clock::ManualClock,
@@ -622,7 +627,7 @@ async fn a_hundred_thousand_files_hang_nothing_and_ten_thousand_are_read() {
     for i in 0..100_000 {
         fs::File::create(dir.join(format!("f{i:06}.toml"))).expect("made");
     }
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     looks.look().await.expect("answers");
     clock.advance(QUIET);
     looks.look().await.expect("answers");
@@ -640,7 +645,7 @@ async fn a_hundred_thousand_files_hang_nothing_and_ten_thousand_are_read() {
     store.close().await;
 }
 
-/// Permissions do not bind root, who may be running the tests: the sentence is judged where they do, and that it is said loudly where not.
+/// Permissions do not bind root, who may be running the tests: then it is judged that the file is read, which is what root may.
 #[tokio::test]
 async fn a_file_without_permission_is_told_and_read_once_it_may_be() {
     on_both(async |test| {
@@ -664,4 +669,115 @@ async fn a_file_without_permission_is_told_and_read_once_it_may_be() {
         assert_eq!((desk.codes().await, desk.waiting("spring").await), (Vec::new(), 1));
     })
     .await;
+}
+
+/// The real daemon with a watched folder.
+struct Served {
+    site: Site,
+    program: Program,
+    _store: tempfile::TempDir,
+}
+
+impl Served {
+    fn new(database: &str) -> Self {
+        let store = tempfile::tempdir().expect("a folder");
+        let site = Site::new(&fresh_url(database, store.path()), "http://127.0.0.1:1", "timezone = \"Asia/Shanghai\"");
+        let configuration = fs::read_to_string(site.path("tixing.toml")).expect("there");
+        fs::write(site.path("tixing.toml"), format!("[schedules]\ndir = \"schedules\"\n{configuration}"))
+            .expect("written");
+        fs::create_dir(site.path("schedules")).expect("made");
+        let program = site.serve_with_key();
+        Self { site, program, _store: store }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.site.path("schedules").join(name)
+    }
+
+    /// Asks for a schedule until it is so, five seconds at most after what was done.
+    async fn within_5_s(&self, what: &str, done: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let (_, answer) = self.program.get("/v1/schedules").await;
+            if done(&answer) {
+                eprintln!("{what}: after {:?}", begun.elapsed());
+                return answer;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(5), "{what}: {answer}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e48_a_file_is_loaded_within_five_seconds_and_what_is_wrong_is_told_everywhere() {
+    for database in databases() {
+        let served = Served::new(database);
+        let accepted = |openid: &str| {
+            format!("{}\n", json!({ "app": "coffee", "openid": openid, "results": { "event-start": "accept" } }))
+        };
+        served.program.batch("/v1/consents/batch", accepted("o1") + &accepted("o2")).await;
+        let n = |answer: &Value| answer["items"][0]["reminders"]["scheduled"].as_i64().unwrap_or(-1);
+        fs::write(served.path("a.toml"), table("spring", "a.csv")).expect("written");
+        fs::write(served.path("a.csv"), "openid,名称\no1,茶会\n").expect("written");
+        served.within_5_s("dropped in", |answer| n(answer) == 1).await;
+        fs::write(served.path("a.csv"), "openid,名称\no1,茶会\no2,茶会\n").expect("written");
+        served.within_5_s("its table edited", |answer| n(answer) == 2).await;
+        fs::write(served.path("a.toml"), table("spring", "a.csv").replace("thing1", "thing9")).expect("written");
+        let answer = served.within_5_s("a mistake", |answer| answer["files"][0].is_object()).await;
+        assert_eq!(n(&answer), 2, "nothing changes");
+        let file = &answer["files"][0];
+        assert_eq!((&file["schedule"], &file["code"]), (&json!("spring"), &json!("missing_field")), "{file}");
+        assert_eq!(answer["items"][0]["problem"], file["detail"], "the schedule tells of it too");
+        let (_, listed, told) = served.site.run(&["schedules", "list"]);
+        assert!(told.contains("a.toml") && listed.contains("spring"), "{listed}{told}");
+        let begun = Instant::now();
+        while !served
+            .program
+            .http
+            .get(format!("{}/metrics", served.program.base))
+            .send()
+            .await
+            .expect("an answer")
+            .text()
+            .await
+            .expect("text")
+            .contains("tixing_folder_problems 1")
+        {
+            assert!(begun.elapsed() < Duration::from_secs(15), "metrics");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let (_, doctor, _) = served.site.run(&["doctor"]);
+        assert!(doctor.contains("watched folder"), "{doctor}");
+        // A key for another app sees neither the file nor its schedule.
+        let (_, key, _) = served.site.run(&["key", "create", "--name", "tea", "--app", "tea"]);
+        let request = served.program.http.get(format!("{}/v1/schedules", served.program.base)).bearer_auth(key.trim());
+        let answer: Value =
+            serde_json::from_str(&request.send().await.expect("an answer").text().await.expect("text")).expect("JSON");
+        assert_eq!(answer, json!({ "items": [], "files": [] }));
+
+        fs::remove_file(served.path("a.toml")).expect("there");
+        let answer = served.within_5_s("deleted", |answer| answer["items"][0]["orphaned"] == true).await;
+        assert_eq!((n(&answer), &answer["items"][0]["state"], &answer["files"]), (2, &json!("active"), &json!([])));
+        let (_, _, told) = served.site.run(&["schedules", "list"]);
+        assert!(told.contains("tixing schedules cancel spring"), "{told}");
+        let (_, shown, _) = served.site.run(&["schedules", "show", "spring"]);
+        assert!(shown.contains("tixing schedules cancel spring"), "{shown}");
+        let (_, doctor, _) = served.site.run(&["doctor"]);
+        assert!(doctor.contains("tixing schedules cancel"), "{doctor}");
+        fs::write(served.path("a.toml"), table("spring", "a.csv")).expect("written");
+        served.within_5_s("back again", |answer| answer["items"][0]["orphaned"] == false).await;
+        // SIGHUP tries again what has a problem, and the daemon goes on.
+        served.program.signal("-HUP");
+        fs::rename(served.site.path("schedules"), served.site.path("away")).expect("renamed");
+        served.within_5_s("the folder vanishes", |answer| answer["files"][0]["code"] == "no_file").await;
+        fs::rename(served.site.path("away"), served.site.path("schedules")).expect("renamed");
+        served.within_5_s("and is back", |answer| answer["files"] == json!([])).await;
+        fs::write(served.path("a.csv"), "openid,名称\no1,茶会\n").expect("written");
+        served.within_5_s("and is watched", |answer| n(answer) == 1).await;
+        let (status, log) = served.program.terminate();
+        assert!(status.success(), "{log}");
+        assert_eq!(log.matches("nothing of it is loaded").count(), 2, "each change is logged once: {log}");
+        assert!(log.contains("tixing schedules cancel spring") && !log.contains("o1"), "{log}");
+    }
 }

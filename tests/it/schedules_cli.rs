@@ -158,7 +158,7 @@ async fn a_key_of_another_app_sees_no_schedule_and_one_that_may_only_look_change
     }
     let list =
         program.http.get(format!("{}/v1/schedules", program.base)).bearer_auth(&tea).send().await.expect("an answer");
-    assert_eq!(list.text().await.expect("text"), r#"{"items":[]}"#);
+    assert_eq!(list.text().await.expect("text"), r#"{"items":[],"files":[]}"#);
     let metrics = program.http.get(format!("{}/metrics", program.base)).send().await.expect("an answer");
     let metrics = metrics.text().await.expect("text");
     assert!(metrics.contains("tixing_schedules{app=\"coffee\",what=\"active\"} 1"), "{metrics}");

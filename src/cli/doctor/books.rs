@@ -24,6 +24,23 @@ pub fn look(stats: &Value, keys: &Value, apps: &[App], report: &mut Report) {
     let incomplete = names("incomplete_schedules");
     let found = if incomplete.is_empty() { say!("none") } else { say!("each", all = incomplete) };
     report.judge(say!("check_schedules"), incomplete.is_empty(), Level::Warning, found, say!("load_again"));
+    let orphaned = names("orphaned_schedules");
+    if !orphaned.is_empty() {
+        report.add(
+            say!("check_schedules"),
+            Level::Warning,
+            say!("schedules_orphaned", names = orphaned),
+            say!("cancel_orphans"),
+        );
+    }
+    if let Some(n) = stats["folder_problems"].as_u64().filter(|n| *n > 0) {
+        report.add(
+            say!("check_folder"),
+            Level::Warning,
+            say!("folder_has_problems", n = n),
+            say!("see_folder_problems"),
+        );
+    }
     let unconfigured = names("unconfigured_schedules");
     if !unconfigured.is_empty() {
         let found = say!("schedules_unconfigured", names = unconfigured);

@@ -48,7 +48,8 @@ impl Bell {
     }
 }
 
-/// Looks at the folder until it is dropped. `trusted` says whether the clock is: by a wrong one, rows would be late that are not.
+/// Looks at the folder until it is dropped. `trusted`: nobody has found the clock wrong. By a wrong one, rows would be late
+/// that are not.
 pub async fn run(mut folder: Folder, bell: Bell, clock: SharedClock, trusted: impl Fn() -> bool + Send) {
     let mut watches = Watches::new(bell.clone());
     let mut silent = false;
