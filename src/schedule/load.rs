@@ -440,7 +440,8 @@ impl Office {
             return Ok(Stored { since: now, ..Stored::default() });
         };
         let is_same = digest.is_none_or(|digest| row.digest == digest);
-        let since = row.since.filter(|_| is_same && row.cancelled_at.is_none()).unwrap_or(now);
+        let is_whole = digest.is_none() || !row.incomplete;
+        let since = row.since.filter(|_| is_same && is_whole && row.cancelled_at.is_none()).unwrap_or(now);
         let shift = if is_same { row.shift } else { 0 };
         let living = self.store.living_occurrences(row.id, since.min(now)).await?;
         let prepared = living.iter().filter(|o| o.prepared_at.is_some()).map(|o| o.name.clone()).collect();
@@ -477,7 +478,7 @@ fn recurs(
     let look = ready.look.as_ref().filter(|_| ready.file.is_recurring())?;
     let due = (!look.due.is_empty()).then_some(now);
     // The same file again changes nothing about what was missed.
-    let is_same = |row: &&ScheduleRow| row.digest == plan.digest && row.cancelled_at.is_none();
+    let is_same = |row: &&ScheduleRow| row.digest == plan.digest && !row.incomplete && row.cancelled_at.is_none();
     let since = row.filter(is_same).and_then(|row| row.since).unwrap_or(now);
     Some(Recurs { kept_text: input.text.clone(), edition, next_at: due.or(look.next_at), since })
 }
@@ -507,7 +508,8 @@ impl<'a> Work<'a> {
         ready: &mut Ready,
         row: Option<&ScheduleRow>,
     ) -> Result<Option<i64>, Failure> {
-        let kept = row.filter(|row| row.digest == plan.digest && row.kept_text.is_some());
+        // A load that was cut off has left its digest, and the rows of the file before.
+        let kept = row.filter(|row| row.digest == plan.digest && !row.incomplete && row.kept_text.is_some());
         let edition = match (ready.to_keep.take(), kept) {
             (None, _) => 0,
             (Some(_), Some(row)) => row.edition,

@@ -117,6 +117,11 @@ impl Looking<'_> {
         let Some(look) = gathered.and_then(|gathered| gathered.look) else { return Ok(Some(Err(why(&plan)))) };
         let mut prepared = Vec::new();
         for due in &look.due {
+            // A shift may have brought one back that was over and no longer looked for: it stays prepared.
+            let known = self.office.store.occurrence(schedule, &due.name).await?;
+            if known.is_some_and(|known| known.prepared_at.is_some()) {
+                continue;
+            }
             match self.occurrence(due).await? {
                 Some(Ok(people)) => prepared.push((due.name.clone(), people)),
                 Some(Err(why)) => return Ok(Some(Err(why))),

@@ -26,6 +26,7 @@ mod in_use;
 mod gates;
 mod examples;
 mod plans;
+mod preparing;
 mod recurring;
 mod uploads;
 mod loads;
