@@ -35,18 +35,22 @@ struct Desk {
 
 impl Desk {
     fn new(test: &TestStore) -> Self {
+        Self::over(&test.store, &test.clock)
+    }
+
+    fn over(store: &Store, clock: &Arc<ManualClock>) -> Self {
         let _dir = tempfile::tempdir().expect("a folder");
         let dir = _dir.path().join("schedules");
         fs::create_dir(&dir).expect("made");
         let office = Office {
             config: Arc::new(config("http://127.0.0.1:1")),
-            store: test.store.clone(),
-            clock: test.clock.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
             reader: Arc::default(),
             batches: Default::default(),
         };
         let folder = Folder::new(office.clone(), dir.clone());
-        Self { store: test.store.clone(), clock: test.clock.clone(), office, folder, dir, _dir }
+        Self { store: store.clone(), clock: clock.clone(), office, folder, dir, _dir }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -780,4 +784,30 @@ async fn e48_a_file_is_loaded_within_five_seconds_and_what_is_wrong_is_told_ever
         assert_eq!(log.matches("nothing of it is loaded").count(), 2, "each change is logged once: {log}");
         assert!(log.contains("tixing schedules cancel spring") && !log.contains("o1"), "{log}");
     }
+}
+
+#[tokio::test]
+async fn a_thousand_files_that_were_loaded_before_are_read_at_a_start_in_two_seconds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = fresh_url("sqlite", folder.path());
+    let clock = ManualClock::at(START);
+    let store = crate::harness::open(&url, &clock).await;
+    let mut desk = Desk::over(&store, &clock);
+    desk.accept(&["o1"]).await;
+    let rows: String = (0..100).map(|i| format!("o{i},茶会\n")).collect();
+    for i in 0..1_000 {
+        fs::write(desk.path(&format!("t{i}.csv")), format!("openid,名称\n{rows}")).expect("written");
+        fs::write(desk.path(&format!("s{i}.toml")), table(&format!("s{i}"), &format!("t{i}.csv"))).expect("written");
+    }
+    desk.settle().await;
+    assert_eq!((desk.store.schedules().await.expect("answers").len(), desk.codes().await), (1_000, Vec::new()));
+    let before = desk.store.schedules().await.expect("answers");
+    desk.restart();
+    let begun = Instant::now();
+    desk.look().await;
+    let took = begun.elapsed();
+    eprintln!("a start with 1,000 files took {took:?}");
+    assert_eq!(desk.store.schedules().await.expect("answers"), before, "nothing was written");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    desk.store.close().await;
 }
