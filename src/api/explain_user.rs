@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{
     domain::{
-        Millis,
         absence::{Absence, Holder, Lack, Missing},
         consent::ConsentState,
         draft::openid,
+        schedule::Upcoming,
     },
     store::{kept::Part, lists::Filter, schedules::ScheduleRow},
     words::{Lang, Voice},
@@ -97,13 +97,6 @@ const AHEAD: usize = 10;
 const OVER: usize = 5;
 /// Occurrences that are looked at for these.
 const LOOKED_AT: i64 = 200;
-
-/// An occurrence to come, as it is stored.
-#[derive(Deserialize)]
-struct Upcoming {
-    name: String,
-    event: Millis,
-}
 
 impl Api {
     /// The occurrences of a schedule in which a user has nothing, though it has others for somebody.

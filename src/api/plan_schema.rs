@@ -1,5 +1,6 @@
 //! How a plan is described in the OpenAPI document. The code makes it as [`Plan::json`](crate::schedule::plan::Plan::json).
 
+use super::schedules::NextJson;
 use crate::{
     domain::reminder::ReminderId,
     schedule::{load::Loaded, plan::Rows as RowCounts},
@@ -36,8 +37,11 @@ pub struct PlanSchema {
     last_at: Option<String>,
     /// How long it takes at the app's rate, in milliseconds.
     takes_ms: i64,
-    /// The next occurrences of a recurring schedule.
-    next: Vec<String>,
+    /// How it recurs, in words; null if it does not.
+    #[schema(required = true)]
+    recurs: Option<String>,
+    /// Its next five occurrences.
+    next: Vec<NextJson>,
     /// Only the app's testers can be reached.
     test_mode: bool,
     /// What is wrong: the first thousand.

@@ -11,6 +11,7 @@ use crate::{
     domain::{
         Millis,
         reminder::State as ReminderState,
+        schedule::Upcoming,
         timing::{cut, parse_duration, rfc3339},
     },
     schedule::plan::told,
@@ -72,6 +73,9 @@ pub struct ScheduleJson {
     first_at: Option<String>,
     #[schema(required = true, format = DateTime)]
     last_at: Option<String>,
+    /// How it recurs, in words; null if it does not.
+    #[schema(required = true)]
+    recurs: Option<String>,
     /// The next five occurrences of one that recurs.
     next: Vec<NextJson>,
     /// The latest occurrences of which reminders were stored, the latest first; not in lists.
@@ -137,13 +141,6 @@ impl From<OccurrenceRow> for OccurrenceJson {
 /// Occurrences that are shown of a schedule: those to come, and those that were prepared.
 const TO_COME: usize = 5;
 const PREPARED: i64 = 20;
-
-/// An occurrence to come, as it is stored.
-#[derive(Deserialize)]
-struct Upcoming {
-    event: Millis,
-    key: Option<String>,
-}
 
 /// The next occurrences of a schedule.
 fn next(row: &ScheduleRow, now: Millis) -> Vec<NextJson> {
@@ -285,6 +282,7 @@ impl ScheduleJson {
             incomplete: row.incomplete,
             orphaned: row.orphaned_at.is_some(),
             problem: of_file.or_else(|| problem(&row, &report, voice)),
+            recurs: report["recurs"].as_str().map(str::to_owned),
             next: next(&row, now),
             occurrences: Vec::new(),
             task: row.task.map(|task| TaskJson {

@@ -7,6 +7,7 @@ use super::{
     failure::Failure,
     files::Files,
     out::{Out, data},
+    schedules,
     table::text,
 };
 use crate::{
@@ -285,6 +286,7 @@ fn numbers(answer: &Answer) -> Vec<Message> {
             false => say!("plan_from_to", first = first, last = last, takes = plan["takes_ms"]),
         });
     }
+    said.extend(schedules::recurring(plan));
     said
 }
 

@@ -124,6 +124,24 @@ fn word(word: &str) -> Message {
     }
 }
 
+/// How a schedule or a plan recurs, and its next occurrences; nothing of one that does not.
+pub(super) fn recurring(schedule: &Value) -> Option<Message> {
+    let at = |next: &Value| Some(parse_instant(next["event"].as_str()?, None).ok()?.at);
+    let said = |next: &Value| {
+        let at = at(next)?;
+        Some(match next["key"].as_str() {
+            Some(key) => say!("next_event", key = key, at = at),
+            None => say!("next_time", at = at),
+        })
+    };
+    let next: Vec<Message> = schedule["next"].as_array().into_iter().flatten().filter_map(said).collect();
+    let recurs = schedule["recurs"].as_str()?;
+    Some(match next.is_empty() {
+        true => say!("recurs_no_more", recurs = recurs),
+        false => say!("recurs_and_next", recurs = recurs, next = next),
+    })
+}
+
 /// How a schedule stands, in sentences.
 fn about(schedule: &Value) -> Vec<Message> {
     let at = |member: &str| schedule[member].as_str().and_then(|text| parse_instant(text, None).ok()).map(|w| w.at);
@@ -152,13 +170,7 @@ fn about(schedule: &Value) -> Vec<Message> {
         at("first_at").zip(at("last_at")).map(|(first, last)| say!("about_instants", first = first, last = last)),
     );
     let instant = |member: &Value| member.as_str().and_then(|text| parse_instant(text, None).ok()).map(|w| w.at);
-    for next in schedule["next"].as_array().into_iter().flatten() {
-        let Some(event) = instant(&next["event"]) else { continue };
-        lines.push(match next["key"].as_str() {
-            Some(key) => say!("about_next_event", key = key, at = event),
-            None => say!("about_next", at = event),
-        });
-    }
+    lines.extend(recurring(schedule));
     for occurrence in schedule["occurrences"].as_array().into_iter().flatten() {
         let (name, people) = (&occurrence["name"], &occurrence["people"]);
         lines.push(match instant(&occurrence["prepared_at"]) {

@@ -597,8 +597,6 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("folder_and_more", "{what}; and {n:count more problem}: «tixing plan {path}» shows all"),
     ("folder_may_not", "{what}; the folder does not do that by itself: «tixing load {path} {option}»"),
     ("folder_strict", "{refused} of {read} rows are wrong, and strict = true, so nothing is loaded: «tixing plan {path}» shows them"),
-    ("about_next", "next: {at:time}"),
-    ("about_next_event", "next: {key}, {at:time}"),
     ("about_prepared", "prepared: {name} on {at:time}, for this many people: {people}"),
     ("about_being_prepared", "being prepared: {name}"),
     ("absent_of_excluded", "{occurrence} ({event:time}) of the schedule {schedule} has nothing for this user: the schedule excludes them."),
@@ -606,6 +604,10 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("absent_of_no_consent", "{occurrence} ({event:time}) of the schedule {schedule} has nothing for this user: when it was prepared on {at:time}, they had not accepted its template yet. What they have accepted since counts for the next one."),
     ("absent_of_prepared", "{occurrence} ({event:time}) of the schedule {schedule} has nothing for this user: when it was prepared on {at:time}, none of their consents was free, or the audience did not name them for it."),
     ("absent_of_later", "{occurrence} ({event:time}) of the schedule {schedule} has nothing for anybody yet: it is prepared on {at:time}, and the audience is looked at then."),
+    ("next_time", "{at:time}"),
+    ("next_event", "{key} ({at:time})"),
+    ("recurs_and_next", "{recurs}; next: {next}"),
+    ("recurs_no_more", "{recurs}; nothing of it is ahead"),
 
     // The store.
     ("store_is_unavailable", "the store is unavailable: {why}"),

@@ -597,8 +597,6 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("folder_and_more", "{what}；另有 {n} 处问题：用 tixing plan {path} 查看全部"),
     ("folder_may_not", "{what}；目录不会自动这样做，请运行：tixing load {path} {option}"),
     ("folder_strict", "{read} 行中有 {refused} 行有误，而 strict = true，因此没有加载：用 tixing plan {path} 查看"),
-    ("about_next", "下一次：{at:time}"),
-    ("about_next_event", "下一场：{key}，{at:time}"),
     ("about_prepared", "已生成提醒：{name}，{people} 人，生成时间 {at:time}"),
     ("about_being_prepared", "正在生成提醒：{name}"),
     ("absent_of_excluded", "计划 {schedule} 的 {occurrence}（{event:time}）没有该用户的提醒：该用户在排除名单中。"),
@@ -606,6 +604,10 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("absent_of_no_consent", "计划 {schedule} 的 {occurrence}（{event:time}）没有该用户的提醒：该场于 {at:time} 生成提醒时，用户尚未订阅该模板；之后的订阅可用于下一场。"),
     ("absent_of_prepared", "计划 {schedule} 的 {occurrence}（{event:time}）没有该用户的提醒：该场于 {at:time} 生成提醒时，用户没有可用的订阅，或名单未将其列入该场。"),
     ("absent_of_later", "计划 {schedule} 的 {occurrence}（{event:time}）尚未生成提醒：将于 {at:time} 生成，届时再确定发送对象。"),
+    ("next_time", "{at:time}"),
+    ("next_event", "{key}（{at:time}）"),
+    ("recurs_and_next", "{recurs}，下次：{next}"),
+    ("recurs_no_more", "{recurs}，后面没有场次了"),
 
     // 数据存储。
     ("store_is_unavailable", "数据存储不可用：{why}"),
