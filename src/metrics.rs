@@ -59,6 +59,8 @@ pub struct Metrics {
     pub orphaned_schedules: Family<ByApp, Gauge>,
     /// Files of the watched folder that can't be loaded.
     pub folder_problems: Gauge,
+    /// For how long the recurring schedule that waits longest should have been looked at, seconds.
+    pub unprepared: Family<ByApp, Gauge<f64, AtomicU64>>,
     /// Reminders whose instant has passed (10,000 at most are counted).
     pub due: Family<ByApp, Gauge>,
     /// Age of the oldest of them, seconds.
@@ -108,6 +110,7 @@ impl Default for Metrics {
             incomplete_schedules: Family::default(),
             orphaned_schedules: Family::default(),
             folder_problems: Gauge::default(),
+            unprepared: Family::default(),
             due: Family::default(),
             oldest_overdue: Family::default(),
             paused: Family::default(),
@@ -140,6 +143,9 @@ impl Default for Metrics {
         r.register("orphaned_schedules", what, metrics.orphaned_schedules.clone());
         let what = "Files of the watched folder that can't be loaded";
         r.register("folder_problems", what, metrics.folder_problems.clone());
+        let unprepared = metrics.unprepared.clone();
+        let help = "For how long the recurring schedule that waits longest should have been looked at";
+        r.register_with_unit("oldest_unprepared", help, Unit::Seconds, unprepared);
         r.register("due", "Reminders whose instant has passed, counted up to 10000", metrics.due.clone());
         let oldest = metrics.oldest_overdue.clone();
         r.register_with_unit(

@@ -1,6 +1,6 @@
 //! What tixing does in a second, beside what this machine can do at all. It prints; it asserts nothing.
 //!
-//! `cargo bench -- NAME…` with names among: floor spike spike20 bulk single steady erasing planning plan load stored; `--postgres` for PostgreSQL,
+//! `cargo bench -- NAME…` with names among: floor spike spike20 bulk single steady erasing planning plan load look stored; `--postgres` for PostgreSQL,
 //! `--stored N` for the size of a store that `bulk` and `stored` meet, `--n N` for the number of reminders. `soak --minutes N` runs only
 //! when it is named.
 
@@ -8,6 +8,7 @@
 #[path = "../../tests/it/harness/postgres.rs"]
 mod postgres;
 
+mod look;
 mod marketer;
 mod soak;
 
@@ -97,6 +98,9 @@ fn main() {
         }
         if named("load") {
             marketer::load(&bench, value("--n", 1_000_000)).await;
+        }
+        if named("look") {
+            look::run(&bench, 10_000).await;
         }
         if named("single") {
             bench.single().await;

@@ -9,10 +9,13 @@ use super::{
     templates::{OutOfStep, out_of_step},
 };
 use crate::{
-    domain::{Millis, consent::Balance, reminder::State as ReminderState, timing::rfc3339},
+    domain::{MINUTE, Millis, consent::Balance, reminder::State as ReminderState, timing::rfc3339},
     engine::signals::LaneStatus,
-    store::hold::{Hold, HoldTold},
-    words::Voice,
+    store::{
+        hold::{Hold, HoldTold},
+        schedules::ScheduleRow,
+    },
+    words::{Message, Voice},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
@@ -47,6 +50,8 @@ pub struct Stats {
     folder_problems: Option<u64>,
     /// Schedules that go on though the configuration does not name their app or template any more.
     unconfigured_schedules: Vec<String>,
+    /// Recurring schedules whose next occurrence can't be prepared, or that nobody prepares.
+    unprepared_schedules: Vec<Unprepared>,
     apps: Vec<AppStats>,
 }
 
@@ -56,6 +61,31 @@ pub struct Unconfigured {
     app: String,
     /// Reminders that have not ended.
     waiting: i64,
+}
+
+/// A recurring schedule whose next occurrence is not prepared.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UnpreparedSchedule)]
+pub struct Unprepared {
+    name: String,
+    /// Why it can't be; null if nobody has tried.
+    #[schema(required = true)]
+    why: Option<String>,
+    /// For how long it should have been looked at.
+    #[schema(value_type = i64)]
+    late_ms: Millis,
+}
+
+/// A schedule that nobody has looked at for so long is told of.
+const LONG: Millis = 5 * MINUTE;
+
+impl Unprepared {
+    fn of(row: &ScheduleRow, now: Millis, voice: Voice) -> Option<Self> {
+        let late_ms = row.unprepared_for(now).unwrap_or_default();
+        let why = row.recur_problem.as_deref().filter(|_| row.next_at.is_some());
+        let why = why.and_then(|why| serde_json::from_str::<Message>(why).ok()).map(|why| why.say(voice));
+        (why.is_some() || late_ms >= LONG).then(|| Self { name: row.name.clone(), why, late_ms })
+    }
 }
 
 /// How one app stands.
@@ -166,8 +196,8 @@ pub async fn stats(
         apps.push(AppStats::of(app, &counts, &queue, live, out_of_step, voice, now));
     }
     let unconfigured = api.store.unconfigured().await?.into_iter().filter(|(app, _)| query.covers(&caller, app));
-    let Lacking { incomplete_schedules, orphaned_schedules, unconfigured_schedules } =
-        api.lacking(&query, &caller, now).await?;
+    let Lacking { incomplete_schedules, orphaned_schedules, unconfigured_schedules, unprepared_schedules } =
+        api.lacking(&query, &caller, voice, now).await?;
     let folder_problems = match caller.sees_all() {
         true => Some(api.store.folder_problems().await?.len() as u64),
         false => None,
@@ -184,13 +214,14 @@ pub async fn stats(
         orphaned_schedules,
         folder_problems,
         unconfigured_schedules,
+        unprepared_schedules,
         apps,
     };
     Ok(json(StatusCode::OK, &stats))
 }
 
 impl Api {
-    async fn lacking(&self, query: &OfApp, caller: &Caller, now: Millis) -> Result<Lacking, Problem> {
+    async fn lacking(&self, query: &OfApp, caller: &Caller, voice: Voice, now: Millis) -> Result<Lacking, Problem> {
         let (counts, none) = (self.store.all_schedule_counts().await?, BTreeMap::new());
         let mut lacking = Lacking::default();
         for row in self.store.schedules().await? {
@@ -205,6 +236,7 @@ impl Api {
             if row.is_orphan(counts.get(&row.id).unwrap_or(&none), now) {
                 lacking.orphaned_schedules.push(row.name.clone());
             }
+            lacking.unprepared_schedules.extend(Unprepared::of(&row, now, voice));
             if row.incomplete {
                 lacking.incomplete_schedules.push(row.name);
             }
@@ -222,6 +254,8 @@ struct Lacking {
     orphaned_schedules: Vec<String>,
     /// An app or a template that is configured, while something waits.
     unconfigured_schedules: Vec<String>,
+    /// Somebody who prepares their next occurrence.
+    unprepared_schedules: Vec<Unprepared>,
 }
 
 /// The instants in an app's queue.

@@ -172,6 +172,8 @@ impl Bells {
             let is_orphan = |row: &&&ScheduleRow| row.is_orphan(counts.get(&row.id).unwrap_or(&none), now);
             let orphaned = number(here.iter().filter(is_orphan).count());
             self.metrics.orphaned_schedules.get_or_create(&ByApp { app: app.clone() }).set(orphaned);
+            let unprepared = here.iter().filter_map(|row| row.unprepared_for(now)).max().unwrap_or_default();
+            self.metrics.unprepared.get_or_create(&ByApp { app: app.clone() }).set(seconds(unprepared));
         }
     }
 

@@ -113,6 +113,12 @@ impl ScheduleRow {
         self.orphaned_at.is_some() && goes_on
     }
 
+    /// For how long it should have been looked at, in milliseconds, if it recurs and nobody is at it.
+    pub fn unprepared_for(&self, now: Millis) -> Option<Millis> {
+        let is_worked_on = self.task.as_ref().is_some_and(|task| task.is_alive(now));
+        self.next_at.filter(|next| *next < now && !is_worked_on).map(|next| now - next)
+    }
+
     /// How it stands, by the counts of its reminders.
     pub fn state(&self, counts: &BTreeMap<String, i64>, now: Millis) -> ScheduleState {
         let living =

@@ -1103,4 +1103,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("cancel_orphans", "what waits still goes: put the file back, or cancel it with «tixing schedules cancel NAME»"),
     ("folder_has_problems", "{n:count file} of it cannot be loaded"),
     ("see_folder_problems", "«tixing schedules list» says which and why; mend the files"),
+    ("check_occurrences", "occurrences to prepare"),
+    ("occurrence_hindered", "the next occurrence of {name} can't be prepared: {why}"),
+    ("occurrence_late", "nobody has looked at {name} for {late:span}, though its next occurrence is to be prepared"),
+    ("see_to_occurrences", "mend what is named; it is tried again each minute, and `tixing load` with a mended file tries at once. If nobody looks: is the daemon running, is the store on hold, is its clock trusted?"),
 ];

@@ -1103,4 +1103,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("cancel_orphans", "待发的提醒仍会照常发出：请放回文件，或运行 tixing schedules cancel 名称 取消"),
     ("folder_has_problems", "其中有 {n} 个文件无法加载"),
     ("see_folder_problems", "用 tixing schedules list 查看是哪些文件、为什么，然后修正"),
+    ("check_occurrences", "待生成的场次"),
+    ("occurrence_hindered", "{name} 的下一场无法生成提醒：{why}"),
+    ("occurrence_late", "{name} 的下一场早该生成提醒，已逾期 {late:span}"),
+    ("see_to_occurrences", "请修复上述问题：系统每分钟自动重试一次，用修改后的文件执行 `tixing load` 则立即重试。若一直没有生成：请检查守护进程是否在运行、存储是否处于冻结状态、时钟是否可信"),
 ];

@@ -629,3 +629,37 @@ async fn a_marketer_sees_what_comes_and_why_somebody_has_nothing_of_one_event() 
         assert_eq!(export["kept_rows"], json!([]));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_hinders_a_recurrence_is_told_of_by_schedules_stats_and_doctor() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let url = format!("sqlite:{}", site.path("tixing.db").display());
+    let apps = apps("http://127.0.0.1:1");
+    let store = Store::open(&url, Durability::Full, &apps, SystemClock::shared()).await.expect("opens");
+    let now = SystemClock::shared().now();
+    let id = recurring(&store, "weekly", now).await;
+    let late = row(&store, "weekly").await;
+    assert_eq!(late.unprepared_for(now), None);
+    assert_eq!(late.unprepared_for(now + 7), Some(7));
+    let due = Due { schedule: id, next_at: now };
+    let (nonce, _) = store.begin_prepare(due, "test").await.expect("answers").expect("it begins");
+    assert_eq!(row(&store, "weekly").await.unprepared_for(now + 7), None, "somebody is at it");
+    let problem = Some(r#"{"say":"no_consent"}"#.to_owned());
+    let finish = FinishPrepare { next_at: Some(now + DAY), problem, ..FinishPrepare::default() };
+    assert!(store.finish_prepare(id, &nonce, finish).await.expect("answers"));
+    store.close().await;
+    let program = site.serve_with_key();
+    let (_, stats) = program.get("/v1/stats").await;
+    assert_eq!(stats["unprepared_schedules"][0]["name"], "weekly", "{stats}");
+    let (_, shown) = program.get("/v1/schedules/weekly").await;
+    assert_eq!(shown["problem"], stats["unprepared_schedules"][0]["why"]);
+    for (lang, words) in
+        [("en", "the next occurrence of weekly can't be prepared"), ("zh", "weekly 的下一场无法生成提醒")]
+    {
+        let (_, told, _) = site.run(&["doctor", "--lang", lang]);
+        assert!(told.contains(words), "{told}");
+    }
+    let metrics = program.http.get(format!("{}/metrics", program.base)).send().await.expect("an answer");
+    assert!(metrics.text().await.expect("text").contains("tixing_oldest_unprepared_seconds{app=\"coffee\"} 0"));
+    assert!(program.terminate().0.success());
+}

@@ -46,6 +46,11 @@ pub fn look(stats: &Value, keys: &Value, apps: &[App], report: &mut Report) {
         let found = say!("schedules_unconfigured", names = unconfigured);
         report.add(say!("check_schedules"), Level::Failed, found, say!("configure_schedules_again"));
     }
+    let unprepared: Vec<Message> = items(&stats["unprepared_schedules"]).map(not_prepared).collect();
+    if !unprepared.is_empty() {
+        let found = say!("each", all = unprepared);
+        report.add(say!("check_occurrences"), Level::Failed, found, say!("see_to_occurrences"));
+    }
     match &stats["clock_distrusted"] {
         Value::Null => report.ok(say!("check_daemon_clock"), say!("clock_trusted")),
         why => report.add(say!("check_daemon_clock"), Level::Failed, told(why), say!("set_clock_right")),
@@ -58,6 +63,14 @@ pub fn look(stats: &Value, keys: &Value, apps: &[App], report: &mut Report) {
         sending(app, of, report);
         waiting(app, of, report);
         ended(app, of, report);
+    }
+}
+
+/// Why the next occurrence of a schedule is not prepared.
+fn not_prepared(schedule: &Value) -> Message {
+    match schedule["why"].as_str() {
+        Some(why) => say!("occurrence_hindered", name = schedule["name"], why = why),
+        None => say!("occurrence_late", name = schedule["name"], late = number(schedule, "/late_ms")),
     }
 }
 
