@@ -270,6 +270,7 @@ impl Counting<'_> {
             reach.forgotten += u64::from(forgotten);
             reach.known += u64::from(!forgotten && judged.iter().any(|judged| judged.user_known));
             reach.with_consent += u64::from(!forgotten && judged.iter().any(|judged| judged.has_consent));
+            reach.reminded += u64::from(!forgotten && judged.iter().any(Judged::reminds));
         }
     }
 

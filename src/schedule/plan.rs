@@ -88,6 +88,8 @@ pub struct Reach {
     pub known: u64,
     /// Those with an available consent, or a waiting reminder of this schedule that holds one.
     pub with_consent: u64,
+    /// Those who have a reminder of it, one that waits or one that was sent, or get one by it.
+    pub reminded: u64,
     /// Who holds the consents of those that found none: a schedule by its name, or `api`.
     pub held_elsewhere: BTreeMap<String, u64>,
     /// Those who were forgotten at their wish.
@@ -199,6 +201,7 @@ impl Plan {
                 "people": self.reach.people,
                 "known": self.reach.known,
                 "with_consent": self.reach.with_consent,
+                "reminded": self.reach.reminded,
                 "held_elsewhere": held,
                 "forgotten": self.reach.forgotten,
             },

@@ -67,6 +67,18 @@ pub struct Judged {
     pub has_consent: bool,
 }
 
+impl Judged {
+    /// Whether the user has a reminder by this line, one that waits or one that was sent, or gets one: also with a consent that a removal
+    /// gives back.
+    pub fn reminds(&self) -> bool {
+        match self.change {
+            Some(Change::New | Change::Changed | Change::Same | Change::Done) => true,
+            Some(Change::NoConsent) => self.has_consent,
+            _ => false,
+        }
+    }
+}
+
 /// A connection to look with: a reader's, or that of a write transaction.
 pub(super) struct Look<'a> {
     pub conn: &'a mut AnyConnection,
