@@ -911,6 +911,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("column_sent", "sent"),
     ("demo_plans", "a marketer plans {file}: {rows:count row}, {new:count reminder} an hour before the event, {without} without a consent"),
     ("demo_loads", "… and loads it: {new:count reminder} stored, and each holds its consent"),
+    ("demo_recurs", "a marketer plans {file}, {recurs}: next on {next}"),
     ("plan_problem_of_file", "  {detail}{fix}"),
     ("word_active", "active"),
     ("word_paused", "paused"),

@@ -911,6 +911,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("column_sent", "已发送"),
     ("demo_plans", "运营预览 {file}：{rows} 行，活动前一小时提醒 {new} 人，{without} 人没有订阅"),
     ("demo_loads", "……并加载：存下 {new} 条提醒，各自预留了订阅"),
+    ("demo_recurs", "运营预览 {file}，{recurs}：接下来 {next}"),
     ("plan_problem_of_file", "  {detail}{fix}"),
     ("word_active", "进行中"),
     ("word_paused", "已暂停"),

@@ -151,7 +151,8 @@ impl Demo {
         let ends = duration.map(|d| start + d);
         // Nobody accepts any more in the last few seconds, so that all reminders can arrive.
         let last_call = ends.map(|at| at - (4 * SECOND).min(duration.unwrap_or(0) / 2));
-        self.load_schedule(ends).await?;
+        self.load_tasting(ends).await?;
+        self.plan_class().await?;
         let mut next_tap = start;
         let ctrl_c = tokio::signal::ctrl_c();
         tokio::pin!(ctrl_c);
