@@ -582,7 +582,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("feed_title_paused", "[paused] {title}"),
     ("feed_one_message", "Messages go at {at:time}."),
     ("feed_messages", "Messages go from {first:time} until {last:time}."),
-    ("feed_unprepared", "Not prepared yet: whom it reaches is looked at some time before."),
+    ("feed_unprepared", "Not prepared yet: who gets it is decided some time before its first message."),
     ("feed_nobody", "Nobody has a message of it."),
     ("folder_missing", "the watched folder is not there: nothing is read, and nothing is changed, until it is"),
     ("folder_forbidden", "the watched folder may not be read: give the user that runs tixing permission to read and enter it"),

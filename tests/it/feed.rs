@@ -231,7 +231,7 @@ async fn what_is_scheduled_stands_in_a_calendar_once_each() {
                  until 2027-03-04 08:00:00+08:00. | coffee | CONFIRMED",
                 "20270302T000000Z |  | tea-time (tea): 1 person | Messages go at 2027-03-02 08:00:00+08:00. | tea | CONFIRMED",
                 "20270302T110000Z |  | weekly (coffee): 42 people | Messages go at 2027-03-02 18:00:00+08:00. | coffee | CONFIRMED",
-                "20270309T110000Z |  | weekly (coffee) | Not prepared yet: whom it reaches is looked at some time before. | coffee | CONFIRMED",
+                "20270309T110000Z |  | weekly (coffee) | Not prepared yet: who gets it is decided some time before its first message. | coffee | CONFIRMED",
                 "20270311T000000Z |  | season · E1 (coffee): 7 people | Messages go at 2027-03-11 07:00:00+08:00. | coffee | CONFIRMED",
                 "20270313T000000Z |  | season · E,2;\n (coffee): 0 people | Nobody has a message of it. | coffee | CONFIRMED",
             ]
