@@ -8,7 +8,7 @@ use crate::{
     domain::{Millis, timing::rfc3339},
     engine::{Engine, Signals, alarm},
     http,
-    metrics::Metrics,
+    metrics::{By, Metrics},
     platform::transport::{HttpTransport, Limits},
     schedule::{
         folder::{self, Folder, watch::Bell},
@@ -147,7 +147,8 @@ impl Daemon {
         let folder = watch(&config, &store, &clock, &signals, &folder_bell);
         let (retention, walk) = (config.retention, Walk::default());
         let recurring = Arc::new(Notify::new());
-        tokio::spawn(recur(api.office(), Arc::clone(&signals), Arc::clone(&recurring), stop_http.clone()));
+        let (rung, measured) = (Arc::clone(&recurring), Arc::clone(&metrics));
+        tokio::spawn(recur(api.office(), Arc::clone(&signals), measured, rung, stop_http.clone()));
         let bells = alarm::Bells { signals: Arc::clone(&signals), store, metrics, clock, retention, walk, recurring };
         bells.measure().await;
         let bells = alarm::start(bells).await.map_err(|e| cannot_start(say!("part_bells"), &e))?;
@@ -244,7 +245,13 @@ const RECURRING: Duration = Duration::from_secs(5);
 
 /// Looks at the recurring schedules whenever it is rung. What is due is asked of the store. While nothing is sent because a store is on hold
 /// or a clock is distrusted, nothing is prepared either: a wrong clock would prepare the occurrences of years.
-async fn recur(office: Office, signals: Arc<Signals>, rung: Arc<Notify>, stop: CancellationToken) {
+async fn recur(
+    office: Office,
+    signals: Arc<Signals>,
+    metrics: Arc<Metrics>,
+    rung: Arc<Notify>,
+    stop: CancellationToken,
+) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -255,8 +262,15 @@ async fn recur(office: Office, signals: Arc<Signals>, rung: Arc<Notify>, stop: C
         if signals.is_on_hold() || !status.clock_trusted || !status.ready {
             continue;
         }
-        if let Err(why) = office.prepare_due().await {
-            tracing::error!(?why, "the recurring schedules could not be looked at; it is tried again");
+        match office.prepare_due().await {
+            Ok(looked) => {
+                for (what, n) in [("prepared", looked.prepared), ("missed", looked.missed)] {
+                    metrics.occurrences.get_or_create(&By { what }).inc_by(n);
+                }
+            }
+            Err(why) => {
+                tracing::error!(?why, "the recurring schedules could not be looked at; it is tried again");
+            }
         }
     }
 }

@@ -77,6 +77,8 @@ pub struct Metrics {
     pub quota_left: Family<ByApp, Gauge>,
     /// Until the app's token ends, seconds.
     pub token_expiry: Family<ByApp, Gauge<f64, AtomicU64>>,
+    /// Occurrences of recurring schedules: prepared, or missed because nobody prepared them in time.
+    pub occurrences: Family<By, Counter>,
     /// Parts of reminders that retention has erased.
     pub erased: Family<By, Counter>,
     /// How long a commit takes, seconds.
@@ -119,6 +121,7 @@ impl Default for Metrics {
             out_of_step: Family::default(),
             quota_left: Family::default(),
             token_expiry: Family::default(),
+            occurrences: Family::default(),
             erased: Family::default(),
             commit: buckets(),
             clock_distrusted: Gauge::default(),
@@ -165,6 +168,11 @@ impl Default for Metrics {
         r.register("quota_left", "Sends that the platform says are left today", metrics.quota_left.clone());
         let expiry = metrics.token_expiry.clone();
         r.register_with_unit("token_expiry", "Until the app's token ends", Unit::Seconds, expiry);
+        r.register(
+            "occurrences",
+            "Occurrences of recurring schedules that were prepared or missed",
+            metrics.occurrences.clone(),
+        );
         r.register("erased", "What went because its term was over", metrics.erased.clone());
         r.register_with_unit("commit", "How long a commit takes", Unit::Seconds, metrics.commit.clone());
         let what = "1 while nothing is sent because the clock is distrusted";

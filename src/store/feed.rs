@@ -1,8 +1,7 @@
 //! What calendars show, in SQL: the occurrences of schedules, and those schedules that have none, nearest to now first.
 
 use super::{Store, dialect::Dialect, error::StoreError};
-use crate::domain::Millis;
-use serde::Deserialize;
+use crate::domain::{Millis, schedule::Upcoming};
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use std::collections::HashSet;
 
@@ -51,13 +50,6 @@ pub struct Window {
     pub now: Millis,
     /// At most so many.
     pub most: usize,
-}
-
-/// An occurrence that is still to come, as the schedule's row keeps it.
-#[derive(Deserialize)]
-struct Upcoming {
-    name: String,
-    event: Millis,
 }
 
 /// The columns of a schedule that an appointment needs.
