@@ -107,15 +107,20 @@ pub fn fresh_url(database: &str, folder: &Path) -> String {
     }
 }
 
+/// A fresh store on that database.
+pub async fn fresh(database: &str) -> TestStore {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = fresh_url(database, folder.path());
+    let clock = ManualClock::at(START);
+    let store = open(&url, &clock).await;
+    TestStore { store, clock, url, _folder: folder }
+}
+
 /// Runs `test` on each database.
 pub async fn on_both(test: impl AsyncFn(TestStore)) {
     for database in databases() {
         eprintln!("on {database}");
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let url = fresh_url(database, folder.path());
-        let clock = ManualClock::at(START);
-        let store = open(&url, &clock).await;
-        test(TestStore { store, clock, url, _folder: folder }).await;
+        test(fresh(database).await).await;
     }
 }
 

@@ -7,6 +7,7 @@ mod life;
 mod marketer;
 mod network;
 mod pending;
+mod recurring;
 mod sabotage;
 mod time;
 mod verdict;
@@ -110,12 +111,16 @@ fn explore(seeds: Range<u64>, terms: impl Fn(u64) -> Terms + Sync) -> Result<See
     failed.into_inner().expect("whole").map_or(Ok(seen), Err)
 }
 
-fn all_hold(level: &str, lives: u64, on_file: bool) {
+/// What the daemon says in a life that is looked at again.
+fn speak() {
     if let Ok(filter) = std::env::var("TIXING_LOG") {
-        // What the daemon says in a life that is looked at again.
         let _ =
             tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().try_init();
     }
+}
+
+fn all_hold(level: &str, lives: u64, on_file: bool) {
+    speak();
     let first = from_environment("TIXING_SEED").unwrap_or(1);
     let begun = std::time::Instant::now();
     let explored = explore(first..first + lives, |seed| Terms { seed, on_file, sabotage: None });
