@@ -163,14 +163,17 @@ async fn a_weekly_class_is_prepared_a_day_ahead_and_each_reminder_goes_once() {
         assert_eq!(desk.waiting().await, pairs(&[(first, "o1"), (first, "o2")]));
         assert_eq!(desk.look().await, Looked::default());
         desk.passes(12 * HOUR, 5 * MINUTE).await;
-        assert_eq!(desk.rig.openids(), ["o1", "o2"]);
+        let sorted = |desk: &Desk| {
+            let mut openids = desk.rig.openids();
+            openids.sort();
+            openids
+        };
+        assert_eq!(sorted(&desk), ["o1", "o2"]);
         assert_eq!(desk.rig.messages()[0].data["time2"], "2027年3月1日 19:00");
         // A week later o2 has no consent left, and o3 has come by one.
         desk.taps("o3", 1).await;
         desk.passes(7 * DAY, HOUR).await;
-        let mut openids = desk.rig.openids();
-        openids[2..].sort();
-        assert_eq!(openids, ["o1", "o2", "o1", "o3"]);
+        assert_eq!(sorted(&desk), ["o1", "o1", "o2", "o3"]);
         desk.rig
     })
     .await;

@@ -42,7 +42,7 @@ fn finish(recurs: Option<Recurs>) -> FinishLoad {
         digest: "d1".into(),
         first_at: None,
         last_at: None,
-        report: "{}".into(),
+        report: r#"{"recurs":{"say":"recurs_by_table","file":"season.csv"}}"#.into(),
         complete: true,
         upcoming: recurs.as_ref().map(|_| "[1]".into()),
         recurs,
@@ -593,9 +593,10 @@ async fn a_marketer_sees_what_comes_and_why_somebody_has_nothing_of_one_event() 
         assert_eq!(names, ["E2", "E1"], "the latest first");
         assert_eq!(shown["occurrences"][0]["people"], 1);
         assert!(shown["state"] == "active" && shown["problem"].is_null(), "{shown}");
-        for (lang, next, prepared) in
-            [("en", "next: E3, ", "prepared: E2 on "), ("zh", "下一场：E3，", "已生成提醒：E2，1 人")]
-        {
+        for (lang, next, prepared) in [
+            ("en", "by the events of season.csv; next: E1 (", "prepared: E2 on "),
+            ("zh", "按活动表 season.csv，下次：E1（", "已生成提醒：E2，1 人"),
+        ] {
             let (_, told, _) = site.run(&["schedules", "show", "season", "--lang", lang]);
             assert!(told.contains(next) && told.contains(prepared), "{told}");
         }
