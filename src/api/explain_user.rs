@@ -131,8 +131,10 @@ impl Api {
         let upcoming: Vec<Upcoming> =
             schedule.upcoming.as_deref().and_then(|stored| serde_json::from_str(stored).ok()).unwrap_or_default();
         let begun = |name: &str| all.iter().any(|one| one.name == name);
-        let next = upcoming.iter().find(|next| next.event > now && !begun(&next.name));
-        if let Some((next, at)) = next.zip(schedule.next_at) {
+        // What a restart found too late to prepare is none that comes.
+        let is_ahead = |next: &&Upcoming| next.event > now && next.prepare_at.is_some_and(|at| at > now);
+        let next = upcoming.iter().filter(is_ahead).find(|next| !begun(&next.name));
+        if let Some((next, at)) = next.and_then(|next| Some((next, next.prepare_at?))) {
             told.push(missing(&next.name, next.event, listed.unwrap_or(Lack::Later(at))));
         }
         Ok(told)

@@ -42,6 +42,9 @@ pub struct Upcoming {
     pub name: String,
     /// The key, if it is an event of a table.
     pub key: Option<String>,
+    /// When it is prepared; `None` if all of its instants have passed.
+    #[serde(default)]
+    pub prepare_at: Option<Millis>,
 }
 
 /// How the reminders of a schedule come by their consents.

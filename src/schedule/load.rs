@@ -398,7 +398,7 @@ fn refusal(row: &ScheduleRow, file: &File, input: &Input, options: &Options) -> 
         return taken(say!("name_taken_by_app", name = &file.name, app = &row.app));
     }
     if let (Some(before), Some(path)) = (&row.path, &input.path)
-        && before != path
+        && !is_one_file(before, path)
         && !(options.in_folder && Path::new(before).parent() == Path::new(path).parent())
         && Path::new(before).exists()
     {
@@ -406,6 +406,12 @@ fn refusal(row: &ScheduleRow, file: &File, input: &Input, options: &Options) -> 
     }
     (row.cancelled_at.is_some() && !options.revive)
         .then(|| Problem::new("cancelled", say!("schedule_is_cancelled", name = &file.name)))
+}
+
+/// Whether two paths lead to one file, however they are written.
+fn is_one_file(one: &str, other: &str) -> bool {
+    let whole = |path: &str| std::fs::canonicalize(path).ok();
+    one == other || whole(one).is_some_and(|one| whole(other) == Some(one))
 }
 
 /// What reading a file asks of the store, from a thread that may wait.

@@ -69,7 +69,8 @@ pub fn look(all: impl IntoIterator<Item = Occurring>, at: &At, stored: &Stored, 
         let (first, last) = (first + stored.shift, last + stored.shift);
         if event.max(last) > now && look.upcoming.len() < TOLD {
             let key = is_event.then(|| name.clone());
-            look.upcoming.push(Upcoming { event, name: name.clone(), key });
+            let prepare_at = (last > now).then_some(first - at.ahead);
+            look.upcoming.push(Upcoming { event, name: name.clone(), key, prepare_at });
         }
         if last <= stored.since || stored.prepared.contains(&name) {
             continue;

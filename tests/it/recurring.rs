@@ -562,7 +562,9 @@ async fn fill(url: &str) {
     let prepared_at = Some(now.max(START));
     let e = |n: i64| OccurrenceRow { prepared_at, people: 1, ..occurrence(&format!("E{n}"), at(n)) };
     assert!(store.put_occurrences(id, &nonce, vec![e(1), e(2)]).await.expect("answers"));
-    let upcoming = (1..=7).map(|n| json!({ "event": at(n), "name": format!("E{n}"), "key": format!("E{n}") }));
+    let upcoming = (1..=7).map(
+        |n| json!({ "event": at(n), "name": format!("E{n}"), "key": format!("E{n}"), "prepare_at": at(n) - HOUR }),
+    );
     let upcoming = Value::from_iter(upcoming).to_string();
     let recurs = recurs(1, now + DAY);
     let finish = FinishLoad { upcoming: Some(upcoming), ..finish(Some(recurs)) };
@@ -595,7 +597,7 @@ async fn a_marketer_sees_what_comes_and_why_somebody_has_nothing_of_one_event() 
         assert!(shown["state"] == "active" && shown["problem"].is_null(), "{shown}");
         for (lang, next, prepared) in [
             ("en", "by the events of season.csv; next: E1 (", "prepared: E2 on "),
-            ("zh", "按活动表 season.csv，下次：E1（", "已生成提醒：E2，1 人"),
+            ("zh", "按活动表 season.csv，下次：E1（", "已准备：E2，1 人"),
         ] {
             let (_, told, _) = site.run(&["schedules", "show", "season", "--lang", lang]);
             assert!(told.contains(next) && told.contains(prepared), "{told}");
@@ -654,8 +656,7 @@ async fn what_hinders_a_recurrence_is_told_of_by_schedules_stats_and_doctor() {
     assert_eq!(stats["unprepared_schedules"][0]["name"], "weekly", "{stats}");
     let (_, shown) = program.get("/v1/schedules/weekly").await;
     assert_eq!(shown["problem"], stats["unprepared_schedules"][0]["why"]);
-    for (lang, words) in
-        [("en", "the next occurrence of weekly can't be prepared"), ("zh", "weekly 的下一场无法生成提醒")]
+    for (lang, words) in [("en", "the next occurrence of weekly can't be prepared"), ("zh", "weekly 的下一场无法准备")]
     {
         let (_, told, _) = site.run(&["doctor", "--lang", lang]);
         assert!(told.contains(words), "{told}");

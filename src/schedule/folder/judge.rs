@@ -154,7 +154,7 @@ impl Case<'_> {
         }
         let rows = &plan.rows;
         (plan.strict && rows.refused > 0).then(|| {
-            let detail = say!("folder_strict", refused = rows.refused, read = rows.read, path = self.path());
+            let detail = say!("folder_strict", refused = rows.refused, read = rows.read, path = shell(&self.path()));
             let code = first.map_or("bad_value", |problem| problem.code);
             Verdict::Bad(Bad { digest: Some(digest.to_owned()), code, detail })
         })
@@ -174,13 +174,19 @@ impl Case<'_> {
         };
         match (first.code, all) {
             ("removes_too_many", _) => {
-                say!("folder_may_not", path = self.path(), option = "--allow-removals", what = what)
+                say!("folder_may_not", path = shell(&self.path()), option = "--allow-removals", what = what)
             }
-            ("cancelled", _) => say!("folder_may_not", path = self.path(), option = "--revive", what = what),
+            ("cancelled", _) => say!("folder_may_not", path = shell(&self.path()), option = "--revive", what = what),
             (_, 0 | 1) => what,
-            (_, all) => say!("folder_and_more", n = all - 1, path = self.path(), what = what),
+            (_, all) => say!("folder_and_more", n = all - 1, path = shell(&self.path()), what = what),
         }
     }
+}
+
+/// A path as a shell reads it, for a command that somebody copies.
+fn shell(path: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+@%,:".contains(c);
+    if path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
 /// Whether a load of what was planned would write anything of a reminder.
@@ -190,4 +196,21 @@ fn writes(plan: &Plan) -> bool {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
     Ok(tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell;
+
+    #[test]
+    fn a_command_that_is_copied_runs_nothing_else() {
+        for (path, quoted) in [
+            ("/s/spring-1.toml", "/s/spring-1.toml"),
+            ("/s/春季.toml", "/s/春季.toml"),
+            ("/s/odd name; touch x.toml", "'/s/odd name; touch x.toml'"),
+            ("/s/it's.toml", "'/s/it'\\''s.toml'"),
+        ] {
+            assert_eq!(shell(path), quoted);
+        }
+    }
 }

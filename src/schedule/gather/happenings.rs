@@ -106,7 +106,8 @@ impl<'a> Gathering<'a> {
             Reading::Look(_) => Vec::new(),
             Reading::Occurrence { name, .. } => vec![(name.to_owned(), false, stored.begun.contains(name))],
             Reading::Whole => {
-                let next = seen.upcoming.iter().find(|next| !stored.begun.contains(&next.name));
+                let is_next = |next: &&Upcoming| next.prepare_at.is_some() && !stored.begun.contains(&next.name);
+                let next = seen.upcoming.iter().find(is_next);
                 let prepared = names.into_iter().filter(|name| stored.begun.contains(name));
                 let prepared = prepared.map(|name| (name, false, true));
                 prepared.chain(next.map(|next| (next.name.clone(), true, false))).collect()
