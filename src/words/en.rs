@@ -545,7 +545,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("absent_forgotten", "The schedule {schedule} has nothing for this user: they were forgotten at their wish on {at:time}, and files pass them over."),
     ("absent_cancelled", "The schedule {schedule} has nothing for this user, and was cancelled on {at:time}."),
     ("absent_incomplete", "The schedule {schedule} has nothing for this user yet: its last load was cut off, or is under way. The same file again completes it."),
-    ("absent_available", "The schedule {schedule} has nothing for this user, though {n:count consent} of theirs is free: the file did not name them or refused their row, or they accepted after it was loaded. `tixing schedules problems` shows refused rows; load the file again."),
+    ("absent_available", "The schedule {schedule} has nothing for this user, though they have {n:count free consent}: the file did not name them or refused their row, or they accepted after it was loaded. `tixing schedules problems` shows refused rows; load the file again."),
     ("absent_held", "The schedule {schedule} has nothing for this user: each of their consents is held already, by {holders}."),
     ("absent_turned_off", "The schedule {schedule} has nothing for this user: they have turned it off, the template, since {at:time}."),
     ("absent_unknown", "The schedule {schedule} has nothing for this user: they have never accepted its template, so there was no consent to hold; or the file does not name them."),
