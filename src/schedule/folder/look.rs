@@ -92,11 +92,6 @@ impl Folder {
         }
     }
 
-    /// The folder itself.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     /// The folders in which something can change: itself, and where its tables lie.
     pub fn places(&self) -> BTreeSet<PathBuf> {
         let tables = self.last.files.values().flat_map(|seen| &seen.named.tables);

@@ -61,11 +61,10 @@ pub async fn run(mut folder: Folder, bell: Bell, clock: SharedClock, trusted: im
         }
         let begun = clock.monotonic();
         let looked = if trusted() { folder.look().await } else { Ok(Looked { soon: false }) };
-        match &looked {
-            Err(error) if !silent => {
-                tracing::warn!(error = %error.message(), "the store does not answer, and the watched folder waits");
-            }
-            _ => {}
+        if let Err(error) = &looked
+            && !silent
+        {
+            tracing::warn!(error = %error.message(), "the store does not answer, and the watched folder waits");
         }
         silent = looked.is_err();
         let took = clock.monotonic() - begun;
