@@ -434,8 +434,8 @@ impl Asks for Asking<'_> {
             .map_err(io::Error::other)
     }
 
-    fn people(&self, file: &File, occurrence: &str, sink: &mut Sink<'_>) -> io::Result<()> {
-        self.handle.block_on(self.office.people(file, occurrence, sink))
+    fn people(&self, file: &File, digest: &str, occurrence: &str, sink: &mut Sink<'_>) -> io::Result<()> {
+        self.handle.block_on(self.office.people(file, digest, occurrence, sink))
     }
 }
 
@@ -456,14 +456,16 @@ impl Office {
     }
 
     /// Whom an occurrence that is prepared is about.
-    async fn people(&self, file: &File, occurrence: &str, sink: &mut Sink<'_>) -> io::Result<()> {
+    async fn people(&self, file: &File, digest: &str, occurrence: &str, sink: &mut Sink<'_>) -> io::Result<()> {
         let Some(row) = self.store.schedule(&file.name).await.map_err(io::Error::other)? else { return Ok(()) };
+        // Who was taken off stays off; what ended with the whole schedule comes back with it, also when that load was cut off.
+        let ended = row.cancelled_at.is_some() || (row.incomplete && row.digest == digest);
         let there = self.store.occurrence(row.id, occurrence).await.map_err(io::Error::other)?;
         // A shift that is cut off may have moved some of them back.
         let from = there.map_or(Millis::MIN, |there| there.first_at - row.shift.abs() - DAY);
         let mut after = (Millis::MIN, 0);
         loop {
-            let page = self.store.people_of_occurrence(row.id, occurrence, from, after, PAGE).await;
+            let page = self.store.people_of_occurrence((row.id, occurrence), ended, from, after, PAGE).await;
             let page = page.map_err(io::Error::other)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = (last.at, last.reminder.0);

@@ -1,7 +1,15 @@
 //! Lists that plans and loads are made from: what a schedule has planned, who has consented, who holds consents.
 
-use super::{Store, dialect::int, error::StoreError, planned::Loading, states::LIVING, tx::bound};
-use crate::domain::{Millis, reminder::ReminderId};
+use super::{
+    Store,
+    dialect::int,
+    error::StoreError,
+    planned::Loading,
+    reasons,
+    states::{LAST_REASON, LIVING},
+    tx::bound,
+};
+use crate::domain::{Millis, reason::Reason, reminder::ReminderId};
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 
 /// An identity that a schedule has planned.
@@ -122,24 +130,35 @@ impl Store {
         Ok(query.fetch_all(&self.read).await?.iter().map(left).collect())
     }
 
-    /// Whom an occurrence has reminders for at `from` and later, wherever these stand, in order of (instant, id), after this; fewer than
-    /// `limit` are the last. Somebody with several occasions comes several times; who was forgotten does not.
+    /// Whom an occurrence is about: those who have reminders at `from` and later that are known by their identities, wherever these stand, in
+    /// order of (instant, id), after this; fewer than `limit` are the last. Somebody with several occasions comes several times; who was
+    /// forgotten, or taken off by a load, does not. With `ended`, those come too whose reminders ended with the whole schedule.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn people_of_occurrence(
         &self,
-        schedule: i64,
-        occurrence: &str,
+        (schedule, occurrence): (i64, &str),
+        ended: bool,
         from: Millis,
         after: (Millis, i64),
         limit: i64,
     ) -> Result<Vec<Reached>, StoreError> {
         let (at, id) = behind(from, after);
-        let sql = "SELECT m.id, m.at, p.openid FROM reminder m JOIN recipient p ON p.id = m.recipient
-             WHERE m.schedule = $1 AND (m.at, m.id) > ($2, $3) AND m.occurrence = $4 AND p.openid NOT LIKE 'forgotten %'
-             ORDER BY m.at, m.id LIMIT $5";
-        let query = sqlx::query(sql).bind(schedule).bind(at).bind(id).bind(occurrence).bind(limit);
+        let known =
+            "EXISTS (SELECT 1 FROM planned q WHERE q.schedule = m.schedule AND q.key = COALESCE(m.row_key, p.openid)
+                 AND q.occasion = COALESCE(m.occasion, '') AND q.occurrence = m.occurrence AND q.reminder = m.id)";
+        let is_named = match ended {
+            true => format!("({known} OR {LAST_REASON} = $6)"),
+            false => known.to_owned(),
+        };
+        let sql = format!(
+            "SELECT m.id, m.at, p.openid FROM reminder m JOIN recipient p ON p.id = m.recipient
+             WHERE m.schedule = $1 AND (m.at, m.id) > ($2, $3) AND m.occurrence = $4 AND p.openid NOT LIKE 'forgotten %' AND {is_named}
+             ORDER BY m.at, m.id LIMIT $5"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(schedule).bind(at).bind(id).bind(occurrence).bind(limit);
+        let query = if ended { query.bind(reasons::stored(&Reason::ScheduleCancelled)) } else { query };
         let reached = |row: &AnyRow| Reached {
             reminder: ReminderId(row.get("id")),
             at: row.get("at"),

@@ -39,6 +39,9 @@ pub(super) const LIVING: &str = "LEFT JOIN due d ON d.lane = m.lane AND d.id = m
 /// The state after the last thing that happened to the reminder `m`.
 pub(super) const LAST_STATE: &str = "(SELECT x.state FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id ORDER BY x.fence DESC LIMIT 1)";
 
+/// Why the reminder `m` is where it is, as stored.
+pub(super) const LAST_REASON: &str = "(SELECT x.reason FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id ORDER BY x.fence DESC LIMIT 1)";
+
 /// Where a reminder stands, by the state of its living row or by the word that its last outcome says.
 pub(super) fn state(row: &AnyRow) -> State {
     match row.get::<Option<i64>, _>("state") {

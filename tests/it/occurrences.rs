@@ -203,6 +203,48 @@ async fn whoever_has_consented_when_it_is_prepared_gets_it_and_later_ones_the_ne
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_taken_off_a_prepared_class_stays_off_when_the_file_turns_to_everybody() {
+    on_both_rigs(plain, async |rig| {
+        let mut desk = Desk::new(rig);
+        for openid in ["o1", "o2", "o3"] {
+            desk.taps(openid, 4).await;
+        }
+        let head = |who: &str| format!("{WEEKLY}\n{who}");
+        let all = "audience = \"consented\"";
+        let first = "2027-03-01T19:00";
+        desk.load(&head("audience = [\"o1\", \"o2\"]")).await;
+        desk.look().await;
+        assert_eq!(desk.waiting().await, pairs(&[(first, "o1"), (first, "o2")]));
+        assert_eq!(desk.load(&head("audience = [\"o1\"]")).await.removed, 1);
+        let (plan, loaded) = desk.load_with(&head(all), Options::default()).await;
+        assert_eq!((counts(&plan), loaded), (vec![("same", 1), ("later", 3)], Some(Loaded::default())));
+        desk.look().await;
+        assert_eq!(desk.waiting().await, pairs(&[(first, "o1")]), "nobody comes back, and nobody joins");
+        // The whole class is called off and comes back: with whom it had, and not with whom it had lost before.
+        let TaskBegun::Yes(work) = desk.rig.store().begin_cancel("class", "test").await.expect("answers") else {
+            panic!("it begins")
+        };
+        assert!(desk.rig.store().work_off(work).await.expect("answers"));
+        let revive = Options { revive: true, ..Options::default() };
+        let (plan, loaded) = desk.load_with(&head(all), revive).await;
+        assert_eq!(loaded.map(|loaded| loaded.new), Some(1), "{:?}", plan.problems);
+        assert_eq!(desk.waiting().await, pairs(&[(first, "o1")]));
+        // Somebody is excluded, and the line is deleted again: of what is prepared already, they stay off.
+        desk.load(&head(&format!("{all}\nexclude = [\"o1\"]"))).await;
+        desk.load(&head(all)).await;
+        desk.look().await;
+        assert_eq!(desk.waiting().await, []);
+        desk.passes(7 * DAY + 12 * HOUR, 2 * HOUR).await;
+        let mut openids = desk.rig.openids();
+        openids.sort();
+        assert_eq!(openids, ["o1", "o2", "o3"], "the next one is for all of them, once");
+        assert!(desk.rig.messages().iter().all(|message| message.data["time2"] == "2027年3月8日 19:00"));
+        desk.rig
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_downtime_what_nobody_prepared_is_left_out_or_the_latest_is_made_up_for() {
     for (misfire, makes_up) in [("skip", false), ("once", true)] {
         on_both_rigs(plain, async |rig| {

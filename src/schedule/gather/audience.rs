@@ -110,7 +110,7 @@ impl Gathering<'_> {
     }
 
     fn consented(&mut self, bound: &Bound<'_>, happenings: &Happenings) -> io::Result<()> {
-        let (desk, file) = (self.desk, self.file);
+        let (desk, file, digest) = (self.desk, self.file, self.plan.digest.clone());
         let Happenings::Each(each) = happenings else {
             let mut seen = HashSet::new();
             return desk.asks.consented(file, &mut |openid| {
@@ -131,7 +131,7 @@ impl Gathering<'_> {
                 Ok(())
             };
             if each.prepared {
-                desk.asks.people(file, &each.occurrence.name, &mut take)?;
+                desk.asks.people(file, &digest, &each.occurrence.name, &mut take)?;
             }
             // One whose preparation was cut off goes on with whoever has consented by now.
             if !each.prepared || matches!(desk.reading, Reading::Occurrence { .. }) {

@@ -87,11 +87,11 @@ pub trait Asks {
     /// Those of the store.
     fn recurring(&self, file: &File, digest: &str) -> io::Result<Stored>;
 
-    /// Whom an occurrence that is prepared is about.
+    /// Whom an occurrence that is prepared is about, without those whom a load has taken off. `digest` is the file's.
     ///
     /// # Errors
     /// Those of the store.
-    fn people(&self, file: &File, occurrence: &str, sink: &mut Sink<'_>) -> io::Result<()>;
+    fn people(&self, file: &File, digest: &str, occurrence: &str, sink: &mut Sink<'_>) -> io::Result<()>;
 }
 
 /// What a file is read for.
