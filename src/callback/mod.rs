@@ -19,7 +19,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Path, RawQuery, State},
-    http::{StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -138,15 +138,22 @@ fn pairs(query: Option<&str>) -> Vec<(String, String)> {
     url.map(|url| url.query_pairs().into_owned().take(32).collect()).unwrap_or_default()
 }
 
+/// The headers whose values are text.
+fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| value.to_str().map(str::to_owned).ok();
+    headers.iter().filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?))).collect()
+}
+
 /// The console asks whether this address is ours.
 async fn verify(
     State(callbacks): State<Arc<Callbacks>>,
     Path(app): Path<String>,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Response {
     let Some(pushes) = callbacks.find(&app) else { return nothing_here() };
-    let query = pairs(query.as_deref());
-    let call = Incoming { method: Method::Get, query: &query, body: &[] };
+    let (query, headers) = (pairs(query.as_deref()), texts(&headers));
+    let call = Incoming { method: Method::Get, query: &query, headers: &headers, body: &[] };
     let brought = callbacks.read(&app, &*pushes, &call);
     // A question brings no push.
     brought.map_or_else(|answer| *answer, |_| callbacks.refuse(&app, Refused::Shape))
@@ -157,6 +164,7 @@ async fn receive(
     State(callbacks): State<Arc<Callbacks>>,
     Path(app): Path<String>,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
     body: Body,
 ) -> Response {
     let app = app.as_str();
@@ -171,8 +179,8 @@ async fn receive(
         // Broken off, too slow: no push of the platform is.
         _ => return callbacks.refuse(app, Refused::Shape),
     };
-    let query = pairs(query.as_deref());
-    let call = Incoming { method: Method::Post, query: &query, body: &body };
+    let (query, headers) = (pairs(query.as_deref()), texts(&headers));
+    let call = Incoming { method: Method::Post, query: &query, headers: &headers, body: &body };
     let push = match callbacks.read(app, &*pushes, &call) {
         Ok(push) => push,
         Err(answer) => return *answer,

@@ -3,23 +3,27 @@
 use super::{
     callback,
     check::{Check, is_name, near},
+    elsewhere,
+    own::{self, Own},
     place::Place,
-    secret, template,
+    template,
 };
 use crate::{
     domain::{
         DAY, Invalid, Millis, SECOND,
         consent::{Feed, Feeds},
         decide::AppRules,
-        draft::Terms,
+        draft::{Terms, UserRule},
         hint,
+        options::Options,
         template::{Listing, Template},
         timing::{QuietHours, cut, parse_duration},
     },
     platform::{
         self, Account, Adapter, Facts,
-        facts::Secrets,
-        push::{PushSecrets, Pushes},
+        elsewhere::{Elsewhere, Source},
+        facts::{BadSecret, Secrets},
+        push::Pushes,
     },
     words::{Message, say},
 };
@@ -39,6 +43,10 @@ pub struct App {
     pub appid: String,
     /// Its secrets, by their keys.
     pub secrets: Secrets,
+    /// What it says of itself that only its platform asks.
+    pub settings: Options,
+    /// Where its tokens come from, if not from the platform.
+    pub token: Option<Source>,
     /// Where the platform's API answers.
     pub base_url: String,
     /// The zone of local times.
@@ -50,7 +58,7 @@ pub struct App {
     /// Its rules about when and to whom to send at all.
     pub rules: AppRules,
     /// How the platform's pushes are told from forgeries, if it pushes.
-    pub callback: Option<PushSecrets>,
+    pub callback: Option<Secrets>,
     /// Whose word on a tap counts.
     pub consents: Feeds,
     /// Templates that a mini-program asks for in one popup.
@@ -85,6 +93,8 @@ impl App {
             listing,
             fields: &self.platform.fields,
             options: self.platform.options,
+            page: self.platform.page,
+            user: UserRule { rule: self.platform.user, settings: &self.settings },
         }
     }
 
@@ -95,12 +105,19 @@ impl App {
 
     /// As its platform knows it.
     fn account(&self) -> Account<'_> {
-        Account { base_url: &self.base_url, appid: &self.appid, secrets: &self.secrets }
+        Account { base_url: &self.base_url, appid: &self.appid, secrets: &self.secrets, settings: &self.settings }
     }
 
     /// Its platform's adapter.
+    ///
+    /// # Panics
+    /// When its secrets were not checked by this configuration.
     pub fn adapter(&self) -> Box<dyn Adapter> {
-        (self.platform.adapter)(&self.account())
+        let own = (self.platform.adapter)(&self.account()).expect("the configuration has checked the secrets' shape");
+        match &self.token {
+            Some(source) => Box::new(Elsewhere::new(own, source.clone())),
+            None => own,
+        }
     }
 
     /// How its pushes are read, if it has any.
@@ -108,8 +125,8 @@ impl App {
     /// # Panics
     /// When its secrets were not checked by this configuration.
     pub fn pushes(&self) -> Option<Box<dyn Pushes>> {
-        let (pushes, secrets) = self.platform.pushes.zip(self.callback.as_ref())?;
-        Some(pushes(&self.account(), secrets).expect("the configuration has checked the key's shape"))
+        let (pushes, secrets) = self.platform.pushes.as_ref().zip(self.callback.as_ref())?;
+        Some((pushes.reader)(&self.account(), secrets).expect("the configuration has checked the secrets' shape"))
     }
 
     /// Whether all but the secrets is the same.
@@ -121,6 +138,8 @@ impl App {
                 platform,
                 appid,
                 secrets: _,
+                settings,
+                token,
                 base_url,
                 timezone,
                 rate,
@@ -132,9 +151,9 @@ impl App {
                 templates,
                 testers,
             } = app.clone();
-            let has_key = callback.map(|callback| callback.aes_key.is_some());
-            let address = (name, platform, appid, base_url, timezone);
-            (address, rate, concurrency, rules, has_key, consents, ask_at_once, (templates, testers))
+            let secrets: Option<Vec<&str>> = callback.map(|callback| callback.into_keys().collect());
+            let address = (name, platform, appid, settings, token.map(|token| token.address()), base_url, timezone);
+            (address, rate, concurrency, rules, secrets, consents, ask_at_once, (templates, testers))
         }
         told(self) == told(other)
     }
@@ -143,32 +162,52 @@ impl App {
     #[must_use]
     pub fn with_secrets_of(&self, new: &Self) -> Self {
         let callback = match (&self.callback, &new.callback) {
-            (Some(own), Some(new)) if own.aes_key.is_some() == new.aes_key.is_some() => Some(new.clone()),
+            (Some(own), Some(new)) if own.keys().eq(new.keys()) => Some(new.clone()),
             (own, _) => own.clone(),
         };
-        Self { secrets: new.secrets.clone(), callback, ..self.clone() }
+        let token = if self.token.is_some() && new.token.is_some() { new.token.clone() } else { self.token.clone() };
+        Self { secrets: new.secrets.clone(), callback, token, ..self.clone() }
     }
 
     /// Whether its secrets are the same.
     pub fn has_secrets_of(&self, other: &Self) -> bool {
         fn secrets(app: &App) -> impl PartialEq {
-            let callback = app.callback.as_ref();
-            let key = callback.and_then(|callback| callback.aes_key.as_ref());
-            let of_pushes = [callback.map(|callback| &callback.token), key];
-            let all = app.secrets.values().map(Some).chain(of_pushes);
-            all.map(|secret| secret.map(ExposeSecret::expose_secret)).collect::<Vec<_>>()
+            let of_token = app.token.iter().map(|token| ("token", &token.header));
+            let of_pushes = app.callback.iter().flatten().map(|(key, secret)| (*key, secret));
+            let all = app.secrets.iter().map(|(key, secret)| (*key, secret)).chain(of_pushes).chain(of_token);
+            all.map(|(key, secret)| (key, secret.expose_secret())).collect::<Vec<_>>()
         }
         secrets(self) == secrets(other)
     }
 }
 
+/// The keys that every app can have.
+const KEYS: &[&str] = &[
+    "name",
+    "platform",
+    "appid",
+    "token",
+    "base_url",
+    "timezone",
+    "rate",
+    "concurrency",
+    "quiet_hours",
+    "exclusive",
+    "mode",
+    "testers",
+    "callback",
+    "receipt_wait",
+    "ask_at_once",
+    "consents",
+    "template",
+];
+
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Raw {
     name: String,
     platform: String,
     appid: String,
-    secret: Option<secret::Source>,
+    token: Option<elsewhere::Raw>,
     base_url: Option<String>,
     timezone: Option<String>,
     #[serde(default = "default_rate")]
@@ -189,6 +228,8 @@ pub(super) struct Raw {
     consents: Feeds,
     #[serde(default)]
     template: Vec<template::Raw>,
+    #[serde(flatten)]
+    own: Own,
 }
 
 /// How long the platform's receipt for a doubt is waited for, unless the app says otherwise.
@@ -241,20 +282,30 @@ impl Raw {
                 check.problem(&place.key(key), say!("number_out_of_bounds", key = key, found = value, most = most));
             }
         }
-        self.openness(check);
-        let callback_place = place.key("callback");
-        let callback = self.callback.as_ref().and_then(|raw| raw.check(&self.name, &callback_place, check));
+        self.openness(facts, check);
+        if platform.is_some() {
+            self.own.unknown(facts, KEYS, place, check);
+        }
+        let settings = self.own.settings(facts, place, check);
+        let token = self.token.as_ref().and_then(|raw| raw.check(&place.key("token"), check));
+        let secrets = platform.and_then(|facts| self.own.secrets(facts, self.token.is_some(), place, check));
+        let callback = self.callback(facts, place, check);
+        if let Some(secrets) = &secrets {
+            let account = Account { base_url: &base_url, appid: &self.appid, secrets, settings: &settings };
+            self.shapes(facts, &account, callback.as_ref(), place, check);
+        }
         let ask_at_once = self.ask_at_once(facts, place, check);
-        self.feeds(facts, place, check);
+        self.feeds(place, check);
         let testers = self.testers(check);
         let receipt_wait = self.receipt_wait(place, check);
-        let secrets = self.secrets(facts, place, check);
         let templates = template::check(&self.template, facts, place, check);
         Some(App {
             name: self.name.clone(),
             platform: platform?,
             appid: self.appid.clone(),
             secrets: secrets?,
+            settings,
+            token,
             base_url,
             timezone,
             rate: self.rate,
@@ -319,37 +370,46 @@ impl Raw {
     }
 
     /// Warns of secrets that others on this machine can read.
-    fn openness(&self, check: &mut Check<'_>) {
-        for source in self.callback.iter().flat_map(callback::Raw::sources).chain(&self.secret) {
+    fn openness(&self, facts: &Facts, check: &mut Check<'_>) {
+        let own = self.own.sources(facts);
+        let of_token = self.token.iter().filter_map(elsewhere::Raw::source);
+        for source in self.callback.iter().flat_map(callback::Raw::sources).chain(of_token).chain(&own) {
             if let Some(file) = source.open_to_others(&check.base) {
                 check.warning(say!("secret_open", app = self.name, file = file.to_string_lossy()));
             }
         }
     }
 
-    /// The secrets that the platform needs, or nothing and problems.
-    fn secrets(&self, facts: &Facts, place: &Place<'_>, check: &mut Check<'_>) -> Option<Secrets> {
-        let given = [("secret", &self.secret)];
-        let mut read = Some(Secrets::new());
-        for (key, source) in given {
-            let secret = match (source, facts.credentials.contains(&key)) {
-                (Some(source), true) => source.read(&place.key(key), check),
-                (Some(_), false) => {
-                    check.problem(&place.key(key), say!("not_of_platform", key = key, platform = facts.word));
-                    None
-                }
-                (None, true) => {
-                    check.problem(place, say!("config_missing_key", key = key));
-                    None
-                }
-                (None, false) => continue,
-            };
-            read = read.zip(secret).map(|(mut read, secret)| {
-                read.insert(key, secret);
-                read
-            });
+    /// The secrets of the platform's pushes.
+    fn callback(&self, facts: &Facts, place: &Place<'_>, check: &mut Check<'_>) -> Option<Secrets> {
+        let (raw, place) = (self.callback.as_ref()?, place.key("callback"));
+        let Some(pushes) = &facts.pushes else {
+            check.problem(&place, say!("not_of_platform", key = "callback", platform = facts.word));
+            return None;
+        };
+        raw.check(&self.name, pushes, &place, check)
+    }
+
+    /// Whether the secrets have the shape that the platform gives them.
+    fn shapes(
+        &self,
+        facts: &Facts,
+        account: &Account<'_>,
+        callback: Option<&Secrets>,
+        place: &Place<'_>,
+        check: &mut Check<'_>,
+    ) {
+        match (facts.adapter)(account) {
+            Err(BadSecret { key, why }) => check.problem(&own::place(place, key), why),
+            Ok(adapter) if self.token.is_some() && adapter.tokens().is_none() => {
+                check.problem(&place.key("token"), say!("not_of_platform", key = "token", platform = facts.word));
+            }
+            Ok(_) => {}
         }
-        read
+        let pushes = facts.pushes.as_ref().zip(callback);
+        if let Some(Err(BadSecret { why, .. })) = pushes.map(|(pushes, secrets)| (pushes.reader)(account, secrets)) {
+            check.problem(&place.key("callback"), why);
+        }
     }
 
     fn ask_at_once(&self, facts: &Facts, place: &Place<'_>, check: &mut Check<'_>) -> usize {
@@ -362,11 +422,8 @@ impl Raw {
     }
 
     /// Whether the platform's pushes come that the other keys need.
-    fn feeds(&self, facts: &Facts, place: &Place<'_>, check: &mut Check<'_>) {
+    fn feeds(&self, place: &Place<'_>, check: &mut Check<'_>) {
         let (name, pushes) = (&self.name, self.callback.is_some());
-        if pushes && facts.pushes.is_none() {
-            check.problem(&place.key("callback"), say!("not_of_platform", key = "callback", platform = facts.word));
-        }
         if !pushes && self.consents != Feeds::Client {
             check.problem(&place.key("consents"), say!("consents_without_callback"));
         }

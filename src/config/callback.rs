@@ -1,44 +1,53 @@
 //! `callback` of an app: how the platform's pushes are told from forgeries.
 
-use super::{check::Check, place::Place, secret};
-use crate::{platform::push::PushSecrets, words::say};
-use secrecy::{ExposeSecret, SecretString};
+use super::{
+    check::{Check, unknown_word},
+    place::Place,
+    secret,
+};
+use crate::{
+    platform::facts::{LeftOut, PushFacts, Secrets},
+    words::say,
+};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Raw {
-    token: secret::Source,
-    /// Left out where the console's mode is plain.
-    aes_key: Option<secret::Source>,
-}
+#[serde(transparent)]
+pub(super) struct Raw(BTreeMap<String, secret::Source>);
 
 impl Raw {
-    pub fn check(&self, app: &str, place: &Place<'_>, check: &mut Check<'_>) -> Option<PushSecrets> {
-        let token = self.token.read(place, check);
-        let aes_key = match &self.aes_key {
-            Some(key) => key.read(place, check).map(Some),
-            None => {
-                check.warning(say!("pushes_in_clear", app = app));
-                Some(None)
-            }
-        };
-        let (token, aes_key) = token.zip(aes_key)?;
-        if aes_key.as_ref().is_some_and(|key| !is_aes_key(key)) {
-            check.problem(place, say!("bad_aes_key"));
+    /// The secrets of the platform's pushes, or nothing and problems.
+    pub fn check(&self, app: &str, pushes: &PushFacts, place: &Place<'_>, check: &mut Check<'_>) -> Option<Secrets> {
+        let known: Vec<&str> = pushes.secrets.iter().map(|secret| secret.key).collect();
+        for key in self.0.keys().filter(|key| !known.contains(&key.as_str())) {
+            check.problem(&place.key(key), unknown_word(key, &known));
         }
-        Some(PushSecrets { token, aes_key })
+        let mut read = Some(Secrets::new());
+        for secret in pushes.secrets {
+            let Some(source) = self.0.get(secret.key) else {
+                match secret.left_out {
+                    LeftOut::Refused => {
+                        check.problem(place, say!("config_missing_key", key = secret.key));
+                        read = None;
+                    }
+                    LeftOut::InClear => check.warning(say!("pushes_in_clear", app = app)),
+                    LeftOut::Replaced => {}
+                }
+                continue;
+            };
+            read = read.zip(source.read(place, check)).map(|(mut read, found)| {
+                read.insert(secret.key, found);
+                read
+            });
+        }
+        read
     }
 
     /// Its secrets.
     pub fn sources(&self) -> impl Iterator<Item = &secret::Source> {
-        [Some(&self.token), self.aes_key.as_ref()].into_iter().flatten()
+        self.0.values()
     }
-}
-
-fn is_aes_key(key: &SecretString) -> bool {
-    let key = key.expose_secret();
-    key.len() == 43 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/".contains(&b))
 }
 
 #[cfg(test)]
@@ -53,7 +62,16 @@ mod tests {
                 "callback = { token = { env = \"COFFEE\" }, aes_key = { env = \"COFFEE\" } }",
                 "tixing.toml:11: its aes_key is no EncodingAESKey",
             ),
-            ("timezone = \"Asia/Shanghai\"", "callback = { aes_key = { env = \"COFFEE\" } }", "missing field `token`"),
+            (
+                "timezone = \"Asia/Shanghai\"",
+                "callback = { aes_key = { env = \"COFFEE\" } }",
+                "tixing.toml:11: missing field `token`",
+            ),
+            (
+                "timezone = \"Asia/Shanghai\"",
+                "callback = { tokn = { env = \"COFFEE\" } }",
+                "tixing.toml:11: unknown key or value «tokn»; allowed are token, aes_key; did you mean «token»?",
+            ),
         ]);
     }
 }

@@ -8,6 +8,8 @@ mod retention;
 mod schedules;
 mod app;
 mod callback;
+mod own;
+mod elsewhere;
 mod template;
 mod secret;
 mod environment;

@@ -21,6 +21,11 @@ enum Keeper<'a> {
 }
 
 impl Source {
+    /// The secret that this value of a key names.
+    pub fn of(value: toml::Value) -> Self {
+        Self(value)
+    }
+
     /// The secret, or nothing and a problem.
     pub fn read(&self, place: &Place<'_>, check: &mut Check<'_>) -> Option<SecretString> {
         let secret = self.keeper().and_then(|keeper| keeper.read(&check.base, check.env));

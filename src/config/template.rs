@@ -5,7 +5,11 @@ use super::{
     place::Place,
 };
 use crate::{
-    domain::template::{Kind, OnDoubt, Template},
+    domain::{
+        DAY, MINUTE,
+        template::{Kind, OnDoubt, Template, Times},
+        timing::parse_duration,
+    },
     platform::Facts,
     words::say,
 };
@@ -23,6 +27,8 @@ pub(super) struct Raw {
     fields: BTreeMap<String, String>,
     #[serde(default)]
     on_doubt: OnDoubt,
+    sends_per_grant: Option<u32>,
+    period: Option<String>,
 }
 
 /// All templates of the app at `app`.
@@ -65,7 +71,35 @@ impl Raw {
             title: self.title.clone(),
             fields: self.fields.clone(),
             on_doubt: self.on_doubt,
+            times: self.times(facts, place, check),
         }
+    }
+
+    /// How many sends one accept is worth, and for how long, if it is more than one.
+    fn times(&self, facts: &Facts, place: &Place<'_>, check: &mut Check<'_>) -> Option<Times> {
+        for (key, given) in [("sends_per_grant", self.sends_per_grant.is_some()), ("period", self.period.is_some())] {
+            if given && !(facts.accepts_many && self.kind == Kind::OneTime) {
+                check.problem(&place.key(key), say!("not_of_platform", key = key, platform = facts.word));
+                return None;
+            }
+        }
+        let (sends, period) = match (self.sends_per_grant, &self.period) {
+            (None, None) => return None,
+            (Some(sends), Some(period)) => (sends, period),
+            _ => {
+                check.problem(place, say!("period_without_sends"));
+                return None;
+            }
+        };
+        if !(1..=1_000).contains(&sends) {
+            check.problem(&place.key("sends_per_grant"), say!("sends_out_of_bounds", found = sends));
+        }
+        let bounded = |period| match (MINUTE..=3_650 * DAY).contains(&period) {
+            true => Ok(period),
+            false => Err(say!("period_out_of_bounds")),
+        };
+        let period = check.good(&place.key("period"), parse_duration(period).and_then(bounded))?;
+        Some(Times { sends, period })
     }
 }
 

@@ -66,6 +66,7 @@ mod tests {
             title: String::new(),
             fields: BTreeMap::new(),
             on_doubt: Default::default(),
+            times: None,
         };
         let templates = [
             template("a", Kind::OneTime),

@@ -83,6 +83,55 @@ impl Allowance {
     }
 }
 
+/// What a send names to the platform instead of an accept: it was granted once, as a kind of ticket with an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// The word of its [`TicketKind`].
+    pub kind: String,
+    /// The platform's id of it, or the one that tixing has minted.
+    pub id: String,
+}
+
+impl Ticket {
+    /// As it is stored.
+    pub fn key(&self) -> String {
+        format!("{}:{}", self.kind, self.id)
+    }
+
+    /// From what is stored.
+    pub fn of(key: &str) -> Self {
+        let (kind, id) = key.split_once(':').unwrap_or(("", key));
+        Self { kind: kind.to_owned(), id: id.to_owned() }
+    }
+}
+
+/// A kind of ticket that a platform knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TicketKind {
+    /// Its word in the API.
+    pub word: &'static str,
+    /// How many sends it is good for.
+    pub sends: u32,
+    /// For how long from the tap; `None` for ever.
+    pub lives: Option<super::Millis>,
+    /// Whether its id is made by tixing before the dialog.
+    pub minted: bool,
+}
+
+/// The tickets of a platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tickets {
+    /// Their kinds.
+    pub kinds: &'static [TicketKind],
+    /// Whether there is no consent without one.
+    pub needed: bool,
+}
+
+impl Tickets {
+    /// Of a platform that has none.
+    pub const NONE: Self = Self { kinds: &[], needed: false };
+}
+
 /// How many consents of one user and one template stand where. `granted = available + held + used + void` always holds (I4).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Balance {

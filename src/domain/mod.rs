@@ -2,6 +2,7 @@
 
 pub mod template;
 pub mod options;
+pub mod page;
 pub mod timing;
 pub mod consent;
 pub mod ledger;

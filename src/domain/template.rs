@@ -1,7 +1,7 @@
 //! Templates, the platform's own list of them, and whether a message fits: what a platform will refuse is refused here first, weeks
 //! earlier. How the values of fields are checked is each platform's own, as its [`FieldRules`].
 
-use super::{Invalid, Millis, pointer, timing::cut};
+use super::{Invalid, Millis, consent::Allowance, pointer, timing::cut};
 use crate::words::{Message, say};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -47,6 +47,17 @@ pub struct Template {
     pub fields: BTreeMap<String, String>,
     /// How its doubts end.
     pub on_doubt: OnDoubt,
+    /// How many sends one accept of a one-time template is worth, and for how long; one, and for ever, unless said.
+    pub times: Option<Times>,
+}
+
+/// How many sends one accept is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// How many.
+    pub sends: u32,
+    /// For how long from the tap.
+    pub period: Millis,
 }
 
 /// A template as the platform lists it.
@@ -188,6 +199,15 @@ pub enum Profile {
 }
 
 impl Template {
+    /// What one accept of it allows.
+    pub fn allowance(&self) -> Allowance {
+        match (self.kind, self.times) {
+            (Kind::LongTerm, _) => Allowance::Standing,
+            (Kind::OneTime, Some(Times { sends, period })) => Allowance::Times { sends, period },
+            (Kind::OneTime, None) => Allowance::Once,
+        }
+    }
+
     /// Its fields: the platform's where they have been read, else the configured ones.
     pub fn fields<'a>(&'a self, listing: Option<&'a Listing>) -> &'a BTreeMap<String, String> {
         let listed = listing.and_then(|listing| listing.find(&self.code)).map(|listed| &listed.fields);
@@ -300,6 +320,7 @@ mod tests {
             title: String::new(),
             fields: fields.into(),
             on_doubt: OnDoubt::default(),
+            times: None,
         };
         let check = |data: &[(&str, &str)]| {
             let data = data.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();

@@ -135,6 +135,7 @@ impl Engine {
                 page: job.body.page.as_deref(),
                 data: &job.body.data,
                 options: &job.body.options,
+                ticket: None,
             };
             let began_at = clock.now();
             let call = async {

@@ -1,7 +1,7 @@
 //! What a platform's adapter does: every one writes a send and reads its answer, and some can do more.
 
 use super::call::{Answer, Request};
-use crate::domain::{Millis, options::Options, outcome::Outcome, template::Listed};
+use crate::domain::{Millis, consent::Ticket, options::Options, outcome::Outcome, template::Listed};
 use secrecy::SecretString;
 
 /// The adapter of one app. What only some platforms have is asked for by its name, and is `None` for the others.
@@ -74,6 +74,8 @@ pub struct Send<'a> {
     pub data: &'a str,
     /// What was chosen of the platform's options.
     pub options: &'a Options,
+    /// The ticket that pays for it, if its consent is one.
+    pub ticket: Option<&'a Ticket>,
 }
 
 /// What a request carries to show whose it is.

@@ -2,6 +2,7 @@
 
 use crate::domain::Millis;
 use bytes::Bytes;
+use std::borrow::Cow;
 
 /// A request, ready to leave. Its body always has a known size, since some platforms refuse a chunked one.
 #[derive(Clone, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub struct Request {
     /// Absolute, with its query. It may carry a token, so it is never logged.
     pub url: String,
     /// Names in lower case. A value may be a token, so none is logged.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// Empty for a GET.
     pub body: Bytes,
 }
@@ -31,9 +32,16 @@ impl Request {
         Self { method: Method::Get, url, headers: Vec::new(), body: Bytes::new() }
     }
 
+    /// A POST of a form.
+    pub fn form(url: String, pairs: &[(&str, &str)]) -> Self {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let headers = vec![("content-type".into(), "application/x-www-form-urlencoded".to_owned())];
+        Self { method: Method::Post, url, headers, body: body.into() }
+    }
+
     /// A POST of JSON.
     pub fn json(url: String, body: impl Into<Bytes>) -> Self {
-        let headers = vec![("content-type", "application/json".to_owned())];
+        let headers = vec![("content-type".into(), "application/json".to_owned())];
         Self { method: Method::Post, url, headers, body: body.into() }
     }
 }

@@ -1,17 +1,20 @@
 //! The static facts about one platform. The configuration checks an app by them, and the API a reminder or a consent, so that no other
 //! code has to ask which platform it is.
 
-use super::{
-    adapter::Adapter,
-    code::Code,
-    push::{PushSecrets, Pushes},
-};
-use crate::domain::{
-    options::SendOption,
-    outcome::Reaction,
-    template::{FieldRules, Kind},
+use super::{adapter::Adapter, code::Code, push::Pushes};
+use crate::{
+    domain::{
+        Millis,
+        consent::Tickets,
+        options::{Options, SendOption},
+        outcome::Reaction,
+        page::PageRules,
+        template::{FieldRules, Kind},
+    },
+    words::Message,
 };
 use secrecy::SecretString;
+use serde_json::Value;
 use std::{collections::BTreeMap, fmt};
 
 /// One platform.
@@ -22,14 +25,26 @@ pub struct Facts {
     pub base_url: &'static str,
     /// How its ids of mini-programs look.
     pub appid: AppidShape,
-    /// The keys of the configuration that name an app's secrets.
-    pub credentials: &'static [&'static str],
+    /// The keys of the configuration that name an app's secrets: an app has all of one of these sets. A dot leads into a table.
+    pub credentials: &'static [&'static [&'static str]],
+    /// What else an app can say of itself; the first value is the default.
+    pub settings: &'static [SendOption],
+    /// Why a text cannot be one of its users' ids, beyond what holds on every platform.
+    pub user: fn(&str, &Options) -> Result<(), Message>,
     /// What people call a column of its users' ids in a table, beside the names that are common to all.
     pub openid_columns: &'static [&'static str],
     /// The popup in which a user accepts.
     pub popup: Popup,
     /// The kinds of consent that it knows.
     pub kinds: &'static [Kind],
+    /// Whether one accept can be worth several sends within a time, as a template says.
+    pub accepts_many: bool,
+    /// The tickets that a send can name instead of an accept.
+    pub tickets: Tickets,
+    /// The page that opens on tap.
+    pub page: PageRules,
+    /// How far apart two messages to one user leave, at least.
+    pub apart: Option<Millis>,
     /// How the values of a template's fields are checked.
     pub fields: FieldRules,
     /// What a send may choose.
@@ -38,14 +53,50 @@ pub struct Facts {
     pub doubt: Doubt,
     /// Its codes: what each means and what follows. A code that is not listed has an answer of the adapter's.
     pub codes: &'static [Code],
-    /// Its adapter for an app.
-    pub adapter: fn(&Account<'_>) -> Box<dyn Adapter>,
-    /// How an app's pushes are read, if it pushes. Refuses secrets that do not have the platform's shape.
-    pub pushes: Option<ReadPushes>,
+    /// Its adapter for an app. Refuses secrets that do not have the platform's shape.
+    pub adapter: fn(&Account<'_>) -> Result<Box<dyn Adapter>, BadSecret>,
+    /// How an app's pushes are read, if it pushes.
+    pub pushes: Option<PushFacts>,
 }
 
-/// Makes a reader of an app's pushes, or says what is wrong with the secrets.
-pub type ReadPushes = fn(&Account<'_>, &PushSecrets) -> Result<Box<dyn Pushes>, String>;
+/// What is static about a platform's pushes.
+pub struct PushFacts {
+    /// The keys of `callback` that name their secrets, and what an app does without if it leaves one out.
+    pub secrets: &'static [PushSecret],
+    /// Makes a reader of an app's pushes; the secrets are those of `callback`. Refuses secrets that do not have the platform's shape.
+    pub reader: ReadPushes,
+}
+
+/// Makes a reader of an app's pushes.
+pub type ReadPushes = fn(&Account<'_>, &Secrets) -> Result<Box<dyn Pushes>, BadSecret>;
+
+/// One secret of a platform's pushes.
+pub struct PushSecret {
+    /// Its key in `callback`.
+    pub key: &'static str,
+    /// What follows if it is left out.
+    pub left_out: LeftOut,
+}
+
+/// What follows from a secret that is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    /// The configuration is refused.
+    Refused,
+    /// The pushes come in clear, and a warning says so.
+    InClear,
+    /// Nothing: a secret of the app takes its place.
+    Replaced,
+}
+
+/// A secret that does not have the platform's shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadSecret {
+    /// Its key in the configuration.
+    pub key: &'static str,
+    /// What is wrong with it, without a word of it, and what would be right.
+    pub why: Message,
+}
 
 /// A mini-program as its platform knows it.
 #[derive(Debug, Clone, Copy)]
@@ -54,11 +105,20 @@ pub struct Account<'a> {
     pub base_url: &'a str,
     /// The platform's id of the mini-program.
     pub appid: &'a str,
-    /// Its secrets.
+    /// Its secrets by the keys of [`Facts::credentials`]: all of one set, or none where its tokens come from elsewhere.
     pub secrets: &'a Secrets,
+    /// What else it says of itself, by the names of [`Facts::settings`].
+    pub settings: &'a Options,
 }
 
-/// An app's secrets by the keys of [`Facts::credentials`], none of which is missing.
+impl Account<'_> {
+    /// The secret of this key; empty where the app's tokens come from elsewhere.
+    pub fn secret(&self, key: &str) -> SecretString {
+        self.secrets.get(key).cloned().unwrap_or_else(|| String::new().into())
+    }
+}
+
+/// Secrets by their keys in the configuration.
 pub type Secrets = BTreeMap<&'static str, SecretString>;
 
 /// How a platform's ids of mini-programs look.
@@ -79,6 +139,12 @@ pub struct Popup {
     pub words: &'static [&'static str],
     /// Whether a word grants a consent; `None` for a word that nobody knows.
     pub grants: fn(&str) -> Option<bool>,
+    /// Reads the object that the client's call gave: the platform's template ids, and whether a send was granted. What is neither yes nor
+    /// no, or nothing new, is left out.
+    ///
+    /// # Errors
+    /// What was found, and what the call gives.
+    pub read: fn(&Value) -> Result<BTreeMap<String, bool>, Message>,
 }
 
 /// What a platform can tell about a send whose answer was lost.
@@ -99,6 +165,17 @@ impl Facts {
     /// Whether a refusal with this code means that the platform knows no consent, so that ours are void.
     pub fn denies(&self, code: &str) -> bool {
         self.code(code).is_some_and(|code| code.reaction == Reaction::Deny)
+    }
+
+    /// All keys that name secrets of an app.
+    pub fn secrets(&self) -> impl Iterator<Item = &'static str> {
+        self.credentials.iter().flat_map(|set| set.iter().copied())
+    }
+
+    /// Whether an app with these secrets of `callback` is pushed to in clear.
+    pub fn pushes_in_clear(&self, callback: &Secrets) -> bool {
+        let known = self.pushes.iter().flat_map(|pushes| pushes.secrets);
+        known.filter(|secret| secret.left_out == LeftOut::InClear).any(|secret| !callback.contains_key(secret.key))
     }
 
     /// The option of this name.

@@ -11,6 +11,7 @@ pub mod push;
 pub mod call;
 pub mod transport;
 pub mod token;
+pub mod elsewhere;
 pub mod wechat;
 
 pub use adapter::{Adapter, Auth, Granted, Quota, Send};

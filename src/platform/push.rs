@@ -2,7 +2,6 @@
 
 use super::call::Method;
 use crate::domain::{Millis, push::Push};
-use secrecy::SecretString;
 
 /// Reads the pushes of one app.
 pub trait Pushes: Send + Sync {
@@ -20,6 +19,8 @@ pub struct Incoming<'a> {
     pub method: Method,
     /// The pairs of its query, decoded.
     pub query: &'a [(String, String)],
+    /// Its headers, names in lower case.
+    pub headers: &'a [(String, String)],
     /// Its body, as it came.
     pub body: &'a [u8],
 }
@@ -33,15 +34,6 @@ pub enum Told {
     Push(Push),
     /// Something that tixing has no use for.
     Other,
-}
-
-/// The secrets that the platform's console shows beside the callback address.
-#[derive(Debug, Clone)]
-pub struct PushSecrets {
-    /// Signs each push.
-    pub token: SecretString,
-    /// Encrypts each push; none where they come in clear.
-    pub aes_key: Option<SecretString>,
 }
 
 /// Why a push is refused as a forgery. Its `Display` names no content of it.
@@ -65,6 +57,13 @@ pub enum Refused {
     /// It does not have the platform's shape.
     #[error("it is not of the platform's shape")]
     Shape,
+}
+
+impl Incoming<'_> {
+    /// The value of a header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
 }
 
 impl Refused {

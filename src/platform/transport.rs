@@ -79,7 +79,7 @@ impl Transport for HttpTransport {
             Method::Get => self.client.get(request.url),
             Method::Post => self.client.post(request.url).body(request.body),
         };
-        let call = request.headers.into_iter().fold(call, |call, (name, value)| call.header(name, value));
+        let call = request.headers.into_iter().fold(call, |call, (name, value)| call.header(&*name, value));
         let sent = call.send();
         Box::pin(async move {
             trip("send.before_first_byte");

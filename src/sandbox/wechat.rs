@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{Millis, SECOND, push::Item, template::Kind},
-    platform::{push::PushSecrets, wechat::callback::Callback},
+    platform::{facts::Secrets, wechat::callback::Callback},
 };
 use axum::{
     Json, Router,
@@ -313,7 +313,8 @@ impl Pusher {
     /// What is wrong with it.
     pub fn new(appid: &str, spec: &PushSpec) -> Result<Self, String> {
         let key = spec.aes_key.as_deref().map(Into::into);
-        let callback = Callback::new(appid.into(), spec.token.as_str().into(), key.as_ref())?;
+        let callback = Callback::new(appid.into(), spec.token.as_str().into(), key.as_ref());
+        let callback = callback.map_err(|bad| bad.why.to_string())?;
         let default = if key.is_some() { Mode::Secure } else { Mode::Plain };
         let mode = spec.mode.unwrap_or(default);
         if mode != Mode::Plain && key.is_none() {
@@ -326,8 +327,9 @@ impl Pusher {
     ///
     /// # Errors
     /// What is wrong with the key.
-    pub fn of(appid: &str, url: String, secrets: &PushSecrets) -> Result<Self, String> {
-        let callback = Callback::new(appid.into(), secrets.token.clone(), secrets.aes_key.as_ref())?;
+    pub fn of(appid: &str, url: String, secrets: &Secrets) -> Result<Self, String> {
+        let callback = Callback::new(appid.into(), secrets["token"].clone(), secrets.get("aes_key"))
+            .map_err(|bad| bad.why.to_string())?;
         let mode = if callback.has_key() { Mode::Secure } else { Mode::Plain };
         Ok(Self { url, callback, mode, format: Format::Json })
     }

@@ -72,6 +72,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("clock_behind", "the clock is {seconds} s behind where it was; set it right; it is trusted again when it is back where it was or when a platform's clock agrees"),
     ("clock_ahead_of_platform", "the clock is {seconds} s ahead of a platform's; set it right; it is trusted again when it is back where it was or when a platform's clock agrees"),
     ("clock_behind_platform", "the clock is {seconds} s behind a platform's; set it right; it is trusted again when it is back where it was or when a platform's clock agrees"),
+    ("token_service_unreadable", "the token service's answer has no token at {pointer}; look at the address and at `pointer`"),
 
     // The story of a reminder (domain/story.rs).
     ("story_sent", "Sent: the platform accepted it {late} ms after its instant, and its consent is used."),
@@ -162,6 +163,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("template_has_also", "the platform's template also has {fields}: add them to its fields"),
     ("template_has_no", "the platform's template has no {fields}: take them out of its fields"),
     ("template_of_other_kind", "the platform says that it is {kind}: correct its kind in the configuration"),
+    ("page_needed", "this platform shows no message without a page: name one, like pages/event"),
+    ("page_without_query", "this platform takes the path of a page alone: leave out what follows the ? or #, and have the page read it elsewhere"),
+    ("no_popup_result", "this is not what the client's call gives, which is an object"),
 
     // What is wrong with a field's value (platform).
     ("field_empty", "is empty; give it a value"),
@@ -733,6 +737,14 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("secret_in_file", "the file {file}"),
     ("secret_in_variable", "the environment variable {name}"),
     ("secret_in_credential", "the credential {name}"),
+    ("secrets_of_two_kinds", "{given} do not belong together; an app has all of one of these: {sets}"),
+    ("bad_token_url", "this is no web address; name the service that gives out the token, like https://tokens.example.com/coffee"),
+    ("token_url_with_secret", "a secret is never written into this file: leave user and password out of the address, and name a header that shows who asks"),
+    ("bad_json_pointer", "{key} is «{found}»; a JSON pointer begins with / and leads to a value, like /data/access_token"),
+    ("bad_token_header", "the header's text is not one header: write a name, a colon and a value, like X-Key: abc"),
+    ("period_without_sends", "sends_per_grant and period belong together: how many sends one accept is worth, and for how long"),
+    ("sends_out_of_bounds", "sends_per_grant is {found}; allowed are 1 to 1000"),
+    ("period_out_of_bounds", "period is to be 1 minute to 3650 days"),
 
     // The daemon.
     ("store_silent", "{store} has stopped answering: look at the database"),

@@ -72,6 +72,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("clock_behind", "系统时钟比原先慢 {seconds} 秒；请校准；时钟复位或与平台时钟一致后恢复信任"),
     ("clock_ahead_of_platform", "系统时钟比平台时钟快 {seconds} 秒；请校准；时钟复位或与平台时钟一致后恢复信任"),
     ("clock_behind_platform", "系统时钟比平台时钟慢 {seconds} 秒；请校准；时钟复位或与平台时钟一致后恢复信任"),
+    ("token_service_unreadable", "token 服务的返回中 {pointer} 处没有 token；请检查地址和 pointer"),
 
     // 提醒的来龙去脉（domain/story.rs）。
     ("story_sent", "已发送：到点后 {late} 毫秒被平台接受，订阅次数已使用。"),
@@ -162,6 +163,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("template_has_also", "平台模板还有字段 {fields}，请加入 fields"),
     ("template_has_no", "平台模板没有字段 {fields}，请从 fields 中删除"),
     ("template_of_other_kind", "平台上该模板的类型是 {kind}，请更正配置中的 kind"),
+    ("page_needed", "该平台的消息必须带页面：请填写 page，例如 pages/event"),
+    ("page_without_query", "该平台只接受页面路径：请去掉 ? 或 # 之后的参数，由页面用其他方式获取"),
+    ("no_popup_result", "这不是客户端接口返回的结果（应为对象）"),
 
     // 字段取值有什么问题（platform）。
     ("field_empty", "为空，请填写"),
@@ -733,6 +737,14 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("secret_in_file", "文件 {file} "),
     ("secret_in_variable", "环境变量 {name} "),
     ("secret_in_credential", "凭证 {name} "),
+    ("secrets_of_two_kinds", "{given} 不能一起使用；请只配置其中一组：{sets}"),
+    ("bad_token_url", "不是网址；请填写提供 token 的服务地址，例如 https://tokens.example.com/coffee"),
+    ("token_url_with_secret", "密钥不能写在配置文件里：请从地址中去掉用户名和密码，改用 header"),
+    ("bad_json_pointer", "{key} 为“{found}”；JSON 指针以 / 开头并指向某个值，例如 /data/access_token"),
+    ("bad_token_header", "header 的内容不是一个请求头：请写成“名称: 值”，例如 X-Key: abc"),
+    ("period_without_sends", "sends_per_grant 与 period 须同时填写：一次同意可发送几次、多长时间内有效"),
+    ("sends_out_of_bounds", "sends_per_grant 为 {found}；允许 1 到 1000"),
+    ("period_out_of_bounds", "period 须为 1 分钟到 3650 天"),
 
     // 守护进程。
     ("store_silent", "{store} 不再应答：请检查数据库"),

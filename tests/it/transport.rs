@@ -100,8 +100,8 @@ async fn a_form_with_headers_of_its_own_leaves_as_it_was_written() {
         method: Method::Post,
         url,
         headers: vec![
-            ("content-type", "application/x-www-form-urlencoded;charset=utf-8".into()),
-            ("access-token", "clt.1".into()),
+            ("content-type".into(), "application/x-www-form-urlencoded;charset=utf-8".into()),
+            ("access-token".into(), "clt.1".into()),
         ],
         body: "biz_content=%7B{}".into(),
     };

@@ -89,7 +89,7 @@ fn callback(app: &App, report: &mut Report) {
     let subject = Subject::of(app, say!("check_callback"));
     match &app.callback {
         None => report.add(subject, Level::Warning, say!("no_callback"), say!("add_callback", app = app.name)),
-        Some(secrets) if secrets.aes_key.is_none() => {
+        Some(secrets) if app.platform.pushes_in_clear(secrets) => {
             report.add(subject, Level::Warning, say!("callback_in_clear"), say!("choose_secure_mode"));
         }
         Some(_) => {

@@ -40,7 +40,7 @@ pub struct Wechat {
 impl Wechat {
     /// The adapter of this account.
     pub fn new(account: &Account<'_>) -> Self {
-        let secret = account.secrets["secret"].clone();
+        let secret = account.secret("secret");
         Self { base_url: account.base_url.to_owned(), appid: account.appid.to_owned(), secret }
     }
 
@@ -297,7 +297,12 @@ mod tests {
 
     fn wechat() -> Wechat {
         let secrets = [("secret", "s3cret".into())].into();
-        Wechat::new(&Account { base_url: "https://api.weixin.qq.com", appid: "wx0123456789abcdef", secrets: &secrets })
+        Wechat::new(&Account {
+            base_url: "https://api.weixin.qq.com",
+            appid: "wx0123456789abcdef",
+            secrets: &secrets,
+            settings: &BTreeMap::new(),
+        })
     }
 
     fn answer(status: u16, body: &str) -> Answer {
@@ -312,6 +317,7 @@ mod tests {
             page: Some("/pages/event?id=42"),
             data: r#"{"thing1":"<周三> & \"读书\"","time2":"2026年1月14日 19:30"}"#,
             options: &Options::new(),
+            ticket: None,
         };
         let request = wechat().build(&send, &Auth::Token("TOKEN".into()), 0);
         assert_eq!((request.method, request.headers.len()), (Method::Post, 1));

@@ -8,8 +8,10 @@ use crate::{
     domain::{DAY, MINUTE, Millis, SECOND, push::Push},
     platform::{
         Method,
+        facts::BadSecret,
         push::{Incoming, Pushes, Refused, Told},
     },
+    words::say,
 };
 use aes::Aes256;
 use cbc::{
@@ -63,13 +65,12 @@ impl Callback {
     ///
     /// # Errors
     /// What an EncodingAESKey looks like, if this is none.
-    pub fn new(appid: String, token: SecretString, aes_key: Option<&SecretString>) -> Result<Self, String> {
+    pub fn new(appid: String, token: SecretString, aes_key: Option<&SecretString>) -> Result<Self, BadSecret> {
         let read = |key: &SecretString| {
             let bytes = KEY_ENCODING.decode(key.expose_secret().as_bytes()).ok();
             let bytes: Option<[u8; 32]> = bytes.and_then(|bytes| bytes.try_into().ok());
-            bytes.map(|bytes| std::sync::Arc::new(SecretBox::new(Box::new(bytes)))).ok_or_else(|| {
-                "this is not an EncodingAESKey: it has 43 characters of a–z, A–Z, 0–9; copy it from the platform's console".to_owned()
-            })
+            let bytes = bytes.map(|bytes| std::sync::Arc::new(SecretBox::new(Box::new(bytes))));
+            bytes.ok_or_else(|| BadSecret { key: "aes_key", why: say!("bad_aes_key") })
         };
         Ok(Self { appid, token, key: aes_key.map(read).transpose()? })
     }
@@ -287,7 +288,7 @@ mod tests {
         for last in ('a'..='z').chain('A'..='Z').chain('0'..='9') {
             assert_eq!(with(last), Ok(()), "{last}");
         }
-        assert!(with('!').is_err_and(|why| why.contains("43 characters")));
+        assert!(with('!').is_err_and(|bad| bad.key == "aes_key"));
         for short in ["", "abc", "kWxJ3v0QmZt8uB5nYdR2pLhC7sAeF1gKoTiN4XyUzVEE"] {
             assert!(Callback::new("wx".into(), "t".into(), Some(&short.into())).is_err(), "{short}");
         }

@@ -12,16 +12,25 @@ pub use adapter::{Wechat, field_at_fault};
 
 use super::{
     Facts,
-    facts::{AppidShape, Doubt, Popup},
+    facts::{AppidShape, Doubt, LeftOut, Popup, PushFacts, PushSecret},
+    push::Pushes,
 };
-use crate::domain::{options::SendOption, template::Kind};
+use crate::{
+    domain::{consent::Tickets, options::SendOption, page::PageRules, template::Kind, timing::cut},
+    words::{Message, say},
+};
+use callback::Callback;
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What is static about WeChat.
 pub const FACTS: Facts = Facts {
     word: "wechat",
     base_url: "https://api.weixin.qq.com",
     appid: AppidShape { like: "wx0123456789abcdef", fits: |appid| appid.starts_with("wx") && appid.len() == 18 },
-    credentials: &["secret"],
+    credentials: &[&["secret"]],
+    settings: &[],
+    user: |_, _| Ok(()),
     openid_columns: &["微信openid"],
     // Three templates in one popup for years, and five now; old clients show three. `acceptWithForcePush` is not documented and was seen.
     popup: Popup {
@@ -38,18 +47,43 @@ pub const FACTS: Facts = Facts {
             "dismissed",
         ],
         grants,
+        read,
     },
     kinds: &[Kind::OneTime, Kind::LongTerm],
+    accepts_many: false,
+    tickets: Tickets::NONE,
+    page: PageRules::FREE,
+    apart: None,
     fields: fields::RULES,
     options: &[LANG, MINIPROGRAM_STATE],
     doubt: Doubt { counts_consents: true, sends_receipts: true },
     codes: errors::TABLE,
-    adapter: |account| Box::new(Wechat::new(account)),
-    pushes: Some(|account, secrets| {
-        let callback = callback::Callback::new(account.appid.into(), secrets.token.clone(), secrets.aes_key.as_ref())?;
-        Ok(Box::new(callback))
+    adapter: |account| Ok(Box::new(Wechat::new(account))),
+    pushes: Some(PushFacts {
+        secrets: &[
+            PushSecret { key: "token", left_out: LeftOut::Refused },
+            PushSecret { key: "aes_key", left_out: LeftOut::InClear },
+        ],
+        reader: |account, secrets| {
+            let callback = Callback::new(account.appid.into(), secrets["token"].clone(), secrets.get("aes_key"));
+            callback.map(|callback| Box::new(callback) as Box<dyn Pushes>)
+        },
     }),
 };
+
+/// The result of `wx.requestSubscribeMessage`: template id → what the user did, beside `errMsg` and, after a failure, `errCode`.
+fn read(result: &Value) -> Result<BTreeMap<String, bool>, Message> {
+    let object = result.as_object().ok_or_else(|| say!("no_popup_result"))?;
+    let templates = object.iter().filter(|(name, _)| !["errMsg", "errCode"].contains(&name.as_str()));
+    let granted = |(template, word): (&String, &Value)| {
+        let word = word.as_str().unwrap_or_default();
+        match grants(word) {
+            Some(granted) => Ok((template.clone(), granted)),
+            None => Err(say!("not_one_of", found = cut(word), allowed = FACTS.popup.words)),
+        }
+    };
+    templates.map(granted).collect()
+}
 
 /// The language of what WeChat adds to the message.
 const LANG: SendOption = SendOption { name: "lang", values: &["zh_CN", "en_US", "zh_HK", "zh_TW"], default: "zh_CN" };

@@ -3,7 +3,9 @@
 use super::reader::{Reader, Said, Table};
 use crate::{
     domain::{
-        did_you_mean, draft, pointer,
+        did_you_mean,
+        page::PageRules,
+        pointer,
         template::{Listing, Template},
     },
     schedule::render::text::{Kind, Piece, Text},
@@ -12,16 +14,21 @@ use crate::{
 use std::collections::BTreeMap;
 use toml::de::DeValue;
 
-/// `page`. One without variables is checked here; of the others, what each row makes of them.
-pub fn page(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<Text> {
-    let Said { line, value } = table.text(reader, "page")?;
+/// `page`. One without variables is checked here, by the rules of its app's platform; of the others, what each row makes of them.
+pub fn page(reader: &mut Reader<'_>, table: &Table<'_>, rules: PageRules) -> Option<Text> {
+    let Some(Said { line, value }) = table.text(reader, "page") else {
+        if rules.needed && table.value(reader, "page").is_none() {
+            reader.tell("bad_page", table.line, say!("page_needed"));
+        }
+        return None;
+    };
     let text = text(reader, Said { line, value }, Kind::Page)?;
     let plain = match &text.pieces[..] {
         [] => Some(""),
         [Piece::Words(words)] => Some(words.as_str()),
         _ => None,
     };
-    if let Some(Err(why)) = plain.map(draft::page) {
+    if let Some(Err(why)) = plain.map(|page| rules.check(Some(page))) {
         reader.tell("bad_page", line, why.detail);
     }
     Some(text)

@@ -75,9 +75,11 @@ pub fn bind<'a>(file: &'a File, terms: &Terms<'a>, tables: Tables<'_>, now: Mill
         of_rows,
         places,
         quiet: file.quiet.of(terms.rules),
+        user: terms.user,
         fixed,
         texts: Texts {
             rules: terms.fields,
+            pages: terms.page,
             listed: listed.and_then(Result::ok),
             page,
             fields: texts.into_iter().filter_map(field).collect(),

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     domain::{
-        draft, pointer,
+        page::PageRules,
+        pointer,
         schedule::Planned,
         template::{FieldRules, Listed, bad_field, check_value, normalise},
     },
@@ -32,6 +33,8 @@ pub struct Texts<'a> {
     pub rules: &'a FieldRules,
     /// The template as the platform has listed it, if it has.
     pub listed: Option<&'a Listed>,
+    /// What the platform takes as a page.
+    pub pages: PageRules,
     /// `page`.
     pub page: Option<Text<usize>>,
     /// The fields in the order of their keys.
@@ -176,13 +179,14 @@ fn page(told: &mut Told<'_>, text: &Text<usize>, scene: &Scene<'_>, notes: &mut 
             return None;
         }
     };
-    if let Err(why) = draft::page(&page) {
+    let rules = told.bound.texts.pages;
+    if let Err(why) = rules.check(Some(&page)) {
         // What is not encoded is what can lead away; what is too long is most of it.
         let raw = text.variables().find_map(|variable| match variable.source {
             Source::Column(column) if variable.formatters.contains(&Formatter::Raw) => Some(column),
             _ => None,
         });
-        let place = if page.chars().count() > 1_024 { most } else { raw.or(most) };
+        let place = if page.chars().count() > rules.most { most } else { raw.or(most) };
         told.problem_of(place, "bad_page", why.detail, Some("/page"), Some(text.line));
         return None;
     }

@@ -25,7 +25,7 @@ use super::{
     sheet::cell::{Cell, Row},
 };
 use crate::{
-    domain::{Millis, schedule::Planned, timing::QuietHours},
+    domain::{Millis, draft::UserRule, schedule::Planned, timing::QuietHours},
     words::Message,
 };
 use bind::Places;
@@ -42,6 +42,8 @@ pub struct Bound<'a> {
     of_rows: usize,
     places: Places,
     quiet: Option<QuietHours>,
+    /// What the platform takes as a user's id.
+    user: UserRule<'a>,
     /// The instants, where they are the same for every row.
     fixed: Option<Fixed>,
     texts: Texts<'a>,

@@ -2,7 +2,6 @@
 
 use super::{cell, told::Told};
 use crate::{
-    domain::draft,
     schedule::render::used::{is_damaged, usable},
     words::say,
 };
@@ -39,7 +38,7 @@ fn openid(told: &mut Told<'_>, place: Option<usize>, text: &str) -> Option<Strin
         told.problem(place, "damaged_number", say!("cell_damaged_number"));
         return None;
     }
-    match draft::openid(&openid) {
+    match told.bound.user.check(&openid) {
         Ok(()) => Some(openid),
         Err(why) => {
             let detail = if openid.is_empty() { say!("openid_blank") } else { why.detail };
