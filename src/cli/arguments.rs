@@ -1,6 +1,6 @@
 //! What the program can be asked on its command line. The comments here are its help.
 
-use crate::{schedule::sheet::Encoding, store::keys::Scope, words::Lang};
+use crate::{platform::BUILT, schedule::sheet::Encoding, store::keys::Scope, words::Lang};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -54,6 +54,9 @@ pub enum Verb {
     Init {
         /// Where to; else where --config says, or ./tixing.toml.
         path: Option<PathBuf>,
+        /// The platform of its mini-program.
+        #[arg(long, value_name = "PLATFORM", value_parser = BUILT.iter().map(|facts| facts.word).collect::<Vec<_>>(), default_value = BUILT[0].word)]
+        platform: String,
     },
     /// Say whether the configuration is right.
     Check,

@@ -4,7 +4,7 @@ use super::{
     failure::Failure,
     out::{Out, data},
 };
-use crate::{platform::BUILT, words::say};
+use crate::{platform::Facts, words::say};
 use serde_json::json;
 use std::{
     fs::{DirBuilder, OpenOptions},
@@ -13,16 +13,29 @@ use std::{
     path::Path,
 };
 
-/// The configuration; `{platform}` is the first platform in the list.
-const TEMPLATE: &str = include_str!("tixing.toml");
+/// A configuration with one app on this platform, as its sample has it.
+pub fn configuration(platform: &Facts) -> String {
+    let sample = &platform.sample;
+    include_str!("tixing.toml")
+        .replace("{platform}", platform.word)
+        .replace("{appid}", sample.appid)
+        .replace("{own}", sample.own)
+        .replace("{callback}", sample.callback)
+        .replace("{most}", &platform.popup.most.to_string())
+        .replace("{templates}", sample.templates)
+}
 
-/// Writes the file and a secret's placeholder beside it; never over something that is there.
-pub fn write(path: &Path, out: Out) -> Result<(), Failure> {
-    if !create(path, 0o644, &TEMPLATE.replace("{platform}", BUILT[0].word))? {
+/// Writes the file and the secrets that the sandbox takes beside it; never over something that is there.
+pub fn write(path: &Path, platform: &Facts, out: Out) -> Result<(), Failure> {
+    if !create(path, 0o644, &configuration(platform))? {
         return Err(Failure::Failed(say!("init_exists", file = path.to_string_lossy())));
     }
-    let secret = path.with_file_name("coffee.secret");
-    let made = create(&secret, 0o600, "sandbox-secret\n")?;
+    let mut secrets = Vec::new();
+    for (name, text) in platform.sample.files {
+        let secret = path.with_file_name(name);
+        let made = create(&secret, 0o600, text)?;
+        secrets.push((secret.to_string_lossy().into_owned(), made));
+    }
     let schedules = path.with_file_name("schedules");
     make_folder(&schedules)?;
     if out.json {
@@ -30,19 +43,18 @@ pub fn write(path: &Path, out: Out) -> Result<(), Failure> {
             "{}",
             json!({
                 "config": path.to_string_lossy(),
-                "secret": secret.to_string_lossy(),
-                "secret_kept": !made,
+                "secret": secrets.first().map(|(file, _)| file),
+                "secret_kept": secrets.first().is_some_and(|(_, made)| !made),
+                "secrets": secrets.iter().map(|(file, made)| json!({ "file": file, "kept": !made })).collect::<Vec<_>>(),
                 "schedules": schedules.to_string_lossy(),
             })
         );
         return Ok(());
     }
     out.tell(&say!("init_wrote", file = path.to_string_lossy()));
-    out.tell(&if made {
-        say!("init_wrote", file = secret.to_string_lossy())
-    } else {
-        say!("init_kept", file = secret.to_string_lossy())
-    });
+    for (file, made) in &secrets {
+        out.tell(&if *made { say!("init_wrote", file = file) } else { say!("init_kept", file = file) });
+    }
     out.tell(&say!("init_schedules", dir = schedules.to_string_lossy()));
     out.tell(&say!("init_next"));
     Ok(())
@@ -69,5 +81,34 @@ fn create(path: &Path, mode: u32, text: &str) -> Result<bool, Failure> {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(e) => Err(Failure::Failed(say!("cannot_write", file = path.to_string_lossy(), why = e.to_string()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config, platform::BUILT, words::Voice};
+
+    #[test]
+    fn what_is_written_for_each_platform_is_right_and_has_an_event_to_remind_of() {
+        for platform in BUILT {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("tixing.toml");
+            write(&path, platform, Out { json: true, voice: Voice::default() }).expect("written");
+            let config = config::load(&path).unwrap_or_else(|e| panic!("{}: {e}", platform.word));
+            assert_eq!(
+                config.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                [""; 0],
+                "{}",
+                platform.word
+            );
+            let app = &config.apps[0];
+            assert_eq!((app.name.as_str(), app.platform.word), ("coffee", platform.word));
+            let template = app.template("event-start").expect("there is one");
+            let mut fields = platform.sample.event;
+            fields.sort_unstable();
+            assert_eq!(template.fields.keys().map(String::as_str).collect::<Vec<_>>(), fields, "{}", platform.word);
+            assert_eq!((platform.user)(&(platform.sample.openid)(7), &app.settings), Ok(()), "{}", platform.word);
+        }
     }
 }

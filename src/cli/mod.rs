@@ -12,7 +12,7 @@ mod doctor;
 mod doubts;
 mod failure;
 mod files;
-mod init;
+pub mod init;
 mod keys;
 mod log;
 mod out;
@@ -30,7 +30,7 @@ use crate::{
     clock::SystemClock,
     config::{self, Config, Level},
     daemon::{self, StartError},
-    schedule,
+    platform, schedule,
     store::Store,
     words::say,
 };
@@ -109,9 +109,10 @@ async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
             log::start(Level::Info);
             sandbox::run(cli.config, listen, seed, out).await
         }
-        Verb::Init { path } => {
+        Verb::Init { path, platform } => {
             let path = path.or(cli.config).unwrap_or_else(|| "tixing.toml".into());
-            init::write(&path, out)
+            let platform = platform::find(&platform).expect("the argument is one of them");
+            init::write(&path, platform, out)
         }
         Verb::Doctor => doctor::run(cli.config, out).await,
         Verb::Check => check::run(cli.config, out),

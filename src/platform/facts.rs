@@ -57,6 +57,26 @@ pub struct Facts {
     pub adapter: fn(&Account<'_>) -> Result<Box<dyn Adapter>, BadSecret>,
     /// How an app's pushes are read, if it pushes.
     pub pushes: Option<PushFacts>,
+    /// An app to start from.
+    pub sample: Sample,
+}
+
+/// An app of a platform to start from: `init` writes it, and the demo and tests run it. With the sandbox it works as it is.
+pub struct Sample {
+    /// Its id.
+    pub appid: &'static str,
+    /// The lines of TOML that name its secrets and what else only this platform asks, with comments for what can be added.
+    pub own: &'static str,
+    /// The files that they name: their names and texts, which the sandbox takes.
+    pub files: &'static [(&'static str, &'static str)],
+    /// The lines, as comments, that would let the platform push.
+    pub callback: &'static str,
+    /// Its templates as TOML, each an `[[app.template]]`. The first is called `event-start`.
+    pub templates: &'static str,
+    /// The fields of that one: those for what begins, when, and where.
+    pub event: [&'static str; 3],
+    /// A user's id by a number, in the platform's shape.
+    pub openid: fn(u32) -> String,
 }
 
 /// What is static about a platform's pushes.

@@ -150,7 +150,7 @@ fn a_field_that_is_taken_is_one_the_platform_takes() {
 #[test]
 fn i9_a_configuration_is_read_or_refused_and_never_tells_its_secret() {
     let good =
-        include_str!("../../src/cli/tixing.toml").replace("{ file = \"coffee.secret\" }", "{ env = \"SECRET\" }");
+        tixing::cli::init::configuration(BUILT[0]).replace("{ file = \"coffee.secret\" }", "{ env = \"SECRET\" }");
     texts("configuration", &[&good, "[server]\nlisten = \"127.0.0.1:1\"\n"], |text| {
         let env = |_: &str| Some("s3cr3t-s3cr3t".to_owned());
         match config::parse(Path::new("tixing.toml"), text, &env, Default::default()) {

@@ -12,7 +12,7 @@ pub use adapter::{Wechat, field_at_fault};
 
 use super::{
     Facts,
-    facts::{AppidShape, Doubt, LeftOut, Popup, PushFacts, PushSecret},
+    facts::{AppidShape, Doubt, LeftOut, Popup, PushFacts, PushSecret, Sample},
     push::Pushes,
 };
 use crate::{
@@ -69,6 +69,21 @@ pub const FACTS: Facts = Facts {
             callback.map(|callback| Box::new(callback) as Box<dyn Pushes>)
         },
     }),
+    sample: Sample {
+        appid: "wx0123456789abcdef",
+        own: r#"# A secret is never written here: { file = "…" }, { env = "NAME" } or { credential = "name" } (systemd).
+secret = { file = "coffee.secret" }
+"#,
+        files: &[("coffee.secret", "sandbox-secret\n")],
+        callback: r#"# What the platform's console says under 消息推送, where its URL is http(s)://…/callback/coffee
+# callback = { token = { file = "coffee.token" }, aes_key = { file = "coffee.key" } }
+# consents = "reconcile"             # whose word on a tap counts: client (default), callback, or both and never twice
+# receipt_wait = "60s"               # how long a doubt waits for the platform's receipt
+"#,
+        templates: include_str!("templates.toml"),
+        event: ["thing1", "time2", "thing5"],
+        openid: |n| format!("o-demo-user-{n:04}"),
+    },
 };
 
 /// The result of `wx.requestSubscribeMessage`: template id → what the user did, beside `errMsg` and, after a failure, `errCode`.
