@@ -16,6 +16,7 @@ use crate::{
         draft::{Terms, UserRule},
         hint,
         options::Options,
+        page::PageRules,
         template::{Listing, Template},
         timing::{QuietHours, cut, parse_duration},
     },
@@ -93,9 +94,14 @@ impl App {
             listing,
             fields: &self.platform.fields,
             options: self.platform.options,
-            page: self.platform.page,
+            page: self.page(),
             user: UserRule { rule: self.platform.user, settings: &self.settings },
         }
+    }
+
+    /// What it can name as a page.
+    pub fn page(&self) -> PageRules {
+        (self.platform.page)(&self.settings)
     }
 
     /// The template of that id or alias.
@@ -210,8 +216,7 @@ pub(super) struct Raw {
     token: Option<elsewhere::Raw>,
     base_url: Option<String>,
     timezone: Option<String>,
-    #[serde(default = "default_rate")]
-    rate: u32,
+    rate: Option<u32>,
     #[serde(default = "default_concurrency")]
     concurrency: u32,
     quiet_hours: Option<String>,
@@ -232,12 +237,11 @@ pub(super) struct Raw {
     own: Own,
 }
 
+/// Sends per second, unless the app or its platform says otherwise.
+const RATE: u32 = 500;
+
 /// How long the platform's receipt for a doubt is waited for, unless the app says otherwise.
 const RECEIPT_WAIT: Millis = 60 * SECOND;
-
-fn default_rate() -> u32 {
-    500
-}
 
 fn default_concurrency() -> u32 {
     64
@@ -277,7 +281,8 @@ impl Raw {
         let base_url = self.base_url(facts, place, check);
         let timezone = self.timezone.as_ref().and_then(|zone| check.good(&place.key("timezone"), self::zone(zone)));
         let quiet_hours = self.quiet_hours(timezone, place, check);
-        for (key, value, most) in [("rate", self.rate, 100_000), ("concurrency", self.concurrency, 4_096)] {
+        let rate = self.rate(facts, check);
+        for (key, value, most) in [("rate", rate, 100_000), ("concurrency", self.concurrency, 4_096)] {
             if value == 0 || value > most {
                 check.problem(&place.key(key), say!("number_out_of_bounds", key = key, found = value, most = most));
             }
@@ -308,7 +313,7 @@ impl Raw {
             token,
             base_url,
             timezone,
-            rate: self.rate,
+            rate,
             concurrency: self.concurrency,
             rules: AppRules {
                 quiet_hours,
@@ -360,6 +365,16 @@ impl Raw {
             check.problem(&place.key("base_url"), what);
         }
         url.to_owned()
+    }
+
+    /// Sends per second.
+    fn rate(&self, facts: &Facts, check: &mut Check<'_>) -> u32 {
+        let most = facts.most_per_second.unwrap_or(u32::MAX);
+        let Some(rate) = self.rate else { return RATE.min(most) };
+        if rate > most {
+            check.warning(say!("rate_above_platform", app = self.name, found = rate, most = most));
+        }
+        rate
     }
 
     fn quiet_hours(&self, zone: Option<Tz>, place: &Place<'_>, check: &mut Check<'_>) -> Option<QuietHours> {

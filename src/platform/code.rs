@@ -14,6 +14,8 @@ pub struct Code {
     pub reaction: Reaction,
     /// What of the template is to blame, if the template is: the next reminder of it will hardly fare better.
     pub blames: Option<Blame>,
+    /// Whether the platform may have taken the message all the same: then nothing but a doubt follows.
+    pub doubt: bool,
     /// What it means and what to do.
     pub en: &'static str,
     /// The same in Chinese.
@@ -32,7 +34,12 @@ pub enum Blame {
 impl Code {
     /// A code that blames no template.
     pub const fn new(code: &'static str, reaction: Reaction, en: &'static str, zh: &'static str) -> Self {
-        Self { code, reaction, blames: None, en, zh }
+        Self { code, reaction, blames: None, doubt: false, en, zh }
+    }
+
+    /// A code that does not tell whether the platform has taken the message.
+    pub const fn doubt(code: &'static str, en: &'static str, zh: &'static str) -> Self {
+        Self { doubt: true, ..Self::new(code, Reaction::Refuse, en, zh) }
     }
 
     /// What it means and what to do, in both languages.

@@ -7,11 +7,11 @@ use crate::{
         Millis,
         consent::Tickets,
         options::{Options, SendOption},
-        outcome::Reaction,
+        outcome::{Outcome, Reaction},
         page::PageRules,
         template::{FieldRules, Kind},
     },
-    words::Message,
+    words::{Message, say},
 };
 use secrecy::SecretString;
 use serde_json::Value;
@@ -41,8 +41,10 @@ pub struct Facts {
     pub accepts_many: bool,
     /// The tickets that a send can name instead of an accept.
     pub tickets: Tickets,
-    /// The page that opens on tap.
-    pub page: PageRules,
+    /// What an app that says this of itself can name as the page that opens on tap.
+    pub page: fn(&Options) -> PageRules,
+    /// How many sends a second the platform takes from an app at most, if it says so.
+    pub most_per_second: Option<u32>,
     /// How far apart two messages to one user leave, at least.
     pub apart: Option<Millis>,
     /// How the values of a template's fields are checked.
@@ -180,6 +182,16 @@ impl Facts {
     /// What it means by a code, if that is listed.
     pub fn code(&self, code: &str) -> Option<&'static Code> {
         self.codes.iter().find(|known| known.code == code)
+    }
+
+    /// What an answer with this code means: as it is listed, or `unlisted`.
+    pub fn answered(&self, code: String, text: &str, unlisted: Reaction) -> Outcome {
+        let known = self.code(&code);
+        if let Some(known) = known.filter(|known| known.doubt) {
+            return Outcome::Unknown { cause: say!("answered_in_doubt", code = code, why = known.meaning()) };
+        }
+        let reaction = known.map_or(unlisted, |known| known.reaction);
+        Outcome::Answered { code, text: text.chars().take(300).collect(), reaction }
     }
 
     /// Whether a refusal with this code means that the platform knows no consent, so that ours are void.

@@ -73,6 +73,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("clock_ahead_of_platform", "the clock is {seconds} s ahead of a platform's; set it right; it is trusted again when it is back where it was or when a platform's clock agrees"),
     ("clock_behind_platform", "the clock is {seconds} s behind a platform's; set it right; it is trusted again when it is back where it was or when a platform's clock agrees"),
     ("token_service_unreadable", "the token service's answer has no token at {pointer}; look at the address and at `pointer`"),
+    ("answered_in_doubt", "{code}: {why}"),
 
     // The story of a reminder (domain/story.rs).
     ("story_sent", "Sent: the platform accepted it {late} ms after its instant, and its consent is used."),
@@ -745,6 +746,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("period_without_sends", "sends_per_grant and period belong together: how many sends one accept is worth, and for how long"),
     ("sends_out_of_bounds", "sends_per_grant is {found}; allowed are 1 to 1000"),
     ("period_out_of_bounds", "period is to be 1 minute to 3650 days"),
+    ("rate_above_platform", "app {app}: rate is {found}, and its platform takes at most {most} a second from one app: unless it takes more from yours, it will refuse some"),
 
     // The daemon.
     ("store_silent", "{store} has stopped answering: look at the database"),

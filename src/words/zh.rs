@@ -73,6 +73,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("clock_ahead_of_platform", "系统时钟比平台时钟快 {seconds} 秒；请校准；时钟复位或与平台时钟一致后恢复信任"),
     ("clock_behind_platform", "系统时钟比平台时钟慢 {seconds} 秒；请校准；时钟复位或与平台时钟一致后恢复信任"),
     ("token_service_unreadable", "token 服务的返回中 {pointer} 处没有 token；请检查地址和 pointer"),
+    ("answered_in_doubt", "{code}：{why}"),
 
     // 提醒的来龙去脉（domain/story.rs）。
     ("story_sent", "已发送：到点后 {late} 毫秒被平台接受，订阅次数已使用。"),
@@ -745,6 +746,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("period_without_sends", "sends_per_grant 与 period 须同时填写：一次同意可发送几次、多长时间内有效"),
     ("sends_out_of_bounds", "sends_per_grant 为 {found}；允许 1 到 1000"),
     ("period_out_of_bounds", "period 须为 1 分钟到 3650 天"),
+    ("rate_above_platform", "应用 {app}：rate 为 {found}，而该平台每个应用每秒最多接受 {most} 条；除非平台为您提高了上限，否则部分请求会被拒绝"),
 
     // 守护进程。
     ("store_silent", "{store} 不再应答：请检查数据库"),

@@ -6,18 +6,19 @@ use super::{FACTS, LANG, MINIPROGRAM_STATE, errors};
 use crate::platform::{
     Account, Adapter, Answer, Auth, Granted, Quota, Request, Send,
     adapter::{Listings, Quotas, Tokens},
+    answer::{number, object, text_or_number},
+    values::{self, Wrapped},
 };
 use crate::{
     domain::{
-        HOUR, MINUTE, Millis, SECOND,
-        outcome::{Outcome, Reaction},
+        Millis, SECOND,
+        outcome::Outcome,
         template::{Kind, Listed},
     },
     words::say,
 };
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Path of the token call.
@@ -63,18 +64,11 @@ struct Message<'a> {
     // Always explicit: the documentation says both «required» and «default formal».
     miniprogram_state: &'a str,
     lang: &'a str,
-    data: BTreeMap<&'a str, Field<'a>>,
-}
-
-#[derive(serde::Serialize)]
-struct Field<'a> {
-    value: &'a RawValue,
+    data: BTreeMap<&'a str, Wrapped<'a>>,
 }
 
 impl Adapter for Wechat {
     fn build(&self, send: &Send<'_>, auth: &Auth, _now: Millis) -> Request {
-        // Stored by us as an object of strings; an unreadable one is sent as it is and refused by the platform.
-        let values: BTreeMap<&str, &RawValue> = serde_json::from_str(send.data).unwrap_or_default();
         let message = Message {
             touser: send.openid,
             template_id: send.template,
@@ -82,14 +76,14 @@ impl Adapter for Wechat {
             page: send.page.map(|page| page.trim_start_matches('/')),
             miniprogram_state: MINIPROGRAM_STATE.of(send.options),
             lang: LANG.of(send.options),
-            data: values.into_iter().map(|(key, value)| (key, Field { value })).collect(),
+            data: values::wrapped(send.data),
         };
         let body = serde_json::to_vec(&message).expect("texts serialise");
         Request::json(self.url(SEND_PATH, auth), body)
     }
 
     fn classify(&self, answer: &Answer) -> Outcome {
-        let value = match read(answer) {
+        let value = match object(answer) {
             Ok(value) => value,
             Err(outcome) => return outcome,
         };
@@ -132,7 +126,7 @@ impl Tokens for Wechat {
     }
 
     fn read(&self, answer: &Answer) -> Result<Granted, Outcome> {
-        let value = read(answer)?;
+        let value = object(answer)?;
         match (code(&value), value["access_token"].as_str(), value["expires_in"].as_i64()) {
             (Some(0), Some(token), Some(seconds)) if !token.is_empty() => {
                 Ok(Granted { token: token.to_owned().into(), lives: seconds.clamp(0, 86_400) * SECOND })
@@ -150,7 +144,7 @@ impl Quotas for Wechat {
 
     fn read(&self, answer: &Answer) -> Result<Quota, Outcome> {
         let value = succeeded(answer)?;
-        let number = |value: &Value| value.as_i64();
+        let number = Value::as_i64;
         let (quota, rate) = (&value["quota"], &value["rate_limit"]);
         match (number(&quota["daily_limit"]), number(&quota["used"]), number(&quota["remain"])) {
             (Some(limit), Some(used), Some(left)) => {
@@ -174,68 +168,17 @@ impl Listings for Wechat {
     }
 }
 
-/// The body as JSON. Only HTTP 200 carries results; 412 is WeChat's answer to a body without a length, before it reads it.
-fn read(answer: &Answer) -> Result<Value, Outcome> {
-    match answer.status {
-        200 => {}
-        411..=413 => {
-            let pause = 60 * SECOND;
-            let text = format!("HTTP {}: the request's form was refused before it was read", answer.status);
-            return Err(Outcome::Answered {
-                code: format!("http_{}", answer.status),
-                text,
-                reaction: Reaction::Pause { pause },
-            });
-        }
-        429 => {
-            let pause = answer.retry_after.unwrap_or(MINUTE).clamp(SECOND, HOUR);
-            let text = "HTTP 429: a relay in between lets no more requests through for now, and passed none on".into();
-            return Err(Outcome::Answered { code: "http_429".into(), text, reaction: Reaction::Pause { pause } });
-        }
-        // WeChat itself answers 200, whatever it says. (408 may come from a relay that has passed the request on.)
-        400..=407 | 409..=499 => {
-            let text = format!(
-                "HTTP {}: this is not the platform but a relay in between, which passed nothing on; check base_url and what lies on the way",
-                answer.status
-            );
-            return Err(Outcome::Answered {
-                code: format!("http_{}", answer.status),
-                text,
-                reaction: Reaction::Busy { first: 2 * SECOND },
-            });
-        }
-        300..=399 => {
-            let text = format!("HTTP {}: a redirect is not followed; check base_url", answer.status);
-            return Err(Outcome::Answered {
-                code: "http_redirect".into(),
-                text,
-                reaction: Reaction::Pause { pause: 60 * SECOND },
-            });
-        }
-        status => return Err(Outcome::Unknown { cause: say!("gateway_answered", status = status) }),
-    }
-    // Control characters have been seen inside strings, which strict JSON forbids.
-    let lenient: Vec<u8> = answer.body.iter().map(|b| if *b < 0x20 { b' ' } else { *b }).collect();
-    let text = String::from_utf8_lossy(&lenient);
-    let unreadable = || Outcome::Unknown { cause: say!("answer_unreadable", bytes = answer.body.len()) };
-    let mut deserializer = serde_json::Deserializer::from_str(text.trim_start_matches('\u{feff}'));
-    let value = Value::deserialize(&mut deserializer).map_err(|_| unreadable())?;
-    if value.is_object() { Ok(value) } else { Err(unreadable()) }
-}
-
 /// `errcode`, which some endpoints send as a string and success may leave out. `None` if it is no number at all.
 fn code(value: &Value) -> Option<i64> {
     match &value["errcode"] {
         Value::Null => Some(0),
-        Value::Number(n) => n.as_i64(),
-        Value::String(s) => s.trim().parse().ok(),
-        _ => None,
+        code => number(code),
     }
 }
 
 /// The body, if it is a success.
 fn succeeded(answer: &Answer) -> Result<Value, Outcome> {
-    let value = read(answer)?;
+    let value = object(answer)?;
     match code(&value) {
         Some(code) if code != 0 => Err(answered(code, &value)),
         _ => Ok(value),
@@ -269,19 +212,8 @@ fn template(entry: &Value) -> Option<Listed> {
     })
 }
 
-pub(super) fn text_or_number(value: &Value) -> Option<String> {
-    match value {
-        Value::String(s) => Some(s.clone()),
-        Value::Number(n) => Some(n.to_string()),
-        _ => None,
-    }
-}
-
 fn answered(code: i64, value: &Value) -> Outcome {
-    let code = code.to_string();
-    let text: String = value["errmsg"].as_str().unwrap_or_default().chars().take(300).collect();
-    let reaction = FACTS.code(&code).map_or(errors::UNKNOWN, |known| known.reaction);
-    Outcome::Answered { code, text, reaction }
+    FACTS.answered(code.to_string(), value["errmsg"].as_str().unwrap_or_default(), errors::UNKNOWN)
 }
 
 /// The field that a 47003 names, such as `thing1`. WeChat cuts the text to 48 bytes, so nothing else of it can be relied on.

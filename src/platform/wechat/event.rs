@@ -9,7 +9,7 @@ use crate::{
         outcome::clean,
         push::{Item, MAX_ITEMS, Push, Receipt},
     },
-    platform::push::Refused,
+    platform::{answer::text_or_number, push::Refused},
 };
 use quick_xml::{Reader, events::Event};
 use serde_json::{Map, Value};
@@ -51,7 +51,7 @@ pub(super) fn read(body: &[u8]) -> Result<Option<Push>, Refused> {
                 .map(str::to_owned)
                 .or_else(|| number(&item["ErrorCode"]).map(|n| n.to_string()))?;
             let text = clean(item["ErrorStatus"].as_str().unwrap_or_default(), 200);
-            let message_id = super::adapter::text_or_number(&item["MsgID"]).filter(|id| is_id(id));
+            let message_id = text_or_number(&item["MsgID"]).filter(|id| is_id(id));
             let failure = (code != "0").then(|| clean(&code, 32));
             Some(Item::Receipt(Receipt { template: template(item)?, message_id, failure, text }))
         },

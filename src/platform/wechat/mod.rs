@@ -13,11 +13,12 @@ pub use adapter::{Wechat, field_at_fault};
 use super::{
     Facts,
     facts::{AppidShape, Doubt, LeftOut, Popup, PushFacts, PushSecret, Sample},
+    popup,
     push::Pushes,
 };
 use crate::{
-    domain::{consent::Tickets, options::SendOption, page::PageRules, template::Kind, timing::cut},
-    words::{Message, say},
+    domain::{consent::Tickets, options::SendOption, page::PageRules, template::Kind},
+    words::Message,
 };
 use callback::Callback;
 use serde_json::Value;
@@ -52,7 +53,8 @@ pub const FACTS: Facts = Facts {
     kinds: &[Kind::OneTime, Kind::LongTerm],
     accepts_many: false,
     tickets: Tickets::NONE,
-    page: PageRules::FREE,
+    page: |_| PageRules::FREE,
+    most_per_second: None,
     apart: None,
     fields: fields::RULES,
     options: &[LANG, MINIPROGRAM_STATE],
@@ -88,16 +90,7 @@ secret = { file = "coffee.secret" }
 
 /// The result of `wx.requestSubscribeMessage`: template id → what the user did, beside `errMsg` and, after a failure, `errCode`.
 fn read(result: &Value) -> Result<BTreeMap<String, bool>, Message> {
-    let object = result.as_object().ok_or_else(|| say!("no_popup_result"))?;
-    let templates = object.iter().filter(|(name, _)| !["errMsg", "errCode"].contains(&name.as_str()));
-    let granted = |(template, word): (&String, &Value)| {
-        let word = word.as_str().unwrap_or_default();
-        match grants(word) {
-            Some(granted) => Ok((template.clone(), granted)),
-            None => Err(say!("not_one_of", found = cut(word), allowed = FACTS.popup.words)),
-        }
-    };
-    templates.map(granted).collect()
+    popup::read(&FACTS.popup, result, &["errMsg", "errCode"])
 }
 
 /// The language of what WeChat adds to the message.

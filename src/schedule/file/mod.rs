@@ -311,7 +311,7 @@ fn all(reader: &mut Reader<'_>, table: &Table<'_>, names: &Names<'_>, known: &mu
     let spread = head::spread(reader, table);
     let strict = table.flag(reader, "strict").unwrap_or(false);
     let options = head::options(reader, table, app);
-    let page = data::page(reader, table, app.map_or(PageRules::FREE, |app| app.platform.page));
+    let page = data::page(reader, table, app.map_or(PageRules::FREE, App::page));
     let data = data::fields(reader, table, template.map(|template: &Template| (template, listing.as_deref())));
     let file = File {
         file: reader.file().to_owned(),
