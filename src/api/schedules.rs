@@ -54,6 +54,8 @@ pub struct ScheduleJson {
     /// Where its file was; null if it came over HTTP.
     #[schema(required = true)]
     path: Option<String>,
+    /// How many reminders the last load cancelled because its file no longer had them, if the watched folder loaded it, which asks nobody.
+    removed_by_folder: u64,
     /// Of the file and its tables.
     digest: String,
     #[schema(format = DateTime)]
@@ -201,13 +203,15 @@ pub struct BadFile {
     detail: String,
     #[schema(format = DateTime)]
     since: String,
+    /// By which people read that time: of the schedule, else of its app, else of all apps if they have one in common.
+    zone: String,
 }
 
 impl BadFile {
-    fn of(problem: FolderProblem, voice: Voice) -> Self {
-        let detail = said(&problem, voice);
+    fn of(problem: FolderProblem, zone: String, voice: Voice) -> Self {
+        let detail = said(&problem, voice.in_zone(zone.parse().ok()));
         let FolderProblem { path, schedule, code, since, .. } = problem;
-        Self { path, schedule, code, detail, since: rfc3339(since) }
+        Self { path, schedule, code, detail, since: rfc3339(since), zone }
     }
 }
 
@@ -267,6 +271,7 @@ impl ScheduleJson {
         let of_file = of_file(&row, problems).map(|problem| said(problem, voice));
         let state = row.state(counts, now);
         let report = report(&row, voice);
+        let removed = report["reminders"]["removed"].as_u64().filter(|_| row.in_folder);
         let mut reminders: BTreeMap<&'static str, i64> =
             ReminderState::ALL.into_iter().map(|state| (state.word(), 0)).collect();
         let mut reasons = Vec::new();
@@ -296,6 +301,7 @@ impl ScheduleJson {
             app: row.app,
             template: row.template,
             path: row.path,
+            removed_by_folder: removed.unwrap_or_default(),
             digest: row.digest,
             created_at: rfc3339(row.created_at),
             loaded_at: row.loaded_at.map(rfc3339),
@@ -332,6 +338,15 @@ impl Api {
         let (counts, problems) = (self.store.schedule_counts(row.id).await?, self.store.folder_problems().await?);
         let voice = self.voice_of(&row.app, voice);
         Ok(ScheduleJson { text: None, ..ScheduleJson::of(row, &counts, &problems, self.clock.now(), voice) })
+    }
+
+    /// By which zone people read what is said of a file, of which this much is known.
+    fn zone_of(&self, schedule: Option<&ScheduleRow>, app: Option<&str>) -> String {
+        let of_app = app.and_then(|app| check::app(&self.config, app).ok()?.timezone);
+        let mut all = self.config.apps.iter().map(|app| app.timezone);
+        let first = all.next().flatten();
+        let zone = of_app.or_else(|| first.filter(|_| all.all(|zone| zone == first)));
+        schedule.map_or_else(|| zone.map_or("UTC", |zone| zone.name()).to_owned(), |row| row.zone.clone())
     }
 
     /// Works a task off, whether the caller waits or not.
@@ -383,8 +398,14 @@ pub async fn list(
     let state = query.state.as_deref().map(|word| ScheduleState::from_word(word).ok_or_else(unknown)).transpose()?;
     let (now, mut counts) = (api.clock.now(), api.store.all_schedule_counts().await?);
     let problems = api.store.folder_problems().await?;
+    let rows = api.store.schedules().await?;
+    let zone = |problem: &FolderProblem| {
+        let of = rows.iter().find(|row| problem.schedule.as_ref() == Some(&row.name) && caller.sees(&row.app));
+        api.zone_of(of, problem.app.as_deref())
+    };
+    let zones: Vec<String> = problems.iter().map(zone).collect();
     let mut items = Vec::new();
-    for row in api.store.schedules().await? {
+    for row in rows {
         let is_wanted = caller.sees(&row.app) && query.app.as_ref().is_none_or(|app| *app == row.app);
         let counts = counts.remove(&row.id).unwrap_or_default();
         if is_wanted && state.is_none_or(|state| row.state(&counts, now) == state) {
@@ -392,13 +413,14 @@ pub async fn list(
             items.push(ScheduleJson::of(row, &counts, &problems, now, voice));
         }
     }
-    let is_wanted = |problem: &FolderProblem| {
+    let is_wanted = |(problem, _): &(FolderProblem, String)| {
         // Whose file it is can't be told where it names no app that there is.
         let app = problem.app.as_deref().filter(|app| check::app(&api.config, app).is_ok());
         app.map_or_else(|| caller.sees_all(), |app| caller.sees(app))
             && query.app.as_deref().is_none_or(|wanted| app == Some(wanted))
     };
-    let files = problems.into_iter().filter(is_wanted).map(|problem| BadFile::of(problem, voice)).collect();
+    let files = problems.into_iter().zip(zones).filter(is_wanted);
+    let files = files.map(|(problem, zone)| BadFile::of(problem, zone, voice)).collect();
     Ok(json(StatusCode::OK, &Schedules { items, files }))
 }
 

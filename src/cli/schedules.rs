@@ -9,8 +9,10 @@ use super::{
 };
 use crate::{
     domain::timing::parse_instant,
+    schedule::{compare::REMOVALS as MOST_REMOVED, when::cron::zone_said},
     words::{Message, Voice, say},
 };
+use chrono_tz::Tz;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -22,8 +24,9 @@ pub async fn run(client: &Client, verb: Schedules, out: Out) -> Result<(), Failu
             let answer = client.ask(Method::GET, &format!("/v1/schedules{query}"), None).await?;
             let items = answer["items"].as_array().cloned().unwrap_or_default();
             for file in answer["files"].as_array().into_iter().flatten() {
-                out.tell(&bad_file(file, client.voice_for(None, out.voice)));
+                out.tell(&bad_file(file, out.voice));
             }
+            items.iter().filter_map(removed).for_each(|told| out.tell(&told));
             let is_orphan = |item: &&Value| {
                 item["orphaned"] == true && ["active", "paused"].contains(&item["state"].as_str().unwrap_or_default())
             };
@@ -99,9 +102,16 @@ fn flat(mut schedule: Value, voice: Voice) -> Value {
 
 /// A file of the watched folder that can't be loaded.
 fn bad_file(file: &Value, voice: Voice) -> Message {
-    let since =
-        file["since"].as_str().and_then(|text| parse_instant(text, None).ok()).map(|written| voice.time(written.at));
-    say!("folder_bad_file", path = file["path"], since = since, detail = file["detail"])
+    let zone: Tz = file["zone"].as_str().and_then(|zone| zone.parse().ok()).unwrap_or(Tz::UTC);
+    let since = file["since"].as_str().and_then(|text| parse_instant(text, None).ok());
+    let since = since.map(|written| voice.in_zone(Some(zone)).time(written.at));
+    say!("folder_bad_file", path = file["path"], since = since, detail = file["detail"], zone = zone_said(zone))
+}
+
+/// What the folder cancelled by a schedule's last load, without asking anybody.
+fn removed(schedule: &Value) -> Option<Message> {
+    let n = schedule["removed_by_folder"].as_u64().filter(|n| *n > 0)?;
+    Some(say!("folder_removed", name = schedule["name"], n = n, most = MOST_REMOVED))
 }
 
 /// A word of the API in the reader's language: a state, or why something ended. A platform's code stays what it is.
@@ -161,6 +171,7 @@ fn about(schedule: &Value) -> Vec<Message> {
     if schedule["incomplete"] == true {
         lines.push(say!("about_incomplete"));
     }
+    lines.extend(removed(schedule));
     if schedule["orphaned"] == true {
         lines.push(say!("about_orphaned", name = schedule["name"]));
     }
@@ -194,7 +205,11 @@ fn about(schedule: &Value) -> Vec<Message> {
     ));
     for reason in schedule["reasons"].as_array().into_iter().flatten() {
         let (state, why) = (word(&text(&reason["state"])), word(&text(&reason["reason"])));
-        lines.push(say!("about_reason", n = reason["n"], state = state, reason = why));
+        // What is past its deadline is so because it is past its deadline.
+        lines.push(match state == why {
+            true => say!("about_reason_alone", n = reason["n"], state = state),
+            false => say!("about_reason", n = reason["n"], state = state, reason = why),
+        });
     }
     if let Some(task) = schedule["task"].as_object() {
         lines.push(say!("about_task", kind = task["kind"], by = task["by"], detail = task["detail"]));
@@ -218,5 +233,31 @@ fn problems(answer: &Value, out: Out) {
     let none = |list: &str| answer[list].as_array().is_none_or(Vec::is_empty);
     if none("problems") && none("notes") {
         out.tell(&say!("no_problems"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::Lang;
+
+    #[test]
+    fn why_something_ended_is_said_once_and_times_have_their_zone() {
+        let schedule = json!({ "name": "spring", "app": "coffee", "state": "ended", "reasons": [
+            { "state": "expired", "reason": "expired", "n": 3 }, { "state": "failed", "reason": "no_consent", "n": 2 },
+        ], "removed_by_folder": 1 });
+        let en = Voice::new(Lang::En);
+        let lines: Vec<String> = about(&schedule).iter().map(|line| line.say(en)).collect();
+        assert!(lines.contains(&"  past the deadline: 3".to_owned()), "{lines:?}");
+        assert!(lines.contains(&"  failed, because no consent: 2".to_owned()), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains("cancelled 1 reminder.")), "{lines:?}");
+        let file = json!({ "path": "/s/a.toml", "detail": "bad", "since": "2027-03-01T00:00:00.000Z", "zone": "Asia/Shanghai" });
+        for (lang, expected) in [
+            (Lang::En, "not loaded since 2027-03-01 08:00:00+08:00 (Beijing time): /s/a.toml: bad"),
+            (Lang::Zh, "自 2027-03-01 08:00:00+08:00（北京时间）起未能加载：/s/a.toml：bad"),
+        ] {
+            let voice = Voice::new(lang);
+            assert_eq!(bad_file(&file, voice).say(voice), expected);
+        }
     }
 }

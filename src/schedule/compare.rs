@@ -35,7 +35,7 @@ const LOOKS: usize = 2;
 /// Reminders of one user in one schedule: their consents are given out among them, so they are looked at together.
 const OF_ONE_USER: usize = 50_000;
 /// Removals of more than so many, and of more than half of what waits, want somebody's word.
-const REMOVALS: u64 = 20;
+pub const REMOVALS: u64 = 20;
 
 /// Why a file could not be compared.
 #[derive(Debug)]

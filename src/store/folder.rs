@@ -31,7 +31,7 @@ pub struct FolderProblem {
     pub since: Millis,
 }
 
-/// A schedule whose file lies on this machine, as far as the folder has to know.
+/// A schedule, as far as the folder has to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filed {
     /// Its small integer.
@@ -42,7 +42,7 @@ pub struct Filed {
     pub app: String,
     /// The platform's id of its template.
     pub template: String,
-    /// Where its file was when it was loaded.
+    /// Where its file was when it was loaded; empty if it came over HTTP.
     pub path: String,
     /// Of the file and its tables.
     pub digest: String,
@@ -141,14 +141,14 @@ fn filed(row: &AnyRow, names: &Names, now: Millis) -> Filed {
 }
 
 impl Store {
-    /// The schedules whose files lie on this machine.
+    /// All schedules.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn filed(&self, now: Millis) -> Result<Vec<Filed>, StoreError> {
-        let sql = "SELECT id, name, app, template, path, digest, incomplete, loaded_at, cancelled_at, in_folder, orphaned_at,
+        let sql = "SELECT id, name, app, template, COALESCE(path, '') AS path, digest, incomplete, loaded_at, cancelled_at, in_folder, orphaned_at,
                  CASE WHEN kept_text IS NULL THEN 0 ELSE 1 END AS recurs, task, task_by, task_nonce, task_beat, task_detail
-             FROM schedule WHERE path IS NOT NULL ORDER BY id";
+             FROM schedule ORDER BY id";
         let rows = sqlx::query(sql).fetch_all(&self.read).await?;
         Ok(rows.iter().map(|row| filed(row, &self.names, now)).collect())
     }

@@ -545,6 +545,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("no_events_in_table", "{file} has no events below its header"),
     ("event_is_refused", "the event «{key}» is wrong itself: see the table of events"),
     ("no_such_event", "there is no event «{key}»; the table of events has {known}"),
+    ("folder_restless", "it or one of its tables has kept changing for a minute: it is read once all of them have stood still for two seconds; write such files elsewhere, and move them here when they are whole"),
 
     // Schedules in use (store, engine).
     ("absent_forgotten", "The schedule {schedule} has nothing for this user: they were forgotten at their wish on {at:time}, and files pass them over."),
@@ -613,6 +614,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("next_event", "{key} ({at:time})"),
     ("recurs_and_next", "{recurs}; next: {next}"),
     ("recurs_no_more", "{recurs}; nothing of it is ahead"),
+    ("folder_removed", "{name}: its file lost rows, so the last load from the watched folder cancelled {n:count reminder}. The folder does that without asking while they are at most {most}, or at most half of what waits."),
 
     // The store.
     ("store_is_unavailable", "the store is unavailable: {why}"),
@@ -946,7 +948,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("check_watches", "watches the folder {dir}"),
     ("init_schedules", "{dir} is the watched folder: schedule files that you put there are loaded by themselves"),
     ("state_orphaned", "{state}, orphaned"),
-    ("folder_bad_file", "not loaded since {since}: {path}: {detail}"),
+    ("folder_bad_file", "not loaded since {since} ({zone}): {path}: {detail}"),
     ("about_orphaned", "its file is gone from the watched folder: what waits still goes; to cancel it: tixing schedules cancel {name}"),
     ("orphan_listed", "{name}: its file is gone from the watched folder; what waits still goes, and «tixing schedules cancel {name}» cancels it"),
 

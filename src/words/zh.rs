@@ -545,6 +545,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("no_events_in_table", "{file} 的表头下面没有任何活动"),
     ("event_is_refused", "活动“{key}”本身有误，请看活动表"),
     ("no_such_event", "没有活动“{key}”；活动表里有 {known}"),
+    ("folder_restless", "该文件或它的表格一分钟来一直在变化：全部静止两秒后才会读取；请先在别处写完，再移到这里"),
 
     // 使用中的计划（store、engine）。
     ("absent_forgotten", "计划 {schedule} 没有该用户的提醒：其数据已于 {at:time} 应本人要求删除，加载文件时会跳过。"),
@@ -613,6 +614,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("next_event", "{key}（{at:time}）"),
     ("recurs_and_next", "{recurs}，下次：{next}"),
     ("recurs_no_more", "{recurs}，后面没有场次了"),
+    ("folder_removed", "{name}：文件中的行减少了，监视目录上次加载时取消了 {n} 条提醒。取消数量不超过 {most} 条，或不超过待发的一半时，目录不会事先询问。"),
 
     // 数据存储。
     ("store_is_unavailable", "数据存储不可用：{why}"),
@@ -946,7 +948,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("check_watches", "监视目录：{dir}"),
     ("init_schedules", "{dir} 是监视的目录：放进去的计划文件会自动加载"),
     ("state_orphaned", "{state}，文件已删除"),
-    ("folder_bad_file", "自 {since} 起未能加载：{path}：{detail}"),
+    ("folder_bad_file", "自 {since}（{zone}）起未能加载：{path}：{detail}"),
     ("about_orphaned", "它的文件已从监视目录中删除：待发的提醒仍会照常发出；要取消请运行：tixing schedules cancel {name}"),
     ("orphan_listed", "{name}：文件已从监视目录中删除；待发的提醒仍会照常发出，取消请运行 tixing schedules cancel {name}"),
 

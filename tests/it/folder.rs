@@ -1,7 +1,7 @@
 //! The watched folder: what lies in it is loaded, what is wrong is told, and what is gone cancels nothing.
 
 use crate::harness::{
-    EVENT, START, TestStore, accept, config, databases, fresh_url, on_both,
+    EVENT, START, TestStore, accept, config, databases, fresh, fresh_url, on_both,
     program::{Program, Site},
 };
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,7 +18,8 @@ use tixing::{
     domain::{HOUR, Millis, SECOND},
     schedule::{
         folder::{Folder, MOST_FILES, QUIET},
-        load::Office,
+        gather::Input,
+        load::{Loaded, Office, Options, Progress},
     },
     store::{Store, folder::FolderProblem, schedule_tasks::TaskBegun, schedules::ScheduleRow},
     words::{Lang, Message, Voice},
@@ -107,10 +109,49 @@ impl Desk {
         self.problems().await.into_iter().map(|problem| (file(&problem.path), problem.code)).collect()
     }
 
+    /// Each schedule with how many reminders wait, and each problem: `spring 2, summer 1 orphaned; b.toml name_taken`.
+    async fn stands(&self) -> String {
+        let mut schedules = Vec::new();
+        for row in self.store.schedules().await.expect("answers") {
+            let orphaned = if row.orphaned_at.is_some() { " orphaned" } else { "" };
+            schedules.push(format!("{} {}{orphaned}", row.name, self.waiting(&row.name).await));
+        }
+        let problems: Vec<String> =
+            self.codes().await.into_iter().map(|(file, code)| format!("; {file} {code}")).collect();
+        schedules.join(", ") + &problems.concat()
+    }
+
+    /// One thing after the other is done to the folder; each time all becomes quiet, and then it stands so.
+    async fn lives(&mut self, story: Vec<(Act, &str)>) {
+        for (i, (act, expected)) in story.into_iter().enumerate() {
+            let told = format!("{i}: {act:?}");
+            match act {
+                Act::Put(name, text) => self.put(name, text),
+                Act::Remove(name) => fs::remove_file(self.path(name)).expect("there"),
+                Act::Rename(from, to) => fs::rename(self.path(from), self.path(to)).expect("renamed"),
+                Act::Restart => self.restart(),
+                Act::Nothing => {}
+            }
+            self.settle().await;
+            assert_eq!(self.stands().await, expected, "after {told}");
+        }
+    }
+
     async fn accept(&self, openids: &[&str]) {
         let taps = openids.iter().map(|openid| accept("coffee", openid, EVENT)).collect();
         self.store.record(taps).await.expect("recorded");
     }
+}
+
+/// What somebody does to the folder.
+#[derive(Debug)]
+enum Act {
+    Put(&'static str, String),
+    Remove(&'static str),
+    Rename(&'static str, &'static str),
+    /// The daemon starts anew.
+    Restart,
+    Nothing,
 }
 
 fn said(problem: &FolderProblem) -> String {
@@ -351,29 +392,42 @@ async fn what_is_no_file_of_the_folder_is_told_and_hangs_nothing() {
 }
 
 #[tokio::test]
-async fn of_two_files_of_one_name_the_second_by_path_is_refused_whichever_came_first() {
+async fn a_copy_beside_a_file_takes_nothing_over_and_of_two_new_files_the_first_by_path_has_the_name() {
     on_both(async |test| {
         let mut desk = Desk::new(&test);
         desk.accept(&["o1", "o2", "o3"]).await;
-        desk.put("b.toml", list("spring", &["o1"]));
-        desk.settle().await;
-        assert_eq!(desk.waiting("spring").await, 1);
-        desk.put("a.toml", list("spring", &["o1", "o2"]));
-        desk.settle().await;
-        assert_eq!(desk.codes().await, codes(&[("b.toml", "name_taken")]));
-        assert!(said(&desk.problems().await[0]).contains("a.toml"));
-        assert_eq!(desk.waiting("spring").await, 2);
-        desk.put("b.toml", list("spring", &["o1", "o2", "o3"]));
-        desk.settle().await;
-        assert_eq!(desk.waiting("spring").await, 2, "the second changes nothing");
-        fs::remove_file(desk.path("a.toml")).expect("there");
-        desk.settle().await;
-        assert_eq!((desk.codes().await, desk.waiting("spring").await), (Vec::new(), 3));
-        assert!(!desk.orphaned("spring").await);
-        desk.put("c.toml", list("spring", &["o1"]).replace("coffee", "tea"));
-        desk.put("d.toml", list("other", &["o1"]).replace("coffee", "tea"));
-        desk.settle().await;
-        assert_eq!(desk.codes().await, codes(&[("c.toml", "name_taken")]));
+        let tea = |name| list(name, &["o1"]).replace("coffee", "tea");
+        desk.lives(vec![
+            (Act::Put("j.toml", list("spring", &["o1"])), "spring 1"),
+            // A copy to play with, which sorts before it.
+            (Act::Put("j - 副本.toml", list("spring", &["o1", "o2"])), "spring 1; j - 副本.toml name_taken"),
+            (Act::Restart, "spring 1; j - 副本.toml name_taken"),
+            (Act::Put("j.toml", list("spring", &["o2", "o1"])), "spring 2; j - 副本.toml name_taken"),
+            // Half written, it keeps its name.
+            (Act::Put("j.toml", "name = \"spr".into()), "spring 2; j - 副本.toml name_taken; j.toml bad_toml"),
+            (Act::Put("j.toml", list("spring", &["o1"])), "spring 1; j - 副本.toml name_taken"),
+            (Act::Put("j - 副本.toml", list("spring", &["o1", "o2", "o3"])), "spring 1; j - 副本.toml name_taken"),
+            (Act::Remove("j.toml"), "spring 3"),
+            // Now that one has it.
+            (Act::Put("a.toml", list("spring", &["o1"])), "spring 3; a.toml name_taken"),
+            (Act::Rename("j - 副本.toml", "z.toml"), "spring 1; z.toml name_taken"),
+            (Act::Remove("z.toml"), "spring 1"),
+            (Act::Put("c.toml", tea("spring")), "spring 1; c.toml name_taken"),
+            (Act::Remove("c.toml"), "spring 1"),
+        ])
+        .await;
+        desk.put("y.toml", list("summer", &["o2"]));
+        desk.put("x.toml", list("summer", &["o3"]));
+        desk.lives(vec![
+            (Act::Nothing, "spring 1, summer 1; y.toml name_taken"),
+            // Its file names another by now, so the name is free.
+            (Act::Put("x.toml", list("autumn", &[])), "spring 1, summer 1; x.toml no_rows"),
+        ])
+        .await;
+        let row = desk.schedule("summer").await.expect("there");
+        assert_eq!(row.path.as_deref(), desk.path("y.toml").to_str());
+        let problems = desk.problems().await;
+        assert!(problems.iter().all(|problem| !problem.path.ends_with("y.toml")), "{problems:?}");
     })
     .await;
 }
@@ -388,43 +442,32 @@ async fn a_file_that_is_gone_makes_an_orphan_that_still_goes_and_comes_back() {
         fs::remove_file(desk.path("a.toml")).expect("there");
         assert!(desk.look().await);
         assert!(!desk.orphaned("spring").await, "a file may be gone for a moment");
-        desk.settle().await;
-        assert!(desk.orphaned("spring").await);
-        assert_eq!(desk.waiting("spring").await, 1, "what waits still goes");
+        desk.lives(vec![(Act::Nothing, "spring 1 orphaned")]).await;
         let since = desk.schedule("spring").await.expect("there").orphaned_at;
         desk.clock.advance(60 * SECOND);
-        desk.restart();
-        desk.settle().await;
+        desk.lives(vec![(Act::Restart, "spring 1 orphaned")]).await;
         assert_eq!(desk.schedule("spring").await.expect("there").orphaned_at, since);
-        desk.put("a.toml", list("spring", &["o1"]));
-        desk.settle().await;
-        assert!(!desk.orphaned("spring").await, "the same file is back");
+        desk.lives(vec![(Act::Put("a.toml", list("spring", &["o1"])), "spring 1")]).await;
         // Gone while nobody looked.
         fs::remove_file(desk.path("a.toml")).expect("there");
-        desk.restart();
-        desk.settle().await;
-        assert!(desk.orphaned("spring").await);
-        // Back under another name, with other content, and broken at first.
-        desk.put("z.toml", list("spring", &["o1", "o2"]).replace("thing1", "thing9"));
-        desk.settle().await;
-        assert!(!desk.orphaned("spring").await, "there is a file for it");
-        assert_eq!(desk.waiting("spring").await, 1);
-        desk.put("z.toml", list("spring", &["o1", "o2"]));
-        desk.settle().await;
-        assert_eq!((desk.waiting("spring").await, desk.codes().await), (2, Vec::new()));
-        // Renamed: one schedule, whose path follows.
-        fs::rename(desk.path("z.toml"), desk.path("y.toml")).expect("renamed");
-        desk.settle().await;
-        let row = desk.schedule("spring").await.expect("there");
-        assert_eq!((row.path.as_deref(), row.orphaned_at), (desk.path("y.toml").to_str(), None));
-        // Another name in the same file: the schedule of the old one has none.
-        desk.put("y.toml", list("summer", &["o1"]));
-        desk.settle().await;
-        assert!(desk.orphaned("spring").await && !desk.orphaned("summer").await);
-        // Not to be read at all: nothing is known of it, and nothing changes.
-        desk.put("y.toml", "name = \"sum");
-        desk.settle().await;
-        assert!(!desk.orphaned("summer").await);
+        let broken = list("spring", &["o1", "o2"]).replace("thing1", "thing9");
+        desk.lives(vec![
+            (Act::Restart, "spring 1 orphaned"),
+            // Back under another name, with other content, and broken at first.
+            (Act::Put("z.toml", broken), "spring 1; z.toml missing_field"),
+            (Act::Put("z.toml", list("spring", &["o1", "o2"])), "spring 2"),
+            (Act::Rename("z.toml", "y.toml"), "spring 2"),
+        ])
+        .await;
+        let path = desk.schedule("spring").await.expect("there").path;
+        assert_eq!(path.as_deref(), desk.path("y.toml").to_str(), "one schedule, whose path follows");
+        desk.lives(vec![
+            // Another name in the same file: the schedule of the old one has none.
+            (Act::Put("y.toml", list("summer", &["o1"])), "spring 2 orphaned, summer 0"),
+            // Not to be read at all: nothing is known of it, and nothing changes.
+            (Act::Put("y.toml", "name = \"sum".into()), "spring 2 orphaned, summer 0; y.toml bad_toml"),
+        ])
+        .await;
         let begun = desk.store.begin_cancel("spring", "test").await.expect("answers");
         let TaskBegun::Yes(work) = begun else { panic!("it begins") };
         assert!(desk.store.work_off(work).await.expect("answers"));
@@ -432,6 +475,64 @@ async fn a_file_that_is_gone_makes_an_orphan_that_still_goes_and_comes_back() {
         desk.settle().await;
         let sentence = said(&desk.problems().await[0]);
         assert!(sentence.contains("tixing load") && sentence.contains("--revive"), "{sentence}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_somebody_loads_over_http_lasts_until_the_next_look_since_the_folder_is_the_truth() {
+    on_both(async |test| {
+        let mut desk = Desk::new(&test);
+        desk.accept(&["o1", "o2", "o3"]).await;
+        desk.put("a.toml", list("spring", &["o1"]));
+        desk.settle().await;
+        let Some(_) = desk.load(None, list("spring", &["o1", "o2"])).await else { panic!("it is loaded") };
+        assert_eq!(desk.waiting("spring").await, 2);
+        desk.lives(vec![(Act::Nothing, "spring 1")]).await;
+        let row = desk.schedule("spring").await.expect("there");
+        assert_eq!((row.path.as_deref(), row.in_folder), (desk.path("a.toml").to_str(), true));
+        let loaded = row.loaded_at;
+        desk.clock.advance(10 * SECOND);
+        desk.lives(vec![(Act::Nothing, "spring 1")]).await;
+        assert_eq!(desk.schedule("spring").await.expect("there").loaded_at, loaded, "and it is loaded once");
+        // The folder asks nobody about a few, and says so.
+        let report: Value = serde_json::from_str(&row.report.expect("loaded")).expect("JSON");
+        assert_eq!(report["reminders"]["removed"], 1);
+        // Cancelled by hand, it stays so: the file says the same as when it was loaded.
+        let begun = desk.store.begin_cancel("spring", "test").await.expect("answers");
+        let TaskBegun::Yes(work) = begun else { panic!("it begins") };
+        assert!(desk.store.work_off(work).await.expect("answers"));
+        desk.lives(vec![(Act::Nothing, "spring 0"), (Act::Restart, "spring 0")]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_never_stands_still_is_told_after_a_minute_and_read_when_it_does() {
+    on_both(async |test| {
+        let mut desk = Desk::new(&test);
+        desk.accept(&["o1", "o2"]).await;
+        desk.put("a.toml", list("spring", &["o1"]));
+        desk.settle().await;
+        let changes = async |desk: &mut Desk, seconds: i64| {
+            for i in 0..seconds {
+                desk.put("a.toml", list("spring", &["o1", "o2"]) + &"#".repeat(usize::try_from(i % 7).expect("small")));
+                assert!(desk.look().await);
+                desk.clock.advance(SECOND);
+            }
+        };
+        changes(&mut desk, 60).await;
+        assert_eq!(desk.stands().await, "spring 1", "not for a whole minute");
+        changes(&mut desk, 2).await;
+        assert_eq!(desk.stands().await, "spring 1; a.toml busy");
+        let problem = desk.problems().await.remove(0);
+        assert!(said(&problem).contains("two seconds"), "{problem:?}");
+        changes(&mut desk, 30).await;
+        assert_eq!(desk.problems().await, [problem], "told once");
+        desk.lives(vec![(Act::Nothing, "spring 2")]).await;
+        // It was quiet in between, so a new minute begins.
+        changes(&mut desk, 59).await;
+        assert_eq!(desk.stands().await, "spring 2");
     })
     .await;
 }
@@ -484,13 +585,7 @@ async fn the_folder_never_removes_most_of_what_waits_and_says_how_somebody_can()
 
         // Somebody does so by hand: the problem is over, and the schedule stays the folder's.
         let text = fs::read_to_string(desk.path("a.toml")).expect("there");
-        let path = desk.path("a.toml").to_str().map(str::to_owned);
-        let input = tixing::schedule::gather::Input { text, path, has_schedule: true, ..Default::default() };
-        let options = tixing::schedule::load::Options { allow_removals: true, ..Default::default() };
-        let progress: tixing::schedule::load::Progress = Arc::new(|_, _| {});
-        let input = Arc::new(input);
-        let Ok(mut planning) = desk.office.plan(Arc::clone(&input), &options, &progress).await else { panic!("plans") };
-        let Ok(Some(_)) = desk.office.load(&input, &mut planning, &options, &progress).await else { panic!("loads") };
+        let Some(_) = desk.load(Some("a.toml"), text).await else { panic!("it is loaded") };
         desk.settle().await;
         assert_eq!((desk.waiting("spring").await, desk.codes().await), (10, Vec::new()));
         fs::remove_file(desk.path("a.toml")).expect("there");
@@ -541,6 +636,17 @@ async fn rows_without_consent_are_tried_again_each_hour_until_their_last_instant
 }
 
 impl Desk {
+    /// Somebody loads a file by hand; without a name over HTTP.
+    async fn load(&self, name: Option<&str>, text: String) -> Option<Loaded> {
+        let path = name.map(|name| self.path(name).to_str().expect("UTF-8").to_owned());
+        let input = Arc::new(Input { text, path, has_schedule: true, ..Input::default() });
+        let options = Options { allow_removals: true, ..Options::default() };
+        let progress: Progress = Arc::new(|_, _| {});
+        let Ok(mut planning) = self.office.plan(Arc::clone(&input), &options, &progress).await else { panic!("plans") };
+        let Ok(loaded) = self.office.load(&input, &mut planning, &options, &progress).await else { panic!("loads") };
+        loaded
+    }
+
     fn clock_now(&self) -> Millis {
         tixing::clock::Clock::now(&*self.clock)
     }
@@ -590,19 +696,15 @@ async fn an_app_or_a_template_that_left_the_configuration_is_told() {
         desk.accept(&["o1"]).await;
         desk.put("a.toml", list("spring", &["o1"]));
         desk.put("b.toml", list("autumn", &["o1"]).replace("coffee", "tea"));
-        desk.settle().await;
+        desk.lives(vec![(Act::Nothing, "autumn 0, spring 1")]).await;
         let mut changed = config("http://127.0.0.1:1");
         changed.apps.retain(|app| app.name == "coffee");
         changed.apps[0].templates.retain(|template| template.code != EVENT);
         let whole = std::mem::replace(&mut desk.office.config, Arc::new(changed));
-        desk.restart();
-        desk.settle().await;
-        assert_eq!(desk.codes().await, codes(&[("a.toml", "unknown_template"), ("b.toml", "unknown_app")]));
-        assert_eq!(desk.waiting("spring").await, 1, "nothing is changed");
+        let gone = "autumn 0, spring 1; a.toml unknown_template; b.toml unknown_app";
+        desk.lives(vec![(Act::Restart, gone)]).await;
         desk.office.config = whole;
-        desk.restart();
-        desk.settle().await;
-        assert_eq!(desk.codes().await, []);
+        desk.lives(vec![(Act::Restart, "autumn 0, spring 1")]).await;
     })
     .await;
 }
@@ -649,30 +751,52 @@ async fn a_hundred_thousand_files_hang_nothing_and_ten_thousand_are_read() {
     store.close().await;
 }
 
-/// Permissions do not bind root, who may be running the tests: then it is judged that the file is read, which is what root may.
+/// Permissions do not bind root: who runs the tests as root runs this one as nobody.
 #[tokio::test]
 async fn a_file_without_permission_is_told_and_read_once_it_may_be() {
-    on_both(async |test| {
-        let mut desk = Desk::new(&test);
-        desk.accept(&["o1"]).await;
-        desk.put("a.toml", list("spring", &["o1"]));
-        fs::set_permissions(desk.path("a.toml"), fs::Permissions::from_mode(0o000)).expect("set");
-        desk.settle().await;
-        match fs::File::open(desk.path("a.toml")) {
-            Ok(_) => {
-                eprintln!("NOT JUDGED: this user may read everything");
-                assert_eq!(desk.waiting("spring").await, 1);
-            }
-            Err(_) => {
-                assert_eq!(desk.codes().await, codes(&[("a.toml", "no_file")]));
-                assert!(said(&desk.problems().await[0]).contains("permission"));
-            }
-        }
-        fs::set_permissions(desk.path("a.toml"), fs::Permissions::from_mode(0o600)).expect("set");
-        desk.settle().await;
-        assert_eq!((desk.codes().await, desk.waiting("spring").await), (Vec::new(), 1));
-    })
-    .await;
+    if rustix::process::geteuid().is_root() {
+        return runs_as_nobody("folder::a_file_without_permission_is_told_and_read_once_it_may_be");
+    }
+    let test = fresh("sqlite").await;
+    let mut desk = Desk::new(&test);
+    desk.accept(&["o1"]).await;
+    desk.put("a.toml", list("spring", &["o1"]));
+    let may_be_read = |desk: &Desk, mode| {
+        fs::set_permissions(desk.path("a.toml"), fs::Permissions::from_mode(mode)).expect("set");
+    };
+    may_be_read(&desk, 0o000);
+    assert!(fs::File::open(desk.path("a.toml")).is_err(), "it binds this user");
+    desk.lives(vec![(Act::Nothing, "; a.toml no_file")]).await;
+    assert!(said(&desk.problems().await[0]).contains("permission"));
+    may_be_read(&desk, 0o600);
+    desk.lives(vec![(Act::Nothing, "spring 1")]).await;
+    may_be_read(&desk, 0o000);
+    desk.lives(vec![(Act::Nothing, "spring 1; a.toml no_file")]).await;
+    // And the folder itself.
+    fs::set_permissions(&desk.dir, fs::Permissions::from_mode(0o000)).expect("set");
+    desk.settle().await;
+    assert!(desk.codes().await.contains(&("schedules".to_owned(), "no_file".to_owned())));
+    fs::set_permissions(&desk.dir, fs::Permissions::from_mode(0o700)).expect("set");
+    may_be_read(&desk, 0o600);
+    desk.lives(vec![(Act::Nothing, "spring 1")]).await;
+    test.store.close().await;
+}
+
+/// Runs a test of this binary as the user nobody.
+fn runs_as_nobody(test: &str) {
+    let own = std::env::current_exe().expect("it runs");
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--"]).arg(own);
+    command.args(["--exact", test, "--nocapture"]).env("TMPDIR", "/tmp");
+    let Ok(ran) = command.output() else {
+        return eprintln!("NOT JUDGED: permissions do not bind root, and there is no setpriv to become somebody else");
+    };
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+    match ran.status.code() {
+        // This binary lies where nobody may not go.
+        Some(126 | 127) => eprintln!("NOT JUDGED: nobody may not run the tests: {said}"),
+        code => assert!(code == Some(0) && said.contains("1 passed"), "{said}"),
+    }
 }
 
 /// The real daemon with a watched folder.
@@ -779,10 +903,16 @@ async fn e48_a_file_is_loaded_by_itself_and_what_is_wrong_is_told_everywhere() {
         served.soon("and is back", |answer| answer["files"] == json!([])).await;
         fs::write(served.path("a.csv"), "openid,名称\no1,茶会\n").expect("written");
         served.soon("and is watched", |answer| n(answer) == 1).await;
+        // Whom the folder took off without asking is said by all that a person may look at.
+        for verb in [["schedules", "list"].as_slice(), &["schedules", "show", "spring"]] {
+            let (_, shown, told) = served.site.run(&[verb, &["--lang", "en"]].concat());
+            assert!((shown.clone() + &told).contains("cancelled 1 reminder."), "{verb:?}: {shown}{told}");
+        }
         let (status, log) = served.program.terminate();
         assert!(status.success(), "{log}");
         assert_eq!(log.matches("nothing of it is loaded").count(), 2, "each change is logged once: {log}");
         assert!(log.contains("tixing schedules cancel spring") && !log.contains("o1"), "{log}");
+        assert!(log.contains("nobody was asked"), "{log}");
     }
 }
 

@@ -19,13 +19,18 @@ use std::{io, path::Path, sync::Arc};
 
 /// What a file came to.
 pub enum Verdict {
-    /// The schedule is what the file says; what was written, if something was.
+    /// The schedule is what the file says.
     Fine {
+        /// Of the file and its tables.
+        digest: String,
         /// What was written; nothing, if it was loaded before.
         loaded: Option<Loaded>,
     },
     /// It was tried again, and nobody is left who may yet consent in time.
-    Over,
+    Over {
+        /// Of the file and its tables.
+        digest: String,
+    },
     /// It can't be loaded, and nothing was changed.
     Bad(Bad),
     /// Something of it has changed meanwhile: it is looked at again once it is quiet.
@@ -100,7 +105,7 @@ impl Case<'_> {
             Err(Unread::Problem(problem)) => return Ok(Verdict::Bad(Bad::of(&problem, self.name))),
         };
         if !self.again && self.is_loaded(office, &snapshot.digest) {
-            return Ok(Verdict::Fine { loaded: None });
+            return Ok(Verdict::Fine { digest: snapshot.digest.clone(), loaded: None });
         }
         if self.row.is_some_and(|row| row.busy) {
             return Ok(Verdict::Busy);
@@ -123,8 +128,8 @@ impl Case<'_> {
         if self.again && (refused.is_some() || !writes(plan)) {
             // That by now rows are late, or a strict file has late rows, is no news: the file was right when it was loaded.
             return Ok(match plan.count(Change::NoConsent) {
-                0 => Verdict::Over,
-                _ => Verdict::Fine { loaded: None },
+                0 => Verdict::Over { digest },
+                _ => Verdict::Fine { digest, loaded: None },
             });
         }
         if let Some(verdict) = refused {
@@ -133,7 +138,7 @@ impl Case<'_> {
         let loaded = office.load(&input, &mut planning, &options, &progress).await?;
         Ok(match (loaded, self.refused(&planning.plan, &digest)) {
             (_, Some(verdict)) => verdict,
-            (loaded, None) => Verdict::Fine { loaded },
+            (loaded, None) => Verdict::Fine { digest, loaded },
         })
     }
 

@@ -1,17 +1,19 @@
 //! A look at the folder: what has changed and is quiet is loaded, what is wrong is told once, and what is gone makes an orphan.
 
 use super::{
+    book::Book,
     judge::{Bad, Case, Verdict},
+    owners::owners,
     scan::{MOST_FILES, Scan, Seen, scan},
 };
 use crate::{
-    domain::{HOUR, Millis, SECOND},
-    schedule::{compare::Failure, load::Office},
-    store::{
-        StoreError,
-        folder::{Filed, Findings, FolderProblem},
+    domain::{HOUR, MINUTE, Millis, SECOND},
+    schedule::{
+        compare::Failure,
+        load::{Loaded, Office},
     },
-    words::{Message, say},
+    store::{StoreError, folder::Filed},
+    words::say,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -24,6 +26,8 @@ use std::{
 pub const QUIET: Millis = 2 * SECOND;
 /// Rows that found no consent are tried again so often, and files with a problem too: what they lack may have come.
 pub const RETRY: Millis = HOUR;
+/// A file that has not stood still in so long is told of.
+const RESTLESS: Millis = MINUTE;
 /// A file that has not changed for so long when the first look sees it is quiet at once. Clocks of other machines are less far off.
 const OLD: Millis = 10 * SECOND;
 /// A look tries again what nobody has changed for no longer than this, so that changes wait for little.
@@ -37,29 +41,29 @@ pub struct Folder {
     dir: PathBuf,
     last: Arc<Scan>,
     known: BTreeMap<String, Known>,
-    /// What is wrong, by path, as it is stored, and whether this process has logged it.
-    told: BTreeMap<String, (FolderProblem, bool)>,
+    book: Book,
     /// Since when the files of these schedules are gone, by the monotonic clock.
     gone: HashMap<i64, Millis>,
     /// Since when the folder itself cannot be read.
     unread: Option<Millis>,
     has_looked: bool,
-    findings: Findings,
 }
 
 /// What is known of a file.
 struct Known {
     /// Since when it stands as it does, by the monotonic clock.
     since: Millis,
+    /// Since when it changes again and again, without two seconds of quiet.
+    restless: Millis,
     state: State,
 }
 
 enum State {
     /// It is to be judged once it is quiet.
     New,
-    /// The schedule is what it says. When it was last tried, by the monotonic clock; `None`: before this process.
+    /// The schedule was what the file of this digest says. When it was last tried, by the monotonic clock; `None`: before this process.
     /// `over`: nobody is left who may yet consent in time.
-    Fine { tried: Option<Millis>, over: bool },
+    Fine { digest: String, tried: Option<Millis>, over: bool },
     /// It can't be loaded.
     Bad { digest: Option<String>, tried: Millis },
 }
@@ -71,7 +75,7 @@ pub struct Looked {
     pub soon: bool,
 }
 
-/// What the store says of the schedules whose files lie on this machine.
+/// What the store says of the schedules.
 struct Rows {
     by_name: HashMap<String, Filed>,
 }
@@ -81,14 +85,13 @@ impl Folder {
     pub fn new(office: Office, dir: PathBuf) -> Self {
         Self {
             office,
+            book: Book::new(dir.clone()),
             dir,
             last: Arc::default(),
             known: BTreeMap::new(),
-            told: BTreeMap::new(),
             gone: HashMap::new(),
             unread: None,
             has_looked: false,
-            findings: Findings::default(),
         }
     }
 
@@ -116,8 +119,7 @@ impl Folder {
             return Ok(Looked { soon: false });
         }
         if !self.has_looked {
-            let stored = self.office.store.folder_problems().await?;
-            self.told = stored.into_iter().map(|problem| (problem.path.clone(), (problem, false))).collect();
+            self.book.goes_on_from(self.office.store.folder_problems().await?);
         }
         let found = self.scan().await;
         let scan = match found {
@@ -131,8 +133,8 @@ impl Folder {
         let rows = self.rows().await?;
         let mut soon = self.judge_all(&scan, &rows).await?;
         soon |= self.orphans(&scan, &self.rows().await?);
-        self.forget_the_gone(&scan);
-        self.store_findings(0).await?;
+        self.book.forget_the_gone(&scan);
+        self.book.store(&self.office.store, 0).await?;
         Ok(Looked { soon })
     }
 
@@ -150,12 +152,6 @@ impl Folder {
         Ok(Rows { by_name: rows.into_iter().map(|row| (row.name.clone(), row)).collect() })
     }
 
-    /// Where a file lies; without a name, the folder.
-    fn path(&self, name: &str) -> String {
-        let path = if name.is_empty() { self.dir.clone() } else { self.dir.join(name) };
-        path.to_string_lossy().into_owned()
-    }
-
     /// The folder itself is not there, or may not be read: nothing else is known, so nothing else changes.
     async fn cannot_read(&mut self, error: &io::Error) -> Result<Looked, StoreError> {
         let now = self.office.clock.monotonic();
@@ -168,7 +164,7 @@ impl Folder {
                 _ => say!("folder_unreadable", why = error.to_string()),
             };
             self.tell("", None, Bad { digest: None, code: "no_file", detail });
-            self.store_findings(0).await?;
+            self.book.store(&self.office.store, 0).await?;
         }
         Ok(Looked { soon: now - since < QUIET })
     }
@@ -179,7 +175,7 @@ impl Folder {
                 let detail = say!("folder_too_many", most = MOST_FILES);
                 self.tell("", None, Bad { digest: None, code: "too_large", detail });
             }
-            false => self.solve(""),
+            false => self.book.solve(""),
         }
     }
 
@@ -193,7 +189,9 @@ impl Folder {
             }
             let is_old = !self.has_looked && seen.changed_at().is_some_and(|at| at <= wall - OLD);
             let since = if is_old { now - QUIET } else { now };
-            self.known.insert(name.clone(), Known { since, state: State::New });
+            let before = self.known.get(name).filter(|known| now - known.since < QUIET);
+            let restless = before.map_or(now, |known| known.restless);
+            self.known.insert(name.clone(), Known { since, restless, state: State::New });
         }
         self.last = Arc::clone(scan);
     }
@@ -204,22 +202,17 @@ impl Folder {
 
     /// Judges what is to be judged: first what is new, then what is tried again. Answers whether something waits.
     async fn judge_all(&mut self, scan: &Scan, rows: &Rows) -> Result<bool, StoreError> {
-        // Of two files of one name the first by path has it.
-        let mut owners: HashMap<&str, &str> = HashMap::new();
-        for (name, seen) in &scan.files {
-            if let Some(schedule) = seen.named.schedule.as_deref().filter(|_| self.is_quiet(name)) {
-                owners.entry(schedule).or_insert(name);
-            }
-        }
+        let owners = owners(&self.dir, scan, &rows.by_name, |name| self.is_quiet(name));
         let (mut waits, mut again) = (false, Vec::new());
         for (name, seen) in &scan.files {
             if !self.is_quiet(name) {
+                self.tell_if_restless(name, seen);
                 waits = true;
                 continue;
             }
             let schedule = seen.named.schedule.as_deref();
             if let Some(owner) = schedule.and_then(|schedule| owners.get(schedule)).filter(|owner| *owner != name) {
-                let detail = say!("name_taken_by_file", name = schedule, path = self.path(owner));
+                let detail = say!("name_taken_by_file", name = schedule, path = self.book.path(owner));
                 self.tell(name, Some(seen), Bad { digest: None, code: "name_taken", detail });
                 self.set(name, State::New);
                 continue;
@@ -228,11 +221,11 @@ impl Folder {
             let case = Case { dir: &self.dir.clone(), name, seen, row, again: false };
             match self.needs(&case) {
                 Need::Nothing => {}
-                Need::Found => self.settle(&case, Verdict::Fine { loaded: None }),
+                Need::Found(digest) => self.settle(&case, Verdict::Fine { digest, loaded: None }),
                 Need::Judgement => waits |= self.judge(&case).await,
                 Need::Again => again.push(name),
             }
-            self.store_findings(STORED).await?;
+            self.book.store(&self.office.store, STORED).await?;
         }
         let begun = self.office.clock.monotonic();
         for name in again {
@@ -241,14 +234,18 @@ impl Folder {
             }
             let seen = &scan.files[name];
             let row = seen.named.schedule.as_ref().and_then(|schedule| rows.by_name.get(schedule));
-            let was_fine = matches!(self.known.get(name), Some(Known { state: State::Fine { .. }, .. }));
-            let case = Case { dir: &self.dir.clone(), name, seen, row, again: was_fine };
-            if was_fine && !self.lacks_consents(&case).await? {
-                self.set(name, State::Fine { tried: Some(self.office.clock.monotonic()), over: true });
-                continue;
+            let fine = match self.known.get(name).map(|known| &known.state) {
+                Some(State::Fine { digest, .. }) => Some(digest.clone()),
+                _ => None,
+            };
+            let case = Case { dir: &self.dir.clone(), name, seen, row, again: fine.is_some() };
+            match fine {
+                Some(digest) if !self.lacks_consents(&case).await? => {
+                    self.set(name, State::Fine { digest, tried: Some(self.office.clock.monotonic()), over: true });
+                }
+                _ => drop(self.judge(&case).await),
             }
-            self.judge(&case).await;
-            self.store_findings(STORED).await?;
+            self.book.store(&self.office.store, STORED).await?;
         }
         Ok(waits)
     }
@@ -260,18 +257,20 @@ impl Folder {
             None => Need::Nothing,
             Some(State::New) => Need::Judgement,
             // Somebody has loaded it by hand, with what the folder may not.
-            Some(State::Bad { digest: Some(digest), .. }) if case.is_loaded(&self.office, digest) => Need::Found,
+            Some(State::Bad { digest: Some(digest), .. }) if case.is_loaded(&self.office, digest) => {
+                Need::Found(digest.clone())
+            }
             Some(State::Bad { tried, .. }) if now - tried >= RETRY => Need::Again,
             Some(State::Bad { .. }) => Need::Nothing,
-            Some(State::Fine { tried, over }) => {
-                let Some(row) = case.row else { return Need::Nothing };
+            Some(State::Fine { digest, tried, over }) => {
+                let Some(row) = case.row.filter(|row| !is_replaced(row, digest)) else { return Need::Judgement };
                 let since = match tried {
                     Some(tried) => now - tried,
                     None => row.loaded_at.map_or(RETRY, |at| wall - at),
                 };
                 let may_gain = !over && !row.cancelled && !row.recurs;
                 match () {
-                    () if row.orphaned_at.is_some() && row.path == case.path() => Need::Found,
+                    () if row.orphaned_at.is_some() && row.path == case.path() => Need::Found(digest.clone()),
                     () if may_gain && since >= RETRY => Need::Again,
                     () => Need::Nothing,
                 }
@@ -317,7 +316,9 @@ impl Folder {
         let state = match verdict {
             // What has changed is seen by the next look.
             Verdict::Changed => {
-                self.known.insert(case.name.to_owned(), Known { since: now, state: State::New });
+                if let Some(known) = self.known.get_mut(case.name) {
+                    (known.since, known.state) = (now, State::New);
+                }
                 return;
             }
             Verdict::Busy => return,
@@ -326,25 +327,14 @@ impl Folder {
                 self.tell(case.name, Some(case.seen), bad);
                 State::Bad { digest, tried: now }
             }
-            Verdict::Fine { loaded } => {
-                if let Some(loaded) = loaded {
-                    let (new, changed, removed) = (loaded.new, loaded.changed, loaded.removed);
-                    let schedule = case.seen.named.schedule.as_deref();
-                    tracing::info!(
-                        schedule,
-                        file = case.name,
-                        new,
-                        changed,
-                        removed,
-                        "a file of the watched folder is loaded"
-                    );
-                }
+            Verdict::Fine { digest, loaded } => {
+                loaded.iter().for_each(|loaded| log(case, loaded));
                 let row = case.row.filter(|row| loaded.is_none() && (row.orphaned_at.is_some() || !row.in_folder));
-                self.findings.there.extend(row.map(|row| row.id));
-                self.solve(case.name);
-                State::Fine { tried: (loaded.is_some() || case.again).then_some(now), over: false }
+                row.iter().for_each(|row| self.book.is_there(row.id));
+                self.book.solve(case.name);
+                State::Fine { digest, tried: (loaded.is_some() || case.again).then_some(now), over: false }
             }
-            Verdict::Over => State::Fine { tried: Some(now), over: true },
+            Verdict::Over { digest } => State::Fine { digest, tried: Some(now), over: true },
         };
         self.set(case.name, state);
     }
@@ -367,11 +357,12 @@ impl Folder {
             // A file of which not even the name can be read changes nothing.
             let unnamed = file.and_then(|file| scan.files.get(file)).is_some_and(|seen| seen.named.schedule.is_none());
             // Beyond the files that are read there may be this one.
-            if named.contains(row.name.as_str()) || unnamed || scan.more {
+            let is_named = named.contains(row.name.as_str());
+            if is_named || unnamed || scan.more {
                 self.gone.remove(&row.id);
-                if row.orphaned_at.is_some() && !scan.more {
+                if row.orphaned_at.is_some() && is_named {
                     tracing::info!(schedule = row.name, "the file is back in the watched folder");
-                    self.findings.there.push(row.id);
+                    self.book.is_there(row.id);
                 }
                 continue;
             }
@@ -389,76 +380,49 @@ impl Folder {
                 "the file is gone from the watched folder: what waits still goes; to cancel it: tixing schedules cancel {}",
                 row.name
             );
-            self.findings.gone.push((row.id, row.path.clone()));
+            self.book.is_gone(row.id, &row.path);
         }
         waits
     }
 
-    /// What is told of files that are gone is no longer so.
-    fn forget_the_gone(&mut self, scan: &Scan) {
-        let there: BTreeSet<String> = scan.files.keys().map(|name| self.path(name)).collect();
-        let own = self.path("");
-        let gone: Vec<String> =
-            self.told.keys().filter(|path| **path != own && !there.contains(*path)).cloned().collect();
-        for path in gone {
-            self.told.remove(&path);
-            self.findings.solved.push(path);
-        }
-    }
-
-    /// Tells what is wrong with a file, or, without a name, with the folder: once in the log, and in the store for all who ask.
     fn tell(&mut self, name: &str, seen: Option<&Seen>, bad: Bad) {
-        let path = self.path(name);
-        let problem = FolderProblem {
-            path: path.clone(),
-            schedule: seen.and_then(|seen| seen.named.schedule.clone()),
-            app: seen.and_then(|seen| seen.named.app.clone()),
-            code: bad.code.to_owned(),
-            detail: stored(&bad.detail),
-            since: self.office.clock.now(),
-        };
-        let is_same = |told: &FolderProblem| {
-            (&told.code, &told.detail, &told.schedule, &told.app)
-                == (&problem.code, &problem.detail, &problem.schedule, &problem.app)
-        };
-        let before = self.told.get(&path);
-        if before.is_none_or(|(told, logged)| !logged || !is_same(told)) {
-            tracing::warn!(?path, code = bad.code, "nothing of it is loaded from the watched folder: {}", bad.detail);
-        }
-        if before.is_none_or(|(told, _)| !is_same(told)) {
-            self.findings.problems.push(problem.clone());
-        }
-        self.told.insert(path, (problem, true));
+        self.book.tell(name, seen, bad, self.office.clock.now());
     }
 
-    fn solve(&mut self, name: &str) {
-        let path = self.path(name);
-        if self.told.remove(&path).is_some() {
-            tracing::info!(?path, "what was wrong in the watched folder is right again");
-            self.findings.solved.push(path);
+    /// Tells of a file that never stands still.
+    fn tell_if_restless(&mut self, name: &str, seen: &Seen) {
+        let now = self.office.clock.monotonic();
+        if self.known.get(name).is_some_and(|known| now - known.restless >= RESTLESS) {
+            self.tell(name, Some(seen), Bad { digest: None, code: "busy", detail: say!("folder_restless") });
         }
     }
+}
 
-    /// Stores what was found out, if there is at least so much of it. What could not be stored is stored by the next look.
-    async fn store_findings(&mut self, least: usize) -> Result<(), StoreError> {
-        if self.findings.len() <= least {
-            return Ok(());
-        }
-        self.office.store.tell_folder(self.findings.clone()).await?;
-        self.findings = Findings::default();
-        Ok(())
+/// Whether a schedule is no longer what its file of this digest says: it was replaced over HTTP, or such a load was cut off. The folder is
+/// the truth, so the file is loaded again. What another file says is left alone: another daemon may have a folder of its own, and the two
+/// would replace each other's without end.
+fn is_replaced(row: &Filed, digest: &str) -> bool {
+    row.path.is_empty() || (row.incomplete && row.digest == digest)
+}
+
+/// A file was loaded. The folder asks nobody before it removes a few people, so that is said as loudly as a problem.
+fn log(case: &Case<'_>, loaded: &Loaded) {
+    let (new, changed, removed) = (loaded.new, loaded.changed, loaded.removed);
+    let (schedule, file) = (case.seen.named.schedule.as_deref(), case.name);
+    if case.row.is_some_and(|row| row.path.is_empty()) {
+        tracing::warn!(schedule, file, "what came over HTTP is replaced: the watched folder is the truth");
+    }
+    tracing::info!(schedule, file, new, changed, removed, "a file of the watched folder is loaded");
+    if removed > 0 {
+        tracing::warn!(schedule, file, removed, "the file no longer has them, so they are cancelled; nobody was asked");
     }
 }
 
 /// What a quiet file needs.
 enum Need {
     Nothing,
-    /// It is the schedule's file, and loaded, whatever was said before.
-    Found,
+    /// It is the schedule's file of this digest, and loaded, whatever was said before.
+    Found(String),
     Judgement,
     Again,
-}
-
-fn stored(message: &Message) -> String {
-    serde_json::to_string(message).expect("messages serialise")
 }
