@@ -9,6 +9,7 @@ use crate::{
         template::unconfigured,
     },
     platform::code::Code,
+    schedule::when::cron::occurrence_said,
     store::reminders::Stored,
     words::{Lang, Message, Voice},
 };
@@ -17,6 +18,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
+use chrono_tz::Tz;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -86,6 +88,7 @@ impl Api {
                 name: schedule.name,
                 path: schedule.path,
                 row: origin.row,
+                occurrence: occurrence(&origin.occurrence, &schedule.zone),
                 occasion: origin.occasion.clone(),
                 paused_at: schedule.paused_at,
                 changes: schedule.task.is_some_and(|task| task.kind.closes_gate()),
@@ -108,6 +111,11 @@ impl Api {
             evidence: facts.evidence().iter().map(evidence).collect(),
         })
     }
+}
+
+/// An occurrence of a schedule in this zone, as people read it; `None` for one that has none.
+fn occurrence(name: &str, zone: &str) -> Option<Message> {
+    (!name.is_empty()).then(|| occurrence_said(name, zone.parse().unwrap_or(Tz::UTC)))
 }
 
 impl Explanation {

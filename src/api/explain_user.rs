@@ -10,15 +10,22 @@ use super::{
 };
 use crate::{
     domain::{
+        Millis,
         absence::{Absence, Holder, Lack, Missing},
         consent::ConsentState,
         draft::openid,
         schedule::Upcoming,
     },
-    store::{kept::Part, lists::Filter, schedules::ScheduleRow},
-    words::{Lang, Voice},
+    schedule::{named::Inline, when::cron::occurrence_said},
+    store::{
+        kept::{KeptOfUser, Part},
+        lists::Filter,
+        schedules::ScheduleRow,
+    },
+    words::{Lang, Message, Voice, say},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use utoipa::ToSchema;
@@ -111,21 +118,32 @@ impl Api {
         all.truncate(AHEAD);
         let latest = self.store.occurrences(schedule.id, LOOKED_AT).await?;
         all.extend(latest.into_iter().filter(|one| one.ends_at <= now).take(OVER));
-        let missing = |occurrence: &str, event, lack| Missing {
+        let zone = schedule.zone.parse().unwrap_or(Tz::UTC);
+        let missing = |name: &str, event: Millis, lack| Missing {
             schedule: schedule.name.clone(),
-            occurrence: occurrence.to_owned(),
-            event,
+            // A wall time says when it is; the key of an event does not.
+            occurrence: match occurrence_said(name, zone) {
+                said if said == Message::text(name) => say!("next_event", key = name, at = event),
+                said => said,
+            },
             lack,
         };
         let listed = self.listed(schedule, openid).await?;
         let consents = self.store.consents(&schedule.app, openid).await?;
         let first = consents.iter().filter(|c| c.template == schedule.template).map(|c| c.granted_at).min();
+        let loaded = schedule.loaded_at.unwrap_or_default();
         let mut told = Vec::new();
         for one in all.iter().filter(|one| !has.contains(&one.name)) {
             let Some(prepared) = one.prepared_at else { continue };
-            let unnamed = listed.filter(|_| prepared >= schedule.loaded_at.unwrap_or_default());
-            let accepted = first.is_some_and(|first| first <= prepared);
-            let lack = unnamed.unwrap_or(if accepted { Lack::Prepared(prepared) } else { Lack::NoConsent(prepared) });
+            // By what the list says now it is told only of what was prepared by it; whom it excludes has lost what was ahead.
+            let is_by_now = |lack: &Lack| prepared >= loaded || (*lack == Lack::Excluded && one.ends_at > now);
+            let accepted_until = |at: Millis| first.is_some_and(|first| first <= at);
+            let lack = listed.filter(is_by_now).unwrap_or(match is_joined(schedule) {
+                true if accepted_until(loaded) => Lack::Loaded(loaded),
+                true => Lack::NoConsentAtLoad(loaded),
+                false if accepted_until(prepared) => Lack::Prepared(prepared),
+                false => Lack::NoConsent(prepared),
+            });
             told.push(missing(&one.name, one.event_at, lack));
         }
         let upcoming: Vec<Upcoming> =
@@ -133,23 +151,34 @@ impl Api {
         let begun = |name: &str| all.iter().any(|one| one.name == name);
         // What a restart found too late to prepare is none that comes.
         let is_ahead = |next: &&Upcoming| next.event > now && next.prepare_at.is_some_and(|at| at > now);
-        let next = upcoming.iter().filter(is_ahead).find(|next| !begun(&next.name));
+        let mut next = upcoming.iter().filter(|_| !is_joined(schedule)).filter(is_ahead);
+        let next = next.find(|next| !begun(&next.name));
         if let Some((next, at)) = next.and_then(|next| Some((next, next.prepare_at?))) {
             told.push(missing(&next.name, next.event, listed.unwrap_or(Lack::Later(at))));
         }
         Ok(told)
     }
 
-    /// Why a user comes into no occurrence, by the rows that a schedule keeps. `None`: these don't tell.
+    /// Why a user comes into no occurrence, by the file and the rows that a schedule keeps. `None`: these don't tell.
     async fn listed(&self, schedule: &ScheduleRow, openid: &str) -> Result<Option<Lack>, Problem> {
         let of_user = self.store.kept_of_user(&schedule.app, openid).await?;
-        let is_in = |part| of_user.iter().any(|kept| kept.schedule == schedule.name && kept.part == part);
-        if is_in(Part::Exclude) {
+        let (id, edition) = (schedule.id, schedule.edition);
+        let is_in = |part| {
+            let is_it = |kept: &KeptOfUser| (kept.edition, kept.part) == (edition, part);
+            of_user.iter().any(|kept| kept.schedule == schedule.name && is_it(kept))
+        };
+        let inline = inline(schedule);
+        if inline.exclude.contains(openid) || is_in(Part::Exclude) {
             return Ok(Some(Lack::Excluded));
         }
-        let (id, edition) = (schedule.id, schedule.edition);
-        let has_list = !self.store.kept_rows(id, edition, Part::Audience, -1, 1).await?.is_empty();
-        Ok((has_list && !is_in(Part::Audience)).then_some(Lack::NotListed))
+        let is_listed = match inline.audience {
+            Some(audience) => audience.contains(openid),
+            None => {
+                let has_list = !self.store.kept_rows(id, edition, Part::Audience, -1, 1).await?.is_empty();
+                !has_list || is_in(Part::Audience)
+            }
+        };
+        Ok((!is_listed).then_some(Lack::NotListed))
     }
 
     /// Why nothing is stored for a user in a schedule.
@@ -168,6 +197,7 @@ impl Api {
         Ok(Absence {
             schedule: schedule.name.clone(),
             cancelled: schedule.cancelled_at,
+            excluded: inline(schedule).exclude.contains(openid),
             incomplete: schedule.incomplete,
             forgotten: self.store.forgotten_at(&schedule.app, openid).await?,
             turned_off: turned_off.iter().find(|(code, _)| *code == schedule.template).map(|(_, at)| *at),
@@ -177,4 +207,14 @@ impl Api {
             holders,
         })
     }
+}
+
+/// Whom a schedule's file names itself, as its last load that came to its end said it.
+fn inline(schedule: &ScheduleRow) -> Inline {
+    Inline::of(schedule.kept_text.as_deref().unwrap_or(&schedule.text))
+}
+
+/// Whether the rows of its file name their events: all is loaded at once, and nothing is prepared.
+fn is_joined(schedule: &ScheduleRow) -> bool {
+    schedule.kept_text.is_none()
 }

@@ -95,7 +95,7 @@ pub enum PartSchema {
 
 impl From<KeptOfUser> for KeptRowJson {
     fn from(kept: KeptOfUser) -> Self {
-        let KeptOfUser { schedule, part, row } = kept;
+        let KeptOfUser { schedule, part, row, .. } = kept;
         Self { schedule, part: part.word(), row: row.number, cells: raw(row.cells) }
     }
 }

@@ -21,6 +21,8 @@ pub struct Absence {
     pub cancelled: Option<Millis>,
     /// Its last load was cut off.
     pub incomplete: bool,
+    /// Its file excludes the user.
+    pub excluded: bool,
     /// When the user was forgotten at their wish, if they were.
     pub forgotten: Option<Millis>,
     /// Since when they want nothing more of its template.
@@ -50,6 +52,9 @@ impl Absence {
         if let Some(at) = self.cancelled {
             return say!("absent_cancelled", schedule = schedule, at = at);
         }
+        if self.excluded {
+            return say!("absent_excluded", schedule = schedule);
+        }
         if self.incomplete {
             return say!("absent_incomplete", schedule = schedule);
         }
@@ -75,10 +80,8 @@ impl Absence {
 pub struct Missing {
     /// The schedule's name.
     pub schedule: String,
-    /// The occurrence's wall time or its event's key.
-    pub occurrence: String,
-    /// Its time.
-    pub event: Millis,
+    /// The occurrence as people read it, with its time.
+    pub occurrence: Message,
     /// Why, as far as that is known.
     pub lack: Lack,
 }
@@ -96,28 +99,29 @@ pub enum Lack {
     NoConsent(Millis),
     /// They were not among those for whom it was prepared then: what they had accepted was taken, or they were not named for it.
     Prepared(Millis),
+    /// They had accepted nothing when the file was loaded that says who comes to which event.
+    NoConsentAtLoad(Millis),
+    /// No right row of the file that was loaded then names them for it, or what they had accepted was taken.
+    Loaded(Millis),
 }
 
 impl Missing {
     /// One sentence.
     pub fn story(&self) -> Message {
-        let Self { schedule, occurrence, event, lack } = self;
+        let Self { schedule, occurrence, lack } = self;
+        let schedule = schedule.as_str();
         match lack {
-            Lack::Later(at) => {
-                say!("absent_of_later", schedule = schedule, occurrence = occurrence, event = event, at = at)
-            }
-            Lack::Excluded => {
-                say!("absent_of_excluded", schedule = schedule, occurrence = occurrence, event = event)
-            }
-            Lack::NotListed => {
-                say!("absent_of_not_listed", schedule = schedule, occurrence = occurrence, event = event)
-            }
+            Lack::Later(at) => say!("absent_of_later", at = at, schedule = schedule, occurrence = occurrence),
+            Lack::Excluded => say!("absent_of_excluded", schedule = schedule, occurrence = occurrence),
+            Lack::NotListed => say!("absent_of_not_listed", schedule = schedule, occurrence = occurrence),
             Lack::NoConsent(at) => {
-                say!("absent_of_no_consent", schedule = schedule, occurrence = occurrence, event = event, at = at)
+                say!("absent_of_no_consent", at = at, schedule = schedule, occurrence = occurrence)
             }
-            Lack::Prepared(at) => {
-                say!("absent_of_prepared", schedule = schedule, occurrence = occurrence, event = event, at = at)
+            Lack::Prepared(at) => say!("absent_of_prepared", at = at, schedule = schedule, occurrence = occurrence),
+            Lack::NoConsentAtLoad(at) => {
+                say!("absent_of_no_consent_at_load", at = at, schedule = schedule, occurrence = occurrence)
             }
+            Lack::Loaded(at) => say!("absent_of_loaded", at = at, schedule = schedule, occurrence = occurrence),
         }
     }
 }
@@ -148,6 +152,7 @@ mod tests {
             (Absence { available: 1, holders: held, ..base.clone() }, "load the file again"),
             (Absence { turned_off: Some(0), used: 1, ..base.clone() }, "turned it off"),
             (Absence { incomplete: true, available: 1, ..base.clone() }, "cut off"),
+            (Absence { excluded: true, incomplete: true, available: 1, ..base.clone() }, "excludes"),
             (Absence { cancelled: Some(0), available: 1, ..base.clone() }, "cancelled"),
             (Absence { forgotten: Some(0), ..base }, "forgotten"),
         ] {
@@ -163,8 +168,10 @@ mod tests {
             (Lack::NotListed, "does not name them", "名单未列出"),
             (Lack::NoConsent(0), "counts for the next one", "下一场"),
             (Lack::Prepared(0), "none of their consents was free", "没有可用的订阅"),
+            (Lack::NoConsentAtLoad(0), "when the file is loaded again", "重新加载"),
+            (Lack::Loaded(0), "no right row", "没有正确的行"),
         ] {
-            let missing = Missing { schedule: "season".into(), occurrence: "E2".into(), event: 0, lack };
+            let missing = Missing { schedule: "season".into(), occurrence: Message::text("E2"), lack };
             for (lang, part) in [(Lang::En, en), (Lang::Zh, zh)] {
                 let said = missing.story().say(Voice::new(lang));
                 assert!(said.contains(part) && said.contains("E2") && said.contains("season"), "{part}: {said}");

@@ -72,6 +72,8 @@ pub struct OfSchedule {
     pub path: Option<String>,
     /// The row's number.
     pub row: Option<u32>,
+    /// Of which occurrence it is, as people read it; `None` where there are none.
+    pub occurrence: Option<Message>,
     /// The entry of `before` or `after`; empty where there are none.
     pub occasion: String,
     /// Since when it is paused.
@@ -86,10 +88,12 @@ impl OfSchedule {
     /// Where the reminder comes from, and whether it was moved.
     fn told(&self, state: State) -> Vec<Message> {
         let row = self.row.map(|row| say!("story_row", row = row));
+        let occurrence = self.occurrence.as_ref().map(|occurrence| say!("story_occurrence", occurrence = occurrence));
         let occasion = (!self.occasion.is_empty()).then(|| say!("story_occasion", occasion = self.occasion));
         let file = self.path.as_deref().map(|path| say!("story_file", path = path));
+        let (schedule, of) = (self.name.as_str(), occurrence);
         let mut told =
-            vec![say!("story_of_schedule", schedule = self.name, file = file, row = row, occasion = occasion)];
+            vec![say!("story_of_schedule", schedule = schedule, file = file, row = row, of = of, occasion = occasion)];
         if state == State::Scheduled {
             told.extend(match self.shift {
                 0 => None,

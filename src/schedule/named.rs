@@ -31,9 +31,42 @@ impl Named {
     }
 }
 
+/// The openids that stand in a file itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inline {
+    /// Its audience, if that is a list.
+    pub audience: Option<BTreeSet<String>>,
+    /// Whom it excludes by name.
+    pub exclude: BTreeSet<String>,
+}
+
+impl Inline {
+    /// By this text. Nothing, if it is no TOML.
+    pub fn of(text: &str) -> Self {
+        let Ok(table) = text.parse::<toml::Table>() else { return Self::default() };
+        let list = |name: &str| -> Option<BTreeSet<String>> {
+            let openids = table.get(name)?.as_array()?.iter().filter_map(toml::Value::as_str);
+            Some(openids.map(|openid| openid.trim().to_owned()).collect())
+        };
+        Self { audience: list("audience"), exclude: list("exclude").unwrap_or_default() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whom_a_file_names_itself_is_found_at_a_glance() {
+        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+        for (text, audience, exclude) in [
+            ("audience = [\"o1\", \" o2 \"]\nexclude = [\"o2\"]", Some(names(&["o1", "o2"])), names(&["o2"])),
+            ("audience = \"consented\"\nexclude = { file = \"staff.csv\" }", None, names(&[])),
+            ("audience = [", None, names(&[])),
+        ] {
+            assert_eq!(Inline::of(text), Inline { audience, exclude }, "{text}");
+        }
+    }
 
     #[test]
     fn the_tables_of_a_file_are_found_at_a_glance() {

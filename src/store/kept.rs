@@ -59,6 +59,8 @@ pub struct KeptRow {
 pub struct KeptOfUser {
     /// The schedule's name.
     pub schedule: String,
+    /// Under which it is kept; those of earlier ones are about to be erased.
+    pub edition: i64,
     /// Which of its tables.
     pub part: Part,
     /// The row.
@@ -194,12 +196,13 @@ impl Store {
     /// When the database does not answer.
     pub async fn kept_of_user(&self, app: &str, openid: &str) -> Result<Vec<KeptOfUser>, StoreError> {
         let sql =
-            "SELECT s.name, k.part, k.number, k.openid, k.cells FROM kept_row k JOIN schedule s ON s.id = k.schedule
+            "SELECT s.name, k.edition, k.part, k.number, k.openid, k.cells FROM kept_row k JOIN schedule s ON s.id = k.schedule
              WHERE k.openid = $1 AND s.app = $2 ORDER BY s.name, k.edition, k.part, k.n";
         let query = sqlx::query(sql).bind(openid).bind(self.names.app(app).id);
         let rows = query.fetch_all(&self.read).await?;
         let of_user = |row: &AnyRow| KeptOfUser {
             schedule: row.get("name"),
+            edition: row.get("edition"),
             part: Part::from_word(row.get("part")),
             row: kept(row),
         };

@@ -620,7 +620,7 @@ async fn a_marketer_sees_what_comes_and_why_somebody_has_nothing_of_one_event() 
             told.lines().map(str::to_owned).collect()
         };
         let came = explained("o-came");
-        assert!(came.iter().any(|line| line.contains("occasion 1d")), "what they have of E1: {came:?}");
+        assert!(came.iter().any(|line| line.contains("occurrence E1, occasion 1d")), "what they have of E1: {came:?}");
         let e2 = came.iter().find(|line| line.starts_with("E2 ")).expect("and why nothing of E2");
         assert!(e2.contains("none of their consents was free"), "{e2}");
         let e3 = came.iter().find(|line| line.starts_with("E3 ")).expect("and of E3");
@@ -639,6 +639,71 @@ async fn a_marketer_sees_what_comes_and_why_somebody_has_nothing_of_one_event() 
         let export = json_of(&["user", "export", "--app", "coffee", "--openid", "o-out", "--json"]);
         assert_eq!(export["kept_rows"], json!([]));
     }
+}
+
+const DATA: &str = "[data]\nthing1 = \"茶会\"\ntime2 = \"{{@event | datetime}}\"\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_who_got_nothing_of_an_event_is_told_what_is_true_of_their_kind_of_schedule() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "timezone = \"Asia/Shanghai\"");
+    let _program = site.serve_with_key();
+    for openid in ["o-a", "o-out"] {
+        let add = ["consent", "add", "--app", "coffee", "--openid", openid, "--template", "event-start"];
+        assert_eq!(site.run(&add).0, 0);
+    }
+    let write = |name: &str, text: String| std::fs::write(site.path(name), text).expect("written");
+    let head = |name: &str, rest: &str| {
+        format!("name = \"{name}\"\napp = \"coffee\"\ntemplate = \"event-start\"\n{rest}\n{DATA}")
+    };
+    write("events.csv", "编号,时间\nE1,2030-03-01 10:00\nE2,2030-03-08 10:00\n".into());
+    write("signups.csv", "openid,场次\no-a,E1\no-a,E2\no-late,E1\no-out,E1\no-a,\n".into());
+    let season = "at = { events = { file = \"events.csv\", key = \"编号\", column = \"时间\" }, before = [\"1d\"] }
+audience = { file = \"signups.csv\", event = \"场次\" }\nexclude = [\"o-out\"]";
+    write("season.toml", head("season", season));
+    let (code, _, said) = site.run(&["load", "season.toml", "--yes", "--lang", "en"]);
+    assert_eq!(code, 3, "{said}");
+    let (_, told, _) = site.run(&["schedules", "problems", "season", "--lang", "en"]);
+    assert!(told.contains("key of the event that the row is for") && !told.contains("the key is blank"), "{told}");
+    let explained = |schedule: &str, openid: &str| -> Vec<String> {
+        let args = ["reminder", "explain", "--schedule", schedule, "--openid", openid, "--lang", "en"];
+        let (_, told, said) = site.run(&args);
+        assert!(!told.is_empty(), "{said}");
+        told.lines().map(str::to_owned).collect()
+    };
+    let of = |lines: &[String], part: &str| -> String {
+        lines.iter().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{part} in {lines:?}")).clone()
+    };
+    // Nothing of it is prepared later, so nothing counts for a next one.
+    let a = explained("season", "o-a");
+    assert!(of(&a, "occurrence E1, occasion 1d").starts_with("Not sent yet"), "{a:?}");
+    assert!(of(&a, "E2 (2030-03-08 10:00:00+08:00)").contains("no right row of the file that was loaded on"), "{a:?}");
+    let late = explained("season", "o-late");
+    assert!(of(&late, "E1 (").contains("counts when the file is loaded again"), "{late:?}");
+    assert!(a.iter().chain(&late).all(|line| !line.contains("the next one")), "{a:?} {late:?}");
+    assert!(explained("season", "o-out").iter().all(|line| line.contains("excludes them")));
+
+    // Of a class each week, which is days away whenever this runs, somebody is excluded later.
+    let weekday = (SystemClock::shared().now() / DAY + 4 + 3) % 7;
+    let weekly = |exclude: &str| {
+        let rest = format!(
+            "at = {{ cron = \"0 19 * * {weekday}\", before = [\"1h\"] }}\naudience = [\"o-a\", \"o-out\"]\n{exclude}"
+        );
+        write("weekly.toml", head("weekly", &rest));
+        let (code, _, said) = site.run(&["load", "weekly.toml", "--yes"]);
+        assert_eq!(code, 0, "{said}");
+    };
+    weekly("");
+    let next = explained("weekly", "o-out");
+    assert!(next.iter().any(|line| line.contains(" 19:00 (Beijing time)")), "by its wall time and its zone: {next:?}");
+    weekly("exclude = [\"o-out\"]");
+    let excluded = explained("weekly", "o-out");
+    let is_told = |line: &String| line.contains("excludes them") || line.contains("no right row for it any more");
+    assert!(
+        excluded.iter().all(is_told) && of(&excluded, "excludes them").contains("19:00 (Beijing time)"),
+        "{excluded:?}"
+    );
+    assert!(explained("weekly", "o-nobody").iter().all(|line| line.contains("does not name them")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -115,7 +115,7 @@ impl Bound<'_> {
             told.ragged();
         }
         let place = self.places.event.expect("it is asked of joined schedules alone");
-        let key = person::key(&mut told, place).filter(|_| !row.ragged);
+        let key = person::event(&mut told, place).filter(|_| !row.ragged);
         key.ok_or_else(|| self.refused(told))
     }
 

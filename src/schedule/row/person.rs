@@ -3,7 +3,7 @@
 use super::{cell, told::Told};
 use crate::{
     schedule::render::used::{is_damaged, usable},
-    words::say,
+    words::{Message, say},
 };
 use std::borrow::Cow;
 use unicode_normalization::{UnicodeNormalization, is_nfkc};
@@ -48,8 +48,18 @@ fn openid(told: &mut Told<'_>, place: Option<usize>, text: &str) -> Option<Strin
     }
 }
 
-/// The key in a cell.
+/// The key of the row in a cell.
 pub fn key(told: &mut Told<'_>, place: usize) -> Option<String> {
+    key_or(told, place, say!("key_blank"))
+}
+
+/// The key of the event that the row is for, in a cell.
+pub fn event(told: &mut Told<'_>, place: usize) -> Option<String> {
+    key_or(told, place, say!("event_blank"))
+}
+
+/// A key in a cell; `blank` is what is said of none.
+fn key_or(told: &mut Told<'_>, place: usize, blank: Message) -> Option<String> {
     let cell = cell(told.cells, place);
     if let Err((code, detail)) = usable(cell) {
         told.problem(Some(place), code, detail);
@@ -58,7 +68,7 @@ pub fn key(told: &mut Told<'_>, place: usize) -> Option<String> {
     let key = normal(&cell.text());
     let found = key.chars().count();
     let wrong = if key.is_empty() {
-        Some(("no_value", say!("key_blank")))
+        Some(("no_value", blank))
     } else if is_damaged(&key) {
         Some(("damaged_number", say!("cell_damaged_number")))
     } else if found > MOST_OF_KEY {

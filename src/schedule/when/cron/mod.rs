@@ -8,5 +8,5 @@ mod times;
 mod tests;
 
 pub use line::Cron;
-pub use said::zone as zone_said;
+pub use said::{occurrence as occurrence_said, zone as zone_said};
 pub use times::{Recurrence, Time, name};

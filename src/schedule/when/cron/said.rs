@@ -2,6 +2,7 @@
 
 use super::field::Field;
 use crate::words::{Both, Message, say};
+use chrono::NaiveDateTime;
 use chrono_tz::Tz;
 
 /// So many times of day or days of a month are listed; more are not easily read.
@@ -113,6 +114,14 @@ fn only(field: &Field) -> Option<u32> {
 fn all_of<T: serde::Serialize>(parts: &[T]) -> Option<Message> {
     let (last, first) = parts.split_last()?;
     Some(if first.is_empty() { say!("cron_one", one = last) } else { say!("cron_list", first = first, last = last) })
+}
+
+/// An occurrence by its name for ever, as people read it: its wall time with the zone, or the key of its event.
+pub fn occurrence(name: &str, of: Tz) -> Message {
+    match NaiveDateTime::parse_from_str(name, "%Y-%m-%dT%H:%M") {
+        Ok(wall) => say!("occurrence_at", wall = wall.format("%Y-%m-%d %H:%M").to_string(), zone = zone(of)),
+        Err(_) => Message::text(name),
+    }
 }
 
 /// A zone as people call it: "Beijing time", else its name among the zones, such as `Europe/Berlin`.
