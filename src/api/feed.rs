@@ -35,9 +35,8 @@ const MOST: usize = 5_000;
 /// How often calendar programs should look.
 const REFRESH: &str = "PT1H";
 
-/// The query of the feed.
+/// The query of the feed. What else stands there is passed over: calendar programs append parameters of their own.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FeedQuery {
     /// A key of scope `feed`. It is described as a security scheme.
@@ -59,6 +58,9 @@ pub(super) async fn authenticated(
         Some(owner) => Ok(owner),
         None => match Query::<FeedQuery>::from_request_parts(&mut parts, &()).await {
             Ok(Query(FeedQuery { key: Some(key), .. })) => api.authenticate_address(&key),
+            Ok(_) if !parts.headers.contains_key(header::AUTHORIZATION) => {
+                Err(Problem::new("unauthorized", say!("feed_key_missing")))
+            }
             Ok(_) => api.authenticate(&parts.headers),
             Err(problem) => Err(problem),
         },
@@ -207,9 +209,10 @@ fn about(one: &Appointment) -> Vec<Message> {
     if one.people == Some(0) {
         return vec![say!("feed_nobody")];
     }
-    vec![match one.instants {
-        None => say!("feed_unprepared"),
-        Some((first, last)) if first == last => say!("feed_one_message", at = first),
-        Some((first, last)) => say!("feed_messages", first = first, last = last),
-    }]
+    let messages = one.instants.map(|(first, last)| match first == last {
+        true => say!("feed_one_message", at = first),
+        false => say!("feed_messages", first = first, last = last),
+    });
+    let later = one.is_later.then(|| say!("feed_unprepared"));
+    messages.into_iter().chain(later).collect()
 }

@@ -45,6 +45,9 @@ pub struct Upcoming {
     /// When it is prepared; `None` if all of its instants have passed.
     #[serde(default)]
     pub prepare_at: Option<Millis>,
+    /// Its first instant and its last, shifted as the schedule is; `None`: an older version did not write them down.
+    #[serde(default)]
+    pub instants: Option<(Millis, Millis)>,
 }
 
 /// How the reminders of a schedule come by their consents.

@@ -6,8 +6,10 @@ use crate::{
 };
 use std::collections::HashSet;
 
-/// Occurrences to come that are told: more than anybody is shown, since some pass before the next look.
-const TOLD: usize = 8;
+/// Times of a recurrence to come that are told: more than anybody is shown, since some pass before the next look.
+const TIMES_TOLD: usize = 8;
+/// Events of a table to come that are told: as many as a calendar takes.
+const EVENTS_TOLD: usize = 5_000;
 
 /// An occurrence, with its instants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,10 +69,12 @@ pub fn look(all: impl IntoIterator<Item = Occurring>, at: &At, stored: &Stored, 
     for occurring in all {
         let Occurring { name, is_event, event, first, last, ends } = occurring;
         let (first, last) = (first + stored.shift, last + stored.shift);
-        if event.max(last) > now && look.upcoming.len() < TOLD {
+        let most = if is_event { EVENTS_TOLD } else { TIMES_TOLD };
+        if event.max(last) > now && look.upcoming.len() < most {
             let key = is_event.then(|| name.clone());
             let prepare_at = (last > now).then_some(first - at.ahead);
-            look.upcoming.push(Upcoming { event, name: name.clone(), key, prepare_at });
+            let instants = Some((first, last));
+            look.upcoming.push(Upcoming { event, name: name.clone(), key, prepare_at, instants });
         }
         if last <= stored.since || stored.prepared.contains(&name) {
             continue;
@@ -79,7 +83,7 @@ pub fn look(all: impl IntoIterator<Item = Occurring>, at: &At, stored: &Stored, 
         if prepare_at > now {
             look.next_at = Some(look.next_at.map_or(prepare_at, |next| next.min(prepare_at)));
             // A recurrence goes on without end; events are few, and in the order of their times only almost in that of their instants.
-            if !is_event && look.upcoming.len() == TOLD {
+            if !is_event && look.upcoming.len() == TIMES_TOLD {
                 break;
             }
         } else if last > now {
@@ -141,7 +145,7 @@ mod tests {
         assert_eq!(first.next_at, Some(5 * DAY - HOUR - DAY));
         let again = look_at(3 * DAY - HOUR, 2 * DAY, &["d4"]);
         assert_eq!((names(&again), again.next_at), (vec![], first.next_at));
-        assert_eq!(first.upcoming.len(), TOLD);
+        assert_eq!(first.upcoming.len(), TIMES_TOLD);
         assert_eq!((first.upcoming[0].event, &*first.upcoming[0].name), (3 * DAY, "d3"), "its time is ahead");
     }
 
@@ -179,5 +183,24 @@ mod tests {
         let look = look(all, &at(Misfire::Skip), &Stored::default(), DAY);
         assert_eq!(look.next_at, Some(2 * DAY));
         assert_eq!(look.upcoming[1].key.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn all_events_of_a_season_are_told_with_their_messages_as_they_are_shifted_and_no_more_than_a_calendar_takes() {
+        let season = |n: i64| {
+            (1..=n).map(|day| Occurring {
+                name: format!("e{day}"),
+                is_event: true,
+                event: day * DAY,
+                first: day * DAY - HOUR,
+                last: day * DAY - HOUR / 2,
+                ends: None,
+            })
+        };
+        let stored = Stored { shift: 10, ..Stored::default() };
+        let told = |n: i64| look(season(n), &at(Misfire::Skip), &stored, 0).upcoming;
+        assert_eq!(told(40).len(), 40);
+        assert_eq!(told(40)[39].instants, Some((40 * DAY - HOUR + 10, 40 * DAY - HOUR / 2 + 10)));
+        assert_eq!(told(EVENTS_TOLD as i64 + 1).len(), EVENTS_TOLD);
     }
 }

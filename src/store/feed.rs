@@ -29,8 +29,10 @@ pub struct Appointment {
     pub starts_at: Millis,
     /// When its last message goes, for a whole schedule.
     pub ends_at: Option<Millis>,
-    /// When its first and its last message go. `None`: it is not prepared yet.
+    /// When its first and its last message go, as far as that is known.
     pub instants: Option<(Millis, Millis)>,
+    /// It is prepared later.
+    pub is_later: bool,
     /// How many people have a message of it, as far as that is known.
     pub people: Option<i64>,
     /// Its messages do not go any more.
@@ -154,7 +156,9 @@ impl Store {
         let appointment = |one: Upcoming| Appointment {
             occurrence: Some(one.name),
             people: nobody,
-            ..self.appointment(row, one.event, one.event)
+            instants: one.instants.filter(|_| nobody.is_none()),
+            is_later: nobody.is_none(),
+            ..self.appointment(row, one.event, one.instants.map_or(one.event, |(_, last)| last))
         };
         ahead.map(appointment).collect()
     }
@@ -170,6 +174,7 @@ impl Store {
             starts_at,
             ends_at: None,
             instants: None,
+            is_later: false,
             people: None,
             cancelled: before("cancelled_at"),
             paused: before("paused_at"),

@@ -318,6 +318,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("feed_key_elsewhere", "this key is for the calendar feed, /v1/schedules.ics, and opens nothing else: use another key"),
     ("strong_key_in_address", "a key for «{has}» may not stand in an address, which calendar programs and proxies keep: revoke it with `tixing key revoke`, since it has been in one, and make one with `tixing key create --scope feed`, or send it in the header «Authorization: Bearer»"),
     ("not_a_language", "this is not a language of tixing; allowed are zh, en"),
+    ("feed_key_missing", "no key was given: put one of scope feed behind the address as ?key=…, which «tixing key create --scope feed» makes, or send a key as Authorization: Bearer …"),
 
     // Tables (schedule/sheet).
     ("save_as_xlsx", "open it in Excel or WPS and save it as “Excel workbook (*.xlsx)”"),

@@ -318,6 +318,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("feed_key_elsewhere", "该密钥仅用于日历订阅 /v1/schedules.ics，不能用于其他接口：请换用其他密钥"),
     ("strong_key_in_address", "权限为「{has}」的密钥不能放在网址里，日历软件和代理服务器会留存网址：它已在网址中出现过，请用 tixing key revoke 吊销；订阅日历请用 tixing key create --scope feed 另建密钥，或改用请求头「Authorization: Bearer」"),
     ("not_a_language", "不支持该语言；可用 zh、en"),
+    ("feed_key_missing", "没有提供密钥：请在网址后加上 ?key=…（scope 为 feed 的密钥，用 tixing key create --scope feed 创建），或用请求头 Authorization: Bearer … 发送密钥"),
 
     // 表格（schedule/sheet）。
     ("save_as_xlsx", "请用 Excel 或 WPS 打开，另存为“Excel 工作簿（*.xlsx）”"),

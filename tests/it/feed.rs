@@ -209,6 +209,12 @@ async fn what_is_scheduled_stands_in_a_calendar_once_each() {
         let weekly = hand.schedule(&test, load("weekly"), &weekly).await;
         hand.occurrence(weekly, "2027-02-23T19:00", START - 6 * DAY, 40).await;
         hand.occurrence(weekly, classes[0].0, classes[0].1, 42).await;
+        // A table for everybody, shifted: all of it is there, with its messages as they go.
+        let tour = [("T1", START + 20 * DAY), ("T2", START + 21 * DAY)].map(|(name, event)| {
+            json!({ "name": name, "key": name, "event": event, "prepare_at": event - DAY, "instants": [event - HOUR, event] })
+        });
+        let tour = format!("kept_text = 'x', shift = 1, upcoming = '{}'", Value::from(tour.to_vec()));
+        hand.schedule(&test, load("tour"), &tour).await;
         let shows = [("E1", START + 10 * DAY), ("E,2;\n", START + 12 * DAY)];
         // Loaded as a whole: for the second one nobody has signed up.
         let season = hand.schedule(&test, load("season"), &upcoming(&shows)).await;
@@ -234,6 +240,10 @@ async fn what_is_scheduled_stands_in_a_calendar_once_each() {
                 "20270309T110000Z |  | weekly (coffee) | Not prepared yet: who gets it is decided some time before its first message. | coffee | CONFIRMED",
                 "20270311T000000Z |  | season · E1 (coffee): 7 people | Messages go at 2027-03-11 07:00:00+08:00. | coffee | CONFIRMED",
                 "20270313T000000Z |  | season · E,2;\n (coffee): 0 people | Nobody has a message of it. | coffee | CONFIRMED",
+                "20270321T000000Z |  | tour · T1 (coffee) | Messages go from 2027-03-21 07:00:00+08:00 until 2027-03-21 08:00:00+08:00.\n\
+                 Not prepared yet: who gets it is decided some time before its first message. | coffee | CONFIRMED",
+                "20270322T000000Z |  | tour · T2 (coffee) | Messages go from 2027-03-22 07:00:00+08:00 until 2027-03-22 08:00:00+08:00.\n\
+                 Not prepared yet: who gets it is decided some time before its first message. | coffee | CONFIRMED",
             ]
         );
         let chinese = calendar(&router, &format!("{FEED}?lang=zh")).await;
@@ -344,6 +354,24 @@ async fn a_calendar_has_five_thousand_entries_at_most_and_says_so() {
         assert_eq!((found[0].as_str(), found[4_999].as_str()), ("hourly · E-2500 (coffee): 1 person", "hourly · E2499 (coffee): 1 person"));
         let about = read(&text).properties["X-WR-CALDESC"].clone();
         assert!(about.contains("the 5000 entries nearest to now"), "{about}");
+        // Beside what recurs: whole schedules count among them, by what is nearest.
+        for some in (0..600).collect::<Vec<i64>>().chunks(200) {
+            let values = some.iter().map(|n| {
+                let (first, last) = (START + n * 1_000, START + n * 1_000 + 1);
+                format!("('whole-{n}', 'd', 'Asia/Shanghai', 'x', {START}, {first}, {last})")
+            });
+            let values: Vec<String> = values.collect();
+            let columns = "name, digest, zone, text, created_at, first_at, last_at";
+            hand.run(format!(
+                "INSERT INTO schedule ({columns}, app, template) SELECT w.*, s.app, s.template FROM schedule s, (VALUES {}) w WHERE s.id = {id}",
+                values.join(", ")
+            ))
+            .await;
+        }
+        let found = summaries(&calendar(&router, FEED).await);
+        let whole = found.iter().filter(|title| title.starts_with("whole-")).count();
+        assert_eq!((found.len(), whole), (5_000, 600), "the nearest of all kinds");
+        hand.run("DELETE FROM schedule WHERE name LIKE 'whole-%'".to_owned()).await;
         // Behind, it goes back for thirty days.
         hand.run(format!("DELETE FROM occurrence WHERE event_at > {START}")).await;
         test.clock.advance(25 * DAY);
@@ -489,13 +517,21 @@ async fn a_feed_key_opens_the_feed_in_an_address_and_nothing_else_and_reaches_no
         (FEED.to_owned(), 401),
         (format!("{FEED}?key="), 401),
         (format!("{FEED}?key={key}x"), 401),
-        (format!("{FEED}?kee={key}"), 400),
+        (format!("{FEED}?kee={key}"), 401),
         (format!("{FEED}?key={key}&key={key}"), 400),
         (format!("{FEED}?key={key}&lang=fr"), 400),
     ] {
         let (status, answer) = ask(&path, None, get.clone()).await;
         assert!(status == wanted && !answer.contains(&key), "{path}: {status} {answer}");
     }
+    let (_, answer) = ask(FEED, None, get.clone()).await;
+    assert!(
+        answer.contains("?key=") && answer.contains("--scope feed"),
+        "who has no key is told where it goes: {answer}"
+    );
+    // Calendar programs append what they like.
+    let (status, text) = ask(&format!("{in_address}&_=17&nocache=1&utm_source=x"), None, get.clone()).await;
+    assert_eq!((status, summaries(&text).len()), (200, 1), "{text}");
     assert_eq!(site.run(&["key", "revoke", "1"]).0, 0);
     assert_eq!(ask(&in_address, None, get).await.0, 401);
 
