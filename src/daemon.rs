@@ -11,6 +11,7 @@ use crate::{
     metrics::{By, Metrics},
     platform::transport::{HttpTransport, Limits},
     schedule::{
+        bell,
         folder::{self, Folder, watch::Bell},
         load::Office,
     },
@@ -240,9 +241,6 @@ fn watch(
     Some(AbortOnDropHandle::new(tokio::spawn(looks)))
 }
 
-/// How often the recurring schedules are looked at, should the bell not ring.
-const RECURRING: Duration = Duration::from_secs(5);
-
 /// Looks at the recurring schedules whenever it is rung. What is due is asked of the store. While nothing is sent because a store is on hold
 /// or a clock is distrusted, nothing is prepared either: a wrong clock would prepare the occurrences of years.
 async fn recur(
@@ -252,12 +250,7 @@ async fn recur(
     rung: Arc<Notify>,
     stop: CancellationToken,
 ) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = rung.notified() => {}
-            () = tokio::time::sleep(RECURRING) => {}
-        }
+    while bell::rings(&rung, &stop).await {
         let status = signals.status();
         if signals.is_on_hold() || !status.clock_trusted || !status.ready {
             continue;

@@ -44,10 +44,15 @@ pub fn write(files: &Files, plan: &Value, to: &Path, out: Out) -> Result<(), Fai
     let mut beside = tempfile::Builder::new();
     let beside = beside.prefix(".tixing-").suffix(".tmp").permissions(Permissions::from_mode(0o666));
     let mut file = beside.tempfile_in(folder).map_err(cannot)?;
-    annotate::write(sheets, &told, more, out.voice, folder, &mut file)?;
+    let names = annotate::write(sheets, &told, more, out.voice, folder, &mut file)?;
     file.persist(to).map_err(|e| cannot(e.error))?;
     let marked = told.iter().filter(|told| told.table.is_some()).count();
-    out.tell(&say!("annotate_wrote", file = to.to_string_lossy(), n = marked));
+    let file = to.to_string_lossy();
+    out.tell(&match names.len() {
+        1 => say!("annotate_wrote", file = file, n = marked),
+        // Without its sheet each would be read from the first.
+        _ => say!("annotate_wrote_sheets", file = file, n = marked, sheets = names),
+    });
     Ok(())
 }
 

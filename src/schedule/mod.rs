@@ -25,6 +25,7 @@ pub mod compare;
 pub mod load;
 pub mod recur;
 pub mod prepare;
+pub mod bell;
 pub mod trial;
 pub mod sheet;
 pub mod file;

@@ -549,6 +549,10 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("event_is_refused", "活动“{key}”本身有误，请看活动表"),
     ("no_such_event", "没有活动“{key}”；活动表里有 {known}"),
     ("folder_restless", "该文件或它的表格一分钟来一直在变化：全部静止两秒后才会读取；请先在别处写完，再移到这里"),
+    ("recurs_between", "{recurs}，自 {from} 至 {until}"),
+    ("recurs_from", "{recurs}，自 {from} 起"),
+    ("recurs_until", "{recurs}，至 {until} 止"),
+    ("annotate_wrote_sheets", "{file}：已标出 {n} 个问题；可以就在其中改好，让计划文件改用它，每张表都要写明 sheet（{sheets}），也可以在原表里改"),
 
     // 使用中的计划（store、engine）。
     ("absent_forgotten", "计划 {schedule} 没有该用户的提醒：其数据已于 {at:time} 应本人要求删除，加载文件时会跳过。"),

@@ -183,3 +183,32 @@ fn a_marked_workbook_never_takes_the_place_of_what_is_read() {
     assert!(code == 1 && out.contains("list.xlsx") && said.contains("no table could be read"), "{code} {out}{said}");
     assert!(!site.path("out.xlsx").exists());
 }
+
+#[test]
+fn a_marked_workbook_of_two_tables_says_how_the_schedule_names_each_sheet() {
+    let site = desk();
+    let head = "name = \"season\"\napp = \"coffee\"\ntemplate = \"event-start\"\n";
+    let events = |file: &str, sheet: &str| {
+        format!(
+            "at = {{ events = {{ file = \"{file}\"{sheet}, key = \"编号\", column = \"开始时间\" }}, before = [\"1d\"] }}\n"
+        )
+    };
+    let who = |file: &str, sheet: &str| format!("audience = {{ file = \"{file}\"{sheet}, event = \"场次\" }}\n");
+    let data = "[data]\nthing1 = \"茶会\"\ntime2 = \"{{@event | datetime}}\"\n";
+    fs::write(site.path("课程.csv"), "编号,开始时间\nE1,2031-03-01 10:00\nE2,5/6\n").expect("written");
+    fs::write(site.path("名单.csv"), "openid,场次\no1,E1\no2,E9\n").expect("written");
+    fs::write(site.path("s.toml"), format!("{head}{}{}{data}", events("课程.csv", ""), who("名单.csv", "")))
+        .expect("written");
+    let (_, out, said) = site.run(&["plan", "s.toml", "--annotate", "marked.xlsx", "--lang", "en"]);
+    assert!(
+        said.contains("each table with its sheet (课程, 名单)")
+            || said.contains("each table with its sheet (课程 and 名单)"),
+        "{out}{said}"
+    );
+    let (_, before) = plan(&site, &[]);
+    let (course, people) = (", sheet = \"课程\"", ", sheet = \"名单\"");
+    let text = format!("{head}{}{}{data}", events("marked.xlsx", course), who("marked.xlsx", people));
+    fs::write(site.path("s.toml"), text).expect("written");
+    let (_, after) = plan(&site, &[]);
+    assert_eq!(places(&after), places(&before), "as it advises, it says the same: {after}");
+}

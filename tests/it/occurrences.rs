@@ -155,6 +155,19 @@ async fn a_weekly_class_is_prepared_a_day_ahead_and_each_reminder_goes_once() {
             ["2027-03-01T19:00", "2027-03-08T19:00", "2027-03-15T19:00", "2027-03-22T19:00", "2027-03-29T19:00"]
         );
         assert_eq!(plan.json(Voice::new(Lang::Zh))["recurs"], "每周一 19:00（北京时间）");
+        for (between, zh, en) in [
+            (
+                "from = 2027-03-01, until = 2027-06-30",
+                "，自 2027-03-01 至 2027-06-30",
+                ", from 2027-03-01 until 2027-06-30",
+            ),
+            ("from = 2027-03-01", "，自 2027-03-01 起", ", from 2027-03-01"),
+            ("until = 2027-06-30", "，至 2027-06-30 止", ", until 2027-06-30"),
+        ] {
+            let plan = desk.plan(&head.replace("before", &format!("{between}, before"))).await;
+            assert_eq!(plan.json(Voice::new(Lang::Zh))["recurs"], format!("每周一 19:00（北京时间）{zh}"));
+            assert_eq!(plan.json(Voice::new(Lang::En))["recurs"], format!("every Monday at 19:00 (Beijing time){en}"));
+        }
         assert_eq!(desk.load(&head).await, Loaded::default(), "a load stores nothing of it");
         // Today's is within the day: it is prepared at the next look, once, whoever looks how often.
         let (once, again) = tokio::join!(desk.look(), desk.look());
@@ -268,6 +281,21 @@ async fn after_downtime_what_nobody_prepared_is_left_out_or_the_latest_is_made_u
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_years_without_a_daemon_a_recurrence_of_every_hour_goes_on() {
+    let mut desk = Desk::new(Rig::new(harness::fresh("sqlite").await, plain));
+    desk.taps("o1", 2).await;
+    let at = "at = { cron = \"0 * * * *\", ahead = \"5m\", misfire = \"once\" }";
+    desk.load(&format!("{at}\nexpires = \"40m\"\naudience = [\"o1\"]")).await;
+    desk.is_down(3_650 * DAY + 30 * MINUTE);
+    let looked = desk.look().await;
+    assert_eq!(looked.prepared, 1, "the latest is made up for");
+    assert!((16_000..20_000).contains(&looked.missed), "of the last two years, {}", looked.missed);
+    desk.is_down(30 * MINUTE);
+    assert_eq!(desk.look().await, Looked { prepared: 1, ..Looked::default() }, "and the next one comes");
+    desk.rig.test.store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -71,7 +71,8 @@ pub struct Sheet {
     pub header: u32,
 }
 
-/// Writes the workbook: `problems`, so many `more` that are not among them, and the tables. Temporary files stand in `folder`.
+/// Writes the workbook: `problems`, so many `more` that are not among them, and the tables. Temporary files stand in `folder`. Answers the
+/// names of the tables' sheets.
 ///
 /// # Errors
 /// What keeps a table from being read again or the workbook from being written.
@@ -82,7 +83,7 @@ pub fn write(
     voice: Voice,
     folder: &Path,
     to: impl Write + Seek + Send,
-) -> Result<(), Message> {
+) -> Result<Vec<String>, Message> {
     let mut book = Workbook::new();
     book.set_tempdir(folder).map_err(unwritten)?;
     let mut names = Names::default();
@@ -105,12 +106,14 @@ pub fn write(
         }
     }
     if !pending {
-        return book.save_to_writer(to).map_err(unwritten);
+        book.save_to_writer(to).map_err(unwritten)?;
+        return Ok(copied);
     }
     let cannot = |e: io::Error| say!("annotate_unwritten", why = e.to_string());
     let mut first = tempfile::tempfile_in(folder).map_err(cannot)?;
     book.save_to_writer(&mut first).map_err(unwritten)?;
-    pending::take_out(first, to).map_err(cannot)
+    pending::take_out(first, to).map_err(cannot)?;
+    Ok(copied)
 }
 
 fn unwritten(e: XlsxError) -> Message {

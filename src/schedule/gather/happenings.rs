@@ -20,7 +20,7 @@ use crate::{
     store::kept::Part,
     words::{Message, say},
 };
-use chrono::{NaiveDateTime, TimeDelta};
+use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -28,8 +28,10 @@ use std::{
 
 /// A table of events has no more.
 const EVENTS: usize = 10_000;
-/// Times of a recurrence that one look passes.
-const TIMES: usize = 100_000;
+/// Times of a recurrence that one look passes: two years of hours, and those to come.
+const TIMES: usize = 20_000;
+/// What lies longer ago is passed over, so that a look comes to what is ahead however long nobody looked. It is not even counted as missed.
+const LONGEST_AGO: Millis = 700 * DAY;
 /// So many are told.
 const TOLD: usize = 5;
 
@@ -57,7 +59,14 @@ pub struct Happening {
 pub fn said(file: &File) -> Option<Message> {
     match &file.at.time {
         Time::Cron(recurrence) => {
-            Some(say!("recurs_in_zone", zone = zone_said(file.zone), recurs = recurrence.cron.said()))
+            let line = say!("recurs_in_zone", zone = zone_said(file.zone), recurs = recurrence.cron.said());
+            let day = |day: NaiveDate| day.format("%Y-%m-%d").to_string();
+            Some(match (recurrence.from.map(day), recurrence.until.map(day)) {
+                (Some(from), Some(until)) => say!("recurs_between", from = from, until = until, recurs = line),
+                (Some(from), None) => say!("recurs_from", from = from, recurs = line),
+                (None, Some(until)) => say!("recurs_until", until = until, recurs = line),
+                (None, None) => line,
+            })
         }
         Time::Events(events) => Some(say!("recurs_by_table", file = &events.table.file)),
         _ => None,
@@ -121,7 +130,7 @@ impl<'a> Gathering<'a> {
         // An occurrence is over when its last instant is; that of `after` lies behind its time.
         let behind = |entry: &Entry| if entry.after { entry.span.elapsed() + DAY } else { 0 };
         let longest = file.at.entries.iter().map(behind).max().unwrap_or_default() + stored.shift.max(0);
-        let from = stored.since.min(now) - longest - DAY;
+        let from = stored.since.clamp(now - LONGEST_AGO, now) - longest - DAY;
         let times = recurrence.times(file.zone, from).take(TIMES);
         let mut wrong = Vec::new();
         let all = times.map_while(|time| {
