@@ -1,6 +1,6 @@
 //! Recurring schedules for hours and days: files edited, events moved and called off, looks that die or come twice, nights without a daemon.
 //!
-//! They need more time than the lives beside them, in which seconds count, and no worse a platform than one that answers.
+//! They need more time than the lives beside them, in which seconds count, and no worse a platform than one that refuses.
 
 mod edition;
 mod season;
@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 type Seen = BTreeMap<&'static str, usize>;
 
 /// Seasons of the ordinary run; a hundredth of `TIXING_SIM` else.
-const SEASONS: u64 = 25;
+const SEASONS: u64 = 20;
 
 /// Deliberate faults, one at a time, each of which a season must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +40,16 @@ enum Fault {
     WordsOfBefore,
     /// What was cancelled goes on.
     CancelForgotten,
+    /// Somebody wishes to be forgotten, and nobody does anything about it.
+    WishUnheard,
+    /// A store is on hold, and the daemon does not know.
+    HoldUnheard,
+    /// What the platform refused is taken for sent.
+    RefusalTakenForSent,
 }
 
 impl Fault {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 10] = [
         Self::OccurrencesForgotten,
         Self::BellUnheard,
         Self::MissedForgotten,
@@ -51,11 +57,14 @@ impl Fault {
         Self::TableOfBefore,
         Self::WordsOfBefore,
         Self::CancelForgotten,
+        Self::WishUnheard,
+        Self::HoldUnheard,
+        Self::RefusalTakenForSent,
     ];
 }
 
 /// What must have happened somewhere, or the seasons were too quiet to prove anything.
-const EVENTS: [&str; 13] = [
+const EVENTS: [&str; 18] = [
     "is prepared",
     "is made up for",
     "is left out",
@@ -69,6 +78,11 @@ const EVENTS: [&str; 13] = [
     "is resumed",
     "is shifted",
     "is cancelled",
+    "somebody is forgotten",
+    "somebody comes back",
+    "the store is on hold",
+    "the platform refuses",
+    "a message is refused",
 ];
 
 /// One season; a panic in it is a verdict too.

@@ -82,6 +82,12 @@ pub struct Season {
     clock_set: bool,
     /// The latest that a clock ever said: before it, what is next was counted by a clock that was ahead.
     latest: Millis,
+    /// Users who wished to be forgotten, and have not come back.
+    forgotten: BTreeSet<String>,
+    /// Users who ever did: whose the messages of before were is no longer known.
+    unknown: BTreeSet<String>,
+    /// When a hold ended last: whoever may have had something from another life of the store does not get it.
+    released: Millis,
     seen: Seen,
 }
 
@@ -130,9 +136,22 @@ impl Season {
         });
         let series = series.collect();
         let rig = Some(Rig::new(fresh("sqlite").await, plain));
-        let received = BTreeSet::new();
-        let mut season =
-            Self { rng, fault, rig, series, judged: 0, received, clock_set: false, latest: START, seen: Seen::new() };
+        let (clock_set, latest, released) = (false, START, Millis::MIN);
+        let (received, forgotten, unknown, seen) = Default::default();
+        let mut season = Self {
+            rng,
+            fault,
+            rig,
+            series,
+            judged: 0,
+            received,
+            clock_set,
+            latest,
+            forgotten,
+            unknown,
+            released,
+            seen,
+        };
         for user in 1..USERS {
             season.accepts(user, 2).await;
         }
@@ -186,6 +205,9 @@ impl Season {
                 self.restart(by).await;
             }
             19 => self.restart(0).await,
+            20 => self.goes_or_comes_back().await,
+            21 => self.is_on_hold().await,
+            22 => self.platform_refuses(),
             _ => {}
         }
         let passes = *[MINUTE, 20 * MINUTE, 3 * HOUR].choose(&mut self.rng).expect("some");
@@ -225,7 +247,57 @@ impl Season {
         self.rig().clock().advance(DEAD);
     }
 
+    /// Somebody wishes to be forgotten, or is let in again.
+    async fn goes_or_comes_back(&mut self) {
+        let away = self.forgotten.first().cloned().filter(|_| self.rng.random_ratio(2, 3));
+        let user = away.unwrap_or_else(|| openid(self.rng.random_range(1..USERS)));
+        if self.forgotten.remove(&user) {
+            self.rig().store().let_in(harness::wish(&user)).await.expect("answers");
+            // To tixing they are somebody new, and what they had before is nobody's.
+            self.received.retain(|(.., openid)| *openid != user);
+            return self.see("somebody comes back");
+        }
+        if self.fault != Some(Fault::WishUnheard) {
+            self.rig().store().forget(harness::wish(&user)).await.expect("answers");
+        }
+        self.unknown.insert(user.clone());
+        self.forgotten.insert(user);
+        self.see("somebody is forgotten");
+    }
+
+    /// A backup is put in the place of the store, and after a while the operator lets go what waits. (What was sent since the backup is
+    /// another simulation's matter.)
+    async fn is_on_hold(&mut self) {
+        self.see("the store is on hold");
+        self.rig().store().set_hold().await.expect("answers");
+        self.rig().engine.signals().hold(self.fault != Some(Fault::HoldUnheard));
+        let (before, messages) = (self.all_prepared().await, self.rig().messages().len());
+        let lasts = self.rng.random_range(MINUTE..3 * HOUR);
+        self.pass(lasts).await;
+        assert_eq!(self.rig().messages().len(), messages, "something is sent while the store is on hold");
+        assert_eq!(self.all_prepared().await, before, "something is prepared while the store is on hold");
+        self.rig().store().end_hold().await.expect("answers");
+        self.rig().engine.signals().hold(false);
+        self.released = self.now();
+        for series in &mut self.series {
+            series.decided = series.decided.max(self.released);
+        }
+    }
+
+    /// The platform's mood: all is well, it is busy, or it refuses what goes to somebody, until they switch it on again.
+    fn platform_refuses(&mut self) {
+        self.see("the platform refuses");
+        let (appid, busy) = (self.rig().apps[0].appid.clone(), *[0.0, 0.5, 1.0].choose(&mut self.rng).expect("some"));
+        let (user, on) = (openid(self.rng.random_range(1..USERS)), self.rng.random_ratio(1, 3));
+        let mut world = self.rig().sandbox.world();
+        world.faults.busy_rate = busy;
+        world.set_switch(&appid, &user, Some(EVENT), on);
+    }
+
     async fn accepts(&mut self, user: u32, times: u32) {
+        if self.forgotten.contains(&openid(user)) {
+            return;
+        }
         for _ in 0..times {
             self.rig().tap(&openid(user));
             let report = accept("coffee", &openid(user), EVENT);
@@ -263,6 +335,10 @@ impl Season {
 
     /// The bell rings, or it does not and the daemon looks all the same; now and then two look at once, or one dies of it.
     async fn look(&mut self) {
+        // As the daemon asks before each look.
+        if self.rig().engine.signals().is_on_hold() {
+            return;
+        }
         let before = self.all_prepared().await;
         self.commit_fault().await;
         let bells = if self.rng.random_ratio(1, 4) { 2 } else { 1 };
@@ -351,14 +427,19 @@ impl Season {
             may_come.insert(&latest.name);
             assert!(now < self.latest || after.contains_key(&latest.name), "{} is not made up for {what}", latest.name);
         }
-        let strange: Vec<_> = fresh.iter().filter(|name| !may_come.contains(**name)).collect();
+        // What a hold has made late may come when it ends, and need not.
+        let was_held = |name: &&&String| all.iter().any(|o| o.name == ***name && o.last <= self.released);
+        let strange: Vec<_> =
+            fresh.iter().filter(|name| !may_come.contains(**name)).filter(|name| !was_held(name)).collect();
         assert!(self.clock_set || series.shift > 0 || strange.is_empty(), "{strange:?} are prepared {what}");
         let (made_up, left_out) = (latest.is_some(), missed.len() - usize::from(latest.is_some()));
         let (edition, fresh) = (edition.clone(), fresh.into_iter().cloned().collect::<Vec<_>>());
         for name in &fresh {
             tracing::debug!(name, "of {}", edition.name);
             self.see("is prepared");
-            self.reaches_all(&edition, name, &after[name].1, stored).await;
+            if all.iter().any(|o| o.name == *name && o.first > self.released) {
+                self.reaches_all(&edition, name, &after[name].1, stored).await;
+            }
         }
         made_up.then(|| self.see("is made up for"));
         (left_out > 0).then(|| self.see("is left out"));
@@ -370,7 +451,7 @@ impl Season {
         let reached: BTreeSet<&str> =
             stored.iter().filter(|s| ids.contains(&s.due.id)).map(|s| s.openid.as_str()).collect();
         let named = edition.audience.clone().unwrap_or_else(|| (0..USERS).collect());
-        for user in named {
+        for user in named.into_iter().filter(|user| !self.forgotten.contains(&openid(*user))) {
             let balances = self.rig().store().balances("coffee", &openid(user)).await.expect("answers");
             let available = balances.get(EVENT).map_or(0, |balance| balance.available);
             let needs_none = edition.audience.is_some() && edition.claims != "reserve";
@@ -390,6 +471,7 @@ impl Season {
                 "{message:?} is sent, and the file that was loaded last does not say so: {:?}",
                 series.allowed
             );
+            assert!(!self.forgotten.contains(&message.openid), "{message:?} is sent to somebody who was forgotten");
             assert!(!series.paused && !series.cancelled, "{message:?} is sent, though it is paused or cancelled");
             assert!(self.received.insert(identity), "I2: {message:?} comes twice");
             self.see("a message arrives");
@@ -552,12 +634,27 @@ impl Season {
                 "UPDATE schedule SET next_at = next_at + 7200000"
             }
             Some(Fault::CancelForgotten) => "UPDATE schedule SET cancelled_at = NULL, next_at = COALESCE(next_at, 1)",
+            Some(Fault::RefusalTakenForSent) => "UPDATE outcome SET state = 'sent' WHERE state = 'failed'",
             Some(Fault::MissedForgotten) => "UPDATE schedule SET since = 4102444800000",
             _ => return,
         };
         let mut conn = AnyConnection::connect(&self.rig().test.url).await.expect("connects");
         sqlx::query(sql).execute(&mut conn).await.expect("answers");
         conn.close().await.expect("closes");
+    }
+
+    /// What is told as sent has arrived, message by message, and what was refused is told as such.
+    async fn all_that_is_sent_has_arrived(&mut self) {
+        let (messages, stored) = (self.rig().messages(), self.stored().await);
+        if stored.iter().any(|s| s.due.state == State::Failed) {
+            self.see("a message is refused");
+        }
+        for user in (0..USERS).map(openid).filter(|user| !self.unknown.contains(user)) {
+            let has = messages.iter().filter(|message| message.openid == user).count();
+            let in_state = |state| stored.iter().filter(|s| s.openid == user && s.due.state == state).count();
+            let (sent, perhaps) = (in_state(State::Sent), in_state(State::Unconfirmed));
+            assert!((sent..=sent + perhaps).contains(&has), "{user} has {has} messages, and {sent} are told as sent");
+        }
     }
 
     /// All is resumed; what is due goes, and nothing stays behind.
@@ -567,7 +664,9 @@ impl Season {
                 self.pause_or_resume(i).await;
             }
         }
+        self.rig().sandbox.world().faults.busy_rate = 0.0;
         self.pass(4 * HOUR).await;
+        self.all_that_is_sent_has_arrived().await;
         let now = self.now();
         let behind: Vec<Stored> = self.stored().await.into_iter().filter(|s| s.due.expires_at + HOUR < now).collect();
         for stored in behind {
