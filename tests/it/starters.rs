@@ -73,7 +73,7 @@ fn a_class_each_week_says_when_the_next_five_are_and_whom_the_next_one_reaches()
     assert_eq!(next, mondays);
     assert_eq!(
         (&plan["recurs"], &plan["reminders"]["new"]),
-        (&json!("every Monday at 19:00 (Beijing time)"), &json!(0))
+        (&json!("every Monday at 19:00 (Beijing time), from 2031-03-01 until 2031-06-30"), &json!(0))
     );
     let allows = ["consent", "add", "--app", "coffee", "--openid", "o-demo-user-0000", "--template", "event-start"];
     assert_eq!(site.run(&allows).0, 0);
