@@ -398,7 +398,7 @@ pub async fn list(
     let state = query.state.as_deref().map(|word| ScheduleState::from_word(word).ok_or_else(unknown)).transpose()?;
     let (now, mut counts) = (api.clock.now(), api.store.all_schedule_counts().await?);
     let problems = api.store.folder_problems().await?;
-    let rows = api.store.schedules().await?;
+    let (rows, removed) = (api.store.schedules().await?, api.store.removed_by_folder().await?);
     let zone = |problem: &FolderProblem| {
         let of = rows.iter().find(|row| problem.schedule.as_ref() == Some(&row.name) && caller.sees(&row.app));
         api.zone_of(of, problem.app.as_deref())
@@ -410,7 +410,9 @@ pub async fn list(
         let counts = counts.remove(&row.id).unwrap_or_default();
         if is_wanted && state.is_none_or(|state| row.state(&counts, now) == state) {
             let voice = api.voice_of(&row.app, voice);
-            items.push(ScheduleJson::of(row, &counts, &problems, now, voice));
+            // Reports are left out of lists.
+            let removed_by_folder = removed.get(&row.id).copied().unwrap_or_default();
+            items.push(ScheduleJson { removed_by_folder, ..ScheduleJson::of(row, &counts, &problems, now, voice) });
         }
     }
     let is_wanted = |(problem, _): &(FolderProblem, String)| {

@@ -3,13 +3,14 @@
 use super::{
     Names, Store,
     command::Single,
-    dialect::int,
+    dialect::{Dialect, int},
     error::StoreError,
     schedules::{task, write_down},
     tx::Tx,
 };
 use crate::domain::Millis;
-use sqlx::{Row, any::AnyRow};
+use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use std::collections::HashMap;
 
 /// Who loads from the folder, as audit and tasks name it.
 pub const BY: &str = "the folder";
@@ -140,7 +141,31 @@ fn filed(row: &AnyRow, names: &Names, now: Millis) -> Filed {
     }
 }
 
+impl Dialect {
+    /// How many reminders the last load of a schedule cancelled.
+    fn removed(self) -> &'static str {
+        match self {
+            Self::Sqlite => "CAST(s.report ->> '$.reminders.removed' AS INTEGER)",
+            Self::Postgres => "CAST(CAST(s.report AS jsonb) #>> '{reminders,removed}' AS BIGINT)",
+        }
+    }
+}
+
 impl Store {
+    /// How many reminders the last load of each schedule of the folder cancelled, by the schedule; none of those where there were none.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn removed_by_folder(&self) -> Result<HashMap<i64, u64>, StoreError> {
+        let sql = format!(
+            "SELECT s.id, {} AS n FROM schedule s WHERE s.in_folder = 1 AND s.report IS NOT NULL",
+            self.database.dialect.removed()
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&self.read).await?;
+        let removed = rows.iter().filter_map(|row| Some((row.get("id"), row.get::<Option<i64>, _>("n")?)));
+        Ok(removed.filter_map(|(id, n)| Some((id, u64::try_from(n).ok().filter(|n| *n > 0)?))).collect())
+    }
+
     /// All schedules.
     ///
     /// # Errors
