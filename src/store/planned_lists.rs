@@ -167,7 +167,8 @@ impl Store {
         Ok(query.fetch_all(&self.read).await?.iter().map(reached).collect())
     }
 
-    /// Users with an available consent for a template, in the order in which they became known, after `after`. Answers with the place of each.
+    /// Users with an available consent for a template, in the order in which they became known, after `after`. Answers with the row of each.
+    /// A page costs what is on it, however many follow: their names are looked up behind the limit.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -180,9 +181,10 @@ impl Store {
     ) -> Result<Vec<(i64, String)>, StoreError> {
         let template = self.names.template(self.names.app(app).id, template);
         let rows = sqlx::query(
-            "SELECT c.recipient, p.openid FROM consent c JOIN recipient p ON p.id = c.recipient
-             WHERE c.recipient > $1 AND c.template = $2 AND c.reminder IS NULL AND c.voided_at IS NULL
-             GROUP BY c.recipient, p.openid ORDER BY c.recipient LIMIT $3",
+            "SELECT u.recipient, p.openid FROM
+                 (SELECT DISTINCT c.recipient FROM consent c
+                  WHERE c.recipient > $1 AND c.template = $2 AND c.reminder IS NULL AND c.voided_at IS NULL ORDER BY c.recipient LIMIT $3) u
+             JOIN recipient p ON p.id = u.recipient ORDER BY u.recipient",
         )
         .bind(after)
         .bind(template)
