@@ -17,7 +17,7 @@ pub enum Dialect {
 }
 
 /// A value of a row that is handed to a statement.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cell<'a> {
     Int(Option<i64>),
     Text(Option<&'a str>),
@@ -46,6 +46,9 @@ impl<'a> From<Option<&'a str>> for Cell<'a> {
         Self::Text(value)
     }
 }
+
+/// So many new rows are looked through for what they have in common.
+const MANY: usize = 16;
 
 /// Rows as parameters, and the table `r` that unfolds them in a statement.
 pub(super) struct Rows {
@@ -89,17 +92,27 @@ impl Dialect {
         columns: [&str; N],
         rows: impl IntoIterator<Item = [Cell<'a>; N]>,
     ) -> Rows {
+        self.unfolded("r", columns.into_iter().enumerate().collect(), rows)
+    }
+
+    /// Folds some columns of rows, each with its place, into the table `name`.
+    fn unfolded<'a, const N: usize>(
+        self,
+        name: &str,
+        columns: Vec<(usize, &str)>,
+        rows: impl IntoIterator<Item = [Cell<'a>; N]>,
+    ) -> Rows {
         match self {
             Self::Sqlite => {
                 let (mut json, mut len) = (String::from("["), 0);
                 for row in rows {
                     json.push_str(if len == 0 { "[" } else { ",[" });
                     len += 1;
-                    for (i, cell) in row.into_iter().enumerate() {
+                    for (i, (place, _)) in columns.iter().enumerate() {
                         if i > 0 {
                             json.push(',');
                         }
-                        match cell {
+                        match row[*place] {
                             Cell::Int(Some(n)) => write!(json, "{n}").expect("a String takes everything"),
                             Cell::Text(Some(text)) => json += &serde_json::to_string(text).expect("texts serialise"),
                             Cell::Int(None) | Cell::Text(None) => json.push_str("null"),
@@ -108,15 +121,17 @@ impl Dialect {
                     json.push(']');
                 }
                 json.push(']');
-                let column = |(i, name): (usize, &&str)| format!("j.value->>{i} AS {name}");
+                let column = |(i, (_, column)): (usize, &(usize, &str))| format!("j.value->>{i} AS {column}");
                 let columns: Vec<String> = columns.iter().enumerate().map(column).collect();
-                let table = format!("(SELECT {} FROM jsonb_each($1) AS j) AS r", columns.join(", "));
+                let table = format!("(SELECT {} FROM jsonb_each($1) AS j) AS {name}", columns.join(", "));
                 Rows { table, parameters: vec![json], len }
             }
             Self::Postgres => {
-                let (mut arrays, mut kinds, mut len) = (vec![String::from("{"); N], ["bigint"; N], 0);
+                let n = columns.len();
+                let (mut arrays, mut kinds, mut len) = (vec![String::from("{"); n], vec!["bigint"; n], 0);
                 for row in rows {
-                    for ((array, kind), cell) in arrays.iter_mut().zip(&mut kinds).zip(row) {
+                    let cells = columns.iter().map(|(place, _)| row[*place]);
+                    for ((array, kind), cell) in arrays.iter_mut().zip(&mut kinds).zip(cells) {
                         if len > 0 {
                             array.push(',');
                         }
@@ -134,10 +149,44 @@ impl Dialect {
                 arrays.iter_mut().for_each(|array| array.push('}'));
                 let array = |(i, kind): (usize, &&str)| format!("${}::text::{kind}[]", i + 1);
                 let unfolded: Vec<String> = kinds.iter().enumerate().map(array).collect();
-                let table = format!("unnest({}) AS r({})", unfolded.join(", "), columns.join(", "));
+                let columns: Vec<&str> = columns.iter().map(|(_, column)| *column).collect();
+                let table = format!("unnest({}) AS {name}({})", unfolded.join(", "), columns.join(", "));
                 Rows { table, parameters: arrays, len }
             }
         }
+    }
+
+    /// The same for a statement that inserts: what all rows have in common is handed over once, for a message to a crowd says the same to
+    /// everybody. It is for nothing else, since a join on what is the same for all rows may be planned the wrong way round.
+    pub(super) fn new_rows<'a, const N: usize>(
+        self,
+        columns: [&str; N],
+        rows: impl IntoIterator<Item = [Cell<'a>; N]>,
+    ) -> Rows {
+        let rows: Vec<[Cell<'a>; N]> = rows.into_iter().collect();
+        let is_shared = |i: usize| rows.iter().all(|row| row[i] == rows[0][i]);
+        // The first column is handed over row by row in any case. Few rows keep one text, so that their statement is prepared once.
+        let shared: [bool; N] = std::array::from_fn(|i| i > 0 && rows.len() >= MANY && is_shared(i));
+        if !shared.contains(&true) {
+            return self.rows(columns, rows);
+        }
+        let own = columns.into_iter().enumerate().filter(|(i, _)| !shared[*i]).collect();
+        let Rows { table, mut parameters, len } = self.unfolded("o", own, rows.iter().copied());
+        let column = |(i, name): (usize, &&str)| match rows[0][i] {
+            _ if !shared[i] => format!("o.{name}"),
+            Cell::Int(None) => format!("CAST(NULL AS BIGINT) AS {name}"),
+            Cell::Text(None) => format!("CAST(NULL AS TEXT) AS {name}"),
+            Cell::Int(Some(n)) => {
+                parameters.push(n.to_string());
+                format!("CAST(CAST(${} AS TEXT) AS BIGINT) AS {name}", parameters.len())
+            }
+            Cell::Text(Some(text)) => {
+                parameters.push(text.to_owned());
+                format!("CAST(${} AS TEXT) AS {name}", parameters.len())
+            }
+        };
+        let said: Vec<String> = columns.iter().enumerate().map(column).collect();
+        Rows { table: format!("(SELECT {} FROM {table}) AS r", said.join(", ")), parameters, len }
     }
 
     /// Opens a transaction that may write. SQLite takes the write lock at once, so that it never finds itself unable to later.
@@ -172,4 +221,30 @@ fn quote(array: &mut String, text: &str) {
         array.push(c);
     }
     array.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_new_rows_have_in_common_is_handed_over_once_and_few_rows_keep_one_text() {
+        let crowd = |n: i64| (0..n).map(|i| [i.into(), 7.into(), "晨读".into(), Cell::Text(None), (i % 2).into()]);
+        let columns = ["id", "lane", "data", "page", "odd"];
+        let sqlite = Dialect::Sqlite.new_rows(columns, crowd(16));
+        assert_eq!(sqlite.parameters[1..], ["7", "晨读"]);
+        assert!(sqlite.parameters[0].starts_with("[[0,0],[1,1],[2,0],"), "{}", sqlite.parameters[0]);
+        assert_eq!(
+            sqlite.table,
+            "(SELECT o.id, CAST(CAST($2 AS TEXT) AS BIGINT) AS lane, CAST($3 AS TEXT) AS data, CAST(NULL AS TEXT) AS page, o.odd FROM \
+             (SELECT j.value->>0 AS id, j.value->>1 AS odd FROM jsonb_each($1) AS j) AS o) AS r"
+        );
+        let postgres = Dialect::Postgres.new_rows(columns, crowd(16));
+        assert_eq!(postgres.parameters[1..], ["{0,1,0,1,0,1,0,1,0,1,0,1,0,1,0,1}", "7", "晨读"]);
+        assert!(postgres.table.ends_with("FROM unnest($1::text::bigint[], $2::text::bigint[]) AS o(id, odd)) AS r"));
+        for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+            let (new, old) = (dialect.new_rows(columns, crowd(15)), dialect.rows(columns, crowd(15)));
+            assert_eq!((new.table, new.parameters, new.len), (old.table, old.parameters, 15));
+        }
+    }
 }

@@ -227,7 +227,7 @@ pub(super) async fn write_rows(tx: &mut Tx<'_>, rows: &[NewRow<'_>]) -> sqlx::Re
     if rows.is_empty() {
         return Ok(());
     }
-    let reminders = tx.dialect.rows(NewRow::COLUMNS, rows.iter().map(NewRow::cells));
+    let reminders = tx.dialect.new_rows(NewRow::COLUMNS, rows.iter().map(NewRow::cells));
     tx.run(
         "INSERT INTO reminder (id, lane, recipient, template, at, expires_at, at_fire, standing, data, page, key, local_at, lang,
                                miniprogram_state, schedule, row_number, row_key, occasion, occurrence, moves)
@@ -236,8 +236,8 @@ pub(super) async fn write_rows(tx: &mut Tx<'_>, rows: &[NewRow<'_>]) -> sqlx::Re
         &reminders,
     )
     .await?;
-    let due = rows.iter().map(|row| [row.lane.into(), row.new.at.into(), row.id.0.into(), row.schedule().into()]);
-    let due = tx.dialect.rows(["lane", "due_at", "id", "schedule"], due);
+    let due = rows.iter().map(|row| [row.id.0.into(), row.lane.into(), row.new.at.into(), row.schedule().into()]);
+    let due = tx.dialect.new_rows(["id", "lane", "due_at", "schedule"], due);
     let sql = "INSERT INTO due (lane, due_at, id, schedule) SELECT r.lane, r.due_at, r.id, r.schedule FROM {rows}";
     tx.run(sql, &due).await?;
     let keyed: Vec<&NewRow<'_>> = rows.iter().filter(|row| row.new.key.is_some()).collect();
