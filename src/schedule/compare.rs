@@ -76,6 +76,16 @@ pub struct Compared {
     pub terms: Terms,
 }
 
+impl Compared {
+    /// All that was gathered, to be written without a look before: what writes looks, too.
+    pub fn not_yet(said: Said, terms: Terms) -> Self {
+        let Said { spooled, extra, .. } = said;
+        let (changes, writes) = (vec![None; spooled.len()], spooled.by_user());
+        let (removed, retries) = (Vec::new(), Vec::new());
+        Self { spooled: Arc::new(spooled), extra: extra.into(), changes, writes, removed, retries, terms }
+    }
+}
+
 /// Reads the reminders at these places, with their digests.
 ///
 /// # Errors
@@ -84,7 +94,7 @@ pub async fn lines(spooled: &Arc<Spooled>, extra: &Arc<str>, places: Vec<u32>) -
     let (spooled, extra) = (Arc::clone(spooled), Arc::clone(extra));
     let read = move || {
         let planned = spooled.read(&places)?;
-        let line = |planned: Planned| Line { digest: planned.digest(&extra), planned };
+        let line = |planned: Planned| Line { digest: planned.digest(&extra), planned, user: None };
         Ok::<_, io::Error>(planned.into_iter().map(line).collect())
     };
     Ok(tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??)

@@ -3,7 +3,7 @@
 use super::{
     compare::{self, Compared, Failure, compare},
     file::{File, Late},
-    gather::{Asks, Desk, Gathered, Input, Reading, Sink, gather, kept::ToKeep},
+    gather::{Asks, Desk, Gathered, Input, Page, Reading, Sink, gather, kept::ToKeep},
     plan::Plan,
     problem::Problem,
     recur::{Look, Occurring, Stored},
@@ -20,7 +20,7 @@ use crate::{
     store::{
         Store, StoreError,
         occurrences::OccurrenceRow,
-        planned::Loading,
+        planned::{Judged, Line, Loading},
         schedules::{BeginLoad, Begun, FinishLoad, Recurs, ScheduleRow},
     },
     words::{Message, say},
@@ -32,7 +32,7 @@ use std::{
     path::Path,
     sync::Arc,
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::mpsc};
 
 /// A commit of a load takes about so long, in milliseconds: sends of other apps wait for it.
 const COMMIT: i64 = 15;
@@ -172,6 +172,8 @@ pub(super) enum For {
         name: String,
         /// It is made up for.
         made_up: bool,
+        /// Where those who have consented are handed to, page by page.
+        pages: mpsc::Sender<Page>,
     },
 }
 
@@ -203,7 +205,7 @@ impl Office {
         if let Some(row) = row.as_ref().filter(|_| shift_ends) {
             plan.notes.push(Problem::new("shift_ends", say!("shift_ends", shift = row.shift.abs())));
         }
-        let loading = self.loading(&gathered, row.as_ref(), now, shift_ends).await?;
+        let loading = self.loading(&gathered.file, row.as_ref(), now, shift_ends).await?;
         let Gathered { file, said, occurring, look, ends, to_keep } = gathered;
         let compared = {
             let told = |n| progress(Stage::Comparing, n);
@@ -301,14 +303,16 @@ impl Office {
                 For::Whole => (0, 0),
                 For::Look { schedule, edition } | For::Occurrence { schedule, edition, .. } => (schedule, edition),
             };
-            let pages = |part, after| {
+            let kept_rows = |part, after| {
                 let page = office.store.kept_rows(kept.0, kept.1, part, after, PAGE);
                 handle.block_on(page).map_err(io::Error::other)
             };
             let reading = match &reading {
                 For::Whole => Reading::Whole,
-                For::Look { .. } => Reading::Look(&pages),
-                For::Occurrence { name, made_up, .. } => Reading::Occurrence { name, made_up: *made_up, kept: &pages },
+                For::Look { .. } => Reading::Look(&kept_rows),
+                For::Occurrence { name, made_up, pages, .. } => {
+                    Reading::Occurrence { name, made_up: *made_up, kept: &kept_rows, pages }
+                }
             };
             let desk = Desk {
                 apps: &office.config.apps,
@@ -349,12 +353,11 @@ impl Office {
 
     pub(super) async fn loading(
         &self,
-        gathered: &Gathered,
+        file: &File,
         row: Option<&ScheduleRow>,
         now: Millis,
         shift_ends: bool,
     ) -> Result<Loading, Failure> {
-        let file = &gathered.file;
         let app = self.config.apps.iter().find(|app| app.name == file.app).expect("the file was checked");
         let template = app.template(&file.template).expect("the file was checked");
         let sends_late = file.late == Late::Send;
@@ -367,6 +370,7 @@ impl Office {
             standing: template.kind == Kind::LongTerm,
             claims: file.claims,
             adds_only: false,
+            is_fresh: false,
             options: file.options.clone(),
             terms: Terms { now, sends_late, shift_ends, shift, unknown },
         })
@@ -434,6 +438,12 @@ impl Asks for Asking<'_> {
             .map_err(io::Error::other)
     }
 
+    fn consented_after(&self, file: &File, after: i64, most: usize) -> io::Result<Vec<(i64, String)>> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let page = self.office.store.consented(&file.app, &file.template, after, most);
+        self.handle.block_on(page).map_err(io::Error::other)
+    }
+
     fn people(&self, file: &File, digest: &str, occurrence: &str, sink: &mut Sink<'_>) -> io::Result<()> {
         self.handle.block_on(self.office.people(file, digest, occurrence, sink))
     }
@@ -491,6 +501,11 @@ fn recurs(
     Some(Recurs { kept_text: input.text.clone(), edition, next_at: due.or(look.next_at), since })
 }
 
+/// Whether somebody has a reminder of what a line says.
+pub(super) fn has_one(change: Option<Change>) -> bool {
+    matches!(change, Some(Change::New | Change::Changed | Change::Same | Change::Done))
+}
+
 /// A load that is being written.
 pub(super) struct Work<'a> {
     office: &'a Office,
@@ -499,6 +514,8 @@ pub(super) struct Work<'a> {
     /// When it last said that it goes on, by the monotonic clock.
     beaten: i64,
     loaded: Loaded,
+    /// How many reminders the next commit writes.
+    size: usize,
     progress: &'a Progress,
 }
 
@@ -506,7 +523,8 @@ impl<'a> Work<'a> {
     /// Nothing is written yet.
     pub(super) fn new(office: &'a Office, id: i64, nonce: &str, progress: &'a Progress) -> Self {
         let beaten = office.clock.monotonic();
-        Self { office, id, nonce: nonce.to_owned(), beaten, loaded: Loaded::default(), progress }
+        let size = office.batches.first();
+        Self { office, id, nonce: nonce.to_owned(), beaten, loaded: Loaded::default(), size, progress }
     }
 
     /// Writes a whole load, and answers with the edition of the rows that it keeps. `None`: another task has the schedule by now.
@@ -576,10 +594,7 @@ impl<'a> Work<'a> {
             let spooled = Arc::clone(&ready.compared.spooled);
             let places: Vec<u32> = spooled.in_order().collect();
             for some in places.chunks(1_000) {
-                let has_one = |place: &&u32| {
-                    let change = ready.compared.changes[**place as usize];
-                    matches!(change, Some(Change::New | Change::Changed | Change::Same | Change::Done))
-                };
+                let has_one = |place: &&u32| has_one(ready.compared.changes[**place as usize]);
                 let some: Vec<u32> = some.iter().filter(has_one).copied().collect();
                 for (place, line) in
                     some.iter().zip(compare::lines(&spooled, &ready.compared.extra, some.clone()).await?)
@@ -635,16 +650,12 @@ impl<'a> Work<'a> {
         loading: &Arc<Loading>,
         compared: &mut Compared,
     ) -> Result<bool, Failure> {
-        let (batches, mut at) = (self.office.batches, 0);
-        let mut size = batches.first();
+        let mut at = 0;
+        self.size = self.office.batches.first();
         while at < places.len() {
-            let some = &places[at..(at + size).min(places.len())];
+            let some = &places[at..(at + self.size).min(places.len())];
             let lines = compare::lines(&compared.spooled, &compared.extra, some.to_vec()).await?;
-            let begun = self.office.clock.monotonic();
-            let Some(judged) = self.office.store.write_lines(Arc::clone(loading), &self.nonce, lines).await? else {
-                return Ok(false);
-            };
-            size = batches.next(some.len(), self.office.clock.monotonic() - begun, size);
+            let Some(judged) = self.write_lines(loading, lines).await? else { return Ok(false) };
             for (place, judged) in some.iter().zip(judged) {
                 compared.changes[*place as usize] = judged.change;
                 self.loaded.new += u64::from(judged.change == Some(Change::New));
@@ -657,6 +668,39 @@ impl<'a> Work<'a> {
             }
         }
         Ok(true)
+    }
+
+    /// Writes some lines with one commit, and answers what became of each. `None`: another task has the schedule by now.
+    async fn write_lines(&mut self, loading: &Arc<Loading>, lines: Vec<Line>) -> Result<Option<Vec<Judged>>, Failure> {
+        let (n, begun) = (lines.len(), self.office.clock.monotonic());
+        let judged = self.office.store.write_lines(Arc::clone(loading), &self.nonce, lines).await?;
+        self.size = self.office.batches.next(n, self.office.clock.monotonic() - begun, self.size);
+        Ok(judged)
+    }
+
+    /// Writes a page of an occurrence. Answers how many people of it have a reminder; those of one person stand together.
+    pub(super) async fn write_page(
+        &mut self,
+        loading: &Arc<Loading>,
+        mut page: Vec<Line>,
+    ) -> Result<Option<u64>, Failure> {
+        let (mut reached, mut last) = (0, None);
+        while !page.is_empty() {
+            let rest = page.split_off(self.size.min(page.len()));
+            let some: Vec<String> = page.iter().map(|line| line.planned.openid.clone()).collect();
+            let Some(judged) = self.write_lines(loading, std::mem::replace(&mut page, rest)).await? else {
+                return Ok(None);
+            };
+            for (openid, judged) in some.into_iter().zip(judged) {
+                if has_one(judged.change) && last.as_ref() != Some(&openid) {
+                    (reached, last) = (reached + 1, Some(openid));
+                }
+            }
+            if !self.goes_on(Stage::Writing, 0).await? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(reached))
     }
 
     async fn remove(&mut self, compared: &Compared) -> Result<bool, Failure> {

@@ -4,25 +4,30 @@
 //! does not matter who rings, how often, or whether anybody does.
 
 use super::{
-    compare::{Failure, compare},
-    gather::{Gathered, Input},
-    load::{For, Office, Progress, Ready, Work},
+    compare::{Compared, Failure},
+    file::File,
+    gather::{Gathered, Input, Page},
+    load::{For, Office, Progress, Ready, Work, has_one},
     plan::Plan,
     problem::Problem,
-    recur::{Due as DueOccurrence, Look},
+    recur::{Due as DueOccurrence, Look, Occurring},
 };
 use crate::{
-    domain::{MINUTE, Millis, schedule::Change},
+    domain::{MINUTE, Millis},
     store::{
-        occurrences::{Due, FinishPrepare, OccurrenceRow},
+        occurrences::{BegunOccurrence, Due, FinishPrepare, OccurrenceRow},
+        planned::Loading,
         schedules::ScheduleRow,
     },
     words::{Message, say},
 };
 use std::{collections::HashSet, sync::Arc};
+use tokio::sync::mpsc;
 
 /// Schedules that are looked at in one go.
 const SCHEDULES: i64 = 100;
+/// Pages of an occurrence that are read ahead of what is written.
+const PAGES: usize = 2;
 /// A schedule that can't be prepared is looked at again after so long, in milliseconds.
 const AGAIN: Millis = MINUTE;
 
@@ -140,41 +145,19 @@ impl Looking<'_> {
     async fn occurrence(&self, due: &DueOccurrence) -> Result<Option<Result<i64, Message>>, Failure> {
         let (schedule, edition) = (self.row.id, self.row.edition);
         let (name, made_up) = (due.name.clone(), due.made_up);
-        let (mut plan, gathered) = self.gather(For::Occurrence { schedule, edition, name, made_up }).await?;
-        let Some(gathered) = gathered else { return Ok(Some(Err(why(&plan)))) };
-        let mut loading = self.office.loading(&gathered, Some(self.row), self.now, false).await?;
-        loading.terms.sends_late |= due.made_up;
-        loading.adds_only = true;
-        let Gathered { file, said, occurring, ends, .. } = gathered;
-        let Some(occurring) = occurring.into_iter().find(|occurring| occurring.name == due.name) else {
-            return Ok(Some(Ok(0)));
-        };
-        let shift = self.row.shift;
-        let begun = OccurrenceRow {
-            name: occurring.name,
-            event_at: occurring.event,
-            first_at: occurring.first + shift,
-            last_at: occurring.last + shift,
-            ends_at: ends.or(occurring.ends).unwrap_or(occurring.last) + shift.max(0),
-            begun_at: self.now,
-            prepared_at: None,
-            people: 0,
-        };
-        if !self.office.store.begin_occurrence(schedule, self.nonce, begun).await? {
-            return Ok(None);
-        }
-        let app = self.office.config.apps.iter().find(|app| app.name == file.app);
-        let testers = app.and_then(|app| app.rules.testers.as_ref());
-        let compared = compare(&self.office.store, &mut plan, &file, said, testers, &loading, &|_| {}).await?;
-        if plan.refused {
-            return Ok(Some(Err(why(&plan))));
-        }
-        let mut ready = Ready::of_occurrence(file, compared, loading);
+        let (pages, handed_on) = mpsc::channel(PAGES);
         let silent: Progress = Arc::new(|_, _| {});
         let mut work = Work::new(self.office, schedule, self.nonce, &silent);
-        if !work.write(&mut ready).await? {
-            return Ok(None);
-        }
+        let reading = self.gather(For::Occurrence { schedule, edition, name, made_up, pages });
+        let (read, written) = tokio::join!(reading, self.write_pages(due, handed_on, &mut work));
+        let ((plan, gathered), written) = (read?, written?);
+        let Some(gathered) = gathered.filter(|_| !plan.refused) else { return Ok(Some(Err(why(&plan)))) };
+        let people = match written {
+            Pages::None => self.write_gathered(due, gathered, &mut work).await?,
+            Pages::Written(people) => Some(people),
+            Pages::Lost => None,
+        };
+        let Some(people) = people else { return Ok(None) };
         let refused = plan.rows.refused;
         if refused > 0 {
             tracing::warn!(
@@ -183,15 +166,89 @@ impl Looking<'_> {
                 "rows of an occurrence are refused: plan the file to see why"
             );
         }
-        let compared = &ready.compared;
-        let has_one = |place: &u32| {
-            let change = compared.changes[*place as usize];
-            matches!(change, Some(Change::New | Change::Changed | Change::Same | Change::Done))
-        };
-        let people: HashSet<u64> =
-            compared.spooled.in_order().filter(has_one).map(|place| compared.spooled.entry(place).user).collect();
-        Ok(Some(Ok(i64::try_from(people.len()).unwrap_or(i64::MAX))))
+        Ok(Some(Ok(i64::try_from(people).unwrap_or(i64::MAX))))
     }
+
+    /// Writes what is handed on while it is read.
+    async fn write_pages(
+        &self,
+        due: &DueOccurrence,
+        mut handed_on: mpsc::Receiver<Page>,
+        work: &mut Work<'_>,
+    ) -> Result<Pages, Failure> {
+        let (mut loading, mut people) = (None, 0);
+        while let Some(page) = handed_on.recv().await {
+            match (page, &loading) {
+                (Page::Begins(file, occurring), _) => match self.begin(due, &file, occurring).await? {
+                    Some(begun) => loading = Some(Arc::new(begun)),
+                    None => return Ok(Pages::Lost),
+                },
+                (Page::Lines(lines), Some(loading)) => match work.write_page(loading, lines).await? {
+                    Some(reached) => people += reached,
+                    None => return Ok(Pages::Lost),
+                },
+                (Page::Lines(_), None) => unreachable!("an occurrence begins before its lines"),
+            }
+        }
+        Ok(loading.map_or(Pages::None, |_| Pages::Written(people)))
+    }
+
+    /// Writes an occurrence that was read whole. `None`: somebody else has the schedule by now.
+    async fn write_gathered(
+        &self,
+        due: &DueOccurrence,
+        gathered: Gathered,
+        work: &mut Work<'_>,
+    ) -> Result<Option<u64>, Failure> {
+        let Gathered { file, said, occurring, ends, .. } = gathered;
+        let Some(occurring) = occurring.into_iter().find(|occurring| occurring.name == due.name) else {
+            return Ok(Some(0));
+        };
+        let occurring = Occurring { ends: ends.or(occurring.ends), ..occurring };
+        let Some(loading) = self.begin(due, &file, occurring).await? else { return Ok(None) };
+        let mut ready = Ready::of_occurrence(file, Compared::not_yet(said, loading.terms), loading);
+        if !work.write(&mut ready).await? {
+            return Ok(None);
+        }
+        let Compared { spooled, changes, .. } = &ready.compared;
+        let reached = spooled.in_order().filter(|place| has_one(changes[*place as usize]));
+        let people: HashSet<u64> = reached.map(|place| spooled.entry(place).user).collect();
+        Ok(Some(people.len() as u64))
+    }
+
+    /// Begins an occurrence, and says how its reminders are written. `None`: somebody else has the schedule by now.
+    async fn begin(&self, due: &DueOccurrence, file: &File, occurring: Occurring) -> Result<Option<Loading>, Failure> {
+        let Self { office, row, nonce, now, .. } = *self;
+        let begun = OccurrenceRow {
+            name: occurring.name,
+            event_at: occurring.event,
+            first_at: occurring.first + row.shift,
+            last_at: occurring.last + row.shift,
+            ends_at: occurring.ends.unwrap_or(occurring.last) + row.shift.max(0),
+            begun_at: now,
+            prepared_at: None,
+            people: 0,
+        };
+        let mut loading = office.loading(file, Some(row), now, false).await?;
+        loading.terms.sends_late |= due.made_up;
+        loading.adds_only = true;
+        loading.is_fresh = match office.store.begin_occurrence(row.id, nonce, begun).await? {
+            BegunOccurrence::Fresh => true,
+            BegunOccurrence::Again => false,
+            BegunOccurrence::Lost => return Ok(None),
+        };
+        Ok(Some(loading))
+    }
+}
+
+/// What came of the pages of an occurrence.
+enum Pages {
+    /// It has none: it is read whole.
+    None,
+    /// So many people have a reminder of it.
+    Written(u64),
+    /// Somebody else has the schedule by now.
+    Lost,
 }
 
 /// Why a file can't be used by now.

@@ -52,6 +52,9 @@ impl Claimant {
 pub(super) const LINE: &str =
     "c.recipient, c.template, c.n, c.granted_at, c.event, c.standing, c.reminder, c.void_reason";
 
+/// The columns of a [`Line`] that nobody holds and that is not void, where no tap is compared with it.
+const FREE: &str = "c.recipient, c.n, c.granted_at, c.standing";
+
 /// Reads the columns of [`LINE`]; `stage` is its reminder's.
 fn line(row: &AnyRow, stage: Stage) -> Line {
     let holder: Option<i64> = row.get("reminder");
@@ -60,12 +63,17 @@ fn line(row: &AnyRow, stage: Stage) -> Line {
     Line {
         n: row.get("n"),
         granted_at: row.get("granted_at"),
-        allowance: if row.get::<i64, _>("standing") == 0 { Allowance::Once } else { Allowance::Standing },
+        allowance: allowance(row),
         event: row.get("event"),
         told: None,
         holder: holder.map(|id| Holder { id: ReminderId(id), stage }),
         void: row.get::<Option<String>, _>("void_reason").map(void),
     }
+}
+
+/// What a row allows.
+fn allowance(row: &AnyRow) -> Allowance {
+    if row.get::<i64, _>("standing") == 0 { Allowance::Once } else { Allowance::Standing }
 }
 
 /// The pair of a row.
@@ -123,15 +131,32 @@ impl Ledgers {
         Ok(ledgers)
     }
 
-    /// What is available of the pairs (recipient, template) of these rows, and nothing else of them.
-    pub async fn free(conn: &mut AnyConnection, dialect: Dialect, locks: bool, pairs: &Rows) -> sqlx::Result<Self> {
+    /// What is available for a template to the users of these rows (recipient), and nothing else of them: no tap is compared with it.
+    pub async fn free(
+        conn: &mut AnyConnection,
+        dialect: Dialect,
+        locks: bool,
+        template: i64,
+        users: &Rows,
+    ) -> sqlx::Result<Self> {
         let lock = if locks { "{lock c}" } else { "" };
         let sql = format!(
-            "SELECT {LINE} FROM {{rows}} JOIN consent c ON c.recipient = r.recipient AND c.template = r.template
-             WHERE c.reminder IS NULL AND c.voided_at IS NULL ORDER BY c.recipient, c.template, c.n {lock}"
+            "SELECT {FREE} FROM {{rows}} JOIN consent c ON c.recipient = r.recipient AND c.template = {template}
+             WHERE c.reminder IS NULL AND c.voided_at IS NULL ORDER BY c.recipient, c.n {lock}"
         );
-        let rows = bound(&dialect.sql(&sql, pairs), pairs).fetch_all(conn).await?;
-        Ok(Self::of_rows(&rows, |_| Stage::Uncertain))
+        let rows = bound(&dialect.sql(&sql, users), users).fetch_all(conn).await?;
+        Ok(Self::of_free(&rows, template))
+    }
+
+    /// The same of users of whom both their row and their name (recipient, openid) are known: of one who is no longer called so, who was
+    /// forgotten since, there is nothing.
+    pub async fn free_of_named(tx: &mut Tx<'_>, template: i64, users: &Rows) -> sqlx::Result<Self> {
+        let sql = format!(
+            "SELECT {FREE} FROM {{rows}} JOIN recipient p ON p.id = r.recipient AND p.openid = r.openid
+             JOIN consent c ON c.recipient = p.id AND c.template = {template}
+             WHERE c.reminder IS NULL AND c.voided_at IS NULL ORDER BY c.recipient, c.n {{lock c}}"
+        );
+        Ok(Self::of_free(&tx.rows(&sql, users).await?, template))
     }
 
     /// Reads the last number of the pairs that taps are granted to, and since when they are turned off.
@@ -215,6 +240,23 @@ impl Ledgers {
             // As what it has ended makes no difference here.
             None => Stage::Uncertain,
         }))
+    }
+
+    /// Reads rows that have the columns of [`FREE`], those of a user in the order of their numbers.
+    fn of_free(rows: &[AnyRow], template: i64) -> Self {
+        let mut ledgers = Self(HashMap::with_capacity(rows.len()));
+        for row in rows {
+            ledgers.of((row.get("recipient"), template)).read(Line {
+                n: row.get("n"),
+                granted_at: row.get("granted_at"),
+                allowance: allowance(row),
+                event: None,
+                told: None,
+                holder: None,
+                void: None,
+            });
+        }
+        ledgers
     }
 
     /// Reads rows that have the columns of [`LINE`], those of a pair in the order of their numbers.

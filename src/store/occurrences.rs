@@ -93,9 +93,10 @@ const CELLS: [&str; 9] =
     ["schedule", "name", "event_at", "first_at", "last_at", "ends_at", "begun_at", "prepared_at", "people"];
 
 /// Writes occurrences of a schedule; `there` says what becomes of one that is there already.
-async fn write(tx: &mut Tx<'_>, schedule: i64, all: &[OccurrenceRow], there: &str) -> sqlx::Result<()> {
+/// Answers how many it wrote.
+async fn write(tx: &mut Tx<'_>, schedule: i64, all: &[OccurrenceRow], there: &str) -> sqlx::Result<u64> {
     if all.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let rows = tx.dialect.rows(CELLS, all.iter().map(|row| cells(schedule, row)));
     let sql = format!(
@@ -103,7 +104,7 @@ async fn write(tx: &mut Tx<'_>, schedule: i64, all: &[OccurrenceRow], there: &st
          SELECT r.schedule, r.name, r.event_at, r.first_at, r.last_at, r.ends_at, r.begun_at, r.prepared_at, r.people
          FROM {{rows}} WHERE true ON CONFLICT (schedule, name) {there}"
     );
-    tx.run(&sql, &rows).await.map(drop)
+    tx.run(&sql, &rows).await
 }
 
 /// Schedules that are free, or whose task was cut off and stands in nobody's way; `$1`: a task that has not beaten since is dead.
@@ -134,6 +135,17 @@ impl Single for BeginPrepare {
     }
 }
 
+/// How an occurrence was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BegunOccurrence {
+    /// It was not there before.
+    Fresh,
+    /// Somebody has begun it before; it stays as it was.
+    Again,
+    /// Somebody else has the task now, and nothing was written.
+    Lost,
+}
+
 /// An occurrence is begun.
 struct BeginOccurrence {
     schedule: i64,
@@ -142,14 +154,16 @@ struct BeginOccurrence {
 }
 
 impl Single for BeginOccurrence {
-    type Done = bool;
+    type Done = BegunOccurrence;
 
-    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<BegunOccurrence> {
         if !has_task(tx, self.schedule, &self.nonce).await? {
-            return Ok(false);
+            return Ok(BegunOccurrence::Lost);
         }
-        write(tx, self.schedule, std::slice::from_ref(&self.row), "DO NOTHING").await?;
-        Ok(true)
+        Ok(match write(tx, self.schedule, std::slice::from_ref(&self.row), "DO NOTHING").await? {
+            0 => BegunOccurrence::Again,
+            _ => BegunOccurrence::Fresh,
+        })
     }
 
     fn trip_points(&self) -> Option<[&'static str; 2]> {
@@ -334,11 +348,16 @@ impl Store {
         self.writer.do_one(BeginPrepare { due, by: by.into() }).await
     }
 
-    /// An occurrence is there afterwards; one that was stays as it was. `false`: somebody else has the task now, and nothing was written.
+    /// An occurrence is there afterwards, unless somebody else has the task now.
     ///
     /// # Errors
     /// When nothing was kept.
-    pub async fn begin_occurrence(&self, schedule: i64, nonce: &str, row: OccurrenceRow) -> Result<bool, StoreError> {
+    pub async fn begin_occurrence(
+        &self,
+        schedule: i64,
+        nonce: &str,
+        row: OccurrenceRow,
+    ) -> Result<BegunOccurrence, StoreError> {
         self.writer.do_one(BeginOccurrence { schedule, nonce: nonce.into(), row }).await
     }
 

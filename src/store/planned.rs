@@ -3,7 +3,7 @@
 
 use super::{
     Store,
-    dialect::{Dialect, Rows, int},
+    dialect::{Cell, Dialect, Rows, int},
     error::StoreError,
     ledgers::Ledgers,
     names::Names,
@@ -35,6 +35,8 @@ pub struct Loading {
     pub claims: Claims,
     /// What waits and is not in it stays: it is one occurrence of many.
     pub adds_only: bool,
+    /// As far as is known nothing of it was planned before: it is an occurrence that was just begun.
+    pub is_fresh: bool,
     /// Options of the platform.
     pub options: Options,
     /// How what is known is compared.
@@ -48,6 +50,8 @@ pub struct Line {
     pub planned: Planned,
     /// [`Planned::digest`].
     pub digest: i64,
+    /// The user's row, if it was seen. Whether it still is theirs is looked at when the line is written.
+    pub user: Option<i64>,
 }
 
 /// What becomes of a line.
@@ -105,6 +109,13 @@ pub(super) struct Found {
     forgotten: bool,
 }
 
+impl Found {
+    /// Nothing but its user.
+    pub fn user(user: Option<i64>) -> Self {
+        Self { known: None, waiting: None, user, forgotten: false }
+    }
+}
+
 /// A reminder that waits.
 #[derive(Clone, Copy)]
 pub(super) struct Waiting {
@@ -117,29 +128,37 @@ pub(super) struct Waiting {
     holds: bool,
 }
 
-/// What the store knows of each line.
-pub(super) async fn find(look: &mut Look<'_>, loading: &Loading, lines: &[Line]) -> sqlx::Result<Vec<Found>> {
+/// The user of each line, of those who were forgotten none.
+pub(super) async fn find_users(look: &mut Look<'_>, loading: &Loading, lines: &[Line]) -> sqlx::Result<Vec<Found>> {
     let app = look.names.app(&loading.app).id;
-    let template = look.names.template(app, &loading.template);
     let users = users(look, app, lines).await?;
     let unknown: BTreeSet<&str> =
         lines.iter().map(|line| line.planned.openid.as_str()).filter(|openid| !users.contains_key(*openid)).collect();
     let gone = forgotten(look, app, &unknown).await?;
-    let mut found: Vec<Found> = lines
-        .iter()
-        .map(|Line { planned, .. }| Found {
-            known: None,
-            waiting: None,
-            user: users.get(&planned.openid).copied(),
-            forgotten: gone.contains(planned.openid.as_str()),
-        })
-        .collect();
+    let found = lines.iter().map(|Line { planned, .. }| Found {
+        forgotten: gone.contains(planned.openid.as_str()),
+        ..Found::user(users.get(&planned.openid).copied())
+    });
+    Ok(found.collect())
+}
+
+/// What the store knows of each line.
+pub(super) async fn find(look: &mut Look<'_>, loading: &Loading, lines: &[Line]) -> sqlx::Result<Vec<Found>> {
+    let app = look.names.app(&loading.app).id;
+    let template = look.names.template(app, &loading.template);
+    let mut found = find_users(look, loading, lines).await?;
     let Some(schedule) = loading.schedule else { return Ok(found) };
-    let cells = lines.iter().enumerate().map(|(i, Line { planned, .. })| {
+    // Of what is prepared later nothing is known yet.
+    let asked = lines.iter().enumerate().filter(|(_, line)| !line.planned.later);
+    let cells = asked.map(|(i, Line { planned, .. })| {
         let i = i64::try_from(i).expect("a batch is small");
         let (occasion, occurrence) = (planned.occasion.as_str(), planned.occurrence.as_str());
         [i.into(), schedule.into(), planned.key.as_str().into(), occasion.into(), occurrence.into()]
     });
+    let cells: Vec<[Cell<'_>; 5]> = cells.collect();
+    if cells.is_empty() {
+        return Ok(found);
+    }
     let asked = look.dialect.rows(["i", "schedule", "key", "occasion", "occurrence"], cells);
     let sql = format!(
         "SELECT r.i, q.reminder, q.digest, m.lane, m.at, m.recipient, m.template, m.row_number, m.at_fire, d.due_at, d.state, d.fence,
@@ -184,13 +203,12 @@ async fn forgotten<'l>(look: &mut Look<'_>, app: i64, users: &BTreeSet<&'l str>)
 
 /// The ledgers of the lines' users with what is available in them.
 pub(super) async fn available(look: &mut Look<'_>, template: i64, found: &[Found]) -> sqlx::Result<Ledgers> {
-    let pairs: BTreeSet<i64> = found.iter().filter_map(|found| found.user).collect();
-    if pairs.is_empty() {
+    let users: BTreeSet<i64> = found.iter().filter_map(|found| found.user).collect();
+    if users.is_empty() {
         return Ok(Ledgers::default());
     }
-    let pairs =
-        look.dialect.rows(["recipient", "template"], pairs.iter().map(|user| [(*user).into(), template.into()]));
-    Ledgers::free(look.conn, look.dialect, look.locks, &pairs).await
+    let users = look.dialect.rows(["recipient"], users.iter().map(|user| [(*user).into()]));
+    Ledgers::free(look.conn, look.dialect, look.locks, template, &users).await
 }
 
 /// Those of the lines' users who have a consent record in this app, spent or not.

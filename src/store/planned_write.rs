@@ -6,9 +6,9 @@ use super::{
     dialect::Cell,
     error::StoreError,
     insert::{self, NewRow},
-    ledgers::{self, Claimant, Pair},
-    names::Place,
-    planned::{Found, Judged, Line, Loading, Look, Waiting, available, find, judge},
+    ledgers::{self, Claimant, Ledgers, Pair},
+    names,
+    planned::{Found, Judged, Line, Loading, Look, Waiting, available, find, find_users, judge},
     port::{Entry, Ring},
     recipients,
     reminders::{OF_DUE, STORED, stored},
@@ -44,11 +44,17 @@ impl Single for Write {
         if !has_task(tx, schedule, &self.nonce).await? {
             return Ok(None);
         }
-        let Place { id: app, lane } = tx.names.app(&loading.app);
+        let names::Place { id: app, lane } = tx.names.app(&loading.app);
         let template = tx.names.template(app, &loading.template);
         if loading.claims != Claims::Reserve {
             let users: Vec<(i64, String)> = lines.iter().map(|line| (app, line.planned.openid.clone())).collect();
             recipients::recipients(tx, &users, true).await?;
+        }
+        let at = Place { schedule, lane, app, template };
+        if loading.is_fresh
+            && let Some(judged) = self.as_new(tx, at).await?
+        {
+            return Ok(Some(judged));
         }
         let mut ids = (0..lines.len() * 2).map(|_| tx.new_id()).collect::<Vec<_>>().into_iter();
         let mut look = Look { conn: &mut *tx.conn, dialect: tx.dialect, names: tx.names, locks: true };
@@ -65,7 +71,8 @@ impl Single for Write {
         ledgers.write(tx).await?;
         let ids: Vec<ReminderId> = withdrawn.iter().map(|(id, _)| *id).collect();
         withdraw(tx, schedule, &ids, tx.now).await?;
-        self.add(tx, (schedule, lane, app, template), &found, &judged).await?;
+        self.add(tx, at, &found, &judged).await?;
+        remember(tx, schedule, self.added(&judged), Before::Replaced).await?;
         self.update(tx, schedule, &found, &judged).await?;
         Ok(Some(judged.into_iter().map(|(verdict, _)| verdict).collect()))
     }
@@ -83,14 +90,64 @@ impl Single for Write {
 
 type Verdicts = [(Judged, Option<(ReminderId, Claim)>)];
 
+/// Where reminders of a load belong, as small integers.
+#[derive(Clone, Copy)]
+struct Place {
+    schedule: i64,
+    lane: i64,
+    app: i64,
+    template: i64,
+}
+
 impl Write {
-    async fn add(
-        &self,
-        tx: &mut Tx<'_>,
-        (schedule, lane, app, template): (i64, i64, i64, i64),
-        found: &[Found],
-        judged: &Verdicts,
-    ) -> sqlx::Result<()> {
+    /// Writes lines of which nothing was planned before, so that nothing of it is looked for. `None`, and nothing is written: something was
+    /// after all, since an occurrence that a file left out, or that was long over, can come back.
+    async fn as_new(&self, tx: &mut Tx<'_>, at: Place) -> sqlx::Result<Option<Vec<Judged>>> {
+        let (found, mut ledgers) = self.users(tx, at.template).await?;
+        let mut id = || tx.new_id();
+        let judged = judge(&self.loading, at.template, &self.lines, &found, &mut ledgers, &mut id);
+        // Their identities come first: they alone can have been taken before.
+        sqlx::query("SAVEPOINT identities").execute(&mut *tx.conn).await?;
+        let n = self.added(&judged).count() as u64;
+        let are_new = remember(tx, at.schedule, self.added(&judged), Before::Kept).await? == n;
+        if !are_new {
+            sqlx::query("ROLLBACK TO SAVEPOINT identities").execute(&mut *tx.conn).await?;
+        }
+        sqlx::query("RELEASE SAVEPOINT identities").execute(&mut *tx.conn).await?;
+        if !are_new {
+            return Ok(None);
+        }
+        ledgers.write(tx).await?;
+        self.add(tx, at, &found, &judged).await?;
+        Ok(Some(judged.into_iter().map(|(verdict, _)| verdict).collect()))
+    }
+
+    /// The users of the lines, and what is available to them.
+    async fn users(&self, tx: &mut Tx<'_>, template: i64) -> sqlx::Result<(Vec<Found>, Ledgers)> {
+        let (loading, lines) = (&*self.loading, &self.lines);
+        let seen = lines.iter().map(|line| Some((line.user?, line.planned.openid.as_str())));
+        let seen: Option<Vec<(i64, &str)>> = seen.collect();
+        // Whoever was forgotten since has no consent, and without one nothing is stored.
+        if let Some(mut users) = seen.filter(|_| loading.claims == Claims::Reserve) {
+            let found = users.iter().map(|(user, _)| Found::user(Some(*user))).collect();
+            users.dedup();
+            let cells = users.iter().map(|(user, openid)| [(*user).into(), (*openid).into()]);
+            let users = tx.dialect.rows(["recipient", "openid"], cells);
+            return Ok((found, Ledgers::free_of_named(tx, template, &users).await?));
+        }
+        let mut look = Look { conn: &mut *tx.conn, dialect: tx.dialect, names: tx.names, locks: true };
+        let found = find_users(&mut look, loading, lines).await?;
+        let ledgers = available(&mut look, template, &found).await?;
+        Ok((found, ledgers))
+    }
+
+    /// The lines that are stored as new, each with the id of its reminder.
+    fn added<'a>(&'a self, judged: &'a Verdicts) -> impl Iterator<Item = (&'a Line, i64)> {
+        self.lines.iter().zip(judged).filter_map(|(line, (_, new))| Some((line, new.as_ref()?.0.0)))
+    }
+
+    async fn add(&self, tx: &mut Tx<'_>, at: Place, found: &[Found], judged: &Verdicts) -> sqlx::Result<()> {
+        let Place { schedule, lane, app, template } = at;
         let added = self.lines.iter().zip(found).zip(judged).filter_map(|((line, found), (_, new))| {
             let (id, claim) = (*new)?;
             Some((line, found.user.expect("made known before"), id, claim))
@@ -108,9 +165,7 @@ impl Write {
             rows.push(NewRow { id: *id, app, lane, pair: (*user, template) as Pair, new });
         }
         ledgers::remember(tx, &unheld).await?;
-        insert::write_rows(tx, &rows).await?;
-        let known = added.iter().map(|(line, _, id, _)| (line, id.0));
-        remember(tx, schedule, known).await
+        insert::write_rows(tx, &rows).await
     }
 
     async fn update(&self, tx: &mut Tx<'_>, schedule: i64, found: &[Found], judged: &Verdicts) -> sqlx::Result<()> {
@@ -132,7 +187,8 @@ impl Write {
         }
         if !changed.is_empty() {
             change(tx, &self.loading.options, &changed).await?;
-            remember(tx, schedule, changed.iter().map(|(line, waiting)| (line, waiting.id.0))).await?;
+            let known = changed.iter().map(|(line, waiting)| (*line, waiting.id.0));
+            remember(tx, schedule, known, Before::Replaced).await?;
         }
         Ok(())
     }
@@ -222,37 +278,49 @@ async fn change(tx: &mut Tx<'_>, options: &Options, changed: &[(&Line, Waiting)]
     .map(drop)
 }
 
-/// Writes down which reminders these lines are, and what the file said.
+/// What becomes of what was known of an identity before.
+#[derive(Clone, Copy)]
+enum Before {
+    /// It stays.
+    Kept,
+    /// What is written takes its place.
+    Replaced,
+}
+
+/// Writes down which reminders these lines are, and what the file said. Answers of how many.
 async fn remember<'l>(
     tx: &mut Tx<'_>,
     schedule: i64,
-    known: impl Iterator<Item = (&'l &'l Line, i64)>,
-) -> sqlx::Result<()> {
+    known: impl Iterator<Item = (&'l Line, i64)>,
+    before: Before,
+) -> sqlx::Result<u64> {
     let cells: Vec<[Cell<'_>; 6]> = known
         .map(|(line, id)| {
             let Planned { key, occasion, occurrence, .. } = &line.planned;
             [
-                schedule.into(),
                 key.as_str().into(),
+                id.into(),
+                schedule.into(),
                 occasion.as_str().into(),
                 occurrence.as_str().into(),
-                id.into(),
                 line.digest.into(),
             ]
         })
         .collect();
     if cells.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
-    let rows = tx.dialect.rows(["schedule", "key", "occasion", "occurrence", "reminder", "digest"], cells);
-    tx.run(
+    let rows = tx.dialect.new_rows(["key", "reminder", "schedule", "occasion", "occurrence", "digest"], cells);
+    let then = match before {
+        Before::Kept => "NOTHING",
+        Before::Replaced => "UPDATE SET reminder = excluded.reminder, digest = excluded.digest",
+    };
+    let sql = format!(
         "INSERT INTO planned (schedule, key, occasion, occurrence, reminder, digest)
-         SELECT r.schedule, r.key, r.occasion, r.occurrence, r.reminder, r.digest FROM {rows} WHERE true
-         ON CONFLICT (schedule, key, occasion, occurrence) DO UPDATE SET reminder = excluded.reminder, digest = excluded.digest",
-        &rows,
-    )
-    .await
-    .map(drop)
+         SELECT r.schedule, r.key, r.occasion, r.occurrence, r.reminder, r.digest FROM {{rows}} WHERE true
+         ON CONFLICT (schedule, key, occasion, occurrence) DO {then}"
+    );
+    tx.run(&sql, &rows).await
 }
 
 /// Cancels reminders that wait, since their schedule's file no longer has them. Their identities are free again, unless one may have been

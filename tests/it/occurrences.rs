@@ -447,6 +447,74 @@ async fn events_for_everybody_are_prepared_one_by_one_by_what_the_store_has_kept
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_was_left_out_and_comes_back_goes_to_nobody_who_has_had_it() {
+    on_both_rigs(plain, async |rig| {
+        let mut desk = Desk::new(rig);
+        desk.taps("o1", 3).await;
+        let head = format!("{EVENTS}\naudience = \"consented\"");
+        let both = "编号,活动,时间\nE1,开幕茶会,2027-03-05 10:00\nE2,闭幕酒会,2027-04-07 10:00\n";
+        desk.tables.insert("events.csv".into(), both.into());
+        desk.load(&head).await;
+        desk.passes(3 * DAY + 4 * HOUR, HOUR).await;
+        assert_eq!(desk.rig.openids(), ["o1"], "a day before the opening");
+        // Nothing of it waits, so that the occurrence itself is forgotten.
+        desk.tables.insert("events.csv".into(), "编号,活动,时间\nE2,闭幕酒会,2027-04-07 10:00\n".into());
+        desk.load(&head).await;
+        let id = desk.rig.store().schedule("class").await.expect("answers").expect("there").id;
+        assert_eq!(desk.rig.store().occurrence(id, "E1").await.expect("answers"), None);
+        desk.taps("o2", 3).await;
+        desk.tables.insert("events.csv".into(), both.replace("03-05", "03-08"));
+        desk.load(&head).await;
+        desk.passes(4 * DAY, HOUR).await;
+        assert_eq!(desk.rig.openids(), ["o1", "o2"], "who had it has it once, and who came later gets it");
+        let again = desk.rig.store().occurrence(id, "E1").await.expect("answers").expect("prepared again");
+        assert_eq!(again.people, 2);
+        desk.rig
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_of_several_pages_is_prepared_whole_with_what_each_is_told_and_without_those_left_out() {
+    on_both_rigs(plain, async |rig| {
+        let mut desk = Desk::new(rig);
+        // A page has a thousand people: two full ones, and one more.
+        let crowd: Vec<String> = (0..2_001).map(|i| format!("crowd-{i}")).collect();
+        let reports =
+            |openids: &[String]| openids.iter().map(|openid| harness::accept("coffee", openid, EVENT)).collect();
+        for some in crowd.chunks(1_000) {
+            desk.rig.store().record(reports(some)).await.expect("recorded");
+        }
+        for (spread, page) in [("", ""), ("spread = \"10m\"\n", "page = \"pages/me?o={{@openid}}\"\n")] {
+            let name = if spread.is_empty() { "plain" } else { "spread" };
+            let head = format!("{spread}{page}{WEEKLY}\naudience = \"consented\"\nexclude = [\"crowd-1000\"]");
+            let mut input = desk.input(&head);
+            input.text = input.text.replace("\"class\"", &format!("\"{name}\""));
+            let (office, options) = (desk.office(), Options { by: "test".into(), ..Options::default() });
+            let silent = Arc::new(|_, _| {}) as _;
+            let mut planning = office.plan(Arc::new(input.clone()), &options, &silent).await.expect("answers");
+            office.load(&input, &mut planning, &options, &silent).await.expect("answers").expect("loaded");
+        }
+        desk.taps("crowd-0", 1).await;
+        assert_eq!(desk.look().await.prepared, 2);
+        let filter = Filter { apps: vec!["coffee".into()], limit: 5_000, ..Filter::default() };
+        let stored = desk.rig.store().list(&filter).await.expect("answers");
+        assert_eq!(stored.len(), 2_001, "each has one consent, crowd-0 two, and crowd-1000 is left out");
+        let mut openids: Vec<&str> = stored.iter().map(|stored| &*stored.openid).collect();
+        openids.sort_unstable();
+        openids.dedup();
+        assert_eq!(openids.len(), 2_000);
+        assert!(!openids.contains(&"crowd-1000"));
+        assert_eq!(stored.iter().filter(|stored| stored.openid == "crowd-0").count(), 2);
+        for page in stored.iter().filter_map(|stored| Some((stored.page.as_ref()?, &stored.openid))) {
+            assert_eq!(*page.0, format!("pages/me?o={}", page.1), "each is told of their own");
+        }
+        desk.rig
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_app_that_has_left_the_configuration_is_told_and_goes_on_when_it_is_back() {
     on_both_rigs(plain, async |rig| {
         let mut desk = Desk::new(rig);

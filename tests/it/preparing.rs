@@ -17,6 +17,8 @@ use tixing::{
 
 /// People of a list: several commits of a preparation.
 const PEOPLE: usize = 1_500;
+/// The audience in a table.
+const LIST: &str = "{ file = \"list.csv\" }";
 /// The points at which reminders are written.
 const WRITES: [&str; 2] = ["load.before_commit", "load.after_commit"];
 
@@ -39,7 +41,7 @@ struct Kept {
 }
 
 impl Desk {
-    fn new(database: &str, platform: &str) -> Self {
+    fn new(database: &str, platform: &str, audience: &str) -> Self {
         let store = tempfile::tempdir().expect("a folder");
         let url = fresh_url(database, store.path());
         let site = Site::new(&url, platform, "timezone = \"Asia/Shanghai\"");
@@ -47,8 +49,9 @@ impl Desk {
         let minute = (now() + HOUR / 2).rem_euclid(HOUR) / MINUTE;
         let hourly = format!(
             "name = \"hourly\"\napp = \"coffee\"\ntemplate = \"event-start\"\n\
-             at = {{ cron = \"{minute} * * * *\", ahead = \"2h\" }}\naudience = {{ file = \"list.csv\" }}\n\
-             [data]\nthing1 = \"{{{{称呼}}}}\"\ntime2 = \"{{{{@event | datetime}}}}\"\n"
+             at = {{ cron = \"{minute} * * * *\", ahead = \"2h\" }}\naudience = {audience}\n\
+             [data]\nthing1 = \"{}\"\ntime2 = \"{{{{@event | datetime}}}}\"\n",
+            if audience == LIST { "{{称呼}}" } else { "晨读" }
         );
         fs::write(site.path("hourly.toml"), hourly).expect("written");
         let rows: String = (0..PEOPLE).map(|i| format!("o-{i},{i}号\n")).collect();
@@ -114,19 +117,22 @@ async fn i3_a_preparation_that_is_killed_anywhere_is_completed_and_nobody_has_tw
     // A daemon prepares nothing before the platform has confirmed its clock.
     let platform = SandboxServer::start(seed).await;
     for database in databases() {
-        let points = POINTS_OF_RECURRENCES.iter().chain(&WRITES);
-        let dying = points.zip(seed..).map(|(point, seed)| dies_at(database, &platform.url, point, seed));
+        let of_list = POINTS_OF_RECURRENCES.iter().chain(&WRITES).map(|point| (point, LIST));
+        // Who has consented is written while others are still read.
+        let points = of_list.chain(WRITES.iter().map(|point| (point, "\"consented\"")));
+        let dying = points.zip(seed..);
+        let dying = dying.map(|((point, who), seed)| dies_at(database, &platform.url, who, point, seed));
         futures_util::stream::iter(dying).buffer_unordered(2).collect::<Vec<()>>().await;
     }
 }
 
-async fn dies_at(database: &str, platform: &str, point: &str, seed: u64) {
+async fn dies_at(database: &str, platform: &str, audience: &str, point: &str, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     let is_of_load = point.starts_with("keep");
     // The look ends once; both occurrences are begun, and written with several commits each.
     let n = if point.starts_with("prepare") || is_of_load { 1 } else { rng.random_range(1..=2) };
-    let what = format!("{database}, {point}:{n}");
-    let desk = Desk::new(database, platform);
+    let what = format!("{database}, {audience}, {point}:{n}");
+    let desk = Desk::new(database, platform, audience);
     let mut program = desk.site.try_serve_with(&[("TIXING_TRIP", &format!("{point}:{n}"))]).expect("the daemon starts");
     program.key = desk.site.key();
     desk.accept(&program).await;

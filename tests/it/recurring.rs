@@ -21,7 +21,7 @@ use tixing::{
     store::{
         Store,
         kept::{KeptRow, Part},
-        occurrences::{Due, FinishPrepare, OccurrenceRow},
+        occurrences::{BegunOccurrence, Due, FinishPrepare, OccurrenceRow},
         planned_lists::Left,
         retention::Walk,
         schedule_tasks::TaskBegun,
@@ -112,9 +112,10 @@ async fn of_two_bells_at_once_one_prepares_and_what_it_prepared_is_written_with_
         assert!(store.gates().of(Some(id)).is_plain(), "what waits of it goes on");
 
         let first = occurrence("2027-03-01T19:00", START + 10 * MINUTE);
-        assert!(store.begin_occurrence(id, &nonce, first.clone()).await.expect("answers"));
+        let begun = store.begin_occurrence(id, &nonce, first.clone()).await.expect("answers");
+        assert_eq!(begun, BegunOccurrence::Fresh);
         let other = OccurrenceRow { event_at: 1, people: 9, ..first.clone() };
-        assert!(store.begin_occurrence(id, &nonce, other).await.expect("answers"));
+        assert_eq!(store.begin_occurrence(id, &nonce, other).await.expect("answers"), BegunOccurrence::Again);
         assert_eq!(
             store.living_occurrences(id, clock.now()).await.expect("answers"),
             std::slice::from_ref(&first),
@@ -130,7 +131,8 @@ async fn of_two_bells_at_once_one_prepares_and_what_it_prepared_is_written_with_
         assert!(!store.finish_prepare(id, "another's", done.clone()).await.expect("answers"));
         assert!(store.finish_prepare(id, &nonce, done.clone()).await.expect("answers"));
         assert!(!store.finish_prepare(id, &nonce, done).await.expect("answers"), "once");
-        assert!(!store.begin_occurrence(id, &nonce, occurrence("later", START)).await.expect("answers"));
+        let begun = store.begin_occurrence(id, &nonce, occurrence("later", START)).await.expect("answers");
+        assert_eq!(begun, BegunOccurrence::Lost);
         let prepared = OccurrenceRow { prepared_at: Some(clock.now()), people: 7, ..first.clone() };
         assert_eq!(store.occurrence(id, &first.name).await.expect("answers"), Some(prepared.clone()));
         assert_eq!(store.occurrences(id, 10).await.expect("answers"), [prepared]);

@@ -50,7 +50,7 @@ impl Gathering<'_> {
     }
 
     /// What a row says for an occurrence.
-    fn of_occurrence(&self, read: RowRead, happening: &Happening) -> RowRead {
+    pub fn of_occurrence(&self, read: RowRead, happening: &Happening) -> RowRead {
         let RowRead::Right { mut planned, notes } = read else { return read };
         planned.iter_mut().for_each(|planned| planned.later = happening.later);
         if let Reading::Occurrence { made_up: true, .. } = self.desk.reading {
@@ -120,6 +120,9 @@ impl Gathering<'_> {
                 Ok(())
             });
         };
+        if let Reading::Occurrence { pages, .. } = desk.reading {
+            return each.iter().try_for_each(|each| self.in_pages(bound, each, pages));
+        }
         for each in each {
             let mut seen = HashSet::new();
             let mut take = |openid: String| {
@@ -133,8 +136,7 @@ impl Gathering<'_> {
             if each.prepared {
                 desk.asks.people(file, &digest, &each.occurrence.name, &mut take)?;
             }
-            // One whose preparation was cut off goes on with whoever has consented by now.
-            if !each.prepared || matches!(desk.reading, Reading::Occurrence { .. }) {
+            if !each.prepared {
                 desk.asks.consented(file, &mut take)?;
             }
         }

@@ -198,7 +198,7 @@ impl<'a> Gathering<'a> {
                 Ok(occurrence) => (Some(occurrence.name.clone()), Some(occurrence), Vec::new()),
                 Err((key, problems)) => (key, None, problems),
             };
-            self.refused_events += u64::from(occurrence.is_none());
+            self.refused_beside += u64::from(occurrence.is_none());
             self.plan.problems.extend(problems);
             if let Some(occurrence) = &occurrence {
                 self.plan.notes.extend(occurrence.notes.iter().cloned());
@@ -219,9 +219,9 @@ impl<'a> Gathering<'a> {
                     }
                     let first = *first;
                     if known.take().is_some() {
-                        self.refused_events += 1;
+                        self.refused_beside += 1;
                     }
-                    self.refused_events += u64::from(occurrence.is_some());
+                    self.refused_beside += u64::from(occurrence.is_some());
                     if twice.insert(key) {
                         let detail = say!("duplicate_key", other = row.number);
                         self.plan.problems.push(at_key("duplicate_key", detail, first));

@@ -5,6 +5,7 @@
 //! tables     the tables are opened, and the columns found
 //! happenings the occurrences that the rows are read for
 //! audience   who
+//! pages      all who have consented, handed on page by page
 //! rows       what each row says, and those that say the same
 //! kept       rows that a recurring schedule keeps
 //! ```
@@ -12,6 +13,7 @@
 mod audience;
 mod happenings;
 pub mod kept;
+mod pages;
 mod rows;
 mod tables;
 
@@ -30,6 +32,7 @@ use crate::{
 };
 use data_encoding::HEXLOWER;
 use kept::{Pages, ToKeep};
+pub use pages::Page;
 use rows::Gathering;
 use sha2::{Digest, Sha256};
 use std::{
@@ -38,6 +41,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+use tokio::sync::mpsc;
 
 /// What was handed in: the text of the file, and where each of its tables lies.
 #[derive(Debug, Clone, Default)]
@@ -87,6 +91,12 @@ pub trait Asks {
     /// Those of the store.
     fn recurring(&self, file: &File, digest: &str) -> io::Result<Stored>;
 
+    /// At most so many of those who have consented, who became known after a place, with the place of each; none behind the last.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn consented_after(&self, file: &File, after: i64, most: usize) -> io::Result<Vec<(i64, String)>>;
+
     /// Whom an occurrence that is prepared is about, without those whom a load has taken off. `digest` is the file's.
     ///
     /// # Errors
@@ -109,6 +119,8 @@ pub enum Reading<'a> {
         made_up: bool,
         /// What was kept.
         kept: Pages<'a>,
+        /// Where those who have consented are handed to.
+        pages: &'a mpsc::Sender<Page>,
     },
 }
 

@@ -30,7 +30,7 @@ use std::{
 use unicode_normalization::UnicodeNormalization;
 
 /// Reminders that one schedule may have.
-const REMINDERS: usize = 10_000_000;
+pub const REMINDERS: usize = 10_000_000;
 /// Rows between two words of progress.
 const PROGRESS: u64 = 10_000;
 
@@ -69,8 +69,8 @@ pub struct Gathering<'a> {
     pub plan: Plan,
     spool: Spool,
     pub rows: Vec<ReadRow>,
-    /// Events that are refused.
-    pub refused_events: u64,
+    /// What is refused beside the rows: events, and those who are handed on in pages.
+    pub refused_beside: u64,
     pub excluded: HashSet<u64>,
     occasions: Vec<String>,
     /// The places of the occurrences, in the order in which consents are given out.
@@ -97,7 +97,7 @@ impl<'a> Gathering<'a> {
             plan,
             spool: Spool::new()?,
             rows: Vec::new(),
-            refused_events: 0,
+            refused_beside: 0,
             excluded: HashSet::new(),
             occasions: file.at.entries.iter().map(|entry| entry.name()).collect(),
             ranks: HashMap::new(),
@@ -117,8 +117,8 @@ impl<'a> Gathering<'a> {
     pub fn run(mut self, terms: &Terms<'_>) -> io::Result<(Plan, Option<Read>)> {
         let usable = self.read(terms)?;
         self.plan.rows.right = self.rows.iter().filter(|row| row.right).count() as u64;
-        self.plan.rows.refused = self.rows.len() as u64 - self.plan.rows.right + self.refused_events;
-        self.plan.rows.read = self.rows.len() as u64 + self.plan.rows.excluded + self.refused_events;
+        self.plan.rows.refused = self.rows.len() as u64 - self.plan.rows.right + self.refused_beside;
+        self.plan.rows.read = self.rows.len() as u64 + self.plan.rows.excluded + self.refused_beside;
         let Self { plan, spool, rows, keeping, occurring, look, ends, .. } = self;
         if !usable {
             return Ok((plan, None));

@@ -22,6 +22,7 @@ pub use occurrence::Occurrence;
 use super::{
     file::File,
     problem::Problem,
+    render::text::Source,
     sheet::cell::{Cell, Row},
 };
 use crate::{
@@ -144,6 +145,21 @@ impl Bound<'_> {
         let openid = person::of_text(&mut told, openid);
         let key = openid.clone();
         self.read(told, openid, key)
+    }
+
+    /// Whether what is said to all who have consented differs in nothing but who they are.
+    pub fn says_the_same_to_all(&self) -> bool {
+        let mut texts = self.texts.page.iter().chain(self.texts.fields.iter().map(|field| &field.text));
+        self.file.spread == 0 && !texts.any(|text| text.takes(&Source::Openid))
+    }
+
+    /// The openid of somebody who has consented, as it is written.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn openid(&self, openid: &str) -> Result<String, Vec<Problem>> {
+        let mut told = Told::new(self, None, &[], None);
+        person::of_text(&mut told, openid).ok_or(told.problems)
     }
 
     fn read(&self, mut told: Told<'_>, openid: Option<String>, key: Option<String>) -> RowRead {
