@@ -1,6 +1,6 @@
 //! What tixing does in a second, beside what this machine can do at all. It prints; it asserts nothing.
 //!
-//! `cargo bench -- NAME…` with names among: floor spike spike20 bulk single steady erasing planning plan load look stored; `--postgres` for PostgreSQL,
+//! `cargo bench -- NAME…` with names among: floor spike spike20 bulk single steady erasing planning plan load look prepare stored; `--postgres` for PostgreSQL,
 //! `--stored N` for the size of a store that `bulk` and `stored` meet, `--n N` for the number of reminders. `soak --minutes N` runs only
 //! when it is named.
 
@@ -10,6 +10,7 @@ mod postgres;
 
 mod look;
 mod marketer;
+mod prepare;
 mod soak;
 
 use axum::{Router, extract::State, routing::post};
@@ -101,6 +102,9 @@ fn main() {
         }
         if named("look") {
             look::run(&bench, 10_000).await;
+        }
+        if named("prepare") {
+            prepare::run(&bench, value("--n", 1_000_000)).await;
         }
         if named("single") {
             bench.single().await;
@@ -403,19 +407,7 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
             Some(planner) => format!(", {planned} rows planned {} times meanwhile", planner.end().await),
         };
         let store = daemon.api.store();
-        let mut late = Vec::new();
-        let mut filter =
-            Filter { apps: vec!["coffee".into()], state: Some(ReminderState::Sent), limit: 1_000, ..Filter::default() };
-        filter.from = Some(due);
-        loop {
-            let page = store.list(&filter).await.expect("answers");
-            let Some(last) = page.last() else { break };
-            filter.after = Some((last.due.due_at, last.due.id));
-            for stored in &page {
-                let events = store.events(stored).await.expect("answers");
-                late.extend(events.last().and_then(|e| e.began_at).map(|began| began - stored.due.at));
-            }
-        }
+        let mut late: Vec<Millis> = lateness(store, "coffee", due).await.into_iter().map(|(_, late)| late).collect();
         late.sort_unstable();
         let kept = store.tally().await.expect("answers")["coffee"]["sent"] as usize;
         let at = |q: f64| late[((late.len() - 1) as f64 * q) as usize];
@@ -529,6 +521,23 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
         }
         // In a process of its own, so that the memory is the daemon's alone.
         stored_alone(&place, stored + n);
+    }
+}
+
+/// What was sent of an app from an instant on: the instant of each, and by how much its request was late.
+async fn lateness(store: &Store, app: &str, from: Millis) -> Vec<(Millis, Millis)> {
+    let (apps, state) = (vec![app.to_owned()], Some(ReminderState::Sent));
+    let mut filter = Filter { apps, state, limit: 1_000, from: Some(from), ..Filter::default() };
+    let mut late = Vec::new();
+    loop {
+        let page = store.list(&filter).await.expect("answers");
+        let Some(last) = page.last() else { return late };
+        filter.after = Some((last.due.due_at, last.due.id));
+        for stored in &page {
+            let events = store.events(stored).await.expect("answers");
+            let began = events.last().and_then(|event| event.began_at);
+            late.extend(began.map(|began| (stored.due.at, began - stored.due.at)));
+        }
     }
 }
 

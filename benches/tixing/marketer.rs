@@ -67,7 +67,7 @@ fn write_xlsx(path: &Path, n: usize) {
     book.save(path).expect("saved");
 }
 
-fn reader() -> Reader {
+pub fn reader() -> Reader {
     Reader { program: program().expect("target/release/tixing is built") }
 }
 
@@ -84,7 +84,7 @@ fn read(path: &Path, name: &str) -> (usize, Duration) {
 }
 
 /// Everybody accepts once.
-async fn accept(store: &Store, n: usize) {
+pub async fn accept(store: &Store, n: usize) {
     let report = |i| Report {
         app: "coffee".into(),
         openid: openid(i),
@@ -100,7 +100,7 @@ async fn accept(store: &Store, n: usize) {
 }
 
 /// The largest memory of this process's children, in megabytes, as they were while `work` ran; and of this one.
-async fn watched<T>(work: impl Future<Output = T>) -> (T, f64, f64) {
+pub async fn watched<T>(work: impl Future<Output = T>) -> (T, f64, f64) {
     let (over, child, own) =
         (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let watch = {
