@@ -88,6 +88,7 @@ pub struct Daemon {
     folder: Option<AbortOnDropHandle<()>>,
     folder_bell: Bell,
     config: Arc<Config>,
+    clock: SharedClock,
     /// As configured, with the secrets that are in force.
     apps: Vec<App>,
 }
@@ -146,7 +147,7 @@ impl Daemon {
 
         let folder_bell = Bell::default();
         let folder = watch(&config, &store, &clock, &signals, &folder_bell);
-        let (retention, walk) = (config.retention, Walk::default());
+        let (retention, walk, ours) = (config.retention, Walk::default(), Arc::clone(&clock));
         let recurring = Arc::new(Notify::new());
         let (rung, measured) = (Arc::clone(&recurring), Arc::clone(&metrics));
         tokio::spawn(recur(api.office(), Arc::clone(&signals), measured, rung, stop_http.clone()));
@@ -169,6 +170,7 @@ impl Daemon {
             folder_bell,
             apps: config.apps.clone(),
             config,
+            clock: ours,
         })
     }
 
@@ -452,7 +454,7 @@ impl Daemon {
     fn reload(&mut self, set_volume: &dyn Fn(Level)) {
         tell(&[NotifyState::Reloading]);
         self.folder_bell.ring_for_all();
-        match config::load(&self.config.path) {
+        match config::load(&self.config.path, self.clock.now()) {
             Err(problems) => {
                 tracing::error!("SIGHUP: the configuration is wrong, and nothing is taken over: {problems}")
             }

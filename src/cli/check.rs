@@ -5,6 +5,7 @@ use super::{
     out::{Out, data},
 };
 use crate::{
+    clock::SystemClock,
     config,
     words::{Message, say},
 };
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 
 /// Says what is wrong with the configuration, or what is in it.
 pub fn run(path: Option<PathBuf>, out: Out) -> Result<(), Failure> {
-    let loaded = config::search(path).and_then(|path| config::load(&path));
+    let loaded = config::search(path).and_then(|path| config::load(&path, SystemClock::shared().now()));
     if out.json {
         let texts = |messages: Vec<Message>| messages.iter().map(Message::to_string).collect::<Vec<_>>();
         let (problems, warnings) = match &loaded {

@@ -95,7 +95,7 @@ mod tests {
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join("tixing.toml");
             write(&path, platform, Out { json: true, voice: Voice::default() }).expect("written");
-            let config = config::load(&path).unwrap_or_else(|e| panic!("{}: {e}", platform.word));
+            let config = config::load(&path, 0).unwrap_or_else(|e| panic!("{}: {e}", platform.word));
             assert_eq!(
                 config.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 [""; 0],

@@ -76,7 +76,7 @@ pub fn main() -> ExitCode {
 }
 
 fn configured(path: Option<PathBuf>) -> Result<Config, Failure> {
-    Ok(config::search(path).and_then(|path| config::load(&path))?)
+    Ok(config::search(path).and_then(|path| config::load(&path, SystemClock::shared().now()))?)
 }
 
 /// Connects for a verb, which may be one that makes a store.

@@ -18,7 +18,7 @@ pub async fn run(path: Option<PathBuf>, listen: SocketAddr, seed: u64, out: Out)
     let sandbox = Sandbox::new(SystemClock::shared(), seed);
     let bad_key = |why: String| Failure::Config(Message::text(why));
     if let Ok(path) = config::search(path) {
-        let config = config::load(&path)?;
+        let config = config::load(&path, SystemClock::shared().now())?;
         for app in &config.apps {
             sandbox.world().add_configured(app);
             if let Some(secrets) = &app.callback {

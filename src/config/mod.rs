@@ -24,11 +24,11 @@ pub use server::{Level, Server};
 pub use store::{Durability, Store};
 
 use crate::{
-    domain::retention::Retention,
+    domain::{DAY, Millis, retention::Retention},
     words::{Message, say},
 };
 use check::{Check, friendly, in_file};
-use place::Lines;
+use place::{Lines, Place};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -64,7 +64,28 @@ impl Config {
             && self.apps.len() == other.apps.len()
             && self.apps.iter().zip(&other.apps).all(|(one, other)| one.is_like(other))
     }
+
+    /// The same, if none of its secrets has ended; with a warning of those that soon will. `text` is the file's.
+    fn in_force(mut self, text: &str, now: Millis) -> Result<Self, Problems> {
+        let lines = Lines::new(text).expect("it was just read as TOML");
+        let mut problems = Vec::new();
+        for (i, app) in self.apps.iter().enumerate() {
+            for (key, at) in app.adapter().secrets_end() {
+                if *at <= now {
+                    let line = lines.of(&own::place(&Place::table("app").item(i), key));
+                    problems
+                        .push(Problem { place: in_file(&self.path, line), what: say!("certificate_expired", at = at) });
+                } else if *at <= now + ENDS_SOON {
+                    self.warnings.push(say!("certificate_ends", app = app.name, key = key, at = at));
+                }
+            }
+        }
+        if problems.is_empty() { Ok(self) } else { Err(Problems(problems)) }
+    }
 }
+
+/// How long before a secret ends it is warned of.
+const ENDS_SOON: Millis = 30 * DAY;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,16 +116,17 @@ pub fn search(given: Option<PathBuf>) -> Result<PathBuf, Problems> {
         .ok_or_else(|| Problems::one(Message::text("tixing.toml"), say!("config_not_found")))
 }
 
-/// Reads and checks the configuration at `path`.
+/// Reads and checks the configuration at `path`. `now` tells which of its secrets have ended.
 ///
 /// # Errors
 /// All problems found.
-pub fn load(path: &Path) -> Result<Config, Problems> {
+pub fn load(path: &Path, now: Millis) -> Result<Config, Problems> {
     let unread = |e: std::io::Error| {
         Problems::one(Message::text(path.display().to_string()), say!("config_unreadable", why = e.to_string()))
     };
     let text = std::fs::read_to_string(path).map_err(unread)?;
-    parse(path, &text, &|name| std::env::var(name).ok(), std::env::vars().collect())
+    let config = parse(path, &text, &|name| std::env::var(name).ok(), std::env::vars().collect())?;
+    config.in_force(&text, now)
 }
 
 /// As [`load`], with everything given: `env` looks up an environment variable, `vars` lists them.

@@ -8,6 +8,7 @@ use crate::{
         StoreError,
         port::{Job, Marked, Next},
     },
+    words::Message,
 };
 
 /// A finished task.
@@ -39,6 +40,8 @@ pub struct Sent {
     pub lane: usize,
     pub job: Box<Job>,
     pub outcome: Outcome,
+    /// What a person should look into though the outcome stands.
+    pub remark: Option<Message>,
     /// What it was sent with.
     pub auth: Auth,
     pub began_at: Millis,

@@ -140,19 +140,19 @@ impl Engine {
             let began_at = clock.now();
             let call = async {
                 match transport.call(adapter.build(&send, &auth, began_at)).await {
-                    Ok(answer) => adapter.classify(&answer),
-                    Err(Failure::NotSent(cause)) => Outcome::NotSent { cause },
-                    Err(Failure::Unknown(cause)) => Outcome::Unknown { cause },
+                    Ok(answer) => (adapter.classify(&answer), adapter.remark(&answer)),
+                    Err(Failure::NotSent(cause)) => (Outcome::NotSent { cause }, None),
+                    Err(Failure::Unknown(cause)) => (Outcome::Unknown { cause }, None),
                 }
             };
             // A fault of ours over one message must not stop the others.
-            let outcome = AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
+            let (outcome, remark) = AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
                 tracing::error!(reminder = %job.due.id, "a fault of tixing while sending; please report it with what stands above");
-                Outcome::Unknown { cause: say!("fault_of_ours") }
+                (Outcome::Unknown { cause: say!("fault_of_ours") }, None)
             });
             let outcome = outcome.kept(&job.body.openid);
             let ended_at = clock.now();
-            Done::Sent(Sent { lane: i, job: Box::new(job), outcome, auth, began_at, ended_at })
+            Done::Sent(Sent { lane: i, job: Box::new(job), outcome, remark, auth, began_at, ended_at })
         });
     }
 
@@ -161,6 +161,9 @@ impl Engine {
         let jitter = self.jitter();
         self.learn_from(&sent, jitter);
         self.measure(&sent);
+        if let Some(remark) = &sent.remark {
+            self.lanes[sent.lane].remark(remark, sent.ended_at);
+        }
         let Sent { lane, job, outcome, began_at, ended_at, .. } = sent;
         let label = outcome.label();
         let settlement = settle(&job.due, job.blind, outcome, ended_at, jitter);

@@ -4,6 +4,7 @@ use super::{
     errands::Errands,
     gates::{self, Behind},
     rate::Rate,
+    remarks::Remarks,
     signals::{Pause, QuotaAsked},
     stream::{Reach, Read, Stream},
     templates::Templates,
@@ -88,6 +89,7 @@ pub struct Lane {
     failures: u32,
     fruitless: u32,
     pub rate: Rate,
+    remarks: Remarks,
     quiet_until: Millis,
 }
 
@@ -117,6 +119,7 @@ impl Lane {
             lateness: metrics.lateness.get_or_create(&by_app).clone(),
             platform_latency: metrics.platform_latency.get_or_create(&by_app).clone(),
             rate: Rate::new(app.rate),
+            remarks: Remarks::default(),
             app,
             adapter,
             templates,
@@ -477,6 +480,14 @@ impl Lane {
         if let Some((until, trouble)) = self.token.wanting(now) {
             let Trouble { code, why } = trouble.clone();
             self.pause(now, until, &code, &why);
+        }
+    }
+
+    /// An answer has shown something that a person should look into.
+    pub fn remark(&mut self, remark: &Message, now: Millis) {
+        let told = remark.to_string();
+        if self.remarks.is_due(&told, now) {
+            tracing::error!(app = self.app.name, "{told}");
         }
     }
 

@@ -9,6 +9,7 @@ mod lane;
 mod gates;
 mod behind;
 mod stream;
+mod remarks;
 mod rate;
 mod pace;
 mod templates;

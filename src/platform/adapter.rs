@@ -1,7 +1,10 @@
 //! What a platform's adapter does: every one writes a send and reads its answer, and some can do more.
 
 use super::call::{Answer, Request};
-use crate::domain::{Millis, consent::Ticket, options::Options, outcome::Outcome, template::Listed};
+use crate::{
+    domain::{Millis, consent::Ticket, options::Options, outcome::Outcome, template::Listed},
+    words::Message,
+};
 use secrecy::SecretString;
 
 /// The adapter of one app. What only some platforms have is asked for by its name, and is `None` for the others.
@@ -10,6 +13,14 @@ pub trait Adapter: std::marker::Send + Sync {
     fn build(&self, send: &Send<'_>, auth: &Auth, now: Millis) -> Request;
     /// What the answer to it means.
     fn classify(&self, answer: &Answer) -> Outcome;
+    /// What a person should look into though the outcome stands: told as an alarm, and once in a while only.
+    fn remark(&self, _answer: &Answer) -> Option<Message> {
+        None
+    }
+    /// Until when its secrets are good, by their keys in the configuration; those that never end are left out.
+    fn secrets_end(&self) -> &[(&'static str, Millis)] {
+        &[]
+    }
     /// The address of ours that the platform saw, if it refuses that.
     fn refused_address<'a>(&self, _code: &str, _text: &'a str) -> Option<&'a str> {
         None

@@ -10,7 +10,7 @@ use crate::{
         DAY, MINUTE, Millis, SECOND,
         outcome::{Outcome, Reaction, clean},
     },
-    words::say,
+    words::{Message, say},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -70,6 +70,14 @@ impl Adapter for Elsewhere {
 
     fn classify(&self, answer: &Answer) -> Outcome {
         self.own.classify(answer)
+    }
+
+    fn remark(&self, answer: &Answer) -> Option<Message> {
+        self.own.remark(answer)
+    }
+
+    fn secrets_end(&self) -> &[(&'static str, Millis)] {
+        self.own.secrets_end()
     }
 
     fn refused_address<'a>(&self, code: &str, text: &'a str) -> Option<&'a str> {

@@ -17,16 +17,17 @@ pub mod transport;
 pub mod token;
 pub mod elsewhere;
 pub mod wechat;
+pub mod alipay;
 
 pub use adapter::{Adapter, Auth, Granted, Quota, Send};
 pub use call::{Answer, Method, Request};
 pub use facts::{Account, Facts};
 
 /// The platforms that tixing can send on.
-pub const BUILT: &[&Facts] = &[&wechat::FACTS];
+pub const BUILT: &[&Facts] = &[&wechat::FACTS, &alipay::FACTS];
 
 /// The platforms that are known by name only: the configuration says that they cannot be sent on yet.
-pub const PLANNED: &[&str] = &["alipay", "douyin", "kuaishou", "baidu"];
+pub const PLANNED: &[&str] = &["douyin", "kuaishou", "baidu"];
 
 /// The platform of this word, if tixing can send on it.
 pub fn find(word: &str) -> Option<&'static Facts> {

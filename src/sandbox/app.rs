@@ -5,6 +5,7 @@ use crate::{
     domain::template::Kind,
     platform::{self, Facts},
 };
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -17,8 +18,12 @@ pub struct AppSpec {
     pub platform: String,
     /// Its id.
     pub appid: String,
-    /// Its secret.
+    /// Its secret, where it has one: the same as `secret` of `secrets`.
+    #[serde(default)]
     pub secret: String,
+    /// Its secrets, by their keys in the configuration.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
     /// Its approved templates.
     #[serde(default)]
     pub templates: Vec<TemplateSpec>,
@@ -45,7 +50,6 @@ pub struct AppSpec {
 impl AppSpec {
     /// An app as it is configured.
     pub fn of(app: &crate::config::App) -> Self {
-        use secrecy::ExposeSecret;
         let template = |t: &crate::domain::template::Template| TemplateSpec {
             id: t.code.clone(),
             title: t.title.clone(),
@@ -54,10 +58,13 @@ impl AppSpec {
             choices: BTreeMap::new(),
             banned: false,
         };
+        let secret =
+            |(key, secret): (&&'static str, &SecretString)| ((*key).to_owned(), secret.expose_secret().to_owned());
         Self {
             platform: app.platform.word.to_owned(),
             appid: app.appid.clone(),
-            secret: app.secrets.values().next().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default(),
+            secret: String::new(),
+            secrets: app.secrets.iter().map(secret).collect(),
             templates: app.templates.iter().map(template).collect(),
             pages: Vec::new(),
             forbidden_words: Vec::new(),
@@ -66,6 +73,25 @@ impl AppSpec {
             revive: false,
             push: None,
         }
+    }
+
+    /// The secret of this key; empty if it has none.
+    pub fn secret(&self, key: &str) -> &str {
+        let named = self.secrets.get(key).map_or("", String::as_str);
+        if named.is_empty() && key == "secret" { &self.secret } else { named }
+    }
+
+    /// Whether it can be known by something.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let Some(facts) = platform::find(&self.platform) else {
+            return Err(format!("platform: «{}» is not known", self.platform));
+        };
+        let has = self.secrets.keys().map(String::as_str).chain(Some("secret")).any(|key| !self.secret(key).is_empty());
+        let names: Vec<&str> = facts.secrets().collect();
+        if has { Ok(()) } else { Err(format!("missing field: the app's secret ({})", names.join(", "))) }
     }
 
     fn first_platform() -> String {

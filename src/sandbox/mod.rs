@@ -11,7 +11,9 @@ mod tokens;
 mod faults;
 mod orders;
 mod push;
+mod face;
 mod wechat;
+mod alipay;
 
 pub use app::{AppSpec, Check, TemplateSpec};
 pub use faults::Faults;
@@ -22,7 +24,11 @@ pub use world::{Message, World};
 
 use crate::clock::SharedClock;
 use axum::{Router, extract::DefaultBodyLimit};
+use face::Face;
 use std::sync::{Arc, Mutex, MutexGuard};
+
+/// The face of each platform.
+const FACES: &[Face] = &[wechat::FACE, alipay::FACE];
 
 /// The sandbox. Cheap to clone.
 #[derive(Clone)]
@@ -48,6 +54,7 @@ impl Sandbox {
 
     /// Its HTTP: orders, and the face of each platform.
     pub fn router(&self) -> Router {
-        orders::routes().merge(wechat::routes()).layer(DefaultBodyLimit::max(1024 * 1024)).with_state(self.clone())
+        let faces = FACES.iter().fold(orders::routes(), |routes, face| routes.merge((face.routes)()));
+        faces.layer(DefaultBodyLimit::max(1024 * 1024)).with_state(self.clone())
     }
 }

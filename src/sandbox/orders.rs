@@ -1,7 +1,7 @@
 //! The orders under `/_sandbox`: what users do, what goes wrong, and what became of it.
 
 use super::{
-    Pusher, Sandbox,
+    FACES, Pusher, Sandbox,
     app::{AppSpec, TemplateSpec},
     faults::Faults,
 };
@@ -31,6 +31,9 @@ pub(super) fn routes() -> Router<Sandbox> {
 }
 
 async fn add_app(State(sandbox): State<Sandbox>, Json(app): Json<AppSpec>) -> Response {
+    if let Err(why) = app.check() {
+        return (StatusCode::UNPROCESSABLE_ENTITY, format!("{why}\n")).into_response();
+    }
     let mut world = sandbox.world();
     match app.push.as_ref().map(|spec| Pusher::new(&app.appid, spec)).transpose() {
         Ok(Some(pusher)) => world.push_to(&app.appid, pusher),
@@ -71,10 +74,8 @@ fn no_such_app() -> Response {
 async fn popup(State(sandbox): State<Sandbox>, Json(tap): Json<Popup>) -> Response {
     let Some(facts) = sandbox.world().apps.get(&tap.appid).map(AppSpec::facts) else { return no_such_app() };
     let granted = |result: &str| (facts.popup.grants)(result) == Some(true);
-    let mut answer = json!({ "errMsg": "requestSubscribeMessage:ok" });
-    for (template, result) in &tap.results {
-        answer[template] = result.clone().into();
-    }
+    let face = FACES.iter().find(|face| face.platform == facts.word).unwrap_or(&FACES[0]);
+    let answer = (face.popup)(&tap.results);
     let results = tap.results.iter().map(|(template, result)| (template.clone(), granted(result)));
     sandbox.world().popup(&tap.appid, &tap.openid, &results.collect(), sandbox.clock.now());
     Json(answer).into_response()

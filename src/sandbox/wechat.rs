@@ -3,13 +3,17 @@
 use super::{
     Outgoing, Sandbox,
     app::TemplateSpec,
+    face::Face,
     faults::hit,
     judge::{Cause, Sending, Verdict},
     world::World,
 };
 use crate::{
     domain::{Millis, SECOND, push::Item, template::Kind},
-    platform::{facts::Secrets, wechat::callback::Callback},
+    platform::{
+        facts::Secrets,
+        wechat::{FACTS, callback::Callback},
+    },
 };
 use axum::{
     Json, Router,
@@ -22,14 +26,23 @@ use axum::{
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The two families of tokens.
 const STABLE: &str = "stable";
 const LEGACY: &str = "legacy";
 
+pub(super) const FACE: Face = Face { platform: FACTS.word, routes, popup };
+
+/// As `wx.requestSubscribeMessage` gives it.
+fn popup(results: &BTreeMap<String, String>) -> Value {
+    let mut given = json!({ "errMsg": "requestSubscribeMessage:ok" });
+    results.iter().for_each(|(template, word)| given[template] = word.clone().into());
+    given
+}
+
 /// Its paths.
-pub(super) fn routes() -> Router<Sandbox> {
+fn routes() -> Router<Sandbox> {
     Router::new()
         .route("/cgi-bin/stable_token", post(stable_token))
         .route("/cgi-bin/token", get(legacy_token))
@@ -111,7 +124,7 @@ fn token(
     now: Millis,
 ) -> Result<(String, Millis), Refusal> {
     let Some(app) = world.apps.get(&asked.appid) else { return Err(refuse(world, 40013, "invalid appid")) };
-    if app.secret != asked.secret {
+    if app.secret("secret") != asked.secret {
         return Err(refuse(world, 40125, "invalid appsecret"));
     }
     if world.faults.ip_blocked {

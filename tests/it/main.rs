@@ -17,6 +17,7 @@ mod safekeeping;
 mod busy;
 mod transport;
 mod callback;
+mod alipay;
 mod doubt;
 mod doctor;
 mod trouble;

@@ -12,6 +12,7 @@ use super::{
     out::{Out, data},
 };
 use crate::{
+    clock::SystemClock,
     config::{self, Config},
     platform::transport::{HttpTransport, Limits},
     words::{Message, say},
@@ -24,7 +25,7 @@ use unicode_width::UnicodeWidthStr;
 /// Looks at everything and tells. Exit 78 if the configuration is wrong, 69 if something cannot be reached, 1 if something failed.
 pub async fn run(path: Option<PathBuf>, out: Out) -> Result<(), Failure> {
     let mut report = Report::new(out.voice);
-    let loaded = config::search(path).and_then(|path| config::load(&path));
+    let loaded = config::search(path).and_then(|path| config::load(&path, SystemClock::shared().now()));
     let failure = match loaded {
         Err(problems) => {
             for problem in &problems.0 {
