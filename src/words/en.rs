@@ -871,7 +871,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("released_assumed", "the hold has ended; {n:count reminder} assumed to have been sent"),
     ("became_due", "{app}: {n:count reminder} became due since and may have been sent"),
     ("demo_title", "tixing 提醒 · reminders that arrive once, on time, with consent"),
-    ("demo_sandbox", "a simulated WeChat answers on {url}"),
+    ("demo_sandbox", "a sandbox plays {platforms} on {url}"),
     ("demo_daemon", "the daemon runs on a fresh store; its API is at http://{address}/docs"),
     ("demo_accepts", "{user} allows «{title}» of {brand}; reminder «{what}» in {seconds} s"),
     ("demo_summary", "{accepted} consents given · {sent} messages sent, at most {latest} ms late · {used} consents used, {left} left · {waiting} reminders still waiting\nnext: `tixing init` writes a configuration, the README shows the rest"),

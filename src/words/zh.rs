@@ -871,7 +871,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("released_assumed", "已放行；{n} 条提醒按已发送处理"),
     ("became_due", "{app}：{n} 条提醒在此后到点，可能已经发送"),
     ("demo_title", "tixing 提醒 · 准时、只发一次、得到同意才发"),
-    ("demo_sandbox", "模拟微信运行在 {url}"),
+    ("demo_sandbox", "沙箱模拟 {platforms}，地址 {url}"),
     ("demo_daemon", "守护进程使用全新的数据库；API 文档：http://{address}/docs"),
     ("demo_accepts", "{user} 允许了{brand}的「{title}」；{seconds} 秒后提醒「{what}」"),
     ("demo_summary", "用户同意 {accepted} 次 · 已发送 {sent} 条，最多晚 {latest} 毫秒 · 订阅次数已用 {used}，剩余 {left} · 还有 {waiting} 条在等待\n下一步：`tixing init` 生成配置，其余见 README"),

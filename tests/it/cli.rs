@@ -185,5 +185,8 @@ fn the_demo_shows_messages_and_ends_with_a_summary() {
     let [plans, loads, arrives] = ["plans tasting.toml: 6 rows, 5 reminders", "5 reminders stored", "二楼露台 A3"]
         .map(|text| out.find(text).unwrap_or_else(|| panic!("no «{text}» in {out}")));
     assert!(plans < loads && loads < arrives, "{out}");
+    for platform in tixing::platform::BUILT {
+        assert!(out.contains(&format!("({}) · ", platform.word)), "no message on {}: {out}", platform.word);
+    }
     assert_eq!(site.run(&["demo", "--for", "soon"]).0, 2);
 }

@@ -8,11 +8,11 @@ use super::{
 };
 use crate::{
     clock::{SharedClock, SystemClock},
-    config::{self, Config},
+    config::{self, App, Config},
     daemon::Daemon,
     domain::{Millis, SECOND, reminder::State, timing::rfc3339},
     http,
-    platform::BUILT,
+    platform::{BUILT, Facts},
     sandbox::{Message, Sandbox},
     store::{StoreError, lists::Filter},
     words::{self, say},
@@ -34,45 +34,64 @@ const EVENTS: &[(&str, &str)] =
 const COUPONS: &[(&str, &str)] = &[("拿铁买一送一", "¥18.00"), ("早餐套餐券", "¥12.00"), ("会员生日券", "¥30.00")];
 const CLASSES: &[(&str, &str)] = &[("流瑜伽", "A教室"), ("动感单车", "B教室"), ("普拉提", "C教室")];
 
+/// A kind of message that users of an app allow.
 struct Kind {
-    app: &'static str,
+    app: String,
     brand: &'static str,
     template: &'static str,
     title: &'static str,
     choices: &'static [(&'static str, &'static str)],
+    /// The fields that say what, where and when.
     fields: [&'static str; 3],
 }
 
-const KINDS: &[Kind] = &[
-    Kind {
-        app: "coffee",
-        brand: "转角咖啡",
-        template: "event-start",
-        title: "活动开始提醒",
-        choices: EVENTS,
-        fields: ["thing1", "thing5", "time2"],
-    },
-    Kind {
-        app: "coffee",
-        brand: "转角咖啡",
-        template: "coupon-expiry",
-        title: "优惠券到期提醒",
-        choices: COUPONS,
-        fields: ["thing1", "amount3", "date4"],
-    },
-    Kind {
-        app: "studio",
-        brand: "山谷运动",
-        template: "class-start",
-        title: "课程开始提醒",
-        choices: CLASSES,
-        fields: ["thing1", "thing2", "time3"],
-    },
-];
+/// The kinds of the apps on the first platform, then that of the café on each of the others.
+fn kinds() -> Vec<Kind> {
+    let kind = |app: &str, brand, template, title, choices, fields| Kind {
+        app: app.to_owned(),
+        brand,
+        template,
+        title,
+        choices,
+        fields,
+    };
+    let mut kinds = vec![
+        kind("coffee", "转角咖啡", "event-start", "活动开始提醒", EVENTS, ["thing1", "thing5", "time2"]),
+        kind("coffee", "转角咖啡", "coupon-expiry", "优惠券到期提醒", COUPONS, ["thing1", "amount3", "date4"]),
+        kind("studio", "山谷运动", "class-start", "课程开始提醒", CLASSES, ["thing1", "thing2", "time3"]),
+    ];
+    kinds.extend(BUILT[1..].iter().map(|platform| {
+        let [what, when, place] = platform.sample.event;
+        kind(&app_on(platform), "转角咖啡", "event-start", "活动开始提醒", EVENTS, [what, place, when])
+    }));
+    kinds
+}
 
+/// What the café's app is called on another platform than the first.
+fn app_on(platform: &Facts) -> String {
+    format!("coffee-{}", platform.word)
+}
+
+/// The configuration; the secrets that it names are written into folders, one for each platform.
 fn configuration(folder: &Path, sandbox: &str) -> Result<Config, Failure> {
-    let text = include_str!("demo.toml").replace("{platform}", BUILT[0].word).replace("{sandbox}", sandbox);
+    let mut text = include_str!("demo.toml").replace("{platform}", BUILT[0].word);
+    for platform in &BUILT[1..] {
+        let (word, sample) = (platform.word, &platform.sample);
+        let own = sample.own.replace("file = \"", &format!("file = \"{word}/"));
+        let (name, appid, templates) = (app_on(platform), sample.appid, sample.templates);
+        text += &format!(
+            "[[app]]\nname = \"{name}\"\nplatform = \"{word}\"\nappid = \"{appid}\"\n{own}base_url = \"{{sandbox}}\"\n\
+             timezone = \"Asia/Shanghai\"\n{templates}\n"
+        );
+        for (name, secret) in sample.files {
+            let file = folder.join(word).join(name);
+            let written = std::fs::create_dir_all(folder.join(word)).and_then(|()| std::fs::write(&file, secret));
+            let cannot = |e: std::io::Error| say!("cannot_write", file = file.to_string_lossy(), why = e.to_string());
+            written.map_err(cannot)?;
+        }
+    }
     let secret = |_: &str| Some("demo-secret".to_owned());
+    let text = text.replace("{sandbox}", sandbox);
     config::parse(&folder.join("demo.toml"), &text, &secret, Default::default()).map_err(Failure::from)
 }
 
@@ -83,6 +102,9 @@ struct Demo {
     clock: SharedClock,
     out: Out,
     colour: bool,
+    kinds: Vec<Kind>,
+    /// Whose turn it is: each platform has one before chance decides.
+    turn: usize,
     shown: usize,
     accepted: u32,
 }
@@ -114,7 +136,7 @@ async fn run_in(folder: &Path, duration: Option<Millis>, out: Out) -> Result<(),
     daemon.ready().await;
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let config = Arc::clone(daemon.api.config());
-    let mut demo = Demo { sandbox, daemon, config, clock, out, colour, shown: 0, accepted: 0 };
+    let mut demo = Demo { sandbox, daemon, config, clock, out, colour, kinds: kinds(), turn: 0, shown: 0, accepted: 0 };
     demo.introduce(&url);
     demo.play(duration).await?;
     let summary = demo.summary().await?;
@@ -142,7 +164,8 @@ impl Demo {
 
     fn introduce(&self, url: &str) {
         self.show(&say!("demo_title").say(self.out.voice));
-        self.happened(&say!("demo_sandbox", url = url));
+        let platforms: Vec<&str> = BUILT.iter().map(|platform| platform.word).collect();
+        self.happened(&say!("demo_sandbox", platforms = platforms, url = url));
         self.happened(&say!("demo_daemon", address = self.daemon.address));
     }
 
@@ -163,7 +186,8 @@ impl Demo {
             }
             if now >= next_tap && last_call.is_none_or(|at| now < at) {
                 self.somebody_accepts(ends).await?;
-                next_tap = now + rand::rng().random_range(350..1_100);
+                let first_round = self.turn < self.kinds.len();
+                next_tap = now + rand::rng().random_range(if first_round { 150..300 } else { 350..1_100 });
             }
             self.show_arrivals();
             tokio::select! {
@@ -176,21 +200,18 @@ impl Demo {
     /// A user taps «allow», and the app's backend makes its one call.
     async fn somebody_accepts(&mut self, ends: Option<Millis>) -> Result<(), Failure> {
         let now = self.clock.now();
-        let (user, kind, choice) = {
-            let mut rng = rand::rng();
-            let user = rng.random_range(0..USERS.len());
-            let kind = KINDS.choose(&mut rng).expect("not empty");
-            (user, kind, kind.choices.choose(&mut rng).expect("not empty"))
-        };
+        let user = rand::rng().random_range(0..USERS.len());
+        let kind = self.kinds.len() - 1 - self.turn.min(self.kinds.len() - 1);
+        let kind = if self.turn < self.kinds.len() { kind } else { rand::rng().random_range(0..self.kinds.len()) };
+        self.turn += 1;
+        let kind = &self.kinds[kind];
+        let choice = kind.choices.choose(&mut rand::rng()).expect("not empty");
         let latest = ends.map_or(now + 6 * SECOND, |at| (at - 600).min(now + 6 * SECOND));
         let at = rand::rng().random_range(now + 1_200..=latest.max(now + 1_300));
-        let openid = format!("o-demo-user-{user:04}");
-        let template = {
-            let app = self.config.apps.iter().find(|a| a.name == kind.app).expect("configured");
-            let template = app.template(kind.template).expect("configured");
-            self.sandbox.world().tap(&app.appid, &openid, &template.code, true);
-            template.code.clone()
-        };
+        let app = self.config.apps.iter().find(|a| a.name == kind.app).expect("configured");
+        let openid = (app.platform.sample.openid)(u32::try_from(user).expect("a few users"));
+        let template = app.template(kind.template).expect("configured").code.clone();
+        self.sandbox.world().tap(&app.appid, &openid, &template, true);
         let due = local(at).format("%Y年%-m月%-d日 %H:%M").to_string();
         let body = json!({
             "app": kind.app, "openid": openid, "template": template, "at": rfc3339(at), "expires_at": "2h",
@@ -200,7 +221,7 @@ impl Demo {
         self.post("/v1/reminders", &body).await?;
         self.accepted += 1;
         let seconds = (at - now) / 1_000;
-        let (user, title, brand) = (USERS[user], kind.title, kind.brand);
+        let (user, title, brand) = (USERS[user], kind.title, on(kind.brand, app));
         self.happened(&say!(
             "demo_accepts",
             user = user,
@@ -235,11 +256,13 @@ impl Demo {
 
     /// The message as its user sees it.
     fn card(&self, message: &Message) -> String {
-        const WIDTH: usize = 40;
+        const WIDTH: usize = 44;
         let app = self.config.apps.iter().find(|a| a.appid == message.appid);
         let template = app.and_then(|a| a.template(&message.template));
-        let brand = KINDS.iter().find(|k| app.is_some_and(|a| a.name == k.app)).map_or("", |k| k.brand);
-        let user: usize = message.openid.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        let brand = self.kinds.iter().find(|k| app.is_some_and(|a| a.name == k.app)).map_or("", |k| k.brand);
+        let brand = app.map_or_else(String::new, |app| on(brand, app));
+        let is_user = |n: &u32| app.is_some_and(|app| (app.platform.sample.openid)(*n) == message.openid);
+        let user = (0..).zip(USERS).find(|(n, _)| is_user(n)).map_or("?", |(_, name)| name);
         let (bold, green, off) = if self.colour { ("\x1b[1m", "\x1b[32m", "\x1b[0m") } else { ("", "", "") };
         let pad = |left: &str, right: &str| {
             let fill = WIDTH.saturating_sub(left.width() + right.width());
@@ -248,7 +271,7 @@ impl Demo {
         let frame = |line: String| format!("      {green}│{off} {line} {green}│{off}\n");
         let rule = "─".repeat(WIDTH + 2);
         let mut card = format!("      {green}╭{rule}╮{off}\n");
-        let to = format!("→ {}", USERS.get(user).copied().unwrap_or("?"));
+        let to = format!("→ {user}");
         card += &frame(pad(&format!("{brand} · {}", clock_text(message.at)), &to));
         let title = template.map_or("", |t| t.title.as_str());
         card += &frame(format!("{bold}{}{off}", pad(title, "")));
@@ -297,6 +320,11 @@ impl Demo {
 
 fn unread(e: StoreError) -> words::Message {
     say!("store_unread", why = e.message())
+}
+
+/// The brand, and on which platform its app is.
+fn on(brand: &str, app: &App) -> String {
+    format!("{brand} ({})", app.platform.word)
 }
 
 fn local(at: Millis) -> DateTime<Tz> {
