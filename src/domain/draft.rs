@@ -11,6 +11,7 @@ use super::{
     page::PageRules,
     reminder::{Accepted, Claim, NewReminder},
     template::{FieldRules, Kind, Listing, Template},
+    text::bounded,
     timing::{MAX_DAYS_AHEAD, cut, parse_duration, parse_instant},
 };
 use crate::words::{Message, say};
@@ -352,19 +353,6 @@ pub fn follows(at: Millis, expires_at: Millis) -> Result<(), Invalid> {
     }
     if expires_at > at + MAX_DAYS_AHEAD * DAY {
         return bad(say!("deadline_too_far", most = MAX_DAYS_AHEAD));
-    }
-    Ok(())
-}
-
-/// Text of 1 to `most` characters without control characters.
-pub(super) fn bounded(value: &str, most: usize, param: &str) -> Result<(), Invalid> {
-    let length = value.chars().count();
-    if length == 0 || length > most {
-        return Err(Invalid::new("bad_value", param, say!("length_out_of_bounds", found = length, most = most)));
-    }
-    if let Some(c) = value.chars().find(|c| c.is_control()) {
-        let detail = say!("control_character", code = format!("U+{:04X}", c as u32));
-        return Err(Invalid::new("bad_value", param, detail));
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub mod template;
 pub mod options;
+pub mod text;
 pub mod page;
 pub mod timing;
 pub mod consent;

@@ -1,6 +1,6 @@
 //! The page of the mini-program that opens on tap: what holds on every platform, and each platform's own [`PageRules`].
 
-use super::{Invalid, draft::bounded};
+use super::{Invalid, text::bounded};
 use crate::words::say;
 
 /// What a platform takes as a page.

@@ -3,7 +3,6 @@
 use super::{
     book::Book,
     judge::{Bad, Case, Verdict},
-    owners::owners,
     scan::{MOST_FILES, Scan, Seen, scan},
 };
 use crate::{
@@ -200,9 +199,16 @@ impl Folder {
         self.known.get(name).is_some_and(|known| self.office.clock.monotonic() - known.since >= QUIET)
     }
 
+    /// Schedule → the file that has its name: of several that are quiet the first by path.
+    fn owners<'s>(&self, scan: &'s Scan) -> BTreeMap<&'s str, &'s str> {
+        let quiet = scan.files.iter().filter(|(name, _)| self.is_quiet(name));
+        let named = quiet.filter_map(|(name, seen)| Some((seen.named.schedule.as_deref()?, name.as_str())));
+        named.rev().collect()
+    }
+
     /// Judges what is to be judged: first what is new, then what is tried again. Answers whether something waits.
     async fn judge_all(&mut self, scan: &Scan, rows: &Rows) -> Result<bool, StoreError> {
-        let owners = owners(&self.dir, scan, &rows.by_name, |name| self.is_quiet(name));
+        let owners = self.owners(scan);
         let (mut waits, mut again) = (false, Vec::new());
         for (name, seen) in &scan.files {
             if !self.is_quiet(name) {

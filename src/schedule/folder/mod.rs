@@ -5,7 +5,6 @@
 //! scan      what lies there now, and how it stands
 //! snapshot  a file and its tables, open as they stood
 //! judge     one file: loaded, or what is wrong with it
-//! owners    which of several files of one name has it
 //! look      the folder: what has changed, what is quiet, what is gone
 //! book      what was found out: stored, and told
 //! watch     when to look: the file system tells, SIGHUP, and every few seconds
@@ -17,7 +16,6 @@ mod inside;
 mod scan;
 mod snapshot;
 mod judge;
-mod owners;
 mod book;
 mod look;
 pub mod watch;
