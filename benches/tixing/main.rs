@@ -618,7 +618,7 @@ fn new(i: usize, at: Millis) -> NewReminder {
         key: None,
         digest: String::new(),
         claim: Claim::Reserve,
-        accepted: Some(Accepted { at: at - 1_000, source: "api".into(), event: None }),
+        accepted: Some(Accepted { at: at - 1_000, source: "api".into(), event: None, ticket: None }),
         options: Default::default(),
         origin: None,
     }

@@ -93,6 +93,7 @@ pub async fn accept(store: &Store, n: usize) {
         feed: Feed::Client,
         source: "bench".into(),
         event: None,
+        ticket: None,
     };
     for from in (0..n).step_by(4_000) {
         store.record((from..(from + 4_000).min(n)).map(report).collect()).await.expect("recorded");

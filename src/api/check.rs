@@ -266,6 +266,7 @@ pub fn consents(config: &Config, body: ConsentBody, now: Millis) -> Result<Repor
         feed: Feed::Client,
         source: accepted.source,
         event: accepted.event,
+        ticket: None,
     })
 }
 

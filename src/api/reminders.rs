@@ -296,6 +296,9 @@ pub(super) fn refusal(verdict: Inserted) -> Problem {
         }
         Inserted::Spent => Problem::new("key_spent", say!("key_spent")).at("/key"),
         Inserted::Forgotten => forgotten(),
+        Inserted::ConsentsEnd(until) => {
+            Problem::new("no_consent", say!("consents_end_before", until = until)).at("/at")
+        }
         Inserted::Refused => StoreError::Refused(say!("store_refused_row_alone")).into(),
         _ => Problem::new("no_consent", say!("no_consent_to_reserve")),
     }
@@ -318,7 +321,7 @@ pub async fn show(State(api): State<Api>, caller: Caller, Path(id): Path<String>
 /// Change a scheduled reminder.
 #[utoipa::path(patch, path = "/v1/reminders/{id}", operation_id = "change_reminder", request_body = ChangeBody, tag = "reminders",
     params(("id" = ReminderId, Path)), responses((status = 200, description = "As it is now", body = ReminderJson),
-    (status = 409, description = "`not_scheduled`, `on_hold`")))]
+    (status = 409, description = "`not_scheduled`, `on_hold`, `no_consent`: its consent ends before the new instant")))]
 pub async fn change(
     State(api): State<Api>,
     caller: Caller,
@@ -361,6 +364,9 @@ fn done(changed: Changed) -> Result<(), Problem> {
         Changed::Yes => Ok(()),
         Changed::NotScheduled(state) => Err(not_scheduled(state)),
         Changed::NotFound => Err(Problem::no_reminder()),
+        Changed::ConsentEnds(until) => {
+            Err(Problem::new("no_consent", say!("consent_ends_before", until = until)).at("/at"))
+        }
         Changed::BadDeadline => Err(Problem::new("bad_deadline", say!("changed_meanwhile")).at("/expires_at")),
     }
 }

@@ -73,12 +73,25 @@ impl Allowance {
         }
     }
 
+    /// When one that was granted at `granted_at` ends; `None` for never.
+    pub fn ends(&self, granted_at: super::Millis) -> Option<super::Millis> {
+        match self {
+            Self::Once | Self::Standing => None,
+            Self::Times { period, .. } => Some(granted_at.saturating_add(*period)),
+            Self::Ticket { until, .. } => *until,
+        }
+    }
+
     /// Whether one that was granted at `granted_at` still allows a send at `at`.
     pub fn is_good(&self, granted_at: super::Millis, at: super::Millis) -> bool {
+        self.ends(granted_at).is_none_or(|ends| at < ends)
+    }
+
+    /// The ticket that its sends name, as it is stored, if it is one.
+    pub fn ticket(&self) -> Option<&str> {
         match self {
-            Self::Once | Self::Standing => true,
-            Self::Times { period, .. } => at < granted_at + period,
-            Self::Ticket { until, .. } => until.is_none_or(|until| at < until),
+            Self::Ticket { key, .. } => Some(key),
+            Self::Once | Self::Standing | Self::Times { .. } => None,
         }
     }
 }
@@ -186,6 +199,8 @@ pub struct Report {
     pub feed: Feed,
     /// Who told us; free text of at most 64 characters.
     pub source: String,
-    /// The caller's own id of this tap: the same event twice counts once.
+    /// The caller's own id of this tap, or its ticket: the same event twice counts once.
     pub event: Option<String>,
+    /// The ticket that it brings, in place of what an accept of the template is worth.
+    pub ticket: Option<Allowance>,
 }

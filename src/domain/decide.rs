@@ -140,6 +140,15 @@ pub fn no_consent(due: &Due) -> Settlement {
     failed(Reason::NoConsent)
 }
 
+/// How a reminder ends whose consent ends before it can be sent. A doubt is told by the platform's receipt alone then: a refusal of a second
+/// request would prove nothing.
+pub fn consent_ended(due: &Due, rules: &AppRules, ends_at: Millis, now: Millis) -> Settlement {
+    if due.is_doubtful() {
+        return awaits_receipt(due, rules, now).unwrap_or_else(|| unconfirmed(Reason::DoubtConsentEnded { ends_at }));
+    }
+    failed(Reason::ConsentEnded { ends_at })
+}
+
 fn still_open(look_at: Millis, reason: Reason) -> Settlement {
     Settlement::because(Next::Doubt { look_at }, reason, Consent::Keep)
 }

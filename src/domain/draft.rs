@@ -192,6 +192,7 @@ impl Draft {
             Some(_) if !terms.consents.counts(Feed::Client) => (Claim::AtFire, None),
             accepted => (self.consent.unwrap_or(Claim::Reserve), accepted),
         };
+        let late = late.or_else(|| lasts(accepted.as_ref().filter(|_| claim == Claim::Reserve)?, template, at).err());
         let reminder = NewReminder {
             app: terms.app.to_owned(),
             openid: self.openid,
@@ -327,7 +328,16 @@ impl<'a> Terms<'a> {
         if at > now + HOUR || at < now - MAX_DAYS_AHEAD * DAY {
             return Err(bad(say!("no_time_of_a_tap", at = at, most = MAX_DAYS_AHEAD)));
         }
-        Ok(Accepted { at, source, event: tap.event })
+        Ok(Accepted { at, source, event: tap.event, ticket: None })
+    }
+}
+
+/// Whether what a reminder brings to be held still holds at its instant.
+fn lasts(accepted: &Accepted, template: &Template, at: Millis) -> Result<(), Invalid> {
+    let allowance = accepted.ticket.clone().unwrap_or_else(|| template.allowance());
+    match allowance.ends(accepted.at).filter(|until| *until <= at) {
+        Some(until) => Err(Invalid::new("bad_time", "/at", say!("accept_ends_before", until = until, at = at))),
+        None => Ok(()),
     }
 }
 

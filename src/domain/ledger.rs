@@ -86,11 +86,14 @@ pub enum Void {
     Unconfirmed,
     /// The user was forgotten once, and the platform may know consents from before.
     LetIn,
+    /// Its time was over before a reminder had it.
+    Ended,
 }
 
 impl Void {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Denied, Self::TurnedOff, Self::Forgotten, Self::Unconfirmed, Self::LetIn];
+    pub const ALL: [Self; 6] =
+        [Self::Denied, Self::TurnedOff, Self::Forgotten, Self::Unconfirmed, Self::LetIn, Self::Ended];
 
     /// The word in SQL and JSON.
     pub fn word(self) -> &'static str {
@@ -100,6 +103,7 @@ impl Void {
             Self::Forgotten => "forgotten",
             Self::Unconfirmed => "unconfirmed",
             Self::LetIn => "let_in",
+            Self::Ended => "ended",
         }
     }
 
@@ -133,6 +137,11 @@ impl Line {
     /// Whether a reminder may hold it. A standing consent is held by none.
     fn is_free(&self) -> bool {
         self.state() == ConsentState::Available && self.allowance != Allowance::Standing
+    }
+
+    /// When it ends; `None` for never.
+    pub fn ends(&self) -> Option<Millis> {
+        self.allowance.ends(self.granted_at)
     }
 
     fn has(&self, reminder: ReminderId) -> bool {
@@ -213,6 +222,8 @@ pub struct Ledger {
     entries: Vec<Entry>,
     /// No line before this one is free.
     free_from: usize,
+    /// Whether any line ends by itself.
+    some_end: bool,
     last: i64,
     turned_off: Option<Millis>,
     /// Events of taps that are recorded.
@@ -238,6 +249,7 @@ impl Ledger {
         self.events.extend(line.event.clone());
         if self.entries.last().is_none_or(|last| last.line.n < line.n) {
             self.last = self.last.max(line.n);
+            self.some_end |= line.ends().is_some();
             self.entries.push(Entry { was: Some(line.row()), line, gone: false });
         }
     }
@@ -281,7 +293,7 @@ impl Ledger {
     }
 
     /// Takes in a new reminder that goes at `at`: records the tap that it brings, and has it hold what it claims. A consent that it brings
-    /// is its own; otherwise it takes the oldest free one. `None` if there is none; then `id` was not asked for.
+    /// is its own; otherwise it takes the free one that ends first. `None` if there is none; then `id` was not asked for.
     pub fn admit(
         &mut self,
         tap: Option<Tap>,
@@ -312,7 +324,26 @@ impl Ledger {
         (claim == Claim::AtFire || self.stands()).then(id)
     }
 
-    /// Has a reminder that goes at `at` hold the oldest free consent; `false` if there is none (I1).
+    /// Until when what is free of it is good, where none of it is good at `at`.
+    pub fn good_until(&self, at: Millis) -> Option<Millis> {
+        let ends = self.lines().filter(|line| line.is_free()).filter_map(Line::ends);
+        ends.max().filter(|ends| *ends <= at)
+    }
+
+    /// The ticket that pays for a reminder, as it is stored, if its consent is one.
+    pub fn ticket_of(&self, reminder: ReminderId) -> Option<&str> {
+        self.lines().find(|line| line.has(reminder) && line.void.is_none())?.allowance.ticket()
+    }
+
+    /// Voids what nobody has and is past its end.
+    pub fn end(&mut self, now: Millis) {
+        let lines = self.entries.iter_mut().map(|entry| &mut entry.line);
+        for line in lines.filter(|line| line.is_free() && line.ends().is_some_and(|ends| ends <= now)) {
+            line.void = Some(Void::Ended);
+        }
+    }
+
+    /// Has a reminder that goes at `at` hold the free consent that ends first, of several the oldest; `false` if there is none (I1).
     pub fn take(&mut self, by: ReminderId, at: Millis) -> bool {
         let free = self.free(at);
         free.map(|free| self.hold(free, by)).is_some()
@@ -334,10 +365,13 @@ impl Ledger {
     ///
     /// The platform has said that it knows no consent, or the user that they want none. Believing that for one reminder and not for the
     /// next would only collect more refusals. A reminder that is under way keeps its consent: nobody knows whether that one was spent.
+    /// Where the platform has refused a ticket, that says nothing about the user's other tickets and accepts, nor they about it.
     pub fn void(&mut self, until: Millis, by: Option<ReminderId>, why: Void) -> Vec<ReminderId> {
         let mut lost = Vec::new();
+        let refused = by.filter(|_| why == Void::Denied).map(|by| self.ticket_of(by).map(str::to_owned));
+        let meant = |line: &Line| refused.as_ref().is_none_or(|ticket| line.allowance.ticket() == ticket.as_deref());
         let open = self.entries.iter_mut().map(|entry| &mut entry.line);
-        for line in open.filter(|line| line.void.is_none() && line.granted_at <= until) {
+        for line in open.filter(|line| line.void.is_none() && line.granted_at <= until && meant(line)) {
             match line.holder {
                 Some(holder) if by == Some(holder.id) => {}
                 Some(Holder { id, stage: Stage::Waiting }) => lost.push(id),
@@ -383,10 +417,13 @@ impl Ledger {
     }
 
     /// Whether a reminder has the sole consent that the platform can still know: every other one was spent by a message that the platform
-    /// certainly accepted. Only then does a second request tell what became of the first.
+    /// certainly accepted. Only then does a second request tell what became of the first. A request that names a ticket can be paid by no
+    /// other one.
     pub fn is_sole(&self, reminder: ReminderId) -> bool {
         let spent = |line: &&Line| line.holder.is_some_and(|holder| holder.stage == Stage::Sent);
-        let mut open = self.lines().filter(|line| !spent(line));
+        let ticket = self.lines().find(|line| line.has(reminder)).and_then(|line| line.allowance.ticket());
+        let pays = |line: &&Line| ticket.is_none() || line.allowance.ticket() == ticket;
+        let mut open = self.lines().filter(|line| !spent(line) && pays(line));
         open.next().is_some_and(|line| line.has(reminder)) && open.next().is_none()
     }
 
@@ -415,12 +452,20 @@ impl Ledger {
         self.entries.iter().filter(|entry| !entry.gone).map(|entry| &entry.line)
     }
 
-    /// The oldest free consent that is still good at `at`.
+    /// The free consent that is still good at `at`: the one that ends first, since those that last serve later reminders; of several the
+    /// oldest.
     fn free(&mut self, at: Millis) -> Option<usize> {
         let taken = self.entries[self.free_from..].iter().take_while(|entry| !entry.line.is_free()).count();
         self.free_from += taken;
-        let good = |entry: &Entry| entry.line.is_free() && entry.line.allowance.is_good(entry.line.granted_at, at);
-        self.entries[self.free_from..].iter().position(good).map(|i| self.free_from + i)
+        let good = |line: &Line| line.is_free() && line.allowance.is_good(line.granted_at, at);
+        let rest = &self.entries[self.free_from..];
+        let first = if self.some_end {
+            let good = rest.iter().enumerate().filter(|(_, entry)| good(&entry.line));
+            good.min_by_key(|(_, entry)| entry.line.ends().unwrap_or(Millis::MAX)).map(|(i, _)| i)
+        } else {
+            rest.iter().position(|entry| good(&entry.line))
+        };
+        first.map(|i| self.free_from + i)
     }
 
     fn hold(&mut self, i: usize, id: ReminderId) {
@@ -454,6 +499,7 @@ impl Ledger {
     /// Writes a tap down, one line for each send that it allows; `holder` has the first.
     fn add(&mut self, tap: Tap, holder: Option<ReminderId>, void: Option<Void>) {
         let (first, Tap { at, allowance, event, told }) = (self.entries.len(), tap);
+        self.some_end |= allowance.ends(at).is_some();
         self.events.extend(event.clone());
         if let Some(told_once) = &mut self.told_once {
             told_once.push(ToldOnce { n: self.last + 1, at, feed: told.feed });
@@ -496,6 +542,10 @@ mod tests {
     fn by(feed: Feed, event: Option<&str>, at: Millis) -> Tap {
         let told = Told { feed, source: "test".into() };
         Tap { event: event.map(str::to_owned), told, ..tap(at, Allowance::Once) }
+    }
+
+    fn ticket(key: &str, sends: u32, until: Option<Millis>) -> Allowance {
+        Allowance::Ticket { key: key.into(), sends, until }
     }
 
     /// The moves as (n, from, to), a letter for each state.
@@ -704,14 +754,13 @@ mod tests {
 
     #[test]
     fn what_an_allowance_allows() {
-        let ticket = |sends, until| Allowance::Ticket { key: "t".into(), sends, until };
         // (the allowance, granted at 10) → how many reminders that go at 100 and at 1,000 it is good for
         for (allowance, at_100, at_1_000) in [
             (Allowance::Once, 1, 1),
             (Allowance::Standing, 0, 0),
             (Allowance::Times { sends: 3, period: 500 }, 3, 0),
-            (ticket(2, Some(500)), 2, 0),
-            (ticket(1, None), 1, 1),
+            (ticket("t", 2, Some(500)), 2, 0),
+            (ticket("t", 1, None), 1, 1),
         ] {
             for (at, good) in [(100, at_100), (1_000, at_1_000)] {
                 let mut ledger = Ledger::default();
@@ -722,15 +771,83 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_ends_first_is_taken_first_and_what_has_ended_never() {
+        let mut ledger = Ledger::default();
+        for (at, allowance) in [
+            (1, Allowance::Once),
+            (2, ticket("long", 1, Some(900))),
+            (3, Allowance::Times { sends: 2, period: 97 }),
+            (4, ticket("short", 1, Some(50))),
+        ] {
+            ledger.grant(tap(at, allowance));
+        }
+        // (a reminder that goes at) → the number of the consent that it takes
+        for (id, (at, n)) in [(60, Some(3)), (60, Some(4)), (60, Some(2)), (60, Some(1)), (60, None), (49, Some(5))]
+            .into_iter()
+            .enumerate()
+        {
+            let id = ReminderId(id as i64 + 1);
+            assert_eq!(ledger.take(id, at), n.is_some(), "{id}");
+            assert_eq!(ledger.lines().find(|line| line.has(id)).map(|line| line.n), n, "{id}");
+        }
+    }
+
+    #[test]
+    fn what_ends_unused_is_void_and_until_when_the_rest_is_good_can_be_told() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.good_until(0), None, "there is none");
+        ledger.grant(tap(1, ticket("a", 2, Some(50))));
+        ledger.grant(tap(1, ticket("b", 1, Some(90))));
+        assert_eq!((ledger.good_until(89), ledger.good_until(90)), (None, Some(90)));
+        assert!(ledger.take(A, 10));
+        ledger.end(49);
+        assert_eq!(ledger.balance(), Balance { available: 2, held: 1, ..Balance::default() });
+        ledger.end(50);
+        assert_eq!(ledger.balance(), Balance { available: 1, held: 1, void: 1, ..Balance::default() });
+        assert!(ledger.give_back(A));
+        ledger.end(50);
+        assert_eq!(ledger.balance(), Balance { available: 1, void: 2, ..Balance::default() });
+    }
+
+    #[test]
+    fn a_ticket_that_is_refused_says_nothing_about_the_others() {
+        use Stage::{UnderWay, Waiting};
+        let of = |n, holder, key: Option<&str>| {
+            let allowance = key.map_or(Allowance::Once, |key| ticket(key, 1, None));
+            Line { allowance, ..line(n, holder, None) }
+        };
+        let stored = [
+            of(1, Some((A, UnderWay)), Some("refused")),
+            of(2, Some((B, Waiting)), Some("refused")),
+            of(3, None, Some("other")),
+            of(4, None, None),
+        ];
+        let mut ledger = read(stored.clone());
+        assert_eq!(ledger.void(Millis::MAX, Some(A), Void::Denied), [B]);
+        assert_eq!(moves(&ledger), ["1hv", "2hv"]);
+        let mut ledger = read(stored.clone());
+        assert_eq!(ledger.void(Millis::MAX, None, Void::TurnedOff), [B], "the user's own word is about all");
+        assert_eq!(moves(&ledger), ["2hv", "3av", "4av"]);
+        let mut ledger = read([of(1, Some((A, UnderWay)), None), of(2, None, Some("other")), of(3, None, None)]);
+        ledger.void(Millis::MAX, Some(A), Void::Denied);
+        assert_eq!(moves(&ledger), ["1hv", "3av"], "a refused accept says nothing about tickets");
+        assert!(!read(stored).is_sole(A), "its ticket has another send");
+        let sole = [of(1, Some((A, UnderWay)), Some("mine")), of(2, None, Some("other")), of(3, None, None)];
+        assert!(read(sole).is_sole(A), "nothing else can pay for a request that names it");
+    }
+
     proptest! {
         /// I1: no more reminders have a consent than were granted. I4: what was there and the moves together are what is there.
         #[test]
-        fn i1_i4_whatever_happens_the_moves_balance(stored in proptest::collection::vec(0..7_u8, 0..6), steps in proptest::collection::vec((0..8_u8, 1..5_i64), 0..20)) {
+        fn i1_i4_whatever_happens_the_moves_balance(stored in proptest::collection::vec(0..9_u8, 0..6), steps in proptest::collection::vec((0..11_u8, 1..5_i64), 0..20)) {
             let stages = [Stage::Waiting, Stage::UnderWay, Stage::Uncertain, Stage::Sent];
             let lines = stored.iter().zip(1..).map(|(kind, n)| match kind {
                 0..4 => line(n, Some((ReminderId(n), stages[usize::from(*kind)])), None),
                 4 => line(n, None, Some(Void::Denied)),
                 5 => line(n, Some((ReminderId(n), Stage::Uncertain)), Some(Void::Denied)),
+                6 => Line { allowance: Allowance::Times { sends: 1, period: 30 }, ..line(n, None, None) },
+                7 => Line { allowance: ticket("stored", 1, Some(70)), ..line(n, None, None) },
                 _ => line(n, None, None),
             });
             let mut ledger = read(lines);
@@ -745,6 +862,9 @@ mod tests {
                     4 => ledger.forget(),
                     5 => ledger.let_in(1),
                     6 => ledger.erase(id),
+                    7 => { ledger.grant(tap(id.0 * 20, Allowance::Times { sends: 2, period: 40 })); }
+                    8 => { ledger.grant(tap(1, ticket("granted", 3, Some(60)))); }
+                    9 => ledger.end(id.0 * 20),
                     _ => { ledger.admit(Some(tap(1, Allowance::Once)), Claim::Reserve, false, 1, || id); }
                 }
             }

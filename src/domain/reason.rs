@@ -3,6 +3,7 @@
 //! Each reason is a sentence of the catalogue in `words`, whose key is its tag, and is stored as JSON such as `{"say":"no_consent"}`. The
 //! platform's own words are no reasons: they stand beside one, or alone.
 
+use super::Millis;
 use crate::words::{Message, say};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,11 @@ pub enum Reason {
     ConsentVoid,
     /// The user turned the template off before its instant.
     TurnedOff,
+    /// It was held up, and its consent had ended when it could be sent.
+    ConsentEnded {
+        /// When that was.
+        ends_at: Millis,
+    },
     /// Its owner cancelled it.
     Cancelled,
     /// The file of its schedule no longer has it.
@@ -84,6 +90,11 @@ pub enum Reason {
     DoubtOutlived,
     /// The user has turned the template off since.
     DoubtTurnedOff,
+    /// Its consent has ended since.
+    DoubtConsentEnded {
+        /// When that was.
+        ends_at: Millis,
+    },
     /// The user may have other consents, so that a second request could deliver twice.
     OtherConsents,
     /// The app is not exclusive, so that a second request could deliver twice.
@@ -138,6 +149,7 @@ impl Reason {
             Self::DeadlinePassed => "expired",
             Self::NotATester => "test_mode",
             Self::NoConsent | Self::ConsentVoid => "no_consent",
+            Self::ConsentEnded { .. } => "consent_ended",
             Self::TurnedOff => "turned_off",
             Self::Cancelled | Self::CancelledInDoubt => "cancelled",
             Self::Removed => "removed",
@@ -154,6 +166,7 @@ impl Reason {
             Self::InterruptedTwice
             | Self::DoubtOutlived
             | Self::DoubtTurnedOff
+            | Self::DoubtConsentEnded { .. }
             | Self::OtherConsents
             | Self::NotExclusive
             | Self::NoSecondConsent => "unconfirmed",

@@ -1,6 +1,6 @@
 //! Reminders: one message to one user at one instant.
 
-use super::{Millis, options::Options};
+use super::{Millis, consent::Allowance, options::Options};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -135,8 +135,10 @@ pub struct Accepted {
     pub at: Millis,
     /// Who told us.
     pub source: String,
-    /// The caller's own id of this tap.
+    /// The caller's own id of this tap, or its ticket.
     pub event: Option<String>,
+    /// The ticket that it brings, in place of what an accept of the template is worth.
+    pub ticket: Option<Allowance>,
 }
 
 /// Where in a schedule a reminder comes from.

@@ -220,6 +220,7 @@ impl Facts<'_> {
             }
             "test_mode" | "gave_up" | "resolved" => say!("story_not_sent", why = self.said()),
             "turned_off" => say!("story_turned_off", why = self.said()),
+            "consent_ended" => say!("story_consent_ended", why = self.said()),
             code => {
                 // The platform's own words name the field at fault, and the like.
                 let why = match (&self.meaning, self.said()) {

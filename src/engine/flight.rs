@@ -4,7 +4,8 @@ use super::{Done, Engine, done::Sent, lane::Pick, limited, settlements::Pending}
 use crate::{
     domain::{
         Millis,
-        decide::{Decision, gave_up, no_consent, turned_off},
+        consent::Ticket,
+        decide::{Decision, consent_ended, gave_up, no_consent, turned_off},
         outcome::{Outcome, Reaction},
         reminder::State,
         settle::{Next, Settlement, gate_closed, settle, store_failed},
@@ -66,7 +67,8 @@ impl Engine {
         let mut again = Vec::new();
         for (job, verdict) in jobs.into_iter().zip(verdicts) {
             match verdict {
-                Marked::Yes => self.send(i, job, now),
+                Marked::Yes => self.send(i, job, None, now),
+                Marked::By(ticket) => self.send(i, job, Some(ticket), now),
                 Marked::Late => {
                     self.release(i, &job);
                     // It was changed: as it is now it may have been read meanwhile, and passed over because this one was under way.
@@ -74,6 +76,10 @@ impl Engine {
                 }
                 Marked::TurnedOff => {
                     let settlement = turned_off(&job.due, &self.lanes[i].app.rules, now);
+                    self.settle_instead(i, &job, settlement, now);
+                }
+                Marked::Ended { ends_at } => {
+                    let settlement = consent_ended(&job.due, &self.lanes[i].app.rules, ends_at, now);
                     self.settle_instead(i, &job, settlement, now);
                 }
                 Marked::NotSole if job.due.state != State::InDoubt => self.settle_instead(i, &job, gave_up(), now),
@@ -114,7 +120,7 @@ impl Engine {
         self.settle_unmarked(i, job, settlement, now);
     }
 
-    fn send(&mut self, i: usize, job: Job, now: Millis) {
+    fn send(&mut self, i: usize, job: Job, ticket: Option<Ticket>, now: Millis) {
         let lane = &self.lanes[i];
         // Marking took its time: the gate is asked once more at the very last moment, as it is now.
         let decision = lane.decide(&job, self.store.gates().of(job.schedule), now);
@@ -135,7 +141,7 @@ impl Engine {
                 page: job.body.page.as_deref(),
                 data: &job.body.data,
                 options: &job.body.options,
-                ticket: None,
+                ticket: ticket.as_ref(),
             };
             let began_at = clock.now();
             let call = async {

@@ -34,11 +34,11 @@ pub async fn assume_sent(store: &dyn Queue, lane: i64, last_id: ReminderId, now:
         // Marking takes the consent of those that claim one at the instant.
         let verdicts = store.mark(waiting.clone()).await?;
         let waiting = waiting.iter().zip(verdicts).filter_map(|(job, verdict)| match verdict {
-            Marked::Yes => Some(end(job, true, assumed_sent(), now)),
+            Marked::Yes | Marked::By(_) => Some(end(job, true, assumed_sent(), now)),
             // None is known here, but one may have come and been spent since the backup.
             Marked::NoConsent => Some(end(job, false, assumed_sent_without_consent(), now)),
             // It is not to be sent again, and holds what its first request may have spent.
-            Marked::NotSole | Marked::TurnedOff => Some(end(job, false, assumed_sent(), now)),
+            Marked::NotSole | Marked::TurnedOff | Marked::Ended { .. } => Some(end(job, false, assumed_sent(), now)),
             // Its owner cancelled it just now.
             Marked::Late => None,
         });

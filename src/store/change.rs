@@ -4,13 +4,16 @@ use super::{
     Store,
     command::Single,
     error::StoreError,
+    ledgers::Claimant,
+    paid::paid,
     port::{Entry, Ring},
-    reminders::find,
+    reminders::{Stored, find},
     settle::settle,
     states::SCHEDULED,
     tx::Tx,
 };
 use crate::domain::{
+    Millis,
     decide::cancelled,
     draft::Change,
     reason::TEMPLATE_SUSPENDED,
@@ -26,6 +29,8 @@ pub enum Changed {
     NotScheduled(State),
     /// Its deadline would not follow its instant, now that another change has moved one of them; nothing was written.
     BadDeadline,
+    /// The consent that it holds ends before its new instant; nothing was written.
+    ConsentEnds(Millis),
     /// There is no such reminder.
     NotFound,
 }
@@ -77,11 +82,15 @@ async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Resul
     if stored.due.state != State::Scheduled {
         return Ok(Changed::NotScheduled(stored.due.state));
     }
+    let consent_ends = consent_ends(tx, &stored).await?;
     let (at, local_at) = change.at.clone().unwrap_or((stored.due.at, stored.local_at));
     let expires_at = change.expires_at.unwrap_or(stored.due.expires_at);
     if expires_at <= at {
         // Another change has moved one of them since this one was checked.
         return Ok(Changed::BadDeadline);
+    }
+    if let Some(ends_at) = consent_ends.filter(|ends| change.at.is_some() && *ends <= at) {
+        return Ok(Changed::ConsentEnds(ends_at));
     }
     let mended = change.data.is_some() && stored.reason.as_deref() == Some(TEMPLATE_SUSPENDED);
     let due_at = match change.at {
@@ -124,6 +133,16 @@ async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Resul
         .execute(&mut *tx.conn)
         .await?;
     Ok(Changed::Yes)
+}
+
+/// When the consent ends that a reminder holds, if it does.
+async fn consent_ends(tx: &mut Tx<'_>, stored: &Stored) -> sqlx::Result<Option<Millis>> {
+    if !tx.names.limited_lane(stored.lane) {
+        return Ok(None);
+    }
+    let (recipient, template) = stored.pair();
+    let paid = paid(tx, &[Claimant { recipient, template, reminder: stored.due.id }]).await?;
+    Ok(paid.get(&stored.due.id).and_then(|paid| paid.ends_at))
 }
 
 impl Store {

@@ -6,6 +6,7 @@ use super::{
     tx::Tx,
 };
 use crate::domain::{
+    Millis,
     consent::Report,
     reminder::{NewReminder, ReminderId, State},
 };
@@ -116,6 +117,8 @@ pub enum Inserted {
     Spent,
     /// No consent was available to reserve; nothing was written.
     NoConsent,
+    /// The consents that are available end before its instant, the last of them then; nothing was written.
+    ConsentsEnd(Millis),
     /// The user was forgotten at their wish; nothing was written.
     Forgotten,
     /// The database refuses this very content; nothing was written.

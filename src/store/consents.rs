@@ -12,8 +12,8 @@ use super::{
 };
 use crate::domain::{
     Millis,
-    consent::{Allowance, Balance, ConsentState, Feeds, Report},
-    ledger::{Granted, Holder, Stage, Tap, Told, state},
+    consent::{Balance, ConsentState, Feeds, Report, Ticket},
+    ledger::{Granted, Holder, Stage, Tap, Told, Void, state},
     reminder::ReminderId,
 };
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
@@ -41,6 +41,10 @@ pub struct Consent {
     pub reminder: Option<ReminderId>,
     /// Where it stands.
     pub state: ConsentState,
+    /// When it ends by itself, if it does.
+    pub ends_at: Option<Millis>,
+    /// The ticket that its send names, if it is one.
+    pub ticket: Option<Ticket>,
     /// Why it is void.
     pub void_reason: Option<String>,
     /// `client`, `callback` or `both`.
@@ -87,7 +91,7 @@ pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<
     let spent = spent::spent(tx, &used).await?;
     spent.recall(names, &mut ledgers, &events);
     for (i, pair, report) in accepts {
-        let allowance = if names.standing(pair.1) { Allowance::Standing } else { Allowance::Once };
+        let allowance = report.ticket.clone().unwrap_or_else(|| names.allowance(pair.1));
         let told = Told { feed: report.feed, source: report.source.clone() };
         let tap = Tap { at: report.at, allowance, event: report.event.clone(), told };
         if ledgers.of(pair).grant(tap) == Granted::Consent {
@@ -105,20 +109,21 @@ impl Store {
     /// When the database does not answer.
     pub async fn consents(&self, app: &str, openid: &str) -> Result<Vec<Consent>, StoreError> {
         let sql = format!(
-            "SELECT c.template, c.n, c.granted_at, c.source, c.event, c.standing, c.reminder, c.voided_at, c.void_reason, c.feeds,
-                    o.state AS ended
+            "SELECT c.template, c.n, c.granted_at, c.source, c.event, c.standing, c.ends_at, c.ticket, c.reminder, c.voided_at,
+                    c.void_reason, c.feeds, o.state AS ended
              FROM consent c
              LEFT JOIN reminder m ON m.id = c.reminder
              LEFT JOIN outcome o ON o.lane = m.lane AND o.at = m.at AND o.id = m.id AND o.next_at IS NULL
              WHERE c.recipient = (SELECT id FROM recipient WHERE app = $1 AND openid = $2) AND (c.template, c.n) > ($3, $4) ORDER BY c.template, c.n LIMIT {SLICE}"
         );
         let mut consents = Vec::new();
+        let now = self.clock.now();
         let mut after: (i64, i64) = (0, 0);
         // In slices, so that a user with very many keeps no connection for long.
         loop {
             let query = sqlx::query(AssertSqlSafe(sql.as_str())).bind(self.names.app(app).id).bind(openid);
             let rows = query.bind(after.0).bind(after.1).fetch_all(&self.read).await?;
-            consents.extend(rows.iter().map(|row| consent(row, &self.names)));
+            consents.extend(rows.iter().map(|row| consent(row, &self.names, now)));
             match rows.last() {
                 Some(last) if rows.len() == SLICE => after = (last.get("template"), last.get("n")),
                 _ => return Ok(consents),
@@ -139,11 +144,16 @@ impl Store {
     }
 }
 
-fn consent(row: &AnyRow, names: &Names) -> Consent {
+fn consent(row: &AnyRow, names: &Names, now: Millis) -> Consent {
     let reminder = row.get::<Option<i64>, _>("reminder").map(ReminderId);
     let ended = row.get::<Option<String>, _>("ended").is_some();
     let holder = reminder.map(|id| Holder { id, stage: if ended { Stage::Uncertain } else { Stage::UnderWay } });
-    let state = state(holder, row.get::<Option<i64>, _>("voided_at").is_some());
+    let is_void = row.get::<Option<i64>, _>("voided_at").is_some();
+    let ends_at: Option<Millis> = row.get("ends_at");
+    // That is written down a little later.
+    let has_ended = !is_void && holder.is_none() && ends_at.is_some_and(|ends| ends <= now);
+    let state = state(holder, is_void || has_ended);
+    let void_reason = row.get::<Option<String>, _>("void_reason");
     Consent {
         template: names.code(row.get("template")).to_owned(),
         n: row.get("n"),
@@ -153,7 +163,9 @@ fn consent(row: &AnyRow, names: &Names) -> Consent {
         standing: row.get::<i64, _>("standing") != 0,
         reminder,
         state,
-        void_reason: row.get("void_reason"),
+        ends_at,
+        ticket: row.get::<Option<String>, _>("ticket").map(|key| Ticket::of(&key)),
+        void_reason: void_reason.or_else(|| has_ended.then(|| Void::Ended.word().to_owned())),
         told_by: match row.get::<i64, _>("feeds") {
             1 => "client",
             2 => "callback",

@@ -37,8 +37,9 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
             }
         };
         let ledger = known.ledgers.of(pair);
-        let Some(id) = ledger.admit(tap(new), new.claim, new.standing, new.at, || tx.new_id()) else {
-            verdicts.push(Inserted::NoConsent);
+        let Some(id) = ledger.admit(tap(names, pair.1, new), new.claim, new.standing, new.at, || tx.new_id()) else {
+            let until = if names.limited_lane(names.app(&new.app).lane) { ledger.good_until(new.at) } else { None };
+            verdicts.push(until.map_or(Inserted::NoConsent, Inserted::ConsentsEnd));
             continue;
         };
         let Place { id: app, lane } = names.app(&new.app);
@@ -147,9 +148,10 @@ impl Known {
 }
 
 /// The tap that a new reminder brings.
-fn tap(new: &NewReminder) -> Option<Tap> {
+fn tap(names: &Names, template: i64, new: &NewReminder) -> Option<Tap> {
     let tap = new.accepted.as_ref()?;
-    let allowance = if new.standing { Allowance::Standing } else { Allowance::Once };
+    let allowance = if new.standing { Allowance::Standing } else { names.allowance(template) };
+    let allowance = tap.ticket.clone().unwrap_or(allowance);
     let told = Told { feed: Feed::Client, source: tap.source.clone() };
     Some(Tap { at: tap.at, allowance, event: tap.event.clone(), told })
 }

@@ -50,10 +50,10 @@ impl Claimant {
 
 /// The columns of a [`Line`].
 pub(super) const LINE: &str =
-    "c.recipient, c.template, c.n, c.granted_at, c.event, c.standing, c.reminder, c.void_reason";
+    "c.recipient, c.template, c.n, c.granted_at, c.event, c.standing, c.ends_at, c.ticket, c.reminder, c.void_reason";
 
 /// The columns of a [`Line`] that nobody holds and that is not void, where no tap is compared with it.
-const FREE: &str = "c.recipient, c.n, c.granted_at, c.standing";
+const FREE: &str = "c.recipient, c.n, c.granted_at, c.standing, c.ends_at, c.ticket";
 
 /// Reads the columns of [`LINE`]; `stage` is its reminder's.
 fn line(row: &AnyRow, stage: Stage) -> Line {
@@ -71,9 +71,15 @@ fn line(row: &AnyRow, stage: Stage) -> Line {
     }
 }
 
-/// What a row allows.
+/// What one row allows: a send, or standing.
 fn allowance(row: &AnyRow) -> Allowance {
-    if row.get::<i64, _>("standing") == 0 { Allowance::Once } else { Allowance::Standing }
+    let until: Option<Millis> = row.get("ends_at");
+    match (row.get::<Option<String>, _>("ticket"), until) {
+        (Some(key), until) => Allowance::Ticket { key, sends: 1, until },
+        (None, Some(until)) => Allowance::Times { sends: 1, period: until - row.get::<Millis, _>("granted_at") },
+        (None, None) if row.get::<i64, _>("standing") != 0 => Allowance::Standing,
+        (None, None) => Allowance::Once,
+    }
 }
 
 /// The pair of a row.
@@ -157,6 +163,15 @@ impl Ledgers {
              WHERE c.reminder IS NULL AND c.voided_at IS NULL ORDER BY c.recipient, c.n {{lock c}}"
         );
         Ok(Self::of_free(&tx.rows(&sql, users).await?, template))
+    }
+
+    /// What is available of the pairs (recipient, template) of these rows, and nothing else of them.
+    pub async fn free_of(tx: &mut Tx<'_>, pairs: &Rows) -> sqlx::Result<Self> {
+        let sql = format!(
+            "SELECT {LINE} FROM {{rows}} JOIN consent c ON c.recipient = r.recipient AND c.template = r.template
+             WHERE c.reminder IS NULL AND c.voided_at IS NULL ORDER BY c.recipient, c.template, c.n {{lock c}}"
+        );
+        Ok(Self::of_rows(&tx.rows(&sql, pairs).await?, |_| Stage::Uncertain))
     }
 
     /// Reads the last number of the pairs that taps are granted to, and since when they are turned off.
@@ -364,6 +379,26 @@ async fn insert(tx: &mut Tx<'_>, new: &[Changed<'_>]) -> sqlx::Result<()> {
                 r.void_reason FROM {rows}",
         &rows,
     )
+    .await?;
+    limit(tx, new).await
+}
+
+/// Writes down of new rows that have them their ends and tickets: most have neither, and so pay nothing for it.
+async fn limit(tx: &mut Tx<'_>, new: &[Changed<'_>]) -> sqlx::Result<()> {
+    let limited = new.iter().filter(|(_, line)| line.ends().is_some() || line.allowance.ticket().is_some());
+    let cells = limited.map(|(pair, line)| {
+        [pair.0.into(), pair.1.into(), line.n.into(), line.ends().into(), line.allowance.ticket().into()]
+    });
+    let cells: Vec<[Cell<'_>; 5]> = cells.collect();
+    if cells.is_empty() {
+        return Ok(());
+    }
+    let rows = tx.dialect.rows(["recipient", "template", "n", "ends_at", "ticket"], cells);
+    tx.run(
+        "UPDATE consent SET ends_at = r.ends_at, ticket = r.ticket FROM {rows}
+         WHERE consent.recipient = r.recipient AND consent.template = r.template AND consent.n = r.n",
+        &rows,
+    )
     .await
     .map(drop)
 }
@@ -455,16 +490,26 @@ pub(super) async fn void(
     Ok(lost)
 }
 
-/// Whether a reminder has the sole consent of its pair that the platform can still know.
-pub(super) async fn is_sole(tx: &mut Tx<'_>, pair: Pair, reminder: ReminderId) -> sqlx::Result<bool> {
+/// Whether a reminder has the sole consent of its pair that the platform can still know, or, where a ticket pays for it, the sole send of that.
+/// What ended before `ended` the platform knows no more.
+pub(super) async fn is_sole(
+    tx: &mut Tx<'_>,
+    pair: Pair,
+    reminder: ReminderId,
+    ticket: Option<&str>,
+    ended: Millis,
+) -> sqlx::Result<bool> {
+    let pays = if ticket.is_some() { "AND c.ticket = $4" } else { "" };
     // Two that are not certainly spent are too many already.
     let sql = format!(
         "SELECT {LINE} FROM consent c
          LEFT JOIN reminder m ON m.id = c.reminder
          LEFT JOIN outcome o ON o.lane = m.lane AND o.at = m.at AND o.id = m.id AND o.next_at IS NULL AND o.state = 'sent'
-         WHERE c.recipient = $1 AND c.template = $2 AND o.id IS NULL ORDER BY c.n LIMIT 2"
+         WHERE c.recipient = $1 AND c.template = $2 AND o.id IS NULL AND (c.ends_at IS NULL OR c.ends_at > $3) {pays}
+         ORDER BY c.n LIMIT 2"
     );
-    let query = sqlx::query(AssertSqlSafe(sql)).bind(pair.0).bind(pair.1);
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(pair.0).bind(pair.1).bind(ended);
+    let query = if ticket.is_some() { query.bind(ticket) } else { query };
     let mut ledgers = Ledgers::of_rows(&query.fetch_all(&mut *tx.conn).await?, |_| Stage::UnderWay);
     Ok(ledgers.of(pair).is_sole(reminder))
 }

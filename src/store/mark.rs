@@ -3,26 +3,30 @@
 use super::{
     hold,
     ledgers::{self, Claimant, Ledgers, Wanted},
+    paid::{Paid, paid},
     port::{Job, Marked},
     states,
     tx::Tx,
 };
-use crate::domain::reminder::{Claim, ReminderId, State};
+use crate::domain::{
+    MINUTE, Millis,
+    consent::Ticket,
+    reminder::{Claim, ReminderId, State},
+};
 use sqlx::Row;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Marks jobs `sending` and raises their fences; durable when the transaction is. A job that claims its consent at the instant takes it here.
 pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Marked>> {
-    let mut stopped = HashMap::new();
-    let asks: Vec<&Job> = jobs.iter().filter(|job| job.due.needs_sole() || job.due.is_doubtful()).collect();
+    let paid = paid(tx, &holders(tx, jobs)).await?;
+    let mut stopped = ended(jobs, &paid, tx.now);
+    let asks = jobs.iter().filter(|job| job.due.needs_sole() || job.due.is_doubtful());
+    let asks: Vec<&Job> = asks.filter(|job| !stopped.contains_key(&job.due.id)).collect();
     let restored = !asks.is_empty() && hold::was_restored(tx).await?;
     for job in asks {
         if job.due.is_doubtful() && was_turned_off(tx, job).await? {
             stopped.insert(job.due.id, Marked::TurnedOff);
-        } else if job.due.needs_sole()
-            && !job.blind
-            && (restored || !ledgers::is_sole(tx, (job.recipient, job.template), job.due.id).await?)
-        {
+        } else if job.due.needs_sole() && !job.blind && (restored || !is_sole(tx, job, paid.get(&job.due.id)).await?) {
             stopped.insert(job.due.id, Marked::NotSole);
         }
     }
@@ -49,21 +53,58 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
     let mut verdicts = Vec::with_capacity(jobs.len());
     for job in jobs {
         let id = job.due.id;
-        let verdict = match stopped.get(&id) {
-            Some(why) => *why,
-            None if marked.as_ref().is_none_or(|marked| marked.contains(&id.0)) => Marked::Yes,
-            None => Marked::Late,
-        };
-        if verdict == Marked::Yes {
+        let is_marked = !stopped.contains_key(&id) && marked.as_ref().is_none_or(|marked| marked.contains(&id.0));
+        if is_marked {
             tx.tally.reminder(job.lane, job.schedule, Some(job.due.state.into()), Some(State::Sending.into()));
-        } else if taken.contains(&id) {
-            // Only a consent that was taken just now goes back: the reminder may hold one from before.
-            ledgers.of((job.recipient, job.template)).give_back(id);
         }
-        verdicts.push(verdict);
+        let ledger = taken.contains(&id).then(|| ledgers.of((job.recipient, job.template)));
+        verdicts.push(match (is_marked, ledger) {
+            (true, ledger) => {
+                let held = || paid.get(&id)?.ticket.as_deref();
+                let ticket = ledger.and_then(|ledger| ledger.ticket_of(id)).or_else(held);
+                ticket.map_or(Marked::Yes, |key| Marked::By(Ticket::of(key)))
+            }
+            (false, ledger) => {
+                // Only a consent that was taken just now goes back: the reminder may hold one from before.
+                if let Some(ledger) = ledger {
+                    ledger.give_back(id);
+                }
+                stopped.remove(&id).unwrap_or(Marked::Late)
+            }
+        });
     }
     ledgers.write(tx).await?;
     Ok(verdicts)
+}
+
+/// Those of the jobs that may hold a consent which can end, or is a ticket.
+fn holders(tx: &Tx<'_>, jobs: &[Job]) -> Vec<Claimant> {
+    let limited = jobs.iter().filter(|job| tx.names.limited_lane(job.lane) && !job.standing);
+    limited.map(claimant).collect()
+}
+
+fn claimant(job: &Job) -> Claimant {
+    Claimant { recipient: job.recipient, template: job.template, reminder: job.due.id }
+}
+
+/// A refusal of a second request proves that the first had spent the consent only if that has not ended meanwhile, by the platform's clock too.
+const PROVES_UNTIL: Millis = MINUTE;
+
+/// The jobs whose consents have ended.
+fn ended(jobs: &[Job], paid: &HashMap<ReminderId, Paid>, now: Millis) -> HashMap<ReminderId, Marked> {
+    let ended = jobs.iter().filter_map(|job| {
+        let ends_at = paid.get(&job.due.id)?.ends_at?;
+        let until = if job.due.is_doubtful() { ends_at - PROVES_UNTIL } else { ends_at };
+        (until <= now).then_some((job.due.id, Marked::Ended { ends_at }))
+    });
+    ended.collect()
+}
+
+/// Whether a job holds the sole consent that could pay for it.
+async fn is_sole(tx: &mut Tx<'_>, job: &Job, paid: Option<&Paid>) -> sqlx::Result<bool> {
+    let ticket = paid.and_then(|paid| paid.ticket.as_deref());
+    let known_since = tx.now - PROVES_UNTIL;
+    ledgers::is_sole(tx, (job.recipient, job.template), job.due.id, ticket, known_since).await
 }
 
 /// Whether the reminder's user has turned its template off since its instant.
@@ -113,11 +154,8 @@ async fn take_consents(
 
 /// Which of the jobs that claim at the instant hold a consent from an earlier try.
 async fn holding(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<HashSet<i64>> {
-    let tried: Vec<Claimant> = jobs
-        .iter()
-        .filter(|job| job.claim == Claim::AtFire && job.due.fence > 0)
-        .map(|job| Claimant { recipient: job.recipient, template: job.template, reminder: job.due.id })
-        .collect();
+    let tried: Vec<Claimant> =
+        jobs.iter().filter(|job| job.claim == Claim::AtFire && job.due.fence > 0).map(claimant).collect();
     if tried.is_empty() {
         return Ok(HashSet::new());
     }

@@ -12,7 +12,7 @@
 //! queue │ lists │ counts │ reminders │ feed       what is read
 //! hold │ progress │ identity │ backup             whether the store knows what it has sent
 //! keys │ templates │ spent │ recipients           what else is stored
-//! ledgers │ tally                                 consents, and how many there are of each
+//! ledgers │ paid │ tally                          consents, what pays for a reminder, and how many there are of each
 //! command │ port                                  what is asked of the writer │ what the engine sees
 //! tx │ names │ states │ schema │ database │ file  what all of them stand on
 //! ```
@@ -30,6 +30,7 @@ mod reasons;
 mod wake;
 pub mod change;
 mod ledgers;
+mod paid;
 mod tally;
 mod counts;
 pub mod consents;
@@ -75,7 +76,7 @@ pub use names::Names;
 pub use port::{OnCommit, Ring};
 pub use pseudonyms::Pseudonyms;
 
-use crate::domain::template::Listing;
+use crate::{clock::SharedClock, domain::template::Listing};
 use command::{Command, Writer};
 use database::Database;
 use sqlx::AnyPool;
@@ -95,6 +96,7 @@ pub struct Store {
     /// For the engine alone, so that no other reader keeps a send waiting.
     ahead: AnyPool,
     writer: Writer,
+    clock: SharedClock,
     names: Arc<Names>,
     /// What holds schedules back.
     gates: gates::Kept,

@@ -3,7 +3,7 @@
 use super::pseudonyms::Pseudonyms;
 use crate::{
     config::App,
-    domain::{consent::Feeds, template::Kind},
+    domain::consent::{Allowance, Feeds},
 };
 use sqlx::{AnyConnection, Row};
 use std::collections::{HashMap, HashSet};
@@ -25,7 +25,10 @@ pub struct Names {
     lanes_of_apps: HashMap<i64, i64>,
     templates: HashMap<(i64, String), i64>,
     codes: HashMap<i64, (i64, String)>,
-    standing: HashSet<i64>,
+    /// What one accept of a template is worth; of those left out, one send.
+    allowances: HashMap<i64, Allowance>,
+    /// Apps whose consents can end by themselves or be tickets.
+    limited: HashSet<i64>,
     feeds: HashMap<i64, Feeds>,
     pub(super) configured: HashSet<String>,
     pseudonyms: Pseudonyms,
@@ -39,7 +42,8 @@ impl Names {
             lanes_of_apps: HashMap::new(),
             templates: HashMap::new(),
             codes: HashMap::new(),
-            standing: HashSet::new(),
+            allowances: HashMap::new(),
+            limited: HashSet::new(),
             feeds: HashMap::new(),
             configured: HashSet::new(),
             pseudonyms,
@@ -68,8 +72,24 @@ impl Names {
         self.feeds.get(&app).copied().unwrap_or_default()
     }
 
+    /// What one accept of a template is worth.
+    pub(super) fn allowance(&self, template: i64) -> Allowance {
+        self.allowances.get(&template).cloned().unwrap_or(Allowance::Once)
+    }
+
+    /// Whether an accept of a template stands for many sends.
     pub(super) fn standing(&self, template: i64) -> bool {
-        self.standing.contains(&template)
+        self.allowances.get(&template) == Some(&Allowance::Standing)
+    }
+
+    /// Whether an app's consents can end by themselves or be tickets.
+    pub(super) fn limited(&self, app: i64) -> bool {
+        self.limited.contains(&app)
+    }
+
+    /// The same of a lane's app.
+    pub(super) fn limited_lane(&self, lane: i64) -> bool {
+        !self.limited.is_empty() && self.limited(self.app_id_of_lane(lane))
     }
 
     /// What users are called in logs.
@@ -157,9 +177,14 @@ pub(super) async fn learn(conn: &mut AnyConnection, apps: &[App]) -> sqlx::Resul
         names.configured.insert(app.name.clone());
         let place = names.app(&app.name);
         names.feeds.insert(place.id, app.consents);
-        for template in app.templates.iter().filter(|t| t.kind == Kind::LongTerm) {
-            let id = names.template(place.id, &template.code);
-            names.standing.insert(id);
+        if app.platform.accepts_many || !app.platform.tickets.kinds.is_empty() {
+            names.limited.insert(place.id);
+        }
+        for template in &app.templates {
+            let (id, allowance) = (names.template(place.id, &template.code), template.allowance());
+            if allowance != Allowance::Once {
+                names.allowances.insert(id, allowance);
+            }
         }
     }
     Ok(names)

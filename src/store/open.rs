@@ -87,8 +87,8 @@ impl Store {
         let gates = gates::Kept::default();
         gates.replace(read_gates);
         let known = (Arc::clone(&names), gates.clone());
-        let writer = writer::start(database.clone(), conn, keeper, carried, known, clock, told);
-        Ok(Self { database, read, ahead, writer, names, gates, listings, on_commit })
+        let writer = writer::start(database.clone(), conn, keeper, carried, known, Arc::clone(&clock), told);
+        Ok(Self { database, read, ahead, writer, clock, names, gates, listings, on_commit })
     }
 }
 

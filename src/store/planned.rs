@@ -5,7 +5,7 @@ use super::{
     Store,
     dialect::{Cell, Dialect, Rows, int},
     error::StoreError,
-    ledgers::Ledgers,
+    ledgers::{Claimant, Ledgers},
     names::Names,
     recipients,
     states::{LAST_STATE, LIVING, state},
@@ -126,6 +126,8 @@ pub(super) struct Waiting {
     pub fence: i64,
     row: Option<i64>,
     holds: bool,
+    /// When the consent that it holds ends, if it does.
+    ends_at: Option<Millis>,
 }
 
 /// The user of each line, of those who were forgotten none.
@@ -183,9 +185,31 @@ pub(super) async fn find(look: &mut Look<'_>, loading: &Loading, lines: &[Line])
             fence: row.get("fence"),
             row: row.get("row_number"),
             holds: row.get::<i64, _>("at_fire") == 0,
+            ends_at: None,
         });
     }
+    if look.names.limited(app) {
+        find_ends(look, template, &mut found).await?;
+    }
     Ok(found)
+}
+
+/// Reads when the consents end that waiting reminders hold.
+async fn find_ends(look: &mut Look<'_>, template: i64, found: &mut [Found]) -> sqlx::Result<()> {
+    let held = found.iter().filter_map(|found| Some([found.user?.into(), template.into(), found.waiting?.id.0.into()]));
+    let held: Vec<[Cell<'_>; 3]> = held.collect();
+    if held.is_empty() {
+        return Ok(());
+    }
+    let rows = look.dialect.rows(Claimant::COLUMNS, held);
+    let sql = "SELECT c.reminder, c.ends_at FROM {rows} JOIN consent c ON c.recipient = r.recipient AND c.template = r.template
+         AND c.reminder = r.reminder WHERE c.ends_at IS NOT NULL";
+    let ends = look.rows(sql, &rows).await?;
+    let ends: HashMap<i64, Millis> = ends.iter().map(|row| (int(row, "reminder"), int(row, "ends_at"))).collect();
+    for waiting in found.iter_mut().filter_map(|found| found.waiting.as_mut()) {
+        waiting.ends_at = ends.get(&waiting.id.0).copied();
+    }
+    Ok(())
 }
 
 async fn users(look: &mut Look<'_>, app: i64, lines: &[Line]) -> sqlx::Result<HashMap<String, i64>> {
@@ -258,7 +282,16 @@ pub(super) fn judge(
             verdict.cancels = found.waiting.is_some();
             verdict.writes = verdict.cancels;
         } else {
-            match loading.terms.step(found.known, line.digest, *at, *expires_at) {
+            let step = match loading.terms.step(found.known, line.digest, *at, *expires_at) {
+                // Its consent ends before its new instant: it needs another.
+                Step::Update
+                    if found.waiting.is_some_and(|waiting| waiting.ends_at.is_some_and(|ends| ends <= *at)) =>
+                {
+                    Step::Replace
+                }
+                step => step,
+            };
+            match step {
                 step @ (Step::Add | Step::Replace) => {
                     new = claim(loading, (found.user, template), *at, ledgers, &mut id);
                     verdict.change = Some(if new.is_some() { Change::New } else { Change::NoConsent });

@@ -183,12 +183,14 @@ impl Store {
         let rows = sqlx::query(
             "SELECT u.recipient, p.openid FROM
                  (SELECT DISTINCT c.recipient FROM consent c
-                  WHERE c.recipient > $1 AND c.template = $2 AND c.reminder IS NULL AND c.voided_at IS NULL ORDER BY c.recipient LIMIT $3) u
+                  WHERE c.recipient > $1 AND c.template = $2 AND c.reminder IS NULL AND c.voided_at IS NULL
+                      AND (c.ends_at IS NULL OR c.ends_at > $4) ORDER BY c.recipient LIMIT $3) u
              JOIN recipient p ON p.id = u.recipient ORDER BY u.recipient",
         )
         .bind(after)
         .bind(template)
         .bind(limit)
+        .bind(self.clock.now())
         .fetch_all(&self.read)
         .await?;
         Ok(rows.iter().map(|row| (row.get("recipient"), row.get("openid"))).collect())

@@ -3,6 +3,7 @@
 use super::{error::StoreError, gates::Gates};
 use crate::domain::{
     Millis,
+    consent::Ticket,
     due::Due,
     options::Options,
     reminder::{Claim, State},
@@ -149,14 +150,21 @@ pub struct Body {
 }
 
 /// What became of a mark.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Marked {
     /// The row is `sending` and its fence is one higher.
     Yes,
+    /// The same, and this ticket pays for it.
+    By(Ticket),
     /// It was changed, or ended, since it was read; nothing was written.
     Late,
     /// No consent was available; nothing was written.
     NoConsent,
+    /// The consent that it holds has ended, or ends before it would be known whether it paid; nothing was written.
+    Ended {
+        /// When that is.
+        ends_at: Millis,
+    },
     /// An earlier request of it may have arrived, and the user has other consents that could pay for a second message; nothing was written.
     NotSole,
     /// An earlier request of it may have arrived, and its user has turned the template off since; nothing was written.

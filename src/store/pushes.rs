@@ -96,6 +96,7 @@ async fn take(tx: &mut Tx<'_>, new: &NewPush) -> sqlx::Result<Taken> {
             feed: Feed::Platform,
             source: "callback".into(),
             event: None,
+            ticket: None,
         };
         taken.granted = consents::record(tx, &[report]).await?.into_iter().flatten().sum();
     }

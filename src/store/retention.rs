@@ -9,6 +9,7 @@ use super::{
     dialect::{Rows, int},
     error::StoreError,
     ledgers::{LINE, Ledgers, pair},
+    paid,
     reminders::{ATTEMPTS, BODY, erased},
     spent::{Used, spend},
     tally::Stand,
@@ -35,6 +36,7 @@ pub struct Walk {
     recipient: i64,
     occurrence: (i64, String),
     kept: i64,
+    ended: paid::Place,
 }
 
 /// How many rows a walk has erased.
@@ -52,6 +54,8 @@ pub struct Erased {
     pub occurrences: u64,
     /// Rows that schedules kept and need no more.
     pub kept_rows: u64,
+    /// Consents that have ended by themselves. They are not erased, but void.
+    pub ended: u64,
 }
 
 impl Erased {
@@ -62,6 +66,7 @@ impl Erased {
         self.users += more.users;
         self.occurrences += more.occurrences;
         self.kept_rows += more.kept_rows;
+        self.ended += more.ended;
     }
 }
 
@@ -76,13 +81,15 @@ struct Old {
 
 impl Store {
     /// One step of a walk: looks at a slice of the ended reminders and erases the parts that have outlived their terms; so with occurrences
-    /// that are over. Rows that schedules keep have no term: they go as soon as they are needed no more. After the last slice the walk begins
+    /// that are over. Consents that have ended are void. Rows that schedules keep have no term: they go as soon as they are needed no more. After the last slice the walk begins
     /// again.
     ///
     /// # Errors
     /// When the database does not answer; the same step may be taken again.
     pub async fn erase_step(&self, walk: &mut Walk, terms: &Retention, now: Millis) -> Result<Erased, StoreError> {
-        let mut done = Erased { kept_rows: self.erase_kept(&mut walk.kept, now).await?, ..Erased::default() };
+        let (ended, kept_rows) =
+            (self.end_consents(&mut walk.ended, now).await?, self.erase_kept(&mut walk.kept, now).await?);
+        let mut done = Erased { ended, kept_rows, ..Erased::default() };
         let Some(shortest) = terms.shortest() else { return Ok(done) };
         let mut lanes = self.names.lanes();
         lanes.sort_unstable();

@@ -326,7 +326,7 @@ async fn i1_a_tap_that_both_feeds_tell_of_counts_once_in_either_order() {
         available(4).await;
         // With a reminder: the consent that the platform told of is the one that it holds.
         assert_eq!(pushed(&store, START + 120 * MINUTE, answered(true)).await.granted, 1);
-        let accepted = Accepted { at: START + 120 * MINUTE + 3, source: "test".into(), event: None };
+        let accepted = Accepted { at: START + 120 * MINUTE + 3, source: "test".into(), event: None, ticket: None };
         created(&store, NewReminder { accepted: Some(accepted), ..reminder("o1", START + DAY) }).await;
         assert_eq!(balance(&store).await, Balance { available: 4, held: 1, used: 0, void: 0 });
         let told: Vec<&str> =

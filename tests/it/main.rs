@@ -4,6 +4,7 @@ mod harness;
 mod sandbox;
 mod simulation;
 mod store;
+mod allowances;
 mod model;
 mod engine;
 mod bad_input;

@@ -195,6 +195,7 @@ impl Pair {
                     at: START,
                     source: "test".into(),
                     event: event.map(|e| format!("e{e}")),
+                    ticket: None,
                 });
                 let new = NewReminder {
                     standing: *standing,
@@ -217,7 +218,7 @@ impl Pair {
                     Inserted::KeyCancelled(id) => Inserted::KeyCancelled(theirs(id)),
                     Inserted::KeyConflict(id) => Inserted::KeyConflict(theirs(id)),
                     Inserted::NoConsent => Inserted::NoConsent,
-                    Inserted::Forgotten | Inserted::Spent | Inserted::Refused => here,
+                    Inserted::ConsentsEnd(_) | Inserted::Forgotten | Inserted::Spent | Inserted::Refused => here,
                 };
                 assert_eq!(here, there);
             }

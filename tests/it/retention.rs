@@ -67,7 +67,7 @@ fn saying(new: NewReminder, word: &str) -> NewReminder {
         data: format!(r#"{{"thing1":"{word}","time2":"2027年3月1日 10:00"}}"#),
         page: Some(format!("pages/{word}")),
         key: Some(format!("key-{word}")),
-        accepted: Some(Accepted { at: at(0), source: "app".into(), event: Some(format!("tap-{word}")) }),
+        accepted: Some(Accepted { at: at(0), source: "app".into(), event: Some(format!("tap-{word}")), ticket: None }),
         ..new
     }
 }
@@ -359,7 +359,7 @@ async fn a_daemon_erases_by_its_configuration_and_says_so() {
         let clock = ManualClock::at(tixing::clock::SystemClock::shared().now() - 40 * DAY);
         let store = open(&url, &clock).await;
         let ended = |days: i64, word: &str| NewReminder {
-            accepted: Some(Accepted { at: clock.now(), source: "app".into(), event: None }),
+            accepted: Some(Accepted { at: clock.now(), source: "app".into(), event: None, ticket: None }),
             key: Some(format!("key-{word}")),
             ..reminder(&format!("o-{word}"), clock.now() + days * DAY)
         };

@@ -19,24 +19,24 @@ use tixing::{
     words::Message,
 };
 
-async fn created(store: &Store, new: NewReminder) -> ReminderId {
+pub async fn created(store: &Store, new: NewReminder) -> ReminderId {
     match store.insert(vec![new]).await.expect("the store answers")[..] {
         [Inserted::Created(id)] => id,
         ref other => panic!("not created: {other:?}"),
     }
 }
 
-async fn due(store: &Store, until: i64) -> Vec<Job> {
+pub async fn due(store: &Store, until: i64) -> Vec<Job> {
     let lane = 1;
     store.prefetch(lane, (i64::MIN, 0), until, 100).await.expect("the store answers")
 }
 
-fn settle(job: &Job, marked: bool, settlement: Settlement) -> Entry {
+pub fn settle(job: &Job, marked: bool, settlement: Settlement) -> Entry {
     let began_at = marked.then_some(job.due.at + 2);
     Entry { target: job.target(marked), settlement, began_at, ended_at: job.due.at + 30 }
 }
 
-fn sent() -> Settlement {
+pub fn sent() -> Settlement {
     Settlement {
         next: Next::Final(State::Sent),
         code: None,
@@ -47,13 +47,13 @@ fn sent() -> Settlement {
     }
 }
 
-async fn balance(store: &Store, openid: &str) -> Balance {
+pub async fn balance(store: &Store, openid: &str) -> Balance {
     let by_template = store.balances("coffee", openid).await.expect("the store answers");
     by_template.get(EVENT).copied().unwrap_or_default()
 }
 
 /// I4 in every committed state: the balances of the rows and the counts kept beside them agree.
-async fn check_ledger(store: &Store, openids: &[&str]) {
+pub async fn check_ledger(store: &Store, openids: &[&str]) {
     let tally = &store.tally().await.expect("the store answers")["coffee"];
     let mut sum = Balance::default();
     for openid in openids {

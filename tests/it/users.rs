@@ -25,7 +25,12 @@ async fn i9_a_user_who_is_forgotten_is_in_no_row_and_in_no_page_of_the_file() {
             data: r#"{"thing1":"秘密的读书会","time2":"2027年3月1日 10:00"}"#.into(),
             page: Some("pages/secret".into()),
             key: Some(format!("key-secret-{key}")),
-            accepted: Some(Accepted { at: at(0), source: "app".into(), event: Some(format!("event-secret-{key}")) }),
+            accepted: Some(Accepted {
+                at: at(0),
+                source: "app".into(),
+                event: Some(format!("event-secret-{key}")),
+                ticket: None,
+            }),
             ..reminder("o-secret-openid", due)
         };
         for _ in 0..4 {

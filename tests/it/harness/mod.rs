@@ -124,6 +124,17 @@ pub async fn on_both(test: impl AsyncFn(TestStore)) {
     }
 }
 
+/// Runs `test` on each database, in stores of these apps.
+pub async fn on_both_of(apps: &[App], test: impl AsyncFn(TestStore)) {
+    for database in databases() {
+        eprintln!("on {database}");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (url, clock) = (fresh_url(database, folder.path()), ManualClock::at(START));
+        let opened = Store::open(&url, Durability::Full, apps, clock.clone()).await;
+        test(TestStore { store: opened.expect("the store opens"), clock, url, _folder: folder }).await;
+    }
+}
+
 /// Opens the store at `url`.
 pub async fn open(url: &str, clock: &Arc<ManualClock>) -> Store {
     let clock = Arc::clone(clock);
@@ -140,6 +151,7 @@ pub fn accept(app: &str, openid: &str, template: &str) -> Report {
         feed: Feed::Client,
         source: "test".into(),
         event: None,
+        ticket: None,
     }
 }
 
@@ -171,6 +183,6 @@ pub fn reminder(openid: &str, at: Millis) -> NewReminder {
 
 /// The same, bringing its consent along.
 pub fn accepted_reminder(openid: &str, at: Millis) -> NewReminder {
-    let accepted = Accepted { at: START, source: "test".into(), event: None };
+    let accepted = Accepted { at: START, source: "test".into(), event: None, ticket: None };
     NewReminder { accepted: Some(accepted), ..reminder(openid, at) }
 }

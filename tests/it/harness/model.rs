@@ -176,7 +176,7 @@ impl Model {
         for item in &push.items {
             match item {
                 Item::Answered { template, accepted: true } if self.feeds.counts(Feed::Platform) => {
-                    let tap = Accepted { at: push.at, source: "callback".into(), event: None };
+                    let tap = Accepted { at: push.at, source: "callback".into(), event: None, ticket: None };
                     let pair = (push.openid.clone(), template.clone());
                     added += usize::from(self.grant(&pair, &tap, Feed::Platform, template == DIGEST, None));
                 }
@@ -279,7 +279,7 @@ impl Model {
         let mut added = 0;
         for code in report.results.iter().filter(|(_, accepted)| **accepted).map(|(code, _)| code) {
             let (pair, standing) = ((report.openid.clone(), code.clone()), code == DIGEST);
-            let tap = Accepted { at: report.at, source: String::new(), event: report.event.clone() };
+            let tap = Accepted { at: report.at, source: String::new(), event: report.event.clone(), ticket: None };
             if self.feeds.counts(report.feed) {
                 added += usize::from(self.grant(&pair, &tap, report.feed, standing, None));
             }

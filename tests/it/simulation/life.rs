@@ -569,6 +569,7 @@ impl Life {
             at: now,
             source: "sim".into(),
             event: self.rng.random_ratio(1, 3).then(|| format!("e{}", self.rng.random::<u32>())),
+            ticket: None,
         });
         if accepted.is_some() {
             self.tap(&openid);
@@ -629,6 +630,7 @@ impl Life {
             feed: Feed::Client,
             source: "sim".into(),
             event: Some(format!("t{}", self.rng.random::<u64>())),
+            ticket: None,
         };
         let before = self.known(&openid);
         for _ in 0..self.rng.random_range(1..=2) {
