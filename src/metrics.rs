@@ -41,6 +41,8 @@ pub struct Metrics {
     pub sends: Family<ByAppAnd, Counter>,
     /// Refusals by code; a code that is not documented counts as `other`.
     pub errors: Family<ByAppAnd, Counter>,
+    /// Refusals with a code that neither the platform's table nor the app's `codes` lists.
+    pub unlisted_codes: Family<ByApp, Counter>,
     /// Pushes by what became of them.
     pub pushes: Family<ByAppAnd, Counter>,
     /// Receipts by what they came to.
@@ -103,6 +105,7 @@ impl Default for Metrics {
             platform_latency: Family::new_with_constructor(buckets),
             sends: Family::default(),
             errors: Family::default(),
+            unlisted_codes: Family::default(),
             pushes: Family::default(),
             receipts: Family::default(),
             drift: Family::default(),
@@ -134,6 +137,7 @@ impl Default for Metrics {
         r.register_with_unit("platform_latency", "From the first byte to the answer", Unit::Seconds, latency);
         r.register("sends", "Attempts by outcome", metrics.sends.clone());
         r.register("errors", "Refusals by the platform's code", metrics.errors.clone());
+        r.register("unlisted_codes", "Refusals with a code that is not listed", metrics.unlisted_codes.clone());
         r.register("pushes", "The platform's pushes by what became of them", metrics.pushes.clone());
         r.register("receipts", "The platform's receipts by what they came to", metrics.receipts.clone());
         r.register("drift", "Refusals for a consent that the ledger had", metrics.drift.clone());

@@ -74,7 +74,7 @@ impl Api {
             events: &events,
             delivery: delivery.as_ref(),
             meaning: app.and_then(|app| app.platform.code(code)).map(Code::meaning),
-            denied: app.is_some_and(|app| app.platform.denies(code)),
+            denied: app.is_some_and(|app| app.denies(code)),
             paused: pause.map(|pause| Paused { code: pause.code, why: pause.why, until: pause.until }),
             refused: match app {
                 Some(app) if app.template(&stored.template).is_none() => Some(unconfigured()),

@@ -112,10 +112,20 @@ pub struct AppStats {
     #[schema(deprecated)]
     held_templates: Vec<SuspendedTemplate>,
     out_of_step: Vec<OutOfStep>,
+    /// Codes that neither the platform's table nor the app's `codes` lists, as it answered them since the start.
+    unlisted_codes: Vec<UnlistedCode>,
     #[schema(required = true)]
     quota: Option<DayQuota>,
     #[schema(required = true)]
     paused: Option<Paused>,
+}
+
+/// A code that nobody has listed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UnlistedCode {
+    code: String,
+    /// How often it came.
+    n: u64,
 }
 
 /// Reminders by state.
@@ -314,6 +324,12 @@ impl AppStats {
             rate: live.map(|lane| lane.rate),
             held_templates: suspended.clone(),
             suspended_templates: suspended,
+            unlisted_codes: live
+                .map(|lane| lane.unlisted.as_slice())
+                .unwrap_or_default()
+                .iter()
+                .map(|(code, n)| UnlistedCode { code: code.clone(), n: *n })
+                .collect(),
             out_of_step,
             quota: live.and_then(|lane| lane.quota).map(|asked| DayQuota {
                 limit: asked.quota.limit,

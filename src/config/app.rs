@@ -3,7 +3,7 @@
 use super::{
     callback,
     check::{Check, is_name, near},
-    elsewhere,
+    codes, elsewhere,
     own::{self, Own},
     place::Place,
     template,
@@ -16,14 +16,17 @@ use crate::{
         draft::{Terms, UserRule},
         hint,
         options::Options,
+        outcome::Reaction,
         page::PageRules,
         template::{Listing, Template},
         timing::{QuietHours, cut, parse_duration},
     },
     platform::{
         self, Account, Adapter, Facts,
+        code::Blame,
         elsewhere::{Elsewhere, Source},
         facts::{BadSecret, Secrets},
+        mapped::{Codes, Mapped},
         push::Pushes,
     },
     words::{Message, say},
@@ -64,6 +67,8 @@ pub struct App {
     pub consents: Feeds,
     /// Templates that a mini-program asks for in one popup.
     pub ask_at_once: usize,
+    /// What its operator says that codes of the platform mean.
+    pub codes: Codes,
     /// Its templates.
     pub templates: Vec<Template>,
     /// Colleagues who may be sent a trial; in test mode nobody else is reached.
@@ -114,12 +119,31 @@ impl App {
         Account { base_url: &self.base_url, appid: &self.appid, secrets: &self.secrets, settings: &self.settings }
     }
 
+    /// Whether anybody has said what a code of its platform means.
+    pub fn knows(&self, code: &str) -> bool {
+        self.codes.contains_key(code) || self.platform.code(code).is_some()
+    }
+
+    /// Whether a refusal with this code means that the platform knows no consent, so that ours are void.
+    pub fn denies(&self, code: &str) -> bool {
+        let listed = || self.platform.code(code).map(|known| known.reaction);
+        self.codes.get(code).copied().or_else(listed) == Some(Reaction::Deny)
+    }
+
+    /// What of the template a refusal with this code blames, unless its operator says that it means something else.
+    pub fn blames(&self, code: &str) -> Option<Blame> {
+        let known = self.platform.code(code)?;
+        known.blames.filter(|_| self.codes.get(code).is_none_or(|reaction| *reaction == known.reaction))
+    }
+
     /// Its platform's adapter.
     ///
     /// # Panics
     /// When its secrets were not checked by this configuration.
     pub fn adapter(&self) -> Box<dyn Adapter> {
         let own = (self.platform.adapter)(&self.account()).expect("the configuration has checked the secrets' shape");
+        let own: Box<dyn Adapter> =
+            if self.codes.is_empty() { own } else { Box::new(Mapped::new(own, self.codes.clone())) };
         match &self.token {
             Some(source) => Box::new(Elsewhere::new(own, source.clone())),
             None => own,
@@ -154,12 +178,13 @@ impl App {
                 callback,
                 consents,
                 ask_at_once,
+                codes,
                 templates,
                 testers,
             } = app.clone();
             let secrets: Option<Vec<&str>> = callback.map(|callback| callback.into_keys().collect());
             let address = (name, platform, appid, settings, token.map(|token| token.address()), base_url, timezone);
-            (address, rate, concurrency, rules, secrets, consents, ask_at_once, (templates, testers))
+            (address, rate, concurrency, rules, secrets, consents, ask_at_once, (codes, templates, testers))
         }
         told(self) == told(other)
     }
@@ -204,6 +229,7 @@ const KEYS: &[&str] = &[
     "callback",
     "receipt_wait",
     "ask_at_once",
+    "codes",
     "consents",
     "template",
 ];
@@ -229,6 +255,8 @@ pub(super) struct Raw {
     callback: Option<callback::Raw>,
     receipt_wait: Option<String>,
     ask_at_once: Option<usize>,
+    #[serde(default)]
+    codes: codes::Raw,
     #[serde(default)]
     consents: Feeds,
     #[serde(default)]
@@ -300,6 +328,7 @@ impl Raw {
             self.shapes(facts, &account, callback.as_ref(), place, check);
         }
         let ask_at_once = self.ask_at_once(facts, place, check);
+        let codes = codes::check(&self.codes, &self.name, facts, &place.key("codes"), check);
         self.feeds(place, check);
         let testers = self.testers(check);
         let receipt_wait = self.receipt_wait(place, check);
@@ -324,6 +353,7 @@ impl Raw {
             callback,
             consents: self.consents,
             ask_at_once,
+            codes,
             templates,
             testers: self.testers.clone(),
         })
@@ -419,11 +449,19 @@ impl Raw {
             Ok(adapter) if self.token.is_some() && adapter.tokens().is_none() => {
                 check.problem(&place.key("token"), say!("not_of_platform", key = "token", platform = facts.word));
             }
+            Ok(adapter) if adapter.tokens().is_none() => self.no_token_code(facts, place, check),
             Ok(_) => {}
         }
         let pushes = facts.pushes.as_ref().zip(callback);
         if let Some(Err(BadSecret { why, .. })) = pushes.map(|(pushes, secrets)| (pushes.reader)(account, secrets)) {
             check.problem(&place.key("callback"), why);
+        }
+    }
+
+    /// Where a platform gives out no tokens, no code can mean that one is bad.
+    fn no_token_code(&self, facts: &Facts, place: &Place<'_>, check: &mut Check<'_>) {
+        for (code, _) in self.codes.iter().filter(|(_, word)| *word == "token") {
+            check.problem(&place.key("codes").key(code), say!("not_of_platform", key = "token", platform = facts.word));
         }
     }
 

@@ -10,6 +10,7 @@ mod app;
 mod callback;
 mod own;
 mod elsewhere;
+mod codes;
 mod template;
 mod secret;
 mod environment;

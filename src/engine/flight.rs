@@ -11,7 +11,7 @@ use crate::{
         settle::{Next, Settlement, gate_closed, settle, store_failed},
         timing::rfc3339,
     },
-    metrics::ByAppAnd,
+    metrics::{ByApp, ByAppAnd},
     platform::{Send, transport::Failure},
     store::{
         StoreError,
@@ -170,6 +170,7 @@ impl Engine {
         if let Some(remark) = &sent.remark {
             self.lanes[sent.lane].remark(remark, sent.ended_at);
         }
+        self.alarm(&sent);
         let Sent { lane, job, outcome, began_at, ended_at, .. } = sent;
         let label = outcome.label();
         let settlement = settle(&job.due, job.blind, outcome, ended_at, jitter);
@@ -190,7 +191,7 @@ impl Engine {
             }
             Outcome::Answered { code, text, reaction } => (code, text, *reaction),
         };
-        let blame = lane.app.platform.code(code).and_then(|known| known.blames);
+        let blame = lane.app.blames(code);
         if matches!(reaction, Reaction::Refuse | Reaction::Deny) && blame.is_none() {
             // The many refusals that concern one user alone: nobody is told why, so no sentence is made.
             return lane.answered();
@@ -228,6 +229,24 @@ impl Engine {
         }
     }
 
+    /// An answer whose code nobody has listed: what follows from it is a guess, so somebody is to know.
+    fn alarm(&mut self, sent: &Sent) {
+        let lane = &mut self.lanes[sent.lane];
+        let Outcome::Answered { code, text, reaction } = &sent.outcome else { return };
+        if !matches!(reaction, Reaction::Refuse | Reaction::Unlisted { .. }) || lane.app.knows(code) {
+            return;
+        }
+        self.metrics.unlisted_codes.get_or_create(&ByApp { app: lane.app.name.clone() }).inc();
+        if lane.unlisted.saw(code, sent.ended_at) {
+            tracing::error!(
+                app = lane.app.name,
+                code,
+                text,
+                "the platform answered with a code that is not listed; `codes` of the app says what it means"
+            );
+        }
+    }
+
     fn measure(&self, sent: &Sent) {
         let lane = &self.lanes[sent.lane];
         let app = || lane.app.name.clone();
@@ -262,6 +281,9 @@ impl Engine {
     /// Queues the settlement of a job that was marked.
     fn settle_marked(&mut self, i: usize, job: &Job, settlement: Settlement, began_at: Option<Millis>, now: Millis) {
         self.lanes[i].busy.remove(&job.recipient);
+        if began_at.is_some() {
+            self.lanes[i].spacing.answered(job.recipient, now);
+        }
         let entry = Entry { target: job.target(true), settlement, began_at, ended_at: now };
         self.settlements.push(Pending { lane: i, marked: true, entry }, self.clock.now());
     }

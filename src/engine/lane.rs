@@ -6,8 +6,10 @@ use super::{
     rate::Rate,
     remarks::Remarks,
     signals::{Pause, QuotaAsked},
+    spacing::Spacing,
     stream::{Reach, Read, Stream},
     templates::Templates,
+    unlisted::Unlisted,
 };
 use crate::{
     config::App,
@@ -90,6 +92,8 @@ pub struct Lane {
     fruitless: u32,
     pub rate: Rate,
     remarks: Remarks,
+    pub spacing: Spacing,
+    pub unlisted: Unlisted,
     quiet_until: Millis,
 }
 
@@ -120,6 +124,8 @@ impl Lane {
             platform_latency: metrics.platform_latency.get_or_create(&by_app).clone(),
             rate: Rate::new(app.rate),
             remarks: Remarks::default(),
+            spacing: Spacing::new(app.platform.apart),
+            unlisted: Unlisted::default(),
             app,
             adapter,
             templates,
@@ -212,6 +218,7 @@ impl Lane {
     pub fn set_back(&mut self, by: Millis) {
         self.token.set_back(by);
         self.rate.set_back(by);
+        self.spacing.set_back(by);
         self.quiet_until = 0;
         self.behind.set_back(by);
         self.templates.breakers.set_back(by);
@@ -291,12 +298,15 @@ impl Lane {
     pub fn pick(&mut self, now: Millis, may_send: bool) -> Vec<Pick> {
         let mut window = if may_send && !self.marking && self.quiet_until <= now { self.window() } else { 0 };
         let mut picks = Vec::new();
+        // When the first user who waits may have another message, and whether anything but such users keeps this look from going on.
+        let (mut first_free, mut stopped) = (None, false);
         for backlog in [false, true] {
             let stream = if backlog { &mut self.backlog } else { &mut self.live };
             // A job that is taken is active at once: the buffer may have it a second time, as it was changed since.
             let mut taken = Vec::new();
             let mut users = HashSet::new();
-            for (place, job) in stream.due(now).take(LOOK) {
+            for (n, (place, job)) in stream.due(now).take(LOOK).enumerate() {
+                stopped |= n + 1 == LOOK;
                 if self.active.contains(&job.due.id) {
                     // Read twice, as it was and as it is, and under way already: its settlement will ring.
                     taken.push((*place, None));
@@ -320,9 +330,14 @@ impl Lane {
                     Decision::Send | Decision::Resend => {
                         if window == 0 || !self.rate.ready(backlog, now) {
                             // Behind it there may still be something that ends without a call, but not within this look.
+                            stopped = true;
                             break;
                         }
                         if self.busy.contains(&job.recipient) || users.contains(&job.recipient) {
+                            continue;
+                        }
+                        if let Some(until) = self.spacing.waits(job.recipient, now) {
+                            first_free = Some(first_free.map_or(until, |first: Millis| first.min(until)));
                             continue;
                         }
                         if let Some(waits) = self.templates.suspends(job, &self.active, now) {
@@ -354,6 +369,7 @@ impl Lane {
                 });
             }
         }
+        self.spacing.looked(first_free.filter(|_| !stopped));
         picks
     }
 
@@ -377,6 +393,10 @@ impl Lane {
             Some(until) => Some(until),
             // A full window or a missing token is waited for by its own event.
             None if self.window() == 0 || self.marking || !may_send => None,
+            None if self.spacing.all_wait(now).is_some() => {
+                let next = [self.live.first_after(now), self.backlog.first_after(now)];
+                next.into_iter().chain([self.spacing.all_wait(now)]).flatten().min()
+            }
             None if self.live.first().is_some_and(|at| at <= now) => Some(self.rate.ready_at(false).max(now + 1)),
             None => Some(self.rate.ready_at(true).max(now + 1)),
         }

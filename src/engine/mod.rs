@@ -11,6 +11,8 @@ mod behind;
 mod stream;
 mod remarks;
 mod rate;
+mod spacing;
+mod unlisted;
 mod pace;
 mod templates;
 mod breaker;
@@ -163,7 +165,7 @@ impl Engine {
                 self.publish();
                 return;
             }
-            let sleep = u64::try_from(self.next_wake() - self.clock.now()).unwrap_or(0);
+            let sleep = self.sleeps();
             tokio::select! {
                 // In this order, so that a simulation's seed decides and not a die of the runtime's.
                 biased;
@@ -175,9 +177,14 @@ impl Engine {
                     }
                 }
                 () = woken => {}
-                () = tokio::time::sleep(Duration::from_millis(sleep)) => {}
+                () = tokio::time::sleep(sleep) => {}
             }
         }
+    }
+
+    /// How long it sleeps now, unless something wakes it.
+    pub fn sleeps(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.next_wake() - self.clock.now()).unwrap_or(0))
     }
 
     /// Turns the crank: does everything that can be done at this instant of the clock, and returns when nothing is under way.
@@ -391,6 +398,9 @@ impl Engine {
                 at.rate = lane.rate.per_second();
                 at.quota = lane.quota;
                 at.out_of_step = lane.templates.out_of_step();
+                if at.unlisted.iter().map(|(_, n)| n).sum::<u64>() != lane.unlisted.total() {
+                    at.unlisted = lane.unlisted.all().map(|(code, n)| (code.to_owned(), n)).collect();
+                }
                 at.suspended.clear();
                 at.suspended.extend(lane.templates.breakers.suspended(now).map(|(template, suspension)| {
                     SuspendedTemplate {

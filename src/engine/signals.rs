@@ -67,6 +67,8 @@ pub struct LaneStatus {
     pub quota: Option<QuotaAsked>,
     /// Configured templates that the platform does not have so.
     pub out_of_step: usize,
+    /// Codes that nobody has listed, and how often the platform has answered with each since the start.
+    pub unlisted: Vec<(String, u64)>,
 }
 
 /// Why nothing of an app is sent for now.

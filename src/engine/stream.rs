@@ -107,6 +107,11 @@ impl Stream {
         self.buffer.keys().next().map(|(at, _)| *at)
     }
 
+    /// The earliest instant in memory that is still to come.
+    pub fn first_after(&self, now: Millis) -> Option<Millis> {
+        self.buffer.range(behind(now)..).map(|((at, _), _)| *at).find(|at| *at > now)
+    }
+
     /// Whether anything was read.
     pub fn has_looked(&self) -> bool {
         self.read_to > before(self.from)

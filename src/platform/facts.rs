@@ -162,7 +162,7 @@ pub struct Popup {
     /// Whether a word grants a consent; `None` for a word that nobody knows.
     pub grants: fn(&str) -> Option<bool>,
     /// Reads the object that the client's call gave: the platform's template ids, and whether a send was granted. What is neither yes nor
-    /// no, or nothing new, is left out.
+    /// no, or nothing new, is left out. Where the object does not say which template it is about, the id is empty.
     ///
     /// # Errors
     /// What was found, and what the call gives.
@@ -192,11 +192,6 @@ impl Facts {
         }
         let reaction = known.map_or(unlisted, |known| known.reaction);
         Outcome::Answered { code, text: text.chars().take(300).collect(), reaction }
-    }
-
-    /// Whether a refusal with this code means that the platform knows no consent, so that ours are void.
-    pub fn denies(&self, code: &str) -> bool {
-        self.code(code).is_some_and(|code| code.reaction == Reaction::Deny)
     }
 
     /// All keys that name secrets of an app.

@@ -16,6 +16,7 @@ pub mod popup;
 pub mod transport;
 pub mod token;
 pub mod elsewhere;
+pub mod mapped;
 pub mod wechat;
 pub mod alipay;
 

@@ -5,6 +5,8 @@ mod sandbox;
 mod simulation;
 mod store;
 mod allowances;
+mod apart;
+mod codes;
 mod model;
 mod engine;
 mod bad_input;

@@ -98,6 +98,13 @@ fn sending(app: &App, of: &Value, report: &mut Report) {
     } else {
         report.add(subject, Level::Failed, say!("each", all = suspended), say!("see_to_template"));
     }
+    let unlisted: Vec<Message> = items(&of["unlisted_codes"])
+        .map(|one| say!("unlisted_code", code = one["code"], n = number(one, "/n")))
+        .collect();
+    if !unlisted.is_empty() {
+        let subject = Subject::of(app, say!("check_codes"));
+        report.add(subject, Level::Warning, say!("each", all = unlisted), say!("map_code"));
+    }
     let rate = of["rate"].as_u64().unwrap_or_else(|| app.rate.into());
     report.judge(
         Subject::of(app, say!("check_rate_for_now")),
