@@ -3,17 +3,17 @@
 use super::{
     Api,
     auth::Caller,
-    check::{self, ConsentBody, ReminderBody},
+    check::{self, ReminderBody},
     extract::parse,
     ndjson::{self, Answer, Line, Work},
     problem::Problem,
     reminders::{forgotten, refusal},
+    report::{self, ConsentBody, Reported},
     schema::Ndjson,
 };
 use crate::{
     domain::{
         Invalid,
-        consent::Report,
         reminder::{NewReminder, State as ReminderState},
     },
     store::{Inserted, StoreError, keys::Scope},
@@ -154,19 +154,24 @@ struct Consents {
 }
 
 impl Work for Consents {
-    type Checked = Checked<Report>;
+    type Checked = Checked<Reported>;
 
-    fn check(&self, lines: Vec<Line>) -> Checked<Report> {
+    fn check(&self, lines: Vec<Line>) -> Checked<Reported> {
         let now = self.api.clock.now();
         checked(lines, |_, body: ConsentBody| {
             self.caller.may_touch(&body.app)?;
-            Ok(Some(check::consents(&self.api.config, body, now)?))
+            Ok(Some(report::read(&self.api.config, &self.api.store, body, now)?))
         })
     }
 
-    async fn store(self, mut checked: Checked<Report>) -> Vec<Answer> {
-        let reports = std::mem::take(&mut checked.good);
+    async fn store(self, mut checked: Checked<Reported>) -> Vec<Answer> {
+        let good = std::mem::take(&mut checked.good).into_iter();
+        let (reports, ignored): (Vec<_>, Vec<_>) = good.map(|good| (good.report, good.ignored)).unzip();
         let done = if reports.is_empty() { Ok(Vec::new()) } else { self.api.store.record(reports).await };
-        checked.answered(done, |added| added.map_or_else(|| Answer::Refused(forgotten()), Answer::Recorded))
+        let done = done.map(|added| added.into_iter().zip(ignored).collect::<Vec<_>>());
+        checked.answered(done, |(added, ignored)| match added {
+            Some(n) => Answer::Recorded(n, ignored),
+            None => Answer::Refused(forgotten()),
+        })
     }
 }

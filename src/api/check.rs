@@ -4,19 +4,17 @@ use super::{
     Api,
     auth::Caller,
     problem::Problem,
-    schema::{Lang, MiniprogramState, PopupResults},
+    schema::{Lang, MiniprogramState},
+    ticket::{self, TicketBody, Whose},
 };
 use crate::{
     config::{App, Config},
     domain::{
         Invalid, Millis,
-        consent::{Feed, Report},
-        draft::{Change, ChangeDraft, Checked, Draft, Standing, Tap, one_of, openid},
-        pointer,
+        draft::{Change, ChangeDraft, Checked, Draft, Standing, Tap},
         reminder::{Claim, NewReminder},
     },
     store::{Store, reminders::Stored},
-    words::say,
 };
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -107,36 +105,13 @@ pub struct TapBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 64)]
     pub source: Option<String>,
-}
-
-/// The report of the mini-program's popup.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "an object: a popup's report")]
-#[schema(as = ConsentReport, example = json!({
-    "app": "coffee", "openid": "o-user-1", "event": "tap-7f3a",
-    "results": {"Tq9EventReminder_000000000000000000000000001": "accept", "errMsg": "requestSubscribeMessage:ok"},
-}))]
-pub struct ConsentBody {
-    /// The app's name in the configuration.
-    pub app: String,
-    /// The user: 1 to 128 visible ASCII characters.
-    #[schema(pattern = "^[!-~]{1,128}$")]
-    pub openid: String,
-    /// The result of `wx.requestSubscribeMessage`: template id (or alias) → what the user did; `errMsg` is ignored.
-    #[schema(value_type = PopupResults)]
-    pub results: BTreeMap<String, String>,
-    /// When, as a reminder's `at`; now by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 40)]
-    pub at: Option<String>,
-    /// Who tells.
+    /// The id that `/v1/consents/prepare` gave for the dialog, on platforms that ask for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 64)]
-    pub source: Option<String>,
-    /// The caller's own id of the tap: the same event twice counts once.
+    pub subscribe_id: Option<String>,
+    /// The ticket that the tap brought, on platforms that know any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 128)]
-    pub event: Option<String>,
+    pub ticket: Option<TicketBody>,
 }
 
 /// The changes of a reminder's owner; a field that is left out stays. A `page` of `null` or `""` removes it.
@@ -208,6 +183,15 @@ pub fn reminder(config: &Config, store: &Store, body: ReminderBody, now: Millis)
     let digest = HEXLOWER.encode(&Sha256::digest(serde_json::to_vec(&body).expect("texts serialise")));
     let app = app(config, &body.app)?;
     let options = [("lang", body.lang), ("miniprogram_state", body.miniprogram_state)];
+    let accepted = match body.accepted {
+        None | Some(AcceptedBody::Plain(false)) => None,
+        Some(AcceptedBody::Plain(true)) => Some(Tap::default()),
+        Some(AcceptedBody::Told(tap)) => {
+            let of = Whose { app, openid: &body.openid, templates: &[body.template.as_str()] };
+            let ticket = ticket::named(&of, store, tap.subscribe_id, tap.ticket, "/accepted")?;
+            Some(Tap { event: tap.event, at: tap.at, source: tap.source, ticket })
+        }
+    };
     let draft = Draft {
         openid: body.openid,
         template: body.template,
@@ -217,11 +201,7 @@ pub fn reminder(config: &Config, store: &Store, body: ReminderBody, now: Millis)
         expires_at: body.expires_at,
         key: body.key,
         consent: body.consent,
-        accepted: match body.accepted {
-            None | Some(AcceptedBody::Plain(false)) => None,
-            Some(AcceptedBody::Plain(true)) => Some(Tap::default()),
-            Some(AcceptedBody::Told(TapBody { event, at, source })) => Some(Tap { event, at, source }),
-        },
+        accepted,
         options: options.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
         digest,
     };
@@ -232,42 +212,6 @@ pub fn reminder(config: &Config, store: &Store, body: ReminderBody, now: Millis)
 pub fn late(config: &Config, new: &NewReminder, problem: Invalid) -> Problem {
     let zone = config.apps.iter().find(|app| app.name == new.app).and_then(|app| app.timezone);
     Problem::from(problem).in_zone(zone)
-}
-
-/// A popup report that passed every check.
-///
-/// # Errors
-/// The first field at fault.
-pub fn consents(config: &Config, body: ConsentBody, now: Millis) -> Result<Report, Problem> {
-    let app = app(config, &body.app)?;
-    let terms = app.terms(None);
-    openid(&body.openid)?;
-    let mut results = BTreeMap::new();
-    for (name, result) in body.results.iter().filter(|(name, _)| *name != "errMsg") {
-        let param = pointer(["results", name]);
-        let code = &terms.template(name, &param)?.code;
-        let popup = &app.platform.popup;
-        let granted = (popup.grants)(result);
-        if granted.is_none() {
-            one_of(result, popup.words, &param)?;
-        }
-        *results.entry(code.clone()).or_default() |= granted.unwrap_or_default();
-    }
-    if results.is_empty() {
-        return Err(Problem::new("bad_value", say!("no_template_reported")).at("/results"));
-    }
-    let tap = Tap { event: body.event, at: body.at, source: body.source };
-    let accepted = terms.tap(tap, "", now).map_err(|problem| Problem::from(problem).in_zone(app.timezone))?;
-    Ok(Report {
-        app: body.app,
-        openid: body.openid,
-        results,
-        at: accepted.at,
-        feed: Feed::Client,
-        source: accepted.source,
-        event: accepted.event,
-        ticket: None,
-    })
 }
 
 /// The change that a body describes, of the reminder as it stands.

@@ -3,11 +3,13 @@
 use super::{
     Api,
     auth::Caller,
-    check::{self, ConsentBody},
+    check,
     extract::{Json, Query, json},
     problem::Problem,
     reminders::forgotten,
+    report::{self, ConsentBody, Ignored, Reported},
     schema::ToldBy,
+    ticket::TicketBody,
 };
 use crate::{
     domain::{
@@ -38,6 +40,14 @@ pub struct Ledger {
     app: String,
     openid: String,
     balances: Vec<BalanceJson>,
+    /// The templates that the report has added a consent to; only in the answer to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    recorded: Option<Vec<String>>,
+    /// What of the report added nothing, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    ignored: Option<Vec<Ignored>>,
     /// Each consent, if asked for with `history=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -74,6 +84,14 @@ pub struct ConsentJson {
     event: Option<String>,
     /// Whether it stands for many sends.
     standing: bool,
+    /// When it ends by itself, or has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    ends_at: Option<String>,
+    /// The ticket that its send names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    ticket: Option<TicketBody>,
     state: ConsentState,
     /// Who holds or used it.
     #[schema(required = true, value_type = Option<ReminderId>)]
@@ -98,6 +116,8 @@ pub(super) async fn ledger(api: &Api, app: &str, openid: String, history: bool) 
         app: app.to_owned(),
         openid,
         balances: balances.into_iter().map(named).collect(),
+        recorded: None,
+        ignored: None,
         history: history.then(|| consents.into_iter().map(story).collect()),
     })
 }
@@ -111,6 +131,8 @@ fn story(consent: Consent) -> ConsentJson {
         told_by: consent.told_by,
         event: consent.event,
         standing: consent.standing,
+        ends_at: consent.ends_at.map(rfc3339),
+        ticket: consent.ticket.map(TicketBody::from),
         state: consent.state,
         reminder: consent.reminder.map(|id| id.to_string()),
         void_reason: consent.void_reason,
@@ -119,7 +141,7 @@ fn story(consent: Consent) -> ConsentJson {
 
 /// Record what a popup reported.
 #[utoipa::path(post, path = "/v1/consents", operation_id = "record_consents", request_body = ConsentBody, tag = "consents", responses(
-    (status = 200, description = "The user's balances afterwards", body = Ledger),
+    (status = 200, description = "The user's balances afterwards, and what of the report was recorded", body = Ledger),
     (status = 409, description = "`user_forgotten`")))]
 pub async fn record(
     State(api): State<Api>,
@@ -128,13 +150,13 @@ pub async fn record(
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
     caller.may_touch(&body.app)?;
-    let report = check::consents(&api.config, body, api.clock.now())?;
-    let (app, openid) = (report.app.clone(), report.openid.clone());
+    let Reported { report, mut ignored } = report::read(&api.config, &api.store, body, api.clock.now())?;
+    let told = report.clone();
     // Where the platform's word alone counts, this writes nothing down; the answer shows what is.
-    if api.store.record(vec![report]).await?[0].is_none() {
-        return Err(forgotten());
-    }
-    Ok(json(StatusCode::OK, &ledger(&api, &app, openid, false).await?))
+    let Some(recorded) = api.store.record_each(vec![report]).await?.swap_remove(0) else { return Err(forgotten()) };
+    ignored.extend(report::unrecorded(&api.config, &told, &recorded));
+    let ledger = ledger(&api, &told.app, told.openid, false).await?;
+    Ok(json(StatusCode::OK, &Ledger { recorded: Some(recorded), ignored: Some(ignored), ..ledger }))
 }
 
 /// Whose.

@@ -10,7 +10,7 @@ use crate::{
     },
     platform::code::Code,
     schedule::when::cron::occurrence_said,
-    store::reminders::Stored,
+    store::{consents::ended, reminders::Stored},
     words::{Lang, Message, Voice},
 };
 use axum::{
@@ -82,6 +82,12 @@ impl Api {
             },
             hold: api.store.hold().await?.map(|hold| hold.why()),
             turned_off: turned_off.iter().find(|(code, _)| *code == stored.template).map(|(_, at)| *at),
+            ended: match app {
+                Some(app) if app.platform.consents_end() && code == "no_consent" => {
+                    ended(&api.store.consents(&stored.app, &stored.openid).await?, &stored.template)
+                }
+                _ => None,
+            },
             counts_pushes_alone: app.is_some_and(|app| !app.consents.counts(Feed::Client)),
             quiet_until: gate.quiet_hours(app.and_then(|app| app.rules.quiet_hours)).and_then(|quiet| quiet.ends(now)),
             schedule: of.zip(origin).map(|(schedule, origin)| OfSchedule {

@@ -18,6 +18,7 @@ use crate::{
     },
     schedule::{named::Inline, when::cron::occurrence_said},
     store::{
+        consents::ended,
         kept::{KeptOfUser, Part},
         lists::Filter,
         schedules::ScheduleRow,
@@ -204,6 +205,7 @@ impl Api {
             available: count(ConsentState::Available),
             used: count(ConsentState::Used),
             void: count(ConsentState::Void),
+            ended: ended(&of_template, &schedule.template),
             holders,
         })
     }

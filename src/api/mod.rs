@@ -5,6 +5,9 @@ mod batch;
 mod calendar;
 mod check;
 mod consents;
+mod report;
+mod prepare;
+mod ticket;
 mod doubts;
 mod explain;
 mod explain_user;
@@ -142,6 +145,7 @@ impl Api {
         let v1 = Router::new()
             .route("/consents", post(consents::record).get(consents::show))
             .route("/consents/ask", get(consents::ask))
+            .route("/consents/prepare", post(prepare::prepare))
             .route("/reminders", post(reminders::insert).get(reminders::list))
             .route("/reminders/explain", get(explain_user::explain_user))
             .route("/reminders/{id}", get(reminders::show).patch(reminders::change).delete(reminders::cancel))

@@ -6,6 +6,7 @@
 use super::{
     extract::voice,
     problem::{Problem, ProblemJson},
+    report::Ignored,
 };
 use crate::{
     domain::reminder::{ReminderId, State},
@@ -50,8 +51,8 @@ pub(super) type Line = Result<Bytes, Problem>;
 pub(super) enum Answer {
     /// A reminder is stored, by this line or by an earlier one with the same key.
     Stored { id: ReminderId, state: State, replayed: bool },
-    /// So many consents were added.
-    Recorded(usize),
+    /// So many templates were added to; and what of the report added nothing.
+    Recorded(usize, Vec<Ignored>),
     /// Nothing is stored.
     Refused(Problem),
     /// There was nothing in it: it counts, and is not answered.
@@ -229,10 +230,14 @@ pub(super) struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     replayed: Option<bool>,
-    /// How many consents it added.
+    /// How many templates it added to.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64)]
     recorded: Option<usize>,
+    /// Templates of the report that the app does not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<Ignored>)]
+    ignored: Option<&'a [Ignored]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = ProblemJson)]
     error: Option<ProblemJson<'a>>,
@@ -255,7 +260,10 @@ fn write(answers: &[Answer], first: u64, voice: Voice) -> Bytes {
                 out.state = Some(*state);
                 out.replayed = replayed.then_some(true);
             }
-            Answer::Recorded(n) => out.recorded = Some(*n),
+            Answer::Recorded(n, ignored) => {
+                out.recorded = Some(*n);
+                out.ignored = Some(ignored.as_slice()).filter(|ignored| !ignored.is_empty());
+            }
             Answer::Refused(problem) => out.error = Some(problem.json(None, voice)),
             Answer::Blank => continue,
         }
@@ -358,7 +366,7 @@ mod tests {
                 (Err(problem), _) => Answer::Refused(problem),
                 (Ok(line), _) if line.is_empty() => Answer::Blank,
                 (Ok(_), Some(problem)) => Answer::Refused(problem.clone()),
-                (Ok(_), None) => Answer::Recorded(1),
+                (Ok(_), None) => Answer::Recorded(1, Vec::new()),
             };
             lines.into_iter().map(answer).collect()
         }

@@ -3,7 +3,7 @@
 use super::{
     batch, consents, doubts, explain, explain_user, feed, health, keys,
     ndjson::Written,
-    plans,
+    plans, prepare,
     problem::{self, ProblemJson},
     reminders, safekeeping, schedules, sheets, stats, templates, users,
 };
@@ -39,7 +39,7 @@ use utoipa::{
     ),
     paths(
         reminders::insert, batch::reminders, reminders::list, reminders::show, explain::explain, reminders::change,
-        reminders::cancel, consents::record, batch::consents, consents::show, consents::ask, users::export, users::forget,
+        reminders::cancel, consents::record, batch::consents, prepare::prepare, consents::show, consents::ask, users::export, users::forget,
         users::let_in, plans::plan, plans::apply, plans::attempt, sheets::read, schedules::list, feed::feed, schedules::show, schedules::problems,
         schedules::pause, schedules::resume, schedules::shift, schedules::cancel, explain_user::explain_user, stats::stats,
         doubts::doubts, doubts::resolve, templates::templates, templates::refresh, safekeeping::backup, safekeeping::held,

@@ -52,6 +52,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("bad_deadline", 422, "problem_bad_deadline"),
     ("past_deadline", 422, "problem_past_deadline"),
     ("too_long", 422, "problem_too_long"),
+    ("ticket_needed", 422, "problem_ticket_needed"),
     ("bad_toml", 422, "problem_schedule_unusable"),
     ("missing_key", 422, "problem_schedule_unusable"),
     ("bad_at", 422, "problem_schedule_unusable"),

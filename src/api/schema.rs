@@ -1,7 +1,10 @@
 //! Schemas of the API's description for which the code has no type.
 
 use crate::{domain::reminder::ReminderId, platform};
-use utoipa::openapi::{KnownFormat, ObjectBuilder, Ref, RefOr, SchemaFormat, Type, schema::Schema};
+use utoipa::openapi::{
+    KnownFormat, ObjectBuilder, Ref, RefOr, SchemaFormat, Type,
+    schema::{AdditionalProperties, Schema},
+};
 
 /// Closed sets of words for which the code has no enum.
 macro_rules! closed_sets {
@@ -52,6 +55,20 @@ impl utoipa::ToSchema for PopupResults {
         schemas.push(("PopupResult".into(), <PopupResult as utoipa::PartialSchema>::schema()));
     }
 }
+
+/// What the client's call gave, as it is.
+pub struct WholeResult;
+
+impl utoipa::PartialSchema for WholeResult {
+    fn schema() -> RefOr<Schema> {
+        let any = ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .additional_properties(Some(AdditionalProperties::FreeForm(true)));
+        any.description(Some("The object that the client's call gave, as it is.")).into()
+    }
+}
+
+impl utoipa::ToSchema for WholeResult {}
 
 /// Lines of JSON.
 pub struct Ndjson;

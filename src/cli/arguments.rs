@@ -185,6 +185,12 @@ pub enum Consent {
         /// Your own id of the tap: the same event twice counts once.
         #[arg(long)]
         event: Option<String>,
+        /// The id that the dialog was opened with, on platforms that ask for one.
+        #[arg(long, conflicts_with = "ticket")]
+        subscribe_id: Option<String>,
+        /// The ticket that the client was given, as KIND:ID, such as form:1a2b.
+        #[arg(long)]
+        ticket: Option<String>,
     },
     /// Show a user's balances.
     Show {

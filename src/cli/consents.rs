@@ -7,18 +7,25 @@ use super::{
     out::{Out, data},
     table::rows,
 };
+use crate::domain::consent::Ticket;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 /// `tixing consent …`
 pub async fn run(client: &Client, verb: Consent, out: Out) -> Result<(), Failure> {
     let answer = match verb {
-        Consent::Add { user, templates, event } => {
+        Consent::Add { user, templates, event, subscribe_id, ticket } => {
             let results: Map<String, Value> =
                 templates.into_iter().map(|template| (template, "accept".into())).collect();
             let mut body = json!({ "app": user.app, "openid": user.openid, "results": results, "source": "cli" });
             if let Some(event) = event {
                 body["event"] = event.into();
+            }
+            if let Some(id) = subscribe_id {
+                body["subscribe_id"] = id.into();
+            }
+            if let Some(Ticket { kind, id }) = ticket.as_deref().map(Ticket::of) {
+                body["ticket"] = json!({ "kind": kind, "id": id });
             }
             client.ask(Method::POST, "/v1/consents", Some(body)).await?
         }
@@ -40,7 +47,12 @@ pub async fn run(client: &Client, verb: Consent, out: Out) -> Result<(), Failure
     rows(&balances, &["template", "name", "available", "held", "used", "void"], client, out);
     if answer["history"].is_array() {
         let history = of_app(&answer["history"], &answer["app"]);
-        rows(&history, &["template", "n", "granted_at", "source", "state", "void_reason", "reminder"], client, out);
+        rows(
+            &history,
+            &["template", "n", "granted_at", "ends_at", "source", "state", "void_reason", "reminder"],
+            client,
+            out,
+        );
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ const TITLES: &[(&str, &str)] = &[
     ("failed", "column_failed"),
     ("fields", "column_fields"),
     ("first_at", "column_first"),
+    ("ends_at", "column_ends"),
     ("granted_at", "column_granted"),
     ("held", "column_held"),
     ("id", "column_id"),

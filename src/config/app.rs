@@ -101,6 +101,7 @@ impl App {
             options: self.platform.options,
             page: self.page(),
             user: UserRule { rule: self.platform.user, settings: &self.settings },
+            tickets: self.platform.tickets,
         }
     }
 

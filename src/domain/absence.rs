@@ -33,6 +33,8 @@ pub struct Absence {
     pub used: usize,
     /// Those that are void.
     pub void: usize,
+    /// When the last of those that ended by themselves did.
+    pub ended: Option<Millis>,
     /// The reminders that hold the others.
     pub holders: Vec<Holder>,
 }
@@ -67,6 +69,9 @@ impl Absence {
         }
         if let Some(at) = self.turned_off {
             return say!("absent_turned_off", schedule = schedule, at = at);
+        }
+        if let Some(at) = self.ended {
+            return say!("absent_ended", schedule = schedule, used = self.used, at = at);
         }
         match self.used + self.void {
             0 => say!("absent_unknown", schedule = schedule),
@@ -148,6 +153,7 @@ mod tests {
         for (absence, part) in [
             (base.clone(), "never accepted"),
             (Absence { used: 2, void: 1, ..base.clone() }, "2 used, 1 void"),
+            (Absence { used: 2, void: 1, ended: Some(0), ..base.clone() }, "ended on"),
             (Absence { holders: held.clone(), used: 1, ..base.clone() }, "members-day"),
             (Absence { available: 1, holders: held, ..base.clone() }, "load the file again"),
             (Absence { turned_off: Some(0), used: 1, ..base.clone() }, "turned it off"),

@@ -4,7 +4,7 @@
 
 use super::{
     DAY, HOUR, Invalid, Millis,
-    consent::{Feed, Feeds},
+    consent::{Allowance, Feed, Feeds, Ticket, TicketKind, Tickets},
     decide::AppRules,
     hint,
     options::{Options, SendOption},
@@ -41,6 +41,8 @@ pub struct Terms<'a> {
     pub page: PageRules,
     /// What it takes as a user's id, beyond what holds on every platform.
     pub user: UserRule<'a>,
+    /// The tickets that it knows.
+    pub tickets: Tickets,
 }
 
 /// A platform's own rule for its users' ids, and the app's settings that it asks.
@@ -99,6 +101,8 @@ pub struct Tap {
     pub at: Option<String>,
     /// Who tells; the API by default.
     pub source: Option<String>,
+    /// The ticket that it brought, of a kind that the platform knows.
+    pub ticket: Option<(TicketKind, Ticket)>,
 }
 
 /// A draft that can be stored.
@@ -177,7 +181,11 @@ impl Draft {
         for (name, value) in &self.options {
             problems.keep(terms.option(name, value));
         }
-        let accepted = problems.keep(self.accepted.map(|tap| terms.tap(tap, "/accepted", now)).transpose());
+        let accepted = self.accepted.map(|tap| {
+            terms.ticket(tap.ticket.is_some(), "/accepted")?;
+            terms.tap(tap, "/accepted", now)
+        });
+        let accepted = problems.keep(accepted.transpose());
         let (Some(template), Some((at, local_at)), Some(expires_at), Some(accepted), true) =
             (template, instant, expires_at, accepted, problems.0.is_empty())
         else {
@@ -312,6 +320,18 @@ impl<'a> Terms<'a> {
         }
     }
 
+    /// Whether an accept can be one without a ticket.
+    ///
+    /// # Errors
+    /// `ticket_needed` at `param`.
+    pub fn ticket(&self, has: bool, param: &str) -> Result<(), Invalid> {
+        if has || !self.tickets.needed {
+            return Ok(());
+        }
+        let kinds: Vec<&str> = self.tickets.kinds.iter().filter(|kind| !kind.minted).map(|kind| kind.word).collect();
+        Err(Invalid::new("ticket_needed", param, say!("ticket_needed", kinds = kinds)))
+    }
+
     /// A tap whose fields lie at `base`.
     ///
     /// # Errors
@@ -328,7 +348,14 @@ impl<'a> Terms<'a> {
         if at > now + HOUR || at < now - MAX_DAYS_AHEAD * DAY {
             return Err(bad(say!("no_time_of_a_tap", at = at, most = MAX_DAYS_AHEAD)));
         }
-        Ok(Accepted { at, source, event: tap.event, ticket: None })
+        let key = tap.ticket.as_ref().map(|(_, ticket)| ticket.key());
+        let ticket = tap.ticket.map(|(kind, ticket)| Allowance::Ticket {
+            key: ticket.key(),
+            sends: kind.sends,
+            until: kind.lives.map(|lives| at + lives),
+        });
+        // A ticket is its own event: however often it is told of, it is one.
+        Ok(Accepted { at, source, event: key.or(tap.event), ticket })
     }
 }
 

@@ -130,6 +130,8 @@ pub struct Facts<'a> {
     pub hold: Option<Message>,
     /// Since when its user wants nothing more of its template.
     pub turned_off: Option<Millis>,
+    /// When the last consent of its user for its template ended by itself, if any has.
+    pub ended: Option<Millis>,
     /// Whether a tap of the app's users counts only once the platform has pushed it.
     pub counts_pushes_alone: bool,
     /// Until when quiet hours last.
@@ -214,7 +216,10 @@ impl Facts<'_> {
             "no_consent" => {
                 let more = match self.turned_off {
                     Some(off) => Some(say!("story_turned_off_at", at = off)),
-                    None => self.counts_pushes_alone.then(|| say!("story_push_counts")),
+                    None => self
+                        .ended
+                        .map(|at| say!("story_consent_ended_at", at = at))
+                        .or_else(|| self.counts_pushes_alone.then(|| say!("story_push_counts"))),
                 };
                 say!("story_no_consent", why = self.said(), more = more)
             }

@@ -194,6 +194,11 @@ impl Facts {
         Outcome::Answered { code, text: text.chars().take(300).collect(), reaction }
     }
 
+    /// Whether consents can end by themselves, or be tickets.
+    pub fn consents_end(&self) -> bool {
+        self.accepts_many || !self.tickets.kinds.is_empty()
+    }
+
     /// All keys that name secrets of an app.
     pub fn secrets(&self) -> impl Iterator<Item = &'static str> {
         self.credentials.iter().flat_map(|set| set.iter().copied())

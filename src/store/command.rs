@@ -13,6 +13,9 @@ use crate::domain::{
 use std::{future::Future, pin::Pin};
 use tokio::sync::{mpsc, oneshot};
 
+/// The templates of which a report has added a consent.
+pub(super) type Added = Vec<String>;
+
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What can be asked of the writer.
@@ -20,7 +23,7 @@ pub(super) enum Command {
     Settle(Vec<Entry>, Answer<Vec<bool>>),
     Mark(Vec<Job>, Answer<Vec<Marked>>),
     Insert(Vec<NewReminder>, Answer<Vec<Inserted>>),
-    Record(Vec<Report>, Answer<Vec<Option<usize>>>),
+    Record(Vec<Report>, Answer<Vec<Option<Added>>>),
     Single(Box<dyn AnySingle>),
     Close(Answer<()>),
 }

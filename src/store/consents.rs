@@ -2,7 +2,7 @@
 
 use super::{
     Store,
-    command::Command,
+    command::{Added, Command},
     error::StoreError,
     ledgers::{Ledgers, Pair, Wanted},
     names::Names,
@@ -51,9 +51,22 @@ pub struct Consent {
     pub told_by: &'static str,
 }
 
+impl Consent {
+    /// Whether its time was over before a reminder had it.
+    pub fn has_ended(&self) -> bool {
+        self.void_reason.as_deref() == Some(Void::Ended.word())
+    }
+}
+
+/// When the last consent for a template ended by itself, of those that have.
+pub fn ended(consents: &[Consent], template: &str) -> Option<Millis> {
+    let ended = consents.iter().filter(|consent| consent.template == template && consent.has_ended());
+    ended.filter_map(|consent| consent.ends_at).max()
+}
+
 /// Records popup reports whose feed counts. Afterwards each accepted template has one consent more, unless its event was known; a standing one is
-/// recorded once. Answers how many consents each report added, or `None` for one of a user who was forgotten.
-pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<Vec<Option<usize>>> {
+/// recorded once. Answers the templates that each report has added something to, or `None` for one of a user who was forgotten.
+pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<Vec<Option<Added>>> {
     let asked = reports.len();
     let counts = |report: &Report| tx.names.feeds(tx.names.app(&report.app).id).counts(report.feed);
     let reports: Vec<(usize, &Report)> = reports.iter().enumerate().filter(|(_, report)| counts(report)).collect();
@@ -66,7 +79,7 @@ pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<
     let recipients = recipients::recipients(tx, &wanted, true).await?;
     let mut pairs = BTreeSet::new();
     let mut accepts: Vec<(usize, Pair, &Report)> = Vec::new();
-    let mut added = vec![Some(0); asked];
+    let mut added: Vec<Option<Added>> = vec![Some(Vec::new()); asked];
     for (i, report) in reports {
         let app = tx.names.app(&report.app).id;
         for code in report.results.iter().filter(|(_, accepted)| **accepted).map(|(code, _)| code) {
@@ -95,7 +108,7 @@ pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<
         let told = Told { feed: report.feed, source: report.source.clone() };
         let tap = Tap { at: report.at, allowance, event: report.event.clone(), told };
         if ledgers.of(pair).grant(tap) == Granted::Consent {
-            added[i] = added[i].map(|n| n + 1);
+            added[i].iter_mut().for_each(|added| added.push(names.code(pair.1).to_owned()));
         }
     }
     ledgers.write(tx).await?;
@@ -175,11 +188,20 @@ fn consent(row: &AnyRow, names: &Names, now: Millis) -> Consent {
 }
 
 impl Store {
-    /// Records popup reports; answers how many consents each added, or `None` for one of a user who was forgotten.
+    /// Records popup reports; answers how many templates each has added something to, or `None` for one of a user who was forgotten.
     ///
     /// # Errors
     /// When nothing was kept.
     pub async fn record(&self, reports: Vec<Report>) -> Result<Vec<Option<usize>>, StoreError> {
+        let added = self.record_each(reports).await?;
+        Ok(added.into_iter().map(|added| added.map(|added| added.len())).collect())
+    }
+
+    /// The same; answers which templates.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn record_each(&self, reports: Vec<Report>) -> Result<Vec<Option<Vec<String>>>, StoreError> {
         self.writer.ask(|answer| Command::Record(reports, answer)).await
     }
 }

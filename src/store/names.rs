@@ -177,7 +177,7 @@ pub(super) async fn learn(conn: &mut AnyConnection, apps: &[App]) -> sqlx::Resul
         names.configured.insert(app.name.clone());
         let place = names.app(&app.name);
         names.feeds.insert(place.id, app.consents);
-        if app.platform.accepts_many || !app.platform.tickets.kinds.is_empty() {
+        if app.platform.consents_end() {
             names.limited.insert(place.id);
         }
         for template in &app.templates {

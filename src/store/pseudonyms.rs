@@ -26,7 +26,7 @@ impl Pseudonyms {
         Ok(Self { key: row.get::<String, _>("value").into_bytes().into() })
     }
 
-    fn hash(&self, purpose: &str, openid: &str) -> String {
+    pub(super) fn hash(&self, purpose: &str, openid: &str) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose_secret()).expect("HMAC takes any key");
         mac.update(purpose.as_bytes());
         mac.update(b"\0");

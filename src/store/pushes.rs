@@ -98,7 +98,7 @@ async fn take(tx: &mut Tx<'_>, new: &NewPush) -> sqlx::Result<Taken> {
             event: None,
             ticket: None,
         };
-        taken.granted = consents::record(tx, &[report]).await?.into_iter().flatten().sum();
+        taken.granted = consents::record(tx, &[report]).await?.into_iter().flatten().map(|added| added.len()).sum();
     }
     Ok(taken)
 }

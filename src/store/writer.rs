@@ -2,7 +2,7 @@
 //! before marks, marks before everything else.
 
 use super::{
-    command::{Answer, AnySingle, Command, Inserted, QUEUE, Writer},
+    command::{Added, Answer, AnySingle, Command, Inserted, QUEUE, Writer},
     consents,
     database::Database,
     dialect::Dialect,
@@ -152,7 +152,7 @@ impl<R, T> Gathered<R, T> {
 struct Group {
     settles: Gathered<Entry, bool>,
     marks: Gathered<Job, Marked>,
-    records: Gathered<Report, Option<usize>>,
+    records: Gathered<Report, Option<Added>>,
     inserts: Gathered<NewReminder, Inserted>,
     singles: Vec<Box<dyn AnySingle>>,
 }
@@ -160,7 +160,7 @@ struct Group {
 struct Done {
     settles: Vec<bool>,
     marks: Vec<Marked>,
-    records: Vec<Option<usize>>,
+    records: Vec<Option<Added>>,
     inserts: Vec<Inserted>,
 }
 

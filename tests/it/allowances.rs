@@ -34,11 +34,11 @@ const TICKETS: &[TicketKind] = &[
     TicketKind { word: "subscribe", sends: 1, lives: None, minted: true },
 ];
 
-static LIMITED: Facts =
+pub const LIMITED: Facts =
     Facts { word: "limited", accepts_many: true, tickets: Tickets { kinds: TICKETS, needed: false }, ..wechat::FACTS };
 
 /// `coffee` on a platform with tickets, where one accept of its event template is worth two sends within a day.
-fn limited() -> Vec<App> {
+pub fn limited() -> Vec<App> {
     let mut apps = apps("http://127.0.0.1:1");
     apps[0].platform = &LIMITED;
     let template = apps[0].templates.iter_mut().find(|template| template.code == EVENT).expect("has it");

@@ -5,6 +5,7 @@ mod sandbox;
 mod simulation;
 mod store;
 mod allowances;
+mod tickets;
 mod apart;
 mod codes;
 mod model;

@@ -1,0 +1,218 @@
+//! The report of a dialog: its body, and how it becomes one that can be recorded.
+
+use super::{
+    check,
+    problem::Problem,
+    schema::{PopupResults, WholeResult},
+    ticket::{self, TicketBody, Whose},
+};
+use crate::{
+    config::{App, Config},
+    domain::{
+        Invalid, Millis,
+        consent::{Feed, Report},
+        draft::{Tap, one_of},
+        pointer,
+    },
+    store::Store,
+    words::{Message, say},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// The report of the mini-program's popup: exactly one of `results` and `result`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object: a popup's report")]
+#[schema(as = ConsentReport, example = json!({
+    "app": "coffee", "openid": "o-user-1", "event": "tap-7f3a",
+    "results": {"Tq9EventReminder_000000000000000000000000001": "accept", "errMsg": "requestSubscribeMessage:ok"},
+}))]
+pub struct ConsentBody {
+    /// The app's name in the configuration.
+    pub app: String,
+    /// The user: 1 to 128 visible ASCII characters.
+    #[schema(pattern = "^[!-~]{1,128}$")]
+    pub openid: String,
+    /// Template id (or alias) → what the user did, as `wx.requestSubscribeMessage` gives it; `errMsg` is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<PopupResults>)]
+    pub results: Option<BTreeMap<String, String>>,
+    /// The whole object that the client's call gave, read by the platform's rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<WholeResult>)]
+    pub result: Option<Value>,
+    /// The template's id or alias, for a `result` that does not say which it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// The id that `/v1/consents/prepare` gave for this dialog, on platforms that ask for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 64)]
+    pub subscribe_id: Option<String>,
+    /// The ticket that the client was given, on platforms that know any. The same one counts once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<TicketBody>,
+    /// When, as a reminder's `at`; now by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 40)]
+    pub at: Option<String>,
+    /// Who tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 64)]
+    pub source: Option<String>,
+    /// The caller's own id of the tap: the same event twice counts once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128)]
+    pub event: Option<String>,
+}
+
+/// A template of a report that it added nothing to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = IgnoredTemplate)]
+pub struct Ignored {
+    /// As the report names it.
+    template: String,
+    /// Why.
+    why: String,
+}
+
+impl Ignored {
+    fn new(template: &str, why: &Message) -> Self {
+        Self { template: template.to_owned(), why: why.to_string() }
+    }
+}
+
+/// A report that can be recorded, and what of it cannot.
+#[derive(Debug)]
+pub struct Reported {
+    /// With the templates that the app has.
+    pub report: Report,
+    /// The others.
+    pub ignored: Vec<Ignored>,
+}
+
+/// A popup report that passed every check.
+///
+/// # Errors
+/// The first field at fault.
+pub fn read(config: &Config, store: &Store, body: ConsentBody, now: Millis) -> Result<Reported, Problem> {
+    let app = check::app(config, &body.app)?;
+    let terms = app.terms(None);
+    terms.user.check(&body.openid)?;
+    let (results, ignored) = results(app, store, &body)?;
+    let accepted = results.iter().filter(|(_, accepted)| **accepted).map(|(code, _)| code.as_str());
+    let templates: Vec<&str> = accepted.collect();
+    let of = Whose { app, openid: &body.openid, templates: &templates };
+    let ticket = ticket::named(&of, store, body.subscribe_id, body.ticket, "")?;
+    if !templates.is_empty() {
+        terms.ticket(ticket.is_some(), "/subscribe_id")?;
+    }
+    let tap = Tap { event: body.event, at: body.at, source: body.source, ticket };
+    let accepted = terms.tap(tap, "", now).map_err(|problem| Problem::from(problem).in_zone(app.timezone))?;
+    let report = Report {
+        app: body.app,
+        openid: body.openid,
+        results,
+        at: accepted.at,
+        feed: Feed::Client,
+        source: accepted.source,
+        event: accepted.event,
+        ticket: accepted.ticket,
+    };
+    Ok(Reported { report, ignored })
+}
+
+/// What of a report was not recorded though the app has the template.
+pub fn unrecorded(config: &Config, report: &Report, recorded: &[String]) -> Vec<Ignored> {
+    let counts = check::app(config, &report.app).is_ok_and(|app| app.consents.counts(Feed::Client));
+    let others = report.results.iter().filter(|(code, _)| !recorded.contains(code));
+    let why = |accepted: bool| match (accepted, counts) {
+        (false, _) => say!("ignored_refused"),
+        (true, true) => say!("ignored_known"),
+        (true, false) => say!("ignored_push_counts"),
+    };
+    others.map(|(code, accepted)| Ignored::new(code, &why(*accepted))).collect()
+}
+
+type Results = (BTreeMap<String, bool>, Vec<Ignored>);
+
+/// Template ids → whether the user accepted, and what the app does not have.
+fn results(app: &App, store: &Store, body: &ConsentBody) -> Result<Results, Problem> {
+    let refused = |why, param: &str| Err(Problem::new("bad_value", why).at(param));
+    match (&body.results, &body.result) {
+        (Some(_), Some(_)) => refused(say!("result_and_results"), "/result"),
+        (None, None) => refused(say!("no_result"), "/results"),
+        (Some(_), None) if body.template.is_some() => refused(say!("template_without_need"), "/template"),
+        (Some(words), None) => Ok(by_words(app, words)?),
+        (None, Some(result)) => {
+            let granted = (app.platform.popup.read)(result);
+            let granted = granted.map_err(|why| Problem::new("bad_value", why).at("/result"))?;
+            by_result(app, store, body, granted)
+        }
+    }
+}
+
+/// From a word for each template.
+fn by_words(app: &App, words: &BTreeMap<String, String>) -> Result<Results, Invalid> {
+    let (mut results, mut ignored) = (BTreeMap::new(), Vec::new());
+    for (name, word) in words.iter().filter(|(name, _)| *name != "errMsg") {
+        let param = pointer(["results", name]);
+        let popup = &app.platform.popup;
+        let granted = (popup.grants)(word);
+        if granted.is_none() {
+            one_of(word, popup.words, &param)?;
+        }
+        add(app, name, granted.unwrap_or_default(), &mut results, &mut ignored);
+    }
+    if results.is_empty() && ignored.is_empty() {
+        return Err(Invalid::new("bad_value", "/results", say!("no_template_reported")));
+    }
+    Ok((results, ignored))
+}
+
+/// From what a platform's rule has read of the client's object.
+fn by_result(
+    app: &App,
+    store: &Store,
+    body: &ConsentBody,
+    granted: BTreeMap<String, bool>,
+) -> Result<Results, Problem> {
+    let (mut results, mut ignored) = (BTreeMap::new(), Vec::new());
+    if body.template.is_some() && !granted.contains_key("") {
+        return Err(Problem::new("bad_value", say!("template_without_need")).at("/template"));
+    }
+    for (name, granted) in granted {
+        let name = match (name.as_str(), &body.template, &body.subscribe_id) {
+            ("", Some(template), _) => app.terms(None).template(template, "/template")?.code.clone(),
+            ("", None, Some(id)) => match ticket::prepared_for(app, store, &body.openid, id) {
+                Some(code) => code.to_owned(),
+                None => return Err(Problem::new("bad_value", say!("result_without_template")).at("/template")),
+            },
+            ("", None, None) => {
+                return Err(Problem::new("bad_value", say!("result_without_template")).at("/template"));
+            }
+            _ => name,
+        };
+        add(app, &name, granted, &mut results, &mut ignored);
+    }
+    Ok((results, ignored))
+}
+
+fn add(app: &App, name: &str, granted: bool, results: &mut BTreeMap<String, bool>, ignored: &mut Vec<Ignored>) {
+    match app.terms(None).template(name, "") {
+        Ok(template) => *results.entry(template.code.clone()).or_default() |= granted,
+        Err(unknown) => ignored.push(Ignored::new(name, &unknown.detail)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_names_what_it_takes() {
+        let unknown = serde_json::from_str::<ConsentBody>(r#"{"app":"a","openid":"o","resluts":{}}"#);
+        assert!(unknown.is_err_and(|e| e.to_string().contains("resluts")));
+    }
+}
