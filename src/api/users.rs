@@ -22,6 +22,7 @@ use crate::{
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
 /// Who. An openid does not belong in a path.
@@ -63,6 +64,9 @@ pub struct Export {
     reminders: Vec<ReminderJson>,
     /// Rows of tables that recurring schedules keep.
     kept_rows: Vec<KeptRowJson>,
+    /// Schedules whose files or tables name the user; `GET /v1/schedules/{name}` shows the file.
+    #[schema(value_type = Vec<String>)]
+    named_by: BTreeSet<String>,
 }
 
 /// A row of a table that a recurring schedule keeps, by which it prepares its occurrences.
@@ -127,6 +131,7 @@ pub async fn export(State(api): State<Api>, caller: Caller, Json(body): Json<Use
         pseudonym: api.store.names().pseudonyms().name(&openid),
         forgotten_at: api.store.forgotten_at(&app, &openid).await?.map(rfc3339),
         kept_rows: api.store.kept_of_user(&app, &openid).await?.into_iter().map(KeptRowJson::from).collect(),
+        named_by: api.store.schedules_naming(&app, &openid).await?,
         turned_off: turned_off.into_iter().map(|(template, at)| TurnedOff { template, at: rfc3339(at) }).collect(),
         reminders,
         ledger: ledger(&api, &app, openid, true).await?,
@@ -148,6 +153,10 @@ pub struct Forgotten {
     erased: u64,
     /// Consents that are void.
     void: u64,
+    /// Schedules whose files or tables named them. What is stored of these says their pseudonym now; the files themselves still name them.
+    /// While the user is forgotten, such a file sends them nothing, however often it is loaded.
+    #[schema(value_type = Vec<String>)]
+    named_by: BTreeSet<String>,
 }
 
 /// Forget a user: gone from every row, waiting reminders cancelled, and nothing is stored for them again. Safe to repeat.
@@ -158,8 +167,8 @@ pub async fn forget(State(api): State<Api>, caller: Caller, Json(body): Json<Use
     let (app, user) = (wish.app.clone(), api.store.names().pseudonyms().name(&wish.openid));
     let done = api.store.forget(wish).await?;
     tracing::warn!(app, user, by = caller.name(), "a user was forgotten");
-    let users::Forgotten { cancelled, given_up, erased, void } = done;
-    Ok(json(StatusCode::OK, &Forgotten { app, forgotten: true, cancelled, given_up, erased, void }))
+    let users::Forgotten { cancelled, given_up, erased, void, named_by } = done;
+    Ok(json(StatusCode::OK, &Forgotten { app, forgotten: true, cancelled, given_up, erased, void, named_by }))
 }
 
 /// A user who was let in again.

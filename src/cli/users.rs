@@ -5,8 +5,9 @@ use super::{
     client::Client,
     failure::Failure,
     out::{Out, data},
+    table::text,
 };
-use crate::words::say;
+use crate::words::{Message, say};
 use reqwest::Method;
 use serde_json::json;
 
@@ -27,6 +28,11 @@ pub async fn run(client: &Client, verb: Rights, out: Out) -> Result<(), Failure>
             let (erased, cancelled, given_up) = (&answer["erased"], &answer["cancelled"], &answer["given_up"]);
             let said = say!("user_is_forgotten", erased = erased, cancelled = cancelled, given_up = given_up);
             out.done(&answer, &said);
+            let names: Vec<Message> =
+                answer["named_by"].as_array().into_iter().flatten().map(|name| Message::text(text(name))).collect();
+            if !names.is_empty() {
+                out.tell(&say!("files_name_user_still", names = names));
+            }
         }
         _ => out.done(&answer, &say!("user_let_in")),
     }

@@ -7,6 +7,7 @@
 //! writer                                          the one task that writes
 //! insert │ mark │ settle │ wake │ change          the steps of a reminder
 //! consents │ pushes │ doubts │ users │ retention  what else happens
+//! mentions                                        where texts name a user
 //! schedules │ folder │ gates                      what marketers load, from where, and what holds it back
 //! occurrences │ kept                              what of it recurs, and by which rows
 //! queue │ lists │ counts │ reminders │ feed       what is read
@@ -37,6 +38,7 @@ pub mod consents;
 pub mod pushes;
 pub mod doubts;
 pub mod users;
+mod mentions;
 pub mod schedules;
 pub mod planned;
 mod planned_write;

@@ -3,7 +3,7 @@
 //! A task — a load, a shift, a cancellation, a preparation — belongs to the one who began it as long as it beats. It is taken by compare-and-swap, so that
 //! a second one is told that one is under way, also by another daemon; one whose beat has stopped is taken up again.
 
-use super::{Store, command::Single, error::StoreError, names::Names, port::Ring, tx::Tx};
+use super::{Store, command::Single, error::StoreError, mentions::without_forgotten, names::Names, port::Ring, tx::Tx};
 use crate::domain::{Millis, SECOND};
 use rand::RngExt;
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
@@ -395,7 +395,7 @@ async fn begin_load(tx: &mut Tx<'_>, load: &BeginLoad) -> sqlx::Result<Begun> {
             return Ok(Begun::Cancelled);
         }
     }
-    let nonce = nonce(tx.now);
+    let (nonce, text) = (nonce(tx.now), without_forgotten(tx, app, &load.text, true).await?);
     let sql = "INSERT INTO schedule (name, app, template, path, text, digest, zone, quiet, created_at, incomplete, task, task_by, task_nonce, task_beat, in_folder)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 'load', $10, $11, $9, $13)
          ON CONFLICT (name) DO UPDATE SET template = excluded.template, path = excluded.path, text = excluded.text,
@@ -403,7 +403,7 @@ async fn begin_load(tx: &mut Tx<'_>, load: &BeginLoad) -> sqlx::Result<Begun> {
              task_nonce = excluded.task_nonce, task_beat = excluded.task_beat, task_detail = NULL, cancelled_at = NULL, orphaned_at = NULL,
              in_folder = CASE WHEN excluded.in_folder = 1 THEN 1 WHEN excluded.path = schedule.path THEN schedule.in_folder ELSE 0 END
          RETURNING id";
-    let query = sqlx::query(sql).bind(&load.name).bind(app).bind(template).bind(&load.path).bind(&load.text);
+    let query = sqlx::query(sql).bind(&load.name).bind(app).bind(template).bind(&load.path).bind(&text);
     let query = query.bind(&load.digest).bind(&load.zone).bind(&load.quiet).bind(tx.now).bind(&load.by);
     let query = query.bind(&nonce).bind(i64::from(load.forget_shift));
     let row = query.bind(i64::from(load.in_folder)).fetch_one(&mut *tx.conn).await?;
@@ -480,6 +480,9 @@ impl Single for Finish {
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
         let FinishLoad { digest, first_at, last_at, report, complete, recurs, upcoming } = &self.finish;
+        let app = sqlx::query("SELECT app FROM schedule WHERE id = $1").bind(self.id).fetch_one(&mut *tx.conn).await?;
+        let app: i64 = app.get("app");
+        let report = without_forgotten(tx, app, report, false).await?;
         let sql = "UPDATE schedule SET first_at = $3, last_at = $4, report = $5, incomplete = CASE WHEN $6 = 1 THEN 0 ELSE incomplete END,
                  loaded_at = CASE WHEN $6 = 1 THEN $7 ELSE loaded_at END,
                  shift = CASE WHEN $6 = 1 AND digest = '' THEN 0 ELSE shift END, digest = CASE WHEN $6 = 1 THEN $8 ELSE digest END,
@@ -492,9 +495,13 @@ impl Single for Finish {
         }
         if *complete {
             let recurs = recurs.as_ref();
+            let kept_text = match recurs {
+                Some(recurs) => Some(without_forgotten(tx, app, &recurs.kept_text, true).await?),
+                None => None,
+            };
             let sql = "UPDATE schedule SET kept_text = $2, edition = COALESCE($3, edition), next_at = $4, since = $5, upcoming = $6,
                      recur_problem = NULL WHERE id = $1";
-            let query = sqlx::query(sql).bind(self.id).bind(recurs.map(|recurs| recurs.kept_text.as_str()));
+            let query = sqlx::query(sql).bind(self.id).bind(kept_text);
             let query = query.bind(recurs.map(|recurs| recurs.edition)).bind(recurs.and_then(|recurs| recurs.next_at));
             let query = query.bind(recurs.map(|recurs| recurs.since)).bind(upcoming);
             query.execute(&mut *tx.conn).await?;

@@ -1,7 +1,7 @@
 //! Users' rights in SQL: forgotten at their wish, kept out afterwards, let in again.
 //!
-//! An openid stands in `recipient` alone. To forget a user is to change that row, and to erase the content of their reminders. Small
-//! integers, instants and states stay, so that the counts and the ledger stay true.
+//! An openid stands in `recipient`, and where a schedule's file names it. To forget a user is to change that row, to erase the content of
+//! their reminders, and to mask the files. Small integers, instants and states stay, so that the counts and the ledger stay true.
 
 use super::{
     Store,
@@ -41,7 +41,7 @@ pub struct Wish {
 }
 
 /// What forgetting a user came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Forgotten {
     /// Reminders that were waiting and are cancelled.
     pub cancelled: u64,
@@ -51,6 +51,8 @@ pub struct Forgotten {
     pub erased: u64,
     /// Consents that are void.
     pub void: u64,
+    /// Schedules whose files named them, by name: what is stored of these does so no more, the files themselves do.
+    pub named_by: BTreeSet<String>,
 }
 
 /// Forgets a user. Afterwards no row names them, nothing of theirs is sent, and nothing is stored for them before they are let in again.
@@ -72,12 +74,16 @@ impl Single for Forget {
 async fn forget(tx: &mut Tx<'_>, wish: &Wish) -> sqlx::Result<Forgotten> {
     let place = tx.names.app(&wish.app);
     tx.overwrite().await?;
-    sqlx::query("INSERT INTO forgotten (app, tag, at) VALUES ($1, $2, $3) ON CONFLICT (app, tag) DO NOTHING")
-        .bind(place.id)
-        .bind(tx.names.pseudonyms().tag(&wish.openid))
-        .bind(tx.now)
-        .execute(&mut *tx.conn)
-        .await?;
+    // Lists of schedules name the pseudonym from now on, and that is nobody to send to.
+    let pseudonym = tx.names.pseudonyms().name(&wish.openid);
+    for openid in [&wish.openid, &pseudonym] {
+        sqlx::query("INSERT INTO forgotten (app, tag, at) VALUES ($1, $2, $3) ON CONFLICT (app, tag) DO NOTHING")
+            .bind(place.id)
+            .bind(tx.names.pseudonyms().tag(openid))
+            .bind(tx.now)
+            .execute(&mut *tx.conn)
+            .await?;
+    }
     // Where a row has no key, schedules know it by the openid, even when nothing else of the user is kept.
     sqlx::query("DELETE FROM planned WHERE schedule IN (SELECT s.id FROM schedule s WHERE s.app = $1) AND key = $2")
         .bind(place.id)
@@ -236,9 +242,14 @@ impl Store {
     /// Forgets a user; durable when it returns.
     ///
     /// # Errors
-    /// When nothing was kept.
+    /// When the store does not answer: the user may be forgotten while a text still names them, and to repeat it takes them out of that.
     pub async fn forget(&self, wish: Wish) -> Result<Forgotten, StoreError> {
-        self.writer.do_one(Forget(wish)).await
+        let mut named_by = self.schedules_naming(&wish.app, &wish.openid).await?;
+        // Those of a wish that is repeated.
+        named_by.extend(self.schedules_masking(&wish.app, &wish.openid).await?);
+        let done = self.writer.do_one(Forget(wish.clone())).await?;
+        self.mask_texts(&wish).await?;
+        Ok(Forgotten { named_by, ..done })
     }
 
     /// Lets a user in again who was forgotten; `false` if they were not.

@@ -873,6 +873,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("reminder_cancelled", "cancelled; its consent is free again"),
     ("doubt_decided", "decided; it is now {state}"),
     ("user_is_forgotten", "forgotten: {erased:count reminder} erased, {cancelled} of them cancelled, {given_up} given up as unconfirmed"),
+    ("files_name_user_still", "the files of these schedules still name them: {names}. Whoever has the files has to take them out; what is stored of them says a pseudonym by now, and while the user is forgotten no load sends them anything"),
     ("user_let_in", "let in again"),
     ("template_not_asked", "not asked yet"),
     ("template_in_step", "in step"),

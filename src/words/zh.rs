@@ -873,6 +873,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("reminder_cancelled", "已取消，订阅次数已退回"),
     ("doubt_decided", "已决定；当前状态：{state}"),
     ("user_is_forgotten", "已删除该用户的数据：清除 {erased} 条提醒，其中取消 {cancelled} 条，{given_up} 条结果无法确认"),
+    ("files_name_user_still", "以下计划的文件里仍写着该用户：{names}。请让文件的维护者自行删除；库里保存的副本已改为代号，只要没有执行 let-in，再次加载也不会向其发送"),
     ("user_let_in", "已恢复：可以再次为该用户保存数据"),
     ("template_not_asked", "尚未查询"),
     ("template_in_step", "一致"),

@@ -562,3 +562,87 @@ async fn what_is_wrong_with_a_table_of_events_is_told_at_its_cell_and_the_good_o
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forgotten_user_stands_in_no_file_that_a_schedule_keeps_and_a_load_brings_them_back_into_none() {
+    for at in [WEEKLY, "at = 2027-03-01T19:00:00\nexpires = \"2h\""] {
+        on_both_rigs(plain, async |rig| {
+            let mut desk = Desk::new(rig);
+            desk.taps("o-gone", 3).await;
+            desk.taps("o-stays", 3).await;
+            // A remark, a list, and who is left out of it.
+            let head = format!(
+                "# o-gone pays\n{at}\nconsent = \"at_fire\"\naudience = [\"o-gone\", \"o-stays\"]\nexclude = [\"o-else\", \"ｏ-else\"]"
+            );
+            desk.load(&head).await;
+            desk.look().await;
+            let store = desk.rig.store().clone();
+            let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(store.schedules_naming("coffee", "o-gone").await.expect("answers"), named(&["class"]));
+            assert_eq!(store.schedules_naming("coffee", "o-els").await.expect("answers"), named(&[]));
+            for openid in ["o-gone", "o-else", "o-gone"] {
+                let done = store.forget(harness::wish(openid)).await.expect("forgotten");
+                assert_eq!(done.named_by, named(&["class"]), "also when it is repeated");
+            }
+            assert_eq!(store.schedules_naming("coffee", "o-gone").await.expect("answers"), named(&[]));
+            let row = store.schedule("class").await.expect("answers").expect("there");
+            let pseudonym = store.names().pseudonyms().name("o-gone");
+            assert!(row.text.contains(&format!("# {pseudonym} pays")), "{}", row.text);
+            assert_eq!(row.kept_text.is_some_and(|kept| kept != row.text), false);
+            // The marketer's file still names them: it may be loaded, and reaches everybody else.
+            let (plan, loaded) = desk.load_with(&head, Options::default()).await;
+            assert_eq!((loaded.is_some(), plan.reach.forgotten, plan.rows.refused), (true, 1, 0), "{:?}", plan.problems);
+            desk.passes(7 * DAY + 12 * HOUR, HOUR).await;
+            assert!(desk.rig.openids().iter().all(|openid| openid == "o-stays") && !desk.rig.messages().is_empty());
+            let of_others: Vec<String> = desk.reminders().await.into_iter().map(|stored| stored.openid).collect();
+            assert!(of_others.iter().all(|o| o == "o-stays" || o.starts_with("forgotten ")), "{of_others:?}");
+            store.close().await;
+            let after = desk.rig.test.everything().await;
+            assert!(after.contains("o-stays") && after.contains(&pseudonym));
+            for gone in ["o-gone", "o-else", "ｏ-else"] {
+                assert!(!after.contains(gone), "{gone} is still there");
+            }
+            desk.rig.restart().await
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_one_who_was_forgotten_reaches_nobody_and_hinders_nothing() {
+    on_both_rigs(plain, async |rig| {
+        let mut desk = Desk::new(rig);
+        desk.taps("o-gone", 3).await;
+        desk.load(&format!("{WEEKLY}\nconsent = \"either\"\naudience = [\"o-gone\"]")).await;
+        desk.rig.store().forget(harness::wish("o-gone")).await.expect("forgotten");
+        assert_eq!(desk.look().await, Looked { prepared: 1, ..Looked::default() });
+        assert_eq!(desk.states().await, []);
+        desk.rig
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_forgotten_stands_in_no_row_about_somebody_else_and_in_nothing_that_was_said_of_a_file() {
+    on_both_rigs(plain, async |rig| {
+        let mut desk = Desk::new(rig);
+        desk.taps("o-1", 3).await;
+        // Who brought whom; the last row's openid is wrong, and told.
+        desk.tables.insert("who.csv".into(), "openid,券号,谁带来的\no-1,A,o-gone\no-2,o-gone,\no-3,o-gone,x\n".into());
+        let head = format!(
+            "{WEEKLY}\npage = \"p?by={{{{谁带来的 | default(-)}}}}\"\naudience = {{ file = \"who.csv\", key = \"券号\" }}"
+        );
+        let (plan, loaded) = desk.load_with(&head, Options::default()).await;
+        assert!(loaded.is_some() && plan.problems.len() == 2, "{:?}", plan.problems);
+        let done = desk.rig.store().forget(harness::wish("o-gone")).await.expect("forgotten");
+        desk.look().await;
+        let pages: Vec<Option<String>> = desk.reminders().await.into_iter().map(|stored| stored.page).collect();
+        let pseudonym = desk.rig.store().names().pseudonyms().name("o-gone");
+        assert_eq!(pages, [Some(format!("p?by={pseudonym}"))]);
+        drop(done);
+        desk.rig.store().close().await;
+        assert!(!desk.rig.test.everything().await.contains("o-gone"));
+        desk.rig.restart().await
+    })
+    .await;
+}

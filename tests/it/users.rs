@@ -153,6 +153,10 @@ async fn a_message_that_is_under_way_when_its_user_is_forgotten_is_given_up_as_u
     .await;
 }
 
+/// Two people, by name.
+const VIP: &str = "name = \"vip\"\napp = \"coffee\"\ntemplate = \"event-start\"\nat = 2031-03-01T10:00:00\n\
+    audience = [\"o-person\", \"o-other\"]\n[data]\nthing1 = \"读书会\"\ntime2 = \"{{@event | datetime}}\"\n";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_is_exported_forgotten_and_let_in_by_program_and_by_hand() {
     for database in databases() {
@@ -172,8 +176,16 @@ async fn a_user_is_exported_forgotten_and_let_in_by_program_and_by_hand() {
         let pseudonym = export["pseudonym"].as_str().expect("a name").to_owned();
         assert!(pseudonym.starts_with("u_") && export["forgotten_at"].is_null());
 
+        std::fs::write(site.path("vip.toml"), VIP).expect("written");
+        assert_eq!(site.run(&["load", &site.path("vip.toml").display().to_string(), "--yes"]).0, 0);
+        let (_, export) = program.post("/v1/users/export", &user).await;
+        assert_eq!(export["named_by"], json!(["vip"]), "{export}");
+
         let (code, out, said) = site.run(&["user", "forget", "--app", "coffee", "--openid", "o-person"]);
         assert!(code == 0 && said.contains("1 reminder erased, 1 of them cancelled"), "{out}{said}");
+        assert!(said.contains("the files of these schedules still name them: vip"), "{said}");
+        let (_, shown) = program.get("/v1/schedules/vip").await;
+        assert!(shown["text"].as_str().is_some_and(|text| text.contains(&pseudonym)), "{shown}");
         let (status, refused) = program.post("/v1/reminders", &new).await;
         assert_eq!(
             (status.as_u16(), refused["code"].as_str(), refused["param"].as_str()),
