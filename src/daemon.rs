@@ -151,7 +151,8 @@ impl Daemon {
         let recurring = Arc::new(Notify::new());
         let (rung, measured) = (Arc::clone(&recurring), Arc::clone(&metrics));
         tokio::spawn(recur(api.office(), Arc::clone(&signals), measured, rung, stop_http.clone()));
-        let bells = alarm::Bells { signals: Arc::clone(&signals), store, metrics, clock, retention, walk, recurring };
+        let (signals_rung, apps) = (Arc::clone(&signals), config.apps.clone());
+        let bells = alarm::Bells { signals: signals_rung, store, metrics, clock, retention, walk, recurring, apps };
         bells.measure().await;
         let bells = alarm::start(bells).await.map_err(|e| cannot_start(say!("part_bells"), &e))?;
         let stop_engine = CancellationToken::new();
@@ -482,7 +483,7 @@ impl Daemon {
     }
 }
 
-/// Reminders of an app that is no longer configured are sent by nobody; that must not pass in silence.
+/// Reminders of an app that is no longer configured are sent by nobody, and recurrences are not prepared; that must not pass in silence.
 async fn warn_of_unconfigured(daemon: &Daemon) {
     for (app, waiting) in daemon.api.store().unconfigured().await.unwrap_or_default() {
         tracing::warn!(
@@ -490,6 +491,16 @@ async fn warn_of_unconfigured(daemon: &Daemon) {
             waiting,
             "the store has reminders of an app that is not configured: nobody sends them; configure it again, or cancel them"
         );
+    }
+    for row in daemon.api.store().schedules().await.unwrap_or_default() {
+        if row.next_at.is_some() && !row.is_configured(&daemon.apps) {
+            tracing::error!(
+                schedule = row.name,
+                app = row.app,
+                template = row.template,
+                "a recurring schedule whose app or template is not configured: its next occurrence can't be prepared; configure it again, or cancel the schedule"
+            );
+        }
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Metrics {
     pub orphaned_schedules: Family<ByApp, Gauge>,
     /// Files of the watched folder that can't be loaded.
     pub folder_problems: Gauge,
+    /// Recurring schedules whose app or template is not configured.
+    pub unconfigured_schedules: Family<ByApp, Gauge>,
     /// For how long the recurring schedule that waits longest should have been looked at, seconds.
     pub unprepared: Family<ByApp, Gauge<f64, AtomicU64>>,
     /// Reminders whose instant has passed (10,000 at most are counted).
@@ -115,6 +117,7 @@ impl Default for Metrics {
             incomplete_schedules: Family::default(),
             orphaned_schedules: Family::default(),
             folder_problems: Gauge::default(),
+            unconfigured_schedules: Family::default(),
             unprepared: Family::default(),
             due: Family::default(),
             oldest_overdue: Family::default(),
@@ -150,6 +153,9 @@ impl Default for Metrics {
         r.register("orphaned_schedules", what, metrics.orphaned_schedules.clone());
         let what = "Files of the watched folder that can't be loaded";
         r.register("folder_problems", what, metrics.folder_problems.clone());
+        let what =
+            "Recurring schedules whose app or template is not configured, so that nothing more of them is prepared";
+        r.register("unconfigured_schedules", what, metrics.unconfigured_schedules.clone());
         let unprepared = metrics.unprepared.clone();
         let help = "For how long the recurring schedule that waits longest should have been looked at";
         r.register_with_unit("oldest_unprepared", help, Unit::Seconds, unprepared);

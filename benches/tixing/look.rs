@@ -33,8 +33,16 @@ async fn recurring(store: &Store, i: usize, next_at: i64) {
         in_folder: false,
     };
     let Begun::Yes { id, nonce } = store.begin_load(load).await.expect("answers") else { panic!("it does not begin") };
-    let recurs = Recurs { kept_text: "x".repeat(1_000), edition: 1, next_at: Some(next_at), since: 0 };
+    let recurs = Recurs {
+        kept_text: "x".repeat(1_000),
+        edition: 1,
+        next_at: Some(next_at),
+        since: 0,
+        file_since: 0,
+        decided: None,
+    };
     let finish = FinishLoad {
+        left_out: Vec::new(),
         digest: "d".into(),
         first_at: None,
         last_at: None,

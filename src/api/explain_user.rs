@@ -20,6 +20,7 @@ use crate::{
     store::{
         consents::ended,
         kept::{KeptOfUser, Part},
+        left_out::LeftOutRow,
         lists::Filter,
         schedules::ScheduleRow,
     },
@@ -86,6 +87,10 @@ pub async fn explain_user(
     let mut stories = Vec::new();
     if !absence.is_of_all() {
         stories.extend(api.missing(&schedule, &query.openid, &occurrences).await?.iter().map(Missing::story));
+        // Of these nobody has anything.
+        let left_out = api.store.left_out(schedule.id, LEFT_OUT).await?;
+        let told = |one: &LeftOutRow| one.story(&schedule.name, told_of(&schedule, &one.name, one.event_at));
+        stories.extend(left_out.iter().map(told));
     }
     if reminders.is_empty() && stories.is_empty() {
         stories.push(absence.story());
@@ -103,6 +108,8 @@ pub async fn explain_user(
 /// Occurrences of which nothing is stored for a user that are told: those whose deadlines are ahead, and those that are over.
 const AHEAD: usize = 10;
 const OVER: usize = 5;
+/// Occurrences that were left out.
+const LEFT_OUT: i64 = 5;
 /// Occurrences that are looked at for these.
 const LOOKED_AT: i64 = 200;
 
@@ -119,14 +126,9 @@ impl Api {
         all.truncate(AHEAD);
         let latest = self.store.occurrences(schedule.id, LOOKED_AT).await?;
         all.extend(latest.into_iter().filter(|one| one.ends_at <= now).take(OVER));
-        let zone = schedule.zone.parse().unwrap_or(Tz::UTC);
         let missing = |name: &str, event: Millis, lack| Missing {
             schedule: schedule.name.clone(),
-            // A wall time says when it is; the key of an event does not.
-            occurrence: match occurrence_said(name, zone) {
-                said if said == Message::text(name) => say!("next_event", key = name, at = event),
-                said => said,
-            },
+            occurrence: told_of(schedule, name, event),
             lack,
         };
         let listed = self.listed(schedule, openid).await?;
@@ -208,6 +210,15 @@ impl Api {
             ended: ended(&of_template, &schedule.template),
             holders,
         })
+    }
+}
+
+/// An occurrence as people read it, with its time.
+fn told_of(schedule: &ScheduleRow, name: &str, event: Millis) -> Message {
+    // A wall time says when it is; the key of an event does not.
+    match occurrence_said(name, schedule.zone.parse().unwrap_or(Tz::UTC)) {
+        said if said == Message::text(name) => say!("next_event", key = name, at = event),
+        said => said,
     }
 }
 

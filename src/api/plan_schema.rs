@@ -55,6 +55,23 @@ pub struct PlanSchema {
     /// What was written; null if nothing was. Only of a load.
     #[schema(required = false)]
     loaded: Option<Loaded>,
+    /// Since when the schedule is paused: nothing of it is sent before somebody resumes it. Only of a load.
+    #[schema(required = false, format = DateTime)]
+    paused_at: Option<String>,
+    /// The next occurrence that is prepared, if it recurs. Only of a load.
+    #[schema(required = false)]
+    next_to_prepare: Option<NextToPrepare>,
+}
+
+/// The next occurrence that is prepared.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "for the OpenAPI document alone")]
+pub struct NextToPrepare {
+    #[schema(format = DateTime)]
+    event: String,
+    /// When its audience is looked at, and its reminders are stored.
+    #[schema(format = DateTime)]
+    prepare_at: String,
 }
 
 /// A table that was read.

@@ -13,7 +13,7 @@ use crate::{
     domain::{schedule::Change, timing::rfc3339},
     schedule::{
         compare::{Compared, Failure},
-        load::{Loaded, Office, Options, Planning, Progress, Stage},
+        load::{Loaded, Office, Options, Planning, Progress, Ready, Stage},
         plan::Plan,
     },
     store::keys::Scope,
@@ -312,6 +312,14 @@ impl Job {
         let mut answer = plan.json(self.voice);
         if self.loads {
             answer["loaded"] = loaded.map_or(Value::Null, |loaded: Loaded| json!(loaded));
+            let name = plan.schedule.as_deref().unwrap_or_default();
+            let row = self.office.store.schedule(name).await.map_err(Problem::from)?;
+            answer["paused_at"] = json!(row.and_then(|row| row.paused_at).map(rfc3339));
+            let next = ready.as_ref().and_then(Ready::next_to_prepare);
+            answer["next_to_prepare"] = next.map_or(
+                Value::Null,
+                |(event, prepare_at)| json!({ "event": rfc3339(event), "prepare_at": rfc3339(prepare_at) }),
+            );
         }
         Ok(answer)
     }

@@ -127,7 +127,7 @@ pub async fn release(
         }
         Due::Send => to_send = api.store.overdue_on_hold(&hold, now).await?.iter().map(|app| app.n).sum(),
     }
-    api.store.end_hold().await?;
+    api.store.end_hold(body.due == Due::Send).await?;
     if let Some(signals) = &api.signals {
         signals.hold(false);
     }

@@ -18,9 +18,10 @@ use crate::{
     store::{
         folder::FolderProblem,
         keys::Scope,
+        left_out::LeftOutRow,
         occurrences::OccurrenceRow,
         schedule_pause::{Paused, Resumed},
-        schedule_tasks::{TaskBegun, Work},
+        schedule_tasks::{ShiftPlan, TaskBegun, Work},
         schedules::{ScheduleRow, ScheduleState, TaskKind},
     },
     words::{Message, Voice, say},
@@ -83,6 +84,9 @@ pub struct ScheduleJson {
     /// The latest occurrences of which reminders were stored, the latest first; not in lists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     occurrences: Vec<OccurrenceJson>,
+    /// The latest occurrences of which nothing was sent to anybody, the latest first; not in lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<LeftOutJson>,
     /// How many reminders there are of each state.
     reminders: BTreeMap<&'static str, i64>,
     /// Why those have ended that were not sent.
@@ -127,6 +131,27 @@ pub struct OccurrenceJson {
     people: i64,
 }
 
+/// An occurrence of which nothing was sent to anybody.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LeftOutOccurrence)]
+pub struct LeftOutJson {
+    /// Its wall time in the schedule's zone, or the key of its event.
+    name: String,
+    #[schema(format = DateTime)]
+    event: String,
+    /// `late`, `missed`, `overtaken`, `expired`, `hindered`, `on_hold` or `restored`.
+    reason: &'static str,
+    /// The same in the caller's language.
+    detail: String,
+}
+
+impl LeftOutJson {
+    fn of(row: LeftOutRow, voice: Voice) -> Self {
+        let (reason, detail) = (row.why.word(), row.why.message().say(voice));
+        Self { name: row.name, event: rfc3339(row.event_at), reason, detail }
+    }
+}
+
 impl From<OccurrenceRow> for OccurrenceJson {
     fn from(row: OccurrenceRow) -> Self {
         Self {
@@ -140,9 +165,10 @@ impl From<OccurrenceRow> for OccurrenceJson {
     }
 }
 
-/// Occurrences that are shown of a schedule: those to come, and those that were prepared.
+/// Occurrences that are shown of a schedule: those to come, those that were prepared, and those that were left out.
 const TO_COME: usize = 5;
 const PREPARED: i64 = 20;
+const LEFT_OUT: i64 = 20;
 
 /// The next occurrences of a schedule.
 fn next(row: &ScheduleRow, now: Millis) -> Vec<NextJson> {
@@ -290,6 +316,7 @@ impl ScheduleJson {
             recurs: report["recurs"].as_str().map(str::to_owned),
             next: next(&row, now),
             occurrences: Vec::new(),
+            left_out: Vec::new(),
             task: row.task.map(|task| TaskJson {
                 kind: task.kind,
                 since: rfc3339(task.since()),
@@ -439,8 +466,10 @@ pub async fn show(
     let (counts, problems) = (api.store.schedule_counts(row.id).await?, api.store.folder_problems().await?);
     let voice = api.voice_of(&row.app, voice);
     let occurrences = api.store.occurrences(row.id, PREPARED).await?.into_iter().map(OccurrenceJson::from).collect();
+    let left_out = api.store.left_out(row.id, LEFT_OUT).await?;
+    let left_out = left_out.into_iter().map(|one| LeftOutJson::of(one, voice)).collect();
     let schedule = ScheduleJson::of(row, &counts, &problems, api.clock.now(), voice);
-    Ok(json(StatusCode::OK, &ScheduleJson { occurrences, ..schedule }))
+    Ok(json(StatusCode::OK, &ScheduleJson { occurrences, left_out, ..schedule }))
 }
 
 /// What the last load said of rows and cells: 1,000 problems at most, and as many notes.
@@ -534,26 +563,70 @@ impl ShiftBody {
     }
 }
 
+/// Whether it is done.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct ShiftQuery {
+    /// Nothing moves; the answer has `plan` and says what would.
+    dry_run: bool,
+}
+
+/// What a shift does.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ShiftPlan)]
+pub struct ShiftPlanJson {
+    /// Reminders that move.
+    moves: u64,
+    /// Those of them whose new instants have passed: they are sent at once.
+    at_once: u64,
+    /// Reminders whose deadlines would be passed: if there is one, nothing moves.
+    too_far: u64,
+}
+
+impl From<ShiftPlan> for ShiftPlanJson {
+    fn from(ShiftPlan { moves, at_once, too_far }: ShiftPlan) -> Self {
+        Self { moves, at_once, too_far }
+    }
+}
+
+/// A schedule that was shifted, or is to be.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ShiftedSchedule)]
+pub struct ShiftedJson {
+    /// As it stood just before.
+    plan: ShiftPlanJson,
+    #[serde(flatten)]
+    schedule: ScheduleJson,
+}
+
 /// Move the instants of what waits, and the deadlines that were given as a duration. If one would be passed, nothing moves.
 #[utoipa::path(post, path = "/v1/schedules/{name}/shift", operation_id = "shift_schedule", request_body = ShiftBody, tag = "schedules",
-    params(("name" = String, Path)), responses((status = 200, description = "All have moved", body = ScheduleJson),
+    params(("name" = String, Path), ShiftQuery), responses((status = 200, description = "All have moved, or would", body = ShiftedJson),
     (status = 409, description = "`busy`, `on_hold`, `shift_too_far`"), (status = 422, description = "`cancelled`, `bad_value`")))]
 pub async fn shift(
     State(api): State<Api>,
     caller: Caller,
     voice: Voice,
     Path(name): Path<String>,
+    Query(query): Query<ShiftQuery>,
     Json(body): Json<ShiftBody>,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
     let by = body.checked()?;
     let row = api.visible_schedule(&caller, &name).await?;
     api.must_not_be_on_hold().await?;
+    let plan = api.store.plan_shift(row.id, by, api.clock.now()).await?.into();
+    if query.dry_run {
+        let schedule = api.schedule_now(&name, voice).await?;
+        return Ok(json(StatusCode::OK, &ShiftedJson { plan, schedule }));
+    }
     let begun = api.store.begin_shift(&row.name, by, caller.name(), api.clock.now()).await?;
     let begun = begun.map_err(|n| Problem::new("shift_too_far", say!("shift_too_far", n = n)))?;
     api.work_off(work(begun, &name)?).await?;
     tracing::warn!(schedule = name, by = caller.name(), shift_ms = by, "a schedule was shifted");
-    Ok(json(StatusCode::OK, &api.schedule_now(&name, voice).await?))
+    let schedule = api.schedule_now(&name, voice).await?;
+    Ok(json(StatusCode::OK, &ShiftedJson { plan, schedule }))
 }
 
 /// Cancel a schedule: what waits ends, and its consents are free.

@@ -239,8 +239,7 @@ impl Api {
                 continue;
             }
             let waits = counts.get(&row.id).and_then(|counts| counts.get("scheduled")).is_some_and(|n| *n > 0);
-            let app = self.config.apps.iter().find(|app| app.name == row.app);
-            if waits && app.is_none_or(|app| app.template(&row.template).is_none()) {
+            if (waits || row.next_at.is_some()) && !row.is_configured(&self.config.apps) {
                 lacking.unconfigured_schedules.push(row.name.clone());
             }
             if row.is_orphan(counts.get(&row.id).unwrap_or(&none), now) {
@@ -262,7 +261,7 @@ struct Lacking {
     incomplete_schedules: Vec<String>,
     /// Their files, while they may still send.
     orphaned_schedules: Vec<String>,
-    /// An app or a template that is configured, while something waits.
+    /// An app or a template that is configured, while something waits or is to be prepared.
     unconfigured_schedules: Vec<String>,
     /// Somebody who prepares their next occurrence.
     unprepared_schedules: Vec<Unprepared>,

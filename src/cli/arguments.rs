@@ -350,6 +350,9 @@ pub enum Schedules {
         /// A duration such as 30m or 2h; -30m moves back.
         #[arg(allow_hyphen_values = true)]
         by: String,
+        /// Don't ask, also if something goes at once.
+        #[arg(long)]
+        yes: bool,
     },
     /// Cancel what waits; its consents are free.
     Cancel {

@@ -1,11 +1,11 @@
 //! How the program speaks: data goes to stdout, talk to stderr. A reader that goes away ends neither the work nor the program in a panic.
 
-use crate::words::{Lang, Message, Voice};
+use crate::words::{Lang, Message, Voice, say};
 use chrono_tz::Tz;
 use serde_json::Value;
 use std::{
     fmt::Arguments,
-    io::{Error, ErrorKind, Write, stderr, stdout},
+    io::{Error, ErrorKind, Write, stderr, stdin, stdout},
     sync::OnceLock,
 };
 
@@ -36,6 +36,16 @@ impl Out {
     /// Says it as data.
     pub fn show(self, message: &Message) {
         data!("{}", message.say(self.voice));
+    }
+
+    /// Asks a person on the terminal; no answer is a no.
+    pub fn asks(self, question: &Message) -> Result<bool, Message> {
+        let failed = |e: Error| say!("no_answer_read", why = e.to_string());
+        let mut terminal = stderr();
+        write!(terminal, "{} ", question.say(self.voice)).and_then(|()| terminal.flush()).map_err(failed)?;
+        let mut line = String::new();
+        stdin().read_line(&mut line).map_err(failed)?;
+        Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes" | "是" | "好"))
     }
 
     /// The end of a command: its answer for programs, or a sentence for people.

@@ -16,7 +16,7 @@ use crate::{
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
-use std::io::{IsTerminal, Write, stderr, stdin};
+use std::io::{IsTerminal, stderr, stdin};
 
 /// Problems and notes that a person is shown; the rest is counted.
 const SHOWN: usize = 20;
@@ -142,7 +142,7 @@ pub async fn load(client: &Client, verb: Load, out: Out) -> Result<(), Failure> 
                 client.close().await;
                 return planned.end();
             }
-            if !confirmed(out)? {
+            if !out.asks(&say!("load_it")).map_err(Failure::Failed)? {
                 client.close().await;
                 out.tell(&say!("nothing_loaded"));
                 return Ok(());
@@ -173,16 +173,29 @@ pub async fn load(client: &Client, verb: Load, out: Out) -> Result<(), Failure> 
         true => out.show(&say!("loaded", new = n("new"), changed = n("changed"), removed = n("removed"))),
         false => out.tell(&say!("nothing_loaded")),
     }
+    if loaded.is_object() {
+        let voice = client.voice_for(answer.0["app"].as_str(), out.voice);
+        let out = Out { voice, ..out };
+        meaning(&answer).iter().for_each(|line| out.show(line));
+    }
     answer.end()
 }
 
-fn confirmed(out: Out) -> Result<bool, Failure> {
-    let failed = |e: std::io::Error| Failure::Failed(say!("no_answer_read", why = e.to_string()));
-    let mut terminal = stderr();
-    write!(terminal, "{} ", say!("load_it").say(out.voice)).and_then(|()| terminal.flush()).map_err(failed)?;
-    let mut line = String::new();
-    stdin().read_line(&mut line).map_err(failed)?;
-    Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes" | "是" | "好"))
+/// What a load means whose reminders come later, or that does not go out.
+fn meaning(answer: &Answer) -> Vec<Message> {
+    let plan = &answer.0;
+    let at = |value: &Value| value.as_str().and_then(|text| parse_instant(text, None).ok()).map(|written| written.at);
+    let mut lines = Vec::new();
+    if let Some(prepare_at) = at(&plan["next_to_prepare"]["prepare_at"]) {
+        let event = at(&plan["next_to_prepare"]["event"]);
+        let later = answer.count("reminders", "later");
+        let (event, n) = (event.unwrap_or(prepare_at), later);
+        lines.push(say!("loaded_next", event = event, at = prepare_at, n = n));
+    }
+    if let Some(since) = at(&plan["paused_at"]) {
+        lines.push(say!("loaded_is_paused", name = text(&plan["schedule"]), since = since));
+    }
+    lines
 }
 
 /// `tixing try`

@@ -15,6 +15,7 @@ use crate::{
 use chrono_tz::Tz;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::io::{IsTerminal, stderr, stdin};
 
 /// `tixing schedules …`
 pub async fn run(client: &Client, verb: Schedules, out: Out) -> Result<(), Failure> {
@@ -64,19 +65,42 @@ pub async fn run(client: &Client, verb: Schedules, out: Out) -> Result<(), Failu
             let said = say!("schedule_resumed", name = name, expired = expired, overdue = overdue, ahead = ahead);
             out.done(&answer, &said);
         }
-        Schedules::Shift { name, by } => {
-            let answer = client.ask(Method::POST, &path(&name, "/shift"), Some(json!({ "by": by }))).await?;
-            out.done(&answer, &say!("schedule_shifted", name = name, by = by));
-        }
+        Schedules::Shift { name, by, yes } => shift(client, &name, &by, yes, out).await?,
         Schedules::Cancel { name } => {
             let cancelled = |schedule: &Value| schedule["reminders"]["cancelled"].as_i64().unwrap_or_default();
             let before = cancelled(&client.ask(Method::GET, &path(&name, ""), None).await?);
             let answer = client.ask(Method::DELETE, &path(&name, ""), None).await?;
             let n = (cancelled(&answer) - before).max(0);
             out.done(&answer, &say!("schedule_was_cancelled", name = name, n = n));
+            if answer["paused_at"].is_string() {
+                out.tell(&say!("cancelled_stays_paused", name = name));
+            }
         }
     }
     client.close().await;
+    Ok(())
+}
+
+/// `tixing schedules shift`. What goes at once is told first, and on a terminal asked about, as a load asks.
+async fn shift(client: &Client, name: &str, by: &str, yes: bool, out: Out) -> Result<(), Failure> {
+    let body = || Some(json!({ "by": by }));
+    let asks = !yes && !out.json && stdin().is_terminal() && stderr().is_terminal();
+    if asks {
+        let planned = client.ask(Method::POST, &path(name, "/shift?dry_run=true"), body()).await?;
+        let (moves, at_once) = (&planned["plan"]["moves"], &planned["plan"]["at_once"]);
+        if at_once.as_u64().is_some_and(|n| n > 0) && planned["plan"]["too_far"] == 0 {
+            out.tell(&say!("shift_sends_at_once", moves = moves, n = at_once));
+            if !out.asks(&say!("shift_it")).map_err(Failure::Failed)? {
+                out.tell(&say!("nothing_shifted"));
+                return Ok(());
+            }
+        }
+    }
+    let answer = client.ask(Method::POST, &path(name, "/shift"), body()).await?;
+    out.done(&answer, &say!("schedule_shifted", name = name, by = by));
+    if let Some(n) = answer["plan"]["at_once"].as_u64().filter(|n| *n > 0 && !asks) {
+        out.tell(&say!("shifted_at_once", n = n));
+    }
     Ok(())
 }
 
@@ -188,6 +212,10 @@ fn about(schedule: &Value) -> Vec<Message> {
             Some(at) => say!("about_prepared", name = name, people = people, at = at),
             None => say!("about_being_prepared", name = name),
         });
+    }
+    for one in schedule["left_out"].as_array().into_iter().flatten() {
+        let (name, event, why) = (&one["name"], instant(&one["event"]), &one["detail"]);
+        lines.push(say!("about_left_out", name = name, event = event, why = why));
     }
     lines.extend(match schedule["shift_ms"].as_i64().unwrap_or_default() {
         0 => None,

@@ -43,8 +43,9 @@ impl Mask {
     fn value(&self, value: &mut Value) -> bool {
         match value {
             Value::String(text) => self.words(text).map(|masked| *text = masked).is_some(),
-            Value::Array(all) => all.iter_mut().fold(false, |masked, one| self.value(one) || masked),
-            Value::Object(all) => all.values_mut().fold(false, |masked, one| self.value(one) || masked),
+            // Each of them, also behind the first that names the user.
+            Value::Array(all) => all.iter_mut().filter_map(|one| self.value(one).then_some(())).count() > 0,
+            Value::Object(all) => all.values_mut().filter_map(|one| self.value(one).then_some(())).count() > 0,
             _ => false,
         }
     }
@@ -127,7 +128,10 @@ mod tests {
         // The rest of a file, and what becomes of it.
         let table = [
             ("audience = [\"o-1\", \"o-2\"]", Some("audience = [\"u_0123456789ab\", \"o-2\"]")),
-            ("exclude = [ 'o-1' ] # o-1 asked for it", Some("exclude = [ \"u_0123456789ab\" ] # u_0123456789ab asked for it")),
+            (
+                "exclude = [ 'o-1' ] # o-1 asked for it",
+                Some("exclude = [ \"u_0123456789ab\" ] # u_0123456789ab asked for it"),
+            ),
             ("audience = [\"o\\u002d1\", \" ｏ-1\"]", Some("audience = [\"u_0123456789ab\", \"u_0123456789ab\"]")),
             ("page = \"p?u=o-1&x\"", Some("page = \"p?u=u_0123456789ab&x\"")),
             ("[data]\nthing1 = \"o-1，你好\"", Some("[data]\nthing1 = \"u_0123456789ab，你好\"")),

@@ -21,6 +21,7 @@ pub mod draft;
 pub mod story;
 pub mod absence;
 pub mod schedule;
+pub mod left_out;
 pub mod masked;
 
 use crate::words::{Message, say};

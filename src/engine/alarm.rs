@@ -4,6 +4,7 @@
 use super::Signals;
 use crate::{
     clock::SharedClock,
+    config::App,
     domain::{Millis, reminder::State, retention::Retention},
     metrics::{By, ByApp, ByAppAnd, Metrics},
     store::{
@@ -42,6 +43,8 @@ pub struct Bells {
     pub walk: Walk,
     /// Who looks at the recurring schedules when it is rung.
     pub recurring: Arc<Notify>,
+    /// The apps that are configured.
+    pub apps: Vec<App>,
 }
 
 /// Starts the bells: every half minute a look for expired reminders, every ten seconds the gauges and what was cut off of schedules, and
@@ -172,6 +175,9 @@ impl Bells {
             let is_orphan = |row: &&&ScheduleRow| row.is_orphan(counts.get(&row.id).unwrap_or(&none), now);
             let orphaned = number(here.iter().filter(is_orphan).count());
             self.metrics.orphaned_schedules.get_or_create(&ByApp { app: app.clone() }).set(orphaned);
+            let lacks = |row: &&&ScheduleRow| row.next_at.is_some() && !row.is_configured(&self.apps);
+            let unconfigured = number(here.iter().filter(lacks).count());
+            self.metrics.unconfigured_schedules.get_or_create(&ByApp { app: app.clone() }).set(unconfigured);
             let unprepared = here.iter().filter_map(|row| row.unprepared_for(now)).max().unwrap_or_default();
             self.metrics.unprepared.get_or_create(&ByApp { app: app.clone() }).set(seconds(unprepared));
         }

@@ -14,11 +14,13 @@ use crate::{
     config::Config,
     domain::{
         DAY, Millis,
+        left_out::LeftOut,
         schedule::{Change, Terms},
         template::Kind,
     },
     store::{
         Store, StoreError,
+        left_out::LeftOutRow,
         occurrences::OccurrenceRow,
         planned::{Judged, Line, Loading},
         schedules::{BeginLoad, Begun, FinishLoad, Recurs, ScheduleRow},
@@ -143,6 +145,12 @@ pub struct Ready {
 }
 
 impl Ready {
+    /// The time of the next occurrence that is prepared, and when that is, if it recurs.
+    pub fn next_to_prepare(&self) -> Option<(Millis, Millis)> {
+        let look = self.look.as_ref().filter(|_| self.file.is_recurring())?;
+        look.to_prepare.map(|(prepare_at, event)| (event, prepare_at.max(self.loading.terms.now)))
+    }
+
     /// An occurrence that is prepared.
     pub(super) fn of_occurrence(file: File, compared: Compared, loading: Loading) -> Self {
         let (occurring, look, to_keep, ends) = (Vec::new(), None, None, None);
@@ -266,13 +274,17 @@ impl Office {
         let mut work = Work::new(self, id, &nonce, progress);
         let written = work.write_all(plan, ready, row.as_ref()).await;
         let recurs = match &written {
-            Ok(Some(edition)) => recurs(input, ready, *edition, self.clock.now(), row.as_ref(), plan),
+            Ok(Some(edition)) => recurs(input, ready, *edition, ready.loading.terms.now, row.as_ref(), plan),
             _ => None,
         };
         let upcoming = ready.look.as_ref().map(|look| serde_json::to_string(&look.upcoming).expect("texts serialise"));
+        let is_late = |one: &&LeftOutRow| one.why == LeftOut::Late;
+        let looked = ready.look.as_ref().filter(|_| ready.file.is_recurring());
+        let left_out = looked.into_iter().flat_map(|look| look.left_out.iter().filter(is_late).cloned()).collect();
         let report = FinishLoad {
             recurs,
             upcoming,
+            left_out,
             digest: plan.digest.clone(),
             first_at: plan.first_at,
             last_at: plan.last_at,
@@ -361,7 +373,7 @@ impl Office {
         let app = self.config.apps.iter().find(|app| app.name == file.app).expect("the file was checked");
         let template = app.template(&file.template).expect("the file was checked");
         let sends_late = file.late == Late::Send;
-        let unknown = self.store.restored_until().await?;
+        let unknown = self.store.last_gap().await?.and_then(|gap| gap.taken_for_sent());
         let shift = row.filter(|_| !shift_ends).map_or(0, |row| row.shift);
         Ok(Loading {
             schedule: row.map(|row| row.id),
@@ -452,17 +464,24 @@ impl Asks for Asking<'_> {
 impl Office {
     /// What is stored of a schedule that recurs; `digest` is that of a file that may be another than the last one.
     async fn stored(&self, file: &File, digest: Option<&str>, now: Millis) -> Result<Stored, StoreError> {
+        let sends_late = file.late == Late::Send;
         let Some(row) = self.store.schedule(&file.name).await? else {
-            return Ok(Stored { since: now, ..Stored::default() });
+            let since = since_of_new(file, now);
+            return Ok(Stored { since, file_since: now, sends_late, ..Stored::default() });
         };
         let is_same = digest.is_none_or(|digest| row.digest == digest);
         let is_whole = digest.is_none() || !row.incomplete;
-        let since = row.since.filter(|_| is_same && is_whole && row.cancelled_at.is_none()).unwrap_or(now);
+        let goes_on = is_same && is_whole && row.cancelled_at.is_none();
+        let since = row.since.filter(|_| goes_on).unwrap_or_else(|| since_of_new(file, now));
+        let file_since = if goes_on { row.file_since.unwrap_or_default() } else { now };
+        let decided = row.decided.filter(|_| goes_on);
+        let hindered = row.recur_problem.as_deref().and_then(|stored| serde_json::from_str(stored).ok());
+        let gap = self.store.last_gap().await?;
         let shift = if is_same { row.shift } else { 0 };
         let living = self.store.living_occurrences(row.id, since.min(now)).await?;
         let prepared = living.iter().filter(|o| o.prepared_at.is_some()).map(|o| o.name.clone()).collect();
         let begun = living.into_iter().filter(|o| o.ends_at > now).map(|o| o.name).collect();
-        Ok(Stored { since, shift, prepared, begun })
+        Ok(Stored { since, file_since, sends_late, decided, gap, hindered, shift, prepared, begun })
     }
 
     /// Whom an occurrence that is prepared is about.
@@ -484,7 +503,12 @@ impl Office {
     }
 }
 
-/// How a schedule recurs from now on, if it does.
+/// What of a new file is none of its occurrences. Every event of a table is one, also if it has passed; a recurrence begins with its load.
+fn since_of_new(file: &File, now: Millis) -> Millis {
+    if file.events().is_some() { 0 } else { now }
+}
+
+/// How a schedule recurs from now on, if it does. The load began at `now`.
 fn recurs(
     input: &Input,
     ready: &Ready,
@@ -497,8 +521,14 @@ fn recurs(
     let due = (!look.due.is_empty()).then_some(now);
     // The same file again changes nothing about what was missed.
     let is_same = |row: &&ScheduleRow| row.digest == plan.digest && !row.incomplete && row.cancelled_at.is_none();
-    let since = row.filter(is_same).and_then(|row| row.since).unwrap_or(now);
-    Some(Recurs { kept_text: input.text.clone(), edition, next_at: due.or(look.next_at), since })
+    let row = row.filter(is_same);
+    // Events that go late are none of before: the look has to find them.
+    let new = if look.due.iter().any(|due| due.late) { since_of_new(&ready.file, now) } else { now };
+    let since = row.and_then(|row| row.since).unwrap_or(new);
+    let file_since = row.map_or(now, |row| row.file_since.unwrap_or_default());
+    let decided = row.and_then(|row| row.decided);
+    let next_at = due.or(look.next_at);
+    Some(Recurs { kept_text: input.text.clone(), edition, next_at, since, file_since, decided })
 }
 
 /// Whether somebody has a reminder of what a line says.
@@ -585,10 +615,13 @@ impl<'a> Work<'a> {
             return Ok(true);
         }
         let joined = ready.file.is_joined();
-        let living = store.living_occurrences(self.id, now).await?;
+        // An event that was over may be ahead again.
+        let since = if joined { now } else { since_of_new(&ready.file, now) };
+        let living = store.living_occurrences(self.id, since).await?;
         let known: HashSet<&str> = living.iter().map(|occurrence| &*occurrence.name).collect();
         let there: HashSet<&str> = ready.occurring.iter().map(|occurring| &*occurring.name).collect();
-        let gone = living.iter().filter(|o| !there.contains(&*o.name)).map(|o| o.name.clone()).collect();
+        let is_gone = |o: &&OccurrenceRow| o.ends_at > now && !there.contains(&*o.name);
+        let gone = living.iter().filter(is_gone).map(|o| o.name.clone()).collect();
         let mut people: HashMap<String, HashSet<u64>> = HashMap::new();
         if joined {
             let spooled = Arc::clone(&ready.compared.spooled);

@@ -93,7 +93,7 @@ impl Office {
                         "nobody prepared them before their last instants, and they are left out"
                     );
                 }
-                (finish.prepared, finish.next_at) = (prepared, look.next_at);
+                (finish.prepared, finish.next_at, finish.left_out) = (prepared, look.next_at, look.left_out);
                 finish.upcoming = serde_json::to_string(&look.upcoming).expect("texts serialise");
             }
             Some(Err(why)) => {

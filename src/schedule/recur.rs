@@ -1,8 +1,13 @@
 //! What becomes of the occurrences of a schedule at one look: which are prepared now, which were missed, which come next.
 
 use crate::{
-    domain::{Millis, schedule::Upcoming},
+    domain::{Millis, left_out::LeftOut, schedule::Upcoming},
     schedule::file::{At, Misfire},
+    store::{
+        hold::Gap,
+        left_out::{KEPT, LeftOutRow},
+    },
+    words::Message,
 };
 use std::collections::HashSet;
 
@@ -31,6 +36,16 @@ pub struct Occurring {
 /// What is stored of a schedule that recurs.
 #[derive(Debug, Clone, Default)]
 pub struct Stored {
+    /// When its file was loaded first: of events that had passed by then, `late` says what becomes.
+    pub file_since: Millis,
+    /// It is sent at once, if its deadline allows.
+    pub sends_late: bool,
+    /// Those whose last instant, before any shift, does not lie after this were decided before the last shift.
+    pub decided: Option<Millis>,
+    /// Of when the store does not know what it has sent.
+    pub gap: Option<Gap>,
+    /// Why nothing of it could be prepared until now.
+    pub hindered: Option<Message>,
     /// Those whose last instant does not lie after this were decided before, or are none of its own.
     pub since: Millis,
     /// By how much the schedule is shifted.
@@ -48,8 +63,12 @@ pub struct Look {
     pub due: Vec<Due>,
     /// Left out, since nobody prepared them in time.
     pub missed: u64,
+    /// The latest of these and of those that came too late for their file, in the order of their times.
+    pub left_out: Vec<LeftOutRow>,
     /// When the next look is due; `None`: never.
     pub next_at: Option<Millis>,
+    /// When the next one is prepared that is not, and its time.
+    pub to_prepare: Option<(Millis, Millis)>,
     /// The next ones.
     pub upcoming: Vec<Upcoming>,
 }
@@ -61,13 +80,24 @@ pub struct Due {
     pub name: String,
     /// All of its instants have passed: it is made up for, with the last of them.
     pub made_up: bool,
+    /// All of its instants had passed when the file was loaded, and they are sent at once.
+    pub late: bool,
+}
+
+/// An occurrence whose instants have passed and that nobody prepared.
+struct Passed {
+    last: Millis,
+    name: String,
+    event: Millis,
+    ends: Option<Millis>,
 }
 
 /// Looks at occurrences in the order of their times, which may have no end.
 pub fn look(all: impl IntoIterator<Item = Occurring>, at: &At, stored: &Stored, now: Millis) -> Look {
-    let (mut look, mut missed) = (Look::default(), Vec::new());
+    let (mut look, mut passed) = (Look::default(), Vec::new());
     for occurring in all {
         let Occurring { name, is_event, event, first, last, ends } = occurring;
+        let was_decided = stored.decided.is_some_and(|decided| last <= decided);
         let (first, last) = (first + stored.shift, last + stored.shift);
         let most = if is_event { EVENTS_TOLD } else { TIMES_TOLD };
         if event.max(last) > now && look.upcoming.len() < most {
@@ -76,10 +106,14 @@ pub fn look(all: impl IntoIterator<Item = Occurring>, at: &At, stored: &Stored, 
             let instants = Some((first, last));
             look.upcoming.push(Upcoming { event, name: name.clone(), key, prepare_at, instants });
         }
-        if last <= stored.since || stored.prepared.contains(&name) {
+        if last <= stored.since || was_decided || stored.prepared.contains(&name) {
             continue;
         }
         let prepare_at = first - at.ahead;
+        if last > now {
+            let this = (prepare_at, event);
+            look.to_prepare = Some(look.to_prepare.map_or(this, |next| next.min(this)));
+        }
         if prepare_at > now {
             look.next_at = Some(look.next_at.map_or(prepare_at, |next| next.min(prepare_at)));
             // A recurrence goes on without end; events are few, and in the order of their times only almost in that of their instants.
@@ -87,18 +121,55 @@ pub fn look(all: impl IntoIterator<Item = Occurring>, at: &At, stored: &Stored, 
                 break;
             }
         } else if last > now {
-            look.due.push(Due { name, made_up: false });
+            look.due.push(Due { name, made_up: false, late: false });
         } else {
-            missed.push((last, name, ends.map(|ends| ends + stored.shift)));
+            passed.push(Passed { last, name, event, ends: ends.map(|ends| ends + stored.shift) });
         }
     }
-    look.missed = missed.len() as u64;
-    let latest = missed.into_iter().filter(|(.., ends)| ends.is_none_or(|ends| ends > now)).max();
-    if let Some((_, name, _)) = latest.filter(|_| at.misfire == Misfire::Once) {
-        look.missed -= 1;
-        look.due.insert(0, Due { name, made_up: true });
-    }
+    look.decide(passed, at, stored, now);
     look
+}
+
+impl Look {
+    /// What becomes of occurrences whose instants have passed: `late` says so of those that had passed when the file was loaded, and
+    /// `misfire` of the others.
+    fn decide(&mut self, passed: Vec<Passed>, at: &At, stored: &Stored, now: Millis) {
+        let lives = |passed: &Passed| passed.ends.is_none_or(|ends| ends > now);
+        let may_be_sent = |passed: &Passed| stored.gap.is_some_and(|gap| !gap.sends && gap.has(passed.last));
+        let (late, mut missed): (Vec<_>, Vec<_>) =
+            passed.into_iter().partition(|passed| passed.last <= stored.file_since);
+        let mut left_out: Vec<(Passed, LeftOut)> = Vec::new();
+        for passed in late {
+            match stored.sends_late && lives(&passed) && !may_be_sent(&passed) {
+                true => self.due.push(Due { name: passed.name, made_up: false, late: true }),
+                false => left_out.push((passed, LeftOut::Late)),
+            }
+        }
+        missed.sort_by(|a, b| (a.last, &a.name).cmp(&(b.last, &b.name)));
+        let latest = missed.iter().rposition(lives).filter(|_| at.misfire == Misfire::Once);
+        let made_up = latest.filter(|latest| !may_be_sent(&missed[*latest]));
+        self.missed = (missed.len() - usize::from(made_up.is_some())) as u64;
+        for (i, passed) in missed.into_iter().enumerate() {
+            if made_up == Some(i) {
+                self.due.insert(0, Due { name: passed.name, made_up: true, late: false });
+                continue;
+            }
+            let why = match &stored.hindered {
+                _ if may_be_sent(&passed) => LeftOut::MayBeSent,
+                _ if latest.is_some_and(|latest| i < latest) => LeftOut::Overtaken,
+                Some(cause) => LeftOut::Hindered { cause: cause.clone() },
+                None if stored.gap.is_some_and(|gap| gap.has(passed.last)) => LeftOut::OnHold,
+                None if at.misfire == Misfire::Once => LeftOut::DeadlinePassed,
+                None => LeftOut::Missed,
+            };
+            left_out.push((passed, why));
+        }
+        left_out.sort_by_key(|(passed, _)| passed.event);
+        let from = left_out.len().saturating_sub(KEPT);
+        let told = left_out.into_iter().skip(from);
+        self.left_out =
+            told.map(|(passed, why)| LeftOutRow { name: passed.name, event_at: passed.event, why }).collect();
+    }
 }
 
 #[cfg(test)]
@@ -159,6 +230,56 @@ mod tests {
         assert_eq!((names(&once), once.missed), (vec![("d6", true), ("d7", false)], 3));
         let too_late = look(days(), &at(Misfire::Once), &stored, 6 * DAY);
         assert_eq!((names(&too_late), too_late.missed), (vec![("d7", false)], 4), "its deadline has passed");
+    }
+
+    #[test]
+    fn whatever_is_left_out_has_its_reason() {
+        let stored = Stored { since: 2 * DAY, ..Stored::default() };
+        let now = 6 * DAY - HOUR / 2;
+        let whys = |misfire, stored: &Stored, now| -> Vec<(String, &'static str)> {
+            look(days(), &at(misfire), stored, now).left_out.into_iter().map(|o| (o.name, o.why.word())).collect()
+        };
+        let told = |whys: &[(&str, &'static str)]| whys.iter().map(|(n, w)| ((*n).to_owned(), *w)).collect::<Vec<_>>();
+        let all = |why| told(&[("d3", why), ("d4", why), ("d5", why), ("d6", why)]);
+        assert_eq!(whys(Misfire::Skip, &stored, now), all("missed"));
+        let three = |why| told(&[("d3", why), ("d4", why), ("d5", why)]);
+        assert_eq!(whys(Misfire::Once, &stored, now), three("overtaken"), "d6 is made up for");
+        assert_eq!(whys(Misfire::Once, &stored, 6 * DAY), all("expired"));
+        let hindered = Stored { hindered: Some(Message::text("no template")), ..stored.clone() };
+        assert_eq!(whys(Misfire::Skip, &hindered, now), all("hindered"));
+        assert_eq!(whys(Misfire::Once, &hindered, 6 * DAY), all("hindered"));
+        // A hold that began before d5, and ends now.
+        let gap = |sends| Stored { gap: Some(Gap { from: 4 * DAY, until: now, sends }), ..stored.clone() };
+        let since = |why| told(&[("d3", "missed"), ("d4", "missed"), ("d5", why), ("d6", why)]);
+        assert_eq!(whys(Misfire::Skip, &gap(true), now), since("on_hold"));
+        assert_eq!(whys(Misfire::Skip, &gap(false), now), since("restored"));
+        assert_eq!(whys(Misfire::Once, &gap(true), now), three("overtaken"), "it may be sent a second time, and is");
+        let taken = look(days(), &at(Misfire::Once), &gap(false), now);
+        assert_eq!(names(&taken), [("d7", false)], "what was taken for sent is not made up for, nor one before it");
+        let many = look(days(), &at(Misfire::Skip), &Stored::default(), 200 * DAY);
+        assert_eq!((many.missed, many.left_out.len(), &*many.left_out[49].name), (200, KEPT, "d200"));
+    }
+
+    #[test]
+    fn events_that_had_passed_when_the_file_was_loaded_go_at_once_if_it_says_so_and_their_deadlines_allow() {
+        let stored = Stored { file_since: 6 * DAY - HOUR / 2, ..Stored::default() };
+        let now = stored.file_since + 1;
+        let skips = look(days(), &at(Misfire::Once), &stored, now);
+        assert_eq!((names(&skips), skips.missed), (vec![("d7", false)], 0), "none of them was missed");
+        assert!(skips.left_out.len() == 6 && skips.left_out.iter().all(|one| one.why == LeftOut::Late));
+        let sends = look(days(), &at(Misfire::Skip), &Stored { sends_late: true, ..stored }, now);
+        assert_eq!((names(&sends), sends.left_out.len()), (vec![("d7", false), ("d6", false)], 5));
+    }
+
+    #[test]
+    fn what_was_decided_before_a_shift_stays_so_wherever_it_lies() {
+        let stored = Stored { shift: 2 * DAY, since: 3 * DAY, decided: Some(3 * DAY), ..Stored::default() };
+        let shifted = look(days(), &at(Misfire::Skip), &stored, 3 * DAY);
+        assert_eq!(
+            (names(&shifted), shifted.next_at),
+            (vec![], Some(5 * DAY - HOUR)),
+            "d4 is the first, two days later"
+        );
     }
 
     #[test]

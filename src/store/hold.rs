@@ -63,6 +63,29 @@ pub struct Hold {
     pub reasons: Vec<(Reason, Millis)>,
 }
 
+/// A time of which a store does not know what was sent, now that the hold has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// Its beginning.
+    pub from: Millis,
+    /// Its end: when the hold was ended.
+    pub until: Millis,
+    /// What became due in it is sent, perhaps a second time; else it was taken for sent.
+    pub sends: bool,
+}
+
+impl Gap {
+    /// Whether an instant lies in it.
+    pub fn has(&self, at: Millis) -> bool {
+        (self.from..self.until).contains(&at)
+    }
+
+    /// When it was, if what became due in it is taken for sent.
+    pub fn taken_for_sent(&self) -> Option<(Millis, Millis)> {
+        (!self.sends).then_some((self.from, self.until))
+    }
+}
+
 /// Why a store is on hold.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 #[schema(as = Hold)]
@@ -127,15 +150,17 @@ impl Single for SetHold {
     }
 }
 
-/// Ends the hold.
-pub(super) struct EndHold;
+/// Ends the hold; `sends`: what became due meanwhile is sent, and not taken for sent.
+pub(super) struct EndHold {
+    sends: bool,
+}
 
 impl Single for EndHold {
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
-        let sql = "UPDATE hold SET released_at = $1 WHERE released_at IS NULL";
-        sqlx::query(sql).bind(tx.now).execute(&mut *tx.conn).await.map(drop)
+        let sql = "UPDATE hold SET released_at = $1, sends = $2 WHERE released_at IS NULL";
+        sqlx::query(sql).bind(tx.now).bind(i64::from(self.sends)).execute(&mut *tx.conn).await.map(drop)
     }
 }
 
@@ -185,12 +210,12 @@ impl Store {
         self.writer.do_one(SetHold).await
     }
 
-    /// Ends the hold.
+    /// Ends the hold; `sends`: what became due meanwhile is sent, and not taken for sent.
     ///
     /// # Errors
     /// When nothing was kept.
-    pub async fn end_hold(&self) -> Result<(), StoreError> {
-        self.writer.do_one(EndHold).await
+    pub async fn end_hold(&self, sends: bool) -> Result<(), StoreError> {
+        self.writer.do_one(EndHold { sends }).await
     }
 
     /// The hold that the store is on, if it is.
@@ -211,11 +236,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn restored_until(&self) -> Result<Option<(Millis, Millis)>, StoreError> {
-        let sql = "SELECT MIN(as_of) AS since, MAX(released_at) AS until FROM hold
+    pub async fn last_gap(&self) -> Result<Option<Gap>, StoreError> {
+        let sql = "SELECT MIN(as_of) AS since, MAX(released_at) AS until, MAX(sends) AS sends FROM hold
              WHERE released_at = (SELECT MAX(released_at) FROM hold)";
         let row = sqlx::query(sql).fetch_one(&self.read).await?;
-        Ok(row.get::<Option<Millis>, _>("since").zip(row.get::<Option<Millis>, _>("until")))
+        let times = row.get::<Option<Millis>, _>("since").zip(row.get::<Option<Millis>, _>("until"));
+        Ok(times.map(|(from, until)| Gap { from, until, sends: row.get::<Option<i64>, _>("sends") == Some(1) }))
     }
 
     /// What became due by `now` of what a hold is in doubt about, by app.

@@ -1,7 +1,7 @@
 //! Where the texts of schedules name a user: their files, what was said about these, cells of rows that are about somebody else. A user who
 //! is forgotten stands there by their pseudonym, which is forgotten, too: so a list that names it reaches nobody.
 
-use super::{Store, command::Single, error::StoreError, recipients::forgotten, tx::Tx, users::Wish};
+use super::{Store, command::Single, error::StoreError, recipients::forgotten, tx::Tx};
 use crate::domain::masked::{Mask, may_be_named};
 use sqlx::{AssertSqlSafe, Row};
 use std::collections::BTreeSet;
@@ -187,8 +187,8 @@ impl Store {
 
     /// Takes a user out of every text of an app's schedules, in small commits. They are forgotten by now, so that whatever is loaded
     /// meanwhile does not name them again.
-    pub(super) async fn mask_texts(&self, wish: &Wish) -> Result<(), StoreError> {
-        let (app, mask) = (self.names.app(&wish.app).id, self.mask(&wish.openid));
+    pub(super) async fn mask_texts(&self, app: &str, openid: &str) -> Result<(), StoreError> {
+        let (app, mask) = (self.names.app(app).id, self.mask(openid));
         let mut after = 0;
         loop {
             let page = self.texts(app, after).await?;
@@ -209,12 +209,7 @@ impl Store {
     }
 
     /// Kept rows of an app's schedules whose cells say a text, behind this one.
-    async fn naming(
-        &self,
-        app: i64,
-        text: &str,
-        after: &(i64, i64, String, i64),
-    ) -> Result<Vec<Naming>, StoreError> {
+    async fn naming(&self, app: i64, text: &str, after: &(i64, i64, String, i64)) -> Result<Vec<Naming>, StoreError> {
         let text = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
         let sql = format!(
             "SELECT k.schedule, k.edition, k.part, k.n, k.cells FROM kept_row k

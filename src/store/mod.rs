@@ -9,7 +9,7 @@
 //! consents │ pushes │ doubts │ users │ retention  what else happens
 //! mentions                                        where texts name a user
 //! schedules │ folder │ gates                      what marketers load, from where, and what holds it back
-//! occurrences │ kept                              what of it recurs, and by which rows
+//! occurrences │ left_out │ kept                   what of it recurs, what was left out, and by which rows
 //! queue │ lists │ counts │ reminders │ feed       what is read
 //! hold │ progress │ identity │ backup             whether the store knows what it has sent
 //! keys │ templates │ spent │ recipients           what else is stored
@@ -46,6 +46,7 @@ pub mod planned_lists;
 pub mod schedule_pause;
 pub mod schedule_tasks;
 pub mod occurrences;
+pub mod left_out;
 pub mod kept;
 pub mod folder;
 pub mod gates;

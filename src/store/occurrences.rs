@@ -9,6 +9,7 @@ use super::{
     command::Single,
     dialect::Cell,
     error::StoreError,
+    left_out::{self, LeftOutRow},
     schedules::{DEAD_AFTER, ScheduleRow, has_task, nonce, schedule_of},
     tx::Tx,
 };
@@ -58,6 +59,8 @@ pub struct FinishPrepare {
     pub upcoming: String,
     /// Why nothing could be prepared, as JSON.
     pub problem: Option<String>,
+    /// Occurrences that are left out, in the order of their times.
+    pub left_out: Vec<LeftOutRow>,
 }
 
 const COLUMNS: &str = "o.name, o.event_at, o.first_at, o.last_at, o.ends_at, o.begun_at, o.prepared_at, o.people";
@@ -160,6 +163,7 @@ impl Single for BeginOccurrence {
         if !has_task(tx, self.schedule, &self.nonce).await? {
             return Ok(BegunOccurrence::Lost);
         }
+        left_out::take_back(tx, self.schedule, &self.row.name).await?;
         Ok(match write(tx, self.schedule, std::slice::from_ref(&self.row), "DO NOTHING").await? {
             0 => BegunOccurrence::Again,
             _ => BegunOccurrence::Fresh,
@@ -182,7 +186,7 @@ impl Single for Finish {
     type Done = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
-        let FinishPrepare { prepared, next_at, since, upcoming, problem } = &self.finish;
+        let FinishPrepare { prepared, next_at, since, upcoming, problem, left_out } = &self.finish;
         let sql = "UPDATE schedule SET next_at = $3, since = $4, upcoming = $5, recur_problem = $6, task = NULL, task_by = NULL, task_nonce = NULL,
                  task_beat = NULL, task_detail = NULL WHERE id = $1 AND task_nonce = $2";
         let query = sqlx::query(sql).bind(self.schedule).bind(&self.nonce).bind(next_at).bind(since);
@@ -198,6 +202,7 @@ impl Single for Finish {
                  WHERE occurrence.schedule = r.schedule AND occurrence.name = r.name";
             tx.run(sql, &rows).await?;
         }
+        left_out::write(tx, self.schedule, left_out).await?;
         Ok(true)
     }
 
@@ -256,12 +261,17 @@ async fn erase<'a>(tx: &mut Tx<'_>, names: impl Iterator<Item = (i64, &'a str)>)
 }
 
 /// Moves what is ahead of a schedule's occurrences. A last deadline moves later only, since one that was given as a time stays where it is.
-/// The schedule is looked at at once: the look finds out what became due, and when the next is.
-pub(super) async fn shift(tx: &mut Tx<'_>, schedule: i64, by: Millis) -> sqlx::Result<()> {
+/// What was decided stays decided, wherever it comes to lie: `before` is by how much the schedule was shifted until now. The schedule is
+/// looked at at once: the look finds out what became due, and when the next is. One of which no look is due has nothing that is undecided.
+pub(super) async fn shift(tx: &mut Tx<'_>, schedule: i64, by: Millis, before: Millis) -> sqlx::Result<()> {
     let sql = "UPDATE occurrence SET first_at = first_at + $2, last_at = last_at + $2, ends_at = ends_at + $3
          WHERE schedule = $1 AND ends_at > $4";
     let query = sqlx::query(sql).bind(schedule).bind(by).bind(by.max(0)).bind(tx.now);
     query.execute(&mut *tx.conn).await?;
+    // Moved earlier, an occurrence that nobody has decided about may lie behind `since`: it was missed by then.
+    let sql = "UPDATE schedule SET since = CASE WHEN $2 < 0 THEN since + $2 ELSE since END,
+             decided = CASE WHEN decided > since - $3 THEN decided ELSE since - $3 END WHERE id = $1 AND since IS NOT NULL";
+    sqlx::query(sql).bind(schedule).bind(by).bind(before).execute(&mut *tx.conn).await?;
     let sql = "UPDATE schedule SET next_at = $2 WHERE id = $1 AND next_at > $2";
     sqlx::query(sql).bind(schedule).bind(tx.now).execute(&mut *tx.conn).await.map(drop)
 }

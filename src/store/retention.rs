@@ -248,6 +248,12 @@ async fn reminders(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
         "DELETE FROM unheld WHERE (recipient, reminder) IN (SELECT m.recipient, m.id FROM {rows} JOIN reminder m ON m.id = r.id)",
         "DELETE FROM receipt WHERE (lane, at, id) IN (SELECT r.lane, r.at, r.id FROM {rows})",
         "DELETE FROM outcome WHERE (lane, at, id) IN (SELECT r.lane, r.at, r.id FROM {rows})",
+        // A wall time never comes again, and a recurrence has ever more of them. The keys of rows and events stay known.
+        "DELETE FROM planned WHERE (schedule, key, occasion, occurrence) IN
+             (SELECT q.schedule, q.key, q.occasion, q.occurrence FROM {rows} JOIN reminder m ON m.id = r.id JOIN recipient p ON p.id = m.recipient
+              JOIN planned q ON q.schedule = m.schedule AND q.key = COALESCE(m.row_key, p.openid) AND q.occasion = COALESCE(m.occasion, '')
+                  AND q.occurrence = m.occurrence AND q.reminder = m.id
+              WHERE m.occurrence LIKE '____-__-__T__:__')",
         "DELETE FROM reminder WHERE id IN (SELECT r.id FROM {rows})",
     ] {
         tx.run(sql, &rows).await?;

@@ -111,6 +111,17 @@ impl Single for Begin {
     }
 }
 
+/// What a shift would do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShiftPlan {
+    /// Reminders that would move.
+    pub moves: u64,
+    /// Those of them whose new instants have passed: they go at once.
+    pub at_once: u64,
+    /// Reminders whose deadlines would be passed: if there is one, nothing moves.
+    pub too_far: u64,
+}
+
 /// One step of a task. Several may run in one transaction with others' commands, so it looks at a bounded number of rows.
 struct Next(Work);
 
@@ -150,9 +161,10 @@ impl Single for Next {
 async fn finish(tx: &mut Tx<'_>, id: i64, by: Millis) -> sqlx::Result<()> {
     let sql = "UPDATE schedule SET shift = shift + $2, first_at = first_at + $2, last_at = last_at + $2, task = NULL, task_by = NULL,
              task_nonce = NULL, task_beat = NULL, task_detail = NULL, task_shift = NULL, cursor_at = NULL, cursor_id = NULL WHERE id = $1";
+    let shifted = sqlx::query("SELECT shift FROM schedule WHERE id = $1").bind(id).fetch_one(&mut *tx.conn).await?;
     sqlx::query(sql).bind(id).bind(by).execute(&mut *tx.conn).await?;
     if by != 0 {
-        occurrences::shift(tx, id, by).await?;
+        occurrences::shift(tx, id, by, shifted.get("shift")).await?;
     }
     tx.schedule_changed(id).await
 }
@@ -372,17 +384,54 @@ impl Store {
     }
 
     async fn compare_deadlines(&self, work: &Work, by: Millis, now: Millis) -> Result<u64, StoreError> {
-        let (mut n, mut after) = (0, beginning(false));
-        loop {
+        let (mut n, mut after) = (0, Some(beginning(false)));
+        while let Some(from) = after {
             self.beat(work.id, &work.nonce, "").await?;
-            let sql = format!("SELECT {MOVABLE} FROM {} {LIVING} ORDER BY m.at, m.id", slice(false, COMPARED));
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(work.id).bind(after.0).bind(after.1);
-            let rows = query.fetch_all(&self.read).await?;
-            let Some(last) = rows.last() else { return Ok(n) };
-            after = (last.get("at"), last.get("id"));
-            let movable = rows.iter().filter(|row| is_movable(row, now));
-            n += movable.filter(|row| Moved::of(row, by, now).is_err()).count() as u64;
+            let page;
+            (page, after) = self.plan_page(work.id, by, now, from).await?;
+            n += page.too_far;
         }
+        Ok(n)
+    }
+
+    /// What a shift of a schedule would do, as it is now. Nothing is written.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn plan_shift(&self, schedule: i64, by: Millis, now: Millis) -> Result<ShiftPlan, StoreError> {
+        let (mut plan, mut after) = (ShiftPlan::default(), Some(beginning(false)));
+        while let Some(from) = after {
+            let page;
+            (page, after) = self.plan_page(schedule, by, now, from).await?;
+            plan.moves += page.moves;
+            plan.at_once += page.at_once;
+            plan.too_far += page.too_far;
+        }
+        Ok(plan)
+    }
+
+    /// The same of a page of the reminders behind a place, and where it ends; `None` behind the last.
+    async fn plan_page(
+        &self,
+        schedule: i64,
+        by: Millis,
+        now: Millis,
+        after: (Millis, i64),
+    ) -> Result<(ShiftPlan, Option<(Millis, i64)>), StoreError> {
+        let sql = format!("SELECT {MOVABLE} FROM {} {LIVING} ORDER BY m.at, m.id", slice(false, COMPARED));
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(schedule).bind(after.0).bind(after.1);
+        let rows = query.fetch_all(&self.read).await?;
+        let mut plan = ShiftPlan::default();
+        for row in rows.iter().filter(|row| is_movable(row, now)) {
+            match Moved::of(row, by, now) {
+                Ok(moved) => {
+                    plan.moves += 1;
+                    plan.at_once += u64::from(moved.new_due <= now);
+                }
+                Err(()) => plan.too_far += 1,
+            }
+        }
+        Ok((plan, rows.last().map(|last| (last.get("at"), last.get("id")))))
     }
 
     /// Works a task off, step by step. `false`: somebody else has it now.

@@ -3,8 +3,20 @@
 //! A task — a load, a shift, a cancellation, a preparation — belongs to the one who began it as long as it beats. It is taken by compare-and-swap, so that
 //! a second one is told that one is under way, also by another daemon; one whose beat has stopped is taken up again.
 
-use super::{Store, command::Single, error::StoreError, mentions::without_forgotten, names::Names, port::Ring, tx::Tx};
-use crate::domain::{Millis, SECOND};
+use super::{
+    Store,
+    command::Single,
+    error::StoreError,
+    left_out::{self, LeftOutRow},
+    mentions::without_forgotten,
+    names::Names,
+    port::Ring,
+    tx::Tx,
+};
+use crate::{
+    config::App,
+    domain::{Millis, SECOND},
+};
 use rand::RngExt;
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use std::collections::BTreeMap;
@@ -62,6 +74,10 @@ pub struct ScheduleRow {
     pub next_at: Option<Millis>,
     /// An occurrence whose last instant does not lie after this was decided before, or was never one of this schedule.
     pub since: Option<Millis>,
+    /// When the file by which it recurs was loaded first: what had passed by then is late, and not missed.
+    pub file_since: Option<Millis>,
+    /// An occurrence whose last instant, before any shift, does not lie after this was decided before the last shift.
+    pub decided: Option<Millis>,
     /// Its next occurrences, as JSON.
     pub upcoming: Option<String>,
     /// Why nothing can be prepared, as JSON; `None`: nothing hinders.
@@ -111,6 +127,11 @@ impl ScheduleRow {
     pub fn is_orphan(&self, counts: &BTreeMap<String, i64>, now: Millis) -> bool {
         let goes_on = matches!(self.state(counts, now), ScheduleState::Active | ScheduleState::Paused);
         self.orphaned_at.is_some() && goes_on
+    }
+
+    /// Whether its app and its template are still configured.
+    pub fn is_configured(&self, apps: &[App]) -> bool {
+        apps.iter().any(|app| app.name == self.app && app.template(&self.template).is_some())
     }
 
     /// For how long it should have been looked at, in milliseconds, if it recurs and nobody is at it.
@@ -278,6 +299,8 @@ pub struct FinishLoad {
     pub recurs: Option<Recurs>,
     /// Its next occurrences, as JSON.
     pub upcoming: Option<String>,
+    /// Occurrences that come too late for it.
+    pub left_out: Vec<LeftOutRow>,
 }
 
 /// By what a schedule recurs.
@@ -291,12 +314,16 @@ pub struct Recurs {
     pub next_at: Option<Millis>,
     /// An occurrence whose last instant does not lie after this is none of its own.
     pub since: Millis,
+    /// When this file was loaded first.
+    pub file_since: Millis,
+    /// See [`ScheduleRow::decided`].
+    pub decided: Option<Millis>,
 }
 
 /// The columns of a [`ScheduleRow`] without its texts and its report, which may be long.
 const COLUMNS: &str = "s.id, s.name, s.app, s.template, s.path, s.digest, s.zone, s.quiet, s.created_at, s.loaded_at, s.paused_at,
     s.cancelled_at, s.shift, s.incomplete, s.first_at, s.last_at, s.task, s.task_by, s.task_nonce, s.task_beat, s.task_detail, s.edition, s.next_at,
-    s.since, s.upcoming, s.recur_problem, s.in_folder, s.orphaned_at";
+    s.since, s.file_since, s.decided, s.upcoming, s.recur_problem, s.in_folder, s.orphaned_at";
 
 /// Its long columns.
 const LONG: &str = "s.text, s.report, s.kept_text";
@@ -337,6 +364,8 @@ fn short(row: &AnyRow, names: &Names) -> ScheduleRow {
         edition: row.get("edition"),
         next_at: row.get("next_at"),
         since: row.get("since"),
+        file_since: row.get("file_since"),
+        decided: row.get("decided"),
         upcoming: row.get("upcoming"),
         recur_problem: row.get("recur_problem"),
         in_folder: row.get::<i64, _>("in_folder") != 0,
@@ -479,7 +508,7 @@ impl Single for Finish {
     type Done = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
-        let FinishLoad { digest, first_at, last_at, report, complete, recurs, upcoming } = &self.finish;
+        let FinishLoad { digest, first_at, last_at, report, complete, recurs, upcoming, left_out } = &self.finish;
         let app = sqlx::query("SELECT app FROM schedule WHERE id = $1").bind(self.id).fetch_one(&mut *tx.conn).await?;
         let app: i64 = app.get("app");
         let report = without_forgotten(tx, app, report, false).await?;
@@ -500,11 +529,13 @@ impl Single for Finish {
                 None => None,
             };
             let sql = "UPDATE schedule SET kept_text = $2, edition = COALESCE($3, edition), next_at = $4, since = $5, upcoming = $6,
-                     recur_problem = NULL WHERE id = $1";
+                     file_since = $7, decided = $8, recur_problem = NULL WHERE id = $1";
             let query = sqlx::query(sql).bind(self.id).bind(kept_text);
             let query = query.bind(recurs.map(|recurs| recurs.edition)).bind(recurs.and_then(|recurs| recurs.next_at));
             let query = query.bind(recurs.map(|recurs| recurs.since)).bind(upcoming);
-            query.execute(&mut *tx.conn).await?;
+            let query = query.bind(recurs.map(|recurs| recurs.file_since));
+            query.bind(recurs.and_then(|recurs| recurs.decided)).execute(&mut *tx.conn).await?;
+            left_out::write(tx, self.id, left_out).await?;
         }
         Ok(true)
     }

@@ -248,7 +248,7 @@ impl Store {
         // Those of a wish that is repeated.
         named_by.extend(self.schedules_masking(&wish.app, &wish.openid).await?);
         let done = self.writer.do_one(Forget(wish.clone())).await?;
-        self.mask_texts(&wish).await?;
+        self.mask_texts(&wish.app, &wish.openid).await?;
         Ok(Forgotten { named_by, ..done })
     }
 

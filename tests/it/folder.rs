@@ -662,7 +662,7 @@ async fn while_the_store_is_on_hold_the_folder_is_not_read() {
         desk.clock.advance(60 * SECOND);
         desk.settle().await;
         assert_eq!((desk.waiting("spring").await, desk.codes().await), (-1, Vec::new()));
-        desk.store.end_hold().await.expect("ended");
+        desk.store.end_hold(false).await.expect("ended");
         desk.settle().await;
         assert_eq!(desk.waiting("spring").await, 1);
     })

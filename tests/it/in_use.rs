@@ -49,6 +49,7 @@ pub async fn loaded(store: &Store, load: BeginLoad) -> i64 {
         complete: true,
         recurs: None,
         upcoming: None,
+        left_out: Vec::new(),
     };
     assert!(store.finish_load(id, &nonce, finish).await.expect("answers"));
     id
@@ -189,6 +190,7 @@ async fn a_schedule_has_one_task_at_a_time_and_one_that_is_cut_off_is_taken_over
             complete: true,
             recurs: None,
             upcoming: None,
+            left_out: Vec::new(),
         };
         assert!(!store.finish_load(id, &nonce, finish.clone()).await.expect("answers"));
         assert!(store.finish_load(id, &other, finish).await.expect("answers"));
@@ -232,6 +234,7 @@ async fn a_load_that_ends_a_shift_and_is_cut_off_leaves_that_to_the_next_one() {
             complete: true,
             recurs: None,
             upcoming: None,
+            left_out: Vec::new(),
         };
         assert!(store.finish_load(id, &nonce, finish).await.expect("answers"));
         let row = store.schedule("spring").await.expect("answers").expect("there");

@@ -8,7 +8,7 @@ use crate::harness::{
 use std::{collections::BTreeMap, sync::Arc};
 use tixing::{
     clock::Clock,
-    domain::{DAY, HOUR, MINUTE, Millis, consent::Report, reminder::State},
+    domain::{DAY, HOUR, MINUTE, Millis, consent::Report, reminder::State, retention::Retention},
     schedule::{
         gather::Input,
         load::{Loaded, Office, Options},
@@ -16,7 +16,7 @@ use tixing::{
         prepare::Looked,
         sheet::Reader,
     },
-    store::{lists::Filter, reminders::Stored, schedule_tasks::TaskBegun},
+    store::{lists::Filter, reminders::Stored, retention::Walk, schedule_tasks::TaskBegun},
     words::{Lang, Voice},
 };
 
@@ -105,6 +105,19 @@ impl Desk {
     /// The daemon is down for so long.
     fn is_down(&self, by: Millis) {
         self.rig.clock().advance(by);
+    }
+
+    /// What was left out, the latest first, with the word for why.
+    async fn left_out(&self) -> Vec<(String, &'static str)> {
+        let row = self.rig.store().schedule("class").await.expect("answers").expect("there");
+        let all = self.rig.store().left_out(row.id, 99).await.expect("answers");
+        all.into_iter().map(|one| (one.name, one.why.word())).collect()
+    }
+
+    async fn shift(&self, by: Millis) {
+        let begun = self.rig.store().begin_shift("class", by, "test", self.rig.clock().now()).await;
+        let Ok(Ok(TaskBegun::Yes(work))) = begun else { panic!("it begins") };
+        assert!(self.rig.store().work_off(work).await.expect("answers"));
     }
 
     async fn reminders(&self) -> Vec<Stored> {
@@ -273,6 +286,9 @@ async fn after_downtime_what_nobody_prepared_is_left_out_or_the_latest_is_made_u
             desk.rig.pass(10_000, 1_000).await;
             let messages = desk.rig.messages();
             assert_eq!(messages.len(), usize::from(makes_up), "{misfire}");
+            let whys = desk.left_out().await;
+            let why = if makes_up { "overtaken" } else { "missed" };
+            assert!(whys.len() as u64 == looked.missed && whys.iter().all(|(_, word)| *word == why), "{whys:?}");
             if makes_up {
                 assert_eq!(messages[0].data["time2"], "2027年3月4日 19:00", "the latest");
             }
@@ -342,9 +358,7 @@ async fn a_shift_holds_for_occurrences_to_come_until_another_file_is_loaded() {
         desk.taps("o1", 5).await;
         let head = "at = { cron = \"0 19 * * *\", before = [\"1h\"], ahead = \"1h\" }\naudience = [\"o1\"]";
         desk.load(head).await;
-        let begun = desk.rig.store().begin_shift("class", -2 * HOUR, "test", desk.rig.clock().now()).await;
-        let Ok(Ok(TaskBegun::Yes(work))) = begun else { panic!("it begins") };
-        assert!(desk.rig.store().work_off(work).await.expect("answers"));
+        desk.shift(-2 * HOUR).await;
         desk.passes(11 * HOUR, 10 * MINUTE).await;
         let sent: Vec<Millis> = desk.reminders().await.iter().map(|stored| stored.due.at).collect();
         assert_eq!(sent, [START + 8 * HOUR], "two hours before 18:00");
@@ -588,7 +602,7 @@ async fn a_forgotten_user_stands_in_no_file_that_a_schedule_keeps_and_a_load_bri
             let row = store.schedule("class").await.expect("answers").expect("there");
             let pseudonym = store.names().pseudonyms().name("o-gone");
             assert!(row.text.contains(&format!("# {pseudonym} pays")), "{}", row.text);
-            assert_eq!(row.kept_text.is_some_and(|kept| kept != row.text), false);
+            assert!(row.kept_text.is_none_or(|kept| kept == row.text));
             // The marketer's file still names them: it may be loaded, and reaches everybody else.
             let (plan, loaded) = desk.load_with(&head, Options::default()).await;
             assert_eq!((loaded.is_some(), plan.reach.forgotten, plan.rows.refused), (true, 1, 0), "{:?}", plan.problems);
@@ -643,6 +657,169 @@ async fn who_was_forgotten_stands_in_no_row_about_somebody_else_and_in_nothing_t
         desk.rig.store().close().await;
         assert!(!desk.rig.test.everything().await.contains("o-gone"));
         desk.rig.restart().await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_hold_kept_from_being_prepared_is_made_up_for_if_it_is_ended_by_sending_and_says_why_if_not() {
+    for (misfire, sends, messages, why) in [
+        ("once", true, 1, None),
+        ("once", false, 0, Some("restored")),
+        ("skip", true, 0, Some("on_hold")),
+        ("skip", false, 0, Some("restored")),
+    ] {
+        on_both_rigs(plain, async |rig| {
+            let mut desk = Desk::new(rig);
+            desk.taps("o1", 3).await;
+            let at = format!("at = {{ cron = \"0 19 * * *\", misfire = \"{misfire}\" }}\nexpires = \"2h\"");
+            desk.load(&format!("{at}\naudience = [\"o1\"]")).await;
+            desk.rig.store().set_hold().await.expect("on hold");
+            desk.is_down(12 * HOUR);
+            desk.rig.store().end_hold(sends).await.expect("ended");
+            desk.look().await;
+            desk.rig.pass(10_000, 1_000).await;
+            assert_eq!(desk.rig.messages().len(), messages, "{misfire}, {sends}");
+            let today = ("2027-03-01T19:00".to_owned(), why.unwrap_or_default());
+            assert_eq!(
+                desk.left_out().await,
+                if why.is_some() { vec![today] } else { Vec::new() },
+                "{misfire}, {sends}"
+            );
+            desk.passes(DAY, HOUR).await;
+            assert_eq!(desk.rig.messages().len(), messages + 1, "and it goes on");
+            desk.rig
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_had_passed_when_its_table_was_loaded_goes_at_once_if_the_file_says_so_and_is_noted_if_not() {
+    for late in ["skip", "send"] {
+        on_both_rigs(plain, async |rig| {
+            let mut desk = Desk::new(rig);
+            desk.taps("o1", 5).await;
+            // It is eight in the morning.
+            let table = "编号,活动,时间\nE1,早茶,2027-03-01 03:00\nE2,早课,2027-03-01 07:00\nE3,午餐,2027-03-01 12:00\n";
+            desk.tables.insert("events.csv".into(), table.into());
+            let head = format!(
+                "at = {{ events = {{ file = \"events.csv\", key = \"编号\", column = \"时间\" }} }}\nlate = \"{late}\"\nexpires = \"3h\"\naudience = [\"o1\"]"
+            );
+            let (plan, loaded) = desk.load_with(&head, Options::default()).await;
+            assert_eq!(loaded, Some(Loaded::default()), "{:?}", plan.problems);
+            let goes = u64::from(late == "send");
+            assert_eq!(counts(&plan), [("later", 1 + goes)], "{late}");
+            let noted = plan.notes.list.iter().filter(|note| note.code == "late").count() as u64;
+            assert_eq!(noted, 2 - goes, "{late}: the deadline of one has passed, too");
+            assert_eq!(desk.look().await, Looked { prepared: 1 + goes, ..Looked::default() }, "{late}");
+            desk.rig.pass(5_000, 1_000).await;
+            let said: Vec<String> = desk.rig.messages().iter().map(|message| message.data["thing1"].clone()).collect();
+            assert_eq!(said, if goes == 1 { vec!["早课"] } else { Vec::new() });
+            let left_out: Vec<(String, &str)> =
+                [("E2", "late"), ("E1", "late")].iter().skip(usize::from(goes == 1)).map(|(n, w)| ((*n).to_owned(), *w)).collect();
+            assert_eq!(desk.left_out().await, left_out);
+            // The same again, and with another edge: what went does not go again.
+            desk.load(&head).await;
+            desk.load(&format!("{head}\nstrict = true")).await;
+            desk.passes(6 * HOUR, 10 * MINUTE).await;
+            assert_eq!(desk.rig.messages().len() as u64, 1 + goes, "{late}");
+            desk.rig
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_shift_brings_back_what_was_decided_nor_sends_it_twice() {
+    on_both_rigs(plain, async |rig| {
+        let mut desk = Desk::new(rig);
+        desk.taps("o1", 9).await;
+        let head = "at = { cron = \"0 9,11 * * *\", ahead = \"5m\" }\naudience = [\"o1\"]";
+        desk.load(head).await;
+        // Nobody is there at nine, and that is found out at ten; at eleven somebody is.
+        desk.is_down(2 * HOUR);
+        assert_eq!(desk.look().await.missed, 1);
+        desk.passes(2 * HOUR, 5 * MINUTE).await;
+        assert_eq!(desk.rig.messages().len(), 1);
+        // It is noon. Both would lie ahead again.
+        desk.shift(4 * HOUR).await;
+        desk.look().await;
+        // Long gone from the books, and known all the same.
+        let row = desk.rig.store().schedule("class").await.expect("answers").expect("there");
+        assert!(row.decided.is_some_and(|decided| decided >= START + 2 * HOUR), "{row:?}");
+        desk.passes(9 * HOUR, 10 * MINUTE).await;
+        assert_eq!(desk.rig.messages().len(), 1, "neither comes");
+        assert_eq!(desk.left_out().await, [("2027-03-01T09:00".to_owned(), "missed")]);
+        // Tomorrow's come, later by the shift; moved back before it was prepared, one has passed, and is left out with its reason.
+        desk.passes(16 * HOUR, 5 * MINUTE).await;
+        assert_eq!(desk.rig.messages().len(), 2, "that of nine, at one");
+        desk.shift(-4 * HOUR).await;
+        desk.passes(6 * HOUR, 10 * MINUTE).await;
+        assert_eq!(desk.rig.messages().len(), 2);
+        assert_eq!(desk.left_out().await[0], ("2027-03-02T11:00".to_owned(), "missed"));
+        desk.rig
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_was_missed_or_expired_comes_again_when_it_is_put_off() {
+    on_both_rigs(plain, async |rig| {
+        let mut desk = Desk::new(rig);
+        desk.taps("o1", 5).await;
+        let table = |day: u32| {
+            format!("编号,活动,时间\nE1,早课,2027-03-0{day} 09:00\nE2,午餐,2027-03-0{day} 10:00\nE3,晚课,2027-03-01 08:30\n")
+        };
+        let head = "at = { events = { file = \"events.csv\", key = \"编号\", column = \"时间\" }, ahead = \"5m\" }\nexpires = \"30m\"\naudience = [\"o1\"]";
+        desk.tables.insert("events.csv".into(), table(1));
+        desk.load(head).await;
+        // E3 is sent, E1 expires in a pause, and E2 is missed: nothing is left to look for.
+        desk.passes(40 * MINUTE, 5 * MINUTE).await;
+        desk.rig.store().pause_schedule("class", "test").await.expect("answers");
+        desk.passes(60 * MINUTE, 5 * MINUTE).await;
+        desk.is_down(2 * HOUR);
+        desk.look().await;
+        desk.rig.store().resume_schedule("class", "test", desk.rig.clock().now()).await.expect("answers");
+        let row = desk.rig.store().schedule("class").await.expect("answers").expect("there");
+        assert_eq!((row.next_at, desk.rig.messages().len()), (None, 1));
+        desk.shift(30 * MINUTE).await;
+        assert_eq!(desk.look().await, Looked::default(), "a shift brings back none of them");
+        // Both are put off to the next day.
+        desk.tables.insert("events.csv".into(), table(2));
+        desk.load(head).await;
+        desk.passes(DAY, 5 * MINUTE).await;
+        let said: Vec<String> = desk.rig.messages().iter().map(|message| message.data["thing1"].clone()).collect();
+        assert_eq!(said, ["晚课", "早课", "午餐"]);
+        desk.rig
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retention_takes_what_a_recurrence_knows_of_times_long_gone_and_nothing_is_sent_again() {
+    on_both_rigs(plain, async |rig| {
+        let mut desk = Desk::new(rig);
+        desk.taps("o1", 9).await;
+        let head = "at = { cron = \"0 9 * * *\" }\naudience = [\"o1\"]";
+        desk.load(head).await;
+        desk.look().await;
+        desk.passes(3 * DAY, HOUR).await;
+        let (store, row) =
+            (desk.rig.store().clone(), desk.rig.store().schedule("class").await.expect("answers").expect("there"));
+        let known = async || store.identities(row.id, ("", "", ""), 99).await.expect("answers").len();
+        assert_eq!((known().await, desk.rig.messages().len()), (4, 3), "three days, and tomorrow");
+        let terms = Retention { history: Some(DAY), ..Retention::default() };
+        let mut walk = Walk::default();
+        for _ in 0..3 {
+            store.erase_step(&mut walk, &terms, desk.rig.clock().now()).await.expect("answers");
+        }
+        assert_eq!(known().await, 2, "today's and tomorrow's");
+        desk.load(head).await;
+        desk.shift(2 * DAY).await;
+        desk.passes(2 * DAY, HOUR).await;
+        assert_eq!(desk.rig.messages().len(), 3, "tomorrow's is two days later, and none of before comes again");
+        desk.rig
     })
     .await;
 }

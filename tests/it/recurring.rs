@@ -15,12 +15,14 @@ use tixing::{
     config::Durability,
     domain::{
         DAY, HOUR, MINUTE, Millis, SECOND,
+        left_out::LeftOut,
         reminder::{NewReminder, Origin},
         retention::Retention,
     },
     store::{
         Store,
         kept::{KeptRow, Part},
+        left_out::LeftOutRow,
         occurrences::{BegunOccurrence, Due, FinishPrepare, OccurrenceRow},
         planned_lists::Left,
         retention::Walk,
@@ -45,12 +47,20 @@ fn finish(recurs: Option<Recurs>) -> FinishLoad {
         report: r#"{"recurs":{"say":"recurs_by_table","file":"season.csv"}}"#.into(),
         complete: true,
         upcoming: recurs.as_ref().map(|_| "[1]".into()),
+        left_out: Vec::new(),
         recurs,
     }
 }
 
 fn recurs(edition: i64, next_at: Millis) -> Recurs {
-    Recurs { kept_text: "the file".into(), edition, next_at: Some(next_at), since: START }
+    Recurs {
+        kept_text: "the file".into(),
+        edition,
+        next_at: Some(next_at),
+        since: START,
+        file_since: START,
+        decided: None,
+    }
 }
 
 /// A schedule that recurs and is to be looked at then.
@@ -122,6 +132,7 @@ async fn of_two_bells_at_once_one_prepares_and_what_it_prepared_is_written_with_
             "as it was"
         );
         let done = FinishPrepare {
+            left_out: Vec::new(),
             prepared: vec![(first.name.clone(), 7)],
             next_at: Some(START + DAY),
             since: clock.now(),
@@ -577,7 +588,8 @@ async fn fill(url: &str) {
     );
     let upcoming = Value::from_iter(upcoming).to_string();
     let recurs = recurs(1, now + DAY);
-    let finish = FinishLoad { upcoming: Some(upcoming), ..finish(Some(recurs)) };
+    let left_out = vec![LeftOutRow { name: "E0".into(), event_at: at(-1), why: LeftOut::Missed }];
+    let finish = FinishLoad { upcoming: Some(upcoming), left_out, ..finish(Some(recurs)) };
     assert!(store.finish_load(id, &nonce, finish).await.expect("answers"));
     store.close().await;
 }
@@ -604,13 +616,14 @@ async fn a_marketer_sees_what_comes_and_why_somebody_has_nothing_of_one_event() 
             shown["occurrences"].as_array().expect("a list").iter().filter_map(|n| n["name"].as_str()).collect();
         assert_eq!(names, ["E2", "E1"], "the latest first");
         assert_eq!(shown["occurrences"][0]["people"], 1);
+        assert_eq!((&shown["left_out"][0]["name"], &shown["left_out"][0]["reason"]), (&json!("E0"), &json!("missed")));
         assert!(shown["state"] == "active" && shown["problem"].is_null(), "{shown}");
-        for (lang, next, prepared) in [
-            ("en", "by the events of season.csv; next: E1 (", "prepared: E2 on "),
-            ("zh", "按活动表 season.csv，下次：E1（", "已准备：E2，1 人"),
+        for (lang, next, prepared, left_out) in [
+            ("en", "by the events of season.csv; next: E1 (", "prepared: E2 on ", "nothing was sent for E0 ("),
+            ("zh", "按活动表 season.csv，下次：E1（", "已准备：E2，1 人", "未发送：E0（"),
         ] {
             let (_, told, _) = site.run(&["schedules", "show", "season", "--lang", lang]);
-            assert!(told.contains(next) && told.contains(prepared), "{told}");
+            assert!(told.contains(next) && told.contains(prepared) && told.contains(left_out), "{told}");
         }
         let list = site.run(&["reminder", "list", "--schedule", "season", "--json"]).1;
         let first: Value = serde_json::from_str(list.lines().next().expect("one")).expect("JSON");
@@ -628,8 +641,11 @@ async fn a_marketer_sees_what_comes_and_why_somebody_has_nothing_of_one_event() 
         let e3 = came.iter().find(|line| line.starts_with("E3 ")).expect("and of E3");
         assert!(e3.contains("nothing for anybody yet"), "{e3}");
         assert!(!came.iter().any(|line| line.starts_with("E1 ")), "{came:?}");
-        assert!(explained("o-out").iter().all(|line| line.contains("excludes them")));
-        assert!(explained("o-nobody").iter().all(|line| line.contains("does not name them")));
+        let e0 = came.iter().find(|line| line.starts_with("E0 ")).expect("and of what was left out");
+        assert!(e0.contains("was sent to nobody, because nobody prepared it"), "{e0}");
+        let of_them = |openid| explained(openid).into_iter().filter(|line| !line.starts_with("E0 "));
+        assert!(of_them("o-out").all(|line| line.contains("excludes them")));
+        assert!(of_them("o-nobody").all(|line| line.contains("does not name them")));
 
         let export = json_of(&["user", "export", "--app", "coffee", "--openid", "o-out", "--json"]);
         let kept = json!([
@@ -739,4 +755,39 @@ async fn what_hinders_a_recurrence_is_told_of_by_schedules_stats_and_doctor() {
     let metrics = program.http.get(format!("{}/metrics", program.base)).send().await.expect("an answer");
     assert!(metrics.text().await.expect("text").contains("tixing_oldest_unprepared_seconds{app=\"coffee\"} 0"));
     assert!(program.terminate().0.success());
+}
+
+#[tokio::test]
+async fn the_latest_occurrences_that_were_left_out_are_kept_with_their_first_reason() {
+    on_both(async |TestStore { store, .. }| {
+        let id = recurring(&store, "weekly", START).await;
+        let other = recurring(&store, "other", START).await;
+        let left_out = |from: i64, n: i64, why: LeftOut| -> Vec<LeftOutRow> {
+            let one = |i| LeftOutRow { name: format!("d{i}"), event_at: START + i, why: why.clone() };
+            (from..from + n).map(one).collect()
+        };
+        let cause = tixing::words::Message::text("no template");
+        for (schedule, rows) in [
+            (id, left_out(0, 40, LeftOut::Hindered { cause: cause.clone() })),
+            (id, left_out(30, 45, LeftOut::Missed)),
+            (other, left_out(0, 1, LeftOut::OnHold)),
+        ] {
+            let due = Due { schedule, next_at: START };
+            let (nonce, _) = store.begin_prepare(due, "test").await.expect("answers").expect("it begins");
+            let finish = FinishPrepare { next_at: Some(START), left_out: rows, ..FinishPrepare::default() };
+            assert!(store.finish_prepare(schedule, &nonce, finish).await.expect("answers"));
+        }
+        let kept = store.left_out(id, 999).await.expect("answers");
+        assert_eq!((kept.len(), &*kept[0].name, &*kept[49].name), (50, "d74", "d25"), "the latest first");
+        let whys: Vec<&str> = kept[34..46].iter().map(|one| one.why.word()).collect();
+        assert_eq!(whys, [["missed"; 1].as_slice(), &["hindered"; 11]].concat(), "d40 and those before");
+        assert_eq!(store.left_out(id, 2).await.expect("answers").len(), 2);
+        // One of them is prepared after all.
+        let (nonce, _) =
+            store.begin_prepare(Due { schedule: id, next_at: START }, "test").await.expect("answers").expect("begins");
+        assert!(store.begin_occurrence(id, &nonce, occurrence("d74", START)).await.is_ok());
+        assert_eq!(store.left_out(id, 1).await.expect("answers")[0].name, "d73");
+        assert_eq!(store.left_out(other, 9).await.expect("answers")[0].why, LeftOut::OnHold);
+    })
+    .await;
 }

@@ -43,6 +43,7 @@ async fn fill(url: &str) -> Millis {
         complete: true,
         recurs: None,
         upcoming: None,
+        left_out: Vec::new(),
     };
     assert!(store.finish_load(id, &nonce, finish).await.expect("answers"));
     store.close().await;
@@ -59,7 +60,7 @@ async fn a_marketer_looks_at_a_schedule_pauses_shifts_and_cancels_it() {
             let url = fresh_url(database, folder.path());
             fill(&url).await;
             let site = Site::new(&url, &sandbox.url, "");
-            let program = with_daemon.then(|| site.serve());
+            let program = with_daemon.then(|| site.serve_with_key());
             let run = |args: &[&str]| site.run(&[&["schedules"], args].concat());
             let json_of = |args: &[&str]| -> Value {
                 let (code, out, said) = run(&[args, &["--json"]].concat());
@@ -103,6 +104,15 @@ async fn a_marketer_looks_at_a_schedule_pauses_shifts_and_cancels_it() {
             assert_eq!(json_of(&["shift", NAME, "-10m"])["shift_ms"], 20 * MINUTE);
             for bad in ["0m", "soon", "--30m"] {
                 assert_eq!(run(&["shift", NAME, bad]).0, 1, "{bad}");
+            }
+            if let Some(program) = &program {
+                let mut url = reqwest::Url::parse(&program.base).expect("a URL");
+                url.path_segments_mut().expect("it has a path").extend(["v1", "schedules", NAME, "shift"]);
+                let (_, planned) = program.post(&format!("{}?dry_run=true", url.path()), &json!({ "by": "-9h" })).await;
+                let plan = json!({ "moves": 3, "at_once": 3, "too_far": 0 });
+                assert_eq!((&planned["plan"], &planned["shift_ms"]), (&plan, &json!(20 * MINUTE)), "{planned}");
+                let (_, planned) = program.post(&format!("{}?dry_run=true", url.path()), &json!({ "by": "10h" })).await;
+                assert_eq!(planned["plan"]["too_far"], 3, "{planned}");
             }
             let list = site.run(&["reminder", "list", "--schedule", NAME, "--json"]).1;
             let items: Vec<Value> = list.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
@@ -186,4 +196,28 @@ async fn a_load_that_was_cut_off_is_told_of_by_list_stats_metrics_and_doctor() {
     let (_, shown) = program.get("/v1/schedules/half").await;
     assert_eq!(shown["task"]["alive"], false, "{shown}");
     assert!(program.terminate().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_says_what_it_means_for_what_comes_later_and_for_what_is_paused() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "timezone = \"Asia/Shanghai\"");
+    let file = site.path("class.toml");
+    let text = "name = \"class\"\napp = \"coffee\"\ntemplate = \"event-start\"\nat = { cron = \"0 19 * * MON\" }\nconsent = \"at_fire\"\n\
+        audience = [\"o1\", \"o2\"]\n[data]\nthing1 = \"读书会\"\ntime2 = \"{{@event | datetime}}\"\n";
+    std::fs::write(&file, text).expect("written");
+    let path = file.display().to_string();
+    let load = |more: &[&str]| site.run(&[&["load", &path, "--yes"], more].concat());
+    let (code, out, said) = load(&[]);
+    assert!(
+        code == 0 && out.contains("the next occurrence is") && out.contains("as of now, 2 reminders"),
+        "{out}{said}"
+    );
+    assert!(!out.contains("is paused since"), "{out}");
+    assert_eq!(site.run(&["schedules", "pause", "class"]).0, 0);
+    let (_, out, _) = load(&["--lang", "zh"]);
+    assert!(out.contains("class 自") && out.contains("下一场："), "{out}");
+    let (_, _, said) = site.run(&["schedules", "cancel", "class"]);
+    assert!(said.contains("It was paused and stays so"), "{said}");
+    let (code, out, _) = load(&["--revive"]);
+    assert!(code == 0 && out.contains("class is paused since"), "{out}");
 }

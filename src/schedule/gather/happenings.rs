@@ -6,7 +6,7 @@ use super::{
     rows::{Gathering, listed},
 };
 use crate::{
-    domain::{DAY, Millis, schedule::Upcoming},
+    domain::{DAY, Millis, left_out::LeftOut, schedule::Upcoming},
     schedule::{
         file::{File, Time},
         problem::{Place, Problem},
@@ -55,6 +55,19 @@ pub struct Happening {
     pub prepared: bool,
 }
 
+/// An occurrence that is to be read, by name.
+struct Wanted {
+    name: String,
+    later: bool,
+    prepared: bool,
+}
+
+impl Wanted {
+    fn happening(&self, occurrence: Occurrence) -> Happening {
+        Happening { occurrence, later: self.later, prepared: self.prepared }
+    }
+}
+
 /// How a file recurs, in words.
 pub fn said(file: &File) -> Option<Message> {
     match &file.at.time {
@@ -93,13 +106,16 @@ impl<'a> Gathering<'a> {
                     self.look = Some(Look { next_at: None, ..seen });
                     return Ok(Some(Happenings::Joined(all)));
                 }
-                let names: Vec<String> = right.iter().map(|occurrence| occurrence.name.clone()).collect();
-                let wanted = self.wanted(&seen, &stored, names);
-                let mut all = all;
-                let take = |(name, later, prepared): (String, bool, bool)| {
-                    let occurrence = all.remove(&name)??;
-                    Some(Happening { occurrence, later, prepared })
+                // What was prepared is compared while its deadlines last, and again if its event is ahead once more.
+                let now = self.desk.now;
+                let is_prepared = |o: &&&Occurrence| {
+                    stored.begun.contains(&o.name) || stored.prepared.contains(&o.name) && o.last + stored.shift > now
                 };
+                let prepared = right.iter().filter(is_prepared).map(|occurrence| occurrence.name.clone()).collect();
+                let wanted = self.wanted(&seen, &stored, prepared);
+                self.note_late(&seen);
+                let mut all = all;
+                let take = |wanted: Wanted| Some(wanted.happening(all.remove(&wanted.name)??));
                 let each: Vec<Happening> = wanted.into_iter().filter_map(take).collect();
                 self.occurring = each.iter().map(|each| occurring(&each.occurrence, true)).collect();
                 self.look = Some(seen);
@@ -109,18 +125,33 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// Which occurrences are read, with whether they are prepared later, and whether they were before.
-    fn wanted(&self, seen: &Look, stored: &Stored, names: Vec<String>) -> Vec<(String, bool, bool)> {
+    /// Which occurrences are read; these are prepared.
+    fn wanted(&self, seen: &Look, stored: &Stored, prepared: Vec<String>) -> Vec<Wanted> {
+        let later = |name: &String| Wanted { name: name.clone(), later: true, prepared: false };
         match self.desk.reading {
             Reading::Look(_) => Vec::new(),
-            Reading::Occurrence { name, .. } => vec![(name.to_owned(), false, stored.begun.contains(name))],
-            Reading::Whole => {
-                let is_next = |next: &&Upcoming| next.prepare_at.is_some() && !stored.begun.contains(&next.name);
-                let next = seen.upcoming.iter().find(is_next);
-                let prepared = names.into_iter().filter(|name| stored.begun.contains(name));
-                let prepared = prepared.map(|name| (name, false, true));
-                prepared.chain(next.map(|next| (next.name.clone(), true, false))).collect()
+            Reading::Occurrence { name, .. } => {
+                vec![Wanted { name: name.to_owned(), later: false, prepared: stored.begun.contains(name) }]
             }
+            Reading::Whole => {
+                let is_next = |next: &&Upcoming| next.prepare_at.is_some() && !prepared.contains(&next.name);
+                let next = seen.upcoming.iter().find(is_next).map(|next| later(&next.name));
+                let late = seen.due.iter().filter(|due| due.late && !prepared.contains(&due.name));
+                let late: Vec<Wanted> = late.map(|due| later(&due.name)).collect();
+                let prepared = prepared.into_iter().map(|name| Wanted { name, later: false, prepared: true });
+                prepared.chain(late).chain(next).collect()
+            }
+        }
+    }
+
+    /// Events whose instants had passed when the file was loaded, and that are not sent.
+    fn note_late(&mut self, seen: &Look) {
+        if !matches!(self.desk.reading, Reading::Whole) {
+            return;
+        }
+        for one in seen.left_out.iter().filter(|one| one.why == LeftOut::Late) {
+            let detail = say!("event_late", key = &one.name, event = one.event_at);
+            self.plan.notes.push(self.file.problem("late", self.file.at.line, detail));
         }
     }
 
@@ -149,12 +180,12 @@ impl<'a> Gathering<'a> {
         let mut each = Vec::new();
         let mut names: Vec<String> = stored.begun.iter().cloned().collect();
         names.sort();
-        for (name, later, prepared) in self.wanted(&seen, stored, names) {
-            let Some(time) = time_of(recurrence, file, &name) else { continue };
+        for wanted in self.wanted(&seen, stored, names) {
+            let Some(time) = time_of(recurrence, file, &wanted.name) else { continue };
             match bound.occurrence(&time) {
                 Ok(occurrence) => {
                     self.plan.notes.extend(occurrence.notes.iter().cloned());
-                    each.push(Happening { occurrence, later, prepared });
+                    each.push(wanted.happening(occurrence));
                 }
                 Err(problems) => {
                     self.plan.refuse_all(problems);

@@ -311,7 +311,7 @@ impl Disk {
             Books::Model(model) => model.lock().expect("whole").held = None,
             Books::Store(store) => {
                 let store = store.clone();
-                wait(async move { store.end_hold().await });
+                wait(async move { store.end_hold(false).await });
             }
         }
     }

@@ -1,0 +1,17 @@
+-- Occurrences of which nothing was sent to anybody, the latest of each schedule. `reason` is JSON.
+CREATE TABLE left_out (
+    schedule   INTEGER NOT NULL,
+    name       TEXT NOT NULL,
+    event_at   INTEGER NOT NULL,
+    decided_at INTEGER NOT NULL,
+    reason     TEXT NOT NULL,
+    PRIMARY KEY (schedule, name)
+) STRICT, WITHOUT ROWID;
+
+-- `file_since`: when the file by which it recurs was loaded first; what had passed by then is late, and not missed. `decided`: an occurrence
+-- whose last instant, by the file and not shifted, does not lie after it was decided before the last shift, and no shift brings it back.
+ALTER TABLE schedule ADD COLUMN file_since INTEGER;
+ALTER TABLE schedule ADD COLUMN decided INTEGER;
+
+-- 1: what became due before the hold was ended is sent; 0: it was taken for sent.
+ALTER TABLE hold ADD COLUMN sends INTEGER NOT NULL DEFAULT 0;
