@@ -21,6 +21,7 @@ pub fn configuration(platform: &Facts) -> String {
         .replace("{appid}", sample.appid)
         .replace("{own}", sample.own)
         .replace("{callback}", sample.callback)
+        .replace("{rate}", &format!("{:<4}", platform.most_per_second.unwrap_or(u32::MAX).min(500)))
         .replace("{most}", &platform.popup.most.to_string())
         .replace("{templates}", sample.templates)
 }

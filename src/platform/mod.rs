@@ -12,6 +12,7 @@ pub mod call;
 pub mod status;
 pub mod answer;
 pub mod values;
+pub mod characters;
 pub mod popup;
 pub mod transport;
 pub mod token;
@@ -19,16 +20,18 @@ pub mod elsewhere;
 pub mod mapped;
 pub mod wechat;
 pub mod alipay;
+pub mod kuaishou;
+pub mod baidu;
 
 pub use adapter::{Adapter, Auth, Granted, Quota, Send};
 pub use call::{Answer, Method, Request};
 pub use facts::{Account, Facts};
 
 /// The platforms that tixing can send on.
-pub const BUILT: &[&Facts] = &[&wechat::FACTS, &alipay::FACTS];
+pub const BUILT: &[&Facts] = &[&wechat::FACTS, &alipay::FACTS, &kuaishou::FACTS, &baidu::FACTS];
 
 /// The platforms that are known by name only: the configuration says that they cannot be sent on yet.
-pub const PLANNED: &[&str] = &["douyin", "kuaishou", "baidu"];
+pub const PLANNED: &[&str] = &["douyin"];
 
 /// The platform of this word, if tixing can send on it.
 pub fn find(word: &str) -> Option<&'static Facts> {

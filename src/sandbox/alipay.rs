@@ -4,13 +4,13 @@
 
 use super::{
     AppSpec, Sandbox,
-    face::Face,
+    face::{Face, Tapped},
     faults::hit,
     judge::{Cause, Sending, Verdict},
     world::World,
 };
 use crate::{
-    domain::{MINUTE, Millis},
+    domain::{MINUTE, Millis, consent::Ticket},
     platform::alipay::{Certificate, FACTS, METHOD, Material, NODE, PATH, PrivateKey, PublicKey, root_sn, signature},
 };
 use axum::{
@@ -29,7 +29,7 @@ use std::{
     sync::LazyLock,
 };
 
-pub(super) const FACE: Face = Face { platform: FACTS.word, routes, popup };
+pub(super) const FACE: Face = Face { platform: FACTS.word, routes, popup, one_at_a_time: true };
 
 /// What the gateway signs with.
 const KEY: &str = include_str!("alipay/gateway.key");
@@ -69,7 +69,7 @@ async fn keys() -> Json<Value> {
 }
 
 /// As `my.requestSubscribeMessage` gives it.
-fn popup(results: &BTreeMap<String, String>) -> Value {
+fn popup(Tapped { results, .. }: &Tapped) -> Value {
     let ids = |wanted: fn(&str) -> bool| -> Vec<&String> {
         results.iter().filter(|(_, word)| wanted(word)).map(|(id, _)| id).collect()
     };
@@ -282,6 +282,10 @@ fn message(app: &AppSpec, content: &Value) -> Result<Sending, &'static str> {
         template: text("user_template_id").to_owned(),
         page: Some(page.to_owned()),
         data: keywords(text("data"), template.map(|template| template.fields.len()))?,
+        // Of a form or of a payment: the request does not say which.
+        ticket: Some(text("form_id"))
+            .filter(|id| !id.is_empty())
+            .map(|id| Ticket { kind: String::new(), id: id.into() }),
     })
 }
 
@@ -325,6 +329,8 @@ fn answer(world: &mut World, sending: &Sending, verdict: Verdict) -> Response {
         Cause::Field { empty: true, .. } => business("USER_TEMPLATE_LACK_KEYWORD"),
         Cause::Field { empty: false, .. } => business("USER_KEYWORD_LENGTH_ERROR"),
         Cause::Words => business("DATA_SENSITIVE"),
+        Cause::Consent if sending.ticket.is_some() => business("FORM_ID_SEND_LIMIT"),
         Cause::Consent => business("MSG_UNSUBSCRIBED"),
+        Cause::Ticket => business("FORM_ID_OVER_TIME"),
     })
 }

@@ -1,6 +1,6 @@
 //! The mini-programs that the sandbox knows, as orders and configurations describe them.
 
-use super::PushSpec;
+use super::{FACES, PushSpec, face::Face};
 use crate::{
     domain::template::Kind,
     platform::{self, Facts},
@@ -96,6 +96,15 @@ impl AppSpec {
 
     fn first_platform() -> String {
         platform::BUILT[0].word.to_owned()
+    }
+
+    /// Whether it is an app of this platform.
+    pub(super) fn is_on(&self, word: &str) -> bool {
+        self.platform == word
+    }
+
+    pub(super) fn face(&self) -> &'static Face {
+        FACES.iter().find(|face| self.is_on(face.platform)).unwrap_or(&FACES[0])
     }
 
     pub(super) fn facts(&self) -> &'static Facts {

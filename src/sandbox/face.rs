@@ -1,16 +1,39 @@
-//! What a platform's face brings along.
+//! The face of a platform: what the sandbox shows of it in its own words.
 
 use super::Sandbox;
+use crate::domain::consent::Ticket;
 use axum::Router;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The face of one platform.
+/// One face.
 pub(super) struct Face {
     /// The platform's word.
     pub platform: &'static str,
     /// Its paths.
     pub routes: fn() -> Router<Sandbox>,
-    /// What the client's call gives to the mini-program when its user has answered the popup so: the platform's template id → a word.
-    pub popup: fn(&BTreeMap<String, String>) -> Value,
+    /// What the popup, or what takes its place, hands to the mini-program.
+    pub popup: fn(&Tapped) -> Value,
+    /// Whether a message is refused while another one to the same user is under way.
+    pub one_at_a_time: bool,
+}
+
+/// What a user has answered.
+#[derive(Debug, Clone)]
+pub(super) struct Tapped {
+    /// The platform's template id → the word of the popup.
+    pub results: BTreeMap<String, String>,
+    /// Whether anything was granted.
+    pub granted: bool,
+    /// The ticket that it was about.
+    pub ticket: Option<Ticket>,
+}
+
+impl Tapped {
+    /// The usual shape: a word for each template.
+    pub fn by_word(&self) -> Value {
+        let words = self.results.iter().map(|(template, word)| (template.clone(), word.clone().into()));
+        let beside = ("errMsg".to_owned(), "requestSubscribeMessage:ok".into());
+        Value::Object(words.chain([beside]).collect())
+    }
 }

@@ -4,10 +4,12 @@ use super::{
     Sandbox,
     app::{Check, TemplateSpec},
     faults::{Effect, broken, hit},
+    ledger::Pays,
     world::{Message, World},
 };
 use crate::domain::{
     Millis,
+    consent::Ticket,
     push::{Item, Receipt},
     template::{FieldRules, Profile},
 };
@@ -22,6 +24,8 @@ pub(super) struct Sending {
     pub template: String,
     pub page: Option<String>,
     pub data: BTreeMap<String, String>,
+    /// What pays for it, on a platform that has tickets.
+    pub ticket: Option<Ticket>,
 }
 
 /// Why a send is refused.
@@ -42,7 +46,10 @@ pub(super) enum Cause {
         empty: bool,
     },
     Words,
+    /// There is no consent: none was given, it was used, or it was withdrawn.
     Consent,
+    /// The ticket has ended, or is another user's.
+    Ticket,
 }
 
 /// What became of a send: the number of its message.
@@ -125,15 +132,15 @@ impl World {
 
     fn judge(&mut self, call: &Call, now: Millis) -> Verdict {
         let order = self.apps.get(&call.sending.appid).expect("tokens belong to apps").order.clone();
-        if let Some(cause) = order.into_iter().find_map(|check| self.refuses(check, call)) {
+        if let Some(cause) = order.into_iter().find_map(|check| self.refuses(check, call, now)) {
             return Err(cause);
         }
         for left in [&mut self.faults.quota_left, &mut self.faults.minute_left].into_iter().flatten() {
             *left -= 1;
         }
-        let Sending { appid, openid, template, page, data } = call.sending.clone();
+        let Sending { appid, openid, template, page, data, ticket } = call.sending.clone();
         // An order without the check of the consent lets everything through, and the ledger tells.
-        self.grants.spend(&appid, &openid, &template);
+        self.grants.spend(&appid, &openid, &template, ticket.as_ref());
         self.counter += 1;
         let id = 3_248_682_510_344_192_000 + self.counter;
         let undelivered = hit(&mut self.rng, self.faults.undelivered_rate);
@@ -146,8 +153,8 @@ impl World {
         Ok(id)
     }
 
-    fn refuses(&self, check: Check, call: &Call) -> Option<Cause> {
-        let Sending { appid, openid, template: code, page, data } = &call.sending;
+    fn refuses(&self, check: Check, call: &Call, now: Millis) -> Option<Cause> {
+        let Sending { appid, openid, template: code, page, data, ticket } = &call.sending;
         let app = &self.apps[appid];
         let template = app.templates.iter().find(|t| t.id == *code);
         match check {
@@ -159,7 +166,7 @@ impl World {
                 None => Some(Cause::NoTemplate),
                 Some(template) => template.banned.then_some(Cause::Banned),
             },
-            Check::Concurrency => (!call.alone).then_some(Cause::Concurrency),
+            Check::Concurrency => (app.face().one_at_a_time && !call.alone).then_some(Cause::Concurrency),
             Check::Page => {
                 let path = page.as_ref().map(|page| page.split('?').next().unwrap_or_default().to_owned());
                 let unknown = path.filter(|path| !app.pages.is_empty() && !app.pages.contains(path));
@@ -170,7 +177,14 @@ impl World {
                 let forbidden = |value: &String| app.forbidden_words.iter().any(|word| value.contains(word));
                 data.values().any(forbidden).then_some(Cause::Words)
             }
-            Check::Consent => (!self.grants.allows(appid, openid, code)).then_some(Cause::Consent),
+            Check::Consent => match ticket {
+                None => (!self.grants.allows(appid, openid, code)).then_some(Cause::Consent),
+                Some(ticket) => match self.grants.pays(appid, openid, code, ticket, now) {
+                    Pays::Yes => None,
+                    Pays::No => Some(Cause::Consent),
+                    Pays::NotHere => Some(Cause::Ticket),
+                },
+            },
         }
     }
 }

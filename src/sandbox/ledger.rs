@@ -1,7 +1,11 @@
 //! The platform's own account of what its users allow, by which messages are judged. It shares no code with tixing's own ledger.
 
+use crate::domain::{
+    Millis,
+    consent::{Ticket, TicketKind},
+};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The platform's own account of one user and template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +24,26 @@ pub struct Ledger {
     pub refused: bool,
 }
 
+/// Whether a ticket pays for a send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pays {
+    Yes,
+    /// Nobody has brought it, it was used, or the user has turned the template off.
+    No,
+    /// It has ended, or belongs to another user or template.
+    NotHere,
+}
+
+/// What a user has brought a ticket by.
+#[derive(Debug)]
+struct Brought {
+    kind: String,
+    openid: String,
+    template: String,
+    left: u32,
+    until: Option<Millis>,
+}
+
 #[derive(Debug, Default)]
 struct Grant {
     granted: i64,
@@ -35,6 +59,8 @@ pub(super) struct Grants {
     by_template: BTreeMap<(String, String, String), Grant>,
     /// Who has turned everything of an app off.
     off: HashSet<(String, String)>,
+    /// By the mini-program and the ticket's id.
+    tickets: HashMap<(String, String), Brought>,
 }
 
 impl Grants {
@@ -47,6 +73,48 @@ impl Grants {
             grant.standing |= standing;
             grant.refused = false;
         }
+    }
+
+    /// The user brings a ticket. One that is known already adds nothing, whoever brings it again.
+    pub fn bring(
+        &mut self,
+        appid: &str,
+        openid: &str,
+        template: &str,
+        ticket: &Ticket,
+        kind: &TicketKind,
+        now: Millis,
+    ) {
+        let key = (appid.to_owned(), ticket.id.clone());
+        if self.tickets.contains_key(&key) {
+            return;
+        }
+        let until = kind.lives.map(|lives| now + lives);
+        let brought = Brought {
+            kind: ticket.kind.clone(),
+            openid: openid.to_owned(),
+            template: template.to_owned(),
+            left: kind.sends,
+            until,
+        };
+        self.tickets.insert(key, brought);
+        let grant = self.entry(appid, openid, template);
+        grant.granted += i64::from(kind.sends);
+        grant.refused = false;
+    }
+
+    /// Whether a ticket pays for a message. On a platform whose sends do not say of which kind it is, that is empty.
+    pub fn pays(&self, appid: &str, openid: &str, template: &str, ticket: &Ticket, now: Millis) -> Pays {
+        let brought = self.tickets.get(&(appid.to_owned(), ticket.id.clone()));
+        let of_kind = |brought: &&Brought| ticket.kind.is_empty() || ticket.kind == brought.kind;
+        let Some(brought) = brought.filter(of_kind) else { return Pays::No };
+        let theirs = brought.openid == openid && brought.template == template;
+        if !theirs || brought.until.is_some_and(|until| until <= now) {
+            return Pays::NotHere;
+        }
+        let grant = self.by_template.get(&(appid.to_owned(), openid.to_owned(), template.to_owned()));
+        let off = grant.is_some_and(|grant| grant.refused) || self.off.contains(&(appid.to_owned(), openid.to_owned()));
+        if brought.left == 0 || off { Pays::No } else { Pays::Yes }
     }
 
     /// The user turns a template, or everything, off or on in the settings. Grants from before count again afterwards if they `revive`.
@@ -65,6 +133,9 @@ impl Grants {
         if !on && !revive {
             grant.usable = 0;
             grant.standing = false;
+            let theirs = |brought: &&mut Brought| brought.openid == openid && brought.template == template;
+            let of_app = self.tickets.iter_mut().filter(|((of, _), _)| of == appid).map(|(_, brought)| brought);
+            of_app.filter(theirs).for_each(|brought| brought.left = 0);
         }
     }
 
@@ -76,10 +147,14 @@ impl Grants {
     }
 
     /// A message is accepted, allowed or not: the account tells.
-    pub fn spend(&mut self, appid: &str, openid: &str, template: &str) {
+    pub fn spend(&mut self, appid: &str, openid: &str, template: &str, ticket: Option<&Ticket>) {
+        let brought = ticket.and_then(|ticket| self.tickets.get_mut(&(appid.to_owned(), ticket.id.clone())));
+        if let Some(brought) = brought {
+            brought.left = brought.left.saturating_sub(1);
+        }
         let grant = self.entry(appid, openid, template);
         grant.used += 1;
-        if !grant.standing {
+        if !grant.standing && ticket.is_none() {
             grant.usable -= 1;
         }
     }

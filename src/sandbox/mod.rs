@@ -12,8 +12,11 @@ mod faults;
 mod orders;
 mod push;
 mod face;
+mod form;
 mod wechat;
 mod alipay;
+mod kuaishou;
+mod baidu;
 
 pub use app::{AppSpec, Check, TemplateSpec};
 pub use faults::Faults;
@@ -28,7 +31,7 @@ use face::Face;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The face of each platform.
-const FACES: &[Face] = &[wechat::FACE, alipay::FACE];
+const FACES: &[Face] = &[wechat::FACE, alipay::FACE, kuaishou::FACE, baidu::FACE];
 
 /// The sandbox. Cheap to clone.
 #[derive(Clone)]

@@ -1,9 +1,14 @@
 //! The orders under `/_sandbox`: what users do, what goes wrong, and what became of it.
 
 use super::{
-    FACES, Pusher, Sandbox,
+    Pusher, Sandbox,
     app::{AppSpec, TemplateSpec},
+    face::Tapped,
     faults::Faults,
+};
+use crate::{
+    domain::consent::{Ticket, Tickets},
+    platform::Facts,
 };
 use axum::{
     Json, Router,
@@ -64,6 +69,19 @@ struct Popup {
     appid: String,
     openid: String,
     results: BTreeMap<String, String>,
+    /// The id that was made for the dialog; the same as a ticket of the kind that is minted.
+    #[serde(default)]
+    subscribe_id: Option<String>,
+    #[serde(default)]
+    ticket: Option<TicketSpec>,
+}
+
+/// What a form, a payment or a dialog has brought.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TicketSpec {
+    kind: String,
+    id: String,
 }
 
 fn no_such_app() -> Response {
@@ -73,12 +91,50 @@ fn no_such_app() -> Response {
 /// The user taps. Answers what the popup hands to the mini-program, to be passed on to `/v1/consents`.
 async fn popup(State(sandbox): State<Sandbox>, Json(tap): Json<Popup>) -> Response {
     let Some(facts) = sandbox.world().apps.get(&tap.appid).map(AppSpec::facts) else { return no_such_app() };
+    let ticket = match ticket(facts, &tap) {
+        Ok(ticket) => ticket,
+        Err(why) => return (StatusCode::UNPROCESSABLE_ENTITY, format!("{why}\n")).into_response(),
+    };
     let granted = |result: &str| (facts.popup.grants)(result) == Some(true);
-    let face = FACES.iter().find(|face| face.platform == facts.word).unwrap_or(&FACES[0]);
-    let answer = (face.popup)(&tap.results);
-    let results = tap.results.iter().map(|(template, result)| (template.clone(), granted(result)));
-    sandbox.world().popup(&tap.appid, &tap.openid, &results.collect(), sandbox.clock.now());
-    Json(answer).into_response()
+    let results: BTreeMap<String, bool> =
+        tap.results.iter().map(|(template, result)| (template.clone(), granted(result))).collect();
+    let (world, now) = (&mut *sandbox.world(), sandbox.clock.now());
+    match &ticket {
+        None => world.popup(&tap.appid, &tap.openid, &results, now),
+        Some(ticket) => {
+            for (template, _) in results.iter().filter(|(_, granted)| **granted) {
+                world.bring(&tap.appid, &tap.openid, template, ticket, now);
+            }
+        }
+    }
+    let granted = results.values().any(|granted| *granted);
+    let face = world.apps[&tap.appid].face();
+    Json((face.popup)(&Tapped { results: tap.results, granted, ticket })).into_response()
+}
+
+/// The ticket that a tap is about, where the platform has tickets.
+fn ticket(facts: &Facts, tap: &Popup) -> Result<Option<Ticket>, String> {
+    let Tickets { kinds, needed } = facts.tickets;
+    let words: Vec<&str> = kinds.iter().map(|kind| kind.word).collect();
+    let ticket = match (&tap.subscribe_id, &tap.ticket) {
+        (None, None) if needed => {
+            return Err(format!("name what it brings: subscribe_id, or ticket {{kind, id}} of a kind among {words:?}"));
+        }
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => return Err("name subscribe_id or ticket, not both".into()),
+        (Some(id), None) => {
+            let minted = kinds.iter().find(|kind| kind.minted).ok_or("this platform has no subscribe_id")?;
+            Ticket { kind: minted.word.to_owned(), id: id.clone() }
+        }
+        (None, Some(TicketSpec { kind, id })) => Ticket { kind: kind.clone(), id: id.clone() },
+    };
+    if !words.contains(&&*ticket.kind) {
+        return Err(format!("the kinds of tickets here are {words:?}"));
+    }
+    if tap.results.len() != 1 {
+        return Err("a ticket is for one template".into());
+    }
+    Ok(Some(ticket))
 }
 
 #[derive(Deserialize)]

@@ -15,14 +15,19 @@ struct Pair {
     previous: Option<(String, Millis)>,
 }
 
-/// All of them, by mini-program and family: the families of one mini-program never affect each other.
+/// All of them.
 #[derive(Debug, Default)]
-pub(super) struct Tokens(HashMap<(String, &'static str), Pair>);
+pub(super) struct Tokens {
+    /// Those of which a new one ends an old one, by mini-program and family: the families of one mini-program never affect each other.
+    pairs: HashMap<(String, &'static str), Pair>,
+    /// Those that live to their own end, whatever is given out after them: whose they are, and when they end.
+    others: HashMap<String, (String, Millis)>,
+}
 
 impl Tokens {
     /// Whether the living token of a family has so long to go that it is given out again.
     pub fn lives_on(&self, appid: &str, family: &'static str, now: Millis) -> bool {
-        let pair = self.0.get(&(appid.to_owned(), family));
+        let pair = self.pairs.get(&(appid.to_owned(), family));
         pair.and_then(|pair| pair.current.as_ref()).is_some_and(|(_, until)| *until - now > OVERLAP)
     }
 
@@ -34,7 +39,7 @@ impl Tokens {
         fresh: Option<String>,
         now: Millis,
     ) -> Option<(String, Millis)> {
-        let pair = self.0.entry((appid.to_owned(), family)).or_default();
+        let pair = self.pairs.entry((appid.to_owned(), family)).or_default();
         if let Some(fresh) = fresh {
             // The token before last ends at once.
             pair.previous = pair.current.take().map(|(token, until)| (token, until.min(now + OVERLAP)));
@@ -43,16 +48,23 @@ impl Tokens {
         pair.current.clone()
     }
 
+    /// A token that lives until then, whatever is given out after it.
+    pub fn add(&mut self, appid: &str, token: String, until: Millis) {
+        self.others.insert(token, (appid.to_owned(), until));
+    }
+
     /// Whose token it is, and when it ends.
     pub fn owner(&self, token: &str) -> Option<(String, Millis)> {
-        self.0.iter().find_map(|((appid, _), pair)| {
+        let in_pairs = self.pairs.iter().find_map(|((appid, _), pair)| {
             let known = pair.current.iter().chain(&pair.previous).find(|(known, _)| known == token)?;
             Some((appid.clone(), known.1))
-        })
+        });
+        in_pairs.or_else(|| self.others.get(token).cloned())
     }
 
     /// All of them are worth nothing.
     pub fn revoke(&mut self) {
-        self.0.clear();
+        self.pairs.clear();
+        self.others.clear();
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     Outgoing, Sandbox,
     app::TemplateSpec,
-    face::Face,
+    face::{Face, Tapped},
     faults::hit,
     judge::{Cause, Sending, Verdict},
     world::World,
@@ -26,20 +26,14 @@ use axum::{
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// The two families of tokens.
 const STABLE: &str = "stable";
 const LEGACY: &str = "legacy";
 
-pub(super) const FACE: Face = Face { platform: FACTS.word, routes, popup };
-
-/// As `wx.requestSubscribeMessage` gives it.
-fn popup(results: &BTreeMap<String, String>) -> Value {
-    let mut given = json!({ "errMsg": "requestSubscribeMessage:ok" });
-    results.iter().for_each(|(template, word)| given[template] = word.clone().into());
-    given
-}
+/// Its face.
+pub(super) const FACE: Face = Face { platform: FACTS.word, routes, popup: Tapped::by_word, one_at_a_time: true };
 
 /// Its paths.
 fn routes() -> Router<Sandbox> {
@@ -232,7 +226,7 @@ fn read(world: &mut World, token: &str, body: &[u8], now: Millis) -> Result<Send
     let data = body["data"].as_object().into_iter().flatten();
     let data = data.map(|(k, v)| (k.clone(), v["value"].as_str().unwrap_or_default().to_owned())).collect();
     let page = body["page"].as_str().map(str::to_owned);
-    Ok(Sending { appid, openid: text("touser"), template: text("template_id"), page, data })
+    Ok(Sending { appid, openid: text("touser"), template: text("template_id"), page, data, ticket: None })
 }
 
 /// What became of a send.
@@ -259,7 +253,7 @@ fn answer(world: &mut World, sending: &Sending, verdict: Verdict) -> Response {
         Cause::Field { key, empty: true } => (47003, format!("argument invalid! data.{key}.value is empty")),
         Cause::Field { key, empty: false } => (47003, format!("argument invalid! data.{key}.value invalid")),
         Cause::Words => (45168, "keyword in blacklist".into()),
-        Cause::Consent => (43101, "user refuse to accept the msg".into()),
+        Cause::Consent | Cause::Ticket => (43101, "user refuse to accept the msg".into()),
     };
     refused(&refuse(world, code, &text))
 }

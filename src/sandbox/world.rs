@@ -8,7 +8,7 @@ use super::{
     push::{Outgoing, Pushed},
     tokens::Tokens,
 };
-use crate::domain::{Millis, push::Item, template::Kind};
+use crate::domain::{Millis, consent::Ticket, push::Item, template::Kind};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -92,6 +92,30 @@ impl World {
         let item =
             |(template, accepted): (&String, &bool)| Item::Answered { template: template.clone(), accepted: *accepted };
         self.tell(appid, openid, results.iter().map(item).collect(), now);
+    }
+
+    /// The user submits a form, or pays, and so brings a ticket for messages of this template; `false` if the platform has no such tickets.
+    pub fn bring(&mut self, appid: &str, openid: &str, template: &str, ticket: &Ticket, now: Millis) -> bool {
+        let kinds = self.apps.get(appid).map_or(&[][..], |app| app.facts().tickets.kinds);
+        let Some(kind) = kinds.iter().find(|kind| kind.word == ticket.kind) else { return false };
+        self.grants.bring(appid, openid, template, ticket, kind, now);
+        true
+    }
+
+    /// A token that lives until then, whatever is given out after it.
+    pub(super) fn new_token(&mut self, appid: &str, until: Millis) -> String {
+        self.counter += 1;
+        let token = format!("SANDBOX-{appid}-{}", self.counter);
+        self.tokens.add(appid, token.clone(), until);
+        token
+    }
+
+    /// Whose token it is that a send names, and when it ends, as the faults will have it.
+    pub(super) fn owner(&mut self, token: &str) -> Option<(String, Millis)> {
+        if std::mem::take(&mut self.faults.token_revoked) {
+            self.tokens.revoke();
+        }
+        self.tokens.owner(token).filter(|_| !self.faults.tokens_refused)
     }
 
     /// The user turns a template off on the card of a message, and the platform tells.

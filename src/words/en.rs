@@ -181,6 +181,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("user_id_for_open_id", "this is a user_id (2088…), and the app calls its users by open ids: give the open id, or set user_id = \"user_id\" for an app that is still on user ids"),
     ("open_id_for_user_id", "this is no user_id, which is 2088 and twelve digits; the app calls its users by user ids: give that, or take user_id = \"user_id\" out for an app on open ids"),
     ("no_list_of_templates", "its «{key}» is no list of template ids: pass on the client's whole object as it is"),
+    ("no_submit_event", "this is neither the detail of a form's submit event ({expected}) nor what swan.subscribeService gives"),
 
     // What is wrong with a field's value (platform).
     ("field_empty", "is empty; give it a value"),
@@ -202,6 +203,12 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("field_range_of_many", "«{value}» has more than two ends; a range is two points joined by «~»"),
     ("field_no_time", "«{value}» is not a time like 15:01 or 2027年3月1日 15:01"),
     ("field_no_date", "«{value}» is not a date like 2027年3月1日, with or without a time"),
+    ("field_no_day", "«{value}» is not a date like 2027年3月1日; a time of day does not belong here"),
+    ("field_of_arithmetic", "contains «{found}»; only + - * / are allowed"),
+    ("field_of_letters_and_digits", "contains «{found}»; only letters and digits are allowed"),
+    ("field_of_bare_digits", "contains «{found}»; only digits are allowed, the platform adds 元 itself"),
+    ("field_no_mobile", "is not a phone number of 11 digits"),
+    ("field_of_length", "has {found} characters; {least} to {most} are allowed"),
 
     // What is wrong with a request (api).
     ("problem_bad_json", "The body is not JSON of the documented shape"),

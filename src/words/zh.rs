@@ -181,6 +181,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("user_id_for_open_id", "这是 user_id（2088 开头），而该应用按 open_id 识别用户：请传 open_id；若应用仍使用 user_id，请配置 user_id = \"user_id\""),
     ("open_id_for_user_id", "这不是 user_id（2088 开头共 16 位数字），而该应用按 user_id 识别用户：请传 user_id；若应用已改用 open_id，请删去 user_id = \"user_id\""),
     ("no_list_of_templates", "「{key}」不是模板 ID 列表；请把客户端返回的整个对象原样传来"),
+    ("no_submit_event", "这既不是表单 submit 事件的 detail（{expected}），也不是 swan.subscribeService 返回的结果"),
 
     // 字段取值有什么问题（platform）。
     ("field_empty", "为空，请填写"),
@@ -202,6 +203,12 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("field_range_of_many", "「{value}」的端点多于两个，时间段只能用「~」连接两个时间"),
     ("field_no_time", "「{value}」不是时间，正确写法如 15:01 或 2027年3月1日 15:01"),
     ("field_no_date", "「{value}」不是日期，正确写法如 2027年3月1日，可带时间"),
+    ("field_no_day", "「{value}」不是 2027年3月1日 这样的日期；此处不能带时间"),
+    ("field_of_arithmetic", "含有「{found}」；只能包含 + - * /"),
+    ("field_of_letters_and_digits", "含有「{found}」；只能包含字母和数字"),
+    ("field_of_bare_digits", "含有「{found}」；只能包含数字，「元」由平台自动添加"),
+    ("field_no_mobile", "不是 11 位数字的手机号码"),
+    ("field_of_length", "长度为 {found} 个字符；应为 {least} 到 {most} 个"),
 
     // 请求有什么问题（api）。
     ("problem_bad_json", "请求体不是文档规定的 JSON"),

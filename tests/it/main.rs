@@ -2,6 +2,8 @@
 
 mod harness;
 mod sandbox;
+mod kuaishou;
+mod baidu;
 mod simulation;
 mod store;
 mod allowances;

@@ -60,7 +60,9 @@ fn kinds() -> Vec<Kind> {
         kind("coffee", "转角咖啡", "coupon-expiry", "优惠券到期提醒", COUPONS, ["thing1", "amount3", "date4"]),
         kind("studio", "山谷运动", "class-start", "课程开始提醒", CLASSES, ["thing1", "thing2", "time3"]),
     ];
-    kinds.extend(BUILT[1..].iter().map(|platform| {
+    // Where an accept comes with a ticket, the sandbox's users cannot give one here.
+    let simple = BUILT[1..].iter().filter(|platform| !platform.tickets.needed);
+    kinds.extend(simple.map(|platform| {
         let [what, when, place] = platform.sample.event;
         kind(&app_on(platform), "转角咖啡", "event-start", "活动开始提醒", EVENTS, [what, place, when])
     }));

@@ -5,6 +5,7 @@
 
 use crate::{
     domain::template::{FieldRules, Profile, field_type},
+    platform::characters::{at_most, digits, is_han, length, only, shown},
     words::{Message, say},
 };
 
@@ -12,17 +13,11 @@ use crate::{
 pub const RULES: FieldRules = FieldRules { types: KNOWN_TYPES, check, length };
 
 /// Checks one value against the rule of its key's type. Unknown types have no local rule.
-///
 fn check(key: &str, value: &str, profile: Profile) -> Result<(), Message> {
     let strict = profile == Profile::Strict;
-    if value.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
-        return Err(say!("field_empty"));
-    }
-    if let Some(c) = value.chars().find(|c| c.is_control()) {
-        return Err(say!("field_control_character", code = format!("U+{:04X}", c as u32)));
-    }
+    shown(value)?;
     let at_most = |most| at_most(value, most);
-    let only = |allowed: fn(char) -> bool| value.chars().find(|c| !allowed(*c)).map_or(Ok(()), Err);
+    let only = |allowed| only(value, allowed);
     match field_type(key) {
         "thing" => at_most(20),
         "number" => {
@@ -73,21 +68,6 @@ fn check(key: &str, value: &str, profile: Profile) -> Result<(), Message> {
     }
 }
 
-/// Emoji: how the platform counts them is unknown, so they count as UTF-16 units, the larger number.
-fn length(value: &str) -> usize {
-    value.encode_utf16().count()
-}
-
-fn at_most(value: &str, most: usize) -> Result<(), Message> {
-    let found = length(value);
-    if found <= most { Ok(()) } else { Err(say!("field_too_long", found = found, most = most)) }
-}
-
-/// Characters that take no room: zero-width ones and marks of direction.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
 /// The types that have a rule; a key of another type is taken as it is.
 const KNOWN_TYPES: &[&str] = &[
     "thing",
@@ -106,24 +86,6 @@ const KNOWN_TYPES: &[&str] = &[
     "enum_string",
     "const",
 ];
-
-/// Han ideographs, the unit of `phrase` and `name`.
-fn is_han(c: char) -> bool {
-    matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}' | '〇')
-}
-
-fn digits(value: &str, limit: usize) -> Result<(), Message> {
-    let count = value.chars().filter(char::is_ascii_digit).count();
-    let (whole, fraction) = value.split_once('.').unwrap_or((value, "0"));
-    let shaped = |s: &str| !s.is_empty() && s.chars().all(|c| c.is_ascii_digit());
-    if !shaped(whole) || !shaped(fraction) {
-        Err(say!("field_no_number", value = value))
-    } else if count > limit {
-        Err(say!("field_too_many_digits", found = count, most = limit))
-    } else {
-        Ok(())
-    }
-}
 
 fn amount(value: &str) -> Result<(), Message> {
     let bare = value.strip_prefix(['¥', '￥', '$', '€', '£']).unwrap_or(value);

@@ -62,6 +62,15 @@ fields = {{ thing1 = "标题" }}
     config::parse(Path::new("tixing.toml"), &text, &env, Default::default()).expect("a good configuration")
 }
 
+/// A platform's sample app «coffee», at the sandbox of this address.
+pub fn sample(platform: &tixing::platform::Facts, base_url: &str) -> App {
+    let text = tixing::cli::init::configuration(platform);
+    let text = text.replace("http://127.0.0.1:8790", base_url).replace("file = \"coffee.secret\"", "env = \"SECRET\"");
+    let env = |name: &str| (name == "SECRET").then(|| "sandbox-secret".to_owned());
+    let config = config::parse(Path::new("tixing.toml"), &text, &env, Default::default());
+    config.unwrap_or_else(|e| panic!("{}: {e}", platform.word)).apps.remove(0)
+}
+
 /// A store on a throw-away database, with its clock.
 pub struct TestStore {
     pub store: Store,

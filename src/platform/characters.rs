@@ -1,0 +1,66 @@
+//! How the characters of a field's value are counted and told apart: what several platforms' rules share.
+
+use crate::words::{Message, say};
+
+/// Refuses a value that shows nothing, or that breaks the line.
+///
+/// # Errors
+/// A message about the value.
+pub fn shown(value: &str) -> Result<(), Message> {
+    if value.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
+        return Err(say!("field_empty"));
+    }
+    match value.chars().find(|c| c.is_control()) {
+        Some(c) => Err(say!("field_control_character", code = format!("U+{:04X}", c as u32))),
+        None => Ok(()),
+    }
+}
+
+/// Emoji: how the platforms count them is unknown, so they count as UTF-16 units, the larger number.
+pub fn length(value: &str) -> usize {
+    value.encode_utf16().count()
+}
+
+/// Refuses a value that is longer.
+///
+/// # Errors
+/// A message with both numbers.
+pub fn at_most(value: &str, most: usize) -> Result<(), Message> {
+    let found = length(value);
+    if found <= most { Ok(()) } else { Err(say!("field_too_long", found = found, most = most)) }
+}
+
+/// The first character that is not allowed, as the error.
+///
+/// # Errors
+/// That character.
+pub fn only(value: &str, allowed: fn(char) -> bool) -> Result<(), char> {
+    value.chars().find(|c| !allowed(*c)).map_or(Ok(()), Err)
+}
+
+/// Han ideographs.
+pub fn is_han(c: char) -> bool {
+    matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}' | '〇')
+}
+
+/// Digits with at most one decimal point between them.
+///
+/// # Errors
+/// A message about the value.
+pub fn digits(value: &str, most: usize) -> Result<(), Message> {
+    let count = value.chars().filter(char::is_ascii_digit).count();
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, "0"));
+    let shaped = |s: &str| !s.is_empty() && s.chars().all(|c| c.is_ascii_digit());
+    if !shaped(whole) || !shaped(fraction) {
+        Err(say!("field_no_number", value = value))
+    } else if count > most {
+        Err(say!("field_too_many_digits", found = count, most = most))
+    } else {
+        Ok(())
+    }
+}
+
+/// Characters that take no room: zero-width ones and marks of direction.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
