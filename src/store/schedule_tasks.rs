@@ -15,7 +15,7 @@ use super::{
     schedules::{DEAD_AFTER, TaskKind, nonce, task, write_down},
     settle::settle,
     states::LIVING,
-    tx::Tx,
+    tx::{Tx, bound},
 };
 use crate::domain::{
     DAY, Millis, decide::cancelled, reason::Reason, reminder::State, settle::Settlement, timing::MAX_DAYS_AHEAD,
@@ -118,7 +118,7 @@ pub struct ShiftPlan {
     pub moves: u64,
     /// Those of them whose new instants have passed: they go at once.
     pub at_once: u64,
-    /// Reminders whose deadlines would be passed: if there is one, nothing moves.
+    /// Reminders whose deadlines would be passed, or the ends of the consents that they hold: if there is one, nothing moves.
     pub too_far: u64,
 }
 
@@ -352,7 +352,7 @@ impl Store {
     }
 
     /// Begins to move what waits of a schedule by so many milliseconds, forward or, below zero, back. `Err` in the answer: the deadlines of so
-    /// many would be passed, and nothing moves.
+    /// many would be passed, or the ends of the consents that they hold, and nothing moves.
     ///
     /// # Errors
     /// When nothing was kept.
@@ -421,17 +421,34 @@ impl Store {
         let sql = format!("SELECT {MOVABLE} FROM {} {LIVING} ORDER BY m.at, m.id", slice(false, COMPARED));
         let query = sqlx::query(AssertSqlSafe(sql)).bind(schedule).bind(after.0).bind(after.1);
         let rows = query.fetch_all(&self.read).await?;
-        let mut plan = ShiftPlan::default();
+        let (mut plan, mut all) = (ShiftPlan::default(), Vec::new());
         for row in rows.iter().filter(|row| is_movable(row, now)) {
             match Moved::of(row, by, now) {
                 Ok(moved) => {
                     plan.moves += 1;
                     plan.at_once += u64::from(moved.new_due <= now);
+                    all.push(moved);
                 }
                 Err(()) => plan.too_far += 1,
             }
         }
+        let beyond = self.beyond_consents(&all).await?;
+        (plan.moves, plan.too_far) = (plan.moves - beyond, plan.too_far + beyond);
         Ok((plan, rows.last().map(|last| (last.get("at"), last.get("id")))))
+    }
+
+    /// How many would be moved to the end of the consent that they hold, or beyond.
+    async fn beyond_consents(&self, moved: &[Moved]) -> Result<u64, StoreError> {
+        let limited = moved.iter().filter(|moved| self.names.limited_lane(moved.lane));
+        let limited: Vec<[Cell<'_>; 2]> = limited.map(|moved| [moved.id.into(), moved.new_at.into()]).collect();
+        if limited.is_empty() {
+            return Ok(0);
+        }
+        let rows = self.database.dialect.rows(["id", "new_at"], limited);
+        let sql = "SELECT COUNT(*) AS n FROM {rows} JOIN reminder m ON m.id = r.id JOIN consent c ON c.recipient = m.recipient
+             AND c.template = m.template AND c.reminder = m.id WHERE c.voided_at IS NULL AND c.ends_at <= r.new_at";
+        let sql = self.database.dialect.sql(sql, &rows);
+        Ok(int(&bound(&sql, &rows).fetch_one(&self.read).await?, "n").unsigned_abs())
     }
 
     /// Works a task off, step by step. `false`: somebody else has it now.

@@ -171,7 +171,7 @@ async fn erase(tx: &mut Tx<'_>, place: Place, recipient: i64, openid: &str, all:
         }
     }
     for sql in [
-        "UPDATE consent SET event = NULL, source = NULL WHERE recipient = $1",
+        "UPDATE consent SET event = NULL, source = NULL, ticket = NULL WHERE recipient = $1",
         "DELETE FROM turned_off WHERE recipient = $1",
         // A space is in no openid, so nobody can ask for it.
         "UPDATE recipient SET openid = 'forgotten ' || id WHERE id = $1",

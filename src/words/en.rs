@@ -347,7 +347,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("cancelled_schedule_stays", "the schedule {name} is cancelled"),
     ("on_hold_no_change", "while the store is on hold, nothing is loaded, tried, moved or cancelled: {why}"),
     ("shift_of_nothing", "a shift by nothing moves nothing: say by how much, such as 30m, or -30m to move back"),
-    ("shift_too_far", "{n:count reminder would be moved to its deadline/reminders would be moved to their deadlines} or beyond, so nothing has moved: shift by less, or load the file with later deadlines"),
+    ("shift_too_far", "{n:count reminder would be moved to its deadline, or the end of its consent,/reminders would be moved to their deadlines, or the ends of their consents,} or beyond, so nothing has moved: shift by less, or load the file with later deadlines"),
     ("problem_shift_too_far", "The shift would pass deadlines"),
     ("no_table_part", "no table came: send one part, under the name of its file"),
     ("table_sent_twice", "the table «{name}» came twice: send it once"),

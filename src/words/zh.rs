@@ -347,7 +347,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("cancelled_schedule_stays", "计划 {name} 已取消"),
     ("on_hold_no_change", "数据存储待放行，此时不能加载、试发、平移或取消计划：{why}"),
     ("shift_of_nothing", "平移时长不能为零：请写明时长，如 30m；提前则写 -30m"),
-    ("shift_too_far", "有 {n} 条提醒平移后将到达或超过截止时间，因此没有平移任何一条：请缩短平移时长，或在文件中推迟截止时间后重新加载"),
+    ("shift_too_far", "有 {n} 条提醒平移后将到达或超过截止时间（或所占订阅次数的到期时间），因此没有平移任何一条：请缩短平移时长，或在文件中推迟截止时间后重新加载"),
     ("problem_shift_too_far", "平移会超过截止时间"),
     ("no_table_part", "没有收到表格：请以文件名作为名称发送一个部分"),
     ("table_sent_twice", "表格“{name}”发送了两次：请只发送一次"),

@@ -2,7 +2,7 @@
 //! the tests make one that has.
 
 use crate::{
-    harness::{EVENT, START, TestStore, accept, apps, on_both_of, reminder},
+    harness::{EVENT, START, TestStore, accept, apps, on_both_of, reminder, wish},
     store::{balance, check_ledger, created, due, sent, settle},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -46,14 +46,14 @@ pub fn limited() -> Vec<App> {
     apps
 }
 
-fn ticket(kind: &str, id: &str, at: Millis) -> Allowance {
+pub fn ticket(kind: &str, id: &str, at: Millis) -> Allowance {
     let known = TICKETS.iter().find(|known| known.word == kind).expect("known");
     let key = Ticket { kind: kind.into(), id: id.into() }.key();
     Allowance::Ticket { key, sends: known.sends, until: known.lives.map(|lives| at + lives) }
 }
 
 /// A report of a ticket, at an instant.
-fn with_ticket(openid: &str, at: Millis, allowance: Allowance) -> Report {
+pub fn with_ticket(openid: &str, at: Millis, allowance: Allowance) -> Report {
     let event = allowance.ticket().map(str::to_owned);
     Report { at, event, ticket: Some(allowance), ..accept("coffee", openid, EVENT) }
 }
@@ -192,6 +192,20 @@ async fn a_doubt_is_sent_again_only_if_a_refusal_would_prove_the_first() {
         let last = due(&store, later + 1).await;
         let last: Vec<_> = last.into_iter().filter(|job| job.body.openid == "o2").collect();
         assert_eq!(store.mark(last).await.expect("answers"), [Marked::Ended { ends_at: START + 7 * DAY }]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_forgotten_user_leaves_no_ticket_behind() {
+    on_both_of(&limited(), async |test| {
+        let report = with_ticket("o1", START, ticket("payment", "secret-payment-7", START));
+        test.store.record(vec![report]).await.expect("recorded");
+        created(&test.store, reminder("o1", START + HOUR)).await;
+        assert!(test.everything().await.contains("secret-payment-7"), "it is looked for where it is");
+        test.store.forget(wish("o1")).await.expect("forgotten");
+        test.store.close().await;
+        assert!(!test.everything().await.contains("secret-payment-7"));
     })
     .await;
 }

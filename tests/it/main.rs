@@ -8,6 +8,7 @@ mod simulation;
 mod store;
 mod allowances;
 mod tickets;
+mod reach;
 mod apart;
 mod codes;
 mod model;
