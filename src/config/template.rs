@@ -55,6 +55,10 @@ impl Raw {
         if self.fields.is_empty() || self.fields.len() > 20 {
             check.problem(&place.key("fields"), say!("template_fields_count", found = self.fields.len()));
         }
+        if let Some(missing) = facts.fields.missing_in_order(&self.fields) {
+            let n = self.fields.len();
+            check.problem(&place.key("fields"), say!("fields_out_of_order", missing = missing, n = n));
+        }
         if !facts.kinds.contains(&self.kind) {
             check.problem(&place.key("kind"), say!("kind_not_of_platform", kind = self.kind, platform = facts.word));
         }

@@ -182,6 +182,12 @@ pub struct FieldRules {
 }
 
 impl FieldRules {
+    /// The first key that is missing, where a platform's keys are one word and their numbers: from 1 on, without a gap, in the template's order.
+    pub fn missing_in_order(&self, keys: &BTreeMap<String, String>) -> Option<String> {
+        let [word] = self.types else { return None };
+        (1..=keys.len()).map(|n| format!("{word}{n}")).find(|key| !keys.contains_key(key))
+    }
+
     /// The type of a key, if the platform's keys have types and this one is not known.
     pub fn unknown_type<'a>(&self, key: &'a str) -> Option<&'a str> {
         let kind = field_type(key);

@@ -27,6 +27,8 @@ pub enum Done {
     Settled { batch: Vec<Pending>, written: Result<Vec<bool>, StoreError> },
     /// A token was asked for. `date` is the platform's clock, if it said what time it is.
     Token { lane: usize, granted: Result<Granted, Outcome>, date: Option<Millis> },
+    /// A platform was asked what time it is; nothing if it did not answer, and in the answer the time if it said so.
+    Time(Option<Option<Millis>>),
     /// A question was asked with `auth`.
     Asked { lane: usize, errand: Errand, answer: Result<Answer, Outcome>, auth: Auth },
     /// The platform's templates were kept in the store.

@@ -367,6 +367,7 @@ impl Engine {
             Done::Marked { lane, jobs, verdicts } => self.marked(lane, jobs, verdicts, now),
             Done::Sent(sent) => self.sent(sent),
             Done::Settled { batch, written } => self.settled(batch, written, now),
+            Done::Time(answered) => self.time_told(answered, now),
             Done::Token { lane, granted, date } => self.token_answered(lane, granted, date, now),
             Done::Asked { lane, errand, answer, auth } => self.answered(lane, errand, answer, &auth, now),
             Done::ListingKept(kept) => self.listing_kept(kept),

@@ -4,7 +4,7 @@ use super::{Done, Engine};
 use crate::{
     domain::{Millis, SECOND, outcome::Outcome, settle::backoff, timing::rfc3339},
     platform::{
-        Granted,
+        Granted, Request,
         token::{Need, Trouble},
         transport::Failure,
     },
@@ -15,6 +15,9 @@ use std::sync::Arc;
 impl Engine {
     /// Keeps an app's token good. While the clock is distrusted, a fetch also asks the platform what time it is.
     pub(super) fn keep_token(&mut self, i: usize, now: Millis) {
+        if self.lanes[i].adapter.tokens().is_none() {
+            return self.ask_the_time(i);
+        }
         let ask = self.clockwatch.distrusted().is_some() && self.clockwatch.wants_witness(self.clock.monotonic());
         let lane = &mut self.lanes[i];
         let Some(tokens) = lane.adapter.tokens() else { return };
@@ -38,6 +41,25 @@ impl Engine {
             };
             Done::Token { lane: i, granted, date }
         });
+    }
+
+    /// On a platform without tokens nothing else shows what time it is there before the first message leaves: it is asked for whatever page it
+    /// has. Any answer will do.
+    fn ask_the_time(&mut self, i: usize) {
+        let lane = &self.lanes[i];
+        let wanted = self.clockwatch.distrusted().is_some() || lane.next_due().is_some();
+        if self.clockwatch.trusted() || !wanted || !self.clockwatch.wants_witness(self.clock.monotonic()) {
+            return;
+        }
+        let (transport, request) = (Arc::clone(&self.transport), Request::get(lane.app.base_url.clone()));
+        self.tasks.spawn(async move { Done::Time(transport.call(request).await.ok().map(|answer| answer.date)) });
+    }
+
+    /// A platform was asked what time it is, and answered or not.
+    pub(super) fn time_told(&mut self, answered: Option<Option<Millis>>, now: Millis) {
+        if answered.is_some() {
+            self.watch_clock(now, answered);
+        }
     }
 
     /// The platform has granted a token, or not; and it may have said what time it is.

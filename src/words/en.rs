@@ -842,6 +842,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("certificate_issuer_unreadable", "its issuer's name is written in a way that tixing cannot number: download the certificate again"),
     ("certificate_expired", "this certificate ended at {at:time}: download the new one from the platform's console"),
     ("certificate_ends", "{app}: the certificate {key} ends at {at:time}; download the new one from the platform's console before"),
+    ("fields_out_of_order", "on this platform fields are numbered in the template's order, without a gap: of {n:count field} none is {missing}"),
 
     // The daemon.
     ("store_silent", "{store} has stopped answering: look at the database"),

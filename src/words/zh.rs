@@ -842,6 +842,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("certificate_issuer_unreadable", "无法按颁发者名称计算该证书的序列号：请重新下载证书"),
     ("certificate_expired", "该证书已于 {at:time} 到期：请从开放平台下载新证书"),
     ("certificate_ends", "{app}：证书 {key} 将于 {at:time} 到期，请提前从开放平台下载新证书"),
+    ("fields_out_of_order", "该平台的字段按模板顺序连续编号：共 {n} 个字段，缺少 {missing}"),
 
     // 守护进程。
     ("store_silent", "{store} 不再应答：请检查数据库"),

@@ -4,6 +4,7 @@ use crate::harness::program::{Program, SandboxServer, Site, now};
 use serde_json::{Value, json};
 
 use tixing::{
+    clock::ManualClock,
     config,
     domain::{DAY, timing::rfc3339},
     platform::alipay::{Material, PrivateKey, signature},
@@ -55,6 +56,7 @@ fields = {{ keyword1 = "活动名称", keyword2 = "开始时间" }}
 "#,
         sandbox.url
     );
+    tixing::platform::transport::install_crypto();
     let shown: Value = reqwest::get(format!("{}/_sandbox/alipay", sandbox.url))
         .await
         .expect("an answer")
@@ -102,10 +104,13 @@ async fn order(sandbox: &SandboxServer, name: &str, body: &Value) -> Value {
 async fn accept(sandbox: &SandboxServer, program: &Program, openid: &str) {
     let tap = json!({ "appid": APPID, "openid": openid, "results": { TEMPLATE: "accept" } });
     let given = order(sandbox, "popup", &tap).await;
-    assert_eq!(given["result"]["currentSubscribedEntityIds"], json!([TEMPLATE]));
-    tell(program, openid).await;
+    // As it is.
+    let report = json!({ "app": "coffee", "openid": openid, "result": given });
+    let (status, answer) = program.post("/v1/consents", &report).await;
+    assert!(status == 200 && answer["balances"][0]["available"] == 1, "{answer}");
 }
 
+/// Only the mini-program says that the user accepted.
 async fn tell(program: &Program, openid: &str) {
     let report = json!({ "app": "coffee", "openid": openid, "results": { TEMPLATE: "accept" } });
     let (status, answer) = program.post("/v1/consents", &report).await;
@@ -144,7 +149,6 @@ async fn a_message_reaches_its_user_by_key_and_by_certificate_whatever_the_machi
         assert_eq!((messages[0].openid.as_str(), messages[0].page.as_deref()), ("074a", Some("pages/event?id=7")));
         assert_eq!(messages[0].data["keyword1"], "周三读书会");
 
-        // Only the mini-program says that this one accepted.
         tell(&program, "074b").await;
         let path = remind(&program, "074b").await;
         let refused = ends(&program, &path, "failed").await;
@@ -172,13 +176,30 @@ async fn an_app_whose_key_was_revoked_waits_with_its_reminders_until_the_new_one
     let paused = |stats: &Value| stats["apps"][0]["paused"]["code"] == "invalid-signature";
     let stats = program.wait("/v1/stats?app=coffee", 20, paused).await;
     assert!(stats["apps"][0]["paused"]["why"].to_string().contains("private key"), "{stats}");
-    assert_eq!(program.get(&path).await.1["state"], "scheduled", "nothing is burnt");
+    // Nothing is burnt.
+    ends(&program, &path, "scheduled").await;
     std::fs::write(site.path("app.key"), other_key()).expect("written");
     program.signal("-HUP");
     ends(&program, &path, "sent").await;
     let (status, log) = program.terminate();
     assert!(status.success() && log.contains("a new secret is in force"), "{log}");
     assert!(!log.contains(&known("app_private_pkcs8_bare_base64")[40..80]), "I9: {log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_a_day_off_pauses_the_app_and_is_named() {
+    let sandbox = SandboxServer::start_at(1, ManualClock::at(now() - DAY)).await;
+    register(&sandbox, json!({ "public_key": known("app_public_pem") })).await;
+    let site = site(&sandbox, BY_KEY).await;
+    let program = site.serve_with_key();
+    accept(&sandbox, &program, "074a").await;
+    let path = remind(&program, "074a").await;
+    let paused = |stats: &Value| stats["apps"][0]["paused"]["code"] == "invalid-timestamp";
+    let stats = program.wait("/v1/stats?app=coffee", 20, paused).await;
+    assert!(stats["apps"][0]["paused"]["why"].to_string().contains("clock"), "{stats}");
+    // Nothing is burnt.
+    ends(&program, &path, "scheduled").await;
+    assert!(program.terminate().0.success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -297,8 +318,14 @@ async fn a_certificate_that_has_ended_is_refused_by_the_configuration_and_one_th
     let refused = load(end + DAY).expect_err("ended").to_string();
     assert!(refused.contains("tixing.toml:11: this certificate ended at 2035-12-30"), "{refused}");
 
-    let mixed = std::fs::read_to_string(site.path("tixing.toml")).expect("there");
-    let mixed = mixed.replace(BY_CERTIFICATE, &format!("{BY_CERTIFICATE}\n{BY_KEY}"));
+    let text = std::fs::read_to_string(site.path("tixing.toml")).expect("there");
+    for (fields, missing) in [("keyword1 = \"a\", keyword3 = \"b\"", "keyword2"), ("thing1 = \"a\"", "keyword1")] {
+        let wrong = text.replace("keyword1 = \"活动名称\", keyword2 = \"开始时间\"", fields);
+        std::fs::write(site.path("tixing.toml"), wrong).expect("written");
+        let refused = load(0).expect_err("out of order").to_string();
+        assert!(refused.contains(&format!("none is {missing}")), "{refused}");
+    }
+    let mixed = text.replace(BY_CERTIFICATE, &format!("{BY_CERTIFICATE}\n{BY_KEY}"));
     std::fs::write(site.path("tixing.toml"), mixed).expect("written");
     let refused = load(0).expect_err("two modes").to_string();
     assert!(refused.contains("certificates.app"), "{refused}");

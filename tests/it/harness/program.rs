@@ -12,7 +12,11 @@ use std::{
     sync::mpsc,
     time::{Duration, Instant},
 };
-use tixing::{clock::SystemClock, http, sandbox::Sandbox};
+use tixing::{
+    clock::{SharedClock, SystemClock},
+    http,
+    sandbox::Sandbox,
+};
 use tokio_util::sync::CancellationToken;
 
 /// The sandbox on a port of its own.
@@ -23,7 +27,12 @@ pub struct SandboxServer {
 
 impl SandboxServer {
     pub async fn start(seed: u64) -> Self {
-        let sandbox = Sandbox::new(SystemClock::shared(), seed);
+        Self::start_at(seed, SystemClock::shared()).await
+    }
+
+    /// As [`Self::start`], with a clock of its own.
+    pub async fn start_at(seed: u64, clock: SharedClock) -> Self {
+        let sandbox = Sandbox::new(clock, seed);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(http::serve(listener, sandbox.router(), CancellationToken::new()));
