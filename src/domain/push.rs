@@ -12,6 +12,8 @@ pub struct Push {
     pub at: Millis,
     /// Its events, at most [`MAX_ITEMS`].
     pub items: Vec<Item>,
+    /// The platform's own name for it, if it has one: the same push sent again has the same.
+    pub id: Option<String>,
 }
 
 /// One thing that happened.
@@ -31,6 +33,16 @@ pub enum Item {
     },
     /// What became of a message that the platform had accepted.
     Receipt(Receipt),
+}
+
+impl Item {
+    /// The platform's id of the template that it is about.
+    pub fn template(&self) -> &str {
+        match self {
+            Self::Answered { template, .. } | Self::TurnedOff { template } => template,
+            Self::Receipt(receipt) => &receipt.template,
+        }
+    }
 }
 
 /// The platform's later word on a message.
@@ -61,19 +73,23 @@ pub struct Delivery {
 pub const MAX_ITEMS: usize = 64;
 
 impl Push {
-    /// A name of its content: the same push sent again has the same, whatever carries it and in whatever order its items stand. Wider
-    /// than the user and the second, in which two different things can happen.
-    pub fn digest(&self) -> String {
+    /// Its names: a push is known of which one name is. The first is that of its content: the same push sent again has the same, whatever
+    /// carries it and in whatever order its items stand, and so has a replay under another id. It is wider than the user and the second, in
+    /// which two different things can happen. The second is that of the platform, if it has one.
+    pub fn digests(&self) -> Vec<String> {
         let mut items: Vec<&Item> = self.items.iter().collect();
         items.sort();
-        let mut hash = Sha256::new();
-        for part in
-            std::iter::once(format!("{}\n{}", self.openid, self.at)).chain(items.iter().map(|i| format!("{i:?}")))
-        {
-            hash.update(Sha256::digest(part.as_bytes()));
-        }
-        data_encoding::BASE64URL_NOPAD.encode(&hash.finalize())
+        let about = std::iter::once(format!("{}\n{}", self.openid, self.at));
+        let content = digest(about.chain(items.iter().map(|item| format!("{item:?}"))));
+        let id = self.id.iter().map(|id| digest(["id".to_owned(), id.clone()].into_iter()));
+        std::iter::once(content).chain(id).collect()
     }
+}
+
+fn digest(parts: impl Iterator<Item = String>) -> String {
+    let mut hash = Sha256::new();
+    parts.for_each(|part| hash.update(Sha256::digest(part.as_bytes())));
+    data_encoding::BASE64URL_NOPAD.encode(&hash.finalize())
 }
 
 /// An attempt that a receipt may be about.
@@ -112,7 +128,9 @@ const SKEW: Millis = 60 * SECOND;
 const TAKES: Millis = HOUR;
 
 /// Finds the attempt that a receipt is about: by its message id, else the one open attempt of its user and template that lies before
-/// it. A platform may promise no id; where it forbids two sends to one user at once, the second rule is good in practice.
+/// it. A platform may promise no id with its answer; where it forbids two sends to one user at once, the second rule is good in practice.
+/// Of several, each accepted, the first is meant by a receipt that names its message: every message has one, and in order. One that names
+/// none may be the only one that ever comes, and is about any of them.
 pub fn join(receipt: &Receipt, pushed_at: Millis, candidates: &[Candidate]) -> Joined {
     let named = |c: &Candidate| c.message_id.is_some() && c.message_id == receipt.message_id;
     if let Some(i) = candidates.iter().position(named) {
@@ -121,15 +139,14 @@ pub fn join(receipt: &Receipt, pushed_at: Millis, candidates: &[Candidate]) -> J
     let recent = |c: &Candidate| c.from <= pushed_at + SECOND + SKEW && c.until >= pushed_at - TAKES;
     // Of several requests at most one is named.
     let open = |c: &Candidate| (c.message_id.is_none() && !c.receipt || c.several) && recent(c);
+    let sure = |i: &usize| candidates[*i].state == State::Sent && !candidates[*i].several;
     let mut open: Vec<usize> = (0..candidates.len()).filter(|i| open(&candidates[*i])).collect();
     open.sort_by_key(|i| candidates[*i].from);
     match open[..] {
         [] => Joined::Nothing,
         [one] if candidates[one].receipt => Joined::Known,
         [one] => Joined::To(one),
-        [first, ..] if open.iter().all(|i| candidates[*i].state == State::Sent && !candidates[*i].several) => {
-            Joined::To(first)
-        }
+        [first, ..] if receipt.message_id.is_some() && open.iter().all(sure) => Joined::To(first),
         _ => Joined::Ambiguous,
     }
 }
@@ -157,7 +174,8 @@ mod tests {
             (None, vec![c(Sending, 1_000, None, false)], To(0)),
             (None, vec![c(Unconfirmed, 1_000, None, false)], To(0)),
             (None, vec![c(Sent, 1_000, None, true)], Nothing),
-            (None, vec![c(Sent, 1_000, None, false), c(Sent, 500, None, false)], To(1)),
+            (Some("7"), vec![c(Sent, 1_000, None, false), c(Sent, 500, None, false)], To(1)),
+            (None, vec![c(Sent, 1_000, None, false), c(Sent, 500, None, false)], Ambiguous),
             (None, vec![c(Sent, 1_000, None, false), c(InDoubt, 500, None, false)], Ambiguous),
             (None, vec![c(InDoubt, 1_000, None, false), c(Unconfirmed, 500, None, false)], Ambiguous),
             (None, vec![c(Sent, 1_000, None, false), c(InDoubt, 500_000, None, false)], To(0)),

@@ -69,7 +69,7 @@ impl Single for NewPush {
 async fn take(tx: &mut Tx<'_>, new: &NewPush) -> sqlx::Result<Taken> {
     let (place, push) = (tx.names.app(&new.app), &new.push);
     let mut taken = Taken::default();
-    if !is_new(tx, place, &push.digest()).await? {
+    if !is_new(tx, place, &push.digests()).await? {
         return Ok(Taken { known: true, ..taken });
     }
     let mut accepted = BTreeMap::new();
@@ -107,18 +107,25 @@ fn known_template(tx: &Tx<'_>, place: Place, code: &str) -> Option<i64> {
     tx.names.find_template(place.id, code)
 }
 
-/// Remembers a push; `false` if it was known.
-async fn is_new(tx: &mut Tx<'_>, place: Place, digest: &str) -> sqlx::Result<bool> {
+/// Remembers a push by its names; `false` if one of them was known.
+async fn is_new(tx: &mut Tx<'_>, place: Place, digests: &[String]) -> sqlx::Result<bool> {
     let today = tx.now.div_euclid(DAY);
     // After the clock was set back, pushes of tomorrow may be known already.
     let days: Vec<String> = (-KNOWN_DAYS..=1).map(|day| (today + day).to_string()).collect();
-    let sql = format!("SELECT day FROM push WHERE day IN ({}) AND app = $1 AND digest = $2", days.join(", "));
-    let found = sqlx::query(AssertSqlSafe(sql)).bind(place.id).bind(digest).fetch_optional(&mut *tx.conn).await?;
-    if found.is_some() {
+    let names: Vec<String> = (0..digests.len()).map(|i| format!("${}", i + 2)).collect();
+    let (days, names) = (days.join(", "), names.join(", "));
+    let sql = format!("SELECT day FROM push WHERE day IN ({days}) AND app = $1 AND digest IN ({names})");
+    let mut query = sqlx::query(AssertSqlSafe(sql)).bind(place.id);
+    for digest in digests {
+        query = query.bind(digest);
+    }
+    if query.fetch_optional(&mut *tx.conn).await?.is_some() {
         return Ok(false);
     }
-    let sql = "INSERT INTO push (day, app, digest) VALUES ($1, $2, $3)";
-    sqlx::query(sql).bind(today).bind(place.id).bind(digest).execute(&mut *tx.conn).await?;
+    for digest in digests {
+        let sql = "INSERT INTO push (day, app, digest) VALUES ($1, $2, $3)";
+        sqlx::query(sql).bind(today).bind(place.id).bind(digest).execute(&mut *tx.conn).await?;
+    }
     Ok(true)
 }
 

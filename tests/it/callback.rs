@@ -255,7 +255,7 @@ async fn on_both_with(feeds: Feeds, test: impl AsyncFn(Store, Arc<ManualClock>))
 }
 
 async fn pushed(store: &Store, at: Millis, items: Vec<Item>) -> Taken {
-    let push = Push { openid: "o1".into(), at, items };
+    let push = Push { openid: "o1".into(), at, items, id: None };
     store.push(NewPush { app: "coffee".into(), push }).await.expect("answers")
 }
 

@@ -142,7 +142,7 @@ async fn live(rig: &mut Rig, case: &Case, number: i64, start: i64) {
     }
     if case.feed == Feed::Tells && state(rig, id).await != State::Sent {
         let receipt = Receipt { template: template.into(), message_id: None, failure: None, text: "success".into() };
-        let push = Push { openid: openid.clone(), at: at(start), items: vec![Item::Receipt(receipt)] };
+        let push = Push { openid: openid.clone(), at: at(start), items: vec![Item::Receipt(receipt)], id: None };
         let taken = rig.store().push(NewPush { app: "coffee".into(), push }).await.expect("answers");
         assert_eq!(taken.receipts, ["delivered"], "{name}");
     }
@@ -228,7 +228,7 @@ async fn a_doubt_whose_user_turned_the_template_off_is_not_sent_again_whatever_i
             rig.pass(11 * SECOND, SECOND).await;
             rig.sandbox.world().faults = Faults::default();
             let items = vec![Item::TurnedOff { template: EVENT.into() }];
-            let push = Push { openid: "o1".into(), at: at(12), items };
+            let push = Push { openid: "o1".into(), at: at(12), items, id: None };
             rig.store().push(NewPush { app: "coffee".into(), push }).await.expect("taken");
             rig.pass(30 * SECOND, SECOND).await;
             assert_eq!(rig.states().await[0].0 == State::InDoubt, feed, "the receipt is waited for where there is one");
@@ -322,7 +322,7 @@ async fn a_doubt_that_waits_to_be_sent_again_is_still_a_doubt_to_everybody() {
             // And before the engine takes its next turn:
             let push = |item| NewPush {
                 app: "coffee".into(),
-                push: Push { openid: "o1".into(), at: at(41), items: vec![item] },
+                push: Push { openid: "o1".into(), at: at(41), items: vec![item], id: None },
             };
             match meanwhile {
                 Meanwhile::Cancelled => {

@@ -238,7 +238,7 @@ fn a_push_is_opened_or_refused_and_its_content_has_bounds() {
                         }
                     }
                 }
-                assert_eq!(push.digest(), push.clone().digest());
+                assert_eq!(push.digests(), push.clone().digests());
             }
         }
     });

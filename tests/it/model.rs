@@ -318,7 +318,7 @@ impl Pair {
     async fn push(&mut self, user: u8, item: Item) {
         self.pushes += 1;
         // A second each, so that none is taken for the one before.
-        let push = Push { openid: format!("o{user}"), at: START + self.pushes * 1_000, items: vec![item] };
+        let push = Push { openid: format!("o{user}"), at: START + self.pushes * 1_000, items: vec![item], id: None };
         let taken = self.store.push(NewPush { app: "coffee".into(), push: push.clone() }).await.expect("answers");
         assert_eq!(taken.granted, self.model.push(&push, START));
     }

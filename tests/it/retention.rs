@@ -112,7 +112,7 @@ async fn every_end(rig: &mut Rig) -> BTreeMap<&'static str, ReminderId> {
     let message_id = events.last().and_then(|event| event.message_id.clone());
     let message = rig.messages().into_iter().find(|m| m.openid == "o-sent").expect("arrived");
     let receipt = Receipt { template: EVENT.into(), message_id, failure: None, text: "success".into() };
-    let push = Push { openid: "o-sent".into(), at: message.at, items: vec![Item::Receipt(receipt)] };
+    let push = Push { openid: "o-sent".into(), at: message.at, items: vec![Item::Receipt(receipt)], id: None };
     let taken = rig.store().push(NewPush { app: "coffee".into(), push }).await.expect("taken");
     assert_eq!(taken.receipts, ["delivered"]);
     ids
@@ -228,7 +228,7 @@ async fn users_go_when_nothing_of_them_is_left_and_stay_while_something_is() {
         let (store, clock) = (&test.store, &test.clock);
         let off = |openid: &str, at| NewPush {
             app: "coffee".into(),
-            push: Push { openid: openid.into(), at, items: vec![Item::TurnedOff { template: EVENT.into() }] },
+            push: Push { openid: openid.into(), at, items: vec![Item::TurnedOff { template: EVENT.into() }], id: None },
         };
         let at_fire = |openid: &str, due| NewReminder {
             claim: Claim::AtFire,

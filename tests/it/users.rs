@@ -103,7 +103,7 @@ async fn nothing_is_stored_again_for_a_user_who_was_forgotten_until_they_are_let
             Item::TurnedOff { template: EVENT.into() },
             Item::Receipt(Receipt { template: EVENT.into(), message_id: None, failure: None, text: "success".into() }),
         ];
-        let push = Push { openid: "o1".into(), at: at(5), items };
+        let push = Push { openid: "o1".into(), at: at(5), items, id: None };
         let taken = store.push(NewPush { app: "coffee".into(), push }).await.expect("taken");
         assert_eq!((taken.granted, taken.ended, taken.receipts), (0, 0, vec!["unmatched"]));
         assert!(!test.everything().await.contains("o1\""), "no row names them");

@@ -58,7 +58,7 @@ pub(super) fn read(body: &[u8]) -> Result<Option<Push>, Refused> {
         _ => return Ok(None),
     };
     let items: Vec<Item> = items(&value).into_iter().take(MAX_ITEMS).filter_map(item).collect();
-    Ok(Some(Push { openid: openid.to_owned(), at, items }))
+    Ok(Some(Push { openid: openid.to_owned(), at, items, id: None }))
 }
 
 /// The items, wherever they lie.

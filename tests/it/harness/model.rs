@@ -169,7 +169,7 @@ impl Model {
 
     /// What a platform pushes; answers how many consents it added.
     pub fn push(&mut self, push: &Push, now: Millis) -> usize {
-        if !self.pushes.insert(push.digest()) || self.forgotten.contains(&push.openid) {
+        if !self.pushes.insert(push.digests().swap_remove(0)) || self.forgotten.contains(&push.openid) {
             return 0;
         }
         let mut added = 0;

@@ -508,7 +508,8 @@ impl Life {
                 let (openid, at) = (outgoing.openid.clone(), outgoing.at.div_euclid(SECOND) * SECOND);
                 tracing::debug!(openid, at = seconds(at), items = ?outgoing.items, "a push arrives");
                 let before = self.known(&openid);
-                self.disk.push(Push { openid: openid.clone(), at, items: outgoing.items }, self.time.machine());
+                let push = Push { openid: openid.clone(), at, items: outgoing.items, id: None };
+                self.disk.push(push, self.time.machine());
                 let added = self.known(&openid) - before;
                 *self.reported.entry((openid, EVENT.to_owned())).or_default() += added;
             } else if outgoing.tries < 2 {
