@@ -85,11 +85,8 @@ impl Callbacks {
     fn read(&self, app: &str, pushes: &dyn Pushes, call: &Incoming<'_>) -> Result<Push, Box<Response>> {
         let answer = match pushes.read(call, self.clock.now()) {
             Ok(Told::Push(push)) => return Ok(push),
-            Ok(Told::Echo(echo)) if echo.len() <= MAX_ECHO => {
-                self.count(app, "verified");
-                said(StatusCode::OK, &echo)
-            }
-            Ok(Told::Echo(_)) => self.refuse(app, Refused::Shape),
+            Ok(Told::Echo(echo)) => self.echo(app, "text/plain; charset=utf-8", echo),
+            Ok(Told::EchoJson(echo)) => self.echo(app, "application/json", echo),
             Ok(Told::Other) => {
                 self.count(app, "other");
                 said(StatusCode::OK, "success")
@@ -97,6 +94,14 @@ impl Callbacks {
             Err(why) => self.refuse(app, why),
         };
         Err(Box::new(answer))
+    }
+
+    fn echo(&self, app: &str, content_type: &'static str, echo: String) -> Response {
+        if echo.len() > MAX_ECHO {
+            return self.refuse(app, Refused::Shape);
+        }
+        self.count(app, "verified");
+        ([(header::CONTENT_TYPE, content_type)], echo).into_response()
     }
 
     fn refuse(&self, app: &str, why: Refused) -> Response {

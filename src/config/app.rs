@@ -330,7 +330,7 @@ impl Raw {
         }
         let ask_at_once = self.ask_at_once(facts, place, check);
         let codes = codes::check(&self.codes, &self.name, facts, &place.key("codes"), check);
-        self.feeds(place, check);
+        self.feeds(facts, place, check);
         let testers = self.testers(check);
         let receipt_wait = self.receipt_wait(place, check);
         let templates = template::check(&self.template, facts, place, check);
@@ -476,10 +476,14 @@ impl Raw {
     }
 
     /// Whether the platform's pushes come that the other keys need.
-    fn feeds(&self, place: &Place<'_>, check: &mut Check<'_>) {
+    fn feeds(&self, facts: &Facts, place: &Place<'_>, check: &mut Check<'_>) {
         let (name, pushes) = (&self.name, self.callback.is_some());
         if !pushes && self.consents != Feeds::Client {
-            check.problem(&place.key("consents"), say!("consents_without_callback"));
+            let what = match &facts.pushes {
+                Some(pushes) => say!("consents_without_callback", example = pushes.example()),
+                None => say!("consents_never_pushed", platform = facts.word),
+            };
+            check.problem(&place.key("consents"), what);
         }
         if self.exclusive && !self.consents.counts(Feed::Client) {
             check.warning(say!("exclusive_without_effect", app = name));

@@ -89,6 +89,20 @@ pub struct PushFacts {
     pub reader: ReadPushes,
 }
 
+impl PushFacts {
+    /// How `callback` is written, for a sentence that says what to add.
+    pub fn example(&self) -> String {
+        let needed = self.secrets.iter().filter(|secret| secret.left_out != LeftOut::Replaced);
+        let needed: Vec<String> = needed.map(|secret| format!("{} = {{…}}", secret.key)).collect();
+        if needed.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", needed.join(", ")) }
+    }
+
+    /// Whether pushes can be encrypted; those that cannot are signed.
+    pub fn encrypts(&self) -> bool {
+        self.secrets.iter().any(|secret| secret.left_out == LeftOut::InClear)
+    }
+}
+
 /// Makes a reader of an app's pushes.
 pub type ReadPushes = fn(&Account<'_>, &Secrets) -> Result<Box<dyn Pushes>, BadSecret>;
 

@@ -20,6 +20,7 @@ pub mod elsewhere;
 pub mod mapped;
 pub mod wechat;
 pub mod alipay;
+pub mod douyin;
 pub mod kuaishou;
 pub mod baidu;
 
@@ -28,10 +29,11 @@ pub use call::{Answer, Method, Request};
 pub use facts::{Account, Facts};
 
 /// The platforms that tixing can send on.
-pub const BUILT: &[&Facts] = &[&wechat::FACTS, &alipay::FACTS, &kuaishou::FACTS, &baidu::FACTS];
+pub const BUILT: &[&Facts] =
+    &[&wechat::FACTS, &alipay::FACTS, &douyin::FACTS, &kuaishou::FACTS, &baidu::FACTS];
 
 /// The platforms that are known by name only: the configuration says that they cannot be sent on yet.
-pub const PLANNED: &[&str] = &["douyin"];
+pub const PLANNED: &[&str] = &[];
 
 /// The platform of this word, if tixing can send on it.
 pub fn find(word: &str) -> Option<&'static Facts> {
@@ -49,7 +51,13 @@ pub fn values_of(option: &str) -> Vec<&'static str> {
     options.flat_map(|option| option.values.iter().copied()).collect()
 }
 
-/// The words that any platform's popup answers with.
+/// The words that any platform's popup answers with, each once.
 pub fn popup_words() -> Vec<&'static str> {
-    BUILT.iter().flat_map(|facts| facts.popup.words.iter().copied()).collect()
+    let all = BUILT.iter().flat_map(|facts| facts.popup.words.iter().copied());
+    all.fold(Vec::new(), |mut words, word| {
+        if !words.contains(&word) {
+            words.push(word);
+        }
+        words
+    })
 }

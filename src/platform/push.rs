@@ -30,6 +30,8 @@ pub struct Incoming<'a> {
 pub enum Told {
     /// The platform asks whether the address is ours: it is, if this is answered.
     Echo(String),
+    /// The same, and it is answered as JSON.
+    EchoJson(String),
     /// Something about one user.
     Push(Push),
     /// Something that tixing has no use for.

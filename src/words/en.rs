@@ -81,6 +81,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("success_unsigned", "a success that nobody has signed"),
     ("certificate_reissued", "answers come under another certificate (number {named}) than the configured one ({known}), with the same key: it was issued anew; download Alipay's certificate again before the old one ends"),
     ("code_of_unclear_meaning", "the platform answers {code} ({text}), whose exact meaning is not documented: look at what these users have in common, and into the console"),
+    ("list_of_some_only", "the list has {found} of {all} templates; it is not looked at, since the others would seem to be gone"),
 
     // The story of a reminder (domain/story.rs).
     ("story_sent", "Sent: the platform accepted it {late} ms after its instant, and its consent is used."),
@@ -783,7 +784,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("secret_open", "app {app}: others can read the secret: chmod 600 {file}"),
     ("test_mode_nobody", "app {app}: mode = \"test\" without testers reaches nobody"),
     ("test_mode", "app {app}: mode = \"test\": only {testers:count tester} can be reached, and reminders of all others fail"),
-    ("consents_without_callback", "consents that the platform pushes need a callback: add callback = { token = {…}, aes_key = {…} }"),
+    ("consents_without_callback", "consents that the platform pushes need a callback: add callback = {example}"),
     ("ask_at_once_out_of_bounds", "{found} templates at once; allowed are 1 to {most}"),
     ("too_many_codes", "there are {found} codes; at most {most} can be mapped"),
     ("bad_code", "a code is 1 to 32 visible ASCII characters, as the platform writes it"),
@@ -843,6 +844,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("certificate_expired", "this certificate ended at {at:time}: download the new one from the platform's console"),
     ("certificate_ends", "{app}: the certificate {key} ends at {at:time}; download the new one from the platform's console before"),
     ("fields_out_of_order", "on this platform fields are numbered in the template's order, without a gap: of {n:count field} none is {missing}"),
+    ("webhook_without_secret", "a webhook is signed with a secret: name the app's own as `secret`, or the webhook's as `secret` of callback"),
+    ("consents_never_pushed", "{platform} pushes nothing, so that consents can only be «client»"),
 
     // The daemon.
     ("store_silent", "{store} has stopped answering: look at the database"),
@@ -1170,7 +1173,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("pushes_refused_for", "{n} for {why}"),
     ("compare_callback_secrets", "compare Token and EncodingAESKey with the platform's console; a few are forgers or noise"),
     ("no_callback", "none: whether a message was delivered, and that a user turned it off, is not known"),
-    ("add_callback", "add callback = { token = {…}, aes_key = {…} }, and /callback/{app} in the platform's console"),
+    ("add_callback", "add callback = {example}, and /callback/{app} in the platform's console"),
     ("callback_in_clear", "in clear: everybody who sees one push can forge others"),
     ("choose_secure_mode", "choose the secure mode in the platform's console, and add aes_key"),
     ("callback_encrypted", "encrypted, at /callback/{app}; {feeds}"),
@@ -1225,4 +1228,5 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("occurrence_hindered", "the next occurrence of {name} can't be prepared: {why}"),
     ("occurrence_late", "nobody has looked at {name} for {late:span}, though its next occurrence is to be prepared"),
     ("see_to_occurrences", "mend what is named; it is tried again each minute, and `tixing load` with a mended file tries at once. If nobody looks: is the daemon running, is the store on hold, is its clock trusted?"),
+    ("callback_signed", "signed, at /callback/{app}; {feeds}"),
 ];

@@ -81,6 +81,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("success_unsigned", "应答称成功但没有签名"),
     ("certificate_reissued", "应答使用了另一张证书（序列号 {named}，配置中为 {known}），密钥相同，说明证书已换发：请在旧证书到期前重新下载支付宝公钥证书"),
     ("code_of_unclear_meaning", "平台返回 {code}（{text}），官方未说明确切含义：请查看这些用户的共同点，并到开放平台核对"),
+    ("list_of_some_only", "列表只返回了 {all} 个模板中的 {found} 个，未采用，否则其余模板会被误认为已删除"),
 
     // 提醒的来龙去脉（domain/story.rs）。
     ("story_sent", "已发送：到点后 {late} 毫秒被平台接受，订阅次数已使用。"),
@@ -783,7 +784,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("secret_open", "应用 {app}：其他用户可以读取密钥文件：chmod 600 {file}"),
     ("test_mode_nobody", "应用 {app}：mode = \"test\" 而没有 testers，不会发给任何人"),
     ("test_mode", "应用 {app}：mode = \"test\"：只发给 {testers} 位测试用户，其他用户的提醒会失败"),
-    ("consents_without_callback", "以平台推送为准的订阅需要回调：请添加 callback = { token = {…}, aes_key = {…} }"),
+    ("consents_without_callback", "以平台推送为准的订阅需要回调：请添加 callback = {example}"),
     ("ask_at_once_out_of_bounds", "一次询问 {found} 个模板；可取 1 到 {most}"),
     ("too_many_codes", "有 {found} 个错误码，最多可映射 {most} 个"),
     ("bad_code", "错误码为 1 至 32 个可见 ASCII 字符，请按平台的写法填写"),
@@ -843,6 +844,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("certificate_expired", "该证书已于 {at:time} 到期：请从开放平台下载新证书"),
     ("certificate_ends", "{app}：证书 {key} 将于 {at:time} 到期，请提前从开放平台下载新证书"),
     ("fields_out_of_order", "该平台的字段按模板顺序连续编号：共 {n} 个字段，缺少 {missing}"),
+    ("webhook_without_secret", "推送需要密钥验签：请填写应用的 secret，或在 callback 中以 secret 填写推送密钥"),
+    ("consents_never_pushed", "{platform} 不推送任何事件，consents 只能为 client"),
 
     // 守护进程。
     ("store_silent", "{store} 不再应答：请检查数据库"),
@@ -1170,7 +1173,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("pushes_refused_for", "{why} {n} 条"),
     ("compare_callback_secrets", "请与平台后台核对 Token 和 EncodingAESKey；少量拒绝可能是伪造或噪声"),
     ("no_callback", "未配置：无法得知消息是否送达、用户是否关闭通知"),
-    ("add_callback", "请添加 callback = { token = {…}, aes_key = {…} }，并在平台后台填写 /callback/{app}"),
+    ("add_callback", "请添加 callback = {example}，并在平台后台填写 /callback/{app}"),
     ("callback_in_clear", "明文：看到一条推送的人即可伪造"),
     ("choose_secure_mode", "请在平台后台选择安全模式，并添加 aes_key"),
     ("callback_encrypted", "已加密，位于 /callback/{app}；{feeds}"),
@@ -1225,4 +1228,5 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("occurrence_hindered", "{name} 的下一场无法准备：{why}"),
     ("occurrence_late", "{name} 的下一场早该准备，已逾期 {late:span}"),
     ("see_to_occurrences", "请修复上述问题：系统每分钟自动重试一次，用修改后的文件执行 `tixing load` 则立即重试。若一直没有准备：请检查守护进程是否在运行、存储是否处于冻结状态、时钟是否可信"),
+    ("callback_signed", "已验签，位于 /callback/{app}；{feeds}"),
 ];

@@ -87,8 +87,13 @@ pub async fn look(app: &App, transport: &HttpTransport, listed: Option<&Value>, 
 
 fn callback(app: &App, report: &mut Report) {
     let subject = Subject::of(app, say!("check_callback"));
+    // One that pushes nothing has nothing to be checked.
+    let Some(pushes) = &app.platform.pushes else { return };
     match &app.callback {
-        None => report.add(subject, Level::Warning, say!("no_callback"), say!("add_callback", app = app.name)),
+        None => {
+            let fix = say!("add_callback", app = app.name, example = pushes.example());
+            report.add(subject, Level::Warning, say!("no_callback"), fix);
+        }
         Some(secrets) if app.platform.pushes_in_clear(secrets) => {
             report.add(subject, Level::Warning, say!("callback_in_clear"), say!("choose_secure_mode"));
         }
@@ -98,7 +103,14 @@ fn callback(app: &App, report: &mut Report) {
                 Feeds::Callback => say!("taps_by_platform"),
                 Feeds::Reconcile => say!("taps_by_both"),
             };
-            report.ok(subject, say!("callback_encrypted", app = app.name, feeds = feeds));
+            report.ok(
+                subject,
+                if pushes.encrypts() {
+                    say!("callback_encrypted", app = app.name, feeds = feeds)
+                } else {
+                    say!("callback_signed", app = app.name, feeds = feeds)
+                },
+            );
         }
     }
 }

@@ -1,0 +1,53 @@
+//! Douyin's rules for the values of a template's fields. A field's key is the keyword as it was approved, in Chinese as a rule, without a
+//! type.
+
+use crate::{
+    domain::template::{FieldRules, Profile},
+    words::{Message, say},
+};
+
+/// The rules, as the domain asks them.
+pub(super) const RULES: FieldRules = FieldRules { types: &[], check, length };
+
+/// Characters of a value. There is a limit, since there is a code for values beyond it, but it is nowhere written: this is what other
+/// platforms allow at least.
+const MOST: usize = 20;
+
+fn check(_key: &str, value: &str, _profile: Profile) -> Result<(), Message> {
+    if value.trim().is_empty() {
+        return Err(say!("field_empty"));
+    }
+    if let Some(c) = value.chars().find(|c| c.is_control()) {
+        return Err(say!("field_control_character", code = format!("U+{:04X}", c as u32)));
+    }
+    let found = length(value);
+    if found <= MOST { Ok(()) } else { Err(say!("field_too_long", found = found, most = MOST)) }
+}
+
+/// How emoji count is not written either, so they count as UTF-16 units, the larger number.
+fn length(value: &str) -> usize {
+    value.encode_utf16().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_one_line_of_at_most_twenty_characters() {
+        let twenty = "一二三四五六七八九十一二三四五六七八九十";
+        for (value, good) in [
+            ("体检提醒", true),
+            ("2026-03-01 09:00", true),
+            (twenty, true),
+            (&format!("{twenty}零"), false),
+            (&"😀".repeat(10), true),
+            (&"😀".repeat(11), false),
+            ("", false),
+            (" \u{3000}", false),
+            ("两行\n文字", false),
+        ] {
+            assert_eq!(check("提醒事项", value, Profile::Strict).is_ok(), good, "{value:?}");
+        }
+    }
+}
