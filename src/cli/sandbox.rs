@@ -4,7 +4,7 @@ use super::{failure::Failure, out::Out};
 use crate::{
     clock::SystemClock,
     config, http,
-    sandbox::{Pusher, Sandbox},
+    sandbox::{Sandbox, pusher_of},
     words::{Message, say},
 };
 use std::{net::SocketAddr, path::PathBuf};
@@ -21,10 +21,12 @@ pub async fn run(path: Option<PathBuf>, listen: SocketAddr, seed: u64, out: Out)
         let config = config::load(&path, SystemClock::shared().now())?;
         for app in &config.apps {
             sandbox.world().add_configured(app);
-            if let Some(secrets) = &app.callback {
+            if app.callback.is_some() {
                 let url = format!("http://{}/callback/{}", config.server.listen, app.name);
-                out.tell(&say!("sandbox_pushes_to", url = url));
-                sandbox.world().push_to(&app.appid, Pusher::of(&app.appid, url, secrets).map_err(bad_key)?);
+                if let Some(pusher) = pusher_of(app, url.clone()).map_err(bad_key)? {
+                    out.tell(&say!("sandbox_pushes_to", url = url));
+                    sandbox.world().push_to(&app.appid, pusher);
+                }
             }
             out.tell(&say!("sandbox_knows_app", app = app.name, appid = app.appid, file = path.to_string_lossy()));
         }

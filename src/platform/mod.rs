@@ -29,8 +29,7 @@ pub use call::{Answer, Method, Request};
 pub use facts::{Account, Facts};
 
 /// The platforms that tixing can send on.
-pub const BUILT: &[&Facts] =
-    &[&wechat::FACTS, &alipay::FACTS, &douyin::FACTS, &kuaishou::FACTS, &baidu::FACTS];
+pub const BUILT: &[&Facts] = &[&wechat::FACTS, &alipay::FACTS, &douyin::FACTS, &kuaishou::FACTS, &baidu::FACTS];
 
 /// The platforms that are known by name only: the configuration says that they cannot be sent on yet.
 pub const PLANNED: &[&str] = &[];

@@ -29,7 +29,7 @@ use std::{
     sync::LazyLock,
 };
 
-pub(super) const FACE: Face = Face { platform: FACTS.word, routes, popup, one_at_a_time: true };
+pub(super) const FACE: Face = Face { platform: FACTS.word, routes, popup, one_at_a_time: true, pushes: None };
 
 /// What the gateway signs with.
 const KEY: &str = include_str!("alipay/gateway.key");
@@ -329,8 +329,8 @@ fn answer(world: &mut World, sending: &Sending, verdict: Verdict) -> Response {
         Cause::Field { empty: true, .. } => business("USER_TEMPLATE_LACK_KEYWORD"),
         Cause::Field { empty: false, .. } => business("USER_KEYWORD_LENGTH_ERROR"),
         Cause::Words => business("DATA_SENSITIVE"),
-        Cause::Consent if sending.ticket.is_some() => business("FORM_ID_SEND_LIMIT"),
-        Cause::Consent => business("MSG_UNSUBSCRIBED"),
+        Cause::Consent(_) if sending.ticket.is_some() => business("FORM_ID_SEND_LIMIT"),
+        Cause::Consent(_) => business("MSG_UNSUBSCRIBED"),
         Cause::Ticket => business("FORM_ID_OVER_TIME"),
     })
 }

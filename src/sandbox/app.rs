@@ -1,12 +1,13 @@
 //! The mini-programs that the sandbox knows, as orders and configurations describe them.
 
-use super::{FACES, PushSpec, face::Face};
+use super::{FACES, face::Face, ledger::Worth};
 use crate::{
-    domain::template::Kind,
+    domain::{Millis, template::Kind},
     platform::{self, Facts},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A mini-program as the platform knows it.
@@ -42,9 +43,9 @@ pub struct AppSpec {
     /// Whether grants from before a refusal in the settings count again after it is lifted (unknown).
     #[serde(default)]
     pub revive: bool,
-    /// Where its pushes go, if it wants them.
+    /// Where its pushes go, if it wants them, and how they are written, in its face's words.
     #[serde(default)]
-    pub push: Option<PushSpec>,
+    pub push: Option<Value>,
 }
 
 impl AppSpec {
@@ -56,6 +57,8 @@ impl AppSpec {
             kind: t.kind,
             fields: t.fields.clone(),
             choices: BTreeMap::new(),
+            sends_per_grant: t.times.map(|times| times.sends),
+            period_ms: t.times.map(|times| times.period),
             banned: false,
         };
         let secret =
@@ -128,9 +131,28 @@ pub struct TemplateSpec {
     /// What a field of an enumerated type may say.
     #[serde(default)]
     pub choices: BTreeMap<String, Vec<String>>,
+    /// How many sends one accept is worth; one, if it is left out.
+    #[serde(default)]
+    pub sends_per_grant: Option<u32>,
+    /// For how many milliseconds; for ever, if it is left out.
+    #[serde(default)]
+    pub period_ms: Option<Millis>,
     /// Every send of it is refused.
     #[serde(default)]
     pub banned: bool,
+}
+
+impl TemplateSpec {
+    /// What an accept at this time is worth; it has no end if the time is not told.
+    pub(super) fn worth(&self, now: Option<Millis>) -> Worth {
+        match self.kind {
+            Kind::LongTerm => Worth::Standing,
+            Kind::OneTime => Worth::Sends {
+                sends: self.sends_per_grant.unwrap_or(1).into(),
+                until: self.period_ms.zip(now).map(|(period, now)| now.saturating_add(period)),
+            },
+        }
+    }
 }
 
 /// A check of the send call.
@@ -147,7 +169,7 @@ pub enum Check {
     Openid,
     /// Whether there is such a template, and it is not banned.
     Template,
-    /// One send at a time to each user.
+    /// One send at a time to each user, and so far apart as the platform wants.
     Concurrency,
     /// Whether there is such a page.
     Page,

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// Its face.
-pub(super) const FACE: Face = Face { platform: FACTS.word, routes, popup, one_at_a_time: false };
+pub(super) const FACE: Face = Face { platform: FACTS.word, routes, popup, one_at_a_time: false, pushes: None };
 
 /// How long a token lives; a new one leaves those before as they are.
 const TOKEN_LIVES: Millis = 30 * DAY;
@@ -190,8 +190,8 @@ fn answer(sending: &Sending, verdict: Verdict, way: Way) -> Response {
         Err(Cause::Banned) => (6_001, "小程序没有推送权限".into()),
         Err(Cause::Page | Cause::Words) => (2_002, "参数错误".into()),
         Err(Cause::Field { key, .. }) => (2_002, format!("参数错误: {key}")),
-        Err(Cause::Consent | Cause::Ticket) if subscribed => (4_007, "用户未订阅该消息".into()),
-        Err(Cause::Consent | Cause::Concurrency) => (4_003, "表单无效".into()),
+        Err(Cause::Consent(_) | Cause::Ticket) if subscribed => (4_007, "用户未订阅该消息".into()),
+        Err(Cause::Consent(_) | Cause::Concurrency) => (4_003, "表单无效".into()),
         Err(Cause::Ticket) => (4_004, "场景 ID 校验失败".into()),
     };
     refused(&(code, text))

@@ -1,7 +1,7 @@
 //! The face of a platform: what the sandbox shows of it in its own words.
 
-use super::Sandbox;
-use crate::domain::consent::Ticket;
+use super::{Sandbox, push::Pusher};
+use crate::{config::App, domain::consent::Ticket};
 use axum::Router;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -16,6 +16,16 @@ pub(super) struct Face {
     pub popup: fn(&Tapped) -> Value,
     /// Whether a message is refused while another one to the same user is under way.
     pub one_at_a_time: bool,
+    /// How it pushes, if it does.
+    pub pushes: Option<FacePushes>,
+}
+
+/// How a platform pushes. The errors say what is wrong with what was given.
+pub(super) struct FacePushes {
+    /// Where an app's pushes go and how they are written, as the `push` of an order says it of the app of this id and secret.
+    pub ordered: fn(&str, &str, Value) -> Result<Pusher, String>,
+    /// The same of a configured app, to this address.
+    pub configured: fn(&App, String) -> Result<Pusher, String>,
 }
 
 /// What a user has answered.

@@ -4,7 +4,7 @@ use super::{
     Sandbox,
     app::{Check, TemplateSpec},
     faults::{Effect, broken, hit},
-    ledger::Pays,
+    ledger::{Denied, Pays},
     world::{Message, World},
 };
 use crate::domain::{
@@ -47,7 +47,7 @@ pub(super) enum Cause {
     },
     Words,
     /// There is no consent: none was given, it was used, or it was withdrawn.
-    Consent,
+    Consent(Denied),
     /// The ticket has ended, or is another user's.
     Ticket,
 }
@@ -140,7 +140,8 @@ impl World {
         }
         let Sending { appid, openid, template, page, data, ticket } = call.sending.clone();
         // An order without the check of the consent lets everything through, and the ledger tells.
-        self.grants.spend(&appid, &openid, &template, ticket.as_ref());
+        self.grants.spend(&appid, &openid, &template, ticket.as_ref(), now);
+        self.sent_to(&appid, &openid, now);
         self.counter += 1;
         let id = 3_248_682_510_344_192_000 + self.counter;
         let undelivered = hit(&mut self.rng, self.faults.undelivered_rate);
@@ -166,7 +167,10 @@ impl World {
                 None => Some(Cause::NoTemplate),
                 Some(template) => template.banned.then_some(Cause::Banned),
             },
-            Check::Concurrency => (app.face().one_at_a_time && !call.alone).then_some(Cause::Concurrency),
+            Check::Concurrency => {
+                let busy = app.face().one_at_a_time && !call.alone;
+                (busy || self.too_soon(appid, openid, now)).then_some(Cause::Concurrency)
+            }
             Check::Page => {
                 let path = page.as_ref().map(|page| page.split('?').next().unwrap_or_default().to_owned());
                 let unknown = path.filter(|path| !app.pages.is_empty() && !app.pages.contains(path));
@@ -178,10 +182,10 @@ impl World {
                 data.values().any(forbidden).then_some(Cause::Words)
             }
             Check::Consent => match ticket {
-                None => (!self.grants.allows(appid, openid, code)).then_some(Cause::Consent),
+                None => self.grants.denies(appid, openid, code, now).map(Cause::Consent),
                 Some(ticket) => match self.grants.pays(appid, openid, code, ticket, now) {
                     Pays::Yes => None,
-                    Pays::No => Some(Cause::Consent),
+                    Pays::No => Some(Cause::Consent(Denied::UsedUp)),
                     Pays::NotHere => Some(Cause::Ticket),
                 },
             },

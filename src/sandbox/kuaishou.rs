@@ -24,7 +24,8 @@ use serde_json::json;
 use std::collections::HashMap;
 
 /// Its face.
-pub(super) const FACE: Face = Face { platform: FACTS.word, routes, popup: Tapped::by_word, one_at_a_time: false };
+pub(super) const FACE: Face =
+    Face { platform: FACTS.word, routes, popup: Tapped::by_word, one_at_a_time: false, pushes: None };
 
 /// How long a token lives; a new one leaves those before as they are.
 const TOKEN_LIVES: Millis = 2 * DAY;
@@ -109,7 +110,7 @@ fn answer(_world: &mut World, _sending: &Sending, verdict: Verdict) -> Response 
         Err(Cause::Page) => (100_200_100, "page is wrong".into()),
         Err(Cause::Field { key, .. }) => (100_200_100, format!("data.{key} is wrong")),
         Err(Cause::Banned | Cause::Words) => (10_000_303, "hit the anti-spam policy".into()),
-        Err(Cause::Consent | Cause::Ticket | Cause::Concurrency) => {
+        Err(Cause::Consent(_) | Cause::Ticket | Cause::Concurrency) => {
             (NOT_SUBSCRIBED, "the user has not subscribed (a code of the sandbox's own)".into())
         }
     };

@@ -16,12 +16,21 @@ pub struct Ledger {
     pub openid: String,
     /// The platform's template id.
     pub template: String,
-    /// Accepts so far.
+    /// Sends that its accepts were worth so far; a standing one is worth one here.
     pub granted: i64,
     /// Messages accepted against them.
     pub used: i64,
     /// Whether the user has turned it off.
     pub refused: bool,
+}
+
+/// What one accept is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Worth {
+    /// Any number of sends.
+    Standing,
+    /// So many sends, until then or for ever.
+    Sends { sends: i64, until: Option<Millis> },
 }
 
 /// Whether a ticket pays for a send.
@@ -48,9 +57,30 @@ struct Brought {
 struct Grant {
     granted: i64,
     used: i64,
-    usable: i64,
+    /// The sends that are left of each accept, and when they end.
+    usable: Vec<(i64, Option<Millis>)>,
     standing: bool,
     refused: bool,
+}
+
+impl Grant {
+    /// Which accept pays for a message now: the one that ends first.
+    fn pays(&self, now: Millis) -> Option<usize> {
+        let good = |(left, until): &(i64, Option<Millis>)| *left > 0 && until.is_none_or(|until| now < until);
+        let all = self.usable.iter().enumerate().filter(|(_, accept)| good(accept));
+        all.min_by_key(|(_, (_, until))| until.unwrap_or(Millis::MAX)).map(|(i, _)| i)
+    }
+}
+
+/// Why a user's message of a template is not allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// Nothing was ever accepted.
+    Never,
+    /// All that was accepted is used up, or has ended.
+    UsedUp,
+    /// The user has turned it, or everything, off.
+    Off,
 }
 
 /// What all users allow.
@@ -65,14 +95,20 @@ pub(super) struct Grants {
 
 impl Grants {
     /// The user answers the popup for one template.
-    pub fn tap(&mut self, appid: &str, openid: &str, template: &str, accepted: bool, standing: bool) {
+    pub fn tap(&mut self, appid: &str, openid: &str, template: &str, accepted: Option<Worth>) {
         let grant = self.entry(appid, openid, template);
-        if accepted {
-            grant.granted += 1;
-            grant.usable += 1;
-            grant.standing |= standing;
-            grant.refused = false;
+        match accepted {
+            None => return,
+            Some(Worth::Standing) => {
+                grant.granted += 1;
+                grant.standing = true;
+            }
+            Some(Worth::Sends { sends, until }) => {
+                grant.granted += sends;
+                grant.usable.push((sends, until));
+            }
         }
+        grant.refused = false;
     }
 
     /// The user brings a ticket. One that is known already adds nothing, whoever brings it again.
@@ -131,7 +167,7 @@ impl Grants {
         let grant = self.entry(appid, openid, template);
         grant.refused = !on;
         if !on && !revive {
-            grant.usable = 0;
+            grant.usable.clear();
             grant.standing = false;
             let theirs = |brought: &&mut Brought| brought.openid == openid && brought.template == template;
             let of_app = self.tickets.iter_mut().filter(|((of, _), _)| of == appid).map(|(_, brought)| brought);
@@ -139,23 +175,34 @@ impl Grants {
         }
     }
 
-    /// Whether a message can be sent.
-    pub fn allows(&self, appid: &str, openid: &str, template: &str) -> bool {
-        let grant = self.by_template.get(&(appid.to_owned(), openid.to_owned(), template.to_owned()));
-        let usable = grant.is_some_and(|g| !g.refused && (g.standing || g.usable > 0));
-        usable && !self.off.contains(&(appid.to_owned(), openid.to_owned()))
+    /// Why a message cannot be sent, if it cannot.
+    pub fn denies(&self, appid: &str, openid: &str, template: &str, now: Millis) -> Option<Denied> {
+        if self.off.contains(&(appid.to_owned(), openid.to_owned())) {
+            return Some(Denied::Off);
+        }
+        let key = (appid.to_owned(), openid.to_owned(), template.to_owned());
+        let Some(grant) = self.by_template.get(&key) else { return Some(Denied::Never) };
+        match grant {
+            grant if grant.refused => Some(Denied::Off),
+            grant if grant.standing || grant.pays(now).is_some() => None,
+            grant if grant.granted > 0 => Some(Denied::UsedUp),
+            _ => Some(Denied::Never),
+        }
     }
 
     /// A message is accepted, allowed or not: the account tells.
-    pub fn spend(&mut self, appid: &str, openid: &str, template: &str, ticket: Option<&Ticket>) {
+    pub fn spend(&mut self, appid: &str, openid: &str, template: &str, ticket: Option<&Ticket>, now: Millis) {
         let brought = ticket.and_then(|ticket| self.tickets.get_mut(&(appid.to_owned(), ticket.id.clone())));
         if let Some(brought) = brought {
             brought.left = brought.left.saturating_sub(1);
         }
         let grant = self.entry(appid, openid, template);
         grant.used += 1;
-        if !grant.standing && ticket.is_none() {
-            grant.usable -= 1;
+        if !grant.standing
+            && ticket.is_none()
+            && let Some(i) = grant.pays(now)
+        {
+            grant.usable[i].0 -= 1;
         }
     }
 

@@ -17,21 +17,33 @@ mod wechat;
 mod alipay;
 mod kuaishou;
 mod baidu;
+mod douyin;
 
 pub use app::{AppSpec, Check, TemplateSpec};
+pub use douyin::Signed;
 pub use faults::Faults;
 pub use ledger::Ledger;
-pub use push::{Outgoing, Pushed};
-pub use wechat::{Format, Mode, PushSpec, Pusher};
+pub use push::{Letter, Outgoing, Pushed, Pusher, Writer};
+pub use wechat::{Envelope, Format, Mode};
 pub use world::{Message, World};
 
-use crate::clock::SharedClock;
+use crate::{clock::SharedClock, config::App};
 use axum::{Router, extract::DefaultBodyLimit};
 use face::Face;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The face of each platform.
-const FACES: &[Face] = &[wechat::FACE, alipay::FACE, kuaishou::FACE, baidu::FACE];
+const FACES: &[Face] = &[wechat::FACE, alipay::FACE, kuaishou::FACE, baidu::FACE, douyin::FACE];
+
+/// Where a configured app's pushes go and how they are written, if its platform pushes.
+///
+/// # Errors
+/// What is wrong with its secrets.
+pub fn pusher_of(app: &App, url: String) -> Result<Option<Pusher>, String> {
+    let face = FACES.iter().find(|face| face.platform == app.platform.word);
+    let pushes = face.and_then(|face| face.pushes.as_ref());
+    pushes.map(|pushes| (pushes.configured)(app, url)).transpose()
+}
 
 /// The sandbox. Cheap to clone.
 #[derive(Clone)]

@@ -1,10 +1,11 @@
 //! The orders under `/_sandbox`: what users do, what goes wrong, and what became of it.
 
 use super::{
-    Pusher, Sandbox,
+    Sandbox,
     app::{AppSpec, TemplateSpec},
     face::Tapped,
     faults::Faults,
+    push::Pusher,
 };
 use crate::{
     domain::consent::{Ticket, Tickets},
@@ -40,13 +41,20 @@ async fn add_app(State(sandbox): State<Sandbox>, Json(app): Json<AppSpec>) -> Re
         return (StatusCode::UNPROCESSABLE_ENTITY, format!("{why}\n")).into_response();
     }
     let mut world = sandbox.world();
-    match app.push.as_ref().map(|spec| Pusher::new(&app.appid, spec)).transpose() {
+    match pusher(&app) {
         Ok(Some(pusher)) => world.push_to(&app.appid, pusher),
         Ok(None) => {}
         Err(why) => return (StatusCode::UNPROCESSABLE_ENTITY, format!("push: {why}\n")).into_response(),
     }
     world.add_app(app);
     Json(json!({ "ok": true })).into_response()
+}
+
+/// Where an app's pushes go, if it wants them.
+fn pusher(app: &AppSpec) -> Result<Option<Pusher>, String> {
+    let Some(push) = &app.push else { return Ok(None) };
+    let pushes = app.face().pushes.as_ref().ok_or_else(|| format!("{} does not push", app.platform))?;
+    (pushes.ordered)(&app.appid, app.secret("secret"), push.clone()).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -95,21 +103,22 @@ async fn popup(State(sandbox): State<Sandbox>, Json(tap): Json<Popup>) -> Respon
         Ok(ticket) => ticket,
         Err(why) => return (StatusCode::UNPROCESSABLE_ENTITY, format!("{why}\n")).into_response(),
     };
-    let granted = |result: &str| (facts.popup.grants)(result) == Some(true);
-    let results: BTreeMap<String, bool> =
-        tap.results.iter().map(|(template, result)| (template.clone(), granted(result))).collect();
+    let granted = |word: &String| (facts.popup.grants)(word) == Some(true);
+    let tapped = Tapped { granted: tap.results.values().any(granted), results: tap.results, ticket };
     let (world, now) = (&mut *sandbox.world(), sandbox.clock.now());
-    match &ticket {
-        None => world.popup(&tap.appid, &tap.openid, &results, now),
-        Some(ticket) => {
-            for (template, _) in results.iter().filter(|(_, granted)| **granted) {
-                world.bring(&tap.appid, &tap.openid, template, ticket, now);
-            }
+    let answer = (world.apps[&tap.appid].face().popup)(&tapped);
+    if let Some(ticket) = &tapped.ticket {
+        for (template, _) in tapped.results.iter().filter(|(_, word)| granted(word)) {
+            world.bring(&tap.appid, &tap.openid, template, ticket, now);
         }
+        return Json(answer).into_response();
     }
-    let granted = results.values().any(|granted| *granted);
-    let face = world.apps[&tap.appid].face();
-    Json((face.popup)(&Tapped { results: tap.results, granted, ticket })).into_response()
+    // What the platform itself understands of it: an answer that changes nothing is neither yes nor no.
+    match (facts.popup.read)(&answer) {
+        Ok(results) => world.popup(&tap.appid, &tap.openid, &results, now),
+        Err(why) => return (StatusCode::UNPROCESSABLE_ENTITY, format!("results: {why}\n")).into_response(),
+    }
+    Json(answer).into_response()
 }
 
 /// The ticket that a tap is about, where the platform has tickets.

@@ -1,19 +1,18 @@
 //! WeChat's face: its paths, tokens, codes and pushes, in the documented shapes.
 
 use super::{
-    Outgoing, Sandbox,
+    Sandbox,
     app::TemplateSpec,
-    face::{Face, Tapped},
+    face::{Face, FacePushes, Tapped},
     faults::hit,
     judge::{Cause, Sending, Verdict},
+    push::{Letter, Outgoing, Pusher, Writer},
     world::World,
 };
 use crate::{
+    config::App,
     domain::{Millis, SECOND, push::Item, template::Kind},
-    platform::{
-        facts::Secrets,
-        wechat::{FACTS, callback::Callback},
-    },
+    platform::wechat::{FACTS, callback::Callback},
 };
 use axum::{
     Json, Router,
@@ -33,7 +32,13 @@ const STABLE: &str = "stable";
 const LEGACY: &str = "legacy";
 
 /// Its face.
-pub(super) const FACE: Face = Face { platform: FACTS.word, routes, popup: Tapped::by_word, one_at_a_time: true };
+pub(super) const FACE: Face = Face {
+    platform: FACTS.word,
+    routes,
+    popup: Tapped::by_word,
+    one_at_a_time: true,
+    pushes: Some(FacePushes { ordered, configured }),
+};
 
 /// Its paths.
 fn routes() -> Router<Sandbox> {
@@ -253,7 +258,7 @@ fn answer(world: &mut World, sending: &Sending, verdict: Verdict) -> Response {
         Cause::Field { key, empty: true } => (47003, format!("argument invalid! data.{key}.value is empty")),
         Cause::Field { key, empty: false } => (47003, format!("argument invalid! data.{key}.value invalid")),
         Cause::Words => (45168, "keyword in blacklist".into()),
-        Cause::Consent | Cause::Ticket => (43101, "user refuse to accept the msg".into()),
+        Cause::Consent(_) | Cause::Ticket => (43101, "user refuse to accept the msg".into()),
     };
     refused(&refuse(world, code, &text))
 }
@@ -261,20 +266,20 @@ fn answer(world: &mut World, sending: &Sending, verdict: Verdict) -> Response {
 /// Where an app's pushes go, as an order says it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PushSpec {
+struct PushSpec {
     /// Such as `http://127.0.0.1:8700/callback/coffee`.
-    pub url: String,
+    url: String,
     /// The console's Token.
-    pub token: String,
+    token: String,
     /// The console's EncodingAESKey; none in plain mode.
     #[serde(default)]
-    pub aes_key: Option<String>,
+    aes_key: Option<String>,
     /// `plain`, `compat` or `secure`; secure if there is a key.
     #[serde(default)]
-    pub mode: Option<Mode>,
+    mode: Option<Mode>,
     /// `json` (default) or `xml`.
     #[serde(default)]
-    pub format: Format,
+    format: Format,
 }
 
 /// The console's 消息加密方式.
@@ -300,11 +305,9 @@ pub enum Format {
     Xml,
 }
 
-/// Where an app's pushes go.
+/// Who signs and seals an app's pushes, and how they are written.
 #[derive(Debug, Clone)]
-pub struct Pusher {
-    /// The address.
-    pub url: String,
+pub struct Envelope {
     /// What signs and seals.
     pub callback: Callback,
     /// How it is sealed.
@@ -313,98 +316,69 @@ pub struct Pusher {
     pub format: Format,
 }
 
-impl Pusher {
-    /// As an order says it.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn new(appid: &str, spec: &PushSpec) -> Result<Self, String> {
-        let key = spec.aes_key.as_deref().map(Into::into);
-        let callback = Callback::new(appid.into(), spec.token.as_str().into(), key.as_ref());
-        let callback = callback.map_err(|bad| bad.why.to_string())?;
-        let default = if key.is_some() { Mode::Secure } else { Mode::Plain };
-        let mode = spec.mode.unwrap_or(default);
-        if mode != Mode::Plain && key.is_none() {
-            return Err("the compat and secure modes need an aes_key".into());
-        }
-        Ok(Self { url: spec.url.clone(), callback, mode, format: spec.format })
+/// As an order says it.
+fn ordered(appid: &str, _: &str, push: Value) -> Result<Pusher, String> {
+    let spec: PushSpec = serde_json::from_value(push).map_err(|e| e.to_string())?;
+    let key = spec.aes_key.as_deref().map(Into::into);
+    let callback = Callback::new(appid.to_owned(), spec.token.as_str().into(), key.as_ref());
+    let callback = callback.map_err(|bad| bad.why.to_string())?;
+    let default = if key.is_some() { Mode::Secure } else { Mode::Plain };
+    let mode = spec.mode.unwrap_or(default);
+    if mode != Mode::Plain && key.is_none() {
+        return Err("the compat and secure modes need an aes_key".into());
+    }
+    Ok(Pusher::new(spec.url, Envelope { callback, mode, format: spec.format }))
+}
+
+/// With an app's own secrets: encrypted if they have a key.
+fn configured(app: &App, url: String) -> Result<Pusher, String> {
+    let secrets = app.callback.as_ref().ok_or("the app has no callback")?;
+    let callback = Callback::new(app.appid.clone(), secrets["token"].clone(), secrets.get("aes_key"))
+        .map_err(|bad| bad.why.to_string())?;
+    let mode = if callback.has_key() { Mode::Secure } else { Mode::Plain };
+    Ok(Pusher::new(url, Envelope { callback, mode, format: Format::Json }))
+}
+
+impl Writer for Envelope {
+    fn event(&self, push: &Outgoing) -> &'static str {
+        names(push).0
     }
 
-    /// With an app's own secrets: encrypted if they have a key.
-    ///
-    /// # Errors
-    /// What is wrong with the key.
-    pub fn of(appid: &str, url: String, secrets: &Secrets) -> Result<Self, String> {
-        let callback = Callback::new(appid.into(), secrets["token"].clone(), secrets.get("aes_key"))
-            .map_err(|bad| bad.why.to_string())?;
-        let mode = if callback.has_key() { Mode::Secure } else { Mode::Plain };
-        Ok(Self { url, callback, mode, format: Format::Json })
-    }
-
-    /// Its content type.
-    pub(super) fn content_type(&self) -> &'static str {
-        if self.format == Format::Json { "application/json" } else { "text/xml" }
+    fn write(&self, push: &Outgoing, now: Millis, random: [u8; 16]) -> Letter {
+        let content_type = if self.format == Format::Json { "application/json" } else { "text/xml" };
+        let (query, body) = self.written(push, now, random);
+        Letter { query, headers: vec![("content-type", content_type.to_owned())], body }
     }
 }
 
-impl Outgoing {
-    /// WeChat's word for what happened.
-    pub(super) fn event(&self) -> &'static str {
-        self.names().0
+/// The event, and its wrapper in XML.
+fn names(push: &Outgoing) -> (&'static str, &'static str) {
+    match push.items.first() {
+        Some(Item::TurnedOff { .. }) => ("subscribe_msg_change_event", "SubscribeMsgChangeEvent"),
+        Some(Item::Receipt(_)) => ("subscribe_msg_sent_event", "SubscribeMsgSentEvent"),
+        _ => ("subscribe_msg_popup_event", "SubscribeMsgPopupEvent"),
     }
+}
 
-    /// The event, and its wrapper in XML.
-    fn names(&self) -> (&'static str, &'static str) {
-        match self.items.first() {
-            Some(Item::TurnedOff { .. }) => ("subscribe_msg_change_event", "SubscribeMsgChangeEvent"),
-            Some(Item::Receipt(_)) => ("subscribe_msg_sent_event", "SubscribeMsgSentEvent"),
-            _ => ("subscribe_msg_popup_event", "SubscribeMsgPopupEvent"),
-        }
-    }
-
-    /// The message in clear, as JSON.
-    fn json(&self) -> Value {
-        let odd = self.shape % 2 == 1;
-        let number = |n: i64| if odd { Value::String(n.to_string()) } else { n.into() };
-        let item = |item: &Item| match item {
-            Item::Answered { template, accepted } => json!({
-                "TemplateId": template, "SubscribeStatusString": if *accepted { "accept" } else { "reject" }, "PopupScene": "0",
-            }),
-            Item::TurnedOff { template } => json!({ "TemplateId": template, "SubscribeStatusString": "reject" }),
-            Item::Receipt(receipt) => json!({
-                "TemplateId": receipt.template,
-                "MsgID": receipt.message_id.as_deref().unwrap_or("0"),
-                "ErrorCode": receipt.failure.as_deref().unwrap_or("0"),
-                "ErrorStatus": receipt.text,
-            }),
-        };
-        let mut items: Vec<Value> = self.items.iter().map(item).collect();
-        // Documented since somebody fell over it: one item is no list.
-        let list = if items.len() == 1 { items.remove(0) } else { Value::Array(items) };
-        json!({
-            "ToUserName": "gh_sandbox", "FromUserName": self.openid, "CreateTime": number(self.at / SECOND), "MsgType": "event",
-            "Event": self.event(), "List": list,
-        })
-    }
-
+impl Envelope {
     /// The query and the body, signed and sealed as of `now`.
-    pub fn written(&self, pusher: &Pusher, now: Millis, random: [u8; 16]) -> (String, String) {
-        let value = self.json();
-        let clear = match pusher.format {
+    fn written(&self, push: &Outgoing, now: Millis, random: [u8; 16]) -> (String, String) {
+        let value = json(push);
+        let clear = match self.format {
             Format::Json => value.to_string(),
-            Format::Xml => format!("<xml>{}</xml>", self.xml(&value)),
+            Format::Xml => format!("<xml>{}</xml>", xml(push, &value)),
         };
         let (timestamp, nonce) =
             ((now / SECOND).to_string(), u32::from_be_bytes(random[..4].try_into().expect("four")).to_string());
-        let signature = pusher.callback.sign(&timestamp, &nonce, None);
-        let query = format!("signature={signature}&timestamp={timestamp}&nonce={nonce}&openid={}", self.openid);
-        if pusher.mode == Mode::Plain {
+        let signature = self.callback.sign(&timestamp, &nonce, None);
+        let query = format!("signature={signature}&timestamp={timestamp}&nonce={nonce}&openid={}", push.openid);
+        if self.mode == Mode::Plain {
             return (query, clear);
         }
-        let sealed = pusher.callback.seal(clear.as_bytes(), random).expect("these modes have a key");
-        let signature = pusher.callback.sign(&timestamp, &nonce, Some(&sealed));
+        let sealed = self.callback.seal(clear.as_bytes(), random).expect("these modes have a key");
+        let signature = self.callback.sign(&timestamp, &nonce, Some(&sealed));
         let query = format!("{query}&encrypt_type=aes&msg_signature={signature}");
-        let body = match (pusher.format, pusher.mode) {
+        let body = match (self.format, self.mode) {
             (Format::Json, Mode::Compat) => {
                 let mut both = value;
                 both["Encrypt"] = sealed.into();
@@ -412,26 +386,51 @@ impl Outgoing {
             }
             (Format::Json, _) => json!({ "ToUserName": "gh_sandbox", "Encrypt": sealed }).to_string(),
             (Format::Xml, mode) => {
-                let beside = if mode == Mode::Compat { self.xml(&value) } else { cdata("ToUserName", "gh_sandbox") };
+                let beside = if mode == Mode::Compat { xml(push, &value) } else { cdata("ToUserName", "gh_sandbox") };
                 format!("<xml>{beside}{}</xml>", cdata("Encrypt", &sealed))
             }
         };
         (query, body)
     }
+}
 
-    /// The message as the members of its XML.
-    fn xml(&self, value: &Value) -> String {
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let heads = ["ToUserName", "FromUserName", "CreateTime", "MsgType", "Event"];
-        let heads: String = heads.iter().map(|name| cdata(name, &text(&value[*name]))).collect();
-        let items = value["List"].as_array().cloned().unwrap_or_else(|| vec![value["List"].clone()]);
-        let item = |item: &Value| {
-            let members = item.as_object().into_iter().flatten();
-            format!("<List>{}</List>", members.map(|(name, value)| cdata(name, &text(value))).collect::<String>())
-        };
-        let wrapper = self.names().1;
-        format!("{heads}<{wrapper}>{}</{wrapper}>", items.iter().map(item).collect::<String>())
-    }
+/// The message in clear, as JSON.
+fn json(push: &Outgoing) -> Value {
+    let odd = push.shape % 2 == 1;
+    let number = |n: i64| if odd { Value::String(n.to_string()) } else { n.into() };
+    let item = |item: &Item| match item {
+        Item::Answered { template, accepted } => json!({
+            "TemplateId": template, "SubscribeStatusString": if *accepted { "accept" } else { "reject" }, "PopupScene": "0",
+        }),
+        Item::TurnedOff { template } => json!({ "TemplateId": template, "SubscribeStatusString": "reject" }),
+        Item::Receipt(receipt) => json!({
+            "TemplateId": receipt.template,
+            "MsgID": receipt.message_id.as_deref().unwrap_or("0"),
+            "ErrorCode": receipt.failure.as_deref().unwrap_or("0"),
+            "ErrorStatus": receipt.text,
+        }),
+    };
+    let mut items: Vec<Value> = push.items.iter().map(item).collect();
+    // Documented since somebody fell over it: one item is no list.
+    let list = if items.len() == 1 { items.remove(0) } else { Value::Array(items) };
+    json!({
+        "ToUserName": "gh_sandbox", "FromUserName": push.openid, "CreateTime": number(push.at / SECOND), "MsgType": "event",
+        "Event": names(push).0, "List": list,
+    })
+}
+
+/// The message as the members of its XML.
+fn xml(push: &Outgoing, value: &Value) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let heads = ["ToUserName", "FromUserName", "CreateTime", "MsgType", "Event"];
+    let heads: String = heads.iter().map(|name| cdata(name, &text(&value[*name]))).collect();
+    let items = value["List"].as_array().cloned().unwrap_or_else(|| vec![value["List"].clone()]);
+    let item = |item: &Value| {
+        let members = item.as_object().into_iter().flatten();
+        format!("<List>{}</List>", members.map(|(name, value)| cdata(name, &text(value))).collect::<String>())
+    };
+    let wrapper = names(push).1;
+    format!("{heads}<{wrapper}>{}</{wrapper}>", items.iter().map(item).collect::<String>())
 }
 
 fn cdata(name: &str, text: &str) -> String {

@@ -1,11 +1,10 @@
 //! The world of the sandbox: mini-programs, users, what they received and what they are told. No I/O, no clock.
 
 use super::{
-    Pusher,
     app::{AppSpec, TemplateSpec},
     faults::{Faults, hit},
-    ledger::{Grants, Ledger},
-    push::{Outgoing, Pushed},
+    ledger::{Grants, Ledger, Worth},
+    push::{Outgoing, Pushed, Pusher},
     tokens::Tokens,
 };
 use crate::domain::{Millis, consent::Ticket, push::Item, template::Kind};
@@ -37,6 +36,8 @@ pub struct World {
     pub(super) grants: Grants,
     /// Users to whom a message is under way.
     pub(super) in_flight: HashSet<(String, String)>,
+    /// When the last message to a user was accepted, on platforms that want two of them apart.
+    last_sent: HashMap<(String, String), Millis>,
     pub(super) messages: Vec<Message>,
     /// What goes wrong.
     pub faults: Faults,
@@ -54,6 +55,7 @@ impl World {
             tokens: Tokens::default(),
             grants: Grants::default(),
             in_flight: HashSet::new(),
+            last_sent: HashMap::new(),
             messages: Vec::new(),
             faults: Faults::default(),
             pushers: HashMap::new(),
@@ -87,7 +89,7 @@ impl World {
     /// The user answers a popup, and the platform tells.
     pub fn popup(&mut self, appid: &str, openid: &str, results: &BTreeMap<String, bool>, now: Millis) {
         for (template, accepted) in results {
-            self.tap(appid, openid, template, *accepted);
+            self.tap_at(appid, openid, template, *accepted, Some(now));
         }
         let item =
             |(template, accepted): (&String, &bool)| Item::Answered { template: template.clone(), accepted: *accepted };
@@ -124,28 +126,31 @@ impl World {
         self.tell(appid, openid, vec![Item::TurnedOff { template: template.to_owned() }], now);
     }
 
-    /// Queues a push, as the faults will have it.
+    /// Queues what tells of it, as the faults will have it.
     pub(super) fn tell(&mut self, appid: &str, openid: &str, items: Vec<Item>, now: Millis) {
-        if !self.pushers.contains_key(appid) || items.is_empty() {
-            return;
-        }
-        let copies = if hit(&mut self.rng, self.faults.push_lost_rate) {
-            0
-        } else {
-            1 + u32::from(hit(&mut self.rng, self.faults.push_twice_rate))
-        };
-        for _ in 0..copies {
-            let jitter = self.faults.push_jitter_ms;
-            let late = self.faults.push_delay_ms + if jitter > 0 { self.rng.random_range(0..=jitter) } else { 0 };
-            self.pushes.push(Outgoing {
-                appid: appid.to_owned(),
-                openid: openid.to_owned(),
-                items: items.clone(),
-                at: now,
-                due: now + Millis::try_from(late).unwrap_or(Millis::MAX / 2),
-                tries: 0,
-                shape: self.rng.random(),
-            });
+        let Some(pusher) = self.pushers.get(appid).filter(|_| !items.is_empty()) else { return };
+        for items in pusher.writer.split(items) {
+            let copies = if hit(&mut self.rng, self.faults.push_lost_rate) {
+                0
+            } else {
+                1 + u32::from(hit(&mut self.rng, self.faults.push_twice_rate))
+            };
+            let kind =
+                items.first().and_then(|item| self.template(appid, item.template())).map(|template| template.kind);
+            for _ in 0..copies {
+                let jitter = self.faults.push_jitter_ms;
+                let late = self.faults.push_delay_ms + if jitter > 0 { self.rng.random_range(0..=jitter) } else { 0 };
+                self.pushes.push(Outgoing {
+                    appid: appid.to_owned(),
+                    openid: openid.to_owned(),
+                    items: items.clone(),
+                    long_term: kind == Some(Kind::LongTerm),
+                    at: now,
+                    due: now + Millis::try_from(late).unwrap_or(Millis::MAX / 2),
+                    tries: 0,
+                    shape: self.rng.random(),
+                });
+            }
         }
     }
 
@@ -184,11 +189,32 @@ impl World {
         *self = Self { apps, pushers, ..Self::new(seed) };
     }
 
-    /// The user answers the popup for one template.
+    /// The user answers the popup for one template, and nobody asks when: what is granted has no end.
     pub fn tap(&mut self, appid: &str, openid: &str, template: &str, accepted: bool) {
-        let template_spec = self.apps.get(appid).and_then(|app| app.templates.iter().find(|t| t.id == template));
-        let standing = template_spec.is_some_and(|t| t.kind == Kind::LongTerm);
-        self.grants.tap(appid, openid, template, accepted, standing);
+        self.tap_at(appid, openid, template, accepted, None);
+    }
+
+    fn tap_at(&mut self, appid: &str, openid: &str, template: &str, accepted: bool, now: Option<Millis>) {
+        let worth = self.template(appid, template).map_or(Worth::Sends { sends: 1, until: None }, |t| t.worth(now));
+        self.grants.tap(appid, openid, template, accepted.then_some(worth));
+    }
+
+    fn template(&self, appid: &str, id: &str) -> Option<&TemplateSpec> {
+        self.apps.get(appid)?.templates.iter().find(|template| template.id == id)
+    }
+
+    /// Whether the last message to the user is not so long ago as the platform wants.
+    pub(super) fn too_soon(&self, appid: &str, openid: &str, now: Millis) -> bool {
+        let last = self.last_sent.get(&(appid.to_owned(), openid.to_owned()));
+        let apart = self.apps.get(appid).and_then(|app| app.facts().apart);
+        last.zip(apart).is_some_and(|(last, apart)| now.abs_diff(*last) < apart.unsigned_abs())
+    }
+
+    /// A message to the user was accepted.
+    pub(super) fn sent_to(&mut self, appid: &str, openid: &str, now: Millis) {
+        if self.apps.get(appid).is_some_and(|app| app.facts().apart.is_some()) {
+            self.last_sent.insert((appid.to_owned(), openid.to_owned()), now);
+        }
     }
 
     /// The user turns a template, or everything, off or on in the settings.

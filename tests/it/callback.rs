@@ -18,7 +18,7 @@ use tixing::{
         settle::{Consent, Next, Settlement},
     },
     platform::wechat::callback::Callback,
-    sandbox::{Faults, Format, Mode, Outgoing, Pusher},
+    sandbox::{Envelope, Faults, Format, Mode, Outgoing, Pusher, Writer},
     store::{
         Inserted, Store,
         lists::Filter,
@@ -46,7 +46,7 @@ fn site(sandbox: &SandboxServer, app: &str) -> Site {
 fn push_to(sandbox: &SandboxServer, program: &Program, mode: Mode, format: Format) {
     let callback = callback((mode != Mode::Plain).then_some(KEY));
     let url = format!("{}/callback/coffee", program.base);
-    sandbox.sandbox.world().push_to(APPID, Pusher { url, callback, mode, format });
+    sandbox.sandbox.world().push_to(APPID, Pusher::new(url, Envelope { callback, mode, format }));
 }
 
 /// The user taps on the phone, `later` from now, and only the platform tells: in whole seconds, so that two alike in one are one.
@@ -135,14 +135,15 @@ async fn forged_replayed_and_broken_pushes_have_a_clear_answer_and_no_effect() {
         appid: APPID.into(),
         openid: "o-victim".into(),
         items: vec![Item::Answered { template: EVENT.into(), accepted: true }],
+        long_term: false,
         at,
         due: at,
         tries: 0,
         shape: 0,
     };
     let written = |callback: Callback, mode, at: Millis| {
-        let pusher = Pusher { url: String::new(), callback, mode, format: Format::Json };
-        accept(at).written(&pusher, at, [3; 16])
+        let letter = Envelope { callback, mode, format: Format::Json }.write(&accept(at), at, [3; 16]);
+        (letter.query, letter.body)
     };
     let good = |at| written(callback(Some(KEY)), Mode::Secure, at);
     let other = |token: &str, key: &str, appid: &str| {

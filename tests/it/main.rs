@@ -25,6 +25,7 @@ mod busy;
 mod transport;
 mod callback;
 mod alipay;
+mod douyin;
 mod doubt;
 mod doctor;
 mod trouble;

@@ -36,7 +36,7 @@ use tixing::{
     engine::{Engine, Reach, Signals, hold::assume_sent},
     metrics::Metrics,
     platform::wechat::callback::Callback,
-    sandbox::{AppSpec, Check, Faults, Format, Mode, Pusher, Sandbox},
+    sandbox::{AppSpec, Check, Envelope, Faults, Format, Mode, Pusher, Sandbox},
     store::{Inserted, change::Changed, doubts::Verdict},
 };
 use tokio::task::JoinHandle;
@@ -198,8 +198,8 @@ impl Life {
         }
         if app.rules.receipt_wait.is_some() || app.consents != Feeds::Client {
             let callback = Callback::new(app.appid.clone(), "token".into(), None).expect("no key");
-            let (url, mode, format) = (String::new(), Mode::Plain, Format::Json);
-            sandbox.world().push_to(&app.appid, Pusher { url, callback, mode, format });
+            let writer = Envelope { callback, mode: Mode::Plain, format: Format::Json };
+            sandbox.world().push_to(&app.appid, Pusher::new(String::new(), writer));
         }
         // Small enough for a crowd to overflow it, or as it is.
         let reach = *[Reach::default(), Reach { page: 3, buffer: 8 }].choose(&mut rng).expect("some");
