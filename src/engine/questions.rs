@@ -29,8 +29,10 @@ impl Engine {
         };
         let Some(request) = request else {
             lane.errands.never(errand);
-            if errand == Errand::Templates {
-                self.templates_asked(i, Some(say!("platform_lists_no_templates")));
+            match errand {
+                Errand::Templates => self.templates_asked(i, Some(say!("platform_lists_no_templates"))),
+                // One that has run out, and cannot be asked, would wait for ever.
+                Errand::Quota => lane.quota_unsaid(),
             }
             return;
         };
