@@ -71,7 +71,7 @@ pub struct ScheduleJson {
     /// By how much what waits was moved since the file was loaded.
     #[schema(value_type = i64)]
     shift_ms: Millis,
-    /// The first instant of what was loaded.
+    /// The first instant of what was loaded; null of one that prepares its occurrences, each of which has its own.
     #[schema(required = true, format = DateTime)]
     first_at: Option<String>,
     #[schema(required = true, format = DateTime)]
@@ -301,6 +301,8 @@ impl ScheduleJson {
         let mut reminders: BTreeMap<&'static str, i64> =
             ReminderState::ALL.into_iter().map(|state| (state.word(), 0)).collect();
         let mut reasons = Vec::new();
+        // What a load shows of the next occurrence is not what comes after it.
+        let prepares = row.since.is_some();
         for (name, n) in counts {
             let (word, reason) = name.split_once('/').map_or((name.as_str(), None), |(word, why)| (word, Some(why)));
             if let Some(state) = ReminderState::from_word(word) {
@@ -335,8 +337,8 @@ impl ScheduleJson {
             paused_at: row.paused_at.map(rfc3339),
             cancelled_at: row.cancelled_at.map(rfc3339),
             shift_ms: row.shift,
-            first_at: row.first_at.map(rfc3339),
-            last_at: row.last_at.map(rfc3339),
+            first_at: row.first_at.filter(|_| !prepares).map(rfc3339),
+            last_at: row.last_at.filter(|_| !prepares).map(rfc3339),
             reminders,
             reasons,
             text: (!row.text.is_empty()).then_some(row.text),
