@@ -1,6 +1,11 @@
-//! Baidu's adapter against its face of the sandbox, whose ledger of tickets judges.
+//! Baidu's adapter, and the daemon, against its face of the sandbox, whose ledger of tickets judges.
 
-use crate::harness::{START, rig::deliver, sample};
+use crate::harness::{
+    START, program,
+    program::{Program, SandboxServer, Site},
+    rig::deliver,
+    sample,
+};
 use axum::{body::Body, http::Request};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -201,4 +206,128 @@ async fn the_recorded_requests_of_baidus_own_client_get_the_answers_that_it_expe
     let sent = post(&sandbox, &path, form, &body).await;
     assert!(sent["errno"] == 0 && sent["data"]["msg_key"].is_u64(), "{sent}");
     assert_eq!(post(&sandbox, &path, form, &body).await["errno"], 4_003, "the form was used");
+}
+
+/// The daemon, and the sandbox on its port.
+struct Served {
+    sandbox: SandboxServer,
+    daemon: Program,
+    _site: Site,
+}
+
+impl Served {
+    async fn new() -> Self {
+        let sandbox = SandboxServer::start(1).await;
+        let site = Site::of(&FACTS, &sandbox, "");
+        let daemon = site.serve_with_key();
+        Self { sandbox, daemon, _site: site }
+    }
+
+    /// The id for a dialog.
+    async fn prepared(&self, openid: &str) -> String {
+        let body = json!({ "app": "coffee", "openid": openid, "template": "event-start" });
+        let (status, prepared) = self.daemon.post("/v1/consents/prepare", &body).await;
+        assert_eq!(status, 200, "{prepared}");
+        prepared["subscribe_id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The user submits a form, or pays; the client's detail.
+    async fn popup(&self, openid: &str, word: &str, ticket: Value) -> Value {
+        let mut order = json!({ "appid": APP_KEY, "openid": openid, "results": { TEMPLATE: word } });
+        order.as_object_mut().expect("it is").extend(ticket.as_object().expect("it is").clone());
+        post(&self.sandbox.sandbox, "/_sandbox/popup", "application/json", &order.to_string()).await
+    }
+
+    /// Tells the daemon of it; the status, and how many of the user's consents are available.
+    async fn report(&self, openid: &str, more: Value) -> (u16, Value) {
+        let mut body = json!({ "app": "coffee", "openid": openid });
+        body.as_object_mut().expect("it is").extend(more.as_object().expect("it is").clone());
+        let (status, answer) = self.daemon.post("/v1/consents", &body).await;
+        let told = if status == 200 { &answer["balances"][0]["available"] } else { &answer["code"] };
+        (status.as_u16(), told.clone())
+    }
+
+    /// A reminder that is due in a moment; the status, and the reminder or the problem.
+    async fn remind(&self, openid: &str, accepted: Option<Value>) -> (u16, Value) {
+        let at = tixing::domain::timing::rfc3339(program::now() + 1_000);
+        let mut body = json!({ "app": "coffee", "openid": openid, "template": "event-start", "at": at, "page": "pages/event?id=7",
+            "data": { "keyword1": "周三读书会", "keyword2": "2027年3月1日 10:00", "keyword3": "二楼" } });
+        if let Some(accepted) = accepted {
+            body["accepted"] = accepted;
+        }
+        let (status, answer) = self.daemon.post("/v1/reminders", &body).await;
+        (status.as_u16(), answer)
+    }
+
+    /// Waits for a reminder's end, and answers it.
+    async fn ended(&self, made: &Value) -> Value {
+        let path = format!("/v1/reminders/{}", made["id"].as_str().expect("an id"));
+        self.daemon
+            .wait(&path, 20, |reminder| !["scheduled", "sending"].contains(&reminder["state"].as_str().unwrap_or("")))
+            .await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_prepares_an_id_counts_it_once_and_sends_by_it() {
+    let served = Served::new().await;
+    let id = served.prepared("u1").await;
+    let detail = served.popup("u1", "accept", json!({ "subscribe_id": id })).await;
+    let whole = json!({ "subscribe_id": id, "result": detail });
+    assert_eq!(served.report("u2", whole.clone()).await.0, 422, "another user's id");
+    assert_eq!(
+        served.report("u1", json!({ "results": { "event-start": "accept" } })).await,
+        (422, json!("ticket_needed"))
+    );
+    assert_eq!(served.report("u1", whole.clone()).await, (200, json!(1)));
+    assert_eq!(served.report("u1", whole).await, (200, json!(1)), "the same id counts once");
+    let (status, made) = served.remind("u1", None).await;
+    assert_eq!(status, 201, "{made}");
+    assert_eq!(served.remind("u1", None).await.0, 409, "one id, one send");
+    let sent = served.ended(&made).await;
+    assert_eq!(sent["state"], "sent", "{sent}");
+    assert!(sent["attempts"][0]["message_id"].is_string(), "{sent}");
+
+    // A refusal grants nothing.
+    let refused = served.prepared("u3").await;
+    let detail = served.popup("u3", "reject", json!({ "subscribe_id": refused })).await;
+    let (status, _) = served.report("u3", json!({ "subscribe_id": refused, "result": detail })).await;
+    assert_eq!((status, served.remind("u3", None).await.0), (200, 409));
+    served.daemon.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_pays_for_three_reminders_and_a_guest_is_named_by_the_device() {
+    let served = Served::new().await;
+    let order = json!({ "ticket": { "kind": "order", "id": "order-0" } });
+    served.popup("guest", "accept", order.clone()).await;
+    let (status, first) = served.remind("guest", Some(order)).await;
+    assert_eq!(status, 201, "{first}");
+    for _ in 0..2 {
+        let (status, made) = served.remind("guest", None).await;
+        assert_eq!(status, 201, "{made}");
+        let sent = served.ended(&made).await;
+        assert_eq!(sent["state"], "sent", "{sent}");
+    }
+    assert_eq!(served.ended(&first).await["state"], "sent");
+    assert_eq!(served.remind("guest", None).await.0, 409, "three times");
+    served.daemon.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_subscription_voids_its_ticket_alone() {
+    let served = Served::new().await;
+    let (id, form) = (served.prepared("u1").await, json!({ "ticket": { "kind": "form", "id": "f1" } }));
+    // The platform knows nothing of the id, and of the form it does.
+    served.popup("u1", "accept", form.clone()).await;
+    served.report("u1", json!({ "subscribe_id": id, "results": { "event-start": "accept" } })).await;
+    let (_, made) = served.remind("u1", None).await;
+    let failed = served.ended(&made).await;
+    assert_eq!((&failed["state"], &failed["attempts"][0]["code"]), (&json!("failed"), &json!("4007")), "{failed}");
+    let mut report = form;
+    report["results"] = json!({ "event-start": "accept" });
+    assert_eq!(served.report("u1", report).await, (200, json!(1)));
+    let (_, made) = served.remind("u1", None).await;
+    assert_eq!(served.ended(&made).await["state"], "sent");
+    served.daemon.terminate();
 }

@@ -168,32 +168,52 @@ async fn the_requests_composed_from_the_documents_get_the_answers_that_the_docum
     assert_eq!(by_query["result"], 1, "{by_query}");
 }
 
+/// A reminder that is due in a moment.
+fn due(openid: &str, page: &str) -> Value {
+    let at = tixing::domain::timing::rfc3339(program::now() + 1_000);
+    json!({ "app": "coffee", "openid": openid, "template": "event-start", "at": at, "page": page,
+            "data": { "thing01": "周三读书会", "thing02": "2027年3月1日 10:00", "thing03": "二楼" } })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_daemon_that_init_configures_sends_through_the_sandbox() {
     let sandbox = SandboxServer::start(1).await;
-    sandbox.sandbox.world().add_configured(&sample(&FACTS, &sandbox.url));
-    let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
-    std::fs::remove_file(site.path("tixing.toml")).expect("removed");
-    assert_eq!(site.run(&["init", "--platform", "kuaishou"]).0, 0);
-    let text = std::fs::read_to_string(site.path("tixing.toml")).expect("written");
-    let text = text.replace("http://127.0.0.1:8790", &sandbox.url).replace("127.0.0.1:8700", "127.0.0.1:0");
-    std::fs::write(site.path("tixing.toml"), text).expect("written");
+    let site = Site::of(&FACTS, &sandbox, "");
     let daemon = site.serve_with_key();
-
     let openid = (FACTS.sample.openid)(1);
     sandbox.sandbox.world().tap(APPID, &openid, TEMPLATE, true);
-    let body = |page: &str| {
-        let at = tixing::domain::timing::rfc3339(program::now() + 1_000);
-        json!({ "app": "coffee", "openid": openid, "template": "event-start", "at": at, "accepted": true, "page": page,
-                "data": { "thing01": "周三读书会", "thing02": "2027年3月1日 10:00", "thing03": "二楼" } })
-    };
-    let (status, refused) = daemon.post("/v1/reminders", &body("pages/event?id=7")).await;
+    let result = json!({ "errMsg": "requestSubscribeMessage:ok", TEMPLATE: "accept" });
+    let report = json!({ "app": "coffee", "openid": openid, "event": "tap-1", "result": result });
+    let (status, answer) = daemon.post("/v1/consents", &report).await;
+    assert_eq!((status.as_u16(), &answer["balances"][0]["available"]), (200, &json!(1)), "{answer}");
+    let (status, refused) = daemon.post("/v1/reminders", &due(&openid, "pages/event?id=7")).await;
     assert_eq!((status.as_u16(), &refused["param"]), (422, &json!("/page")), "{refused}");
-    let (status, made) = daemon.post("/v1/reminders", &body("pages/event")).await;
+    let (status, made) = daemon.post("/v1/reminders", &due(&openid, "pages/event")).await;
     assert_eq!(status, 201, "{made}");
     let path = format!("/v1/reminders/{}", made["id"].as_str().expect("an id"));
     let sent = daemon.wait(&path, 20, |reminder| reminder["state"] == "sent").await;
     assert_eq!(sent["attempts"][0]["outcome"], "sent", "{sent}");
     assert_eq!(sandbox.sandbox.world().messages().len(), 1);
+    daemon.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_says_which_code_means_that_the_user_has_not_subscribed() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::of(&FACTS, &sandbox, "codes = { \"100200999\" = \"deny\" }");
+    let daemon = site.serve_with_key();
+    // The mini-program tells of two taps, and the platform knows of none.
+    let openid = (FACTS.sample.openid)(2);
+    for tap in ["tap-1", "tap-2"] {
+        let report = json!({ "app": "coffee", "openid": openid, "event": tap, "result": { TEMPLATE: "accept" } });
+        assert_eq!(daemon.post("/v1/consents", &report).await.0, 200);
+    }
+    let (status, made) = daemon.post("/v1/reminders", &due(&openid, "pages/event")).await;
+    assert_eq!(status, 201, "{made}");
+    let path = format!("/v1/reminders/{}", made["id"].as_str().expect("an id"));
+    let failed = daemon.wait(&path, 20, |reminder| reminder["state"] == "failed").await;
+    assert_eq!(failed["attempts"][0]["code"], "100200999", "{failed}");
+    let (_, consents) = daemon.get(&format!("/v1/consents?app=coffee&openid={openid}")).await;
+    assert_eq!((&consents["balances"][0]["void"], &consents["balances"][0]["available"]), (&json!(2), &json!(0)));
     daemon.terminate();
 }

@@ -10,7 +10,7 @@ use crate::{
     clock::{SharedClock, SystemClock},
     config::{self, App, Config},
     daemon::Daemon,
-    domain::{Millis, SECOND, reminder::State, timing::rfc3339},
+    domain::{Millis, SECOND, consent::Ticket, reminder::State, timing::rfc3339},
     http,
     platform::{BUILT, Facts},
     sandbox::{Message, Sandbox},
@@ -60,9 +60,7 @@ fn kinds() -> Vec<Kind> {
         kind("coffee", "转角咖啡", "coupon-expiry", "优惠券到期提醒", COUPONS, ["thing1", "amount3", "date4"]),
         kind("studio", "山谷运动", "class-start", "课程开始提醒", CLASSES, ["thing1", "thing2", "time3"]),
     ];
-    // Where an accept comes with a ticket, the sandbox's users cannot give one here.
-    let simple = BUILT[1..].iter().filter(|platform| !platform.tickets.needed);
-    kinds.extend(simple.map(|platform| {
+    kinds.extend(BUILT[1..].iter().map(|platform| {
         let [what, when, place] = platform.sample.event;
         kind(&app_on(platform), "转角咖啡", "event-start", "活动开始提醒", EVENTS, [what, place, when])
     }));
@@ -213,11 +211,11 @@ impl Demo {
         let app = self.config.apps.iter().find(|a| a.name == kind.app).expect("configured");
         let openid = (app.platform.sample.openid)(u32::try_from(user).expect("a few users"));
         let template = app.template(kind.template).expect("configured").code.clone();
-        self.sandbox.world().tap(&app.appid, &openid, &template, true);
+        let accepted = self.accept(app, &openid, &template, now).await?;
         let due = local(at).format("%Y年%-m月%-d日 %H:%M").to_string();
         let body = json!({
             "app": kind.app, "openid": openid, "template": template, "at": rfc3339(at), "expires_at": "2h",
-            "page": "pages/detail", "accepted": { "source": "demo" },
+            "page": "pages/detail", "accepted": accepted,
             "data": { kind.fields[0]: choice.0, kind.fields[1]: choice.1, kind.fields[2]: due },
         });
         self.post("/v1/reminders", &body).await?;
@@ -233,6 +231,21 @@ impl Demo {
             seconds = seconds
         ));
         Ok(())
+    }
+
+    /// The user accepts on the platform; what the app's backend learns of it.
+    async fn accept(&self, app: &App, openid: &str, template: &str, now: Millis) -> Result<Value, Failure> {
+        let tickets = app.platform.tickets;
+        let Some(kind) = tickets.kinds.iter().find(|kind| tickets.needed && kind.minted) else {
+            self.sandbox.world().tap(&app.appid, openid, template, true);
+            return Ok(json!({ "source": "demo" }));
+        };
+        let wish = json!({ "app": app.name, "openid": openid, "template": template });
+        let prepared = self.post("/v1/consents/prepare", &wish).await?;
+        let id = prepared["subscribe_id"].as_str().unwrap_or_default();
+        let ticket = Ticket { kind: kind.word.to_owned(), id: id.to_owned() };
+        self.sandbox.world().bring(&app.appid, openid, template, &ticket, now);
+        Ok(json!({ "source": "demo", "subscribe_id": id }))
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {

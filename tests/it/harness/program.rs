@@ -95,6 +95,19 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间" }}
         Self { folder }
     }
 
+    /// The configuration that `init` writes for a platform, with `more` lines for its app `coffee`, which the sandbox learns to know.
+    pub fn of(platform: &tixing::platform::Facts, sandbox: &SandboxServer, more: &str) -> Self {
+        let site = Self { folder: tempfile::tempdir().expect("a folder") };
+        let (code, _, said) = site.run(&["init", "--platform", platform.word]);
+        assert_eq!(code, 0, "{said}");
+        let text = std::fs::read_to_string(site.path("tixing.toml")).expect("written");
+        let text = text.replace("http://127.0.0.1:8790", &sandbox.url).replace("127.0.0.1:8700", "127.0.0.1:0");
+        let text = text.replace("timezone =", &format!("{more}\ntimezone ="));
+        std::fs::write(site.path("tixing.toml"), text).expect("written");
+        sandbox.sandbox.world().add_configured(&super::sample(platform, &sandbox.url));
+        site
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
