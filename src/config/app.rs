@@ -364,13 +364,8 @@ impl Raw {
         let word = self.platform.as_str();
         let found = platform::find(word);
         if found.is_none() {
-            let what = if platform::PLANNED.contains(&word) {
-                let known: Vec<&str> = platform::BUILT.iter().map(|facts| facts.word).collect();
-                say!("platform_not_built", platform = word, known = known)
-            } else {
-                let allowed = platform::words();
-                say!("unknown_platform", found = word, allowed = allowed, near = near(word, &allowed))
-            };
+            let allowed = platform::words();
+            let what = say!("unknown_platform", found = word, allowed = allowed, near = near(word, &allowed));
             check.problem(&place.key("platform"), what);
         }
         found

@@ -31,17 +31,14 @@ pub use facts::{Account, Facts};
 /// The platforms that tixing can send on.
 pub const BUILT: &[&Facts] = &[&wechat::FACTS, &alipay::FACTS, &douyin::FACTS, &kuaishou::FACTS, &baidu::FACTS];
 
-/// The platforms that are known by name only: the configuration says that they cannot be sent on yet.
-pub const PLANNED: &[&str] = &[];
-
 /// The platform of this word, if tixing can send on it.
 pub fn find(word: &str) -> Option<&'static Facts> {
     BUILT.iter().copied().find(|facts| facts.word == word)
 }
 
-/// The words of all platforms that are known, those that are built first.
+/// The words of all platforms.
 pub fn words() -> Vec<&'static str> {
-    BUILT.iter().map(|facts| facts.word).chain(PLANNED.iter().copied()).collect()
+    BUILT.iter().map(|facts| facts.word).collect()
 }
 
 /// What an option of this name can say on any platform.

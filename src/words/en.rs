@@ -771,7 +771,6 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("no_app", "no [[app]] is configured: nothing can be sent"),
     ("app_name_twice", "there are two apps named «{name}»; names are unique"),
     ("bad_app_name", "«{name}» is not a name; use 1 to 64 of a–z, 0–9, - and _"),
-    ("platform_not_built", "«{platform}» cannot be sent on yet; this version knows {known}"),
     ("unknown_platform", "«{found}» is not a platform; allowed are {allowed}{near}"),
     ("bad_appid", "«{appid}» is not an appid; it has 1 to 64 letters and digits"),
     ("odd_appid", "app {app}: the appid «{appid}» does not look like one of its platform, such as {like}"),

@@ -771,7 +771,6 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("no_app", "没有配置任何 [[app]]：无法发送"),
     ("app_name_twice", "有两个名为「{name}」的应用；名称必须唯一"),
     ("bad_app_name", "「{name}」不能作为名称；请用 1 到 64 个小写字母、数字、- 和 _"),
-    ("platform_not_built", "还不能在「{platform}」上发送；本版本支持 {known}"),
     ("unknown_platform", "「{found}」不是平台；可用：{allowed}{near}"),
     ("bad_appid", "「{appid}」不是 appid；应为 1 到 64 个字母和数字"),
     ("odd_appid", "应用 {app}：appid「{appid}」不像该平台的 appid（例如 {like}）"),
