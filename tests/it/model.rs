@@ -14,7 +14,7 @@ use tixing::{
     clock::ManualClock,
     domain::{
         DAY, Millis,
-        consent::{Balance, Report},
+        consent::{Allowance, Balance, Feeds, Report},
         draft::Change,
         push::{Item, Push, Receipt},
         reason::TEMPLATE_SUSPENDED,
@@ -407,7 +407,10 @@ fn i4_the_store_does_what_its_model_does() {
                 let store = open(&fresh_url(database, folder.path()), &ManualClock::at(START)).await;
                 let mut pair = Pair {
                     store,
-                    model: Model::default(),
+                    model: Model::of(
+                        vec![(EVENT.into(), Allowance::Once), (DIGEST.into(), Allowance::Standing)],
+                        Feeds::Client,
+                    ),
                     ids: Vec::new(),
                     looks: Vec::new(),
                     forgot: false,

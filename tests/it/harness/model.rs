@@ -1,13 +1,12 @@
 //! What the store promises, in the fewest words: plain maps, one step at a time, nothing durable. The store is checked against it,
 //! and lives are simulated on it.
 
-use super::{DIGEST, EVENT};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tixing::{
     domain::{
         Millis,
-        consent::{Balance, ConsentState, Feed, Feeds, Report, SAME_TAP},
+        consent::{Allowance, Balance, ConsentState, Feed, Feeds, Report, SAME_TAP},
         draft::Change,
         due::{Due, UNSURE_AT_MOST},
         push::{Candidate, Item, Joined, Push, Receipt, join},
@@ -86,6 +85,8 @@ fn may_have_arrived(event: &Event) -> bool {
 /// The model of a store with the app `coffee` alone.
 #[derive(Debug, Default, Clone)]
 pub struct Model {
+    /// Its templates, by their ids, and what one accept of each is worth.
+    templates: Vec<(String, Allowance)>,
     last_id: i64,
     rows: BTreeMap<ReminderId, Row>,
     due: BTreeMap<(Millis, ReminderId), Living>,
@@ -98,7 +99,7 @@ pub struct Model {
     /// On hold, in doubt about reminders up to this one.
     pub held: Option<ReminderId>,
     /// Whose word counts.
-    pub feeds: Feeds,
+    feeds: Feeds,
     pushes: BTreeSet<String>,
     turned_off: BTreeMap<Pair, Millis>,
     receipts: BTreeSet<ReminderId>,
@@ -119,6 +120,21 @@ pub enum Term {
 }
 
 impl Model {
+    /// Of an app with these templates, whose accepts are told of by these feeds.
+    pub fn of(templates: Vec<(String, Allowance)>, feeds: Feeds) -> Self {
+        Self { templates, feeds, ..Self::default() }
+    }
+
+    /// The number of a template.
+    fn number(&self, code: &str) -> i64 {
+        let i = self.templates.iter().position(|(known, _)| known == code);
+        i64::try_from(i.expect("a template of the app")).expect("few") + 1
+    }
+
+    fn standing(&self, code: &str) -> bool {
+        self.templates.iter().any(|(known, worth)| known == code && *worth == Allowance::Standing)
+    }
+
     /// Puts what was saved earlier in the place of what there is. Ids go on: no id is ever given out twice.
     pub fn restore(&mut self, saved: Self) {
         let held = Some(saved.last_id());
@@ -178,7 +194,7 @@ impl Model {
                 Item::Answered { template, accepted: true } if self.feeds.counts(Feed::Platform) => {
                     let tap = Accepted { at: push.at, source: "callback".into(), event: None, ticket: None };
                     let pair = (push.openid.clone(), template.clone());
-                    added += usize::from(self.grant(&pair, &tap, Feed::Platform, template == DIGEST, None));
+                    added += usize::from(self.grant(&pair, &tap, Feed::Platform, self.standing(template), None));
                 }
                 Item::Answered { .. } => {}
                 Item::TurnedOff { template } => {
@@ -278,7 +294,7 @@ impl Model {
         }
         let mut added = 0;
         for code in report.results.iter().filter(|(_, accepted)| **accepted).map(|(code, _)| code) {
-            let (pair, standing) = ((report.openid.clone(), code.clone()), code == DIGEST);
+            let (pair, standing) = ((report.openid.clone(), code.clone()), self.standing(code));
             let tap = Accepted { at: report.at, source: String::new(), event: report.event.clone(), ticket: None };
             if self.feeds.counts(report.feed) {
                 added += usize::from(self.grant(&pair, &tap, report.feed, standing, None));
@@ -366,7 +382,7 @@ impl Model {
             },
             lane: LANE,
             recipient: self.user(&new.openid),
-            template: if new.template == EVENT { 1 } else { 2 },
+            template: self.number(&new.template),
             claim: new.claim,
             standing: new.standing,
             schedule: new.origin.map(|origin| origin.schedule),
@@ -409,7 +425,8 @@ impl Model {
     /// Whose it is now: its user may have been forgotten since it was read.
     fn pair_of(&self, job: &Job) -> Pair {
         let user = usize::try_from(job.recipient).expect("few") - 1;
-        (self.users[user].clone(), if job.template == 1 { EVENT } else { DIGEST }.to_owned())
+        let template = usize::try_from(job.template).expect("few") - 1;
+        (self.users[user].clone(), self.templates[template].0.clone())
     }
 
     /// Whether every other consent of the pair was spent by a message that was certainly accepted.
@@ -643,8 +660,8 @@ impl Model {
     /// They have come back. What the platform knows of their consents from before is not known here.
     pub fn let_in(&mut self, openid: &str, now: Millis) -> bool {
         let was = self.forgotten.remove(openid);
-        for template in [EVENT, DIGEST].into_iter().filter(|_| was) {
-            let pair = (openid.to_owned(), template.to_owned());
+        for (template, _) in self.templates.iter().filter(|_| was) {
+            let pair = (openid.to_owned(), template.clone());
             let (event, standing, reminder, void, lasting) = (None, false, None, true, true);
             self.grants.push(Grant {
                 pair,

@@ -23,7 +23,7 @@ use tixing::{
     config::{App, Durability},
     domain::{
         Millis,
-        consent::{Balance, Feeds, Report, SAME_TAP},
+        consent::{Balance, Report, SAME_TAP},
         draft::Change,
         due::Due,
         push::Push,
@@ -31,7 +31,7 @@ use tixing::{
         retention::Retention,
         settle::{Consent, Counted, Next},
         story::Event,
-        template::Listing,
+        template::{Listing, Template},
     },
     store::{
         Inserted, OnCommit, Ring, Store, StoreError, backup,
@@ -141,6 +141,8 @@ pub struct Weather {
 /// The store of one life of the daemon.
 pub struct Disk {
     books: Books,
+    /// The ids of the app's templates.
+    templates: Vec<String>,
     folder: PathBuf,
     rng: Mutex<StdRng>,
     pub weather: Mutex<Weather>,
@@ -155,9 +157,10 @@ pub struct Disk {
 }
 
 impl Disk {
-    fn over(books: Books, folder: PathBuf, seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
+    fn over(books: Books, apps: &[App], folder: PathBuf, seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
         Arc::new(Self {
             books,
+            templates: apps[0].templates.iter().map(|template| template.code.clone()).collect(),
             folder,
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
             weather: Mutex::default(),
@@ -170,15 +173,16 @@ impl Disk {
     }
 
     /// The model.
-    pub fn model(feeds: Feeds, seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
-        let mut model = Model::default();
-        model.feeds = feeds;
-        Self::over(Books::Model(Arc::new(Mutex::new(model))), PathBuf::new(), seed, sabotage)
+    pub fn model(app: &App, seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
+        let worth = |template: &Template| (template.code.clone(), template.allowance());
+        let model = Model::of(app.templates.iter().map(worth).collect(), app.consents);
+        let (books, apps) = (Books::Model(Arc::new(Mutex::new(model))), std::slice::from_ref(app));
+        Self::over(books, apps, PathBuf::new(), seed, sabotage)
     }
 
     /// A fresh store in a real file.
     pub fn file(folder: &Path, apps: &[App], clock: SharedClock, seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
-        Self::over(Books::Store(open(folder, apps, clock)), folder.to_owned(), seed, sabotage)
+        Self::over(Books::Store(open(folder, apps, clock)), apps, folder.to_owned(), seed, sabotage)
     }
 
     /// The store, where there is one.
@@ -242,7 +246,8 @@ impl Disk {
         }
         let held = self.hold();
         self.close();
-        let next = Self::over(Books::Store(open(&folder, apps, clock)), folder, rng.random(), self.sabotage);
+        let books = Books::Store(open(&folder, apps, clock));
+        let next = Self::over(books, apps, folder, rng.random(), self.sabotage);
         assert_eq!(next.hold(), held, "a loss of power alone puts nothing on hold");
         *next.weather.lock().expect("whole") = *self.weather.lock().expect("whole");
         next
@@ -284,7 +289,7 @@ impl Disk {
                 });
                 let store = open(&folder, apps, clock);
                 let seed = self.rng.lock().expect("whole").random();
-                let next = Self::over(Books::Store(store), folder, seed, self.sabotage);
+                let next = Self::over(Books::Store(store), apps, folder, seed, self.sabotage);
                 let hold = next.hold().expect("it is on hold");
                 assert_eq!(hold.reasons.len(), 1, "and for nothing else");
                 *next.weather.lock().expect("whole") = *self.weather.lock().expect("whole");
@@ -581,8 +586,11 @@ impl Queue for Disk {
         LANE
     }
 
-    fn code(&self, _: i64) -> &str {
-        harness::EVENT
+    fn code(&self, template: i64) -> &str {
+        match &self.books {
+            Books::Model(_) => &self.templates[usize::try_from(template).expect("few") - 1],
+            Books::Store(store) => Queue::code(store, template),
+        }
     }
 
     fn pseudonym(&self, openid: &str) -> String {
@@ -609,7 +617,10 @@ impl Queue for Disk {
     }
 
     fn template(&self, _: i64, code: &str) -> Option<i64> {
-        Some(if code == harness::EVENT { 1 } else { 2 })
+        match &self.books {
+            Books::Model(_) => i64::try_from(self.templates.iter().position(|known| known == code)? + 1).ok(),
+            Books::Store(store) => Queue::template(store, LANE, code),
+        }
     }
 
     fn on_commit(&self, told: OnCommit) {

@@ -4,12 +4,13 @@ use super::{
     disk::{self, Backup, Disk},
     marketer::Marketer,
     network::{self, Network},
+    platform,
     sabotage::Sabotage,
     time::{Believes, Time},
     verdict,
 };
 use crate::harness::{
-    self, EVENT,
+    self,
     model::{LANE, Seen},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
@@ -49,6 +50,15 @@ pub struct Terms {
     /// On a real file, and a crash takes the power with it; else on the model of the store.
     pub on_file: bool,
     pub sabotage: Option<Sabotage>,
+}
+
+/// A life that was judged good.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Lived {
+    /// The word of the platform that it was lived on.
+    pub platform: &'static str,
+    /// What happened; two lives of one seed share it.
+    pub trace: Vec<String>,
 }
 
 /// What was promised to whom, by our own account of it.
@@ -150,7 +160,7 @@ pub const USERS: u32 = 5;
 
 impl Life {
     /// Lives the life of a seed and judges it.
-    pub fn live(terms: Terms) -> Result<Vec<String>, String> {
+    pub fn live(terms: Terms) -> Result<Lived, String> {
         let folder = terms.on_file.then(|| tempfile::tempdir().expect("a folder"));
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
@@ -161,7 +171,7 @@ impl Life {
             let verdict = calm.and_then(|()| verdict::judge(&life));
             let verdict = verdict.and_then(|trace| verdict::all_goes(&life).map(|()| trace));
             life.disk.close();
-            verdict
+            verdict.map(|trace| Lived { platform: life.app.platform.word, trace })
         })
     }
 
@@ -169,10 +179,11 @@ impl Life {
         let mut rng = StdRng::seed_from_u64(terms.seed);
         let time = Time::begin();
         let sandbox = Sandbox::new(time.of_world(), rng.random());
-        let mut app = harness::apps("http://sandbox").swap_remove(0);
+        let mut app = platform::app(&mut rng);
+        let doubt = &app.platform.doubt;
         app.concurrency = rng.random_range(1..=6);
         app.rate = *[1, 20, 500].choose(&mut rng).expect("some");
-        app.rules.exclusive = rng.random();
+        app.rules.exclusive = rng.random::<bool>() && doubt.counts_consents;
         if rng.random_ratio(1, 4) {
             // The runs begin at eight in the morning there.
             let zone = app.timezone.expect("configured");
@@ -180,7 +191,8 @@ impl Life {
         }
         let mut spec = AppSpec::of(&app);
         spec.msgid = rng.random();
-        app.rules.receipt_wait = *[None, Some(5 * SECOND), Some(MINUTE)].choose(&mut rng).expect("some");
+        let receipt_wait = *[None, Some(5 * SECOND), Some(MINUTE)].choose(&mut rng).expect("some");
+        app.rules.receipt_wait = receipt_wait.filter(|_| doubt.sends_receipts);
         let lets_all_through = !app.rules.exclusive && rng.random();
         if lets_all_through {
             // A platform that lets everything through: then our own ledger alone keeps the consents. (An exclusive app counts on the
@@ -192,7 +204,8 @@ impl Life {
             // What an owner may choose that trusts the platform to refuse a message too many.
             let policies = [OnDoubt::AssumeSent, OnDoubt::Resend, OnDoubt::Ask];
             app.templates.iter_mut().for_each(|t| t.on_doubt = *policies.choose(&mut rng).expect("some"));
-            app.consents = *[Feeds::Client, Feeds::Callback, Feeds::Reconcile].choose(&mut rng).expect("some");
+            let feeds = *[Feeds::Client, Feeds::Callback, Feeds::Reconcile].choose(&mut rng).expect("some");
+            app.consents = if doubt.sends_receipts { feeds } else { Feeds::Client };
             // As the configuration does.
             app.rules.exclusive &= app.consents.counts(Feed::Client);
         }
@@ -203,12 +216,18 @@ impl Life {
         }
         // Small enough for a crowd to overflow it, or as it is.
         let reach = *[Reach::default(), Reach { page: 3, buffer: 8 }].choose(&mut rng).expect("some");
-        let network = Network::new(sandbox.router(), Arc::clone(&time), rng.random(), terms.sabotage);
+        let network = Network::new(
+            sandbox.router(),
+            app.platform.sample.event[0],
+            Arc::clone(&time),
+            rng.random(),
+            terms.sabotage,
+        );
         let disk = match folder {
             Some(folder) => {
                 Disk::file(folder, std::slice::from_ref(&app), time.of_store(), rng.random(), terms.sabotage)
             }
-            None => Disk::model(app.consents, rng.random(), terms.sabotage),
+            None => Disk::model(&app, rng.random(), terms.sabotage),
         };
         Self {
             terms,
@@ -241,6 +260,31 @@ impl Life {
             saved: None,
             held: None,
         }
+    }
+
+    /// The platform's id of the template that all reminders are of.
+    pub fn event(&self) -> &str {
+        &self.app.templates[0].code
+    }
+
+    /// The field that says which reminder a message is.
+    pub fn what(&self) -> &'static str {
+        self.app.platform.sample.event[0]
+    }
+
+    /// The mark of a reminder.
+    pub fn mark_of(&self, new: &NewReminder) -> String {
+        platform::mark_in(&self.app, &new.data)
+    }
+
+    /// A user's id.
+    pub fn openid(&self, n: u32) -> String {
+        (self.app.platform.sample.openid)(n)
+    }
+
+    /// So many consents more of a user's have been told of.
+    fn reports(&mut self, openid: &str, added: i64) {
+        *self.reported.entry((openid.to_owned(), self.event().to_owned())).or_default() += added;
     }
 
     fn clock(&self) -> SharedClock {
@@ -465,7 +509,8 @@ impl Life {
     }
 
     fn user(&mut self) -> String {
-        format!("o-user-{}", self.rng.random_range(0..USERS))
+        let n = self.rng.random_range(0..USERS);
+        self.openid(n)
     }
 
     /// A user who is about to tap. Not one whose doubt is being resent at this moment: the platform would know of the new consent
@@ -485,7 +530,7 @@ impl Life {
     /// Whether bytes of a second request of one of this user's reminders have not arrived yet, whoever sent them.
     fn is_on_its_way(&self, openid: &str) -> bool {
         let left = self.network.left.lock().expect("whole");
-        let theirs = self.promises.iter().filter(|p| p.new.openid == openid).map(|p| mark_of(&p.new));
+        let theirs = self.promises.iter().filter(|p| p.new.openid == openid).map(|p| self.mark_of(&p.new));
         let said = self.marketers.iter().flat_map(|marketer| marketer.said.values());
         let planned = said.filter(|said| said.openid == openid).map(|said| said.mark.clone());
         theirs.chain(planned).any(|mark| {
@@ -496,7 +541,12 @@ impl Life {
 
     /// The user taps «allow» on the phone.
     fn tap(&self, openid: &str) {
-        self.sandbox.world().popup(&self.app.appid, openid, &[(EVENT.to_owned(), true)].into(), self.time.world());
+        self.sandbox.world().popup(
+            &self.app.appid,
+            openid,
+            &[(self.event().to_owned(), true)].into(),
+            self.time.world(),
+        );
     }
 
     /// What the platform pushed arrives, unless nobody listens: it tries three times.
@@ -511,7 +561,7 @@ impl Life {
                 let push = Push { openid: openid.clone(), at, items: outgoing.items, id: None };
                 self.disk.push(push, self.time.machine());
                 let added = self.known(&openid) - before;
-                *self.reported.entry((openid, EVENT.to_owned())).or_default() += added;
+                self.reports(&openid, added);
             } else if outgoing.tries < 2 {
                 (outgoing.tries, outgoing.due) = (outgoing.tries + 1, now + 5 * SECOND);
                 self.sandbox.world().push_again(outgoing);
@@ -535,7 +585,8 @@ impl Life {
         let doubts: Vec<Seen> = doubts.collect();
         let Some(doubt) = doubts.choose(&mut self.rng) else { return };
         let Some(promise) = self.promises.iter().find(|p| p.id == doubt.id) else { return };
-        let arrived = self.sandbox.world().messages().iter().any(|m| m.data["thing1"] == mark_of(&promise.new));
+        let mark = self.mark_of(&promise.new);
+        let arrived = self.sandbox.world().messages().iter().any(|m| m.data[self.what()] == mark);
         let verdict = match arrived {
             _ if self.counts_consents && self.rng.random_ratio(1, 3) => Verdict::Resend,
             true => Verdict::Sent,
@@ -560,7 +611,7 @@ impl Life {
     fn crowd(&mut self) {
         let at = self.time.machine() + self.rng.random_range(0..9_000);
         for i in 0..self.rng.random_range(10..40) {
-            self.insert_for(format!("o-user-crowd-{i}"), at, at + HOUR);
+            self.insert_for(self.openid(100 + i), at, at + HOUR);
         }
     }
 
@@ -585,7 +636,9 @@ impl Life {
             accepted,
             key: self.rng.random_ratio(1, 2).then(|| format!("k-{mark}")),
             expires_at,
-            data: data(&mark, 0),
+            data: platform::data(&self.app, &mark, 0),
+            template: self.event().to_owned(),
+            page: Some(platform::page(&self.app).to_owned()),
             ..harness::reminder(&openid, at)
         };
         let before = self.known(&openid);
@@ -600,7 +653,7 @@ impl Life {
             let told = self.app.consents == Feeds::Reconcile || self.withdrawn;
             assert!(new.accepted.is_none() || told, "a reminder that brings its consent needs no other");
             // Perhaps a void consent.
-            *self.reported.entry((openid.clone(), EVENT.to_owned())).or_default() += self.known(&openid) - before;
+            self.reports(&openid, self.known(&openid) - before);
             return;
         };
         self.marks += 1;
@@ -608,7 +661,7 @@ impl Life {
         let brings = i64::from(new.accepted.is_some());
         let exact = self.app.consents != Feeds::Reconcile && !self.withdrawn;
         assert!(added == brings || added == 0 && !exact, "a tap adds {added}");
-        *self.reported.entry((openid, EVENT.to_owned())).or_default() += added;
+        self.reports(&openid, added);
         if new.key.is_some() && self.rng.random_ratio(1, 3) {
             assert_eq!(
                 self.disk.insert(new.clone()),
@@ -626,7 +679,7 @@ impl Life {
         let report = Report {
             app: "coffee".into(),
             openid: openid.clone(),
-            results: [(EVENT.to_owned(), true)].into(),
+            results: [(self.event().to_owned(), true)].into(),
             at: self.time.machine(),
             feed: Feed::Client,
             source: "sim".into(),
@@ -641,7 +694,7 @@ impl Life {
         let gone = self.forgotten.get(&openid).copied().unwrap_or_default();
         let exact = self.app.consents == Feeds::Client && !self.withdrawn && !gone;
         assert!(added == 1 || added == 0 && !exact, "I1: a tap that was told of once or twice adds {added}");
-        *self.reported.entry((openid, EVENT.to_owned())).or_default() += added;
+        self.reports(&openid, added);
     }
 
     /// A user wishes to be forgotten, or has come back.
@@ -650,8 +703,7 @@ impl Life {
         if self.forgotten.get(&openid).copied().unwrap_or_default() {
             let before = self.known(&openid);
             self.disk.let_in(&openid, now);
-            let added = self.known(&openid) - before;
-            *self.reported.entry((openid.clone(), EVENT.to_owned())).or_default() += added;
+            self.reports(&openid, self.known(&openid) - before);
             self.forgotten.insert(openid, false);
             return;
         }
@@ -665,14 +717,14 @@ impl Life {
         self.marketers = marketers;
         self.disk.forget(&openid, now);
         assert_eq!(self.known(&openid), 0, "nobody knows whose they were");
-        self.reported.remove(&(openid.clone(), EVENT.to_owned()));
+        self.reported.remove(&(openid.clone(), self.event().to_owned()));
         self.promises.iter_mut().filter(|p| p.new.openid == openid).for_each(|p| p.forgotten = true);
         self.forgotten.insert(openid, true);
     }
 
     /// How many consents of a user are known.
     fn known(&self, openid: &str) -> i64 {
-        let balance = self.disk.balance(openid, EVENT);
+        let balance = self.disk.balance(openid, self.event());
         balance.available + balance.held + balance.used + balance.void
     }
 
@@ -690,7 +742,7 @@ impl Life {
             change.expires_at = Some(at + self.rng.random_range(1_000..60_000));
         }
         if self.rng.random() {
-            change.data = Some(data(&mark_of(&new), self.rng.random_range(1..60)));
+            change.data = Some(platform::data(&self.app, &self.mark_of(&new), self.rng.random_range(1..60)));
         }
         if self.disk.change(id, change.clone(), self.time.machine()) == Changed::Yes {
             let new = &mut self.promises[i].new;
@@ -716,11 +768,12 @@ impl Life {
     fn withdraw(&mut self) {
         let openid = self.user();
         self.withdrawn = true;
-        let mut world = self.sandbox.world();
-        match self.rng.random_range(0..4) {
-            0 => world.set_switch(&self.app.appid, &openid, Some(EVENT), true),
-            1 => world.set_switch(&self.app.appid, &openid, Some(EVENT), false),
-            _ => world.turn_off(&self.app.appid, &openid, EVENT, self.time.world()),
+        let how = self.rng.random_range(0..4);
+        let (mut world, event) = (self.sandbox.world(), self.event());
+        match how {
+            0 => world.set_switch(&self.app.appid, &openid, Some(event), true),
+            1 => world.set_switch(&self.app.appid, &openid, Some(event), false),
+            _ => world.turn_off(&self.app.appid, &openid, event, self.time.world()),
         }
     }
 
@@ -752,7 +805,8 @@ impl Life {
         self.held = Some(last_id);
         let same = |a: &Promise, b: &Promise| (&a.new, a.cancelled, a.forgotten) == (&b.new, b.cancelled, b.forgotten);
         let changed = |p: &&Promise| saved.promises.iter().any(|then| then.id == p.id && !same(then, p));
-        self.unsure.extend(self.promises.iter().filter(changed).map(|p| mark_of(&p.new)));
+        let unsure: Vec<String> = self.promises.iter().filter(changed).map(|p| self.mark_of(&p.new)).collect();
+        self.unsure.extend(unsure);
         (self.promises, self.reported, self.finals) = (saved.promises, saved.reported, saved.finals);
         for (i, marketer) in self.marketers.iter_mut().enumerate() {
             marketer.lost |= saved.marketers.get(i).is_none_or(|then| then.lost || !marketer.is_as(then));
@@ -788,7 +842,7 @@ impl Life {
             ..Faults::default()
         };
         let rate = *[0.1, 0.5, 1.0].choose(&mut self.rng).expect("some");
-        match self.rng.random_range(0..18) {
+        match self.rng.random_range(0..19) {
             0 => faults.busy_rate = rate,
             1 => faults.reset_before_rate = rate,
             2 => faults.reset_after_rate = rate,
@@ -805,14 +859,16 @@ impl Life {
             10 => faults.quota_left = Some(self.rng.random_range(0..4)),
             11 => faults.minute_left = Some(self.rng.random_range(0..4)),
             12..15 => {
-                let codes = [48_001, 47_003, 43_108, -1, 1_700, 987_654, 40_164, 43_107];
-                faults.account_code = Some(*codes.choose(&mut self.rng).expect("some"));
+                let meanings = platform::restrictions(self.app.platform);
+                let codes = meanings.choose(&mut self.rng).expect("some");
+                faults.account_code = codes.choose(&mut self.rng).copied();
             }
             15 => {
                 faults.relay_status = Some(*[400, 401, 403, 404, 405, 429].choose(&mut self.rng).expect("some"));
                 faults.retry_after = self.rng.random_ratio(1, 2).then_some(3);
             }
             16 => faults.tokens_refused = true,
+            17 => faults.account_code = Some(platform::UNLISTED),
             _ => {}
         }
         self.sandbox.world().faults = faults;
@@ -820,11 +876,11 @@ impl Life {
 
     /// Somebody changes the template in the console, or deletes it, or puts it back; perhaps an operator has it read again.
     fn template_changes(&mut self) {
-        let mut templates = AppSpec::of(&self.app).templates;
+        let (mut templates, what) = (AppSpec::of(&self.app).templates, self.what());
         match self.rng.random_range(0..5) {
             0 => templates.clear(),
-            1 => drop(templates[0].fields.insert("thing9".into(), "备注".into())),
-            2 => drop(templates[0].choices.insert("thing1".into(), vec!["别的".into()])),
+            1 => drop(templates[0].fields.insert(format!("{what}9"), "备注".into())),
+            2 => drop(templates[0].choices.insert(what.into(), vec!["别的".into()])),
             _ => {}
         }
         self.sandbox.world().set_templates(&self.app.appid, templates);
@@ -854,7 +910,9 @@ impl Life {
             let expired = stored.state == State::Expired;
             assert!(!expired || early < verdict::AGREES + 6 * SECOND, "{} expired {early} ms too early", stored.id);
             let first = *self.finals.entry(stored.id).or_insert(stored.state);
-            let told = (first, stored.state) == (State::Unconfirmed, State::Sent);
+            // Where no receipt comes, what is assumed stays assumed.
+            let receipt = self.app.platform.doubt.sends_receipts;
+            let told = receipt && (first, stored.state) == (State::Unconfirmed, State::Sent);
             assert!(told || first == stored.state, "I8: {} has ended already", stored.id);
         }
         living
@@ -905,16 +963,6 @@ impl Life {
             self.told
         ))
     }
-}
-
-/// Field values that tell whose they are and which edition.
-fn data(mark: &str, minute: u32) -> String {
-    format!(r#"{{"thing1":"{mark}","time2":"2027年3月1日 10:{minute:02}"}}"#)
-}
-
-pub fn mark_of(new: &NewReminder) -> String {
-    let data: BTreeMap<String, String> = serde_json::from_str(&new.data).expect("an object");
-    data["thing1"].clone()
 }
 
 /// The instant as seconds after the start, for traces.

@@ -1,11 +1,10 @@
 //! The way to the platform and back: slow, broken, down. A request that has left arrives, whether or not its sender still lives, and
 //! perhaps long after.
 
-use super::{pending::Pending, sabotage::Sabotage, time::Time};
+use super::{pending::Pending, platform::said, sabotage::Sabotage, time::Time};
 use crate::harness::rig::deliver;
 use axum::Router;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use serde_json::Value;
 use std::{
     future::Future,
     pin::Pin,
@@ -27,7 +26,7 @@ use tixing::{
 /// A message that left the daemon.
 #[derive(Debug, Clone)]
 pub struct Left {
-    /// What it says in `thing1`: each reminder's own word.
+    /// What it says in its first field: each reminder's own word.
     pub mark: String,
     /// When, by the machine's clock.
     pub machine: Millis,
@@ -52,6 +51,8 @@ pub struct Weather {
 
 pub struct Network {
     router: Router,
+    /// The field that says which reminder a message is.
+    what: &'static str,
     time: Arc<Time>,
     rng: Mutex<StdRng>,
     pub weather: Mutex<Weather>,
@@ -64,9 +65,16 @@ pub struct Network {
 }
 
 impl Network {
-    pub fn new(router: Router, time: Arc<Time>, seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
+    pub fn new(
+        router: Router,
+        what: &'static str,
+        time: Arc<Time>,
+        seed: u64,
+        sabotage: Option<Sabotage>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             router,
+            what,
             time,
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
             weather: Mutex::new(Weather { slow_ms: 20, ..Weather::default() }),
@@ -93,12 +101,11 @@ impl Transport for Network {
                 Err(Failure::NotSent(Message::text("connection refused")))
             });
         }
-        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        let leaves = body["data"]["thing1"]["value"].as_str().map(|mark| {
+        let leaves = said(&request.body, self.what).map(|mark| {
             let (machine, world) = (self.time.machine(), self.time.world());
             let life = self.lives.load(Ordering::SeqCst);
             let mut left = self.left.lock().expect("whole");
-            left.push(Left { mark: mark.to_owned(), machine, world, life, arrived: false });
+            left.push(Left { mark, machine, world, life, arrived: false });
             left.len() - 1
         });
         let (router, time, left) = (self.router.clone(), Arc::clone(&self.time), Arc::clone(&self.left));
