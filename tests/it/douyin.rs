@@ -307,7 +307,8 @@ async fn tap(server: &SandboxServer, openid: &str, results: &Value) {
 async fn the_webhook_tells_of_a_tap_and_a_failed_banner_leaves_the_message_sent() {
     let server = sandbox_with("app-secret").await;
     let callback = "consents = \"callback\"\ncallback = { secret = { file = \"webhook\" } }";
-    let program = site(&server, callback).serve_with_key();
+    let site = site(&server, callback);
+    let program = site.serve_with_key();
     push_to(&server, &program, "webhook-secret").await;
     server.sandbox.world().faults = Faults { push_twice_rate: 1.0, undelivered_rate: 1.0, ..Faults::default() };
     tap(&server, "_000one", &json!({ REMIND: "accept", DIGEST: "accept" })).await;
@@ -344,7 +345,8 @@ async fn the_webhook_tells_of_a_tap_and_a_failed_banner_leaves_the_message_sent(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_user_fails_without_another_try_and_a_revoked_token_is_renewed() {
     let server = sandbox_with("app-secret").await;
-    let program = site(&server, "").serve_with_key();
+    let site = site(&server, "");
+    let program = site.serve_with_key();
     tap(&server, "_000good", &json!({ REMIND: "accept" })).await;
     let with = |openid: &str, after| {
         let mut body = reminder(openid, "remind", after);
@@ -381,7 +383,8 @@ async fn a_refused_user_fails_without_another_try_and_a_revoked_token_is_renewed
 async fn forged_replayed_and_broken_webhooks_have_a_clear_answer_and_no_effect() {
     let server = sandbox_with("app-secret").await;
     // The app's own secret signs, unless another is named.
-    let program = site(&server, "consents = \"callback\"\ncallback = {}").serve_with_key();
+    let site = site(&server, "consents = \"callback\"\ncallback = {}");
+    let program = site.serve_with_key();
     let ours = Webhook::new(APPID.into(), "app-secret".into()).expect("a secret");
     let body = |event: &str, at: Millis| {
         let content = json!({ "msg_id": REMIND, "time": at / SECOND, "subscribe_action": 1 }).to_string();
