@@ -9,15 +9,17 @@ use std::{
 };
 use tixing::{
     config::{self, App},
-    domain::{HOUR, outcome::Reaction, template::Profile},
+    domain::{
+        HOUR, Millis, SECOND,
+        consent::{Ticket, TicketKind},
+        outcome::Reaction,
+        template::{Profile, Times},
+    },
     platform::{BUILT, Facts},
 };
 
 /// `coffee` on each platform.
-static APPS: LazyLock<Vec<App>> = LazyLock::new(|| {
-    let plain = BUILT.iter().filter(|platform| !platform.tickets.needed && !platform.accepts_many);
-    plain.map(|platform| sample(platform)).collect()
-});
+static APPS: LazyLock<Vec<App>> = LazyLock::new(|| BUILT.iter().map(|platform| sample(platform)).collect());
 
 /// What the sandbox answers where there is no consent and no document of the platform says how: its code on each such platform.
 const MADE_UP: [(&str, &str); 1] = [("kuaishou", "100200999")];
@@ -50,7 +52,35 @@ pub fn app(rng: &mut StdRng) -> App {
     if let Some((_, code)) = MADE_UP.iter().find(|(word, _)| *word == app.platform.word && rng.random()) {
         app.codes.insert((*code).to_owned(), Reaction::Deny);
     }
+    if app.platform.accepts_many && rng.random_ratio(2, 3) {
+        // So short that it ends before, between and after the instants of a life.
+        let (sends, period) = (rng.random_range(1..=3), rng.random_range(3..90) * SECOND);
+        app.templates[0].times = Some(Times { sends, period });
+    }
     app
+}
+
+/// Whether consents of an app can end, or be tickets.
+pub fn is_limited(app: &App) -> bool {
+    app.platform.consents_end()
+}
+
+/// The ticket that a user brings, and how long ago that was: so long that it ends soon, for most.
+pub fn brought(app: &App, number: u32, rng: &mut StdRng) -> Option<(Ticket, TicketKind, Millis)> {
+    let tickets = &app.platform.tickets;
+    let kind = *tickets.kinds.choose(rng)?;
+    if !tickets.needed && rng.random_ratio(1, 2) {
+        return None;
+    }
+    // The last digit may say whether the user was logged in.
+    let ticket = Ticket { kind: kind.word.to_owned(), id: format!("ticket-{number}-{}", rng.random_range(0..3)) };
+    let soon = kind.lives.filter(|_| rng.random_ratio(3, 4));
+    Some((ticket, kind, soon.map_or(0, |lives| lives - rng.random_range(-2_000..90_000))))
+}
+
+/// The id of the ticket that a message names which leaves as this body.
+pub fn ticket(body: &[u8]) -> Option<String> {
+    ["subscribe_id", "scene_id", "form_id"].iter().find_map(|name| said(body, name))
 }
 
 /// A page that every reminder of an app can name.
@@ -85,7 +115,8 @@ pub fn said(body: &[u8], field: &str) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     match serde_json::from_str::<Value>(text) {
         Ok(json) => within(&json, field),
-        Err(_) => form_urlencoded::parse(body).find_map(|(_, value)| within(&Value::from(value), field)),
+        Err(_) => form_urlencoded::parse(body)
+            .find_map(|(name, value)| if name == field { Some(value.into()) } else { within(&value.into(), field) }),
     }
 }
 
@@ -136,7 +167,7 @@ fn a_message_is_known_by_its_mark_on_every_platform() {
         let values = data(app, mark, 7);
         let (openid, template) = ((app.platform.sample.openid)(3), &app.templates[0].code);
         let ticket = app.platform.tickets.kinds.first().filter(|_| app.platform.tickets.needed);
-        let ticket = ticket.map(|kind| tixing::domain::consent::Ticket { kind: kind.word.into(), id: "t1".into() });
+        let ticket = ticket.map(|kind| Ticket { kind: kind.word.into(), id: "t1".into() });
         let send = tixing::platform::Send {
             openid: &openid,
             template,
@@ -151,6 +182,7 @@ fn a_message_is_known_by_its_mark_on_every_platform() {
         };
         let request = app.adapter().build(&send, &auth, START);
         assert_eq!(said(&request.body, what).as_deref(), Some(mark), "{}", app.platform.word);
+        assert_eq!(super::platform::ticket(&request.body), ticket.map(|ticket| ticket.id), "{}", app.platform.word);
         assert_eq!(mark_in(app, &values), mark);
         assert!(openid.contains(&users(app)) && app.page().check(Some(page(app))).is_ok());
         assert!(restrictions(app.platform).len() > 1, "{}: {:?}", app.platform.word, restrictions(app.platform));

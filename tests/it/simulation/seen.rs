@@ -23,7 +23,7 @@ const ANYWHERE: [&str; 14] = [
 
 /// On each platform: that it is busy, takes no token or key, has a quota and a pace, knows no consent, and says what nobody has listed; and
 /// what else only it can tell.
-const ON_EACH: [(&str, &[&str]); 3] = [
+const ON_EACH: [(&str, &[&str]); 5] = [
     (
         "wechat",
         &[
@@ -47,6 +47,7 @@ const ON_EACH: [(&str, &[&str]); 3] = [
             "scheduled exceed-api-balance",
             "scheduled app-call-limited",
             "failed MSG_UNSUBSCRIBED",
+            "failed consent_ended",
             "failed 987654",
             "unconfirmed unconfirmed",
         ],
@@ -59,6 +60,33 @@ const ON_EACH: [(&str, &[&str]); 3] = [
             "scheduled 100200102",
             "scheduled 10000302",
             "failed 100200999",
+            "failed 987654",
+            "unconfirmed unconfirmed",
+        ],
+    ),
+    (
+        "douyin",
+        &[
+            "in_doubt unknown",
+            "scheduled 28001005",
+            "scheduled 28001003",
+            "scheduled 28003017",
+            "failed 28014041",
+            "failed consent_ended",
+            "failed 987654",
+            "unconfirmed unconfirmed",
+        ],
+    ),
+    (
+        "baidu",
+        &[
+            "in_doubt unknown",
+            "scheduled 2",
+            "scheduled 110",
+            "scheduled 17",
+            "scheduled 18",
+            "failed 4007",
+            "failed consent_ended",
             "failed 987654",
             "unconfirmed unconfirmed",
         ],
@@ -132,7 +160,7 @@ impl Seen {
 
 #[test]
 fn every_platform_has_what_must_be_seen_on_it() {
-    for platform in BUILT.iter().filter(|platform| !platform.tickets.needed && !platform.accepts_many) {
+    for platform in BUILT {
         assert!(ON_EACH.iter().any(|(word, _)| *word == platform.word), "{}", platform.word);
     }
 }

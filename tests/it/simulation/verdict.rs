@@ -2,7 +2,7 @@
 
 use super::{
     disk::wait,
-    life::{Life, Promise, seconds},
+    life::{Granted, Life, Promise, seconds},
     marketer::{Marketer, Moment, row_of},
     network::Left,
     platform::{self, is_only_busy},
@@ -59,6 +59,7 @@ pub fn judge(life: &Life) -> Result<Vec<String>, String> {
     }
     trace.extend(life.told.iter().cloned());
     ledger(life, &stored)?;
+    tickets(life, &stored)?;
     pace(life)?;
     must!(!life.metrics.text().contains(&platform::users(&life.app)), "I9: an openid in the metrics");
     for left in life.network.left.lock().expect("whole").iter() {
@@ -132,9 +133,11 @@ fn one(life: &Life, promise: &Promise, stored: &Seen, events: &[Event], received
         let text = event.said().map(|said| said.to_string()).unwrap_or_default();
         must!(!text.contains(&users), "I9: an openid in «{text}»");
         let denied = event.code.as_deref().is_some_and(|code| platform::denies(&life.app, code));
-        must!(drifts(life) || !denied || event.state == State::Sent, "I1: it was sent without a consent");
+        let late = has_ended(life, &promise.new.openid, event.ended_at);
+        must!(drifts(life) || late || !denied || event.state == State::Sent, "I1: it was sent without a consent");
     }
     doubts(life, promise, events)?;
+    paid(life, promise)?;
     let left = life.network.left.lock().expect("whole");
     let left = left.iter().rfind(|left| left.mark == life.mark_of(&promise.new));
     if let (Some(message), Some(left)) = (received.first(), left) {
@@ -147,6 +150,58 @@ fn one(life: &Life, promise: &Promise, stored: &Seen, events: &[Event], received
         must!(left.world < until + apart, "{}, late by the platform's clock", when(left.world));
         let data = serde_json::to_string(&message.data).expect("texts");
         must!(data == promise.new.data, "it said {data}");
+    }
+    Ok(())
+}
+
+/// A mark may have taken so long, while the disk hung, and a request leaves after it.
+const MARK_TAKES: Millis = 65 * SECOND;
+
+/// Whether a consent of the user's had ended by then: what was on its way is refused for want of it. A clock that was set says nothing.
+fn has_ended(life: &Life, openid: &str, now: Millis) -> bool {
+    let ended = |ends: Millis| life.clock_set || ends <= now;
+    life.granted.iter().any(|granted| granted.openid == openid && granted.ends.is_some_and(ended))
+}
+
+/// I1 where consents end or are tickets: what leaves is paid for by one that has not ended, and a ticket that it names is its user's.
+fn paid(life: &Life, promise: &Promise) -> Result<(), String> {
+    if life.clock_set || life.restored || !platform::is_limited(&life.app) {
+        return Ok(());
+    }
+    let mark = life.mark_of(&promise.new);
+    let all = life.network.left.lock().expect("whole");
+    for left in all.iter().filter(|left| left.mark == mark) {
+        let when = left.machine - MARK_TAKES;
+        let named = |granted: &Granted| left.ticket.is_none() || granted.ticket == left.ticket;
+        let good = |granted: &Granted| granted.at <= left.machine && granted.ends.is_none_or(|ends| when < ends);
+        let theirs = life.granted.iter().filter(|granted| granted.openid == promise.new.openid);
+        must!(
+            theirs.clone().any(|granted| named(granted) && good(granted)),
+            "I1: it left at {} for {:?}, and no consent was good then: {:?}",
+            seconds(left.machine),
+            left.ticket,
+            theirs.map(|granted| (granted.ticket.as_ref(), granted.ends.map(seconds))).collect::<Vec<_>>()
+        );
+    }
+    Ok(())
+}
+
+/// I1: no ticket pays for more messages than it is good for.
+fn tickets(life: &Life, stored: &BTreeMap<ReminderId, Seen>) -> Result<(), String> {
+    let left = life.network.left.lock().expect("whole");
+    let named: BTreeMap<&str, &str> =
+        left.iter().filter_map(|left| Some((left.mark.as_str(), left.ticket.as_deref()?))).collect();
+    let mut spent: BTreeMap<&str, i64> = BTreeMap::new();
+    for promise in life.promises.iter().filter(|_| !life.restored) {
+        let sent = stored.get(&promise.id).is_some_and(|stored| stored.state == State::Sent);
+        if let Some(ticket) = named.get(life.mark_of(&promise.new).as_str()).filter(|_| sent) {
+            *spent.entry(ticket).or_default() += 1;
+        }
+    }
+    for (ticket, n) in spent {
+        let granted = life.granted.iter().find(|granted| granted.ticket.as_deref() == Some(ticket));
+        let sends = granted.map_or(0, |granted| granted.sends);
+        must!(n <= sends, "I1: {ticket} is good for {sends} sends, and has paid for {n}");
     }
     Ok(())
 }
@@ -300,6 +355,7 @@ fn drifts(life: &Life) -> bool {
 
 /// I1 and I4: our ledger balances, and agrees with the platform's.
 fn ledger(life: &Life, stored: &BTreeMap<ReminderId, Seen>) -> Result<(), String> {
+    life.disk.end_consents(life.time.machine());
     let mut total = Balance::default();
     let platform = life.sandbox.world().ledger();
     for entry in &platform {
@@ -317,7 +373,14 @@ fn ledger(life: &Life, stored: &BTreeMap<ReminderId, Seen>) -> Result<(), String
         let came_back = life.forgotten.contains_key(openid);
         must!(b.available + b.held + b.used + b.void == *reported, "I4: {openid} has {b:?} of {reported}");
         must!(b.held == 0, "I4: everything has ended, and {openid} has {b:?}");
-        must!(drifts(life) || came_back || b.void == 0, "nobody withdrew, and {openid} has {b:?}");
+        let now = life.time.machine();
+        let late = has_ended(life, openid, now);
+        must!(drifts(life) || came_back || late || b.void == 0, "nobody withdrew, and {openid} has {b:?}");
+        // A ticket that was refused, for it had ended on its way, ends no other one.
+        let ended = |granted: &&Granted| granted.openid == *openid && granted.ends.is_some_and(|ends| ends <= now);
+        let ended: i64 = life.granted.iter().filter(ended).map(|granted| granted.sends).sum();
+        let exact = life.app.platform.tickets.needed && !drifts(life) && !life.clock_set && !life.restored;
+        must!(!exact || came_back || b.void <= ended, "{openid} has {b:?}, and only {ended} have ended");
         let spent = stored.values().filter(|s| s.openid == *openid && s.state.spends()).count();
         // A restored store takes a reminder for sent though it does not know the consent that may have paid for it.
         must!(
@@ -386,7 +449,8 @@ fn nameless(life: &Life) -> Vec<Balance> {
 /// Once all terms are over nothing is left but consents that are available, or that the platform may still know; the books say the same;
 /// and no key is taken twice.
 pub fn all_goes(life: &Life) -> Result<(), String> {
-    life.disk.erase(life.time.machine() + DAY);
+    life.time.suspend(DAY);
+    life.disk.erase(life.time.machine());
     must!(life.disk.everything().is_empty(), "reminders are left after their term");
     if let Some(tally) = life.disk.tally() {
         let named = life.reported.keys().map(|(openid, template)| life.disk.balance(openid, template));
