@@ -19,6 +19,7 @@ mod openapi;
 mod cli;
 mod fuzz;
 mod tidy;
+mod pages;
 mod crash;
 mod safekeeping;
 mod busy;
