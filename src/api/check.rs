@@ -17,9 +17,12 @@ use crate::{
     store::{Store, reminders::Stored},
 };
 use data_encoding::HEXLOWER;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 use utoipa::ToSchema;
 
 /// A reminder as a backend sends it.
@@ -72,25 +75,42 @@ pub struct ReminderBody {
 }
 
 /// `true`, or what is known of the tap.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(untagged, expecting = "true, or an object of event, at and source")]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
 #[schema(as = Accepted)]
 pub enum AcceptedBody {
     /// Just now.
     Plain(bool),
     /// With its particulars.
-    Told(#[serde(deserialize_with = "object")] TapBody),
+    Told(TapBody),
 }
 
-/// serde would take a list of the fields' values, too.
-fn object<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<TapBody, D::Error> {
-    let members = serde_json::Map::deserialize(deserializer)?;
-    TapBody::deserialize(members).map_err(serde::de::Error::custom)
+/// By hand, so that a mistake within the object is told at its own place.
+impl<'de> Deserialize<'de> for AcceptedBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = AcceptedBody;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, or an object of event, at and source")
+            }
+
+            fn visit_bool<E: Error>(self, accepted: bool) -> Result<AcceptedBody, E> {
+                Ok(AcceptedBody::Plain(accepted))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AcceptedBody, A::Error> {
+                TapBody::deserialize(MapAccessDeserializer::new(map)).map(AcceptedBody::Told)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// A tap of the user.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object: a tap")]
 #[schema(as = Tap)]
 pub struct TapBody {
     /// The caller's own id of the tap: the same event twice counts once.
@@ -133,7 +153,7 @@ pub struct ChangeBody {
     pub data: Option<BTreeMap<String, String>>,
 }
 
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::<String>::deserialize(deserializer).map(Some)
 }
 

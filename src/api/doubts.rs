@@ -57,7 +57,7 @@ pub async fn doubts(
 
 /// A decision.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object: as")]
 #[schema(as = Decision, example = json!({"as": "not_sent"}))]
 pub struct ResolveBody {
     #[schema(value_type = Verdict)]

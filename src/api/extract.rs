@@ -1,6 +1,6 @@
 //! The parts of a request that handlers read, with their limits and refusals, and the JSON that they answer.
 
-use super::{auth::Caller, problem::Problem};
+use super::{auth::Caller, by_name::ByName, problem::Problem};
 use crate::{
     domain::{pointer, timing::cut},
     words::{Lang, Voice, say},
@@ -71,12 +71,12 @@ impl<T: DeserializeOwned, S: Send + Sync> axum::extract::FromRequest<S> for Json
 
 /// Reads JSON and names the field that is not as documented.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    // serde would take a list of the fields' values, too.
+    // Whoever sends several is told of it in words of ours.
     if bytes.trim_ascii_start().starts_with(b"[") {
         return Err(Problem::new("bad_json", say!("body_is_a_list")));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value: Result<T, _> = serde_path_to_error::deserialize(&mut deserializer);
+    let value: Result<T, _> = serde_path_to_error::deserialize(ByName(&mut deserializer));
     let value = value.map_err(|error| {
         let path: Vec<String> = error.path().iter().map(ToString::to_string).filter(|step| step != "?").collect();
         let inner = error.into_inner();

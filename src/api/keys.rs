@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 
 /// A key to make.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object: name, scope and apps")]
 #[schema(as = NewKey, example = json!({"name": "backend", "scope": "write", "apps": ["coffee"]}))]
 pub struct KeyBody {
     #[schema(min_length = 1, max_length = 64)]

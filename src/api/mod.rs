@@ -2,6 +2,7 @@
 
 mod auth;
 mod batch;
+mod by_name;
 mod calendar;
 mod check;
 mod consents;

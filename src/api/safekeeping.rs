@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 /// Where to.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object: to")]
 #[schema(as = NewBackup, example = json!({"to": "/var/backups/tixing.db"}))]
 pub struct BackupBody {
     /// An absolute path on the daemon's machine; the file must not exist yet.
@@ -89,7 +89,7 @@ pub enum Due {
 
 /// How to end the hold.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object: due")]
 #[schema(as = Release, example = json!({"due": "assume_sent"}))]
 pub struct ReleaseBody {
     due: Due,

@@ -548,7 +548,7 @@ pub async fn resume(
 
 /// By how much to move.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object: by")]
 #[schema(as = Shift, example = json!({"by": "30m"}))]
 pub struct ShiftBody {
     /// A duration such as `30m` or `2h`; `-30m` moves back.

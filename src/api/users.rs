@@ -27,7 +27,7 @@ use utoipa::ToSchema;
 
 /// Who. An openid does not belong in a path.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object: app and openid")]
 #[schema(as = User, example = json!({"app": "coffee", "openid": "o-user-2"}))]
 pub struct UserBody {
     app: String,
