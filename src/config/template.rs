@@ -29,7 +29,11 @@ pub(super) struct Raw {
     on_doubt: OnDoubt,
     sends_per_grant: Option<u32>,
     period: Option<String>,
+    characters: Option<usize>,
 }
+
+/// Characters that a value can be said to have at most: no card shows as many.
+const CHARACTERS: usize = 500;
 
 /// All templates of the app at `app`.
 pub(super) fn check(raw: &[Raw], facts: &Facts, app: &Place<'_>, check: &mut Check<'_>) -> Vec<Template> {
@@ -52,11 +56,11 @@ impl Raw {
                 check.problem(&place.key("id"), say!("template_name_twice", name = word));
             }
         }
-        if self.fields.is_empty() || self.fields.len() > 20 {
-            check.problem(&place.key("fields"), say!("template_fields_count", found = self.fields.len()));
+        let (n, most) = (self.fields.len(), facts.fields.most);
+        if n == 0 || n > most {
+            check.problem(&place.key("fields"), say!("template_fields_count", found = n, most = most));
         }
         if let Some(missing) = facts.fields.missing_in_order(&self.fields) {
-            let n = self.fields.len();
             check.problem(&place.key("fields"), say!("fields_out_of_order", missing = missing, n = n));
         }
         if !facts.kinds.contains(&self.kind) {
@@ -76,7 +80,19 @@ impl Raw {
             fields: self.fields.clone(),
             on_doubt: self.on_doubt,
             times: self.times(facts, place, check),
+            characters: self.characters(facts, place, check),
         }
+    }
+
+    /// How long a value may be, where the platform does not say it.
+    fn characters(&self, facts: &Facts, place: &Place<'_>, check: &mut Check<'_>) -> Option<usize> {
+        let (found, place) = (self.characters?, place.key("characters"));
+        if facts.fields.characters.is_none() {
+            check.problem(&place, say!("length_is_known", platform = facts.word));
+        } else if !(1..=CHARACTERS).contains(&found) {
+            check.problem(&place, say!("number_out_of_bounds", key = "characters", found = found, most = CHARACTERS));
+        }
+        Some(found)
     }
 
     /// How many sends one accept is worth, and for how long, if it is more than one.
@@ -120,6 +136,7 @@ mod tests {
                 "tixing.toml:15: unknown key or value «onetime»; allowed are one-time, long-term; did you mean «one-time»?",
             ),
             ("{ thing1 = \"活动名称\" }", "{}", "tixing.toml:16: a template has 1 to 20 fields; found 0"),
+            ("kind = \"one-time\"", "kind = \"one-time\"\ncharacters = 30", ": leave characters out"),
         ]);
     }
 }

@@ -67,6 +67,7 @@ mod tests {
             fields: BTreeMap::new(),
             on_doubt: Default::default(),
             times: None,
+            characters: None,
         };
         let templates = [
             template("a", Kind::OneTime),

@@ -49,6 +49,8 @@ pub struct Template {
     pub on_doubt: OnDoubt,
     /// How many sends one accept of a one-time template is worth, and for how long; one, and for ever, unless said.
     pub times: Option<Times>,
+    /// Characters of a value at most, where its platform does not say how many; [`FieldRules::characters`] unless said.
+    pub characters: Option<usize>,
 }
 
 /// How many sends one accept is worth.
@@ -179,9 +181,32 @@ pub struct FieldRules {
     pub check: fn(key: &str, value: &str, profile: Profile) -> Result<(), Message>,
     /// How long a value is, as the rules count.
     pub length: fn(value: &str) -> usize,
+    /// Fields of a template at most.
+    pub most: usize,
+    /// Characters of a value at most, where the platform does not say how many, so that a template can say another number. `None` where
+    /// it is known, and `check` has it.
+    pub characters: Option<usize>,
 }
 
 impl FieldRules {
+    /// The same, with what this template says.
+    #[must_use]
+    pub fn of(&self, template: &Template) -> Self {
+        Self { characters: self.characters.map(|usual| template.characters.unwrap_or(usual)), ..*self }
+    }
+
+    /// Refuses a value that is longer than somebody has settled on, where the platform does not say how long one may be.
+    ///
+    /// # Errors
+    /// A message with both numbers, and the setting.
+    pub fn settled(&self, value: &str) -> Result<(), Message> {
+        let found = (self.length)(value);
+        match self.characters {
+            Some(most) if found > most => Err(say!("field_beyond_setting", found = found, most = most)),
+            _ => Ok(()),
+        }
+    }
+
     /// The first key that is missing, where a platform's keys are one word and their numbers: from 1 on, without a gap, in the template's order.
     pub fn missing_in_order(&self, keys: &BTreeMap<String, String>) -> Option<String> {
         let [word] = self.types else { return None };
@@ -255,7 +280,7 @@ impl Template {
         data: &BTreeMap<String, String>,
     ) -> Result<BTreeMap<String, String>, Vec<Invalid>> {
         let listed = self.in_step(listing).map_err(|why| vec![why])?;
-        let fields = self.fields(listing);
+        let (fields, rules) = (self.fields(listing), &rules.of(self));
         let unknown = data.keys().filter(|key| !fields.contains_key(*key)).map(|key| unknown_field(key, fields));
         let (mut problems, mut checked) = (unknown.collect::<Vec<_>>(), BTreeMap::new());
         for (key, label) in fields {
@@ -272,12 +297,13 @@ impl Template {
     }
 }
 
-/// Checks the value of one field, which is normalised, by the platform's rules and its list of choices.
+/// Checks the value of one field, which is normalised, by its template's rules and the platform's list of choices.
 ///
 /// # Errors
 /// A message about the value.
 pub fn check_value(rules: &FieldRules, listed: Option<&Listed>, key: &str, value: &str) -> Result<(), Message> {
     (rules.check)(key, value, Profile::Strict)?;
+    rules.settled(value)?;
     listed.map_or(Ok(()), |listed| listed.check_choice(key, value))
 }
 
@@ -314,6 +340,8 @@ mod tests {
         types: &[],
         check: |_, value, _| if value.chars().count() <= 3 { Ok(()) } else { Err(say!("field_empty")) },
         length: |value| value.chars().count(),
+        most: 20,
+        characters: None,
     };
 
     #[test]
@@ -327,6 +355,7 @@ mod tests {
             fields: fields.into(),
             on_doubt: OnDoubt::default(),
             times: None,
+            characters: None,
         };
         let check = |data: &[(&str, &str)]| {
             let data = data.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -345,5 +374,33 @@ mod tests {
         );
         let good = check(&[("a", " x "), ("b", "e\u{301}"), ("c", "abc")]).expect("good");
         assert_eq!((&*good["a"], &*good["b"]), ("x", "é"));
+    }
+
+    #[test]
+    fn a_templates_own_length_counts_only_where_the_platform_says_none() {
+        let template = |characters| Template {
+            name: None,
+            code: "T".into(),
+            kind: Kind::OneTime,
+            title: String::new(),
+            fields: [("a".to_owned(), "甲".to_owned())].into(),
+            on_doubt: OnDoubt::default(),
+            times: None,
+            characters,
+        };
+        // (what the platform's rules settle on, what the template says, characters of a value) → whether it is taken
+        for (usual, own, length, good) in [
+            (Some(2), None, 2, true),
+            (Some(2), None, 3, false),
+            (Some(2), Some(3), 3, true),
+            (Some(2), Some(1), 2, false),
+            (Some(2), Some(9), 4, false),
+            (None, Some(1), 3, true),
+        ] {
+            let rules = FieldRules { characters: usual, ..RULES };
+            let data = [("a".to_owned(), "x".repeat(length))].into();
+            let taken = template(own).check(&rules, None, &data);
+            assert_eq!(taken.is_ok(), good, "{usual:?} {own:?} {length}: {taken:?}");
+        }
     }
 }

@@ -59,6 +59,7 @@ impl AppSpec {
             choices: BTreeMap::new(),
             sends_per_grant: t.times.map(|times| times.sends),
             period_ms: t.times.map(|times| times.period),
+            characters: t.characters,
             banned: false,
         };
         let secret =
@@ -137,6 +138,9 @@ pub struct TemplateSpec {
     /// For how many milliseconds; for ever, if it is left out.
     #[serde(default)]
     pub period_ms: Option<Millis>,
+    /// Characters of a value at most, on platforms that do not say how many; as many as tixing takes, if it is left out.
+    #[serde(default)]
+    pub characters: Option<usize>,
     /// Every send of it is refused.
     #[serde(default)]
     pub banned: bool,

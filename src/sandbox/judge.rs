@@ -194,12 +194,15 @@ impl World {
 }
 
 fn wrong_field(template: &TemplateSpec, data: &BTreeMap<String, String>, rules: &FieldRules) -> Option<Cause> {
+    let usual = rules.characters;
+    let rules = FieldRules { characters: usual.map(|usual| template.characters.unwrap_or(usual)), ..*rules };
     template.fields.keys().find_map(|key| {
         let value = data.get(key).map_or("", String::as_str);
         let empty = value.trim().is_empty();
         let choices = template.choices.get(key);
         let chosen = choices.is_none_or(|choices| choices.iter().any(|choice| choice == value));
         let wrong = empty || !chosen || (rules.check)(key, value, Profile::Platform).is_err();
+        let wrong = wrong || rules.settled(value).is_err();
         wrong.then(|| Cause::Field { key: key.clone(), empty })
     })
 }

@@ -210,6 +210,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("field_of_bare_digits", "contains «{found}»; only digits are allowed, the platform adds 元 itself"),
     ("field_no_mobile", "is not a phone number of 11 digits"),
     ("field_of_length", "has {found} characters; {least} to {most} are allowed"),
+    ("field_beyond_setting", "has {found} characters; this template takes at most {most}: shorten it, or, since the platform does not say how many it takes, set characters of the template in the configuration"),
 
     // What is wrong with a request (api).
     ("problem_bad_json", "The body is not JSON of the documented shape"),
@@ -797,7 +798,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("bad_template_id", "a template's id has 1 to 128 letters, digits and symbols"),
     ("bad_template_name", "a template's name has 1 to 64 of a–z, 0–9, - and _"),
     ("template_name_twice", "«{name}» names two templates of the app; ids and names are unique together"),
-    ("template_fields_count", "a template has 1 to 20 fields; found {found}"),
+    ("template_fields_count", "a template has 1 to {most} fields; found {found}"),
     ("unknown_field_type", "template {template}: «{key}» is of an unknown type, so its values are not checked{near}"),
     ("secret_shape", "{ file = \"path\" }, { env = \"NAME\" } or { credential = \"name\" }: a secret is never written into this file"),
     ("secret_in_plain", "found a plain string; allowed is {shape}"),
@@ -845,6 +846,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("fields_out_of_order", "on this platform fields are numbered in the template's order, without a gap: of {n:count field} none is {missing}"),
     ("webhook_without_secret", "a webhook is signed with a secret: name the app's own as `secret`, or the webhook's as `secret` of callback"),
     ("consents_never_pushed", "{platform} pushes nothing, so that consents can only be «client»"),
+    ("length_is_known", "how long a value may be is known on {platform}: leave characters out"),
 
     // The daemon.
     ("store_silent", "{store} has stopped answering: look at the database"),

@@ -210,6 +210,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("field_of_bare_digits", "含有「{found}」；只能包含数字，「元」由平台自动添加"),
     ("field_no_mobile", "不是 11 位数字的手机号码"),
     ("field_of_length", "长度为 {found} 个字符；应为 {least} 到 {most} 个"),
+    ("field_beyond_setting", "有 {found} 个字符，此模板最多允许 {most} 个，请缩短；平台没有公布上限，确知可以更长时，可在配置中用模板的 characters 放宽"),
 
     // 请求有什么问题（api）。
     ("problem_bad_json", "请求体不是文档规定的 JSON"),
@@ -797,7 +798,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("bad_template_id", "模板 id 应为 1 到 128 个字母、数字和符号"),
     ("bad_template_name", "模板名称应为 1 到 64 个小写字母、数字、- 和 _"),
     ("template_name_twice", "应用中有两个模板都叫「{name}」；id 和名称合在一起必须唯一"),
-    ("template_fields_count", "模板有 1 到 20 个字段；现有 {found} 个"),
+    ("template_fields_count", "模板应有 1 到 {most} 个字段，现有 {found} 个"),
     ("unknown_field_type", "模板 {template}：「{key}」的类型未知，其取值不作检查{near}"),
     ("secret_shape", "{ file = \"路径\" }、{ env = \"变量名\" } 或 { credential = \"名称\" }：密钥不能写在此文件中"),
     ("secret_in_plain", "写的是普通字符串；应为 {shape}"),
@@ -845,6 +846,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("fields_out_of_order", "该平台的字段按模板顺序连续编号：共 {n} 个字段，缺少 {missing}"),
     ("webhook_without_secret", "推送需要密钥验签：请填写应用的 secret，或在 callback 中以 secret 填写推送密钥"),
     ("consents_never_pushed", "{platform} 不推送任何事件，consents 只能为 client"),
+    ("length_is_known", "{platform} 的取值长度有明确规定：请去掉 characters"),
 
     // 守护进程。
     ("store_silent", "{store} 不再应答：请检查数据库"),

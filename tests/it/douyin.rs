@@ -454,6 +454,14 @@ fn what_only_another_platform_has_is_refused_by_the_configuration() {
         let (code, _, said) = site.run(&["check"]);
         (code, said)
     };
+    let secret = |more: &str| {
+        format!("secret = {{ env = \"SECRET\" }}\n{more}\n[[app.template]]\nid = \"MSG9\"\nkind = \"one-time\"")
+    };
+    let keywords = |n: u32| {
+        let all: Vec<String> = (1..=n).map(|i| format!("\"关键词{i}\" = \"关键词\"")).collect();
+        format!("{}\nfields = {{ {} }}", secret(""), all.join(", "))
+    };
+    let plain = "fields = { \"时间\" = \"时间\" }";
     let elsewhere = "token = { url = \"http://127.0.0.1:1/\" }\ncallback = {}";
     for (app, code, said) in [
         ("secret = { env = \"SECRET\" }\ncallback = {}", 0, ""),
@@ -464,6 +472,17 @@ fn what_only_another_platform_has_is_refused_by_the_configuration() {
             "unknown key or value «token»; allowed are secret",
         ),
         (elsewhere, 78, "a webhook is signed with a secret"),
+        (&*keywords(10), 0, ""),
+        (&*keywords(11), 78, "a template has 1 to 10 fields; found 11"),
+        (&*format!("{}\ncharacters = 30\n{plain}", secret("")), 0, ""),
+        (&*format!("{}\ncharacters = 501\n{plain}", secret("")), 78, "characters is 501; allowed are 1 to 500"),
+        (&*format!("{}\ncharacters = 0\n{plain}", secret("")), 78, "characters is 0; allowed are 1 to 500"),
+        (&*format!("{}\n{plain}", secret("notify_type = \"both\"")), 0, ""),
+        (
+            &*format!("{}\n{plain}", secret("notify_type = \"1\"")),
+            78,
+            "unknown key or value «\"1\"»; allowed are auto, banner, message, both",
+        ),
     ] {
         let answer = check(app);
         assert!(answer.0 == code && answer.1.contains(said), "{app}: {answer:?}");

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The rules, as the domain asks them.
-pub const RULES: FieldRules = FieldRules { types: &["keyword"], check, length };
+pub const RULES: FieldRules = FieldRules { types: &["keyword"], check, length, most: 20, characters: None };
 
 /// Characters of a value.
 const MOST: usize = 50;

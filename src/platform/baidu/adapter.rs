@@ -3,7 +3,7 @@
 //!
 //! Source: `sendTemplateMessage` (official, 2020), the manual of the subscribe send (official, 2021-03), Baidu's Go client of 2023-03.
 
-use super::{FACTS, FORM, ORDER, PAYMENT, errors};
+use super::{FACTS, FORM, ORDER, ORDER_USER, PAYMENT, errors};
 use crate::{
     domain::{DAY, Millis, SECOND, consent::Ticket, outcome::Outcome},
     platform::{
@@ -35,13 +35,26 @@ pub struct Baidu {
     base_url: String,
     app_key: String,
     secret: SecretString,
+    /// Whether whoever pays is logged in, whatever an order's number ends in.
+    payers_logged_in: bool,
 }
 
 impl Baidu {
     /// The adapter of this account.
     pub fn new(account: &Account<'_>) -> Self {
-        let secret = account.secret("secret");
-        Self { base_url: account.base_url.to_owned(), app_key: account.appid.to_owned(), secret }
+        Self {
+            base_url: account.base_url.to_owned(),
+            app_key: account.appid.to_owned(),
+            secret: account.secret("secret"),
+            payers_logged_in: ORDER_USER.of(account.settings) == "open_id",
+        }
+    }
+
+    /// The field that names the user of a scene: a guest is known by the device's id (`swan_id`), and by the open id who was logged in. The
+    /// scene's id tells by its last character, 0 or 1; what it means of an order is [`ORDER_USER`]'s.
+    fn user_field(&self, scene: &Ticket) -> &'static str {
+        let is_known = self.payers_logged_in && scene.kind != FORM.word;
+        if scene.id.ends_with('0') && !is_known { "touser" } else { "touser_openId" }
     }
 
     fn url(&self, path: &str, auth: &Auth) -> String {
@@ -60,12 +73,6 @@ fn scene_type(ticket: &Ticket) -> Option<&'static str> {
     types.iter().find(|(kind, _)| *kind == ticket.kind).map(|(_, scene_type)| *scene_type)
 }
 
-/// The field that names the user of a scene: its id ends in 0 if the user was a guest, who is known by the device's id (`swan_id`), and in 1 if
-/// they were logged in.
-fn user_field(scene_id: &str) -> &'static str {
-    if scene_id.ends_with('0') { "touser" } else { "touser_openId" }
-}
-
 impl Adapter for Baidu {
     fn build(&self, send: &Send<'_>, auth: &Auth, _now: Millis) -> Request {
         let data = serde_json::to_string(&values::wrapped(send.data)).expect("texts serialise");
@@ -73,8 +80,9 @@ impl Adapter for Baidu {
         let message = [("template_id", send.template), ("data", &*data)];
         let scene = send.ticket.and_then(|ticket| Some((ticket, scene_type(ticket)?)));
         let (path, paid_by) = match scene {
-            Some((Ticket { id, .. }, kind)) => {
-                (TEMPLATE_PATH, vec![(user_field(id), send.openid), ("scene_id", id), ("scene_type", kind)])
+            Some((scene, kind)) => {
+                let user = (self.user_field(scene), send.openid);
+                (TEMPLATE_PATH, vec![user, ("scene_id", &scene.id), ("scene_type", kind)])
             }
             // Without a ticket the platform answers that one is missing.
             None => {
@@ -165,13 +173,12 @@ mod tests {
     }
 
     fn baidu() -> Baidu {
+        with(&Options::new())
+    }
+
+    fn with(settings: &Options) -> Baidu {
         let secrets = [("secret", "demoSecret".into())].into();
-        Baidu::new(&Account {
-            base_url: "https://openapi.baidu.com",
-            appid: "demoKey",
-            secrets: &secrets,
-            settings: &Options::new(),
-        })
+        Baidu::new(&Account { base_url: "https://openapi.baidu.com", appid: "demoKey", secrets: &secrets, settings })
     }
 
     /// Pairs by their names, without what the recorded client tells of itself; JSON is read.
@@ -190,6 +197,10 @@ mod tests {
     }
 
     fn built(kind: &str, id: &str) -> Request {
+        built_by(&baidu(), kind, id)
+    }
+
+    fn built_by(baidu: &Baidu, kind: &str, id: &str) -> Request {
         let ticket = Ticket { kind: kind.into(), id: id.into() };
         let send = Send {
             openid: "demoOpenId",
@@ -199,7 +210,7 @@ mod tests {
             options: &Options::new(),
             ticket: Some(&ticket),
         };
-        baidu().build(&send, &Auth::Token("24.demo".into()), 0)
+        baidu.build(&send, &Auth::Token("24.demo".into()), 0)
     }
 
     #[test]
@@ -240,6 +251,19 @@ mod tests {
             assert_eq!(form.get("scene_type").and_then(Value::as_str), scene_type, "{kind} {id}");
             let named = if scene_type.is_some() { "scene_id" } else { "subscribe_id" };
             assert_eq!(form.get(named).and_then(Value::as_str), Some(id), "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_app_can_say_that_whoever_pays_is_logged_in() {
+        let baidu = with(&[("order_user", "open_id".to_owned())].into());
+        for (kind, id, user) in [
+            ("order", "order0", "touser_openId"),
+            ("payment", "75904100", "touser_openId"),
+            ("form", "abcdef0", "touser"),
+            ("form", "abcdef1", "touser_openId"),
+        ] {
+            assert!(pairs(&built_by(&baidu, kind, id).body).contains_key(user), "{kind} {id}");
         }
     }
 

@@ -18,6 +18,7 @@ use super::{
 use crate::domain::{
     DAY,
     consent::{TicketKind, Tickets},
+    options::SendOption,
     page::PageRules,
     template::Kind,
 };
@@ -29,7 +30,7 @@ pub const FACTS: Facts = Facts {
     // An App Key; its length is general knowledge and not documented.
     appid: AppidShape { like: "Gm3kTq8vB1xYc6LdR9sWe2Zu", fits: |appid| matches!(appid.len(), 24 | 32) },
     credentials: &[&["secret"]],
-    settings: &[],
+    settings: &[ORDER_USER],
     user: |_, _| Ok(()),
     openid_columns: &["百度openid", "swanid", "swan_id"],
     // There is no popup for several templates: a form, or a button, asks for one.
@@ -59,6 +60,7 @@ pub const FACTS: Facts = Facts {
         own: r#"# The appid is the App Key, and the secret is the App Secret.
 # A secret is never written here: { file = "…" }, { env = "NAME" } or { credential = "name" } (systemd).
 secret = { file = "coffee.secret" }
+# order_user = "open_id"             # who paid was logged in, also where the number of an order ends in 0
 "#,
         files: &[("coffee.secret", "sandbox-secret\n")],
         callback: "",
@@ -76,3 +78,9 @@ pub const FORM: TicketKind = TicketKind { word: "form", sends: 1, lives: Some(7 
 pub const PAYMENT: TicketKind = TicketKind { word: "payment", sends: 3, lives: Some(7 * DAY), minted: false };
 /// The id of an order that was paid elsewhere (直连): the same.
 pub const ORDER: TicketKind = TicketKind { word: "order", sends: 3, lives: Some(7 * DAY), minted: false };
+
+/// How the user of an order is named. The manual says of every scene's id, and names orders among them, that the last character is 1 where
+/// the user was logged in, and 0 for a guest. That is plain for a form's id, which Baidu makes for it. But an order's number comes from a
+/// cashier, and whether one that ends in 0 was always a guest's is not said. So the rule holds for orders too, unless the app says that
+/// whoever pays is logged in.
+const ORDER_USER: SendOption = SendOption { name: "order_user", values: &["by_id", "open_id"], default: "by_id" };

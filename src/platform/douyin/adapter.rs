@@ -4,7 +4,7 @@
 //! (`tests/vectors/platforms.json`). What `query_app_tpl` answers is by a third party's client and by the official page of its sister
 //! `query_created_tpl_list` (2024).
 
-use super::{FACTS, errors};
+use super::{FACTS, NOTIFY_TYPE, errors};
 use crate::{
     domain::{Millis, SECOND, outcome::Outcome, template::Listed},
     platform::{
@@ -32,13 +32,21 @@ pub struct Douyin {
     base_url: String,
     client_key: String,
     secret: SecretString,
+    /// How a user is told of a message, in Douyin's numbers; empty where Douyin chooses.
+    notify_type: &'static [u8],
 }
 
 impl Douyin {
     /// The adapter of this account.
     pub fn new(account: &Account<'_>) -> Self {
         let secret = account.secret("secret");
-        Self { base_url: account.base_url.to_owned(), client_key: account.appid.to_owned(), secret }
+        let notify_type: &'static [u8] = match NOTIFY_TYPE.of(account.settings) {
+            "banner" => &[1],
+            "message" => &[2],
+            "both" => &[1, 2],
+            _ => &[],
+        };
+        Self { base_url: account.base_url.to_owned(), client_key: account.appid.to_owned(), secret, notify_type }
     }
 
     fn url(&self, path: &str) -> String {
@@ -54,6 +62,8 @@ struct Message<'a> {
     data: &'a RawValue,
     #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[u8]>::is_empty")]
+    notify_type: &'a [u8],
 }
 
 impl Adapter for Douyin {
@@ -61,7 +71,8 @@ impl Adapter for Douyin {
         // Stored by us as an object of strings, which is the form that is asked for; an unreadable one is refused by the platform.
         let data = serde_json::from_str(send.data).unwrap_or_else(|_| serde_json::from_str("{}").expect("an object"));
         let page = send.page.map(|page| page.trim_start_matches('/'));
-        let message = Message { msg_id: send.template, open_id: send.openid, data, page };
+        let message =
+            Message { msg_id: send.template, open_id: send.openid, data, page, notify_type: self.notify_type };
         let body = serde_json::to_vec(&message).expect("texts serialise");
         signed(Request::json(self.url(SEND_PATH), body), auth)
     }
@@ -188,12 +199,16 @@ mod tests {
     }
 
     fn douyin() -> Douyin {
+        with(&Options::new())
+    }
+
+    fn with(settings: &Options) -> Douyin {
         let secrets: Secrets = [("secret", "demo-secret".into())].into();
         Douyin::new(&Account {
             base_url: "https://open.douyin.com",
             appid: "ttdemo0000000001",
             secrets: &secrets,
-            settings: &Options::new(),
+            settings,
         })
     }
 
@@ -242,6 +257,11 @@ mod tests {
         assert_eq!(essence(&request), recorded_essence(&recorded[1]));
         let without = douyin().build(&Send { page: None, ..send }, &Auth::Token("clt.demo-token".into()), 0);
         assert!(essence(&without).2.get("page").is_none());
+        for (said, sent) in [("banner", json!([1])), ("message", json!([2])), ("both", json!([1, 2]))] {
+            let douyin = with(&[("notify_type", said.to_owned())].into());
+            let (_, _, body) = essence(&douyin.build(&send, &Auth::Token("clt.demo-token".into()), 0));
+            assert_eq!(body["notify_type"], sent, "{said}");
+        }
     }
 
     #[test]

@@ -7,11 +7,15 @@ use crate::{
 };
 
 /// The rules, as the domain asks them.
-pub(super) const RULES: FieldRules = FieldRules { types: &[], check, length };
+pub(super) const RULES: FieldRules =
+    FieldRules { types: &[], check, length, most: KEYWORDS, characters: Some(CHARACTERS) };
 
-/// Characters of a value. There is a limit, since there is a code for values beyond it, but it is nowhere written: this is what other
-/// platforms allow at least.
-const MOST: usize = 20;
+/// Keywords of a template at most. Official.
+const KEYWORDS: usize = 10;
+
+/// Characters of a value, unless its template says otherwise. There is a limit, since there is a code for values beyond it, but it is
+/// nowhere written: this is what other platforms allow at least.
+const CHARACTERS: usize = 20;
 
 fn check(_key: &str, value: &str, _profile: Profile) -> Result<(), Message> {
     if value.trim().is_empty() {
@@ -20,8 +24,7 @@ fn check(_key: &str, value: &str, _profile: Profile) -> Result<(), Message> {
     if let Some(c) = value.chars().find(|c| c.is_control()) {
         return Err(say!("field_control_character", code = format!("U+{:04X}", c as u32)));
     }
-    let found = length(value);
-    if found <= MOST { Ok(()) } else { Err(say!("field_too_long", found = found, most = MOST)) }
+    Ok(())
 }
 
 /// How emoji count is not written either, so they count as UTF-16 units, the larger number.
@@ -47,7 +50,8 @@ mod tests {
             (" \u{3000}", false),
             ("两行\n文字", false),
         ] {
-            assert_eq!(check("提醒事项", value, Profile::Strict).is_ok(), good, "{value:?}");
+            let taken = check("提醒事项", value, Profile::Strict).is_ok() && RULES.settled(value).is_ok();
+            assert_eq!(taken, good, "{value:?}");
         }
     }
 }

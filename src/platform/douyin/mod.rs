@@ -16,7 +16,7 @@ use super::{
     facts::{AppidShape, Doubt, LeftOut, Popup, PushFacts, PushSecret, Sample},
     push::Pushes,
 };
-use crate::domain::{SECOND, consent::Tickets, page::PageRules, template::Kind};
+use crate::domain::{SECOND, consent::Tickets, options::SendOption, page::PageRules, template::Kind};
 use webhook::Webhook;
 
 /// What is static about Douyin.
@@ -25,7 +25,7 @@ pub const FACTS: Facts = Facts {
     base_url: "https://open.douyin.com",
     appid: AppidShape { like: "tt0123456789abcdef", fits: |appid| appid.starts_with("tt") },
     credentials: &[&["secret"]],
-    settings: &[],
+    settings: &[NOTIFY_TYPE],
     user: |_, _| Ok(()),
     openid_columns: &["抖音openid"],
     popup: Popup { most: 3, usual: 3, words: popup::WORDS, grants: popup::grants, read: popup::read },
@@ -56,6 +56,7 @@ pub const FACTS: Facts = Facts {
         appid: "tt0123456789abcdef",
         own: r#"# A secret is never written here: { file = "…" }, { env = "NAME" } or { credential = "name" } (systemd).
 secret = { file = "coffee.secret" }
+# notify_type = "both"               # how a user is told: banner, message or both; Douyin chooses, unless said
 "#,
         files: &[("coffee.secret", "sandbox-secret\n")],
         callback: r#"# The console's webhook is http(s)://…/callback/coffee; {} if the app's own secret signs it, else { secret = { file = "coffee.webhook" } }
@@ -67,3 +68,8 @@ secret = { file = "coffee.secret" }
         openid: |n| format!("_000demo-user-{n:04}"),
     },
 };
+
+/// How a user is told of a message: by a banner at once, in the app, or both. Official. A banner alone fails where the template lacks that
+/// ability or the user does not allow it, and what is chosen where nothing is said is not documented. So nothing is, unless the app says it.
+const NOTIFY_TYPE: SendOption =
+    SendOption { name: "notify_type", values: &["auto", "banner", "message", "both"], default: "auto" };

@@ -11,7 +11,7 @@ use crate::{
 use chrono::{Datelike, NaiveDate};
 
 /// The rules, as the domain asks them.
-pub const RULES: FieldRules = FieldRules { types: KNOWN_TYPES, check, length };
+pub const RULES: FieldRules = FieldRules { types: KNOWN_TYPES, check, length, most: 20, characters: None };
 
 /// The types that have a rule; a key of another type is taken as it is.
 const KNOWN_TYPES: &[&str] =

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The rules, as the domain asks them.
-pub const RULES: FieldRules = FieldRules { types: KNOWN_TYPES, check, length };
+pub const RULES: FieldRules = FieldRules { types: KNOWN_TYPES, check, length, most: 20, characters: None };
 
 /// Checks one value against the rule of its key's type. Unknown types have no local rule.
 fn check(key: &str, value: &str, profile: Profile) -> Result<(), Message> {

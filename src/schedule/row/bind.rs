@@ -78,7 +78,7 @@ pub fn bind<'a>(file: &'a File, terms: &Terms<'a>, tables: Tables<'_>, now: Mill
         user: terms.user,
         fixed,
         texts: Texts {
-            rules: terms.fields,
+            rules: terms.fields.of(template),
             pages: terms.page,
             listed: listed.and_then(Result::ok),
             page,

@@ -29,8 +29,8 @@ use chrono::NaiveDateTime;
 
 /// The texts of a schedule, bound to a table.
 pub struct Texts<'a> {
-    /// How the platform checks fields.
-    pub rules: &'a FieldRules,
+    /// How fields are checked.
+    pub rules: FieldRules,
     /// The template as the platform has listed it, if it has.
     pub listed: Option<&'a Listed>,
     /// What the platform takes as a page.
@@ -204,7 +204,7 @@ fn field(told: &mut Told<'_>, field: &Field, scene: &Scene<'_>, notes: &mut Note
     };
     let value = normalise(&value);
     let texts = &told.bound.texts;
-    match check_value(texts.rules, texts.listed, key, &value) {
+    match check_value(&texts.rules, texts.listed, key, &value) {
         Ok(()) => Some(value),
         Err(why) => {
             let why: Message = if *of_user { say!("openid_does_not_fit") } else { why };
