@@ -6,6 +6,7 @@ use crate::{
         Invalid,
         consent::{Ticket, TicketKind},
         draft::one_of,
+        template::Kind,
     },
     store::{Minted, Pseudonyms, Store},
     words::say,
@@ -18,7 +19,7 @@ const LONGEST: usize = 64;
 
 /// A ticket: what a send names to the platform instead of an accept.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object: kind and id")]
 #[schema(as = Ticket)]
 pub struct TicketBody {
     /// One of the platform's kinds, such as `form` or `payment`.
@@ -45,7 +46,8 @@ pub(super) struct Whose<'a> {
 /// The ticket that an accept names, if it names one. Its fields lie at `base`.
 ///
 /// # Errors
-/// The field at fault. An id that was prepared for another user or template is refused.
+/// The field at fault. An id that was prepared for another user or template is refused, and a ticket for a template whose accept stands for
+/// any number of sends: no send of it would ever name the ticket.
 pub(super) fn named(
     of: &Whose<'_>,
     store: &Store,
@@ -81,6 +83,12 @@ pub(super) fn named(
     let pseudonyms = store.names().pseudonyms();
     for template in of.templates.iter().filter_map(|template| of.app.template(template)) {
         let minted = Minted { app: &of.app.name, openid: of.openid, template: &template.code };
+        if template.kind == Kind::LongTerm {
+            return bad(
+                member,
+                say!("ticket_for_long_term", template = template.name.as_ref().unwrap_or(&template.code)),
+            );
+        }
         if kind.minted && Pseudonyms::looks_minted(&id) && !pseudonyms.has_minted(&id, minted) {
             return bad(member, say!("subscribe_id_of_another"));
         }

@@ -8,11 +8,12 @@ use super::{
     names::Names,
     recipients,
     spent::{self, TapEvent, Used},
+    tickets::Tickets,
     tx::Tx,
 };
 use crate::domain::{
     Millis,
-    consent::{Balance, ConsentState, Feeds, Report, Ticket},
+    consent::{Allowance, Balance, ConsentState, Feeds, Report, Ticket},
     ledger::{Granted, Holder, Stage, Tap, Told, Void, state},
     reminder::ReminderId,
 };
@@ -64,8 +65,8 @@ pub fn ended(consents: &[Consent], template: &str) -> Option<Millis> {
     ended.filter_map(|consent| consent.ends_at).max()
 }
 
-/// Records popup reports whose feed counts. Afterwards each accepted template has one consent more, unless its event was known; a standing one is
-/// recorded once. Answers the templates that each report has added something to, or `None` for one of a user who was forgotten.
+/// Records popup reports whose feed counts. Afterwards each accepted template has one consent more, unless its event or its ticket was known; a
+/// standing one is recorded once. Answers the templates that each report has added something to, or `None` for one of a user who was forgotten.
 pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<Vec<Option<Added>>> {
     let asked = reports.len();
     let counts = |report: &Report| tx.names.feeds(tx.names.app(&report.app).id).counts(report.feed);
@@ -103,7 +104,15 @@ pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<
     let used: Vec<(i64, Used<'_>)> = events.iter().map(|event| event.used(names)).collect();
     let spent = spent::spent(tx, &used).await?;
     spent.recall(names, &mut ledgers, &events);
+    let brought = accepts.iter().filter_map(|(_, pair, report)| {
+        Some((names.app_of_template(pair.1), report.ticket.as_ref().and_then(Allowance::ticket)?))
+    });
+    let mut tickets = Tickets::read(tx, &brought.collect::<Vec<_>>()).await?;
     for (i, pair, report) in accepts {
+        let ticket = report.ticket.as_ref().and_then(Allowance::ticket);
+        if ticket.is_some_and(|key| !tickets.take(names, names.app_of_template(pair.1), key)) {
+            continue;
+        }
         let allowance = report.ticket.clone().unwrap_or_else(|| names.allowance(pair.1));
         let told = Told { feed: report.feed, source: report.source.clone() };
         let tap = Tap { at: report.at, allowance, event: report.event.clone(), told };
@@ -112,6 +121,7 @@ pub(super) async fn record(tx: &mut Tx<'_>, reports: &[Report]) -> sqlx::Result<
         }
     }
     ledgers.write(tx).await?;
+    tickets.write(tx).await?;
     Ok(added)
 }
 

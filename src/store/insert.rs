@@ -10,6 +10,7 @@ use super::{
     recipients::{self, recipients},
     spent::{self, Spent, TapEvent, Used},
     states::{LAST_STATE, LIVING, state},
+    tickets::Tickets,
     tx::Tx,
 };
 use crate::domain::{
@@ -36,13 +37,16 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
                 continue;
             }
         };
+        let Place { id: app, lane } = names.app(&new.app);
+        // A ticket that another template has brings nothing here.
+        let mut is_new = |tap: &Tap| tap.allowance.ticket().is_none_or(|key| known.tickets.take(names, app, key));
+        let tap = tap(names, pair.1, new).filter(|tap| is_new(tap));
         let ledger = known.ledgers.of(pair);
-        let Some(id) = ledger.admit(tap(names, pair.1, new), new.claim, new.standing, new.at, || tx.new_id()) else {
-            let until = if names.limited_lane(names.app(&new.app).lane) { ledger.good_until(new.at) } else { None };
+        let Some(id) = ledger.admit(tap, new.claim, new.standing, new.at, || tx.new_id()) else {
+            let until = if names.limited_lane(lane) { ledger.good_until(new.at) } else { None };
             verdicts.push(until.map_or(Inserted::NoConsent, Inserted::ConsentsEnd));
             continue;
         };
-        let Place { id: app, lane } = names.app(&new.app);
         if new.claim == Claim::AtFire || new.standing {
             unheld.push(Claimant { recipient: pair.0, template: pair.1, reminder: id });
         }
@@ -56,6 +60,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
         verdicts.push(Inserted::Created(id));
     }
     known.ledgers.write(tx).await?;
+    known.tickets.write(tx).await?;
     ledgers::remember(tx, &unheld).await?;
     write_rows(tx, &rows).await?;
     Ok(verdicts)
@@ -71,6 +76,8 @@ struct Known {
     forgotten: HashSet<(i64, String)>,
     /// What was used by something that is no longer kept.
     spent: Spent,
+    /// The tickets that were recorded before, and those that the batch brings.
+    tickets: Tickets,
     ledgers: Ledgers,
 }
 
@@ -92,7 +99,8 @@ impl Known {
         let unknown: Vec<(i64, &str)> =
             unknown.filter(|(app, openid)| !users.contains_key(&(*app, (*openid).to_owned()))).collect();
         let forgotten = recipients::forgotten(tx, &unknown).await?;
-        let mut known = Self { keys, users, forgotten, spent: Spent::default(), ledgers: Ledgers::default() };
+        let (spent, tickets, ledgers) = (Spent::default(), Tickets::default(), Ledgers::default());
+        let mut known = Self { keys, users, forgotten, spent, tickets, ledgers };
         known.read_ledgers(tx, news).await?;
         Ok(known)
     }
@@ -118,6 +126,11 @@ impl Known {
         self.ledgers = Ledgers::available(tx, &wanted).await?;
         self.spent = spent::spent(tx, &used).await?;
         self.spent.recall(names, &mut self.ledgers, &events);
+        let brought = news.iter().filter_map(|new| {
+            let ticket = new.accepted.as_ref()?.ticket.as_ref().and_then(Allowance::ticket)?;
+            Some((names.app(&new.app).id, ticket))
+        });
+        self.tickets = Tickets::read(tx, &brought.collect::<Vec<_>>()).await?;
         Ok(())
     }
 

@@ -13,7 +13,7 @@
 //! queue │ lists │ counts │ reminders │ feed       what is read
 //! hold │ progress │ identity │ backup             whether the store knows what it has sent
 //! keys │ templates │ spent │ recipients           what else is stored
-//! ledgers │ paid │ tally                          consents, what pays for a reminder, and how many there are of each
+//! ledgers │ paid │ tickets │ tally                consents, what pays for a reminder, and how many there are of each
 //! command │ port                                  what is asked of the writer │ what the engine sees
 //! tx │ names │ states │ schema │ database │ file  what all of them stand on
 //! ```
@@ -57,6 +57,7 @@ mod recipients;
 mod pseudonyms;
 mod mint;
 mod spent;
+mod tickets;
 pub mod keys;
 mod templates;
 pub mod hold;

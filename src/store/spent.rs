@@ -18,6 +18,8 @@ pub(super) enum Used<'a> {
     Key(&'a str),
     /// A caller's id of a tap: of this user, for this template.
     Event(&'a str, &'a str, &'a str),
+    /// A ticket as it is stored, whose ever it is.
+    Ticket(&'a str),
 }
 
 impl Used<'_> {
@@ -28,6 +30,7 @@ impl Used<'_> {
             Self::Event(openid, code, event) => {
                 names.pseudonyms().spent("event", &format!("{openid}\0{code}\0{event}"))
             }
+            Self::Ticket(key) => names.pseudonyms().spent("ticket", key),
         }
     }
 }

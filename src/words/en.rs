@@ -358,6 +358,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("strong_key_in_address", "a key for «{has}» may not stand in an address, which calendar programs and proxies keep: revoke it with `tixing key revoke`, since it has been in one, and make one with `tixing key create --scope feed`, or send it in the header «Authorization: Bearer»"),
     ("not_a_language", "this is not a language of tixing; allowed are zh, en"),
     ("feed_key_missing", "no key was given: put one of scope feed behind the address as ?key=…, which «tixing key create --scope feed» makes, or send a key as Authorization: Bearer …"),
+    ("ticket_for_long_term", "{template} is long-term: one accept allows any number of sends, and a ticket pays for none of them; report the accept without it"),
 
     // Tables (schedule/sheet).
     ("save_as_xlsx", "open it in Excel or WPS and save it as “Excel workbook (*.xlsx)”"),

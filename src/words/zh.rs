@@ -358,6 +358,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("strong_key_in_address", "权限为「{has}」的密钥不能放在网址里，日历软件和代理服务器会留存网址：它已在网址中出现过，请用 tixing key revoke 吊销；订阅日历请用 tixing key create --scope feed 另建密钥，或改用请求头「Authorization: Bearer」"),
     ("not_a_language", "不支持该语言；可用 zh、en"),
     ("feed_key_missing", "没有提供密钥：请在网址后加上 ?key=…（scope 为 feed 的密钥，用 tixing key create --scope feed 创建），或用请求头 Authorization: Bearer … 发送密钥"),
+    ("ticket_for_long_term", "{template} 是长期模板：同意一次即可多次发送，用不到凭据；请去掉凭据，只上报同意"),
 
     // 表格（schedule/sheet）。
     ("save_as_xlsx", "请用 Excel 或 WPS 打开，另存为“Excel 工作簿（*.xlsx）”"),

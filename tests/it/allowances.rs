@@ -2,7 +2,7 @@
 //! the tests make one that has.
 
 use crate::{
-    harness::{EVENT, START, TestStore, accept, apps, on_both_of, reminder, wish},
+    harness::{DIGEST, EVENT, START, TestStore, accept, apps, on_both_of, reminder, wish},
     store::{balance, check_ledger, created, due, sent, settle},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -115,6 +115,41 @@ async fn a_ticket_pays_for_its_sends_and_counts_once() {
         let history = store.consents("coffee", "o1").await.expect("answers");
         assert_eq!(history[0].ticket.as_ref().map(Ticket::key).as_deref(), Some("payment:p1"));
         check_ledger(&store, &["o1"]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn i1_a_ticket_pays_for_the_template_that_it_was_first_told_for_and_for_no_other() {
+    on_both_of(&limited(), async |TestStore { store, .. }| {
+        let form = |openid: &str, id: &str, template: &str| Report {
+            results: [(template.to_owned(), true)].into(),
+            ..with_ticket(openid, START, ticket("form", id, START))
+        };
+        // In one batch, and in another.
+        let both = vec![form("o1", "f1", EVENT), form("o1", "f1", DIGEST), form("o2", "f1", EVENT)];
+        assert_eq!(store.record(both).await.expect("answers"), [Some(1), Some(0), Some(0)]);
+        let again = vec![form("o1", "f1", DIGEST), form("o2", "f1", DIGEST), form("o1", "f2", DIGEST)];
+        assert_eq!(store.record(again).await.expect("answers"), [Some(0), Some(0), Some(1)]);
+        // The same with a reminder that brings it.
+        let tap = |id: &str| {
+            let allowance = ticket("form", id, START);
+            Accepted {
+                at: START,
+                source: "t".into(),
+                event: allowance.ticket().map(str::to_owned),
+                ticket: Some(allowance),
+            }
+        };
+        let bring = |id: &str, openid: &str| NewReminder { accepted: Some(tap(id)), ..reminder(openid, START) };
+        let news = vec![bring("f2", "o3"), bring("f3", "o3"), bring("f3", "o4")];
+        let verdicts = store.insert(news).await.expect("answers");
+        assert!(
+            matches!(verdicts[..], [Inserted::NoConsent, Inserted::Created(_), Inserted::NoConsent]),
+            "{verdicts:?}"
+        );
+        assert_eq!(store.insert(vec![bring("f3", "o4")]).await.expect("answers"), [Inserted::NoConsent]);
+        check_ledger(&store, &["o1", "o2", "o3", "o4"]).await;
     })
     .await;
 }
