@@ -2,15 +2,16 @@
 
 use super::{Api, auth::Caller, check, extract::json, problem::Problem};
 use crate::{
+    config::App,
     domain::{
         consent::Feed,
         reminder::{ReminderId, State as ReminderState},
-        story::{Facts, OfSchedule, Paused},
+        story::{Denied, Facts, OfSchedule, Paused},
         template::unconfigured,
     },
     platform::code::Code,
     schedule::when::cron::occurrence_said,
-    store::{consents::ended, reminders::Stored},
+    store::{StoreError, consents::ended, reminders::Stored},
     words::{Lang, Message, Voice},
 };
 use axum::{
@@ -74,7 +75,10 @@ impl Api {
             events: &events,
             delivery: delivery.as_ref(),
             meaning: app.and_then(|app| app.platform.code(code)).map(Code::meaning),
-            denied: app.is_some_and(|app| app.denies(code)),
+            denied: match app.filter(|app| app.denies(code)) {
+                Some(app) => Some(api.denied(app, stored).await?),
+                None => None,
+            },
             paused: pause.map(|pause| Paused { code: pause.code, why: pause.why, until: pause.until }),
             refused: match app {
                 Some(app) if app.template(&stored.template).is_none() => Some(unconfigured()),
@@ -115,6 +119,21 @@ impl Api {
             en: say(Lang::En, " "),
             zh: say(Lang::Zh, ""),
             evidence: facts.evidence().iter().map(evidence).collect(),
+        })
+    }
+}
+
+impl Api {
+    /// What is void by the refusal of a reminder's consent.
+    async fn denied(&self, app: &App, stored: &Stored) -> Result<Denied, StoreError> {
+        if app.platform.tickets.kinds.is_empty() {
+            return Ok(Denied::All);
+        }
+        let consents = self.store.consents(&stored.app, &stored.openid).await?;
+        let held = consents.into_iter().find(|consent| consent.reminder == Some(stored.due.id));
+        Ok(match held.and_then(|held| held.ticket) {
+            Some(ticket) => Denied::Ticket(ticket.kind),
+            None => Denied::Accepts,
         })
     }
 }

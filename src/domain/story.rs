@@ -63,6 +63,17 @@ pub struct Paused {
     pub until: Millis,
 }
 
+/// What a refusal has voided that says that the platform knows no consent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denied {
+    /// All that the user had accepted for the template, on a platform that has nothing else.
+    All,
+    /// The same, but not the tickets that they brought.
+    Accepts,
+    /// The ticket of this kind that the send named, and nothing else.
+    Ticket(String),
+}
+
 /// The schedule that a reminder comes from, and how it stands.
 #[derive(Debug, Clone)]
 pub struct OfSchedule {
@@ -120,8 +131,8 @@ pub struct Facts<'a> {
     pub delivery: Option<&'a Delivery>,
     /// The meaning of the last event's code, if the platform's table lists it.
     pub meaning: Option<Message>,
-    /// Whether that code says that the platform knows no consent.
-    pub denied: bool,
+    /// What is void if that code says that the platform knows no consent.
+    pub denied: Option<Denied>,
     /// Why its app is paused.
     pub paused: Option<Paused>,
     /// Why the platform would refuse it, by its list of templates.
@@ -232,9 +243,11 @@ impl Facts<'_> {
                     (Some(meaning), Some(words)) => Some(say!("meaning_and_words", meaning = meaning, words = words)),
                     _ => self.why(),
                 };
-                match self.denied {
-                    true => say!("story_denied", code = code, why = why),
-                    false => say!("story_refused", code = code, why = why),
+                match &self.denied {
+                    Some(Denied::All) => say!("story_denied", code = code, why = why),
+                    Some(Denied::Accepts) => say!("story_denied_accept", code = code, why = why),
+                    Some(Denied::Ticket(kind)) => say!("story_denied_ticket", code = code, kind = kind, why = why),
+                    None => say!("story_refused", code = code, why = why),
                 }
             }
         }

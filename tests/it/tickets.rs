@@ -2,7 +2,8 @@
 
 use crate::{
     allowances::{LIMITED, limited},
-    harness::{self, DIGEST, EVENT, START, TestStore, on_both_of},
+    harness::{self, DIGEST, EVENT, START, TestStore, on_both_of, reminder},
+    store::{created, due, settle},
 };
 use axum::{
     Router,
@@ -15,9 +16,17 @@ use std::{collections::BTreeMap, sync::Arc};
 use tixing::{
     api::Api,
     config::App,
-    domain::{DAY, consent::Tickets, timing::rfc3339},
+    domain::{
+        DAY,
+        consent::Tickets,
+        reminder::State,
+        settle::{Consent, Settlement},
+        template::Kind,
+        timing::rfc3339,
+    },
     metrics::Metrics,
     platform::Facts,
+    store::port::Queue,
     words::Message,
 };
 use tower::ServiceExt;
@@ -93,6 +102,7 @@ async fn a_report_says_what_of_it_was_recorded_and_why_the_rest_was_not() {
             (json!({}), (422, "bad_value", "/results")),
             (json!({"result": whole, "results": {EVENT: "accept"}}), (422, "bad_value", "/result")),
             (json!({"result": ["accept"]}), (422, "bad_value", "/result")),
+            (json!({"results": ["accept"]}), (400, "bad_json", "/results")),
             (json!({"result": {EVENT: "acept"}}), (422, "bad_value", "/result")),
             (json!({"result": whole, "template": EVENT}), (422, "bad_value", "/template")),
             (json!({"results": {EVENT: "accept"}, "template": EVENT}), (422, "bad_value", "/template")),
@@ -130,6 +140,9 @@ async fn a_ticket_is_told_with_the_result_and_counts_once() {
             (json!({"ticket": {"kind": "form", "id": "x".repeat(65)}}), (422, "bad_value", "/ticket/id")),
             (json!({"ticket": {"kind": "form", "id": "a b"}}), (422, "bad_value", "/ticket/id")),
             (json!({"ticket": {"kind": "form", "id": "f"}, "subscribe_id": "s"}), (422, "bad_value", "/ticket")),
+            (json!({"ticket": ["form", "f"]}), (400, "bad_json", "/ticket")),
+            (json!({"ticket": "f"}), (400, "bad_json", "/ticket")),
+            (json!({"ticket": {"kind": "form"}}), (400, "bad_json", "/ticket/id")),
             (json!({"subscribe_id": ""}), (422, "bad_value", "/subscribe_id")),
         ] {
             let mut body = more.clone();
@@ -139,6 +152,70 @@ async fn a_ticket_is_told_with_the_result_and_counts_once() {
         }
         let both = json!({"results": {EVENT: "accept", DIGEST: "accept"}, "subscribe_id": "mine"});
         assert_eq!(refusal(&report(&router, both).await), (422, "bad_value", "/subscribe_id"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_ticket_is_refused_where_no_send_would_name_it_and_ignored_where_another_template_has_it() {
+    let apps = || {
+        let mut apps = limited();
+        let digest = apps[0].templates.iter_mut().find(|template| template.code == DIGEST).expect("has it");
+        digest.kind = Kind::LongTerm;
+        apps
+    };
+    on_both_of(&apps(), async |test| {
+        let router = router(&test, apps()).await;
+        let form = |template: &str| json!({"results": {template: "accept"}, "ticket": {"kind": "form", "id": "f1"}});
+        let long_term = report(&router, form("digest")).await;
+        assert_eq!(refusal(&long_term), (422, "bad_value", "/ticket/id"), "{}", long_term.1);
+        assert!(
+            long_term.1["detail"].as_str().is_some_and(|why| why.contains("digest is long-term")),
+            "{}",
+            long_term.1
+        );
+        let by_id = json!({"results": {"digest": "accept"}, "subscribe_id": "mine"});
+        assert_eq!(refusal(&report(&router, by_id).await), (422, "bad_value", "/subscribe_id"));
+        assert_eq!(report(&router, json!({"results": {"digest": "accept"}})).await.1["recorded"], json!([DIGEST]));
+        assert_eq!(report(&router, form("event-start")).await.1["recorded"], json!([EVENT]));
+        let (_, of_another) = {
+            let mut body = form("event-start");
+            body["openid"] = "o2".into();
+            report(&router, body).await
+        };
+        assert_eq!(of_another["recorded"], json!([]), "{of_another}");
+        assert_eq!(of_another["ignored"][0]["why"], "it is recorded already");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_explanation_says_what_a_refusal_has_voided() {
+    on_both_of(&limited(), async |test| {
+        let router = router(&test, limited()).await;
+        let accept = |openid: &str| json!({"openid": openid, "results": {"event-start": "accept"}});
+        let mut form = accept("o1");
+        form["ticket"] = json!({"kind": "form", "id": "f1"});
+        report(&router, form).await;
+        report(&router, accept("o2")).await;
+        for (openid, en, zh) in [
+            (
+                "o1",
+                "its form ticket is void, and what else the user has for this template stays",
+                "所用的 form 凭据作废",
+            ),
+            ("o2", "what the user had accepted for this template is void, but not the tickets", "凭据不受影响"),
+        ] {
+            let id = created(&test.store, reminder(openid, START)).await;
+            let jobs = due(&test.store, START).await;
+            test.store.mark(jobs.clone()).await.expect("answers");
+            let denied = Settlement::end(State::Failed, "43101", "user refuse to accept the msg", Consent::Deny);
+            test.store.settle(vec![settle(&jobs[0], true, denied)]).await.expect("answers");
+            let (_, told) = call(&router, "GET", &format!("/v1/reminders/{id}/explain"), None).await;
+            for (lang, words) in [("en", en), ("zh", zh)] {
+                assert!(told[lang].as_str().is_some_and(|said| said.contains(words)), "{openid}: {told}");
+            }
+        }
     })
     .await;
 }
