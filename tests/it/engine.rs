@@ -586,3 +586,42 @@ async fn too_many_at_once_halves_the_rate_which_comes_back() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn when_the_days_quota_is_used_up_all_wait_and_nothing_is_tried_until_the_platform_says_that_some_is_left() {
+    on_both_rigs(plain, async |mut rig| {
+        let pause = |rig: &crate::harness::rig::Rig| rig.engine.signals().status().lanes["coffee"].pause.clone();
+        for i in 0..3 {
+            let openid = format!("o{i}");
+            rig.tap(&openid);
+            let new = NewReminder { expires_at: at(36_000), ..accepted_reminder(&openid, at(10 + i)) };
+            rig.store().insert(vec![new]).await.expect("inserted");
+        }
+        rig.sandbox.world().faults = Faults { quota_left: Some(1), ..Faults::default() };
+        rig.engine.turn().await;
+        rig.pass(15_000, 500).await;
+        // The second is refused, and the third stays where it is.
+        assert_eq!(rig.openids(), ["o0"]);
+        let paused = pause(&rig).expect("paused");
+        assert!(paused.code == "45009" && paused.until >= at(600), "{paused:?}");
+        let tried = |states: &[(State, Option<String>)]| states.iter().filter(|state| state.1.is_some()).count();
+        let states = rig.states().await;
+        assert!(states.iter().skip(1).all(|(state, _)| *state == State::Scheduled), "{states:?}");
+        assert_eq!(tried(&states[1..]), 1, "{states:?}");
+        assert_eq!(rig.store().balances("coffee", "o1").await.expect("answers")[EVENT].held, 1, "it keeps its consent");
+
+        // The pause goes on as often as the platform says that nothing is left, and no message is spent to find out.
+        rig.pass(3_600_000, 10_000).await;
+        assert_eq!((rig.openids().len(), tried(&rig.states().await[1..])), (1, 1));
+        assert!(pause(&rig).is_some_and(|paused| paused.until > at(3_600)), "{:?}", pause(&rig));
+        let asked = rig.engine.signals().status().lanes["coffee"].quota.expect("it was asked");
+        assert!(asked.quota.left == 0 && asked.at > at(2_400), "{asked:?}");
+
+        rig.sandbox.world().faults = Faults::default();
+        rig.pass(1_300_000, 10_000).await;
+        assert_eq!(rig.openids(), ["o0", "o1", "o2"], "{:?}", pause(&rig));
+        assert!(pause(&rig).is_none());
+        rig
+    })
+    .await;
+}
