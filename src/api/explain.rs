@@ -79,6 +79,7 @@ impl Api {
                 Some(app) => Some(api.denied(app, stored).await?),
                 None => None,
             },
+            unlisted: app.is_some_and(|app| !app.knows(code)),
             paused: pause.map(|pause| Paused { code: pause.code, why: pause.why, until: pause.until }),
             refused: match app {
                 Some(app) if app.template(&stored.template).is_none() => Some(unconfigured()),

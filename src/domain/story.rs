@@ -133,6 +133,8 @@ pub struct Facts<'a> {
     pub meaning: Option<Message>,
     /// What is void if that code says that the platform knows no consent.
     pub denied: Option<Denied>,
+    /// Whether nobody has said what that code means: neither the platform's table nor the app's `codes`.
+    pub unlisted: bool,
     /// Why its app is paused.
     pub paused: Option<Paused>,
     /// Why the platform would refuse it, by its list of templates.
@@ -173,6 +175,7 @@ impl Facts<'_> {
             State::Sending => say!("story_sending"),
             State::Scheduled => self.scheduled(),
         }];
+        story.extend(self.code_unlisted());
         story.extend(self.schedule.iter().flat_map(|schedule| schedule.told(self.due.state)));
         story.extend(self.delivery.map(|delivery| match &delivery.failure {
             None => say!("story_delivered"),
@@ -251,6 +254,14 @@ impl Facts<'_> {
                 }
             }
         }
+    }
+
+    /// What to do about a code of the platform's that nobody has listed.
+    fn code_unlisted(&self) -> Option<Message> {
+        let answered = self.events.last().is_some_and(|event| event.began_at.is_some());
+        let by_platform =
+            self.due.state == State::Failed && answered && !["gave_up", "resolved"].contains(&self.code());
+        (by_platform && self.unlisted).then(|| say!("story_code_unlisted", code = self.code()))
     }
 
     fn expired(&self) -> Message {

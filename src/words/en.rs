@@ -99,6 +99,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("story_denied", "Not sent: the platform refused it for good with {code}: {why}; what the user had accepted for this template is void."),
     ("story_denied_accept", "Not sent: the platform refused it for good with {code}: {why}; what the user had accepted for this template is void, but not the tickets that they brought."),
     ("story_denied_ticket", "Not sent: the platform refused it for good with {code}: {why}; its {kind} ticket is void, and what else the user has for this template stays."),
+    ("story_code_unlisted", "tixing does not know what {code} means: once you do, say it with `codes` of the app, and the next ones are settled by that."),
     ("story_expired", "Not sent: its deadline {deadline:time} passed before it could be sent{before}; its consent is free again."),
     ("story_because", " ({why})"),
     ("story_last_try", " (the last try was answered {code})"),

@@ -99,6 +99,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("story_denied", "未发送：平台以 {code} 拒绝：{why}；该用户对此模板已同意的次数作废。"),
     ("story_denied_accept", "未发送：平台以 {code} 拒绝：{why}；该用户对此模板已同意的次数作废，凭据不受影响。"),
     ("story_denied_ticket", "未发送：平台以 {code} 拒绝：{why}；所用的 {kind} 凭据作废，该用户对此模板的其他同意不受影响。"),
+    ("story_code_unlisted", "tixing 未收录错误码 {code}：查明含义后请写入该应用的 codes 配置，之后即按该含义处理。"),
     ("story_expired", "未发送：截止时间 {deadline:time} 已过{before}；订阅次数已退回。"),
     ("story_because", "（{why}）"),
     ("story_last_try", "（最近一次尝试：{code}）"),
