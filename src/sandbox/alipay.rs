@@ -87,6 +87,32 @@ fn popup(Tapped { results, .. }: &Tapped) -> Value {
     given
 }
 
+/// How an answer is signed.
+#[derive(Debug, Clone)]
+struct Seal {
+    /// The number of our certificate; empty if the app is in key mode.
+    certificate: String,
+    /// Whether it is of the answer's own text.
+    good: bool,
+}
+
+impl Seal {
+    /// As the faults will have it.
+    fn new(world: &mut World, certificate: Option<String>) -> Self {
+        let good = !hit(&mut world.rng, world.faults.bad_signature_rate);
+        Self { certificate: certificate.unwrap_or_default(), good }
+    }
+
+    /// What stands beside a node.
+    fn beside(&self, node: &str) -> String {
+        let sign = GATEWAY.sign(if self.good { node } else { "another text" });
+        match self.certificate.as_str() {
+            "" => format!(",\"sign\":\"{sign}\""),
+            number => format!(",\"alipay_cert_sn\":\"{number}\",\"sign\":\"{sign}\""),
+        }
+    }
+}
+
 /// A refusal in Alipay's words.
 #[derive(Debug, Clone)]
 struct Refusal {
@@ -95,19 +121,18 @@ struct Refusal {
     code: String,
     sub_code: String,
     /// What the gateway refuses before it knows whose request it is comes without a signature.
-    signed_for: Option<String>,
+    seal: Option<Seal>,
 }
 
 impl Refusal {
     /// Of the gateway, which signs none.
     fn gateway(code: u32, sub_code: &str) -> Self {
-        Self { own: true, code: code.to_string(), sub_code: sub_code.to_owned(), signed_for: None }
+        Self { own: true, code: code.to_string(), sub_code: sub_code.to_owned(), seal: None }
     }
 
     /// Of the method.
-    fn business(sub_code: &str, certificate: Option<String>) -> Self {
-        let signed_for = Some(certificate.unwrap_or_default());
-        Self { own: true, code: "40004".into(), sub_code: sub_code.to_owned(), signed_for }
+    fn business(sub_code: &str, seal: Seal) -> Self {
+        Self { own: true, code: "40004".into(), sub_code: sub_code.to_owned(), seal: Some(seal) }
     }
 
     fn node(&self) -> String {
@@ -130,16 +155,12 @@ impl Refusal {
 
 fn refused(refusal: &Refusal) -> Response {
     let name = if refusal.own { NODE } else { "error_response" };
-    written(name, &refusal.node(), refusal.signed_for.as_deref())
+    written(name, &refusal.node(), refusal.seal.as_ref())
 }
 
-/// A node, signed if it is to be, under the number of the gateway's certificate if the app is in certificate mode.
-fn written(name: &str, node: &str, signed_for: Option<&str>) -> Response {
-    let beside = match signed_for {
-        None => String::new(),
-        Some("") => format!(",\"sign\":\"{}\"", GATEWAY.sign(node)),
-        Some(certificate) => format!(",\"alipay_cert_sn\":\"{certificate}\",\"sign\":\"{}\"", GATEWAY.sign(node)),
-    };
+/// A node, signed if it is to be.
+fn written(name: &str, node: &str, seal: Option<&Seal>) -> Response {
+    let beside = seal.map_or_else(String::new, |seal| seal.beside(node));
     let trace = format!("{:032x}", rand::rng().random::<u128>());
     let headers = [(header::CONTENT_TYPE.as_str(), "text/html;charset=utf-8"), ("trace_id", &trace)];
     (headers, format!("{{\"{name}\":{node}{beside}}}")).into_response()
@@ -188,7 +209,7 @@ fn read(world: &mut World, pairs: &[(String, String)], now: Millis) -> Result<Se
     if !content.is_object() {
         return Err(Refusal::gateway(40002, "isv.illegal-json"));
     }
-    message(&app, &content).map_err(|sub_code| Refusal::business(sub_code, certificate))
+    message(&app, &content).map_err(|sub_code| Refusal::business(sub_code, Seal::new(world, certificate)))
 }
 
 /// The public parameters.
@@ -313,13 +334,17 @@ fn keywords(data: &str, wanted: Option<usize>) -> Result<BTreeMap<String, String
 fn answer(world: &mut World, sending: &Sending, verdict: Verdict) -> Response {
     let app = &world.apps[&sending.appid];
     let certificate = (!app.secret("certificates.app").is_empty()).then(|| number(CERTIFICATE, first));
+    let seal = Seal::new(world, certificate);
     let cause = match verdict {
-        Ok(_) => return written(NODE, r#"{"code":"10000","msg":"Success"}"#, Some(&certificate.unwrap_or_default())),
+        Ok(_) => return written(NODE, r#"{"code":"10000","msg":"Success"}"#, Some(&seal)),
         Err(cause) => cause,
     };
-    let business = |sub_code| Refusal::business(sub_code, certificate);
+    let business = |sub_code| Refusal::business(sub_code, seal);
     refused(&match &cause {
-        Cause::Account(code) => Refusal { code: code.to_string(), ..business("") },
+        Cause::Account(code) => {
+            let sub_code = world.faults.account_sub_code.as_deref().unwrap_or_default();
+            Refusal { code: code.to_string(), ..business(sub_code) }
+        }
         Cause::Quota => Refusal { code: "40006".into(), ..business("isv.exceed-api-balance") },
         Cause::MinuteQuota | Cause::Concurrency => Refusal { code: "40005".into(), ..business("isv.app-call-limited") },
         Cause::Openid => business("USER_ID_INVALID"),

@@ -2,7 +2,7 @@
 
 use crate::http::Hang;
 use axum::{
-    body::{Body, Bytes},
+    body::{Body, Bytes, to_bytes},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -25,8 +25,10 @@ pub struct Faults {
     pub reset_after_rate: f64,
     /// The message is accepted, and the answer is HTML.
     pub garbage_rate: f64,
-    /// The message is accepted, and the answer is cut off.
+    /// The message is judged, and the platform's answer is cut off in its middle.
     pub half_json_rate: f64,
+    /// The message is judged, and the answer's signature is of another text, on a platform that signs its answers.
+    pub bad_signature_rate: f64,
     /// A gateway answers 502 before the message was accepted.
     pub gateway_rate: f64,
     /// Answers a redirect.
@@ -55,6 +57,8 @@ pub struct Faults {
     pub rate_limit: Option<u32>,
     /// The account is restricted: every send is refused with this code of the platform's.
     pub account_code: Option<i64>,
+    /// And with this sub code beside it, on a platform that has such.
+    pub account_sub_code: Option<String>,
     /// Every push leaves so late at least.
     pub push_delay_ms: u64,
     /// And at most so much later: with it they overtake each other.
@@ -84,7 +88,7 @@ impl Faults {
         } else if hit(self.garbage_rate) {
             Effect::Late(Broken::Html)
         } else if hit(self.half_json_rate) {
-            Effect::Late(Broken::HalfJson)
+            Effect::Half
         } else if hit(self.huge_rate) {
             Effect::Late(Broken::Huge)
         } else if hit(self.silent_rate) {
@@ -95,13 +99,14 @@ impl Faults {
     }
 
     /// All rates by name.
-    pub(super) fn rates(&self) -> [(&'static str, f64); 12] {
+    pub(super) fn rates(&self) -> [(&'static str, f64); 13] {
         [
             ("busy_rate", self.busy_rate),
             ("reset_before_rate", self.reset_before_rate),
             ("reset_after_rate", self.reset_after_rate),
             ("garbage_rate", self.garbage_rate),
             ("half_json_rate", self.half_json_rate),
+            ("bad_signature_rate", self.bad_signature_rate),
             ("gateway_rate", self.gateway_rate),
             ("redirect_rate", self.redirect_rate),
             ("huge_rate", self.huge_rate),
@@ -123,7 +128,6 @@ pub(super) fn hit(rng: &mut StdRng, rate: f64) -> bool {
 pub(super) enum Broken {
     Reset,
     Html,
-    HalfJson,
     Gateway,
     Relay { status: u16, retry_after: Option<u32> },
     Redirect,
@@ -139,6 +143,8 @@ pub(super) enum Effect {
     Early(Broken),
     /// Broken after it was judged.
     Late(Broken),
+    /// Judged, and the answer is cut off.
+    Half,
     /// Judged, then silence.
     Silent,
 }
@@ -146,11 +152,18 @@ pub(super) enum Effect {
 impl Effect {
     pub(super) fn delay_ms(self) -> Option<u64> {
         match self {
-            Self::None(0) | Self::Early(_) | Self::Late(_) => None,
+            Self::None(0) | Self::Early(_) | Self::Late(_) | Self::Half => None,
             Self::None(ms) => Some(ms),
             Self::Silent => Some(60_000),
         }
     }
+}
+
+/// The first half of a whole answer, in its platform's own shape.
+pub(super) async fn half(answer: Response) -> Response {
+    let (parts, body) = answer.into_parts();
+    let whole = to_bytes(body, usize::MAX).await.expect("a face writes its answers whole");
+    Response::from_parts(parts, Body::from(whole.slice(..whole.len() / 2)))
 }
 
 /// A broken answer.
@@ -162,7 +175,6 @@ pub(super) fn broken(kind: Broken) -> Response {
             response
         }
         Broken::Html => (StatusCode::OK, "<html><body>系统繁忙</body></html>").into_response(),
-        Broken::HalfJson => (StatusCode::OK, "{\"errcode\":0,\"errm").into_response(),
         Broken::Gateway => (StatusCode::BAD_GATEWAY, "<html>502 Bad Gateway</html>").into_response(),
         Broken::Relay { status, retry_after } => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);

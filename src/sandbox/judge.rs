@@ -3,7 +3,7 @@
 use super::{
     Sandbox,
     app::{Check, TemplateSpec},
-    faults::{Effect, broken, hit},
+    faults::{Effect, broken, half, hit},
     ledger::{Denied, Pays},
     world::{Message, World},
 };
@@ -97,7 +97,11 @@ impl Sandbox {
             }
             Err(refusal) => refused(&refusal),
         };
-        if let Effect::Late(kind) = effect { broken(kind) } else { response }
+        match effect {
+            Effect::Late(kind) => broken(kind),
+            Effect::Half => half(response).await,
+            _ => response,
+        }
     }
 }
 
