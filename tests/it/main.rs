@@ -10,6 +10,7 @@ mod allowances;
 mod tickets;
 mod reach;
 mod apart;
+mod every_platform;
 mod codes;
 mod model;
 mod engine;

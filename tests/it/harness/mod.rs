@@ -65,9 +65,12 @@ fields = {{ thing1 = "标题" }}
 /// A platform's sample app «coffee», at the sandbox of this address.
 pub fn sample(platform: &tixing::platform::Facts, base_url: &str) -> App {
     let text = tixing::cli::init::configuration(platform);
-    let text = text.replace("http://127.0.0.1:8790", base_url).replace("file = \"coffee.secret\"", "env = \"SECRET\"");
-    let env = |name: &str| (name == "SECRET").then(|| "sandbox-secret".to_owned());
-    let config = config::parse(Path::new("tixing.toml"), &text, &env, Default::default());
+    let text = text.replace("http://127.0.0.1:8790", base_url);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, secret) in platform.sample.files {
+        std::fs::write(folder.path().join(name), secret).expect("written");
+    }
+    let config = config::parse(&folder.path().join("tixing.toml"), &text, &|_| None, Default::default());
     config.unwrap_or_else(|e| panic!("{}: {e}", platform.word)).apps.remove(0)
 }
 
