@@ -473,17 +473,21 @@ impl Raw {
     /// Whether the platform's pushes come that the other keys need.
     fn feeds(&self, facts: &Facts, place: &Place<'_>, check: &mut Check<'_>) {
         let (name, pushes) = (&self.name, self.callback.is_some());
-        if !pushes && self.consents != Feeds::Client {
+        if self.consents != Feeds::Client {
             let what = match &facts.pushes {
-                Some(pushes) => say!("consents_without_callback", example = pushes.example()),
-                None => say!("consents_never_pushed", platform = facts.word),
+                Some(facts) if facts.tells.taps => {
+                    (!pushes).then(|| say!("consents_without_callback", example = facts.example()))
+                }
+                _ => Some(say!("consents_never_pushed", platform = facts.word)),
             };
-            check.problem(&place.key("consents"), what);
+            what.into_iter().for_each(|what| check.problem(&place.key("consents"), what));
         }
         if self.exclusive && !self.consents.counts(Feed::Client) {
             check.warning(say!("exclusive_without_effect", app = name));
         }
-        if !pushes && self.receipt_wait.is_some() {
+        if self.receipt_wait.is_some() && !facts.doubt.sends_receipts {
+            check.warning(say!("receipts_never_pushed", app = name, platform = facts.word));
+        } else if self.receipt_wait.is_some() && !pushes {
             check.warning(say!("receipt_wait_without_effect", app = name));
         }
     }

@@ -86,7 +86,7 @@ impl Config {
 }
 
 /// How long before a secret ends it is warned of.
-const ENDS_SOON: Millis = 30 * DAY;
+pub const ENDS_SOON: Millis = 30 * DAY;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

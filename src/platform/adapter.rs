@@ -25,6 +25,10 @@ pub trait Adapter: std::marker::Send + Sync {
     fn refused_address<'a>(&self, _code: &str, _text: &'a str) -> Option<&'a str> {
         None
     }
+    /// How the platform is asked whether it takes our credentials, where no token shows it.
+    fn proofs(&self) -> Option<&dyn Proofs> {
+        None
+    }
     /// How a token is fetched. Without tokens a request carries [`Auth::Nothing`].
     fn tokens(&self) -> Option<&dyn Tokens> {
         None
@@ -48,6 +52,33 @@ pub trait Tokens {
     /// # Errors
     /// The platform's refusal, as the outcome that a send would have had.
     fn read(&self, answer: &Answer) -> Result<Granted, Outcome>;
+}
+
+/// Of a platform that gives out no tokens, and can be asked something that changes nothing.
+pub trait Proofs {
+    /// The question.
+    fn request(&self, now: Millis) -> Request;
+    /// Whether the answer to it shows that the platform believes us, and we it.
+    ///
+    /// # Errors
+    /// Why it does not.
+    fn read(&self, answer: &Answer) -> Result<(), Unproven>;
+}
+
+/// Why it is not shown that a platform and an app believe each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unproven {
+    /// The platform refuses our credentials.
+    Ours {
+        /// Its code.
+        code: String,
+        /// Its words.
+        text: String,
+    },
+    /// By the key that we have of it, the answer is another's.
+    Theirs(Message),
+    /// The answer does not tell.
+    Untold(Message),
 }
 
 /// Of a platform that says how many sends are left.

@@ -3,7 +3,7 @@
 
 use super::{
     Adapter, Answer, Auth, Granted, Request, Send,
-    adapter::{Listings, Quotas, Tokens},
+    adapter::{Listings, Proofs, Quotas, Tokens},
 };
 use crate::{
     domain::{
@@ -82,6 +82,10 @@ impl Adapter for Elsewhere {
 
     fn refused_address<'a>(&self, code: &str, text: &'a str) -> Option<&'a str> {
         self.own.refused_address(code, text)
+    }
+
+    fn proofs(&self) -> Option<&dyn Proofs> {
+        self.own.proofs()
     }
 
     fn tokens(&self) -> Option<&dyn Tokens> {

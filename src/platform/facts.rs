@@ -43,6 +43,8 @@ pub struct Facts {
     pub tickets: Tickets,
     /// What an app that says this of itself can name as the page that opens on tap.
     pub page: fn(&Options) -> PageRules,
+    /// Whether it takes calls from the addresses alone that an app has listed, and says which one it saw.
+    pub lists_addresses: bool,
     /// How many sends a second the platform takes from an app at most, if it says so.
     pub most_per_second: Option<u32>,
     /// How far apart two messages to one user leave, at least.
@@ -85,6 +87,8 @@ pub struct Sample {
 pub struct PushFacts {
     /// The keys of `callback` that name their secrets, and what an app does without if it leaves one out.
     pub secrets: &'static [PushSecret],
+    /// What they tell of.
+    pub tells: Tells,
     /// Makes a reader of an app's pushes; the secrets are those of `callback`. Refuses secrets that do not have the platform's shape.
     pub reader: ReadPushes,
 }
@@ -101,6 +105,20 @@ impl PushFacts {
     pub fn encrypts(&self) -> bool {
         self.secrets.iter().any(|secret| secret.left_out == LeftOut::InClear)
     }
+}
+
+/// What a platform's pushes tell of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tells {
+    /// That a user accepted, or wants no more.
+    pub taps: bool,
+    /// That a message, or a part of it, did not arrive. Whether they tell that one did is said by [`Doubt::sends_receipts`].
+    pub failures: bool,
+}
+
+impl Tells {
+    /// Nothing that matters to tixing.
+    pub const NOTHING: Self = Self { taps: false, failures: false };
 }
 
 /// Makes a reader of an app's pushes.
@@ -206,6 +224,11 @@ impl Facts {
         }
         let reaction = known.map_or(unlisted, |known| known.reaction);
         Outcome::Answered { code, text: text.chars().take(300).collect(), reaction }
+    }
+
+    /// What its pushes tell of; nothing where it has none.
+    pub fn tells(&self) -> Tells {
+        self.pushes.as_ref().map_or(Tells::NOTHING, |pushes| pushes.tells)
     }
 
     /// Whether consents can end by themselves, or be tickets.

@@ -3,7 +3,7 @@
 
 use super::{
     Adapter, Answer, Auth, Request, Send,
-    adapter::{Listings, Quotas, Tokens},
+    adapter::{Listings, Proofs, Quotas, Tokens},
 };
 use crate::{
     domain::{
@@ -77,6 +77,10 @@ impl Adapter for Mapped {
 
     fn refused_address<'a>(&self, code: &str, text: &'a str) -> Option<&'a str> {
         self.own.refused_address(code, text)
+    }
+
+    fn proofs(&self) -> Option<&dyn Proofs> {
+        self.own.proofs()
     }
 
     fn tokens(&self) -> Option<&dyn Tokens> {

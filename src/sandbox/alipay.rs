@@ -7,11 +7,15 @@ use super::{
     face::{Face, Tapped},
     faults::hit,
     judge::{Cause, Sending, Verdict},
+    ledger::Denied,
     world::World,
 };
 use crate::{
-    domain::{MINUTE, Millis, consent::Ticket},
-    platform::alipay::{Certificate, FACTS, METHOD, Material, NODE, PATH, PrivateKey, PublicKey, root_sn, signature},
+    domain::{MINUTE, Millis, consent::Ticket, template::Kind},
+    platform::alipay::{
+        Certificate, FACTS, METHOD, Material, NODE, PATH, PrivateKey, PublicKey, QUERY_METHOD, QUERY_NODE, root_sn,
+        signature,
+    },
 };
 use axum::{
     Json, Router,
@@ -154,7 +158,12 @@ impl Refusal {
 }
 
 fn refused(refusal: &Refusal) -> Response {
-    let name = if refusal.own { NODE } else { "error_response" };
+    refused_in(NODE, refusal)
+}
+
+/// The same, where the method's own node is this one.
+fn refused_in(node: &str, refusal: &Refusal) -> Response {
+    let name = if refusal.own { node } else { "error_response" };
     written(name, &refusal.node(), refusal.seal.as_ref())
 }
 
@@ -170,20 +179,70 @@ async fn gateway(State(sandbox): State<Sandbox>, RawQuery(query): RawQuery, body
     let query = query.unwrap_or_default();
     let [query, body] = [query.as_bytes(), &body].map(|form| form_urlencoded::parse(form).into_owned());
     let pairs: Vec<(String, String)> = query.chain(body).collect();
+    if pairs.iter().any(|(name, value)| name == "method" && value == QUERY_METHOD) {
+        return asked(&sandbox, &pairs);
+    }
     // What has arrived is worked on to its end, whether or not the caller still listens.
     let worked =
         tokio::spawn(async move { sandbox.work(|world, now| read(world, &pairs, now), refused, answer).await });
     worked.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
-/// Reads a send, in the gateway's order: the method, the app, the parameters, the signature, and then the message.
+/// Reads a send.
 fn read(world: &mut World, pairs: &[(String, String)], now: Millis) -> Result<Sending, Refusal> {
+    let Passed { app, certificate, content } = passed(world, pairs, now)?;
+    message(&app, &content).map_err(|sub_code| Refusal::business(sub_code, Seal::new(world, certificate)))
+}
+
+/// Whether a user is subscribed. It changes nothing.
+fn asked(sandbox: &Sandbox, pairs: &[(String, String)]) -> Response {
+    let now = sandbox.clock.now();
+    let world = &mut *sandbox.world();
+    let Passed { app, certificate, content } = match passed(world, pairs, now) {
+        Ok(passed) => passed,
+        Err(refusal) => return refused_in(QUERY_NODE, &refusal),
+    };
+    let seal = Seal::new(world, certificate);
+    let refuse = |sub_code| refused_in(QUERY_NODE, &Refusal::business(sub_code, seal.clone()));
+    let Some(openid) = user(&content, "user_id", "open_id") else { return refuse("OPENID_INVALID") };
+    let ids: Vec<&str> =
+        content["template_id_list"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if ids.len() > 3 {
+        return refuse("SUBSCRIBE_TEMPLATE_OVER_LIMIT");
+    }
+    let mut relations = Vec::new();
+    for id in ids {
+        let Some(template) = app.templates.iter().find(|template| template.id == id) else {
+            return refuse("MSG_TEMPLATE_NOT_EXIST");
+        };
+        let state = match world.grants.denies(&app.appid, openid, id, now) {
+            Some(Denied::Never) => continue,
+            Some(Denied::Off) => "0",
+            Some(Denied::UsedUp) | None => "1",
+        };
+        let kind = if template.kind == Kind::OneTime { "onetime" } else { "longterm" };
+        relations.push(json!({ "template_id": id, "subscribe_state": state, "subscribe_type": kind }));
+    }
+    let node = json!({ "code": "10000", "msg": "Success", "show_component": true, "subscribe_relations": relations });
+    written(QUERY_NODE, &node.to_string(), Some(&seal))
+}
+
+/// What has passed the gateway.
+struct Passed {
+    app: AppSpec,
+    /// The number of our certificate, if the app is in certificate mode.
+    certificate: Option<String>,
+    content: Value,
+}
+
+/// Looks at a request in the gateway's order: the method, the app, the parameters, the signature, and then what it says.
+fn passed(world: &mut World, pairs: &[(String, String)], now: Millis) -> Result<Passed, Refusal> {
     let values: HashMap<&str, &str> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let value = |name: &str| values.get(name).copied().unwrap_or_default();
     let unknown = |refusal: Refusal| Refusal { own: false, ..refusal };
     match value("method") {
         "" => return Err(unknown(Refusal::gateway(40001, "isv.missing-method"))),
-        METHOD => {}
+        METHOD | QUERY_METHOD => {}
         _ => return Err(unknown(Refusal::gateway(40002, "isv.invalid-method"))),
     }
     if value("app_id").is_empty() {
@@ -209,7 +268,18 @@ fn read(world: &mut World, pairs: &[(String, String)], now: Millis) -> Result<Se
     if !content.is_object() {
         return Err(Refusal::gateway(40002, "isv.illegal-json"));
     }
-    message(&app, &content).map_err(|sub_code| Refusal::business(sub_code, Seal::new(world, certificate)))
+    Ok(Passed { app, certificate, content })
+}
+
+/// Whose id the content has, by one of these two names, if it is of that name's kind.
+fn user<'a>(content: &'a Value, user_id: &str, open_id: &str) -> Option<&'a str> {
+    let text = |key: &str| content[key].as_str().unwrap_or_default();
+    let is_user_id = |id: &str| id.len() == 16 && id.starts_with("2088") && id.bytes().all(|b| b.is_ascii_digit());
+    match (text(user_id), text(open_id)) {
+        (id, "") if is_user_id(id) => Some(id),
+        ("", id) if !id.is_empty() && !is_user_id(id) => Some(id),
+        _ => None,
+    }
 }
 
 /// The public parameters.
@@ -283,12 +353,7 @@ fn public_key(app: &AppSpec) -> Option<PublicKey> {
 /// The message, or the sub code of what is wrong with it.
 fn message(app: &AppSpec, content: &Value) -> Result<Sending, &'static str> {
     let text = |key: &str| content[key].as_str().unwrap_or_default();
-    let is_user_id = |id: &str| id.len() == 16 && id.starts_with("2088") && id.bytes().all(|b| b.is_ascii_digit());
-    let openid = match (text("to_user_id"), text("to_open_id")) {
-        (id, "") if is_user_id(id) => id,
-        ("", id) if !id.is_empty() && !is_user_id(id) => id,
-        _ => return Err("USER_ID_INVALID"),
-    };
+    let openid = user(content, "to_user_id", "to_open_id").ok_or("USER_ID_INVALID")?;
     let page = text("page");
     if page.is_empty() || text("user_template_id").is_empty() {
         return Err("ILLEGAL_ARGUMENT_PARAMS");

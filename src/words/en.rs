@@ -849,8 +849,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("certificate_ends", "{app}: the certificate {key} ends at {at:time}; download the new one from the platform's console before"),
     ("fields_out_of_order", "on this platform fields are numbered in the template's order, without a gap: of {n:count field} none is {missing}"),
     ("webhook_without_secret", "a webhook is signed with a secret: name the app's own as `secret`, or the webhook's as `secret` of callback"),
-    ("consents_never_pushed", "{platform} pushes nothing, so that consents can only be «client»"),
+    ("consents_never_pushed", "{platform} pushes nothing of what users accept, so that consents can only be «client»"),
     ("length_is_known", "how long a value may be is known on {platform}: leave characters out"),
+    ("receipts_never_pushed", "app {app}: receipt_wait has no effect: {platform} pushes no receipt that a doubt could wait for"),
 
     // The daemon.
     ("store_silent", "{store} has stopped answering: look at the database"),
@@ -1176,7 +1177,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("pushes_taken", "{taken} taken"),
     ("pushes_taken_and_refused", "{taken} taken, refused {refused}"),
     ("pushes_refused_for", "{n} for {why}"),
-    ("compare_callback_secrets", "compare Token and EncodingAESKey with the platform's console; a few are forgers or noise"),
+    ("compare_callback_secrets", "compare the secrets of callback with the platform's console; a few are forgers or noise"),
     ("no_callback", "none: whether a message was delivered, and that a user turned it off, is not known"),
     ("add_callback", "add callback = {example}, and /callback/{app} in the platform's console"),
     ("callback_in_clear", "in clear: everybody who sees one push can forge others"),
@@ -1234,4 +1235,11 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("occurrence_late", "nobody has looked at {name} for {late:span}, though its next occurrence is to be prepared"),
     ("see_to_occurrences", "mend what is named; it is tried again each minute, and `tixing load` with a mended file tries at once. If nobody looks: is the daemon running, is the store on hold, is its clock trusted?"),
     ("callback_signed", "signed, at /callback/{app}; {feeds}"),
+    ("no_callback_of_failures", "none: that a banner failed, and that a user wants no more messages, is not known"),
+    ("callback_means_nothing", "signed, at /callback/{app}; nothing in it matters to tixing"),
+    ("each_believes_the_other", "the gateway takes our signature, and its answer is signed by the key that we have of it"),
+    ("replace_platform_key", "put the platform's own key or certificate, as its console shows it now, where the configuration names it; the app's own does not belong there"),
+    ("check_term", "term of {key}"),
+    ("good_until", "good until {at:time}"),
+    ("renew_certificate", "get the new one from the platform's console, put it in place and reload the daemon (SIGHUP)"),
 ];

@@ -849,8 +849,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("certificate_ends", "{app}：证书 {key} 将于 {at:time} 到期，请提前从开放平台下载新证书"),
     ("fields_out_of_order", "该平台的字段按模板顺序连续编号：共 {n} 个字段，缺少 {missing}"),
     ("webhook_without_secret", "推送需要密钥验签：请填写应用的 secret，或在 callback 中以 secret 填写推送密钥"),
-    ("consents_never_pushed", "{platform} 不推送任何事件，consents 只能为 client"),
+    ("consents_never_pushed", "{platform} 不推送用户的订阅操作，consents 只能为 client"),
     ("length_is_known", "{platform} 的取值长度有明确规定：请去掉 characters"),
+    ("receipts_never_pushed", "应用 {app}：{platform} 不推送送达回执，receipt_wait 不起作用"),
 
     // 守护进程。
     ("store_silent", "{store} 不再应答：请检查数据库"),
@@ -1176,7 +1177,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("pushes_taken", "接收 {taken} 条"),
     ("pushes_taken_and_refused", "接收 {taken} 条，拒绝：{refused}"),
     ("pushes_refused_for", "{why} {n} 条"),
-    ("compare_callback_secrets", "请与平台后台核对 Token 和 EncodingAESKey；少量拒绝可能是伪造或噪声"),
+    ("compare_callback_secrets", "请与平台后台核对 callback 中的密钥；少量拒绝可能是伪造或噪声"),
     ("no_callback", "未配置：无法得知消息是否送达、用户是否关闭通知"),
     ("add_callback", "请添加 callback = {example}，并在平台后台填写 /callback/{app}"),
     ("callback_in_clear", "明文：看到一条推送的人即可伪造"),
@@ -1234,4 +1235,11 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("occurrence_late", "{name} 的下一场早该准备，已逾期 {late:span}"),
     ("see_to_occurrences", "请修复上述问题：系统每分钟自动重试一次，用修改后的文件执行 `tixing load` 则立即重试。若一直没有准备：请检查守护进程是否在运行、存储是否处于冻结状态、时钟是否可信"),
     ("callback_signed", "已验签，位于 /callback/{app}；{feeds}"),
+    ("no_callback_of_failures", "未配置：无从得知横幅推送失败，以及用户不再接收"),
+    ("callback_means_nothing", "已验签，位于 /callback/{app}；tixing 不使用其内容"),
+    ("each_believes_the_other", "网关接受我方签名，其应答也与所配置的公钥相符"),
+    ("replace_platform_key", "请从平台后台取得当前的平台公钥或证书（不是应用自己的），放到配置所指的位置"),
+    ("check_term", "{key} 有效期"),
+    ("good_until", "有效期至 {at:time}"),
+    ("renew_certificate", "请在平台后台取得新证书，替换后重新加载守护进程（SIGHUP）"),
 ];

@@ -331,6 +331,77 @@ async fn a_certificate_that_has_ended_is_refused_by_the_configuration_and_one_th
     assert!(refused.contains("certificates.app"), "{refused}");
 }
 
+/// What the doctor says of one thing: its level, and all words.
+fn doctor(site: &Site, name: &str) -> (i32, String, String) {
+    let (code, out, said) = site.run(&["doctor", "--json"]);
+    let told: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out} {said}"));
+    let checks = told["checks"].as_array().expect("checks");
+    let check = checks.iter().find(|check| check["check"] == name);
+    let text = |key: &str| check.and_then(|check| check[key].as_str()).unwrap_or_default().to_owned();
+    (code, text("level"), format!("{} → {}", text("found"), text("fix")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_doctor_asks_whether_each_side_believes_the_other_and_says_which_key_to_replace() {
+    let sandbox = SandboxServer::start(1).await;
+    for (mode, secrets) in [
+        (BY_KEY, json!({ "public_key": known("app_public_pem") })),
+        (BY_CERTIFICATE, json!({ "certificates.app": known("app_cert_pem") })),
+    ] {
+        order(&sandbox, "reset", &json!({})).await;
+        register(&sandbox, secrets).await;
+        let site = site(&sandbox, mode).await;
+        let (code, level, said) = doctor(&site, "coffee: credentials");
+        assert_eq!((code, level.as_str()), (0, "ok"), "{said}");
+        let (_, level, said) = doctor(&site, "coffee: callback");
+        assert!(level == "ok" && said.contains("signed") && said.contains("nothing in it matters"), "{said}");
+        assert_eq!(doctor(&site, "coffee: IP whitelist").1, "", "there is none");
+        let (_, level, said) = doctor(&site, "coffee: term of certificates.app");
+        match mode == BY_CERTIFICATE {
+            true => assert!(level == "ok" && said.contains("2035-12-30"), "{said}"),
+            false => assert_eq!(level, ""),
+        }
+    }
+    // Without a callback nothing is missing, and taps that are never pushed are not waited for.
+    let site = site(&sandbox, BY_CERTIFICATE).await;
+    let text = std::fs::read_to_string(site.path("tixing.toml")).expect("there");
+    std::fs::write(site.path("tixing.toml"), text.replace("callback = {}", "")).expect("written");
+    assert_eq!(doctor(&site, "coffee: callback").1, "");
+    let pushed = text.replace("callback = {}", "callback = {}\nconsents = \"callback\"\nreceipt_wait = \"5s\"");
+    std::fs::write(site.path("tixing.toml"), pushed).expect("written");
+    let (code, _, said) = doctor(&site, "configuration");
+    assert!(code == 78 && said.contains("pushes nothing of what users accept"), "{said}");
+    std::fs::write(site.path("tixing.toml"), &text).expect("written");
+
+    // The console has another key of ours.
+    register(&sandbox, json!({ "certificates.app": known("app_cert_pem"), "public_key": other_key() })).await;
+    let (code, level, said) = doctor(&site, "coffee: credentials");
+    assert!(code == 1 && level == "failed" && said.contains("the private key does not belong"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_not_the_gateways_is_named_whosever_it_is() {
+    let sandbox = SandboxServer::start(1).await;
+    register(&sandbox, json!({ "public_key": known("app_public_pem") })).await;
+    let site = site(&sandbox, BY_KEY).await;
+    for (key, name, code, words) in [
+        (known("alipay_public_bare_base64"), "coffee: credentials", 1, "put the platform's own key"),
+        (known("app_public_pem"), "configuration", 78, "public key"),
+        ("not a key".to_owned(), "configuration", 78, "base64"),
+    ] {
+        std::fs::write(site.path("alipay.pub"), key).expect("written");
+        let told = doctor(&site, name);
+        assert!(told.0 == code && told.1 == "failed" && told.2.contains(words), "{told:?}");
+    }
+    let text = std::fs::read_to_string(site.path("tixing.toml")).expect("there");
+    std::fs::write(site.path("alipay.pub"), known("alipay_public_bare_base64")).expect("written");
+    std::fs::write(site.path("tixing.toml"), text.replace(&sandbox.url, "http://127.0.0.1:1")).expect("written");
+    assert_eq!(
+        (doctor(&site, "coffee: reach").1, doctor(&site, "coffee: credentials").1),
+        ("failed".into(), "skipped".into())
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recorded_requests_of_other_clients_get_the_gateways_answers_and_changed_ones_are_refused() {
     let sandbox = SandboxServer::start(1).await;

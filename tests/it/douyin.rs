@@ -443,6 +443,26 @@ async fn forged_replayed_and_broken_webhooks_have_a_clear_answer_and_no_effect()
     assert!(status.success() && !log.contains("_000victim"), "I9: {log}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_doctor_says_of_the_webhook_what_it_is_and_what_is_missing_without_it() {
+    let server = sandbox_with("app-secret").await;
+    for (callback, level, words) in [
+        ("", "warning", "that a banner failed"),
+        ("callback = {}", "ok", "signed, at /callback/coffee; taps by the mini-program's word"),
+    ] {
+        let (_, out, said) = site(&server, callback).run(&["doctor", "--json"]);
+        let told: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out} {said}"));
+        let of = |name: &str| told["checks"].as_array().expect("checks").iter().find(|check| check["check"] == name);
+        let check = of("coffee: callback").expect("it is looked at");
+        assert!(
+            check["level"] == level && check["found"].as_str().is_some_and(|found| found.contains(words)),
+            "{check}"
+        );
+        assert_eq!(of("coffee: credentials").map(|check| &check["level"]), Some(&json!("ok")), "{out}");
+        assert!(of("coffee: IP whitelist").is_none(), "the platform has none: {out}");
+    }
+}
+
 #[test]
 fn what_only_another_platform_has_is_refused_by_the_configuration() {
     let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     clock::SystemClock,
-    config::App,
+    config::{App, ENDS_SOON},
     domain::{
         MINUTE, Millis, SECOND,
         consent::Feeds,
@@ -15,7 +15,9 @@ use crate::{
     },
     platform::{
         Adapter, Answer, Auth, Request,
+        adapter::Unproven,
         code::Code,
+        facts::Tells,
         transport::{Failure as Unsent, HttpTransport, Transport},
     },
     words::{Message, say},
@@ -40,8 +42,12 @@ pub async fn look(app: &App, transport: &HttpTransport, listed: Option<&Value>, 
         Message::text(&app.base_url),
         say!("use_tls"),
     );
+    let patient = Patient { app, adapter: app.adapter(), transport };
+    patient.terms(report);
     let beyond_token = [say!("check_quota"), say!("check_templates")];
-    let beyond_reach = [say!("check_credentials"), say!("check_ip_whitelist"), say!("check_clock")];
+    let mut beyond_reach = vec![say!("check_credentials")];
+    beyond_reach.extend(app.platform.lists_addresses.then(|| say!("check_ip_whitelist")));
+    beyond_reach.push(say!("check_clock"));
     let skip = |report: &mut Report, all: &[Message], why: Message| {
         all.iter().for_each(|what| report.skipped(Subject::of(app, what.clone()), why.clone()));
     };
@@ -51,7 +57,6 @@ pub async fn look(app: &App, transport: &HttpTransport, listed: Option<&Value>, 
         skip(report, &beyond_token, say!("platform_out_of_reach"));
         return false;
     }
-    let patient = Patient { app, adapter: app.adapter(), transport };
     // Without tokens any answer shows that the platform is reached, and what time it is.
     let tokens = patient.adapter.tokens();
     let call = tokens.map_or_else(|| Request::get(app.base_url.clone()), |tokens| tokens.request(false));
@@ -68,10 +73,15 @@ pub async fn look(app: &App, transport: &HttpTransport, listed: Option<&Value>, 
     report.ok(Subject::of(app, say!("check_reach")), say!("http_status", status = answer.status));
     clock(app, &answer, report);
     let auth = match tokens.map(|tokens| tokens.read(&answer)) {
-        None => Auth::Nothing,
+        None => {
+            patient.proof(report).await;
+            Auth::Nothing
+        }
         Some(Ok(granted)) => {
             report.ok(Subject::of(app, say!("check_credentials")), say!("token_for", left = granted.lives));
-            report.ok(Subject::of(app, say!("check_ip_whitelist")), say!("address_allowed"));
+            if app.platform.lists_addresses {
+                report.ok(Subject::of(app, say!("check_ip_whitelist")), say!("address_allowed"));
+            }
             Auth::Token(granted.token)
         }
         Some(Err(outcome)) => {
@@ -90,9 +100,15 @@ fn callback(app: &App, report: &mut Report) {
     // One that pushes nothing has nothing to be checked.
     let Some(pushes) = &app.platform.pushes else { return };
     match &app.callback {
+        None if pushes.tells == Tells::NOTHING => {}
+        Some(_) if pushes.tells == Tells::NOTHING => report.ok(subject, say!("callback_means_nothing", app = app.name)),
         None => {
             let fix = say!("add_callback", app = app.name, example = pushes.example());
-            report.add(subject, Level::Warning, say!("no_callback"), fix);
+            let found = match app.platform.doubt.sends_receipts {
+                true => say!("no_callback"),
+                false => say!("no_callback_of_failures"),
+            };
+            report.add(subject, Level::Warning, found, fix);
         }
         Some(secrets) if app.platform.pushes_in_clear(secrets) => {
             report.add(subject, Level::Warning, say!("callback_in_clear"), say!("choose_secure_mode"));
@@ -154,24 +170,63 @@ impl Patient<'_> {
         Subject::of(self.app, what)
     }
 
+    /// Until when its certificates are good. One that has ended is told with the configuration, which is not right then.
+    fn terms(&self, report: &mut Report) {
+        let now = SystemClock::shared().now();
+        for (key, at) in self.adapter.secrets_end() {
+            let subject = self.subject(say!("check_term", key = key));
+            let found = say!("good_until", at = at);
+            report.judge(subject, *at > now + ENDS_SOON, Level::Warning, found, say!("renew_certificate"));
+        }
+    }
+
+    /// Whether the platform and the app believe each other, where no token shows it.
+    async fn proof(&self, report: &mut Report) {
+        let Some(proofs) = self.adapter.proofs() else { return };
+        let subject = self.subject(say!("check_credentials"));
+        let answer = match self.transport.call(proofs.request(SystemClock::shared().now())).await {
+            Ok(answer) => answer,
+            Err(Unsent::NotSent(why) | Unsent::Unknown(why)) => {
+                return report.add(subject, Level::Warning, say!("cannot_be_asked", why = why), say!("try_later"));
+            }
+        };
+        match proofs.read(&answer) {
+            Ok(()) => report.ok(subject, say!("each_believes_the_other")),
+            Err(Unproven::Ours { code, text }) => {
+                let meaning = self.app.platform.code(&code).map(Code::meaning);
+                let found = say!("platform_said", code = code, text = text);
+                report.add(subject, Level::Failed, found, meaning.unwrap_or_else(|| say!("code_unknown")));
+            }
+            Err(Unproven::Theirs(why)) => report.add(subject, Level::Failed, why, say!("replace_platform_key")),
+            Err(Unproven::Untold(why)) => {
+                report.add(subject, Level::Warning, say!("cannot_be_asked", why = why), say!("try_later"));
+            }
+        }
+    }
+
     /// Why there is no token.
     fn refused(&self, outcome: Outcome, report: &mut Report) {
         let credentials = self.subject(say!("check_credentials"));
         let whitelist = self.subject(say!("check_ip_whitelist"));
+        let skipped = |report: &mut Report| {
+            if self.app.platform.lists_addresses {
+                report.skipped(whitelist.clone(), say!("no_token"));
+            }
+        };
         let Outcome::Answered { code, text, .. } = outcome else {
             let found = say!("token_answer_unreadable");
             report.add(credentials, Level::Failed, found, say!("look_into_base_url"));
-            return report.skipped(whitelist, say!("no_token"));
+            return skipped(report);
         };
         if let Some(seen) = self.adapter.refused_address(&code, &text) {
             report.skipped(credentials, say!("address_refused_first"));
             let fix = say!("allow_address", address = seen, appid = self.app.appid);
-            return report.add(whitelist, Level::Failed, say!("address_refused", address = seen), fix);
+            return report.add(whitelist.clone(), Level::Failed, say!("address_refused", address = seen), fix);
         }
         let meaning = self.app.platform.code(&code).map(Code::meaning);
         let found = say!("platform_said", code = code, text = text);
         report.add(credentials, Level::Failed, found, meaning.unwrap_or_else(|| say!("code_unknown")));
-        report.skipped(whitelist, say!("no_token"));
+        skipped(report);
     }
 
     /// Asks the platform one question with a token. A failure is only a warning, since sends may work all the same.

@@ -14,12 +14,17 @@ use crate::{
         Millis,
         outcome::{Outcome, Reaction},
     },
-    platform::{Account, Adapter, Answer, Auth, Request, Send, facts::BadSecret, status::of_platform},
+    platform::{
+        Account, Adapter, Answer, Auth, Request, Send,
+        adapter::{Proofs, Unproven},
+        facts::BadSecret,
+        status::of_platform,
+    },
     words::{Message, say},
 };
 use chrono::{DateTime, FixedOffset};
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::{json, value::RawValue};
 use std::collections::BTreeMap;
 
 /// The gateway's path.
@@ -28,8 +33,16 @@ pub const PATH: &str = "/gateway.do";
 pub const METHOD: &str = "alipay.open.app.mini.templatemessage.send";
 /// The node that its answer stands in.
 pub const NODE: &str = "alipay_open_app_mini_templatemessage_send_response";
+/// The method that tells whether a user is subscribed. [O]
+pub const QUERY_METHOD: &str = "alipay.open.app.messagetemplate.subscribe.query";
+/// The node that its answer stands in.
+pub const QUERY_NODE: &str = "alipay_open_app_messagetemplate_subscribe_query_response";
 /// The code of success.
 const SUCCESS: &str = "10000";
+/// The code of a method's own refusal: the gateway had let the request pass.
+const BUSINESS: &str = "40004";
+/// The codes of the gateway that are about who asks: something missing, invalid, or not in place. [O]
+const ABOUT_US: [&str; 4] = ["20001", "40001", "40002", "40003"];
 
 /// The adapter of one mini-program.
 pub struct Alipay {
@@ -55,13 +68,13 @@ impl Alipay {
     }
 
     /// The request of a method. What is signed and what leaves is the same text.
-    fn request(&self, biz_content: &str, now: Millis) -> Request {
+    fn request(&self, method: &str, biz_content: &str, now: Millis) -> Request {
         let timestamp = beijing(now);
         let mut pairs = vec![
             ("app_id", self.appid.as_str()),
             ("charset", "utf-8"),
             ("format", "JSON"),
-            ("method", METHOD),
+            ("method", method),
             ("sign_type", "RSA2"),
             ("timestamp", &timestamp),
             ("version", "1.0"),
@@ -81,6 +94,14 @@ impl Alipay {
     /// The answer, if it is one.
     fn read(&self, answer: &Answer) -> Option<Reply> {
         Reply::read(&answer.body, NODE, &self.credentials.alipay)
+    }
+
+    /// Why nobody stands for an answer.
+    fn badly_signed(&self, reply: &Reply) -> Message {
+        match self.other_certificate(reply) {
+            Some(named) => say!("answer_of_other_key", certificate = named),
+            None => say!("answer_badly_signed"),
+        }
     }
 
     /// Whether an answer names another certificate than the configured one.
@@ -115,7 +136,7 @@ impl Adapter for Alipay {
             data: keywords(send.data),
             form_id: send.ticket.map(|ticket| ticket.id.as_str()),
         };
-        self.request(&serde_json::to_string(&content).expect("texts serialise"), now)
+        self.request(METHOD, &serde_json::to_string(&content).expect("texts serialise"), now)
     }
 
     fn classify(&self, answer: &Answer) -> Outcome {
@@ -127,12 +148,7 @@ impl Adapter for Alipay {
         };
         match (reply.signed, reply.said.code.as_str()) {
             // Changed on its way, it may have been a success.
-            (Signed::Badly, _) => Outcome::Unknown {
-                cause: match self.other_certificate(&reply) {
-                    Some(named) => say!("answer_of_other_key", certificate = named),
-                    None => say!("answer_badly_signed"),
-                },
-            },
+            (Signed::Badly, _) => Outcome::Unknown { cause: self.badly_signed(&reply) },
             (Signed::Well, SUCCESS) if reply.own => Outcome::Accepted { message_id: None },
             (_, SUCCESS) => Outcome::Unknown { cause: say!("success_unsigned") },
             (signed, _) => refused(&reply.said, signed == Signed::Well),
@@ -153,13 +169,51 @@ impl Adapter for Alipay {
     fn secrets_end(&self) -> &[(&'static str, Millis)] {
         &self.credentials.ends
     }
+
+    fn proofs(&self) -> Option<&dyn Proofs> {
+        Some(self)
+    }
+}
+
+/// Whoever signs wrongly is refused by the gateway, without a signature; what the method itself answers has passed it, and is signed.
+impl Proofs for Alipay {
+    /// Whether somebody is subscribed who is nobody: nothing changes by it, and no message leaves.
+    fn request(&self, now: Millis) -> Request {
+        let (key, nobody) = if self.by_user_id { ("user_id", "2088000000000000") } else { ("open_id", "nobody") };
+        self.request(QUERY_METHOD, &json!({ key: nobody, "template_id_list": ["none"] }).to_string(), now)
+    }
+
+    fn read(&self, answer: &Answer) -> Result<(), Unproven> {
+        of_platform(answer).map_err(|_| Unproven::Untold(say!("http_status", status = answer.status)))?;
+        let Some(reply) = Reply::read(&answer.body, QUERY_NODE, &self.credentials.alipay) else {
+            return Err(Unproven::Untold(say!("answer_unreadable", bytes = answer.body.len())));
+        };
+        match (reply.signed, reply.said.code.as_str()) {
+            (Signed::Badly, _) => Err(Unproven::Theirs(self.badly_signed(&reply))),
+            (Signed::Well, SUCCESS | BUSINESS) if reply.own => Ok(()),
+            (_, code) => {
+                let (about_us, said) = (ABOUT_US.contains(&code), told(&reply.said));
+                let code = errors::bare(&reply.said.sub_code);
+                let code = if code.is_empty() { reply.said.code.clone() } else { code.to_owned() };
+                Err(match about_us {
+                    true => Unproven::Ours { code, text: said },
+                    false => Unproven::Untold(say!("platform_said", code = code, text = said)),
+                })
+            }
+        }
+    }
+}
+
+/// The words of an answer in one line.
+fn told(said: &Said) -> String {
+    let texts = [said.text.as_str(), errors::bare(&said.sub_code), &said.sub_text];
+    texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
 /// What follows from a refusal. Nobody stands for one that is not signed, so that nobody's consents end by it.
 fn refused(said: &Said, signed: bool) -> Outcome {
     let bare = errors::bare(&said.sub_code);
-    let texts = [&said.text, bare, &said.sub_text];
-    let text = texts.iter().filter(|text| !text.is_empty()).map(|text| text.to_string()).collect::<Vec<_>>().join(": ");
+    let text = told(said);
     match errors::listed(&said.code, bare) {
         Some(known) if known.reaction == Reaction::Deny && !signed => {
             FACTS.answered(errors::UNSIGNED.to_owned(), &text, Reaction::Refuse)

@@ -18,7 +18,7 @@ pub mod signature;
 #[cfg(test)]
 mod recorded;
 
-pub use adapter::{Alipay, METHOD, NODE, PATH};
+pub use adapter::{Alipay, METHOD, NODE, PATH, QUERY_METHOD, QUERY_NODE};
 pub use certificate::{Certificate, root_sn};
 pub use credentials::Credentials;
 pub use key::{PrivateKey, PublicKey};
@@ -26,7 +26,7 @@ pub use material::Material;
 
 use super::{
     Facts,
-    facts::{AppidShape, Doubt, Popup, PushFacts, Sample},
+    facts::{AppidShape, Doubt, Popup, PushFacts, Sample, Tells},
 };
 use crate::{
     domain::{
@@ -58,6 +58,7 @@ pub const FACTS: Facts = Facts {
     tickets: Tickets { kinds: &[FORM, PAYMENT], needed: false },
     // [O] Needed, at most 128 characters, and a query is allowed.
     page: |_| PageRules { needed: true, query: true, most: 128 },
+    lists_addresses: false,
     // [?] No number is documented: too many show as `*-call-limited`.
     most_per_second: None,
     apart: None,
@@ -69,7 +70,7 @@ pub const FACTS: Facts = Facts {
     doubt: Doubt { counts_consents: false, sends_receipts: false },
     codes: errors::TABLE,
     adapter: |account| Ok(Box::new(Alipay::new(account)?)),
-    pushes: Some(PushFacts { secrets: &[], reader: notify::reader }),
+    pushes: Some(PushFacts { secrets: &[], tells: Tells::NOTHING, reader: notify::reader }),
     sample: Sample {
         appid: "2021001234567890",
         own: r#"# A key is never written here: { file = "…" }, { env = "NAME" } or { credential = "name" } (systemd).

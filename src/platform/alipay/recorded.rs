@@ -1,7 +1,7 @@
 //! The recorded requests and answers, and answers that somebody has changed on their way.
 
 use super::{
-    Alipay, NODE,
+    Alipay, NODE, QUERY_METHOD, QUERY_NODE,
     answer::{Reply, Signed},
     credentials::Credentials,
     key::PrivateKey,
@@ -16,6 +16,7 @@ use crate::{
     },
     platform::{
         Account, Adapter, Answer, Auth, Send,
+        adapter::Unproven,
         facts::{BadSecret, Secrets},
     },
 };
@@ -85,8 +86,12 @@ fn signed(node: &str) -> String {
 }
 
 fn alipay() -> PrivateKey {
+    private("alipay_private_pkcs8_pem")
+}
+
+fn private(name: &str) -> PrivateKey {
     use data_encoding::BASE64;
-    let bare: String = known("alipay_private_pkcs8_pem").lines().filter(|line| !line.starts_with('-')).collect();
+    let bare: String = known(name).lines().filter(|line| !line.starts_with('-')).collect();
     PrivateKey::read(&BASE64.decode(bare.as_bytes()).expect("base64")).expect("a key").expect("a good one")
 }
 
@@ -407,4 +412,44 @@ fn a_ticket_is_named_keywords_are_in_their_order_and_the_gateway_is_written_once
     assert_eq!(keys, (1..=11).map(|n| format!("keyword{n}")).collect::<Vec<_>>());
     let data: Value = serde_json::from_str(text(&content, "data")).expect("JSON");
     assert_eq!(data["keyword10"]["value"], "v\"10");
+}
+
+#[test]
+fn a_question_that_changes_nothing_shows_whether_each_side_believes_the_other() {
+    let app = good(&key_mode());
+    let proofs = app.proofs().expect("there is a question");
+    let url = proofs.request(THEN).url;
+    let mut pairs = form_urlencoded::parse(url.split_once('?').expect("a query").1.as_bytes());
+    assert!(pairs.any(|(name, value)| name == "method" && value == QUERY_METHOD), "{url}");
+    let (theirs, another) = (alipay(), private("app_private_pkcs8_pem"));
+    let node = |code: &str, sub_code: &str| format!(r#"{{"code":"{code}","msg":"M","sub_code":"{sub_code}"}}"#);
+    let signed = |node: String, key: &PrivateKey| format!(r#"{{"{QUERY_NODE}":{node},"sign":"{}"}}"#, key.sign(&node));
+    let bare = |name: &str, node: String| format!(r#"{{"{name}":{node}}}"#);
+    let (unknown, refused) = (node("40004", "OPENID_INVALID"), node("40002", "isv.invalid-signature"));
+    for (body, told) in [
+        (signed(unknown.clone(), &theirs), "proven"),
+        (signed(node("10000", ""), &theirs), "proven"),
+        (signed(unknown.clone(), &another), "theirs"),
+        (signed(refused.clone(), &another), "theirs"),
+        (bare(QUERY_NODE, refused.clone()), "ours invalid-signature"),
+        (bare("error_response", refused), "ours invalid-signature"),
+        (bare(QUERY_NODE, node("40003", "")), "ours 40003"),
+        (bare(QUERY_NODE, unknown.clone()), "untold"),
+        (bare(QUERY_NODE, node("10000", "")), "untold"),
+        (bare(QUERY_NODE, node("40006", "isv.insufficient-isv-permissions")), "untold"),
+        (signed(node("20000", "isp.unknow-error"), &theirs), "untold"),
+        // The answer to another question.
+        (bare(NODE, unknown), "untold"),
+        ("<html>".into(), "untold"),
+    ] {
+        let read = match proofs.read(&answer(body.clone())) {
+            Ok(()) => "proven".to_owned(),
+            Err(Unproven::Ours { code, .. }) => format!("ours {code}"),
+            Err(Unproven::Theirs(_)) => "theirs".into(),
+            Err(Unproven::Untold(_)) => "untold".into(),
+        };
+        assert_eq!(read, told, "{body}");
+    }
+    let gateway = Answer { status: 502, ..answer("") };
+    assert!(matches!(proofs.read(&gateway), Err(Unproven::Untold(_))));
 }

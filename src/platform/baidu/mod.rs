@@ -45,6 +45,7 @@ pub const FACTS: Facts = Facts {
     accepts_many: false,
     tickets: Tickets { kinds: &[SUBSCRIBE, FORM, PAYMENT, ORDER], needed: true },
     page: |_| PageRules::FREE,
+    lists_addresses: false,
     most_per_second: None,
     apart: None,
     fields: fields::RULES,

@@ -13,7 +13,7 @@ pub use adapter::Douyin;
 
 use super::{
     Facts,
-    facts::{AppidShape, Doubt, LeftOut, Popup, PushFacts, PushSecret, Sample},
+    facts::{AppidShape, Doubt, LeftOut, Popup, PushFacts, PushSecret, Sample, Tells},
     push::Pushes,
 };
 use crate::domain::{SECOND, consent::Tickets, options::SendOption, page::PageRules, template::Kind};
@@ -34,6 +34,7 @@ pub const FACTS: Facts = Facts {
     accepts_many: true,
     tickets: Tickets::NONE,
     page: |_| PageRules::FREE,
+    lists_addresses: false,
     // Said of mini-games.
     most_per_second: Some(1_000),
     apart: Some(SECOND),
@@ -47,6 +48,7 @@ pub const FACTS: Facts = Facts {
     pushes: Some(PushFacts {
         // The app's own secret signs, unless another was chosen for the webhook in the console.
         secrets: &[PushSecret { key: "secret", left_out: LeftOut::Replaced }],
+        tells: Tells { taps: true, failures: true },
         reader: |account, secrets| {
             let secret = secrets.get("secret").cloned().unwrap_or_else(|| account.secret("secret"));
             Webhook::new(account.appid.into(), secret).map(|webhook| Box::new(webhook) as Box<dyn Pushes>)

@@ -40,6 +40,7 @@ pub const FACTS: Facts = Facts {
     accepts_many: false,
     tickets: Tickets::NONE,
     page: |settings| PageRules { needed: true, query: PAGE_QUERY.of(settings) == "yes", most: 1_024 },
+    lists_addresses: false,
     most_per_second: Some(100),
     apart: None,
     fields: fields::RULES,

@@ -12,7 +12,7 @@ pub use adapter::{Wechat, field_at_fault};
 
 use super::{
     Facts,
-    facts::{AppidShape, Doubt, LeftOut, Popup, PushFacts, PushSecret, Sample},
+    facts::{AppidShape, Doubt, LeftOut, Popup, PushFacts, PushSecret, Sample, Tells},
     popup,
     push::Pushes,
 };
@@ -54,6 +54,7 @@ pub const FACTS: Facts = Facts {
     accepts_many: false,
     tickets: Tickets::NONE,
     page: |_| PageRules::FREE,
+    lists_addresses: true,
     most_per_second: None,
     apart: None,
     fields: fields::RULES,
@@ -66,6 +67,7 @@ pub const FACTS: Facts = Facts {
             PushSecret { key: "token", left_out: LeftOut::Refused },
             PushSecret { key: "aes_key", left_out: LeftOut::InClear },
         ],
+        tells: Tells { taps: true, failures: true },
         reader: |account, secrets| {
             let callback = Callback::new(account.appid.into(), secrets["token"].clone(), secrets.get("aes_key"));
             callback.map(|callback| Box::new(callback) as Box<dyn Pushes>)
