@@ -526,8 +526,8 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
 
 /// What was sent of an app from an instant on: the instant of each, and by how much its request was late.
 async fn lateness(store: &Store, app: &str, from: Millis) -> Vec<(Millis, Millis)> {
-    let (apps, state) = (vec![app.to_owned()], Some(ReminderState::Sent));
-    let mut filter = Filter { apps, state, limit: 1_000, from: Some(from), ..Filter::default() };
+    let (apps, states) = (vec![app.to_owned()], vec![ReminderState::Sent]);
+    let mut filter = Filter { apps, states, limit: 1_000, from: Some(from), ..Filter::default() };
     let mut late = Vec::new();
     loop {
         let page = store.list(&filter).await.expect("answers");

@@ -4,10 +4,10 @@ use super::{
     Api,
     auth::Caller,
     check::{self, ReminderBody},
-    extract::parse,
+    extract::{Query, parse},
     ndjson::{self, Answer, Line, Work},
     problem::Problem,
-    reminders::{forgotten, refusal},
+    reminders::{InsertQuery, forgotten, refusal},
     report::{self, ConsentBody, Reported},
     schema::Ndjson,
 };
@@ -25,15 +25,20 @@ use axum::{
 
 /// Insert reminders, one a line. Lines are stored in order; good ones are kept whatever happens to the others. An answer that ends before its
 /// body does (30 s of silence, a body that breaks off) says so in its last line: `last` is the last line that was read and answered, and `line`
-/// the one from which to send again.
+/// the one from which to send again. With `dry_run` nothing is stored, and lines see what those before them would take within 2,000 lines.
 #[utoipa::path(post, path = "/v1/reminders/batch", operation_id = "insert_reminder_batch", tag = "reminders",
-    request_body(content((Option<Ndjson> = "application/x-ndjson"), (Option<Ndjson> = "application/octet-stream")),
+    params(InsertQuery), request_body(content((Option<Ndjson> = "application/x-ndjson"), (Option<Ndjson> = "application/octet-stream")),
     description = "NDJSON: a `NewReminder` a line"),
     responses((status = 200, description = "NDJSON: a `BatchLine` for each line that is not blank, in order",
     content_type = "application/x-ndjson", body = Ndjson)))]
-pub async fn reminders(State(api): State<Api>, caller: Caller, request: Request) -> Result<Response, Problem> {
+pub async fn reminders(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(query): Query<InsertQuery>,
+    request: Request,
+) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
-    Ok(ndjson::answer(request, Reminders { api, caller }))
+    Ok(ndjson::answer(request, Reminders { api, caller, dry_run: query.dry_run }))
 }
 
 /// Record popup reports, one a line. As the reminders' batch.
@@ -100,6 +105,7 @@ impl<T> Checked<T> {
 struct Reminders {
     api: Api,
     caller: Caller,
+    dry_run: bool,
 }
 
 impl Work for Reminders {
@@ -126,8 +132,15 @@ impl Work for Reminders {
     async fn store(self, (mut checked, late): Self::Checked) -> Vec<Answer> {
         let store = &self.api.store;
         let news = std::mem::take(&mut checked.good);
-        let done = if news.is_empty() { Ok(Vec::new()) } else { store.insert(news).await };
-        let mut answers = checked.answered(done, inserted);
+        let done = match news.is_empty() {
+            true => Ok(Vec::new()),
+            false if self.dry_run => store.try_insert(news).await,
+            false => store.insert(news).await,
+        };
+        let mut answers = checked.answered(done, |verdict| match verdict {
+            Inserted::Created(_) if self.dry_run => Answer::WouldStore,
+            verdict => inserted(verdict),
+        });
         for (i, new, why) in late {
             answers[i] = match store.known_key(&new).await {
                 Ok(Some(verdict)) => inserted(verdict),

@@ -149,7 +149,7 @@ pub struct ChangeBody {
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, max_length = 1024)]
     pub page: Option<Option<String>>,
-    /// All fields of the template.
+    /// The fields that change; the others stay.
     pub data: Option<BTreeMap<String, String>>,
 }
 
@@ -247,7 +247,13 @@ pub fn change(
 ) -> Result<Change, Problem> {
     let app = app(config, &stored.app)?;
     let ChangeBody { at, expires_at, page, data } = body;
-    let standing = Standing { at: stored.due.at, expires_at: stored.due.expires_at, template: &stored.template };
+    let standing = Standing {
+        at: stored.due.at,
+        expires_at: stored.due.expires_at,
+        template: &stored.template,
+        data: &stored.data,
+        fence: stored.due.fence,
+    };
     let listing = store.listing(&app.name);
     let change = ChangeDraft { at, expires_at, page, data }.check(&app.terms(listing.as_deref()), &standing, now);
     change.map_err(|problems| first(app, problems))

@@ -243,7 +243,7 @@ pub async fn ask(State(api): State<Api>, caller: Caller, Query(query): Query<Ask
     let filter = Filter {
         apps: vec![query.app.clone()],
         openid: Some(query.openid.clone()),
-        state: Some(ReminderState::Scheduled),
+        states: vec![ReminderState::Scheduled],
         limit: LOOKED_AT,
         ..Filter::default()
     };

@@ -3,6 +3,8 @@
 mod auth;
 mod batch;
 mod by_name;
+mod bulk;
+mod by_key;
 mod calendar;
 mod check;
 mod consents;
@@ -148,6 +150,9 @@ impl Api {
             .route("/consents/ask", get(consents::ask))
             .route("/consents/prepare", post(prepare::prepare))
             .route("/reminders", post(reminders::insert).get(reminders::list))
+            .route("/reminders/by-key", get(by_key::show).patch(by_key::change).delete(by_key::cancel))
+            .route("/reminders/cancel", post(bulk::cancel))
+            .route("/reminders/shift", post(bulk::shift))
             .route("/reminders/explain", get(explain_user::explain_user))
             .route("/reminders/{id}", get(reminders::show).patch(reminders::change).delete(reminders::cancel))
             .route("/reminders/{id}/explain", get(explain::explain))

@@ -51,6 +51,8 @@ pub(super) type Line = Result<Bytes, Problem>;
 pub(super) enum Answer {
     /// A reminder is stored, by this line or by an earlier one with the same key.
     Stored { id: ReminderId, state: State, replayed: bool },
+    /// A reminder would be stored.
+    WouldStore,
     /// So many templates were added to; and what of the report added nothing.
     Recorded(usize, Vec<Ignored>),
     /// Nothing is stored.
@@ -230,6 +232,10 @@ pub(super) struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     replayed: Option<bool>,
+    /// Nothing was stored: this line would be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    dry_run: Option<bool>,
     /// How many templates it added to.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64)]
@@ -259,6 +265,10 @@ fn write(answers: &[Answer], first: u64, voice: Voice) -> Bytes {
                 out.id = Some(id.to_string());
                 out.state = Some(*state);
                 out.replayed = replayed.then_some(true);
+            }
+            Answer::WouldStore => {
+                out.state = Some(State::Scheduled);
+                out.dry_run = Some(true);
             }
             Answer::Recorded(n, ignored) => {
                 out.recorded = Some(*n);

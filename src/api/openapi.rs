@@ -1,11 +1,13 @@
 //! The API's own description, and a page to read it on that needs no network.
 
 use super::{
-    batch, consents, doubts, explain, explain_user, feed, health, keys,
+    batch, bulk, by_key, consents, doubts, explain, explain_user, feed, health, keys,
     ndjson::Written,
     plans, prepare,
     problem::{self, ProblemJson},
-    reminders, safekeeping, schedules, sheets, stats, templates, users,
+    reminders, safekeeping, schedules,
+    schema::OrderWord,
+    sheets, stats, templates, users,
 };
 use crate::words::Message;
 use axum::{
@@ -39,14 +41,14 @@ use utoipa::{
     ),
     paths(
         reminders::insert, batch::reminders, reminders::list, reminders::show, explain::explain, reminders::change,
-        reminders::cancel, consents::record, batch::consents, prepare::prepare, consents::show, consents::ask, users::export, users::forget,
+        reminders::cancel, by_key::show, by_key::change, by_key::cancel, bulk::cancel, bulk::shift, consents::record, batch::consents, prepare::prepare, consents::show, consents::ask, users::export, users::forget,
         users::let_in, plans::plan, plans::apply, plans::attempt, sheets::read, schedules::list, feed::feed, schedules::show, schedules::problems,
         schedules::pause, schedules::resume, schedules::shift, schedules::cancel, explain_user::explain_user, stats::stats,
         doubts::doubts, doubts::resolve, templates::templates, templates::refresh, safekeeping::backup, safekeeping::held,
         safekeeping::release, keys::create_key, keys::list_keys,
         keys::revoke_key, health::healthy, health::ready, health::metrics, document, page,
     ),
-    components(schemas(ProblemJson, Written)),
+    components(schemas(ProblemJson, Written, OrderWord)),
     modifiers(&Common),
 )]
 struct Document;

@@ -6,7 +6,7 @@ use super::{
     check::{self, ChangeBody, ReminderBody},
     extract::{Json, Query, json},
     problem::Problem,
-    schema::{DeliveryWord, Erased},
+    schema::{DeliveryWord, Erased, Lang, MiniprogramState, OrderWord},
 };
 use crate::{
     config::App,
@@ -14,11 +14,17 @@ use crate::{
         Millis,
         draft::{Checked, openid},
         push::Delivery,
-        reminder::{ReminderId, State as ReminderState},
+        reminder::{Claim, NewReminder, ReminderId, State as ReminderState},
         story::Event,
         timing::{cut, parse_instant, rfc3339},
     },
-    store::{Inserted, Store, StoreError, change::Changed, keys::Scope, lists::Filter, reminders::Stored},
+    store::{
+        Inserted, Store, StoreError,
+        change::Changed,
+        keys::Scope,
+        lists::{Filter, Order},
+        reminders::Stored,
+    },
     words::{Message, Voice, say},
 };
 use axum::{
@@ -32,6 +38,11 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
+/// A change of some values is made from the reminder as it stands, and made anew so often if that has changed meanwhile.
+const TRIES: usize = 5;
+/// The id of what is not stored.
+const NO_ID: ReminderId = ReminderId(0);
+
 /// A reminder as it is answered. Times are UTC.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Reminder, example = json!({
@@ -39,7 +50,7 @@ use utoipa::ToSchema;
     "template": "Tq9EventReminder_000000000000000000000000001", "at": "2031-03-01T11:30:00.000Z",
     "expires_at": "2031-03-01T13:30:00.000Z", "page": "pages/event?id=42", "key": "event-42/o-user-1",
     "data": {"thing1": "周三读书会", "time2": "2031年3月1日 19:30", "thing5": "三楼301室"},
-    "created_at": "2030-11-26T02:00:00.000Z",
+    "consent": "reserve", "created_at": "2030-11-26T02:00:00.000Z", "updated_at": "2030-11-26T02:00:00.000Z",
 }))]
 pub struct ReminderJson {
     #[schema(value_type = ReminderId)]
@@ -86,8 +97,25 @@ pub struct ReminderJson {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Erased>)]
     erased: Vec<&'static str>,
+    /// How it comes by its consent.
+    consent: Claim,
+    /// As it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Lang)]
+    lang: Option<String>,
+    /// As it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = MiniprogramState)]
+    miniprogram_state: Option<String>,
     #[schema(format = DateTime)]
     created_at: String,
+    /// When anything of it changed last: it was inserted or changed, something happened to it, or its receipt came.
+    #[schema(format = DateTime)]
+    updated_at: String,
+    /// Since when it is known that the platform has accepted its message; only of one that is `sent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    sent_at: Option<String>,
     /// When it is tried next, if that is not `at`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
@@ -108,6 +136,10 @@ pub struct ReminderJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     attempts: Option<Vec<AttemptJson>>,
+    /// Nothing was stored: this is what would be. Its `id` is none that a reminder has.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    dry_run: bool,
 }
 
 /// The platform's later word on a message.
@@ -165,6 +197,7 @@ pub(super) fn raw(data: String) -> Box<RawValue> {
 
 pub(super) fn shown(store: &Store, stored: &Stored, story: Option<&(Vec<Event>, Option<Delivery>)>) -> ReminderJson {
     let origin = stored.origin.as_ref();
+    let option = |name: &str| stored.options.get(name).cloned();
     let attempt = |event: &Event| {
         let began_at = event.began_at?;
         Some(AttemptJson {
@@ -198,7 +231,12 @@ pub(super) fn shown(store: &Store, stored: &Stored, story: Option<&(Vec<Event>, 
             .into_iter()
             .filter_map(|(what, gone)| gone.then_some(what))
             .collect(),
+        consent: stored.claim,
+        lang: option("lang"),
+        miniprogram_state: option("miniprogram_state"),
         created_at: rfc3339(stored.due.id.created_at()),
+        updated_at: rfc3339(stored.updated_at()),
+        sent_at: stored.sent_at().map(rfc3339),
         next_at: (stored.due.due_at != stored.due.at).then(|| rfc3339(stored.due.due_at)),
         reason: stored.reason.clone(),
         delivery: stored.delivered.map(|delivered| if delivered { "delivered" } else { "undelivered" }),
@@ -208,15 +246,106 @@ pub(super) fn shown(store: &Store, stored: &Stored, story: Option<&(Vec<Event>, 
             text: delivery.text.clone(),
         }),
         attempts: story.map(|(events, _)| events.iter().filter_map(attempt).collect()),
+        dry_run: false,
+    }
+}
+
+/// A reminder that was inserted just now, or would be.
+fn inserted(new: NewReminder, id: ReminderId, created_at: Millis, dry_run: bool) -> ReminderJson {
+    let NewReminder { mut options, .. } = new;
+    ReminderJson {
+        id: id.to_string(),
+        state: ReminderState::Scheduled,
+        app: new.app,
+        openid: new.openid,
+        template: new.template,
+        at: rfc3339(new.at),
+        local_at: new.local_at,
+        expires_at: rfc3339(new.expires_at),
+        page: new.page,
+        data: raw(new.data),
+        key: new.key,
+        schedule: None,
+        row: None,
+        row_key: None,
+        occasion: None,
+        occurrence: None,
+        erased: Vec::new(),
+        consent: new.claim,
+        lang: options.remove("lang"),
+        miniprogram_state: options.remove("miniprogram_state"),
+        created_at: rfc3339(created_at),
+        updated_at: rfc3339(created_at),
+        sent_at: None,
+        next_at: None,
+        reason: None,
+        delivery: None,
+        receipt: None,
+        attempts: None,
+        dry_run,
     }
 }
 
 impl Api {
     /// The reminder, if there is one and the caller may see it: of another's nothing is said, not even that it exists.
     pub(super) async fn visible(&self, caller: &Caller, id: &str) -> Result<Stored, Problem> {
-        let id: ReminderId = id.parse().map_err(|()| Problem::no_reminder())?;
+        self.visible_of(caller, id.parse().map_err(|()| Problem::no_reminder())?).await
+    }
+
+    /// The same by its id.
+    async fn visible_of(&self, caller: &Caller, id: ReminderId) -> Result<Stored, Problem> {
         let stored = self.store.reminder(id).await?;
         stored.filter(|stored| caller.sees(&stored.app)).ok_or_else(Problem::no_reminder)
+    }
+
+    /// The answer about a reminder, with its attempts.
+    pub(super) async fn whole(&self, stored: &Stored) -> Result<Response, Problem> {
+        let story = (self.store.events(stored).await?, self.store.delivery(stored).await?);
+        Ok(json(StatusCode::OK, &shown(&self.store, stored, Some(&story))))
+    }
+
+    /// Changes a reminder, and answers with it as it is then.
+    pub(super) async fn change_one(
+        &self,
+        caller: &Caller,
+        mut stored: Stored,
+        body: ChangeBody,
+    ) -> Result<Response, Problem> {
+        caller.may(Scope::Write)?;
+        let id = stored.due.id;
+        for _ in 0..TRIES {
+            if stored.due.state != ReminderState::Scheduled {
+                return Err(not_scheduled(stored.due.state));
+            }
+            if self.is_doubtful(&stored).await? {
+                return Err(on_hold());
+            }
+            let change = check::change(&self.config, &self.store, &stored, body.clone(), self.clock.now())?;
+            let changed = self.store.change(id, change).await?;
+            stored = self.visible_of(caller, id).await?;
+            if changed != Changed::Meanwhile {
+                done(changed)?;
+                return self.whole(&stored).await;
+            }
+        }
+        Err(Problem::new("changed_meanwhile", say!("changed_again_and_again")))
+    }
+
+    /// Cancels a reminder, and answers with it as it is then. One that is cancelled already stays so.
+    pub(super) async fn cancel_one(&self, caller: &Caller, stored: Stored) -> Result<Response, Problem> {
+        caller.may(Scope::Write)?;
+        if stored.due.state == ReminderState::Cancelled {
+            return self.whole(&stored).await;
+        }
+        if stored.due.due_at <= self.clock.now() && self.is_doubtful(&stored).await? {
+            return Err(on_hold());
+        }
+        match self.store.cancel(stored.due.id).await? {
+            // Another call was faster.
+            Changed::NotScheduled(ReminderState::Cancelled) => {}
+            changed => done(changed)?,
+        }
+        self.whole(&self.visible_of(caller, stored.due.id).await?).await
     }
 
     /// Whether another life of a store on hold may have sent it.
@@ -225,66 +354,56 @@ impl Api {
     }
 }
 
+/// Whether it is done.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct InsertQuery {
+    /// Everything is checked, the consent and the key too, and nothing is stored.
+    pub(super) dry_run: bool,
+}
+
 /// Insert one reminder.
-#[utoipa::path(post, path = "/v1/reminders", operation_id = "insert_reminder", request_body = ReminderBody, tag = "reminders", responses(
+#[utoipa::path(post, path = "/v1/reminders", operation_id = "insert_reminder", request_body = ReminderBody, tag = "reminders",
+    params(InsertQuery), responses(
     (status = 201, description = "Durable, its consent held", body = ReminderJson),
-    (status = 200, description = "The same key and body came before: that reminder as it is now", body = ReminderJson,
-    headers(("Idempotent-Replayed" = bool, description = "`true`"))),
+    (status = 200, description = "The same key and body came before: that reminder as it is now. With `dry_run`: what would be stored", body = ReminderJson,
+    headers(("Idempotent-Replayed" = bool, description = "`true` of one that came before"))),
     (status = 409, description = "`no_consent`, `key_conflict`, `key_cancelled`, `key_spent`, `user_forgotten`")))]
 pub async fn insert(
     State(api): State<Api>,
     caller: Caller,
+    Query(query): Query<InsertQuery>,
     Json(body): Json<ReminderBody>,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
     caller.may_touch(&body.app)?;
-    let Checked { reminder: new, late } = check::reminder(&api.config, &api.store, body, api.clock.now())?;
+    let now = api.clock.now();
+    let Checked { reminder: new, late } = check::reminder(&api.config, &api.store, body, now)?;
     let verdict = match late {
+        None if query.dry_run => api.store.try_insert(vec![new.clone()]).await?[0],
         None => api.store.insert(vec![new.clone()]).await?[0],
         // A replay of an old key is answered all the same.
         Some(problem) => api.store.known_key(&new).await?.ok_or_else(|| check::late(&api.config, &new, problem))?,
     };
     match verdict {
-        Inserted::Created(id) => {
-            let answer = ReminderJson {
-                id: id.to_string(),
-                state: ReminderState::Scheduled,
-                app: new.app,
-                openid: new.openid,
-                template: new.template,
-                at: rfc3339(new.at),
-                local_at: new.local_at,
-                expires_at: rfc3339(new.expires_at),
-                page: new.page,
-                data: raw(new.data),
-                key: new.key,
-                schedule: None,
-                row: None,
-                row_key: None,
-                occasion: None,
-                occurrence: None,
-                erased: Vec::new(),
-                created_at: rfc3339(id.created_at()),
-                next_at: None,
-                reason: None,
-                delivery: None,
-                receipt: None,
-                attempts: None,
-            };
-            Ok(json(StatusCode::CREATED, &answer))
-        }
-        Inserted::Replayed(id, _) => {
-            // It may have been cancelled, or erased, since the key was looked up.
-            let stored = api.store.reminder(id).await?.ok_or_else(|| refusal(Inserted::Spent))?;
-            if stored.due.state == ReminderState::Cancelled {
-                return Err(refusal(Inserted::KeyCancelled(id)));
-            }
-            let mut response = json(StatusCode::OK, &shown(&api.store, &stored, None));
-            response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-            Ok(response)
-        }
+        Inserted::Created(_) if query.dry_run => Ok(json(StatusCode::OK, &inserted(new, NO_ID, now, true))),
+        Inserted::Created(id) => Ok(json(StatusCode::CREATED, &inserted(new, id, id.created_at(), false))),
+        Inserted::Replayed(id, _) => replayed(&api, id).await,
         refused => Err(refusal(refused)),
     }
+}
+
+/// The answer to a call that came before.
+async fn replayed(api: &Api, id: ReminderId) -> Result<Response, Problem> {
+    // It may have been cancelled, or erased, since the key was looked up.
+    let stored = api.store.reminder(id).await?.ok_or_else(|| refusal(Inserted::Spent))?;
+    if stored.due.state == ReminderState::Cancelled {
+        return Err(refusal(Inserted::KeyCancelled(id)));
+    }
+    let mut response = json(StatusCode::OK, &shown(&api.store, &stored, None));
+    response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    Ok(response)
 }
 
 /// The refusal of an insert that wrote nothing.
@@ -313,15 +432,13 @@ pub(super) fn forgotten() -> Problem {
 #[utoipa::path(get, path = "/v1/reminders/{id}", operation_id = "show_reminder", tag = "reminders", params(("id" = ReminderId, Path)),
     responses((status = 200, description = "With `attempts` and `reason`", body = ReminderJson)))]
 pub async fn show(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
-    let stored = api.visible(&caller, &id).await?;
-    let story = (api.store.events(&stored).await?, api.store.delivery(&stored).await?);
-    Ok(json(StatusCode::OK, &shown(&api.store, &stored, Some(&story))))
+    api.whole(&api.visible(&caller, &id).await?).await
 }
 
 /// Change a scheduled reminder.
 #[utoipa::path(patch, path = "/v1/reminders/{id}", operation_id = "change_reminder", request_body = ChangeBody, tag = "reminders",
     params(("id" = ReminderId, Path)), responses((status = 200, description = "As it is now", body = ReminderJson),
-    (status = 409, description = "`not_scheduled`, `on_hold`, `no_consent`: its consent ends before the new instant")))]
+    (status = 409, description = "`not_scheduled`, `on_hold`, `changed_meanwhile`, `no_consent`: its consent ends before the new instant")))]
 pub async fn change(
     State(api): State<Api>,
     caller: Caller,
@@ -329,30 +446,16 @@ pub async fn change(
     Json(body): Json<ChangeBody>,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
-    let stored = api.visible(&caller, &id).await?;
-    if stored.due.state != ReminderState::Scheduled {
-        return Err(not_scheduled(stored.due.state));
-    }
-    if api.is_doubtful(&stored).await? {
-        return Err(on_hold());
-    }
-    let change = check::change(&api.config, &api.store, &stored, body, api.clock.now())?;
-    done(api.store.change(stored.due.id, change).await?)?;
-    show(State(api), caller, Path(id)).await
+    api.change_one(&caller, api.visible(&caller, &id).await?, body).await
 }
 
-/// Cancel a scheduled reminder; its consent is free again.
+/// Cancel a scheduled reminder; its consent is free again. One that is cancelled already stays so, and is answered alike.
 #[utoipa::path(delete, path = "/v1/reminders/{id}", operation_id = "cancel_reminder", tag = "reminders",
     params(("id" = ReminderId, Path)), responses((status = 200, description = "As it is now", body = ReminderJson),
     (status = 409, description = "`not_scheduled`, `on_hold`")))]
 pub async fn cancel(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
-    let stored = api.visible(&caller, &id).await?;
-    if stored.due.due_at <= api.clock.now() && api.is_doubtful(&stored).await? {
-        return Err(on_hold());
-    }
-    done(api.store.cancel(stored.due.id).await?)?;
-    show(State(api), caller, Path(id)).await
+    api.cancel_one(&caller, api.visible(&caller, &id).await?).await
 }
 
 fn on_hold() -> Problem {
@@ -367,6 +470,7 @@ fn done(changed: Changed) -> Result<(), Problem> {
         Changed::ConsentEnds(until) => {
             Err(Problem::new("no_consent", say!("consent_ends_before", until = until)).at("/at"))
         }
+        Changed::Meanwhile => Err(Problem::new("changed_meanwhile", say!("changed_again_and_again"))),
         Changed::BadDeadline => Err(Problem::new("bad_deadline", say!("changed_meanwhile")).at("/expires_at")),
     }
 }
@@ -386,7 +490,10 @@ pub struct ListQuery {
     pub openid: Option<String>,
     /// The template's id or alias.
     pub template: Option<String>,
-    #[param(value_type = Option<ReminderState>)]
+    /// A state, or several with commas between them.
+    #[param(
+        pattern = "^(scheduled|sending|in_doubt|sent|failed|expired|cancelled|unconfirmed)(,(scheduled|sending|in_doubt|sent|failed|expired|cancelled|unconfirmed))*$"
+    )]
     pub state: Option<String>,
     /// The platform's receipt.
     #[param(value_type = Option<DeliveryWord>)]
@@ -399,6 +506,12 @@ pub struct ListQuery {
     /// Instants before this. A wall time in the zone of `app` is read too.
     #[param(format = DateTime, max_length = 40)]
     pub to: Option<String>,
+    /// Only what has changed at this or later, by `updated_at`. In a large store narrow it by `from` and `to`, too: all that these leave is looked at.
+    #[param(format = DateTime, max_length = 40)]
+    pub changed_since: Option<String>,
+    /// `oldest` instant first, or `newest`.
+    #[param(value_type = Option<OrderWord>, default = "oldest")]
+    pub order: Option<String>,
     /// How many at most.
     #[param(value_type = Option<i32>, minimum = 1, maximum = 1000, default = 100)]
     pub limit: Option<String>,
@@ -407,7 +520,7 @@ pub struct ListQuery {
     pub cursor: Option<String>,
 }
 
-/// Reminders by instant, newest last. A list takes two seconds at most; then the page is short, `note` says how far it got, and `next` goes on.
+/// Reminders by instant, newest last, or first with `order=newest`. A list takes two seconds at most; then the page is short, `note` says how far it got, and `next` goes on.
 /// A key has at most four lists under way at once.
 #[utoipa::path(get, path = "/v1/reminders", operation_id = "list_reminders", tag = "reminders", params(ListQuery), responses(
     (status = 200, description = "A page", body = Page),
@@ -442,7 +555,7 @@ fn bad(param: &str, detail: Message) -> Problem {
 
 impl ListQuery {
     /// The same for the store, narrowed to the apps that the caller may see.
-    fn filter(self, api: &Api, caller: &Caller) -> Result<Filter, Problem> {
+    pub(super) fn filter(self, api: &Api, caller: &Caller) -> Result<Filter, Problem> {
         let mut apps: Vec<&App> = match &self.app {
             Some(app) => {
                 caller.may_touch(app)?;
@@ -473,7 +586,14 @@ impl ListQuery {
             Some(other) => return Err(bad("delivery", say!("not_a_delivery", found = cut(other)))),
         };
         let not_a_state = || bad("state", say!("not_a_state", allowed = ReminderState::ALL.map(ReminderState::word)));
-        let state = self.state.as_deref().map(|word| ReminderState::from_word(word).ok_or_else(not_a_state));
+        let words = self.state.as_deref().into_iter().flat_map(|words| words.split(','));
+        let states: Result<Vec<_>, _> =
+            words.map(|word| ReminderState::from_word(word).ok_or_else(not_a_state)).collect();
+        let order = match self.order.as_deref() {
+            None | Some("oldest") => Order::Oldest,
+            Some("newest") => Order::Newest,
+            Some(other) => return Err(bad("order", say!("not_an_order", found = cut(other)))),
+        };
         let limit = self.limit.as_deref().map(|text| {
             let limit = text.parse().ok().filter(|n| (1..=1_000).contains(n));
             limit.ok_or_else(|| bad("limit", say!("not_a_limit")))
@@ -485,9 +605,11 @@ impl ListQuery {
             apps: apps.into_iter().map(|app| app.name.clone()).collect(),
             templates,
             delivered,
-            state: state.transpose()?,
+            states: states?,
             from: time("from", &self.from)?,
             to: time("to", &self.to)?,
+            changed_since: time("changed_since", &self.changed_since)?,
+            order,
             after: after.transpose()?,
             limit: limit.transpose()?.unwrap_or(100),
             openid: self.openid,

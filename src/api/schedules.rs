@@ -558,11 +558,16 @@ pub struct ShiftBody {
 
 impl ShiftBody {
     fn checked(&self) -> Result<Millis, Problem> {
-        let (sign, text) = self.by.strip_prefix('-').map_or((1, self.by.as_str()), |rest| (-1, rest));
-        let bad = |why: Message| Problem::new("bad_value", why).at("/by");
-        let by = parse_duration(text).map_err(bad)?;
-        if by == 0 { Err(bad(say!("shift_of_nothing"))) } else { Ok(sign * by) }
+        shift_by(&self.by)
     }
+}
+
+/// By how much a shift moves: a duration, with `-` before it backward.
+pub(super) fn shift_by(text: &str) -> Result<Millis, Problem> {
+    let (sign, text) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let bad = |why: Message| Problem::new("bad_value", why).at("/by");
+    let by = parse_duration(text).map_err(bad)?;
+    if by == 0 { Err(bad(say!("shift_of_nothing"))) } else { Ok(sign * by) }
 }
 
 /// Whether it is done.

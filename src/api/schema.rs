@@ -33,6 +33,8 @@ closed_sets! {
     MiniprogramState: platform::values_of("miniprogram_state");
     /// The platform's receipt.
     DeliveryWord: ["delivered", "undelivered"];
+    /// Which instants come first.
+    OrderWord: ["oldest", "newest"];
     /// A part of a reminder that retention has erased.
     Erased: ["body", "attempts"];
     /// Who told of a tap: the mini-program, the platform's push, or both.

@@ -124,7 +124,7 @@ pub struct ChangeDraft {
     pub expires_at: Option<String>,
     /// `Some(None)` removes it.
     pub page: Option<Option<String>>,
-    /// All fields of the template.
+    /// Some fields of the template; the others stay.
     pub data: Option<BTreeMap<String, String>>,
 }
 
@@ -137,6 +137,10 @@ pub struct Standing<'a> {
     pub expires_at: Millis,
     /// The platform's template id.
     pub template: &'a str,
+    /// The field values, as a JSON object of strings.
+    pub data: &'a str,
+    /// What rises with every change of it.
+    pub fence: i64,
 }
 
 /// A checked change of a scheduled reminder.
@@ -150,6 +154,8 @@ pub struct Change {
     pub page: Option<Option<String>>,
     /// Other field values, as a JSON object of strings.
     pub data: Option<String>,
+    /// The fence of the reminder that it was made from, if it holds for that one alone: some of its values are taken from it.
+    pub seen: Option<i64>,
 }
 
 /// Collects problems, so that a person hears of all of them at once.
@@ -251,6 +257,8 @@ impl ChangeDraft {
         if let Some(data) = self.data
             && let Some(template) = problems.keep(terms.template(standing.template, "/template"))
         {
+            let (data, seen) = completed(data, standing, template.fields(terms.listing));
+            change.seen = seen;
             match template.check(terms.fields, terms.listing, &data) {
                 Ok(data) => change.data = Some(serde_json::to_string(&data).expect("texts serialise")),
                 Err(wrong) => problems.0.extend(wrong),
@@ -258,6 +266,21 @@ impl ChangeDraft {
         }
         if problems.0.is_empty() { Ok(change) } else { Err(problems.0) }
     }
+}
+
+/// Field values of which some are given: the others stay as they stand, but for those that the template no longer has. Answers with the fence
+/// of what stands, if anything is taken from it.
+fn completed(
+    mut given: BTreeMap<String, String>,
+    standing: &Standing<'_>,
+    fields: &BTreeMap<String, String>,
+) -> (BTreeMap<String, String>, Option<i64>) {
+    let stood: BTreeMap<String, String> = serde_json::from_str(standing.data).unwrap_or_default();
+    let stays: Vec<_> =
+        stood.into_iter().filter(|(key, _)| fields.contains_key(key) && !given.contains_key(key)).collect();
+    let seen = (!stays.is_empty()).then_some(standing.fence);
+    given.extend(stays);
+    (given, seen)
 }
 
 impl<'a> Terms<'a> {

@@ -7,7 +7,7 @@ use crate::words::say;
 ///
 /// # Errors
 /// `bad_value` at `param`.
-pub(super) fn bounded(value: &str, most: usize, param: &str) -> Result<(), Invalid> {
+pub fn bounded(value: &str, most: usize, param: &str) -> Result<(), Invalid> {
     let length = value.chars().count();
     if length == 0 || length > most {
         return Err(Invalid::new("bad_value", param, say!("length_out_of_bounds", found = length, most = most)));

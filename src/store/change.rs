@@ -29,6 +29,8 @@ pub enum Changed {
     NotScheduled(State),
     /// Its deadline would not follow its instant, now that another change has moved one of them; nothing was written.
     BadDeadline,
+    /// It is another than the one that the change was made from; nothing was written.
+    Meanwhile,
     /// The consent that it holds ends before its new instant; nothing was written.
     ConsentEnds(Millis),
     /// There is no such reminder.
@@ -82,6 +84,9 @@ async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Resul
     if stored.due.state != State::Scheduled {
         return Ok(Changed::NotScheduled(stored.due.state));
     }
+    if change.seen.is_some_and(|seen| seen != stored.due.fence) {
+        return Ok(Changed::Meanwhile);
+    }
     let consent_ends = consent_ends(tx, &stored).await?;
     let (at, local_at) = change.at.clone().unwrap_or((stored.due.at, stored.local_at));
     let expires_at = change.expires_at.unwrap_or(stored.due.expires_at);
@@ -123,13 +128,14 @@ async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Resul
         .bind(due_at)
         .execute(&mut *tx.conn)
         .await?;
-    sqlx::query("UPDATE reminder SET at = $2, expires_at = $3, page = $4, data = $5, local_at = $6 WHERE id = $1")
+    sqlx::query("UPDATE reminder SET at = $2, expires_at = $3, page = $4, data = $5, local_at = $6, changed_at = $7 WHERE id = $1")
         .bind(id.0)
         .bind(at)
         .bind(expires_at)
         .bind(page)
         .bind(change.data.clone().unwrap_or(stored.data))
         .bind(local_at)
+        .bind(tx.now)
         .execute(&mut *tx.conn)
         .await?;
     Ok(Changed::Yes)

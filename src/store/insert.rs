@@ -2,7 +2,7 @@
 
 use super::{
     Store,
-    command::{Command, Inserted},
+    command::{Command, Inserted, Single},
     dialect::Cell,
     error::StoreError,
     ledgers::{self, Claimant, Ledgers, Pair, Wanted},
@@ -64,6 +64,23 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
     ledgers::remember(tx, &unheld).await?;
     write_rows(tx, &rows).await?;
     Ok(verdicts)
+}
+
+/// What inserts would come to: they are made, and undone before the transaction ends. Those of one call see each other.
+struct Tried(Vec<NewReminder>);
+
+impl Single for Tried {
+    type Done = Vec<Inserted>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Vec<Inserted>> {
+        sqlx::query("SAVEPOINT tried").execute(&mut *tx.conn).await?;
+        let counted = std::mem::take(&mut tx.tally);
+        let verdicts = insert(tx, &self.0).await?;
+        tx.tally = counted;
+        sqlx::query("ROLLBACK TO SAVEPOINT tried").execute(&mut *tx.conn).await?;
+        sqlx::query("RELEASE SAVEPOINT tried").execute(&mut *tx.conn).await?;
+        Ok(verdicts)
+    }
 }
 
 /// What must be known to insert a batch.
@@ -329,6 +346,14 @@ impl Store {
     /// When nothing was kept.
     pub async fn insert(&self, news: Vec<NewReminder>) -> Result<Vec<Inserted>, StoreError> {
         self.writer.ask(|answer| Command::Insert(news, answer)).await
+    }
+
+    /// What [`Self::insert`] would come to now. Nothing is kept.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn try_insert(&self, news: Vec<NewReminder>) -> Result<Vec<Inserted>, StoreError> {
+        self.writer.do_one(Tried(news)).await
     }
 
     /// What an insert would come to because of its key alone: `None` if the key is new, or there is none.

@@ -27,6 +27,42 @@ const AT_ONCE: usize = 500;
 /// A place in the order of lists.
 type Key = (Millis, i64);
 
+/// In which order a list goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The oldest instant first.
+    #[default]
+    Oldest,
+    /// The newest instant first.
+    Newest,
+}
+
+impl Order {
+    /// Whether `a` comes before `b`.
+    fn is_before(self, a: Key, b: Key) -> bool {
+        match self {
+            Self::Oldest => a < b,
+            Self::Newest => a > b,
+        }
+    }
+
+    /// In SQL: what lies behind a place, and the direction.
+    fn sql(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Oldest => (">", "ASC"),
+            Self::Newest => ("<", "DESC"),
+        }
+    }
+
+    /// In SQL: what lies before a place.
+    fn back(self) -> &'static str {
+        match self {
+            Self::Oldest => "<",
+            Self::Newest => ">",
+        }
+    }
+}
+
 /// Which reminders to list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -38,24 +74,68 @@ pub struct Filter {
     pub templates: BTreeMap<String, String>,
     /// Only of this schedule: then the order is that of the instants alone, also of one that is retried.
     pub schedule: Option<i64>,
-    /// Only in this state.
-    pub state: Option<State>,
+    /// Only in these states; in all if there is none.
+    pub states: Vec<State>,
     /// Only those of which the platform has said that they were delivered, or were not.
     pub delivered: Option<bool>,
     /// Instants at or after this.
     pub from: Option<Millis>,
     /// Instants before this.
     pub to: Option<Millis>,
-    /// Only after this place in the order of (instant, id).
+    /// Only those of which something has changed at this or later ([`Stored::updated_at`]).
+    pub changed_since: Option<Millis>,
+    /// In which order.
+    pub order: Order,
+    /// Only after this place in the order.
     pub after: Option<(Millis, ReminderId)>,
     /// At most so many.
     pub limit: usize,
 }
 
+impl Filter {
+    /// The place behind which the list begins.
+    fn start(&self) -> Key {
+        let bound = match self.order {
+            Order::Oldest => (self.from.unwrap_or(Millis::MIN).saturating_sub(1), i64::MAX),
+            Order::Newest => (self.to.unwrap_or(Millis::MAX), i64::MIN),
+        };
+        let after = self.after.map(|(at, id)| (at, id.0));
+        after.filter(|after| self.order.is_before(bound, *after)).unwrap_or(bound)
+    }
+
+    /// The place before which it ends. No id is this small, or this large.
+    fn end(&self) -> Key {
+        match self.order {
+            Order::Oldest => (self.to.unwrap_or(Millis::MAX), i64::MIN),
+            Order::Newest => (self.from.unwrap_or(Millis::MIN).saturating_sub(1), i64::MAX),
+        }
+    }
+
+    fn allows(&self, state: State) -> bool {
+        self.states.is_empty() || self.states.contains(&state)
+    }
+
+    /// Those of its states that are living, or final.
+    fn states_that_are(&self, is_final: bool) -> Vec<State> {
+        State::ALL.into_iter().filter(|state| state.is_final() == is_final && self.allows(*state)).collect()
+    }
+
+    /// Whether it lets a reminder through, wherever that lies in the order.
+    fn wants(&self, stored: &Stored) -> bool {
+        let of_schedule = |id: i64| stored.origin.as_ref().is_some_and(|origin| origin.schedule == id);
+        self.apps.contains(&stored.app)
+            && self.schedule.is_none_or(of_schedule)
+            && self.allows(stored.due.state)
+            && (self.delivered.is_none() || stored.delivered == self.delivered)
+            && self.changed_since.is_none_or(|since| stored.updated_at() >= since)
+            && self.templates.get(&stored.app).is_none_or(|code| stored.template == *code)
+    }
+}
+
 /// A page of a list.
 #[derive(Debug)]
 pub struct Page {
-    /// In the order of (instant, id).
+    /// In the order of the list, by instant and id.
     pub items: Vec<Stored>,
     /// Where the next page goes on, if there may be more.
     pub next: Option<(Millis, ReminderId)>,
@@ -79,84 +159,130 @@ struct Way {
     wanted: String,
 }
 
+/// `IN (…)` with the words of states.
+fn words(states: &[State]) -> String {
+    states.iter().map(|state| format!("'{}'", state.word())).collect::<Vec<_>>().join(", ")
+}
+
 impl Way {
-    fn living(dialect: Dialect, state: Option<State>) -> Self {
-        let (index, walked) = match state {
-            Some(State::InDoubt) => (dialect.by("doubtful"), "AND d.doubt_since IS NOT NULL"),
+    fn living(dialect: Dialect, states: &[State]) -> Self {
+        let (index, walked) = match states {
+            [State::InDoubt] => (dialect.by("doubtful"), "AND d.doubt_since IS NOT NULL"),
             _ => (String::new(), ""),
         };
-        let wanted = state.map_or(String::new(), |state| format!("AND d.state = {}", state_number(state)));
+        let numbers: Vec<String> = states.iter().map(|state| state_number(*state).to_string()).collect();
+        let all = numbers.len() == 3;
+        let wanted = if all { String::new() } else { format!("AND d.state IN ({})", numbers.join(", ")) };
         let table = format!("due d {index}");
         Self { table, short: "d", at: "d.due_at", walked: walked.into(), joined: "", wanted }
     }
 
-    fn ended(dialect: Dialect, state: Option<State>) -> Self {
-        let (index, walked, wanted) = match state {
-            None => (String::new(), String::new(), "AND o.next_at IS NULL"),
-            Some(State::Sent) => (String::new(), String::new(), "AND o.next_at IS NULL AND o.state = 'sent'"),
-            Some(state) => {
-                let walked = format!("AND o.next_at IS NULL AND o.state <> 'sent' AND o.state = '{}'", state.word());
-                (dialect.by("ended_otherwise"), walked, "")
-            }
-        };
-        Self { table: format!("outcome o {index}"), short: "o", at: "o.at", walked, joined: "", wanted: wanted.into() }
+    /// Those that have ended in these states, of which one is `sent`: with the many there are the few.
+    fn ended(states: &[State]) -> Self {
+        let all = states.len() == State::ALL.len() - 3;
+        let of = if all { String::new() } else { format!(" AND o.state IN ({})", words(states)) };
+        let wanted = format!("AND o.next_at IS NULL{of}");
+        Self { table: "outcome o ".into(), short: "o", at: "o.at", walked: String::new(), joined: "", wanted }
     }
 
-    fn told(dialect: Dialect, delivered: bool, state: Option<State>) -> Self {
+    /// Those that have ended in this state, which is not `sent`.
+    fn ended_otherwise(dialect: Dialect, state: State) -> Self {
+        let walked = format!("AND o.next_at IS NULL AND o.state <> 'sent' AND o.state = '{}'", state.word());
+        let table = format!("outcome o {}", dialect.by("ended_otherwise"));
+        Self { table, short: "o", at: "o.at", walked, joined: "", wanted: String::new() }
+    }
+
+    fn told(dialect: Dialect, delivered: bool, states: &[State]) -> Self {
         let (index, walked, wanted) = if delivered {
             (String::new(), "", "AND k.failure IS NULL AND o.next_at IS NULL")
         } else {
             (dialect.by("undelivered"), "AND k.failure IS NOT NULL", "AND o.next_at IS NULL")
         };
-        let state = state.map_or(String::new(), |state| format!(" AND o.state = '{}'", state.word()));
+        let all = states.len() == State::ALL.len() - 3;
+        let of = if all { String::new() } else { format!(" AND o.state IN ({})", words(states)) };
         Self {
             table: format!("receipt k {index}"),
             short: "k",
             at: "k.at",
             walked: walked.into(),
             joined: "JOIN outcome o ON o.lane = k.lane AND o.at = k.at AND o.id = k.id",
-            wanted: format!("{wanted}{state}"),
+            wanted: format!("{wanted}{of}"),
         }
     }
 
     fn ended_and_delivered(dialect: Dialect, state: State) -> Self {
         let delivered = "AND EXISTS (SELECT 1 FROM receipt k WHERE k.lane = o.lane AND k.at = o.at AND k.id = o.id AND k.failure IS NULL)";
-        Self { wanted: delivered.into(), ..Self::ended(dialect, Some(state)) }
+        Self { wanted: delivered.into(), ..Self::ended_otherwise(dialect, state) }
     }
 
     /// The ways that together find everything that a filter lets through.
     fn all(dialect: Dialect, filter: &Filter) -> Vec<Self> {
-        match (filter.delivered, filter.state) {
-            (Some(_), Some(state)) if !state.is_final() => Vec::new(),
+        let (living, ended) = (filter.states_that_are(false), filter.states_that_are(true));
+        let sent = ended.contains(&State::Sent);
+        let mut ways = Vec::new();
+        match filter.delivered {
+            None => {
+                ways.extend((!living.is_empty()).then(|| Self::living(dialect, &living)));
+                match sent {
+                    true => ways.push(Self::ended(&ended)),
+                    false => ways.extend(ended.iter().map(|state| Self::ended_otherwise(dialect, *state))),
+                }
+            }
             // Delivered reminders have mostly ended as sent: other ends are far fewer than receipts.
-            (Some(true), Some(state)) if state != State::Sent => vec![Self::ended_and_delivered(dialect, state)],
-            (Some(delivered), state) => vec![Self::told(dialect, delivered, state)],
-            (None, None) => vec![Self::living(dialect, None), Self::ended(dialect, None)],
-            (None, Some(state)) if state.is_final() => vec![Self::ended(dialect, Some(state))],
-            (None, state) => vec![Self::living(dialect, state)],
+            Some(true) if !sent => ways.extend(ended.iter().map(|state| Self::ended_and_delivered(dialect, *state))),
+            Some(delivered) => ways.extend((!ended.is_empty()).then(|| Self::told(dialect, delivered, &ended))),
+        }
+        if let Some(since) = filter.changed_since {
+            ways.iter_mut().for_each(|way| way.wanted += &way.changed(since));
+        }
+        ways
+    }
+
+    /// The condition that something has changed of a row since. What was never marked, changed or moved tells that by its fence.
+    fn changed(&self, since: Millis) -> String {
+        let receipt = |short: &str, at: &str| {
+            format!(
+                "EXISTS (SELECT 1 FROM receipt q WHERE q.lane = {short}.lane AND q.at = {at} AND q.id = {short}.id AND q.received_at >= {since})"
+            )
+        };
+        match self.short {
+            "d" => {
+                let first = ReminderId::first_at(since).0;
+                let happened = format!(
+                    "EXISTS (SELECT 1 FROM outcome x WHERE x.lane = d.lane AND x.at = m.at AND x.id = d.id AND x.ended_at >= {since})"
+                );
+                let told = receipt("d", "m.at");
+                format!(
+                    " AND (d.id >= {first} OR d.fence > 0 AND (COALESCE(m.changed_at, 0) >= {since} OR {happened} OR {told}))"
+                )
+            }
+            "o" => format!(" AND (o.ended_at >= {since} OR {})", receipt("o", "o.at")),
+            _ => format!(" AND (k.received_at >= {since} OR o.ended_at >= {since})"),
         }
     }
 
     /// The statement that tells where a slice ends, if more follows.
-    fn end_of_slice(&self) -> String {
+    fn end_of_slice(&self, order: Order) -> String {
         let Self { table, short, at, walked, .. } = self;
+        let ((behind, direction), before) = (order.sql(), order.back());
         format!(
-            "SELECT {at} AS at, {short}.id FROM {table} WHERE {short}.lane = $1 AND ({at}, {short}.id) > ($2, $3) AND {at} < $4 {walked}
-             ORDER BY {at}, {short}.id LIMIT 1 OFFSET {}",
+            "SELECT {at} AS at, {short}.id FROM {table} WHERE {short}.lane = $1 AND ({at}, {short}.id) {behind} ($2, $3) AND {at} {before} $4 {walked}
+             ORDER BY {at} {direction}, {short}.id {direction} LIMIT 1 OFFSET {}",
             SLICE - 1
         )
     }
 
     /// The statement that finds what is wanted of a slice.
-    fn found(&self) -> String {
+    fn found(&self, order: Order) -> String {
         let Self { table, short, at, walked, joined, wanted } = self;
+        let ((behind, direction), before) = (order.sql(), order.back());
         let (of_due, ended) = if *short == "d" { (OF_DUE, "NULL") } else { (OF_END, "o.state") };
         format!(
             "SELECT {STORED}, {of_due}, {ended} AS ended
              FROM {table} {joined} JOIN reminder m ON m.id = {short}.id JOIN recipient p ON p.id = m.recipient
-             WHERE {short}.lane = $1 AND ({at}, {short}.id) > ($2, $3) AND ({at}, {short}.id) <= ($4, $5) {walked} {wanted}
+             WHERE {short}.lane = $1 AND ({at}, {short}.id) {behind} ($2, $3) AND ({at}, {short}.id) {before}= ($4, $5) {walked} {wanted}
                AND ($6 = 0 OR m.template = $6)
-             ORDER BY {at}, {short}.id LIMIT $7"
+             ORDER BY {at} {direction}, {short}.id {direction} LIMIT $7"
         )
     }
 }
@@ -191,13 +317,12 @@ impl Walk {
     }
 
     /// Looks at the next slice, for at most so many.
-    async fn go_on(&mut self, store: &Store, to: Millis, at_most: usize) -> Result<(), StoreError> {
-        let sql = self.way.end_of_slice();
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(self.lane).bind(self.at.0).bind(self.at.1).bind(to);
+    async fn go_on(&mut self, store: &Store, filter: &Filter, at_most: usize) -> Result<(), StoreError> {
+        let (sql, last) = (self.way.end_of_slice(filter.order), filter.end());
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(self.lane).bind(self.at.0).bind(self.at.1).bind(last.0);
         let end = query.fetch_optional(&store.read).await?.map(|row| (row.get("at"), row.get("id")));
-        // No id is this small.
-        let (until, at_most) = (end.unwrap_or((to, i64::MIN)), at_most.min(SLICE));
-        let sql = self.way.found();
+        let (until, at_most) = (end.unwrap_or(last), at_most.min(SLICE));
+        let sql = self.way.found(filter.order);
         let query = sqlx::query(AssertSqlSafe(sql)).bind(self.lane).bind(self.at.0).bind(self.at.1);
         let query = query.bind(until.0).bind(until.1).bind(self.template).bind(at_most as i64);
         let rows = query.fetch_all(&store.read).await?;
@@ -247,9 +372,7 @@ impl Store {
             return self.of_schedule(filter, schedule, patience).await.map(Some);
         }
         let mut walks: Vec<Walk> = Vec::new();
-        let from = (filter.from.unwrap_or(Millis::MIN).saturating_sub(1), i64::MAX);
-        let start = filter.after.map_or(from, |(at, id)| from.max((at, id.0)));
-        let to = filter.to.unwrap_or(Millis::MAX);
+        let start = filter.start();
         for app in &filter.apps {
             let place = self.names.app(app);
             let template = filter.templates.get(app).map(|code| self.names.find_template(place.id, code).unwrap_or(-1));
@@ -266,7 +389,8 @@ impl Store {
         let mut items: Vec<Stored> = Vec::new();
         loop {
             walks.retain(|walk| !walk.done || !walk.found.is_empty());
-            let Some(first) = walks.iter_mut().min_by_key(|walk| walk.next()) else {
+            let first = walks.iter_mut().reduce(|a, b| if filter.order.is_before(b.next(), a.next()) { b } else { a });
+            let Some(first) = first else {
                 return Ok(Some(Page { items, next: None, cut_short: false }));
             };
             if items.len() >= filter.limit {
@@ -278,12 +402,12 @@ impl Store {
                 if items.last().is_none_or(|last| last.due.id != stored.due.id) {
                     items.push(stored);
                 }
-            } else if patience.is_over() && first.at > start {
+            } else if patience.is_over() && first.at != start {
                 let next = Some((first.at.0, ReminderId(first.at.1)));
                 return Ok(Some(Page { items, next, cut_short: true }));
             } else {
                 // One more than is wanted tells whether there are more.
-                first.go_on(self, to, filter.limit.saturating_sub(items.len()).saturating_add(1)).await?;
+                first.go_on(self, filter, filter.limit.saturating_sub(items.len()).saturating_add(1)).await?;
             }
         }
     }
@@ -292,6 +416,7 @@ impl Store {
     async fn of_user(&self, filter: &Filter, openid: &str, patience: Patience) -> Result<Option<Page>, StoreError> {
         let mut found: BTreeMap<Key, Stored> = BTreeMap::new();
         let (mut more, mut looked) = (false, false);
+        let (start, end) = (filter.start(), filter.end());
         for app in &filter.apps {
             let ids: Vec<i64> = self.ids_of_user(app, openid).await?.into_iter().collect();
             for some in ids.chunks(AT_ONCE) {
@@ -306,39 +431,46 @@ impl Store {
                 );
                 let sql = self.database.dialect.sql(&sql, &rows);
                 let all = bound(&sql, &rows).fetch_all(&self.read).await?;
-                let all = all.iter().map(|row| stored(row, &self.names)).filter(|stored| wanted(filter, stored));
-                found.extend(all.map(|stored| (key(&stored), stored)));
+                let all = all.iter().map(|row| stored(row, &self.names)).filter(|stored| filter.wants(stored));
+                let places = all.map(|stored| (key(&stored), stored));
+                found.extend(places.filter(|(place, _)| {
+                    filter.order.is_before(start, *place) && !filter.order.is_before(end, *place)
+                }));
                 while found.len() > filter.limit {
-                    more = found.pop_last().is_some();
+                    let last = match filter.order {
+                        Order::Oldest => found.pop_last(),
+                        Order::Newest => found.pop_first(),
+                    };
+                    more = last.is_some();
                 }
             }
         }
-        let items: Vec<Stored> = found.into_values().collect();
+        let mut items: Vec<Stored> = found.into_values().collect();
+        if filter.order == Order::Newest {
+            items.reverse();
+        }
         let next = items.last().filter(|_| more).map(|last| (last.due.due_at, last.due.id));
         Ok(Some(Page { items, next, cut_short: false }))
     }
 
     /// Of one schedule, along the index of its instants.
     async fn of_schedule(&self, filter: &Filter, schedule: i64, patience: Patience) -> Result<Page, StoreError> {
-        let from = (filter.from.unwrap_or(Millis::MIN).saturating_sub(1), i64::MAX);
-        let mut at = filter.after.map_or(from, |(at, id)| from.max((at, id.0)));
+        let mut at = filter.start();
+        let ((behind, direction), before) = (filter.order.sql(), filter.order.back());
         let mut items: Vec<Stored> = Vec::new();
         let place = |stored: &Stored| (stored.due.at, stored.due.id);
         loop {
             let sql = format!(
                 "SELECT {STORED}, {OF_DUE}, {LAST_STATE} AS ended
-                 FROM (SELECT * FROM reminder o WHERE o.schedule = $1 AND (o.at, o.id) > ($2, $3) AND o.at < $4
-                       ORDER BY o.at, o.id LIMIT {AT_ONCE}) m
-                 JOIN recipient p ON p.id = m.recipient {LIVING} ORDER BY m.at, m.id"
+                 FROM (SELECT * FROM reminder o WHERE o.schedule = $1 AND (o.at, o.id) {behind} ($2, $3) AND o.at {before} $4
+                       ORDER BY o.at {direction}, o.id {direction} LIMIT {AT_ONCE}) m
+                 JOIN recipient p ON p.id = m.recipient {LIVING} ORDER BY m.at {direction}, m.id {direction}"
             );
             let query = sqlx::query(AssertSqlSafe(sql)).bind(schedule).bind(at.0).bind(at.1);
-            let rows = query.bind(filter.to.unwrap_or(Millis::MAX)).fetch_all(&self.read).await?;
+            let rows = query.bind(filter.end().0).fetch_all(&self.read).await?;
             for stored in rows.iter().map(|row| stored(row, &self.names)) {
                 at = key_at(&stored);
-                let is_wanted = filter.apps.contains(&stored.app)
-                    && filter.state.is_none_or(|state| stored.due.state == state)
-                    && (filter.delivered.is_none() || stored.delivered == filter.delivered)
-                    && filter.templates.get(&stored.app).is_none_or(|code| stored.template == *code);
+                let is_wanted = filter.wants(&stored);
                 if is_wanted && items.len() >= filter.limit {
                     let next = items.last().map(place);
                     return Ok(Page { items, next, cut_short: false });
@@ -391,19 +523,6 @@ impl Store {
     }
 }
 
-fn wanted(filter: &Filter, stored: &Stored) -> bool {
-    let Filter { templates, schedule, state, delivered, from, to, after, .. } = filter;
-    let at = stored.due.due_at;
-    let of_schedule = |id: i64| stored.origin.as_ref().is_some_and(|origin| origin.schedule == id);
-    schedule.is_none_or(of_schedule)
-        && after.is_none_or(|after| (at, stored.due.id) > after)
-        && from.is_none_or(|from| at >= from)
-        && to.is_none_or(|to| at < to)
-        && state.is_none_or(|state| stored.due.state == state)
-        && (delivered.is_none() || stored.delivered == *delivered)
-        && templates.get(&stored.app).is_none_or(|code| stored.template == *code)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -417,17 +536,23 @@ mod tests {
         let mut conn = AnyConnection::connect(&url).await.expect("opens");
         crate::store::schema::SQLITE.run(&mut conn).await.expect("the schema");
         let mut seen = BTreeSet::new();
-        for state in [None].into_iter().chain(State::ALL.map(Some)) {
-            for delivered in [None, Some(true), Some(false)] {
-                for way in Way::all(Dialect::Sqlite, &Filter { state, delivered, ..Filter::default() }) {
-                    for sql in [way.end_of_slice(), way.found()] {
+        let some = [vec![], vec![State::Sent, State::Failed], vec![State::Failed, State::Expired, State::InDoubt]];
+        let all = some.into_iter().chain(State::ALL.map(|state| vec![state]));
+        for (states, order) in all.flat_map(|states| [(states.clone(), Order::Oldest), (states, Order::Newest)]) {
+            for (delivered, changed_since) in
+                [None, Some(true), Some(false)].into_iter().flat_map(|d| [(d, None), (d, Some(7))])
+            {
+                let filter = Filter { states: states.clone(), delivered, changed_since, ..Filter::default() };
+                for way in Way::all(Dialect::Sqlite, &filter) {
+                    for sql in [way.end_of_slice(order), way.found(order)] {
                         let plan = format!("EXPLAIN QUERY PLAN {sql}");
                         let plan = sqlx::query(AssertSqlSafe(plan)).fetch_all(&mut conn).await.expect("explained");
                         let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
                         assert!(!steps.iter().any(|s| s.contains("SCAN") || s.contains("TEMP")), "{sql}: {steps:?}");
-                        let ordered = steps[0].contains("lane=? AND state=? AND (at,id)>")
-                            || steps[0].contains("lane=? AND (at,id)>")
-                            || steps[0].contains("lane=? AND (due_at,id)>");
+                        let sign = if order == Order::Oldest { '>' } else { '<' };
+                        let ordered =
+                            ["(at,id)", "(due_at,id)"].iter().any(|key| steps[0].contains(&format!("{key}{sign}")))
+                                && (steps[0].contains("lane=? AND state=? AND ") || steps[0].contains("lane=? AND "));
                         assert!(ordered, "{sql}: {steps:?}");
                         let outcome =
                             steps.iter().find(|step| step.starts_with("SEARCH o ")).filter(|_| way.short == "k");

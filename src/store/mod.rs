@@ -6,6 +6,7 @@
 //! open                                            everything is put together
 //! writer                                          the one task that writes
 //! insert │ mark │ settle │ wake │ change          the steps of a reminder
+//! bulk                                            whatever a filter lets through is cancelled or moved at once
 //! consents │ pushes │ doubts │ users │ retention  what else happens
 //! mentions                                        where texts name a user
 //! schedules │ folder │ gates                      what marketers load, from where, and what holds it back
@@ -13,6 +14,7 @@
 //! queue │ lists │ counts │ reminders │ feed       what is read
 //! hold │ progress │ identity │ backup             whether the store knows what it has sent
 //! keys │ templates │ spent │ recipients           what else is stored
+//! moved                                           instants that lie elsewhere from now on
 //! ledgers │ paid │ tickets │ tally                consents, what pays for a reminder, and how many there are of each
 //! command │ port                                  what is asked of the writer │ what the engine sees
 //! tx │ names │ states │ schema │ database │ file  what all of them stand on
@@ -30,6 +32,7 @@ mod settle;
 mod reasons;
 mod wake;
 pub mod change;
+pub mod bulk;
 mod ledgers;
 mod paid;
 mod tally;
@@ -44,6 +47,7 @@ pub mod planned;
 mod planned_write;
 pub mod planned_lists;
 pub mod schedule_pause;
+mod moved;
 pub mod schedule_tasks;
 pub mod occurrences;
 pub mod left_out;

@@ -268,14 +268,12 @@ async fn change(tx: &mut Tx<'_>, options: &Options, changed: &[(&Line, Waiting)]
     });
     let columns = ["id", "at", "expires_at", "page", "data", "row_number", "moves", "lang", "miniprogram_state"];
     let rows = tx.dialect.rows(columns, cells);
-    tx.run(
+    let sql = format!(
         "UPDATE reminder SET at = r.at, expires_at = r.expires_at, page = r.page, data = r.data, row_number = r.row_number,
-             moves = r.moves, lang = r.lang, miniprogram_state = r.miniprogram_state, local_at = NULL
-         FROM {rows} WHERE reminder.id = r.id",
-        &rows,
-    )
-    .await
-    .map(drop)
+             moves = r.moves, lang = r.lang, miniprogram_state = r.miniprogram_state, local_at = NULL, changed_at = {now}
+         FROM {{rows}} WHERE reminder.id = r.id"
+    );
+    tx.run(&sql, &rows).await.map(drop)
 }
 
 /// What becomes of what was known of an identity before.

@@ -6,12 +6,12 @@ use super::{
     error::StoreError,
     gates::Gates,
     port::{Asked, Body, Entry, Job, Marked, Next, OnCommit, Open, Queue},
+    reminders::options,
     states::{SENDING, living_state},
 };
 use crate::domain::{
     Millis,
     due::Due,
-    options::Options,
     reminder::{Claim, ReminderId},
     settle::SUSPENDED_AT_MOST,
     template::Listing,
@@ -46,13 +46,6 @@ fn job(row: &AnyRow) -> Job {
             options: options(row),
         }),
     }
-}
-
-/// The options that a row has columns for.
-fn options(row: &AnyRow) -> Options {
-    let chosen =
-        ["lang", "miniprogram_state"].into_iter().filter_map(|name| Some((name, row.get::<Option<String>, _>(name)?)));
-    chosen.collect()
 }
 
 /// The columns of a job.

@@ -11,7 +11,9 @@ use super::{
     tx::Tx,
 };
 use crate::domain::{
+    Millis,
     due::Due,
+    options::Options,
     reminder::{Claim, Origin, ReminderId, State},
     retention::Parts,
     story::Event,
@@ -49,12 +51,31 @@ pub struct Stored {
     pub erased: Parts,
     /// The schedule that it comes from, if it comes from one.
     pub origin: Option<Origin>,
+    /// What was chosen of the platform's options.
+    pub options: Options,
+    /// When its owner or its schedule changed it last.
+    changed_at: Option<Millis>,
+    /// When the last thing happened to it: an attempt, or its end.
+    settled_at: Option<Millis>,
+    /// When the platform's receipt came.
+    received_at: Option<Millis>,
     recipient: i64,
     template_id: i64,
     standing: bool,
 }
 
 impl Stored {
+    /// Since when it is known that the platform has accepted its message.
+    pub fn sent_at(&self) -> Option<Millis> {
+        self.settled_at.filter(|_| self.due.state == State::Sent)
+    }
+
+    /// When anything of it changed last: it was inserted or changed, something happened to it, or its receipt came.
+    pub fn updated_at(&self) -> Millis {
+        let later = [self.changed_at, self.settled_at, self.received_at];
+        later.into_iter().flatten().fold(self.due.id.created_at(), Millis::max)
+    }
+
     /// Its user and template.
     pub(super) fn pair(&self) -> Pair {
         (self.recipient, self.template_id)
@@ -76,8 +97,10 @@ impl Stored {
 /// The columns of a [`Stored`], whether it lives or has ended.
 pub(super) const STORED: &str =
     "m.id, m.lane, m.recipient, m.template, m.at, m.expires_at, m.at_fire, m.standing, m.data, m.page, m.key,
-    m.local_at, m.schedule, m.row_number, m.row_key, m.occasion, m.occurrence, m.moves, p.openid, (SELECT x.code FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
+    m.local_at, m.lang, m.miniprogram_state, m.changed_at, m.schedule, m.row_number, m.row_key, m.occasion, m.occurrence, m.moves, p.openid, (SELECT x.code FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
                            ORDER BY x.fence DESC LIMIT 1) AS reason,
+    (SELECT x.ended_at FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id ORDER BY x.fence DESC LIMIT 1) AS settled_at,
+    (SELECT q.received_at FROM receipt q WHERE q.lane = m.lane AND q.at = m.at AND q.id = m.id) AS received_at,
     (SELECT COALESCE(q.failure, '') FROM receipt q WHERE q.lane = m.lane AND q.at = m.at AND q.id = m.id) AS receipt,
     (SELECT x.erased FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id AND x.next_at IS NULL) AS erased";
 /// Those of its living row.
@@ -134,10 +157,21 @@ pub(super) fn stored(row: &AnyRow, names: &Names) -> Stored {
         delivered: row.get::<Option<String>, _>("receipt").map(|failure| failure.is_empty()),
         erased: erased(row),
         origin: origin(row),
+        options: options(row),
+        changed_at: row.get("changed_at"),
+        settled_at: row.get("settled_at"),
+        received_at: row.get("received_at"),
         recipient: row.get("recipient"),
         template_id: template,
         standing: row.get::<i64, _>("standing") != 0,
     }
+}
+
+/// The options that a row has columns for.
+pub(super) fn options(row: &AnyRow) -> Options {
+    let chosen =
+        ["lang", "miniprogram_state"].into_iter().filter_map(|name| Some((name, row.get::<Option<String>, _>(name)?)));
+    chosen.collect()
 }
 
 fn origin(row: &AnyRow) -> Option<Origin> {
@@ -171,6 +205,16 @@ impl Store {
     pub async fn reminder(&self, id: ReminderId) -> Result<Option<Stored>, StoreError> {
         let mut conn = self.read.acquire().await?;
         Ok(find(&mut conn, &self.names, id).await?)
+    }
+
+    /// The reminder that an idempotency key belongs to, if it is kept.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn id_of_key(&self, app: &str, key: &str) -> Result<Option<ReminderId>, StoreError> {
+        let query = sqlx::query("SELECT reminder FROM idempotency WHERE app = $1 AND key = $2");
+        let row = query.bind(self.names.app(app).id).bind(key).fetch_optional(&self.read).await?;
+        Ok(row.map(|row| ReminderId(row.get("reminder"))))
     }
 
     /// What happened to a reminder, oldest first.

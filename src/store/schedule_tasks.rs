@@ -9,18 +9,19 @@ use super::{
     command::Single,
     dialect::{Cell, int},
     error::StoreError,
+    moved::{self, MOVABLE, Moved, is_movable},
     occurrences,
     port::{Entry, Ring, Target},
     reminders::{OF_DUE, STORED, Stored, stored},
     schedules::{DEAD_AFTER, TaskKind, nonce, task, write_down},
     settle::settle,
     states::LIVING,
-    tx::{Tx, bound},
+    tx::Tx,
 };
 use crate::domain::{
     DAY, Millis, decide::cancelled, reason::Reason, reminder::State, settle::Settlement, timing::MAX_DAYS_AHEAD,
 };
-use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use sqlx::{AssertSqlSafe, Row};
 
 /// Reminders that one step of a shift looks at, and of a cancellation, which touches their users' consents too.
 const MOVED: i64 = 1_000;
@@ -182,42 +183,6 @@ fn beginning(back: bool) -> (Millis, i64) {
     if back { (i64::MAX, i64::MAX) } else { (i64::MIN, i64::MIN) }
 }
 
-/// A waiting reminder, and where a shift moves it.
-struct Moved {
-    id: i64,
-    lane: i64,
-    at: Millis,
-    due_at: Millis,
-    new_at: Millis,
-    new_due: Millis,
-    new_end: Millis,
-}
-
-impl Moved {
-    /// `Err` if its deadline would be passed.
-    fn of(row: &AnyRow, by: Millis, now: Millis) -> Result<Self, ()> {
-        let (at, due_at): (Millis, Millis) = (row.get("at"), row.get("due_at"));
-        let end: Millis = row.get("expires_at");
-        let (new_at, new_end) = (at + by, if row.get::<i64, _>("moves") != 0 { end + by } else { end });
-        // One that waits for another try waits on.
-        let new_due = if due_at == at { new_at } else { due_at.max(new_at) };
-        if new_end <= new_due.max(now) {
-            return Err(());
-        }
-        Ok(Self { id: row.get("id"), lane: row.get("lane"), at, due_at, new_at, new_due, new_end })
-    }
-}
-
-/// The columns of a [`Moved`], and the condition that it waits and can still go.
-const MOVABLE: &str = "m.id, m.lane, m.at, m.expires_at, m.moves, d.due_at, d.state, d.doubt_since";
-
-/// Whether a row is one that a shift moves: it waits, has not expired, and no request of it may have arrived.
-fn is_movable(row: &AnyRow, now: Millis) -> bool {
-    row.get::<Option<i64>, _>("state") == Some(0)
-        && row.get::<Option<Millis>, _>("doubt_since").is_none()
-        && row.get::<Millis, _>("expires_at") > now
-}
-
 /// Moves some of what waits. It walks against the direction of the shift, so that it never meets a row again that it has moved. Answers the
 /// last row that it looked at.
 async fn shift_some(
@@ -236,30 +201,7 @@ async fn shift_some(
     // Its owner may have changed a deadline since all were compared: such a one stays where it is.
     let moved = rows.iter().filter(|row| is_movable(row, now)).filter_map(|row| Moved::of(row, by, now).ok());
     let moved: Vec<Moved> = moved.collect();
-    if !moved.is_empty() {
-        let cells = moved.iter().map(|m| -> [Cell<'_>; 7] {
-            [
-                m.id.into(),
-                m.lane.into(),
-                m.at.into(),
-                m.due_at.into(),
-                m.new_at.into(),
-                m.new_due.into(),
-                m.new_end.into(),
-            ]
-        });
-        let rows = tx.dialect.rows(["id", "lane", "at", "due_at", "new_at", "new_due", "new_end"], cells);
-        // The fence rises, so that what the engine has read of it before is not sent; past attempts move along with their reminder.
-        for sql in [
-            "UPDATE due SET due_at = r.new_due, fence = due.fence + 1 FROM {rows}
-             WHERE due.lane = r.lane AND due.due_at = r.due_at AND due.id = r.id",
-            "UPDATE outcome SET at = r.new_at, next_at = r.new_due FROM {rows}
-             WHERE outcome.lane = r.lane AND outcome.at = r.at AND outcome.id = r.id",
-            "UPDATE reminder SET at = r.new_at, expires_at = r.new_end, local_at = NULL FROM {rows} WHERE reminder.id = r.id",
-        ] {
-            tx.run(sql, &rows).await?;
-        }
-    }
+    moved::write(tx, &moved).await?;
     Ok(rows.last().map(|row| (row.get("at"), row.get("id"))))
 }
 
@@ -432,23 +374,10 @@ impl Store {
                 Err(()) => plan.too_far += 1,
             }
         }
-        let beyond = self.beyond_consents(&all).await?;
+        let mut conn = self.read.acquire().await?;
+        let beyond = moved::beyond_consents(&mut conn, self.database.dialect, &self.names, &all).await?;
         (plan.moves, plan.too_far) = (plan.moves - beyond, plan.too_far + beyond);
         Ok((plan, rows.last().map(|last| (last.get("at"), last.get("id")))))
-    }
-
-    /// How many would be moved to the end of the consent that they hold, or beyond.
-    async fn beyond_consents(&self, moved: &[Moved]) -> Result<u64, StoreError> {
-        let limited = moved.iter().filter(|moved| self.names.limited_lane(moved.lane));
-        let limited: Vec<[Cell<'_>; 2]> = limited.map(|moved| [moved.id.into(), moved.new_at.into()]).collect();
-        if limited.is_empty() {
-            return Ok(0);
-        }
-        let rows = self.database.dialect.rows(["id", "new_at"], limited);
-        let sql = "SELECT COUNT(*) AS n FROM {rows} JOIN reminder m ON m.id = r.id JOIN consent c ON c.recipient = m.recipient
-             AND c.template = m.template AND c.reminder = m.id WHERE c.voided_at IS NULL AND c.ends_at <= r.new_at";
-        let sql = self.database.dialect.sql(sql, &rows);
-        Ok(int(&bound(&sql, &rows).fetch_one(&self.read).await?, "n").unsigned_abs())
     }
 
     /// Works a task off, step by step. `false`: somebody else has it now.

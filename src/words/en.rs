@@ -362,6 +362,18 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("not_a_language", "this is not a language of tixing; allowed are zh, en"),
     ("feed_key_missing", "no key was given: put one of scope feed behind the address as ?key=…, which «tixing key create --scope feed» makes, or send a key as Authorization: Bearer …"),
     ("ticket_for_long_term", "{template} is long-term: one accept allows any number of sends, and a ticket pays for none of them; report the accept without it"),
+    ("problem_changed_meanwhile", "It was changed by another call meanwhile"),
+    ("problem_count_changed", "The number is another one by now"),
+    ("problem_too_many_at_once", "That is too many for one call"),
+    ("changed_again_and_again", "other calls have changed it each time before this one could: nothing was written, send it again"),
+    ("not_an_order", "«{found}» is no order; allowed are oldest, newest"),
+    ("key_of_nothing", "no reminder of this app has this key: look for it with GET /v1/reminders?app=…&openid=…"),
+    ("key_of_something_gone", "the reminder of this key has ended and is no longer kept ([retention] history, or its user was forgotten)"),
+    ("only_scheduled_in_bulk", "«{found}» cannot be cancelled or moved; leave `state` out, or write «scheduled»"),
+    ("expect_missing", "`expect` is missing: ask with ?dry_run=true first, and give the `count` that it answers"),
+    ("count_differs", "{found:count reminder suits/reminders suit} the filter now, and not {expect} as expected, so nothing was done: ask with ?dry_run=true again"),
+    ("too_many_at_once", "more than {most} reminders suit the filter, and at most so many are cancelled or moved in one call: go by parts with `from` and `to`"),
+    ("bulk_too_long", "the reminders that suit the filter could not be found in {seconds} s: narrow it by `app`, `from`, `to` or `openid`"),
 
     // Tables (schedule/sheet).
     ("save_as_xlsx", "open it in Excel or WPS and save it as “Excel workbook (*.xlsx)”"),

@@ -362,6 +362,18 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("not_a_language", "不支持该语言；可用 zh、en"),
     ("feed_key_missing", "没有提供密钥：请在网址后加上 ?key=…（scope 为 feed 的密钥，用 tixing key create --scope feed 创建），或用请求头 Authorization: Bearer … 发送密钥"),
     ("ticket_for_long_term", "{template} 是长期模板：同意一次即可多次发送，用不到凭据；请去掉凭据，只上报同意"),
+    ("problem_changed_meanwhile", "同时被其他请求修改"),
+    ("problem_count_changed", "数量已变化"),
+    ("problem_too_many_at_once", "一次调用处理的数量过多"),
+    ("changed_again_and_again", "每次写入之前都已被其他请求修改，本次未写入任何内容：请重新发送"),
+    ("not_an_order", "「{found}」不是排序方式，可用 oldest、newest"),
+    ("key_of_nothing", "该应用没有使用这个 key 的提醒：可用 GET /v1/reminders?app=…&openid=… 查找"),
+    ("key_of_something_gone", "使用这个 key 的提醒已结束且不再保留（[retention] history 到期，或用户已被遗忘）"),
+    ("only_scheduled_in_bulk", "「{found}」状态的提醒不能取消或移动：去掉 state，或写 scheduled"),
+    ("expect_missing", "缺少 expect：先带 ?dry_run=true 调用，再把应答中的 count 填到这里"),
+    ("count_differs", "现在符合条件的提醒有 {found} 条，而不是预期的 {expect} 条，因此未作任何改动：请重新带 ?dry_run=true 查看"),
+    ("too_many_at_once", "符合条件的提醒超过 {most} 条，一次调用最多取消或移动这么多：请用 from 和 to 分批进行"),
+    ("bulk_too_long", "{seconds} 秒内未能找全符合条件的提醒：请用 app、from、to 或 openid 缩小范围"),
 
     // 表格（schedule/sheet）。
     ("save_as_xlsx", "请用 Excel 或 WPS 打开，另存为“Excel 工作簿（*.xlsx）”"),

@@ -453,7 +453,7 @@ async fn a_list_of_a_schedule_has_its_reminders_by_instant_and_goes_on_page_by_p
         let found = all(base.clone()).await;
         assert_eq!(found.len(), 1_200);
         assert!(found.is_sorted());
-        assert_eq!(all(Filter { state: Some(State::Cancelled), ..base.clone() }).await.len(), 1);
+        assert_eq!(all(Filter { states: vec![State::Cancelled], ..base.clone() }).await.len(), 1);
         assert_eq!(all(Filter { to: Some(START + 1_000), ..base.clone() }).await.len(), 400);
         assert_eq!(all(Filter { from: Some(START + 2_000), limit: 7, ..base.clone() }).await.len(), 400);
         assert_eq!(all(Filter { openid: Some("o1".into()), limit: 1_000, ..base.clone() }).await.len(), 172);

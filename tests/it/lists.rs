@@ -19,7 +19,11 @@ use tixing::{
     config::{self, Durability},
     domain::{consent::Balance, reminder::State},
     metrics::Metrics,
-    store::{Store, keys::Scope, lists::Filter},
+    store::{
+        Store,
+        keys::Scope,
+        lists::{Filter, Order},
+    },
 };
 use tower::ServiceExt;
 
@@ -76,7 +80,11 @@ async fn follow(store: &Store, mut filter: Filter, within: Duration) -> (Vec<i64
     for _ in 0..2 * MANY {
         let page = store.page(&filter, within).await.expect("answers").expect("a page");
         assert!(page.items.len() <= filter.limit);
-        assert!(page.next.is_none() || page.next > filter.after, "it goes on");
+        let goes_on = match filter.order {
+            Order::Oldest => page.next > filter.after,
+            Order::Newest => filter.after.is_none() || page.next < filter.after,
+        };
+        assert!(page.next.is_none() || goes_on, "it goes on");
         cut_short += usize::from(page.cut_short);
         ids.extend(page.items.iter().map(|stored| stored.due.id.0));
         let Some(next) = page.next else { return (ids, cut_short) };
@@ -97,29 +105,33 @@ async fn a_list_whose_time_is_over_is_short_and_who_follows_it_gets_everything()
         assert_eq!(other, 1);
         let digests = Filter { templates: [("coffee".into(), DIGEST.into())].into(), ..of_coffee(2) };
         let nothing =
-            Filter { from: Some(START + 20), state: Some(State::Sent), to: Some(START + 30_000), ..digests.clone() };
+            Filter { from: Some(START + 20), states: vec![State::Sent], to: Some(START + 30_000), ..digests.clone() };
         // A filter, what it finds, and whether it has to look at all there is for that.
         for (filter, expected, far) in [
             (digests.clone(), vec![1, 3_001, 6_001], true),
             (Filter { apps: vec!["coffee".into(), "tea".into()], ..digests.clone() }, vec![1, 3_001, 6_001], true),
-            (Filter { state: Some(State::Sent), ..digests.clone() }, vec![1, 3_001, 6_001], true),
+            (Filter { states: vec![State::Sent], ..digests.clone() }, vec![1, 3_001, 6_001], true),
             (Filter { delivered: Some(true), ..digests.clone() }, vec![1, 3_001, 6_001], true),
             (Filter { from: Some(START + 30_010), ..digests.clone() }, vec![3_001, 6_001], true),
             (nothing, vec![], true),
             // What is rare is found at the first look.
-            (Filter { state: Some(State::Failed), ..of_coffee(100) }, (1..=9).map(|n| n * 1_000).collect(), false),
-            (Filter { state: Some(State::Failed), ..of_coffee(4) }, (1..=9).map(|n| n * 1_000).collect(), false),
+            (Filter { states: vec![State::Failed], ..of_coffee(100) }, (1..=9).map(|n| n * 1_000).collect(), false),
+            (Filter { states: vec![State::Failed], ..of_coffee(4) }, (1..=9).map(|n| n * 1_000).collect(), false),
             (Filter { delivered: Some(false), ..of_coffee(100) }, vec![MANY - 1], false),
-            (Filter { delivered: Some(false), state: Some(State::Sent), ..of_coffee(9) }, vec![MANY - 1], false),
-            (Filter { delivered: Some(false), state: Some(State::Failed), ..of_coffee(9) }, vec![], false),
-            (Filter { delivered: Some(false), state: Some(State::Scheduled), ..of_coffee(9) }, vec![], false),
-            (Filter { delivered: Some(true), state: Some(State::Failed), ..of_coffee(9) }, vec![], false),
-            (Filter { state: Some(State::InDoubt), ..of_coffee(100) }, vec![2 * MANY], false),
-            (Filter { state: Some(State::Cancelled), ..of_coffee(100) }, vec![], false),
+            (Filter { delivered: Some(false), states: vec![State::Sent], ..of_coffee(9) }, vec![MANY - 1], false),
+            (Filter { delivered: Some(false), states: vec![State::Failed], ..of_coffee(9) }, vec![], false),
+            (Filter { delivered: Some(false), states: vec![State::Scheduled], ..of_coffee(9) }, vec![], false),
+            (Filter { delivered: Some(true), states: vec![State::Failed], ..of_coffee(9) }, vec![], false),
+            (Filter { states: vec![State::InDoubt], ..of_coffee(100) }, vec![2 * MANY], false),
+            (Filter { states: vec![State::Cancelled], ..of_coffee(100) }, vec![], false),
         ] {
             let (ids, cut_short) = follow(&store, filter.clone(), Duration::ZERO).await;
             assert_eq!(ids, expected, "{filter:?}");
             assert_eq!(cut_short > 0, far, "{filter:?}: {cut_short} pages were cut short");
+            let newest = Filter { order: Order::Newest, ..filter.clone() };
+            let reversed: Vec<i64> = expected.iter().rev().copied().collect();
+            assert_eq!(follow(&store, newest.clone(), Duration::ZERO).await.0, reversed, "{newest:?}");
+            assert_eq!(follow(&store, newest.clone(), MINUTE).await, (reversed, 0), "{newest:?} with time enough");
             assert_eq!(follow(&store, filter.clone(), MINUTE).await, (expected, 0), "{filter:?} with time enough");
         }
         // All of it, in order, whatever the time and the size of a page.
@@ -128,6 +140,10 @@ async fn a_list_whose_time_is_over_is_short_and_who_follows_it_gets_everything()
         assert_eq!(everything.len(), 2 * MANY as usize + 1);
         for (limit, within) in [(700, Duration::ZERO), (5_000, Duration::ZERO), (999, MINUTE)] {
             assert_eq!(follow(&store, of_coffee(limit), within).await.0, everything, "{limit} at a time");
+            let newest = Filter { order: Order::Newest, ..of_coffee(limit) };
+            let mut reversed = follow(&store, newest, within).await.0;
+            reversed.reverse();
+            assert_eq!(reversed, everything, "{limit} at a time, newest first");
         }
         store.close().await;
     })
@@ -168,7 +184,8 @@ async fn postgres_reads_no_table_whole_for_a_list_whatever_it_thinks_of_the_filt
             for templates in [[].into(), [("coffee".into(), DIGEST.into())].into()] {
                 // Often enough for a plan that knows no values.
                 for _ in 0..7 {
-                    let filter = Filter { delivered, state, templates: Clone::clone(&templates), ..of_coffee(10) };
+                    let states = state.into_iter().collect();
+                    let filter = Filter { delivered, states, templates: Clone::clone(&templates), ..of_coffee(10) };
                     store.page(&filter, Duration::ZERO).await.expect("answers").expect("a page");
                 }
             }
@@ -201,7 +218,7 @@ async fn all_of_a_user_who_has_very_much_is_listed_in_order_or_the_list_says_tha
         let of_user = |limit| Filter { openid: Some("o-many".into()), ..of_coffee(limit) };
         let (ids, _) = follow(&store, of_user(5_000), MINUTE).await;
         assert_eq!(ids, (1..=2 * MANY).collect::<Vec<_>>());
-        let failed = Filter { state: Some(State::Failed), ..of_user(4) };
+        let failed = Filter { states: vec![State::Failed], ..of_user(4) };
         assert_eq!(follow(&store, failed, MINUTE).await.0, (1..=9).map(|n| n * 1_000).collect::<Vec<_>>());
         assert!(store.page(&of_user(10), Duration::ZERO).await.expect("answers").is_none(), "too much for no time");
         let of_nobody = Filter { openid: Some("o-nobody".into()), ..of_coffee(10) };

@@ -47,5 +47,7 @@ mod annotate;
 mod starters;
 mod retention;
 mod lists;
+mod owners;
+mod bulk;
 mod feed;
 mod sheet;

@@ -462,8 +462,8 @@ async fn lists_are_in_order_and_pages_join_without_gap_or_overlap() {
             filter
         };
         let table: [(&str, Filter, usize); 6] = [
-            ("state", only(&|f| f.state = Some(State::Sent)), 3),
-            ("living state", only(&|f| f.state = Some(State::Scheduled)), 4),
+            ("state", only(&|f| f.states = vec![State::Sent]), 3),
+            ("living state", only(&|f| f.states = vec![State::Scheduled]), 4),
             ("from", only(&|f| f.from = Some(START + 5_000)), 2),
             ("to", only(&|f| f.to = Some(START + 5_000)), 5),
             ("template", only(&|f| f.templates = [("coffee".into(), DIGEST.into())].into()), 0),

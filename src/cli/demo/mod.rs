@@ -301,7 +301,7 @@ impl Demo {
     async fn summary(&self) -> Result<String, Failure> {
         let store = self.daemon.api.store();
         let apps: Vec<String> = self.config.apps.iter().map(|app| app.name.clone()).collect();
-        let filter = Filter { apps, state: Some(State::Sent), limit: 100_000, ..Filter::default() };
+        let filter = Filter { apps, states: vec![State::Sent], limit: 100_000, ..Filter::default() };
         let sent = store.list(&filter).await.map_err(unread)?;
         let mut latest = 0;
         for stored in &sent {

@@ -1,0 +1,2 @@
+-- The twin of migrations/sqlite.
+ALTER TABLE reminder ADD COLUMN changed_at BIGINT;
