@@ -1,26 +1,32 @@
 //! The store against its model: random histories, shrunk to the shortest that differs, on both databases.
 
-use crate::harness::{
-    DIGEST, EVENT, START, accept, databases, fresh_url,
-    model::{LANE, Model, Term},
-    open, reminder, wish,
+use crate::{
+    allowances::limited,
+    harness::{
+        DIGEST, EVENT, START, accept, databases, fresh_url,
+        model::{LANE, Model, Term},
+        reminder, wish,
+    },
 };
 use proptest::{
     collection::vec,
     prelude::*,
     test_runner::{Config, RngSeed, TestRunner},
 };
+use std::sync::Arc;
 use tixing::{
-    clock::ManualClock,
+    clock::{Clock, ManualClock},
+    config::Durability,
     domain::{
         DAY, Millis,
-        consent::{Balance, Report},
+        consent::{Allowance, Balance, Feeds, Report},
         draft::Change,
         push::{Item, Push, Receipt},
         reason::TEMPLATE_SUSPENDED,
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
         retention::Retention,
         settle::{Consent, Counted, Next, Settlement},
+        template::Times,
     },
     store::{
         Inserted, Store,
@@ -40,6 +46,7 @@ enum Step {
         user: u8,
         standing: bool,
         event: Option<u8>,
+        ticket: Option<Brought>,
     },
     Insert {
         user: u8,
@@ -49,6 +56,11 @@ enum Step {
         key: Option<u8>,
         digest: bool,
         due: u16,
+        ticket: Option<Brought>,
+    },
+    /// So many seconds.
+    Pass {
+        seconds: u16,
     },
     Look,
     Mark {
@@ -93,13 +105,31 @@ enum Step {
     },
 }
 
+/// A ticket: which of three, good for one, two or three sends, and when it ends, in seconds after the start.
+#[derive(Debug, Clone, Copy)]
+struct Brought {
+    which: u8,
+    until: Option<u16>,
+}
+
+impl Brought {
+    fn allowance(self) -> Allowance {
+        let until = self.until.map(|until| START + Millis::from(until) * 1_000);
+        Allowance::Ticket { key: format!("form:f{}", self.which), sends: u32::from(self.which) + 1, until }
+    }
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let event = || proptest::option::of(0..4_u8);
-    let insert =
-        (0..3_u8, any::<bool>(), any::<bool>(), proptest::option::of(event()), event(), any::<bool>(), 0..900_u16);
+    let ends = proptest::option::of(0..120_u16);
+    let ticket = (0..3_u8, ends).prop_map(|(which, until)| Brought { which, until });
+    let ticket = || proptest::option::weighted(0.3, ticket.clone());
+    let claims = (any::<bool>(), any::<bool>(), ticket());
+    let insert = (0..3_u8, claims, proptest::option::of(event()), event(), any::<bool>(), 0..900_u16);
     prop_oneof![
-        2 => (0..3_u8, any::<bool>(), event()).prop_map(|(user, standing, event)| Step::Report { user, standing, event }),
-        4 => insert.prop_map(|(user, standing, at_fire, accepted, key, digest, due)| Step::Insert { user, standing, at_fire, accepted, key, digest, due }),
+        2 => (0..3_u8, any::<bool>(), event(), ticket()).prop_map(|(user, standing, event, ticket)| Step::Report { user, standing, event, ticket }),
+        4 => insert.prop_map(|(user, (standing, at_fire, ticket), accepted, key, digest, due)| Step::Insert { user, standing, at_fire, accepted, key, digest, due, ticket }),
+        1 => (0..60_u16).prop_map(|seconds| Step::Pass { seconds }),
         2 => Just(Step::Look),
         4 => (any::<usize>(), any::<usize>()).prop_map(|(look, job)| Step::Mark { look, job }),
         4 => (any::<usize>(), any::<usize>(), any::<bool>(), any::<usize>()).prop_map(|(look, job, marked, how)| Step::Settle { look, job, marked, how }),
@@ -137,6 +167,13 @@ fn settlements() -> [Settlement; 11] {
     ]
 }
 
+/// What is told of a tap: a ticket is its own event.
+fn told(event: Option<u8>, ticket: Option<Brought>) -> (Option<String>, Option<Allowance>) {
+    let ticket = ticket.map(Brought::allowance);
+    let key = ticket.as_ref().and_then(Allowance::ticket).map(str::to_owned);
+    (key.or(event.map(|e| format!("e{e}"))), ticket)
+}
+
 /// Who it is, unless they wished to be forgotten.
 fn who(openid: &str) -> &str {
     openid.split(' ').next().expect("a word")
@@ -151,6 +188,9 @@ fn add(sums: &mut [i64; 4], more: &[[i64; 4]; 2]) {
 /// The store and the model side by side.
 struct Pair {
     store: Store,
+    clock: Arc<ManualClock>,
+    /// Time has passed, or a ticket was brought: consents may have ended.
+    can_end: bool,
     model: Model,
     /// Each reminder's id here and there.
     ids: Vec<(ReminderId, ReminderId)>,
@@ -182,20 +222,21 @@ fn shape(job: &Job) -> impl PartialEq + std::fmt::Debug + use<> {
 impl Pair {
     async fn take(&mut self, step: &Step) {
         match step {
-            Step::Report { user, standing, event } => {
+            Step::Report { user, standing, event, ticket } => {
                 let template = if *standing { DIGEST } else { EVENT };
-                let event = event.map(|e| format!("e{e}"));
-                let report = Report { event, ..accept("coffee", &format!("o{user}"), template) };
+                self.can_end |= ticket.is_some();
+                let (event, ticket) = told(*event, ticket.filter(|_| !standing));
+                let report =
+                    Report { event, ticket, at: self.now(), ..accept("coffee", &format!("o{user}"), template) };
                 let added = self.store.record(vec![report.clone()]).await.expect("answers");
                 assert_eq!(added, [self.model.record(&report)]);
             }
-            Step::Insert { user, standing, at_fire, accepted, key, digest, due } => {
+            Step::Insert { user, standing, at_fire, accepted, key, digest, due, ticket } => {
                 let at = START + Millis::from(*due);
-                let accepted = accepted.as_ref().map(|event| Accepted {
-                    at: START,
-                    source: "test".into(),
-                    event: event.map(|e| format!("e{e}")),
-                    ticket: None,
+                self.can_end |= ticket.is_some();
+                let accepted = accepted.as_ref().map(|event| {
+                    let (event, ticket) = told(*event, ticket.filter(|_| !standing));
+                    Accepted { at: self.now(), source: "test".into(), event, ticket }
                 });
                 let new = NewReminder {
                     standing: *standing,
@@ -222,6 +263,10 @@ impl Pair {
                 };
                 assert_eq!(here, there);
             }
+            Step::Pass { seconds } => {
+                self.clock.advance(Millis::from(*seconds) * 1_000);
+                self.can_end = true;
+            }
             Step::Look => {
                 let here = self.store.prefetch(LANE, (Millis::MIN, 0), Millis::MAX, 100).await.expect("answers");
                 let there = self.model.prefetch((Millis::MIN, 0), Millis::MAX, 100);
@@ -234,7 +279,7 @@ impl Pair {
             Step::Mark { look, job } => {
                 let Some((here, there)) = self.seen(*look, *job) else { return };
                 let marked = self.store.mark(vec![here]).await.expect("answers");
-                assert_eq!(marked, self.model.mark(&[there]));
+                assert_eq!(marked, self.model.mark(&[there], self.now()));
             }
             Step::Settle { look, job, marked, how } => {
                 let Some((here, there)) = self.seen(*look, *job) else { return };
@@ -255,13 +300,13 @@ impl Pair {
             Step::Forget { user } => {
                 let openid = format!("o{user}");
                 self.store.forget(wish(&openid)).await.expect("answers");
-                self.model.forget(&openid, START);
+                self.model.forget(&openid, self.now());
                 self.forgot = true;
             }
             Step::LetIn { user } => {
                 let openid = format!("o{user}");
                 let was = self.store.let_in(wish(&openid)).await.expect("answers");
-                assert_eq!(was, self.model.let_in(&openid, START));
+                assert_eq!(was, self.model.let_in(&openid, self.now()));
             }
             Step::Erase { term } => {
                 let (now, all) = (START + DAY, Some(0));
@@ -271,13 +316,14 @@ impl Pair {
                     Term::History => Retention { history: all, ..Retention::default() },
                 };
                 self.store.erase_step(&mut Walk::default(), &terms, now).await.expect("answers");
-                self.model.erase(*term);
+                // What ends is looked at by the store's own clock.
+                self.model.erase(*term, self.now());
                 // Nobody holds what was read a day ago.
                 self.looks.clear();
             }
             Step::Cancel { which } => {
                 let Some((here, there)) = self.known(*which) else { return };
-                assert_eq!(self.store.cancel(here).await.expect("answers"), self.model.cancel(there, START));
+                assert_eq!(self.store.cancel(here).await.expect("answers"), self.model.cancel(there, self.now()));
             }
             Step::Change { which, at, expires, body } => {
                 let Some((here, there)) = self.known(*which) else { return };
@@ -290,7 +336,7 @@ impl Pair {
                     ..Change::default()
                 };
                 let changed: Changed = self.store.change(here, change.clone()).await.expect("answers");
-                assert_eq!(changed, self.model.change(there, &change, START));
+                assert_eq!(changed, self.model.change(there, &change, self.now()));
             }
             Step::Resolve { which, how } => {
                 let Some((here, there)) = self.known(*which) else { return };
@@ -305,7 +351,7 @@ impl Pair {
                 }
                 let decided = Decided { id: here, verdict, actor: tixing::words::Message::text("test") };
                 let resolved = self.store.resolve(decided).await.expect("answers");
-                assert_eq!(resolved == Resolved::Yes, self.model.resolve(there, state, START));
+                assert_eq!(resolved == Resolved::Yes, self.model.resolve(there, state, self.now()));
             }
             Step::TurnOff { user } => self.push(*user, Item::TurnedOff { template: EVENT.into() }).await,
             Step::Receipt { user } => {
@@ -320,7 +366,11 @@ impl Pair {
         // A second each, so that none is taken for the one before.
         let push = Push { openid: format!("o{user}"), at: START + self.pushes * 1_000, items: vec![item], id: None };
         let taken = self.store.push(NewPush { app: "coffee".into(), push: push.clone() }).await.expect("answers");
-        assert_eq!(taken.granted, self.model.push(&push, START));
+        assert_eq!(taken.granted, self.model.push(&push, self.now()));
+    }
+
+    fn now(&self) -> Millis {
+        self.clock.now()
     }
 
     fn seen(&self, look: usize, job: usize) -> Option<(Job, Job)> {
@@ -338,11 +388,16 @@ impl Pair {
         let balances = self.store.balances("coffee", openid).await.expect("answers");
         let of = |b: Balance| [b.available, b.held, b.used, b.void];
         let here = [EVENT, DIGEST].map(|template| of(balances.get(template).copied().unwrap_or_default()));
-        (here, [EVENT, DIGEST].map(|template| of(self.model.balance(openid, template))))
+        (here, [EVENT, DIGEST].map(|template| of(self.model.balance(openid, template, self.now()))))
     }
 
     /// Rows, events, balances and the counts beside them agree, and so the ledger balances (I4).
-    async fn check(&self, at_the_end: bool) {
+    async fn check(&mut self, at_the_end: bool) {
+        // What has ended is written down, as the daemon does now and then.
+        if self.can_end {
+            self.store.erase_step(&mut Walk::default(), &Retention::default(), self.now()).await.expect("answers");
+            self.model.end(self.now());
+        }
         let filter = Filter { apps: vec!["coffee".into()], limit: 1_000, ..Filter::default() };
         let mut here = self.store.list(&filter).await.expect("answers");
         here.sort_by_key(|s| s.due.id);
@@ -401,13 +456,22 @@ fn i4_the_store_does_what_its_model_does() {
         let cases = if database == "sqlite" { 150 } else { 40 };
         let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(cases);
         let config = Config { cases, rng_seed: RngSeed::Fixed(seed), failure_persistence: None, ..Config::default() };
-        let result = TestRunner::new(config).run(&vec(step(), 1..40), |steps| {
+        let times = proptest::option::of((1..4_u32, 1..120_i64));
+        let times = times.prop_map(|times| times.map(|(sends, period)| Times { sends, period: period * 1_000 }));
+        let result = TestRunner::new(config).run(&(times, vec(step(), 1..40)), |(times, steps)| {
             runtime.block_on(async {
                 let folder = tempfile::tempdir().expect("a folder");
-                let store = open(&fresh_url(database, folder.path()), &ManualClock::at(START)).await;
+                let (url, clock) = (fresh_url(database, folder.path()), ManualClock::at(START));
+                let mut apps = limited();
+                let event = apps[0].templates.iter_mut().find(|template| template.code == EVENT).expect("has it");
+                event.times = times;
+                let worth = vec![(EVENT.into(), event.allowance()), (DIGEST.into(), Allowance::Standing)];
+                let store = Store::open(&url, Durability::Full, &apps, clock.clone()).await.expect("the store opens");
                 let mut pair = Pair {
                     store,
-                    model: Model::default(),
+                    clock,
+                    can_end: false,
+                    model: Model::of(worth, Feeds::Client),
                     ids: Vec::new(),
                     looks: Vec::new(),
                     forgot: false,

@@ -1,13 +1,12 @@
 //! What the store promises, in the fewest words: plain maps, one step at a time, nothing durable. The store is checked against it,
 //! and lives are simulated on it.
 
-use super::{DIGEST, EVENT};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tixing::{
     domain::{
-        Millis,
-        consent::{Balance, ConsentState, Feed, Feeds, Report, SAME_TAP},
+        MINUTE, Millis,
+        consent::{Allowance, Balance, ConsentState, Feed, Feeds, Report, SAME_TAP, Ticket},
         draft::Change,
         due::{Due, UNSURE_AT_MOST},
         push::{Candidate, Item, Joined, Push, Receipt, join},
@@ -46,6 +45,10 @@ struct Grant {
     pair: Pair,
     event: Option<String>,
     standing: bool,
+    /// From when on it is worth nothing.
+    ends: Option<Millis>,
+    /// What its send names.
+    ticket: Option<String>,
     reminder: Option<ReminderId>,
     void: bool,
     /// Void, and the platform may know it all the same: it stays.
@@ -58,6 +61,15 @@ struct Grant {
 impl Grant {
     fn free(&self) -> bool {
         !self.void && !self.standing && self.reminder.is_none()
+    }
+
+    fn good(&self, at: Millis) -> bool {
+        self.ends.is_none_or(|ends| at < ends)
+    }
+
+    /// Nobody had it in time.
+    fn ended(&self, now: Millis) -> bool {
+        self.free() && !self.good(now)
     }
 }
 
@@ -86,6 +98,8 @@ fn may_have_arrived(event: &Event) -> bool {
 /// The model of a store with the app `coffee` alone.
 #[derive(Debug, Default, Clone)]
 pub struct Model {
+    /// Its templates, by their ids, and what one accept of each is worth.
+    templates: Vec<(String, Allowance)>,
     last_id: i64,
     rows: BTreeMap<ReminderId, Row>,
     due: BTreeMap<(Millis, ReminderId), Living>,
@@ -98,7 +112,9 @@ pub struct Model {
     /// On hold, in doubt about reminders up to this one.
     pub held: Option<ReminderId>,
     /// Whose word counts.
-    pub feeds: Feeds,
+    feeds: Feeds,
+    /// A fault, on purpose: whatever the platform refuses, all consents of the user are void.
+    pub denies_all: bool,
     pushes: BTreeSet<String>,
     turned_off: BTreeMap<Pair, Millis>,
     receipts: BTreeSet<ReminderId>,
@@ -119,6 +135,22 @@ pub enum Term {
 }
 
 impl Model {
+    /// Of an app with these templates, whose accepts are told of by these feeds.
+    pub fn of(templates: Vec<(String, Allowance)>, feeds: Feeds) -> Self {
+        Self { templates, feeds, ..Self::default() }
+    }
+
+    /// The number of a template.
+    fn number(&self, code: &str) -> i64 {
+        let i = self.templates.iter().position(|(known, _)| known == code);
+        i64::try_from(i.expect("a template of the app")).expect("few") + 1
+    }
+
+    fn worth(&self, code: &str) -> Allowance {
+        let known = self.templates.iter().find(|(known, _)| known == code);
+        known.map_or(Allowance::Once, |(_, worth)| worth.clone())
+    }
+
     /// Puts what was saved earlier in the place of what there is. Ids go on: no id is ever given out twice.
     pub fn restore(&mut self, saved: Self) {
         let held = Some(saved.last_id());
@@ -144,7 +176,13 @@ impl Model {
     }
 
     /// Books a tap, held by `reminder` if there is one; `false` if it adds nothing.
-    fn grant(&mut self, pair: &Pair, tap: &Accepted, feed: Feed, standing: bool, reminder: Option<ReminderId>) -> bool {
+    fn grant(&mut self, pair: &Pair, tap: &Accepted, feed: Feed, reminder: Option<ReminderId>) -> bool {
+        let (standing, ends, ticket, sends) = match tap.ticket.clone().unwrap_or_else(|| self.worth(&pair.1)) {
+            Allowance::Once => (false, None, None, 1),
+            Allowance::Standing => (true, None, None, 1),
+            Allowance::Times { sends, period } => (false, Some(tap.at + period), None, sends),
+            Allowance::Ticket { key, sends, until } => (false, until, Some(key), sends),
+        };
         let same = |g: &Grant| tap.event.is_some() && g.pair == *pair && g.event == tap.event;
         let spent = tap.event.clone().is_some_and(|event| self.spent_taps.contains(&(pair.clone(), event)));
         if spent || self.grants.iter().any(same) || standing && self.stands(pair) {
@@ -161,9 +199,12 @@ impl Model {
             }
         }
         let void = self.turned_off.get(pair).is_some_and(|off| tap.at <= *off);
-        let (pair, event, reminder) = (pair.clone(), tap.event.clone(), reminder.filter(|_| !void));
-        let feed = Some(feed);
-        self.grants.push(Grant { pair, event, standing, reminder, void, lasting: false, at: tap.at, feed });
+        for n in 0..sends {
+            let (pair, event, ticket) = (pair.clone(), tap.event.clone(), ticket.clone());
+            let reminder = reminder.filter(|_| !void && n == 0);
+            let (lasting, at, feed) = (false, tap.at, Some(feed));
+            self.grants.push(Grant { pair, event, standing, ends, ticket, reminder, void, lasting, at, feed });
+        }
         !void
     }
 
@@ -178,14 +219,14 @@ impl Model {
                 Item::Answered { template, accepted: true } if self.feeds.counts(Feed::Platform) => {
                     let tap = Accepted { at: push.at, source: "callback".into(), event: None, ticket: None };
                     let pair = (push.openid.clone(), template.clone());
-                    added += usize::from(self.grant(&pair, &tap, Feed::Platform, template == DIGEST, None));
+                    added += usize::from(self.grant(&pair, &tap, Feed::Platform, None));
                 }
                 Item::Answered { .. } => {}
                 Item::TurnedOff { template } => {
                     let (pair, until) = ((push.openid.clone(), template.clone()), push.at + 999);
                     let off = self.turned_off.entry(pair.clone()).or_insert(until);
                     *off = until.max(*off);
-                    self.void(&pair, until, None, "turned_off", now);
+                    self.void(&pair, until, None, None, "turned_off", now);
                 }
                 Item::Receipt(receipt) => self.book(push, receipt, now),
             }
@@ -260,10 +301,21 @@ impl Model {
         self.grants.iter().any(|g| g.pair == *pair && g.standing && !g.void)
     }
 
-    /// The oldest free consent goes to `id`.
-    fn take(&mut self, pair: &Pair, id: ReminderId) -> bool {
-        let free = self.grants.iter_mut().find(|g| g.pair == *pair && g.free());
-        free.map(|grant| grant.reminder = Some(id)).is_some()
+    /// The free consent that is good at `at` and ends first goes to `id`; of several the oldest.
+    fn take(&mut self, pair: &Pair, id: ReminderId, at: Millis) -> bool {
+        let free = self.grants.iter_mut().filter(|g| g.pair == *pair && g.free() && g.good(at));
+        let first = free.min_by_key(|g| g.ends.unwrap_or(Millis::MAX));
+        first.map(|grant| grant.reminder = Some(id)).is_some()
+    }
+
+    /// What a reminder has.
+    fn held(&self, id: ReminderId) -> Option<&Grant> {
+        self.grants.iter().find(|g| g.reminder == Some(id) && !g.void)
+    }
+
+    /// Writes down what has ended.
+    pub fn end(&mut self, now: Millis) {
+        self.grants.iter_mut().filter(|g| g.ended(now)).for_each(|grant| grant.void = true);
     }
 
     fn holds(&self, id: ReminderId) -> bool {
@@ -278,10 +330,10 @@ impl Model {
         }
         let mut added = 0;
         for code in report.results.iter().filter(|(_, accepted)| **accepted).map(|(code, _)| code) {
-            let (pair, standing) = ((report.openid.clone(), code.clone()), code == DIGEST);
-            let tap = Accepted { at: report.at, source: String::new(), event: report.event.clone(), ticket: None };
+            let (pair, ticket) = ((report.openid.clone(), code.clone()), report.ticket.clone());
+            let tap = Accepted { at: report.at, source: String::new(), event: report.event.clone(), ticket };
             if self.feeds.counts(report.feed) {
-                added += usize::from(self.grant(&pair, &tap, report.feed, standing, None));
+                added += usize::from(self.grant(&pair, &tap, report.feed, None));
             }
         }
         Some(added)
@@ -305,14 +357,15 @@ impl Model {
         let id = ReminderId(self.last_id + 1);
         let reserve = new.claim == Claim::Reserve && !new.standing;
         let tap = new.accepted.as_ref();
-        let fresh = tap.is_some_and(|tap| self.grant(&pair, tap, Feed::Client, new.standing, reserve.then_some(id)));
+        let fresh = tap.is_some_and(|tap| self.grant(&pair, tap, Feed::Client, reserve.then_some(id)));
         let has = match (fresh, reserve) {
             (true, _) => true,
-            (false, true) => self.take(&pair, id),
+            (false, true) => self.take(&pair, id, new.at),
             (false, false) => new.claim == Claim::AtFire || self.stands(&pair),
         };
         if !has {
-            return Inserted::NoConsent;
+            let ends = self.grants.iter().filter(|g| g.pair == pair && g.free()).filter_map(|g| g.ends).max();
+            return ends.filter(|ends| *ends <= new.at).map_or(Inserted::NoConsent, Inserted::ConsentsEnd);
         }
         self.last_id += 1;
         if let Some(key) = &new.key {
@@ -366,7 +419,7 @@ impl Model {
             },
             lane: LANE,
             recipient: self.user(&new.openid),
-            template: if new.template == EVENT { 1 } else { 2 },
+            template: self.number(&new.template),
             claim: new.claim,
             standing: new.standing,
             schedule: new.origin.map(|origin| origin.schedule),
@@ -409,33 +462,44 @@ impl Model {
     /// Whose it is now: its user may have been forgotten since it was read.
     fn pair_of(&self, job: &Job) -> Pair {
         let user = usize::try_from(job.recipient).expect("few") - 1;
-        (self.users[user].clone(), if job.template == 1 { EVENT } else { DIGEST }.to_owned())
+        let template = usize::try_from(job.template).expect("few") - 1;
+        (self.users[user].clone(), self.templates[template].0.clone())
     }
 
     /// Whether every other consent of the pair was spent by a message that was certainly accepted.
-    fn sole(&self, job: &Job) -> bool {
+    fn sole(&self, job: &Job, now: Millis) -> bool {
         let pair = self.pair_of(job);
         let sent = |id: &ReminderId| self.living(*id).is_none() && self.state(*id) == State::Sent;
-        let mut open = self.grants.iter().filter(|g| g.pair == pair && !g.reminder.as_ref().is_some_and(sent));
+        let ticket = self.held(job.due.id).and_then(|grant| grant.ticket.clone());
+        // What has ended for a minute pays for nothing, by the platform's clock either; nor does another ticket than the one that is named.
+        let pays = |g: &&Grant| g.good(now - MINUTE) && (ticket.is_none() || g.ticket == ticket);
+        let mut open =
+            self.grants.iter().filter(|g| g.pair == pair && !g.reminder.as_ref().is_some_and(sent)).filter(pays);
         !self.restored
             && !job.standing
             && open.next().is_some_and(|g| g.reminder == Some(job.due.id))
             && open.next().is_none()
     }
 
-    pub fn mark(&mut self, jobs: &[Job]) -> Vec<Marked> {
-        jobs.iter().map(|job| self.mark_one(job)).collect()
+    pub fn mark(&mut self, jobs: &[Job], now: Millis) -> Vec<Marked> {
+        jobs.iter().map(|job| self.mark_one(job, now)).collect()
     }
 
-    fn mark_one(&mut self, job: &Job) -> Marked {
+    fn mark_one(&mut self, job: &Job, now: Millis) -> Marked {
         let (id, pair) = (job.due.id, self.pair_of(job));
+        let doubtful = job.due.state == State::InDoubt || job.due.doubt_since.is_some();
+        if let Some(ends_at) = self.held(id).and_then(|grant| grant.ends).filter(|_| !job.standing)
+            && ends_at - if doubtful { MINUTE } else { 0 } <= now
+        {
+            return Marked::Ended { ends_at };
+        }
         let off = self.turned_off.get(&pair).is_some_and(|off| *off >= job.due.at);
         if job.due.doubt_since.is_some() && off {
             return Marked::TurnedOff;
         }
         let only_if_sole =
             job.due.state == State::InDoubt || job.due.doubt_since.is_none() && job.due.unsure >= UNSURE_AT_MOST;
-        if only_if_sole && !job.blind && !self.sole(job) {
+        if only_if_sole && !job.blind && !self.sole(job, now) {
             return Marked::NotSole;
         }
         let holding = job.due.fence > 0 && self.holds(id);
@@ -445,18 +509,19 @@ impl Model {
         }
         let current = self.due.get(&(job.due.due_at, id)).copied();
         let ours = current.is_some_and(|now| (now.state, now.fence) == (job.due.state, job.due.fence));
-        if wants && !self.grants.iter().any(|g| g.pair == pair && g.free()) {
+        if wants && !self.grants.iter().any(|g| g.pair == pair && g.free() && g.good(now)) {
             return Marked::NoConsent;
         }
         if !ours {
             return Marked::Late;
         }
         if wants {
-            self.take(&pair, id);
+            self.take(&pair, id, now);
         }
+        let ticket = self.held(id).and_then(|grant| grant.ticket.as_deref()).map(Ticket::of);
         let living = self.due.get_mut(&(job.due.due_at, id)).expect("just seen");
         (living.state, living.fence) = (State::Sending, living.fence + 1);
-        Marked::Yes
+        ticket.map_or(Marked::Yes, Marked::By)
     }
 
     pub fn settle(&mut self, settles: &[Entry]) -> Vec<bool> {
@@ -517,10 +582,22 @@ impl Model {
     /// The platform knows no consent of the user's: what is available or held by a reminder that waits is void, and ends it.
     fn deny(&mut self, by: ReminderId, now: Millis) {
         let pair = Self::pair(&self.rows[&by].new);
-        self.void(&pair, Millis::MAX, Some(by), "no_consent", now);
+        // A ticket that is refused says nothing about the others.
+        let refused = self.held(by).and_then(|grant| grant.ticket.clone());
+        let refused = if self.denies_all { None } else { Some(refused) };
+        self.void(&pair, Millis::MAX, Some(by), refused.as_ref(), "no_consent", now);
     }
 
-    fn void(&mut self, pair: &Pair, until: Millis, by: Option<ReminderId>, code: &str, now: Millis) {
+    /// Voids what is certainly unspent; of one ticket alone, or of none, if it is said which.
+    fn void(
+        &mut self,
+        pair: &Pair,
+        until: Millis,
+        by: Option<ReminderId>,
+        ticket: Option<&Option<String>>,
+        code: &str,
+        now: Millis,
+    ) {
         let waits = |model: &Self, id| {
             let waits = |living: Living| living.state == State::Scheduled && living.doubt_since.is_none();
             model.living(id).is_some_and(|(_, living)| waits(living))
@@ -529,7 +606,8 @@ impl Model {
             .filter(|i| {
                 let grant = &self.grants[*i];
                 let lost = grant.reminder.is_none_or(|id| by == Some(id) || waits(self, id));
-                grant.pair == *pair && !grant.void && grant.at <= until && lost
+                let meant = ticket.is_none_or(|ticket| grant.ticket == *ticket);
+                grant.pair == *pair && !grant.void && grant.at <= until && lost && meant
             })
             .collect();
         for i in lost {
@@ -581,12 +659,16 @@ impl Model {
             return Changed::NotScheduled(state);
         }
         let (due_at, mut living) = self.living(id).expect("it waits");
+        let ends = self.held(id).and_then(|grant| grant.ends);
         let row = self.rows.get_mut(&id).expect("it is there");
         let held = row.events.last().is_some_and(|event| event.code.as_deref() == Some(TEMPLATE_SUSPENDED));
         let new = &mut row.new;
         let at = change.at.as_ref().map_or(new.at, |(at, _)| *at);
         if change.expires_at.unwrap_or(new.expires_at) <= at {
             return Changed::BadDeadline;
+        }
+        if let Some(ends_at) = ends.filter(|ends| change.at.is_some() && *ends <= at) {
+            return Changed::ConsentEnds(ends_at);
         }
         if let Some((at, local_at)) = &change.at {
             (new.at, new.local_at) = (*at, local_at.clone());
@@ -634,7 +716,7 @@ impl Model {
         }
         for grant in self.grants.iter_mut().filter(|g| g.pair.0 == openid) {
             self.spent_taps.extend(grant.event.take().map(|event| (grant.pair.clone(), event)));
-            (grant.pair.0, grant.event) = (name.clone(), None);
+            (grant.pair.0, grant.event, grant.ticket) = (name.clone(), None, None);
             grant.void |= grant.reminder.is_none();
         }
         self.turned_off.retain(|(user, _), _| user != openid);
@@ -643,13 +725,15 @@ impl Model {
     /// They have come back. What the platform knows of their consents from before is not known here.
     pub fn let_in(&mut self, openid: &str, now: Millis) -> bool {
         let was = self.forgotten.remove(openid);
-        for template in [EVENT, DIGEST].into_iter().filter(|_| was) {
-            let pair = (openid.to_owned(), template.to_owned());
+        for (template, _) in self.templates.iter().filter(|_| was) {
+            let pair = (openid.to_owned(), template.clone());
             let (event, standing, reminder, void, lasting) = (None, false, None, true, true);
             self.grants.push(Grant {
                 pair,
                 event,
                 standing,
+                ends: None,
+                ticket: None,
                 reminder,
                 void,
                 lasting,
@@ -661,7 +745,8 @@ impl Model {
     }
 
     /// The term of everything that has ended is over.
-    pub fn erase(&mut self, term: Term) {
+    pub fn erase(&mut self, term: Term, now: Millis) {
+        self.end(now);
         let ended: Vec<ReminderId> = self.rows.keys().copied().filter(|id| self.living(*id).is_none()).collect();
         for id in ended {
             let row = self.rows.get_mut(&id).expect("just seen");
@@ -729,11 +814,11 @@ impl Model {
         self.rows.get(&id).map(|row| row.events.clone()).unwrap_or_default()
     }
 
-    pub fn balance(&self, openid: &str, template: &str) -> Balance {
+    pub fn balance(&self, openid: &str, template: &str, now: Millis) -> Balance {
         let mut balance = Balance::default();
         for grant in self.grants.iter().filter(|g| g.pair.0 == openid && g.pair.1 == template) {
             balance.add(match grant.reminder {
-                _ if grant.void => ConsentState::Void,
+                _ if grant.void || grant.ended(now) => ConsentState::Void,
                 None => ConsentState::Available,
                 Some(id) if self.living(id).is_some() => ConsentState::Held,
                 Some(_) => ConsentState::Used,

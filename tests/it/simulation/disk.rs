@@ -22,8 +22,8 @@ use tixing::{
     clock::SharedClock,
     config::{App, Durability},
     domain::{
-        Millis,
-        consent::{Balance, Feeds, Report, SAME_TAP},
+        DAY, Millis,
+        consent::{Allowance, Balance, Report, SAME_TAP},
         draft::Change,
         due::Due,
         push::Push,
@@ -31,7 +31,7 @@ use tixing::{
         retention::Retention,
         settle::{Consent, Counted, Next},
         story::Event,
-        template::Listing,
+        template::{Listing, Template},
     },
     store::{
         Inserted, OnCommit, Ring, Store, StoreError, backup,
@@ -106,9 +106,9 @@ impl Books {
         }
     }
 
-    fn mark(&self, jobs: Vec<Job>) -> Vec<Marked> {
+    fn mark(&self, jobs: Vec<Job>, now: Millis) -> Vec<Marked> {
         match self {
-            Self::Model(model) => model.lock().expect("whole").mark(&jobs),
+            Self::Model(model) => model.lock().expect("whole").mark(&jobs, now),
             Self::Store(store) => wait(store.mark(jobs)),
         }
     }
@@ -141,6 +141,9 @@ pub struct Weather {
 /// The store of one life of the daemon.
 pub struct Disk {
     books: Books,
+    clock: SharedClock,
+    /// The ids of the app's templates.
+    templates: Vec<String>,
     folder: PathBuf,
     rng: Mutex<StdRng>,
     pub weather: Mutex<Weather>,
@@ -155,9 +158,18 @@ pub struct Disk {
 }
 
 impl Disk {
-    fn over(books: Books, folder: PathBuf, seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
+    fn over(
+        books: Books,
+        apps: &[App],
+        clock: SharedClock,
+        folder: PathBuf,
+        seed: u64,
+        sabotage: Option<Sabotage>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             books,
+            clock,
+            templates: apps[0].templates.iter().map(|template| template.code.clone()).collect(),
             folder,
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
             weather: Mutex::default(),
@@ -170,15 +182,24 @@ impl Disk {
     }
 
     /// The model.
-    pub fn model(feeds: Feeds, seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
-        let mut model = Model::default();
-        model.feeds = feeds;
-        Self::over(Books::Model(Arc::new(Mutex::new(model))), PathBuf::new(), seed, sabotage)
+    pub fn model(app: &App, clock: SharedClock, seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
+        let worth = |template: &Template| match template.allowance() {
+            Allowance::Times { sends, .. } if sabotage == Some(Sabotage::EndNotLookedAt) => {
+                Allowance::Times { sends, period: DAY }
+            }
+            allowance => allowance,
+        };
+        let templates = app.templates.iter().map(|template| (template.code.clone(), worth(template))).collect();
+        let mut model = Model::of(templates, app.consents);
+        model.denies_all = sabotage == Some(Sabotage::DeniedTicketVoidsOthers);
+        let (books, apps) = (Books::Model(Arc::new(Mutex::new(model))), std::slice::from_ref(app));
+        Self::over(books, apps, clock, PathBuf::new(), seed, sabotage)
     }
 
     /// A fresh store in a real file.
     pub fn file(folder: &Path, apps: &[App], clock: SharedClock, seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
-        Self::over(Books::Store(open(folder, apps, clock)), folder.to_owned(), seed, sabotage)
+        let books = Books::Store(open(folder, apps, Arc::clone(&clock)));
+        Self::over(books, apps, clock, folder.to_owned(), seed, sabotage)
     }
 
     /// The store, where there is one.
@@ -242,7 +263,8 @@ impl Disk {
         }
         let held = self.hold();
         self.close();
-        let next = Self::over(Books::Store(open(&folder, apps, clock)), folder, rng.random(), self.sabotage);
+        let books = Books::Store(open(&folder, apps, Arc::clone(&clock)));
+        let next = Self::over(books, apps, clock, folder, rng.random(), self.sabotage);
         assert_eq!(next.hold(), held, "a loss of power alone puts nothing on hold");
         *next.weather.lock().expect("whole") = *self.weather.lock().expect("whole");
         next
@@ -282,9 +304,9 @@ impl Disk {
                     backup::restore(&path, &to, now).await.unwrap_or_else(|e| panic!("a backup is restored: {e}"));
                     Ok(())
                 });
-                let store = open(&folder, apps, clock);
+                let store = open(&folder, apps, Arc::clone(&clock));
                 let seed = self.rng.lock().expect("whole").random();
-                let next = Self::over(Books::Store(store), folder, seed, self.sabotage);
+                let next = Self::over(Books::Store(store), apps, clock, folder, seed, self.sabotage);
                 let hold = next.hold().expect("it is on hold");
                 assert_eq!(hold.reasons.len(), 1, "and for nothing else");
                 *next.weather.lock().expect("whole") = *self.weather.lock().expect("whole");
@@ -375,8 +397,22 @@ impl Disk {
 
 /// What backends ask, and what people look at.
 impl Disk {
-    pub fn insert(&self, new: NewReminder) -> Inserted {
+    /// Faults in what is told of a ticket.
+    fn spoil(&self, event: &mut Option<String>, ticket: &mut Option<Allowance>) {
+        let Some(Allowance::Ticket { until, .. }) = ticket else { return };
+        if self.is(Sabotage::EndNotLookedAt) {
+            *until = None;
+        }
+        if self.is(Sabotage::TicketCountsTwice) {
+            *event = Some(self.rng.lock().expect("whole").random::<u64>().to_string());
+        }
+    }
+
+    pub fn insert(&self, mut new: NewReminder) -> Inserted {
         let at = new.at;
+        if let Some(accepted) = &mut new.accepted {
+            self.spoil(&mut accepted.event, &mut accepted.ticket);
+        }
         let inserted = match &self.books {
             Books::Model(model) => model.lock().expect("whole").insert(new),
             Books::Store(store) => {
@@ -388,7 +424,8 @@ impl Disk {
         inserted
     }
 
-    pub fn record(&self, report: Report) -> Option<usize> {
+    pub fn record(&self, mut report: Report) -> Option<usize> {
+        self.spoil(&mut report.event, &mut report.ticket);
         match &self.books {
             Books::Model(model) => model.lock().expect("whole").record(&report),
             Books::Store(store) => {
@@ -421,10 +458,18 @@ impl Disk {
         }
     }
 
+    /// Writes down which consents have ended, as the daemon does now and then; the model reckons it.
+    pub fn end_consents(&self, now: Millis) {
+        if let Some(store) = self.store() {
+            let terms = Retention::default();
+            wait(async move { store.erase_step(&mut Walk::default(), &terms, now).await });
+        }
+    }
+
     /// The term of everything that has ended is over.
     pub fn erase(&self, now: Millis) {
         match &self.books {
-            Books::Model(model) => model.lock().expect("whole").erase(Term::History),
+            Books::Model(model) => model.lock().expect("whole").erase(Term::History, now),
             Books::Store(store) => {
                 let (store, terms) = (store.clone(), Retention { history: Some(0), ..Retention::default() });
                 wait(async move { store.erase_step(&mut Walk::default(), &terms, now).await });
@@ -538,7 +583,7 @@ impl Disk {
 
     pub fn balance(&self, openid: &str, template: &str) -> Balance {
         match &self.books {
-            Books::Model(model) => model.lock().expect("whole").balance(openid, template),
+            Books::Model(model) => model.lock().expect("whole").balance(openid, template, self.clock.now()),
             Books::Store(store) => {
                 let (store, user) = (store.clone(), openid.to_owned());
                 let mut balances = wait(async move { store.balances("coffee", &user).await });
@@ -581,8 +626,11 @@ impl Queue for Disk {
         LANE
     }
 
-    fn code(&self, _: i64) -> &str {
-        harness::EVENT
+    fn code(&self, template: i64) -> &str {
+        match &self.books {
+            Books::Model(_) => &self.templates[usize::try_from(template).expect("few") - 1],
+            Books::Store(store) => Queue::code(store, template),
+        }
     }
 
     fn pseudonym(&self, openid: &str) -> String {
@@ -609,7 +657,10 @@ impl Queue for Disk {
     }
 
     fn template(&self, _: i64, code: &str) -> Option<i64> {
-        Some(if code == harness::EVENT { 1 } else { 2 })
+        match &self.books {
+            Books::Model(_) => i64::try_from(self.templates.iter().position(|known| known == code)? + 1).ok(),
+            Books::Store(store) => Queue::template(store, LANE, code),
+        }
     }
 
     fn on_commit(&self, told: OnCommit) {
@@ -709,10 +760,11 @@ impl Queue for Disk {
     }
 
     fn mark(&self, mut jobs: Vec<Job>) -> Asked<Vec<Marked>> {
+        let clock = Arc::clone(&self.clock);
         if self.is(Sabotage::SendBeforeMark) {
             // Answered at once, written a moment later: by a daemon that may be dead by then.
             let verdicts = vec![Marked::Yes; jobs.len()];
-            let written = self.ask("mark", move |books| books.mark(jobs));
+            let written = self.ask("mark", move |books| books.mark(jobs, clock.now()));
             self.late.lock().expect("whole").spawn(async move { drop(written.await) });
             return Box::pin(async move { Ok(verdicts) });
         }
@@ -724,7 +776,7 @@ impl Queue for Disk {
                 let living = living(&books);
                 jobs.iter_mut().for_each(|job| refreshed(&mut job.due, &living));
             }
-            books.mark(jobs)
+            books.mark(jobs, clock.now())
         })
     }
 

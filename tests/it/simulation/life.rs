@@ -4,12 +4,13 @@ use super::{
     disk::{self, Backup, Disk},
     marketer::Marketer,
     network::{self, Network},
+    platform,
     sabotage::Sabotage,
     time::{Believes, Time},
     verdict,
 };
 use crate::harness::{
-    self, EVENT,
+    self,
     model::{LANE, Seen},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
@@ -26,7 +27,7 @@ use tixing::{
     config::App,
     domain::{
         HOUR, MINUTE, Millis, SECOND,
-        consent::{Feed, Feeds, Report},
+        consent::{Allowance, Feed, Feeds, Report},
         draft::Change,
         push::Push,
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
@@ -51,6 +52,15 @@ pub struct Terms {
     pub sabotage: Option<Sabotage>,
 }
 
+/// A life that was judged good.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Lived {
+    /// The word of the platform that it was lived on.
+    pub platform: &'static str,
+    /// What happened; two lives of one seed share it.
+    pub trace: Vec<String>,
+}
+
 /// What was promised to whom, by our own account of it.
 #[derive(Debug, Clone)]
 pub struct Promise {
@@ -61,6 +71,19 @@ pub struct Promise {
     pub forgotten: bool,
     /// An operator wanted it sent again.
     pub resent: bool,
+}
+
+/// What a user has granted, by our own account of it.
+#[derive(Debug, Clone)]
+pub struct Granted {
+    pub openid: String,
+    /// How many sends it is good for.
+    pub sends: i64,
+    /// When it was granted, and when it ends, by the machine's clock.
+    pub at: Millis,
+    pub ends: Option<Millis>,
+    /// The id of the ticket, if it is one.
+    pub ticket: Option<String>,
 }
 
 /// What a life leaves to be judged.
@@ -75,6 +98,8 @@ pub struct Life {
     pub promises: Vec<Promise>,
     /// Consents that were reported and answered: (user, template) → how many.
     pub reported: BTreeMap<(String, String), i64>,
+    /// All that was granted, whether or not anybody was told of it.
+    pub granted: Vec<Granted>,
     /// Final states as they were first seen.
     pub finals: BTreeMap<ReminderId, State>,
     /// Users who wished to be forgotten at some time, and whether nothing is to be stored for them now.
@@ -150,7 +175,7 @@ pub const USERS: u32 = 5;
 
 impl Life {
     /// Lives the life of a seed and judges it.
-    pub fn live(terms: Terms) -> Result<Vec<String>, String> {
+    pub fn live(terms: Terms) -> Result<Lived, String> {
         let folder = terms.on_file.then(|| tempfile::tempdir().expect("a folder"));
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
@@ -161,7 +186,7 @@ impl Life {
             let verdict = calm.and_then(|()| verdict::judge(&life));
             let verdict = verdict.and_then(|trace| verdict::all_goes(&life).map(|()| trace));
             life.disk.close();
-            verdict
+            verdict.map(|trace| Lived { platform: life.app.platform.word, trace })
         })
     }
 
@@ -169,10 +194,11 @@ impl Life {
         let mut rng = StdRng::seed_from_u64(terms.seed);
         let time = Time::begin();
         let sandbox = Sandbox::new(time.of_world(), rng.random());
-        let mut app = harness::apps("http://sandbox").swap_remove(0);
+        let mut app = platform::app(&mut rng);
+        let doubt = &app.platform.doubt;
         app.concurrency = rng.random_range(1..=6);
         app.rate = *[1, 20, 500].choose(&mut rng).expect("some");
-        app.rules.exclusive = rng.random();
+        app.rules.exclusive = rng.random::<bool>() && doubt.counts_consents;
         if rng.random_ratio(1, 4) {
             // The runs begin at eight in the morning there.
             let zone = app.timezone.expect("configured");
@@ -180,7 +206,8 @@ impl Life {
         }
         let mut spec = AppSpec::of(&app);
         spec.msgid = rng.random();
-        app.rules.receipt_wait = *[None, Some(5 * SECOND), Some(MINUTE)].choose(&mut rng).expect("some");
+        let receipt_wait = *[None, Some(5 * SECOND), Some(MINUTE)].choose(&mut rng).expect("some");
+        app.rules.receipt_wait = receipt_wait.filter(|_| doubt.sends_receipts);
         let lets_all_through = !app.rules.exclusive && rng.random();
         if lets_all_through {
             // A platform that lets everything through: then our own ledger alone keeps the consents. (An exclusive app counts on the
@@ -192,7 +219,8 @@ impl Life {
             // What an owner may choose that trusts the platform to refuse a message too many.
             let policies = [OnDoubt::AssumeSent, OnDoubt::Resend, OnDoubt::Ask];
             app.templates.iter_mut().for_each(|t| t.on_doubt = *policies.choose(&mut rng).expect("some"));
-            app.consents = *[Feeds::Client, Feeds::Callback, Feeds::Reconcile].choose(&mut rng).expect("some");
+            let feeds = *[Feeds::Client, Feeds::Callback, Feeds::Reconcile].choose(&mut rng).expect("some");
+            app.consents = if doubt.sends_receipts { feeds } else { Feeds::Client };
             // As the configuration does.
             app.rules.exclusive &= app.consents.counts(Feed::Client);
         }
@@ -203,12 +231,18 @@ impl Life {
         }
         // Small enough for a crowd to overflow it, or as it is.
         let reach = *[Reach::default(), Reach { page: 3, buffer: 8 }].choose(&mut rng).expect("some");
-        let network = Network::new(sandbox.router(), Arc::clone(&time), rng.random(), terms.sabotage);
+        let network = Network::new(
+            sandbox.router(),
+            app.platform.sample.event[0],
+            Arc::clone(&time),
+            rng.random(),
+            terms.sabotage,
+        );
         let disk = match folder {
             Some(folder) => {
                 Disk::file(folder, std::slice::from_ref(&app), time.of_store(), rng.random(), terms.sabotage)
             }
-            None => Disk::model(app.consents, rng.random(), terms.sabotage),
+            None => Disk::model(&app, time.of_machine(Believes::Nothing), rng.random(), terms.sabotage),
         };
         Self {
             terms,
@@ -220,6 +254,7 @@ impl Life {
             metrics: Arc::default(),
             promises: Vec::new(),
             reported: BTreeMap::new(),
+            granted: Vec::new(),
             finals: BTreeMap::new(),
             forgotten: BTreeMap::new(),
             withdrawn: false,
@@ -241,6 +276,31 @@ impl Life {
             saved: None,
             held: None,
         }
+    }
+
+    /// The platform's id of the template that all reminders are of.
+    pub fn event(&self) -> &str {
+        &self.app.templates[0].code
+    }
+
+    /// The field that says which reminder a message is.
+    pub fn what(&self) -> &'static str {
+        self.app.platform.sample.event[0]
+    }
+
+    /// The mark of a reminder.
+    pub fn mark_of(&self, new: &NewReminder) -> String {
+        platform::mark_in(&self.app, &new.data)
+    }
+
+    /// A user's id.
+    pub fn openid(&self, n: u32) -> String {
+        (self.app.platform.sample.openid)(n)
+    }
+
+    /// So many consents more of a user's have been told of.
+    fn reports(&mut self, openid: &str, added: i64) {
+        *self.reported.entry((openid.to_owned(), self.event().to_owned())).or_default() += added;
     }
 
     fn clock(&self) -> SharedClock {
@@ -384,7 +444,7 @@ impl Life {
         let second = Duration::from_secs(1);
         let answers =
             disk.slow_ms <= 5 && disk.fails == 0.0 && disk.hangs == 0.0 && self.disk.pending.oldest() < second;
-        let reached = network.slow_ms <= 200 && !network.down && !network.held_up;
+        let reached = network.slow_ms <= 200 && !network.down && !network.held_up && !network.forged;
         let faults = self.sandbox.world().faults.clone();
         let latency_ms = faults.latency_ms;
         let pushes = (faults.push_delay_ms, faults.push_jitter_ms, faults.push_lost_rate, faults.push_twice_rate);
@@ -421,6 +481,7 @@ impl Life {
                     slow_ms: *[5, 200, 3_000].choose(&mut self.rng).expect("some"),
                     down: self.rng.random_ratio(1, 4),
                     held_up: self.rng.random_ratio(1, 4),
+                    forged: self.rng.random_ratio(1, 4),
                 };
                 *self.network.weather.lock().expect("whole") = weather;
             }
@@ -465,7 +526,8 @@ impl Life {
     }
 
     fn user(&mut self) -> String {
-        format!("o-user-{}", self.rng.random_range(0..USERS))
+        let n = self.rng.random_range(0..USERS);
+        self.openid(n)
     }
 
     /// A user who is about to tap. Not one whose doubt is being resent at this moment: the platform would know of the new consent
@@ -485,7 +547,7 @@ impl Life {
     /// Whether bytes of a second request of one of this user's reminders have not arrived yet, whoever sent them.
     fn is_on_its_way(&self, openid: &str) -> bool {
         let left = self.network.left.lock().expect("whole");
-        let theirs = self.promises.iter().filter(|p| p.new.openid == openid).map(|p| mark_of(&p.new));
+        let theirs = self.promises.iter().filter(|p| p.new.openid == openid).map(|p| self.mark_of(&p.new));
         let said = self.marketers.iter().flat_map(|marketer| marketer.said.values());
         let planned = said.filter(|said| said.openid == openid).map(|said| said.mark.clone());
         theirs.chain(planned).any(|mark| {
@@ -494,9 +556,33 @@ impl Life {
         })
     }
 
-    /// The user taps «allow» on the phone.
-    fn tap(&self, openid: &str) {
-        self.sandbox.world().popup(&self.app.appid, openid, &[(EVENT.to_owned(), true)].into(), self.time.world());
+    /// The user taps «allow» on the phone, or brings a ticket; answers when, by the machine's clock, and the ticket.
+    fn tap(&mut self, openid: &str) -> (Millis, Option<Allowance>) {
+        let number = u32::try_from(self.granted.len()).expect("few");
+        let brought = platform::brought(&self.app, number, &mut self.rng);
+        let (event, machine) = (self.event().to_owned(), self.time.machine());
+        let (at, ticket, id) = match brought {
+            None => {
+                self.sandbox.world().popup(&self.app.appid, openid, &[(event, true)].into(), self.time.world());
+                (machine, None, None)
+            }
+            Some((ticket, kind, ago)) => {
+                let world = self.time.world() - ago;
+                assert!(self.sandbox.world().bring(&self.app.appid, openid, &event, &ticket, world), "a known kind");
+                let (at, key) = (machine - ago, ticket.key());
+                let until = kind.lives.map(|lives| at + lives);
+                (at, Some(Allowance::Ticket { key, sends: kind.sends, until }), Some(ticket.id))
+            }
+        };
+        let allowance = ticket.clone().unwrap_or_else(|| self.app.templates[0].allowance());
+        let (sends, ends) = (allowance.sends().into(), allowance.ends(at));
+        self.granted.push(Granted { openid: openid.to_owned(), sends, at, ends, ticket: id });
+        (at, ticket)
+    }
+
+    /// How many sends the last tap is good for.
+    fn just_granted(&self) -> i64 {
+        self.granted.last().map_or(0, |granted| granted.sends)
     }
 
     /// What the platform pushed arrives, unless nobody listens: it tries three times.
@@ -511,7 +597,7 @@ impl Life {
                 let push = Push { openid: openid.clone(), at, items: outgoing.items, id: None };
                 self.disk.push(push, self.time.machine());
                 let added = self.known(&openid) - before;
-                *self.reported.entry((openid, EVENT.to_owned())).or_default() += added;
+                self.reports(&openid, added);
             } else if outgoing.tries < 2 {
                 (outgoing.tries, outgoing.due) = (outgoing.tries + 1, now + 5 * SECOND);
                 self.sandbox.world().push_again(outgoing);
@@ -535,7 +621,8 @@ impl Life {
         let doubts: Vec<Seen> = doubts.collect();
         let Some(doubt) = doubts.choose(&mut self.rng) else { return };
         let Some(promise) = self.promises.iter().find(|p| p.id == doubt.id) else { return };
-        let arrived = self.sandbox.world().messages().iter().any(|m| m.data["thing1"] == mark_of(&promise.new));
+        let mark = self.mark_of(&promise.new);
+        let arrived = self.sandbox.world().messages().iter().any(|m| m.data[self.what()] == mark);
         let verdict = match arrived {
             _ if self.counts_consents && self.rng.random_ratio(1, 3) => Verdict::Resend,
             true => Verdict::Sent,
@@ -560,32 +647,33 @@ impl Life {
     fn crowd(&mut self) {
         let at = self.time.machine() + self.rng.random_range(0..9_000);
         for i in 0..self.rng.random_range(10..40) {
-            self.insert_for(format!("o-user-crowd-{i}"), at, at + HOUR);
+            self.insert_for(self.openid(100 + i), at, at + HOUR);
         }
     }
 
     fn insert_for(&mut self, openid: String, at: Millis, expires_at: Millis) {
-        let now = self.time.machine();
-        let accepted = self.rng.random_ratio(2, 3).then(|| Accepted {
-            at: now,
-            source: "sim".into(),
-            event: self.rng.random_ratio(1, 3).then(|| format!("e{}", self.rng.random::<u32>())),
-            ticket: None,
+        let taps = self.rng.random_ratio(2, 3);
+        let event = self.rng.random_ratio(1, 3).then(|| format!("e{}", self.rng.random::<u32>()));
+        let accepted = taps.then(|| self.tap(&openid)).map(|(at, ticket)| {
+            // A ticket is its own event.
+            let key = ticket.as_ref().and_then(Allowance::ticket).map(str::to_owned);
+            Accepted { at, source: "sim".into(), event: key.or(event), ticket }
         });
-        if accepted.is_some() {
-            self.tap(&openid);
-        }
+        let ends = self.granted.last().and_then(|granted| granted.ends).filter(|_| accepted.is_some());
         // As the API does where the platform's word alone counts.
         let here = self.app.consents.counts(Feed::Client);
         let on_its_way = accepted.is_some() && !here;
-        let accepted = accepted.filter(|_| here);
+        // The API refuses what brings a consent that ends before its instant.
+        let accepted = accepted.filter(|_| here && ends.is_none_or(|ends| at < ends));
         let mark = format!("m{}", self.marks);
         let new = NewReminder {
             claim: if on_its_way || self.rng.random_ratio(1, 3) { Claim::AtFire } else { Claim::Reserve },
             accepted,
             key: self.rng.random_ratio(1, 2).then(|| format!("k-{mark}")),
             expires_at,
-            data: data(&mark, 0),
+            data: platform::data(&self.app, &mark, 0),
+            template: self.event().to_owned(),
+            page: Some(platform::page(&self.app).to_owned()),
             ..harness::reminder(&openid, at)
         };
         let before = self.known(&openid);
@@ -596,19 +684,19 @@ impl Life {
             if gone {
                 return;
             }
-            assert_eq!(answer, Inserted::NoConsent, "a new key");
+            assert!(matches!(answer, Inserted::NoConsent | Inserted::ConsentsEnd(_)), "a new key: {answer:?}");
             let told = self.app.consents == Feeds::Reconcile || self.withdrawn;
             assert!(new.accepted.is_none() || told, "a reminder that brings its consent needs no other");
             // Perhaps a void consent.
-            *self.reported.entry((openid.clone(), EVENT.to_owned())).or_default() += self.known(&openid) - before;
+            self.reports(&openid, self.known(&openid) - before);
             return;
         };
         self.marks += 1;
         let added = self.known(&openid) - before;
-        let brings = i64::from(new.accepted.is_some());
+        let brings = if new.accepted.is_some() { self.just_granted() } else { 0 };
         let exact = self.app.consents != Feeds::Reconcile && !self.withdrawn;
         assert!(added == brings || added == 0 && !exact, "a tap adds {added}");
-        *self.reported.entry((openid, EVENT.to_owned())).or_default() += added;
+        self.reports(&openid, added);
         if new.key.is_some() && self.rng.random_ratio(1, 3) {
             assert_eq!(
                 self.disk.insert(new.clone()),
@@ -622,16 +710,18 @@ impl Life {
     /// A backend passes a tap on, perhaps twice.
     fn report(&mut self) {
         let Some(openid) = self.tapper() else { return };
-        self.tap(&openid);
+        let (at, ticket) = self.tap(&openid);
+        let key = ticket.as_ref().and_then(Allowance::ticket).map(str::to_owned);
+        let event = format!("t{}", self.rng.random::<u64>());
         let report = Report {
             app: "coffee".into(),
             openid: openid.clone(),
-            results: [(EVENT.to_owned(), true)].into(),
-            at: self.time.machine(),
+            results: [(self.event().to_owned(), true)].into(),
+            at,
             feed: Feed::Client,
             source: "sim".into(),
-            event: Some(format!("t{}", self.rng.random::<u64>())),
-            ticket: None,
+            event: key.or(Some(event)),
+            ticket,
         };
         let before = self.known(&openid);
         for _ in 0..self.rng.random_range(1..=2) {
@@ -640,8 +730,11 @@ impl Life {
         let added = self.known(&openid) - before;
         let gone = self.forgotten.get(&openid).copied().unwrap_or_default();
         let exact = self.app.consents == Feeds::Client && !self.withdrawn && !gone;
-        assert!(added == 1 || added == 0 && !exact, "I1: a tap that was told of once or twice adds {added}");
-        *self.reported.entry((openid, EVENT.to_owned())).or_default() += added;
+        assert!(
+            added == self.just_granted() || added == 0 && !exact,
+            "I1: a tap that was told of once or twice adds {added}"
+        );
+        self.reports(&openid, added);
     }
 
     /// A user wishes to be forgotten, or has come back.
@@ -650,8 +743,7 @@ impl Life {
         if self.forgotten.get(&openid).copied().unwrap_or_default() {
             let before = self.known(&openid);
             self.disk.let_in(&openid, now);
-            let added = self.known(&openid) - before;
-            *self.reported.entry((openid.clone(), EVENT.to_owned())).or_default() += added;
+            self.reports(&openid, self.known(&openid) - before);
             self.forgotten.insert(openid, false);
             return;
         }
@@ -665,14 +757,14 @@ impl Life {
         self.marketers = marketers;
         self.disk.forget(&openid, now);
         assert_eq!(self.known(&openid), 0, "nobody knows whose they were");
-        self.reported.remove(&(openid.clone(), EVENT.to_owned()));
+        self.reported.remove(&(openid.clone(), self.event().to_owned()));
         self.promises.iter_mut().filter(|p| p.new.openid == openid).for_each(|p| p.forgotten = true);
         self.forgotten.insert(openid, true);
     }
 
     /// How many consents of a user are known.
     fn known(&self, openid: &str) -> i64 {
-        let balance = self.disk.balance(openid, EVENT);
+        let balance = self.disk.balance(openid, self.event());
         balance.available + balance.held + balance.used + balance.void
     }
 
@@ -690,7 +782,7 @@ impl Life {
             change.expires_at = Some(at + self.rng.random_range(1_000..60_000));
         }
         if self.rng.random() {
-            change.data = Some(data(&mark_of(&new), self.rng.random_range(1..60)));
+            change.data = Some(platform::data(&self.app, &self.mark_of(&new), self.rng.random_range(1..60)));
         }
         if self.disk.change(id, change.clone(), self.time.machine()) == Changed::Yes {
             let new = &mut self.promises[i].new;
@@ -716,11 +808,12 @@ impl Life {
     fn withdraw(&mut self) {
         let openid = self.user();
         self.withdrawn = true;
-        let mut world = self.sandbox.world();
-        match self.rng.random_range(0..4) {
-            0 => world.set_switch(&self.app.appid, &openid, Some(EVENT), true),
-            1 => world.set_switch(&self.app.appid, &openid, Some(EVENT), false),
-            _ => world.turn_off(&self.app.appid, &openid, EVENT, self.time.world()),
+        let how = self.rng.random_range(0..4);
+        let (mut world, event) = (self.sandbox.world(), self.event());
+        match how {
+            0 => world.set_switch(&self.app.appid, &openid, Some(event), true),
+            1 => world.set_switch(&self.app.appid, &openid, Some(event), false),
+            _ => world.turn_off(&self.app.appid, &openid, event, self.time.world()),
         }
     }
 
@@ -752,7 +845,8 @@ impl Life {
         self.held = Some(last_id);
         let same = |a: &Promise, b: &Promise| (&a.new, a.cancelled, a.forgotten) == (&b.new, b.cancelled, b.forgotten);
         let changed = |p: &&Promise| saved.promises.iter().any(|then| then.id == p.id && !same(then, p));
-        self.unsure.extend(self.promises.iter().filter(changed).map(|p| mark_of(&p.new)));
+        let unsure: Vec<String> = self.promises.iter().filter(changed).map(|p| self.mark_of(&p.new)).collect();
+        self.unsure.extend(unsure);
         (self.promises, self.reported, self.finals) = (saved.promises, saved.reported, saved.finals);
         for (i, marketer) in self.marketers.iter_mut().enumerate() {
             marketer.lost |= saved.marketers.get(i).is_none_or(|then| then.lost || !marketer.is_as(then));
@@ -788,7 +882,7 @@ impl Life {
             ..Faults::default()
         };
         let rate = *[0.1, 0.5, 1.0].choose(&mut self.rng).expect("some");
-        match self.rng.random_range(0..18) {
+        match self.rng.random_range(0..19) {
             0 => faults.busy_rate = rate,
             1 => faults.reset_before_rate = rate,
             2 => faults.reset_after_rate = rate,
@@ -805,14 +899,16 @@ impl Life {
             10 => faults.quota_left = Some(self.rng.random_range(0..4)),
             11 => faults.minute_left = Some(self.rng.random_range(0..4)),
             12..15 => {
-                let codes = [48_001, 47_003, 43_108, -1, 1_700, 987_654, 40_164, 43_107];
-                faults.account_code = Some(*codes.choose(&mut self.rng).expect("some"));
+                let meanings = platform::restrictions(self.app.platform);
+                let codes = meanings.choose(&mut self.rng).expect("some");
+                faults.account_code = codes.choose(&mut self.rng).copied();
             }
             15 => {
                 faults.relay_status = Some(*[400, 401, 403, 404, 405, 429].choose(&mut self.rng).expect("some"));
                 faults.retry_after = self.rng.random_ratio(1, 2).then_some(3);
             }
             16 => faults.tokens_refused = true,
+            17 => faults.account_code = Some(platform::UNLISTED),
             _ => {}
         }
         self.sandbox.world().faults = faults;
@@ -820,11 +916,12 @@ impl Life {
 
     /// Somebody changes the template in the console, or deletes it, or puts it back; perhaps an operator has it read again.
     fn template_changes(&mut self) {
-        let mut templates = AppSpec::of(&self.app).templates;
+        let (mut templates, what) = (AppSpec::of(&self.app).templates, self.what());
         match self.rng.random_range(0..5) {
-            0 => templates.clear(),
-            1 => drop(templates[0].fields.insert("thing9".into(), "备注".into())),
-            2 => drop(templates[0].choices.insert("thing1".into(), vec!["别的".into()])),
+            // Nobody is asked for a template that is not there, so nobody knows what an accept of it would be worth.
+            0 if self.app.templates[0].times.is_none() => templates.clear(),
+            1 => drop(templates[0].fields.insert(format!("{what}9"), "备注".into())),
+            2 => drop(templates[0].choices.insert(what.into(), vec!["别的".into()])),
             _ => {}
         }
         self.sandbox.world().set_templates(&self.app.appid, templates);
@@ -854,7 +951,9 @@ impl Life {
             let expired = stored.state == State::Expired;
             assert!(!expired || early < verdict::AGREES + 6 * SECOND, "{} expired {early} ms too early", stored.id);
             let first = *self.finals.entry(stored.id).or_insert(stored.state);
-            let told = (first, stored.state) == (State::Unconfirmed, State::Sent);
+            // Where no receipt comes, what is assumed stays assumed.
+            let receipt = self.app.platform.doubt.sends_receipts;
+            let told = receipt && (first, stored.state) == (State::Unconfirmed, State::Sent);
             assert!(told || first == stored.state, "I8: {} has ended already", stored.id);
         }
         living
@@ -905,16 +1004,6 @@ impl Life {
             self.told
         ))
     }
-}
-
-/// Field values that tell whose they are and which edition.
-fn data(mark: &str, minute: u32) -> String {
-    format!(r#"{{"thing1":"{mark}","time2":"2027年3月1日 10:{minute:02}"}}"#)
-}
-
-pub fn mark_of(new: &NewReminder) -> String {
-    let data: BTreeMap<String, String> = serde_json::from_str(&new.data).expect("an object");
-    data["thing1"].clone()
 }
 
 /// The instant as seconds after the start, for traces.

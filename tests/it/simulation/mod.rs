@@ -7,15 +7,17 @@ mod life;
 mod marketer;
 mod network;
 mod pending;
+mod platform;
 mod recurring;
 mod sabotage;
+mod seen;
 mod time;
 mod verdict;
 
-use life::{Life, Terms};
+use life::{Life, Lived, Terms};
 use sabotage::Sabotage;
+use seen::Seen;
 use std::{
-    collections::BTreeMap,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -29,59 +31,17 @@ fn from_environment(name: &str) -> Option<u64> {
 }
 
 /// One life; a panic in it is a verdict too.
-fn live(terms: Terms) -> Result<Vec<String>, String> {
+fn live(terms: Terms) -> Result<Lived, String> {
     catch_unwind(AssertUnwindSafe(|| Life::live(terms))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         Err(text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default())
     })
 }
 
-/// What must have happened somewhere, or the lives were too quiet to prove anything.
-const EVENTS: [&str; 21] = [
-    " is sent",
-    " is failed",
-    " is expired",
-    " is cancelled",
-    " is unconfirmed",
-    "in_doubt unknown",
-    "in_doubt interrupted",
-    "scheduled not_sent",
-    "scheduled -1",
-    "scheduled 40001",
-    "scheduled 45009",
-    "failed no_consent",
-    "sent 43101",
-    "unconfirmed restored",
-    "sent receipt",
-    "failed turned_off",
-    "in_doubt awaits_receipt",
-    "resolved",
-    "scheduled template_held",
-    "cancelled forgotten",
-    "unconfirmed forgotten",
-];
-
-/// What marketers must have come to somewhere, in lives on a file.
-const OF_MARKETERS: [&str; 10] = [
-    "a file is loaded",
-    "a load is cut off",
-    "a load is refused: {\"busy\"}",
-    " is paused",
-    " is resumed",
-    " is shifted",
-    "a shift is too far",
-    " is cancelled by a marketer",
-    "what was cut off is taken up",
-    "cancelled removed",
-];
-
-/// How often each thing was seen.
-type Seen = BTreeMap<&'static str, usize>;
-
 /// Lives the lives of `seeds` on both cores, and counts what was seen in them; the first failure ends it.
 fn explore(seeds: Range<u64>, terms: impl Fn(u64) -> Terms + Sync) -> Result<Seen, (u64, String)> {
     let (next, over, failed) = (AtomicU64::new(seeds.start), AtomicBool::new(false), Mutex::new(None));
-    let seen = Mutex::new(Seen::new());
+    let seen = Mutex::new(Seen::default());
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -91,12 +51,9 @@ fn explore(seeds: Range<u64>, terms: impl Fn(u64) -> Terms + Sync) -> Result<See
                         return;
                     }
                     match live(terms(seed)) {
-                        Ok(trace) => {
-                            let mut seen = seen.lock().expect("whole");
-                            for event in EVENTS.into_iter().chain(OF_MARKETERS) {
-                                *seen.entry(event).or_default() +=
-                                    trace.iter().filter(|line| line.contains(event)).count();
-                            }
+                        Ok(lived) => {
+                            let on_file = terms(seed).on_file;
+                            seen.lock().expect("whole").add(lived.platform, &lived.trace, on_file);
                         }
                         Err(why) => {
                             over.store(true, Ordering::SeqCst);
@@ -130,8 +87,8 @@ fn all_hold(level: &str, lives: u64, on_file: bool) {
              TIXING_SEED={seed} TIXING_SIM=1 cargo test --locked --test it simulation::{level} -- --nocapture"
         )
     });
-    let mut wanted = EVENTS.into_iter().chain(OF_MARKETERS.into_iter().filter(|_| on_file));
-    assert!(lives < 400 || wanted.all(|event| seen[event] > 0), "too quiet to prove anything: {seen:?}");
+    let missing = seen.missing();
+    assert!(missing.is_empty(), "too quiet to prove anything: {missing:?} of {seen:?}");
     eprintln!("{level}: {lives} lives from seed {first} in {:.0} s; {seen:?}", begun.elapsed().as_secs_f64());
 }
 

@@ -1,11 +1,15 @@
 //! The way to the platform and back: slow, broken, down. A request that has left arrives, whether or not its sender still lives, and
 //! perhaps long after.
 
-use super::{pending::Pending, sabotage::Sabotage, time::Time};
+use super::{
+    pending::Pending,
+    platform::{self, said},
+    sabotage::Sabotage,
+    time::Time,
+};
 use crate::harness::rig::deliver;
 use axum::Router;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use serde_json::Value;
 use std::{
     future::Future,
     pin::Pin,
@@ -27,8 +31,10 @@ use tixing::{
 /// A message that left the daemon.
 #[derive(Debug, Clone)]
 pub struct Left {
-    /// What it says in `thing1`: each reminder's own word.
+    /// What it says in its first field: each reminder's own word.
     pub mark: String,
+    /// The ticket that it names.
+    pub ticket: Option<String>,
     /// When, by the machine's clock.
     pub machine: Millis,
     /// When it really was.
@@ -48,10 +54,15 @@ pub struct Weather {
     pub down: bool,
     /// Bytes are held up on their way there, for as long as a kernel goes on with them.
     pub held_up: bool,
+    /// Something on the way passes nothing on, and answers as the platform would, without its signature. On platforms that sign nothing
+    /// there is no such thing: nobody could tell.
+    pub forged: bool,
 }
 
 pub struct Network {
     router: Router,
+    /// The field that says which reminder a message is.
+    what: &'static str,
     time: Arc<Time>,
     rng: Mutex<StdRng>,
     pub weather: Mutex<Weather>,
@@ -60,21 +71,47 @@ pub struct Network {
     pub pending: Pending,
     /// How often the daemon was started.
     pub lives: AtomicU32,
+    /// What the platform last signed for a message that it took.
+    signed: Arc<Mutex<Option<Answer>>>,
     sabotage: Option<Sabotage>,
 }
 
 impl Network {
-    pub fn new(router: Router, time: Arc<Time>, seed: u64, sabotage: Option<Sabotage>) -> Arc<Self> {
+    pub fn new(
+        router: Router,
+        what: &'static str,
+        time: Arc<Time>,
+        seed: u64,
+        sabotage: Option<Sabotage>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             router,
+            what,
             time,
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
             weather: Mutex::new(Weather { slow_ms: 20, ..Weather::default() }),
             left: Arc::default(),
             pending: Pending::default(),
             lives: AtomicU32::new(0),
+            signed: Arc::default(),
             sabotage,
         })
+    }
+}
+
+/// An answer without its signature; none if it has none.
+fn unsigned(answer: &Answer) -> Option<Answer> {
+    let text = std::str::from_utf8(&answer.body).ok()?;
+    let (before, after) = text.split_once(",\"sign\":\"")?;
+    let (_, after) = after.split_once('"')?;
+    Some(Answer { body: format!("{before}{after}").into(), ..answer.clone() })
+}
+
+impl Network {
+    /// What something on the way answers to a message, if it does.
+    fn forged(&self, is_message: bool, weather: Weather) -> Option<Answer> {
+        let signed = self.signed.lock().expect("whole").clone().filter(|_| weather.forged && is_message)?;
+        if self.sabotage == Some(Sabotage::UnsignedSuccessBelieved) { Some(signed) } else { unsigned(&signed) }
     }
 }
 
@@ -93,14 +130,23 @@ impl Transport for Network {
                 Err(Failure::NotSent(Message::text("connection refused")))
             });
         }
-        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        let leaves = body["data"]["thing1"]["value"].as_str().map(|mark| {
+        let leaves = said(&request.body, self.what).map(|mark| {
             let (machine, world) = (self.time.machine(), self.time.world());
             let life = self.lives.load(Ordering::SeqCst);
             let mut left = self.left.lock().expect("whole");
-            left.push(Left { mark: mark.to_owned(), machine, world, life, arrived: false });
+            let ticket = platform::ticket(&request.body);
+            left.push(Left { mark, ticket, machine, world, life, arrived: false });
             left.len() - 1
         });
+        if let Some(answer) = self.forged(leaves.is_some(), weather) {
+            let date = Some(self.time.world());
+            return Box::pin(async move {
+                let _pending = pending;
+                tokio::time::sleep(back).await;
+                Ok(Answer { date, ..answer })
+            });
+        }
+        let signed = Arc::clone(&self.signed);
         let (router, time, left) = (self.router.clone(), Arc::clone(&self.time), Arc::clone(&self.left));
         // A platform that agrees with a clock that is behind.
         let agrees = self.sabotage == Some(Sabotage::ClockBehindBelieved);
@@ -110,7 +156,15 @@ impl Transport for Network {
                 left.lock().expect("whole")[i].arrived = true;
             }
             let date = if agrees { time.machine().min(time.world()) } else { time.world() };
-            deliver(router, request, Some(date)).await
+            let answer = deliver(router, request, Some(date)).await;
+            if let Ok(answer) = &answer
+                && leaves.is_some()
+                && String::from_utf8_lossy(&answer.body).contains("Success")
+                && unsigned(answer).is_some()
+            {
+                *signed.lock().expect("whole") = Some(answer.clone());
+            }
+            answer
         });
         let lost_is_unsent = self.sabotage == Some(Sabotage::LostAnswerCountsAsUnsent);
         Box::pin(async move {

@@ -55,10 +55,18 @@ pub enum Sabotage {
     TableOfBefore,
     /// A load does not know which reminders the rows of its file are.
     IdentitiesForgotten,
+    /// The end of a consent is not looked at.
+    EndNotLookedAt,
+    /// A ticket that is told of again counts again.
+    TicketCountsTwice,
+    /// A refused ticket voids the user's others.
+    DeniedTicketVoidsOthers,
+    /// A success that nobody has signed is believed where answers are signed.
+    UnsignedSuccessBelieved,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 30] = [
         Self::SendBeforeMark,
         Self::MarkWithoutFence,
         Self::SettleWithoutFence,
@@ -85,6 +93,10 @@ impl Sabotage {
         Self::ScheduleGateNotAsked,
         Self::TableOfBefore,
         Self::IdentitiesForgotten,
+        Self::EndNotLookedAt,
+        Self::TicketCountsTwice,
+        Self::DeniedTicketVoidsOthers,
+        Self::UnsignedSuccessBelieved,
     ];
 
     /// Whether it is a fault of what schedules need, which the real store alone has.

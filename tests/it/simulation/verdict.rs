@@ -2,11 +2,12 @@
 
 use super::{
     disk::wait,
-    life::{Life, Promise, mark_of, seconds},
-    marketer::{Marketer, Moment, mark_in, row_of},
+    life::{Granted, Life, Promise, seconds},
+    marketer::{Marketer, Moment, row_of},
     network::Left,
+    platform::{self, is_only_busy},
 };
-use crate::harness::{DIGEST, EVENT, model::Seen};
+use crate::harness::model::Seen;
 use std::collections::BTreeMap;
 use tixing::{
     domain::{
@@ -39,10 +40,10 @@ pub fn judge(life: &Life) -> Result<Vec<String>, String> {
     let messages = life.sandbox.world().messages().to_vec();
     let mut trace = Vec::new();
     for promise in &life.promises {
-        let (id, mark) = (promise.id, mark_of(&promise.new));
+        let (id, mark) = (promise.id, life.mark_of(&promise.new));
         let Some(stored) = stored.get(&id) else { return Err(format!("I3: {mark} ({id}) was answered and is gone")) };
         let events = life.disk.events(id);
-        let received: Vec<&Message> = messages.iter().filter(|m| m.data["thing1"] == mark).collect();
+        let received: Vec<&Message> = messages.iter().filter(|m| m.data[life.what()] == mark).collect();
         if !life.unsure.contains(&mark) {
             // Its user's other reminders belong to the story.
             let all = || life.disk.everything().into_iter().map(|s| (s.id, s)).collect();
@@ -58,8 +59,9 @@ pub fn judge(life: &Life) -> Result<Vec<String>, String> {
     }
     trace.extend(life.told.iter().cloned());
     ledger(life, &stored)?;
+    tickets(life, &stored)?;
     pace(life)?;
-    must!(!life.metrics.text().contains("o-user-"), "I9: an openid in the metrics");
+    must!(!life.metrics.text().contains(&platform::users(&life.app)), "I9: an openid in the metrics");
     for left in life.network.left.lock().expect("whole").iter() {
         if let Some(quiet) = life.app.rules.quiet_hours {
             must!(
@@ -123,17 +125,21 @@ fn one(life: &Life, promise: &Promise, stored: &Seen, events: &[Event], received
         _ => {}
     }
     // Known not to have been accepted: that ends nothing while its deadline lies ahead.
-    let busy = ["-1", "1700", "43108", "40001", "not_sent", "unknown"];
-    let busy = last.code.as_deref().is_some_and(|code| busy.contains(&code) || code.starts_with("http_"));
+    let unsent = |code: &str| ["not_sent", "unknown"].contains(&code) || code.starts_with("http_");
+    let busy = last.code.as_deref().is_some_and(|code| unsent(code) || is_only_busy(life.app.platform, code));
     must!(state != State::Failed || !busy, "it was given up though the platform was only busy");
+    let users = platform::users(&life.app);
     for event in events {
         let text = event.said().map(|said| said.to_string()).unwrap_or_default();
-        must!(!text.contains("o-user-"), "I9: an openid in «{text}»");
-        let denied = event.code.as_deref() == Some("43101") && event.state != State::Sent;
-        must!(drifts(life) || !denied, "I1: it was sent without a consent");
+        must!(!text.contains(&users), "I9: an openid in «{text}»");
+        let denied = event.code.as_deref().is_some_and(|code| platform::denies(&life.app, code));
+        let late = has_ended(life, &promise.new.openid, event.ended_at);
+        must!(drifts(life) || late || !denied || event.state == State::Sent, "I1: it was sent without a consent");
     }
+    doubts(life, promise, events)?;
+    paid(life, promise)?;
     let left = life.network.left.lock().expect("whole");
-    let left = left.iter().rfind(|left| left.mark == mark_of(&promise.new));
+    let left = left.iter().rfind(|left| left.mark == life.mark_of(&promise.new));
     if let (Some(message), Some(left)) = (received.first(), left) {
         let (at, until) = (stored.at, stored.expires_at);
         let when = |clock: Millis| format!("I6: it left at {}", seconds(clock));
@@ -148,6 +154,83 @@ fn one(life: &Life, promise: &Promise, stored: &Seen, events: &[Event], received
     Ok(())
 }
 
+/// A mark may have taken so long, while the disk hung, and a request leaves after it.
+const MARK_TAKES: Millis = 65 * SECOND;
+
+/// Whether a consent of the user's had ended by then: what was on its way is refused for want of it. A clock that was set says nothing.
+fn has_ended(life: &Life, openid: &str, now: Millis) -> bool {
+    let ended = |ends: Millis| life.clock_set || ends <= now;
+    life.granted.iter().any(|granted| granted.openid == openid && granted.ends.is_some_and(ended))
+}
+
+/// I1 where consents end or are tickets: what leaves is paid for by one that has not ended, and a ticket that it names is its user's.
+fn paid(life: &Life, promise: &Promise) -> Result<(), String> {
+    if life.clock_set || life.restored || !platform::is_limited(&life.app) {
+        return Ok(());
+    }
+    let mark = life.mark_of(&promise.new);
+    let all = life.network.left.lock().expect("whole");
+    for left in all.iter().filter(|left| left.mark == mark) {
+        let when = left.machine - MARK_TAKES;
+        let named = |granted: &Granted| left.ticket.is_none() || granted.ticket == left.ticket;
+        let good = |granted: &Granted| granted.at <= left.machine && granted.ends.is_none_or(|ends| when < ends);
+        let theirs = life.granted.iter().filter(|granted| granted.openid == promise.new.openid);
+        must!(
+            theirs.clone().any(|granted| named(granted) && good(granted)),
+            "I1: it left at {} for {:?}, and no consent was good then: {:?}",
+            seconds(left.machine),
+            left.ticket,
+            theirs.map(|granted| (granted.ticket.as_ref(), granted.ends.map(seconds))).collect::<Vec<_>>()
+        );
+    }
+    Ok(())
+}
+
+/// I1: no ticket pays for more messages than it is good for.
+fn tickets(life: &Life, stored: &BTreeMap<ReminderId, Seen>) -> Result<(), String> {
+    let left = life.network.left.lock().expect("whole");
+    let named: BTreeMap<&str, &str> =
+        left.iter().filter_map(|left| Some((left.mark.as_str(), left.ticket.as_deref()?))).collect();
+    let mut spent: BTreeMap<&str, i64> = BTreeMap::new();
+    for promise in life.promises.iter().filter(|_| !life.restored) {
+        let sent = stored.get(&promise.id).is_some_and(|stored| stored.state == State::Sent);
+        if let Some(ticket) = named.get(life.mark_of(&promise.new).as_str()).filter(|_| sent) {
+            *spent.entry(ticket).or_default() += 1;
+        }
+    }
+    for (ticket, n) in spent {
+        let granted = life.granted.iter().find(|granted| granted.ticket.as_deref() == Some(ticket));
+        let sends = granted.map_or(0, |granted| granted.sends);
+        must!(n <= sends, "I1: {ticket} is good for {sends} sends, and has paid for {n}");
+    }
+    Ok(())
+}
+
+/// Where nothing can be told about a lost answer, what may have arrived is not sent again unless somebody said so, and no refusal proves
+/// that it had arrived.
+fn doubts(life: &Life, promise: &Promise, events: &[Event]) -> Result<(), String> {
+    if life.app.platform.doubt.counts_consents {
+        return Ok(());
+    }
+    let denied = |event: &Event| event.code.as_deref().is_some_and(|code| platform::denies(&life.app, code));
+    let proved = events.iter().find(|event| event.state == State::Sent && denied(event));
+    must!(proved.is_none(), "I2: a refusal is taken for a proof: {proved:?}");
+    let doubt = events.iter().find(|event| event.state == State::InDoubt);
+    let Some(doubt) = doubt.filter(|_| !wants_resends(life) && !promise.resent && !life.clock_set) else {
+        return Ok(());
+    };
+    let left = life.network.left.lock().expect("whole");
+    let mark = life.mark_of(&promise.new);
+    let again = left.iter().find(|left| left.mark == mark && left.machine > doubt.ended_at);
+    must!(
+        again.is_none(),
+        "I2: it is in doubt since {}, and left again at {}",
+        seconds(doubt.ended_at),
+        seconds(again.map_or(0, |left| left.machine))
+    );
+    Ok(())
+}
+
 /// One schedule.
 fn planned(life: &Life, marketer: &Marketer, messages: &[Message]) -> Result<Vec<String>, String> {
     let stored = life.planned(&marketer.name);
@@ -158,7 +241,12 @@ fn planned(life: &Life, marketer: &Marketer, messages: &[Message]) -> Result<Vec
         let last = events.last().ok_or("I5: it ended without a reason")?;
         must!(last.state == s.due.state, "{}: its last event says {}", s.due.id, last.state.word());
         let code = last.code.as_deref().unwrap_or("-");
-        trace.push(format!("{} at {} {} {code}", mark_in(&s.data), seconds(s.due.at), s.due.state.word()));
+        trace.push(format!(
+            "{} at {} {} {code}",
+            platform::mark_in(&life.app, &s.data),
+            seconds(s.due.at),
+            s.due.state.word()
+        ));
     }
     if marketer.lost {
         return Ok(trace);
@@ -166,17 +254,18 @@ fn planned(life: &Life, marketer: &Marketer, messages: &[Message]) -> Result<Vec
     let spends = usize::from(wants_resends(life)) + 1;
     for (mark, said) in &marketer.said {
         let (_, key) = row_of(mark).expect("a mark of a file");
-        let of_row = |m: &&Message| row_of(&m.data["thing1"]) == Some((&marketer.name, key));
+        let of_row = |m: &&Message| row_of(&m.data[life.what()]) == Some((&marketer.name, key));
         let received: Vec<&Message> = messages.iter().filter(of_row).collect();
         let known = !marketer.forgotten.contains(key);
         must!(!known || received.len() <= spends, "I2: {key} got {:?}", received);
         must!(
-            received.iter().filter(|m| m.data["thing1"] == *mark).all(|m| m.openid == said.openid),
+            received.iter().filter(|m| m.data[life.what()] == *mark).all(|m| m.openid == said.openid),
             "{mark} went to somebody else than {}",
             said.openid
         );
-        let ends = stored.iter().filter(|s| mark_in(&s.data) == *mark && s.due.state.spends()).count();
-        let arrived = received.iter().filter(|m| m.data["thing1"] == *mark).count();
+        let ends =
+            stored.iter().filter(|s| platform::mark_in(&life.app, &s.data) == *mark && s.due.state.spends()).count();
+        let arrived = received.iter().filter(|m| m.data[life.what()] == *mark).count();
         must!(!known || arrived <= ends * spends, "{mark} arrived {arrived} times, and {ends} reminders say so");
     }
     let left = life.network.left.lock().expect("whole");
@@ -189,10 +278,10 @@ fn planned(life: &Life, marketer: &Marketer, messages: &[Message]) -> Result<Vec
     for (mark, left) in last {
         let (_, key) = row_of(mark).expect("a mark of a file");
         let in_time = |s: &&Stored| (s.due.at..s.due.expires_at).contains(&left.machine);
-        let ended = stored.iter().filter(|s| mark_in(&s.data) == mark).find(in_time);
+        let ended = stored.iter().filter(|s| platform::mark_in(&life.app, &s.data) == mark).find(in_time);
         let known = !marketer.forgotten.contains(key)
             && left.arrived
-            && stored.iter().any(|s| mark_in(&s.data) == mark && s.due.state == State::Sent);
+            && stored.iter().any(|s| platform::mark_in(&life.app, &s.data) == mark && s.due.state == State::Sent);
         must!(!known || ended.is_some(), "I6: {mark} left at {} by its clock", seconds(left.machine));
     }
     Ok(trace)
@@ -266,6 +355,7 @@ fn drifts(life: &Life) -> bool {
 
 /// I1 and I4: our ledger balances, and agrees with the platform's.
 fn ledger(life: &Life, stored: &BTreeMap<ReminderId, Seen>) -> Result<(), String> {
+    life.disk.end_consents(life.time.machine());
     let mut total = Balance::default();
     let platform = life.sandbox.world().ledger();
     for entry in &platform {
@@ -283,7 +373,14 @@ fn ledger(life: &Life, stored: &BTreeMap<ReminderId, Seen>) -> Result<(), String
         let came_back = life.forgotten.contains_key(openid);
         must!(b.available + b.held + b.used + b.void == *reported, "I4: {openid} has {b:?} of {reported}");
         must!(b.held == 0, "I4: everything has ended, and {openid} has {b:?}");
-        must!(drifts(life) || came_back || b.void == 0, "nobody withdrew, and {openid} has {b:?}");
+        let now = life.time.machine();
+        let late = has_ended(life, openid, now);
+        must!(drifts(life) || came_back || late || b.void == 0, "nobody withdrew, and {openid} has {b:?}");
+        // A ticket that was refused, for it had ended on its way, ends no other one.
+        let ended = |granted: &&Granted| granted.openid == *openid && granted.ends.is_some_and(|ends| ends <= now);
+        let ended: i64 = life.granted.iter().filter(ended).map(|granted| granted.sends).sum();
+        let exact = life.app.platform.tickets.needed && !drifts(life) && !life.clock_set && !life.restored;
+        must!(!exact || came_back || b.void <= ended, "{openid} has {b:?}, and only {ended} have ended");
         let spent = stored.values().filter(|s| s.openid == *openid && s.state.spends()).count();
         // A restored store takes a reminder for sent though it does not know the consent that may have paid for it.
         must!(
@@ -291,8 +388,10 @@ fn ledger(life: &Life, stored: &BTreeMap<ReminderId, Seen>) -> Result<(), String
             "I4: {openid} has {b:?}, and {spent} reminders spent one: {}",
             story(life, openid, stored)
         );
-        let accepted = platform.iter().find(|e| e.openid == *openid && e.template == EVENT).map_or(0, |e| e.used);
-        let granted = platform.iter().find(|e| e.openid == *openid && e.template == EVENT).map_or(0, |e| e.granted);
+        let accepted =
+            platform.iter().find(|e| e.openid == *openid && e.template == life.event()).map_or(0, |e| e.used);
+        let granted =
+            platform.iter().find(|e| e.openid == *openid && e.template == life.event()).map_or(0, |e| e.granted);
         must!(
             !tells_apart_by_time(life) || came_back || *reported <= granted,
             "I1: {openid} tapped {granted} times, and {reported} count"
@@ -306,7 +405,7 @@ fn ledger(life: &Life, stored: &BTreeMap<ReminderId, Seen>) -> Result<(), String
         total.void += b.void;
     }
     if let Some(tally) = life.disk.tally() {
-        nameless(life).for_each(|b| {
+        nameless(life).into_iter().for_each(|b| {
             total.available += b.available;
             total.used += b.used;
             total.void += b.void;
@@ -338,17 +437,20 @@ fn ledger(life: &Life, stored: &BTreeMap<ReminderId, Seen>) -> Result<(), String
 
 /// Consents that nobody tapped for: of those who were forgotten, who are called by their rows' numbers, and what stands for the former ones
 /// of those who came back, for each template.
-fn nameless(life: &Life) -> impl Iterator<Item = Balance> {
+fn nameless(life: &Life) -> Vec<Balance> {
     let most = if life.forgotten.is_empty() { 0 } else { 60 };
-    let names = (1..=most).map(|n| format!("forgotten {n}"));
-    let gone = names.flat_map(|name| [EVENT, DIGEST].map(|template| life.disk.balance(&name, template)));
-    gone.chain(life.forgotten.keys().map(|openid| life.disk.balance(openid, DIGEST)))
+    let templates = || life.app.templates.iter().map(|template| template.code.as_str());
+    let gone = (1..=most).flat_map(|n| templates().map(move |template| (format!("forgotten {n}"), template)));
+    let others =
+        life.forgotten.keys().flat_map(|openid| templates().skip(1).map(|template| (openid.clone(), template)));
+    gone.chain(others).map(|(openid, template)| life.disk.balance(&openid, template)).collect()
 }
 
 /// Once all terms are over nothing is left but consents that are available, or that the platform may still know; the books say the same;
 /// and no key is taken twice.
 pub fn all_goes(life: &Life) -> Result<(), String> {
-    life.disk.erase(life.time.machine() + DAY);
+    life.time.suspend(DAY);
+    life.disk.erase(life.time.machine());
     must!(life.disk.everything().is_empty(), "reminders are left after their term");
     if let Some(tally) = life.disk.tally() {
         let named = life.reported.keys().map(|(openid, template)| life.disk.balance(openid, template));
