@@ -70,7 +70,7 @@ pub struct Compared {
     pub writes: Vec<u32>,
     /// What waits and is no longer in the file.
     pub removed: Vec<Left>,
-    /// The places of those that take a consent which such a removal gives back.
+    /// The places of those that take a consent which this load gives back.
     pub retries: Vec<u32>,
     /// How what is known was compared.
     pub terms: Terms,
@@ -128,6 +128,8 @@ pub async fn compare(
         recurs: file.is_recurring(),
         plan,
         changes: vec![None; spooled.len()],
+        freed: Vec::new(),
+        without: HashSet::new(),
         seen: HashSet::with_capacity(spooled.len()),
         hash: RandomState::new(),
     };
@@ -157,7 +159,8 @@ pub async fn compare(
     }
     let adds_only = loading.adds_only || file.audience == Audience::Consented && !file.is_recurring();
     let removed = counting.removed(store, loading, adds_only).await?;
-    let retries = counting.retries(&removed, &places, &spooled, &extra).await?;
+    let free = counting.free(store, &removed).await?;
+    let retries = counting.retries(free, &places, &spooled, &extra).await?;
     let changes = counting.changes;
     guard(plan);
     plan.problems.sort();
@@ -225,6 +228,10 @@ struct Counting<'a> {
     /// Its occurrences are prepared one by one: what has passed of one is no mistake of a row.
     recurs: bool,
     changes: Vec<Option<Change>>,
+    /// The users whose consents are given back because rows are another's by now, or late.
+    freed: Vec<i64>,
+    /// The people without a consent.
+    without: HashSet<u64>,
     /// The identities that the file has.
     seen: HashSet<u64>,
     hash: RandomState,
@@ -240,6 +247,7 @@ impl Counting<'_> {
             from += user.len();
             self.user(user, lines, judged, spooled);
             writes.extend(user.iter().zip(judged).filter(|(_, judged)| judged.writes).map(|(place, _)| *place));
+            self.freed.extend(judged.iter().filter_map(|judged| judged.frees));
         }
         writes
     }
@@ -276,6 +284,9 @@ impl Counting<'_> {
         if reached && self.testers.is_none_or(|testers| testers.contains(openid)) {
             let reach = &mut self.plan.reach;
             let forgotten = judged.iter().any(|judged| judged.change.is_none());
+            if !forgotten && !judged.iter().any(|judged| judged.has_consent || judged.reminds()) {
+                self.without.insert(spooled.entry(places[0]).user);
+            }
             reach.people += 1;
             reach.forgotten += u64::from(forgotten);
             reach.known += u64::from(!forgotten && judged.iter().any(|judged| judged.user_known));
@@ -316,17 +327,28 @@ impl Counting<'_> {
         plan.last_at = Some(plan.last_at.map_or(at, |last| last.max(at)));
     }
 
-    /// Those that found no consent and take one which a removal gives back: an occasion that is renamed, or a row with another key, is one
-    /// reminder less and one more, and its user's only consent must serve the new one.
+    /// How many consents of whom this very load gives back.
+    async fn free(&self, store: &Store, removed: &[Left]) -> Result<HashMap<String, u32>, Failure> {
+        let mut free: HashMap<String, u32> = HashMap::new();
+        removed.iter().filter(|left| left.holds).for_each(|left| *free.entry(left.openid.clone()).or_default() += 1);
+        for some in self.freed.chunks(BATCH) {
+            let openids = store.openids(some).await?;
+            some.iter()
+                .filter_map(|user| openids.get(user))
+                .for_each(|openid| *free.entry(openid.clone()).or_default() += 1);
+        }
+        Ok(free)
+    }
+
+    /// Those that found no consent and take one which this load gives back: an occasion that is renamed, a row with another key, or one that
+    /// is another user's by now, is one reminder less and one more, and its user's only consent must serve the new one.
     async fn retries(
         &mut self,
-        removed: &[Left],
+        mut free: HashMap<String, u32>,
         places: &[u32],
         spooled: &Arc<Spooled>,
         extra: &Arc<str>,
     ) -> Result<Vec<u32>, Failure> {
-        let mut free: HashMap<&str, u32> = HashMap::new();
-        removed.iter().filter(|left| left.holds).for_each(|left| *free.entry(&left.openid).or_default() += 1);
         let mut retries = Vec::new();
         if free.is_empty() {
             return Ok(retries);
@@ -345,6 +367,10 @@ impl Counting<'_> {
                 let counts = &mut self.plan.reminders;
                 counts.entry(Change::NoConsent).and_modify(|n| *n -= 1);
                 *counts.entry(Change::New).or_default() += 1;
+                if self.without.remove(&spooled.entry(*place).user) {
+                    self.plan.reach.with_consent += 1;
+                    self.plan.reach.reminded += 1;
+                }
                 self.goes_at(self.terms.moved(&line.planned).0);
             }
         }

@@ -665,7 +665,7 @@ impl<'a> Work<'a> {
         Ok(store.forget_occurrences(self.id, &self.nonce, gone).await?)
     }
 
-    /// Writes all that is to be written: removals after it, and then what takes a consent that a removal has given back. `false` if another
+    /// Writes all that is to be written: removals after it, and then what takes a consent that was given back by either. `false` if another
     /// task has the schedule by now.
     pub(super) async fn write(&mut self, ready: &mut Ready) -> Result<bool, Failure> {
         let Ready { compared, loading, .. } = ready;

@@ -63,6 +63,8 @@ pub struct Judged {
     pub writes: bool,
     /// A reminder that waits is cancelled for it: its new instant has passed, or it waits for another user.
     pub cancels: bool,
+    /// The user whose consent that gives back.
+    pub frees: Option<i64>,
     /// It is done, and the file says something else by now.
     pub differs: bool,
     /// The user has a consent record in this app, spent or not.
@@ -124,6 +126,7 @@ pub(super) struct Waiting {
     pub at: Millis,
     pub due_at: Millis,
     pub fence: i64,
+    recipient: i64,
     row: Option<i64>,
     holds: bool,
     /// When the consent that it holds ends, if it does.
@@ -183,6 +186,7 @@ pub(super) async fn find(look: &mut Look<'_>, loading: &Loading, lines: &[Line])
             at: row.get("at"),
             due_at: row.get("due_at"),
             fence: row.get("fence"),
+            recipient: row.get("recipient"),
             row: row.get("row_number"),
             holds: row.get::<i64, _>("at_fire") == 0,
             ends_at: None,
@@ -260,11 +264,13 @@ pub(super) fn judge(
         let row = line.planned.row;
         let (at, expires_at) = &loading.terms.moved(&line.planned);
         let free = found.user.is_some_and(|user| ledgers.of((user, template)).has_free(*at));
-        let holds = found.waiting.is_some_and(|waiting| waiting.holds);
+        let holder = found.waiting.filter(|waiting| waiting.holds).map(|waiting| waiting.recipient);
+        let holds = holder.is_some() && holder == found.user;
         let mut verdict = Judged {
             change: None,
             writes: false,
             cancels: false,
+            frees: None,
             differs: false,
             user_known: false,
             has_consent: free || holds,
@@ -315,6 +321,7 @@ pub(super) fn judge(
                 }
             }
         }
+        verdict.frees = holder.filter(|_| verdict.cancels);
         judged.push((verdict, new));
     }
     judged

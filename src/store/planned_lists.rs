@@ -11,6 +11,7 @@ use super::{
 };
 use crate::domain::{Millis, reason::Reason, reminder::ReminderId};
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use std::collections::HashMap;
 
 /// An identity that a schedule has planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +108,20 @@ impl Store {
         let sql = self.database.dialect.sql(&sql, &rows);
         let found = bound(&sql, &rows).fetch_all(&self.read).await?;
         Ok(found.iter().map(left).collect())
+    }
+
+    /// The openids of users, by their numbers.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn openids(&self, users: &[i64]) -> Result<HashMap<i64, String>, StoreError> {
+        if users.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = self.database.dialect.rows(["id"], users.iter().map(|user| [(*user).into()]));
+        let sql = self.database.dialect.sql("SELECT p.id, p.openid FROM {rows} JOIN recipient p ON p.id = r.id", &rows);
+        let found = bound(&sql, &rows).fetch_all(&self.read).await?;
+        Ok(found.iter().map(|row| (row.get("id"), row.get("openid"))).collect())
     }
 
     /// What waits of a schedule at `from` and later, in order of (instant, id), after this; fewer than `limit` are the last.

@@ -230,10 +230,32 @@ fn the_only_consent_serves_the_reminder_that_takes_the_place_of_another() {
     let counted =
         |answer: &Value, list: &str| ["new", "removed"].map(|name| answer[list][name].as_u64().unwrap_or_default());
     assert_eq!((counted(&plan, "reminders"), &plan["reminders"]["no_consent"]), ([1, 1], &0.into()), "{plan}");
+    assert_eq!((&plan["reach"]["with_consent"], &plan["reach"]["reminded"]), (&1.into(), &1.into()), "{plan}");
     let (_, loaded) = desk.run(&["load", "spring.toml"]);
     assert_eq!(counted(&loaded, "loaded"), [1, 1], "{loaded}");
     let (_, loaded) = desk.run(&["load", "spring.toml"]);
     assert_eq!((counted(&loaded, "loaded"), &loaded["reminders"]["same"]), ([0, 0], &1.into()), "{loaded}");
+}
+
+#[test]
+fn the_only_consent_of_a_user_serves_another_row_when_theirs_becomes_somebody_elses() {
+    let desk = Desk::new("sqlite", "http://127.0.0.1:1", "");
+    desk.grant(["o0".to_owned(), "o1".to_owned()]);
+    desk.table([row(0)]);
+    desk.schedule("spring", "2031-03-01T10:00:00", "");
+    assert_eq!(desk.run(&["load", "spring.toml"]).1["loaded"]["new"], 1);
+    // The place is o1's now, and o0 has another.
+    let [(first, k0, name), (second, k1, other)] = [row(0), row(1)];
+    desk.table([(second, k0, name), (first, k1, other)]);
+    let counted =
+        |answer: &Value, list: &str| ["new", "removed"].map(|name| answer[list][name].as_u64().unwrap_or_default());
+    let (_, plan) = desk.run(&["plan", "spring.toml"]);
+    assert_eq!((counted(&plan, "reminders"), &plan["reminders"]["no_consent"]), ([2, 1], &0.into()), "{plan}");
+    assert_eq!((&plan["reach"]["with_consent"], &plan["reach"]["reminded"]), (&2.into(), &2.into()), "{plan}");
+    let (_, loaded) = desk.run(&["load", "spring.toml"]);
+    assert_eq!(counted(&loaded, "loaded"), [2, 1], "{loaded}");
+    let (_, loaded) = desk.run(&["load", "spring.toml"]);
+    assert_eq!((counted(&loaded, "loaded"), &loaded["reminders"]["same"]), ([0, 0], &2.into()), "{loaded}");
 }
 
 #[test]
