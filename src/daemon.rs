@@ -8,7 +8,7 @@ use crate::{
     domain::{Millis, timing::rfc3339},
     engine::{Engine, Signals, alarm},
     http,
-    metrics::{By, Metrics},
+    metrics::{By, Metrics, begin},
     platform::transport::{HttpTransport, Limits},
     schedule::{
         bell,
@@ -110,7 +110,7 @@ impl Daemon {
     async fn start_on(store: Store, config: Arc<Config>, clock: SharedClock) -> Result<Self, StartError> {
         let listener = bind(config.server.listen).await?;
         let address = listener.local_addr().map_err(|e| cannot_start(say!("part_listener"), &e))?;
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::default().of_process(clock.now()));
         let transport =
             HttpTransport::new(Limits::default()).map_err(|e| cannot_start(say!("part_http_client"), &e))?;
         let seed = rand::rng().random();
@@ -253,6 +253,7 @@ async fn recur(
     rung: Arc<Notify>,
     stop: CancellationToken,
 ) {
+    begin(&metrics.occurrences, ["prepared", "missed"].map(|what| By { what }));
     while bell::rings(&rung, &stop).await {
         let status = signals.status();
         if signals.is_on_hold() || !status.clock_trusted || !status.ready {

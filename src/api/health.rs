@@ -1,10 +1,13 @@
 //! Whether the daemon lives and does its work, and its metrics: open to all.
 
 use super::Api;
-use crate::words::{Voice, say};
+use crate::{
+    metrics::Format,
+    words::{Voice, say},
+};
 use axum::{
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
@@ -35,10 +38,11 @@ pub async fn ready(State(api): State<Api>, voice: Voice) -> (StatusCode, String)
     (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", why.say(voice)))
 }
 
-/// Prometheus text.
+/// Prometheus text: OpenMetrics where `Accept` names it, else version 0.0.4.
 #[utoipa::path(get, path = "/metrics", operation_id = "read_metrics", tag = "health", responses(
-    (status = 200, description = "Prometheus text", body = String, content_type = "application/openmetrics-text")))]
-pub async fn metrics(State(api): State<Api>) -> Response {
-    let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, text)], api.metrics.text()).into_response()
+    (status = 200, description = "Prometheus text", body = String, content_type = "text/plain")))]
+pub async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let format = Format::asked(accept.unwrap_or_default());
+    ([(header::CONTENT_TYPE, format.content_type())], api.metrics.text_in(format)).into_response()
 }

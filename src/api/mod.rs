@@ -8,6 +8,7 @@ mod by_key;
 mod calendar;
 mod check;
 mod consents;
+mod counted;
 mod report;
 mod prepare;
 mod ticket;
@@ -50,7 +51,7 @@ use crate::{
 use auth::Keys;
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderValue, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -96,6 +97,7 @@ impl Api {
         metrics: Arc<Metrics>,
         signals: Option<Arc<Signals>>,
     ) -> Self {
+        counted::begin_counters(&metrics);
         let (keys, places, list_time) = (Arc::default(), Arc::default(), LIST_TIME);
         let (files, reader) = (Arc::new(Semaphore::new(plans::AT_ONCE)), Arc::default());
         let api = Self { config, store, clock, metrics, signals, keys, places, files, reader, list_time };
@@ -193,25 +195,29 @@ impl Api {
             .fallback(async || Problem::new("not_found", say!("nothing_at_path")))
             .method_not_allowed_fallback(async || Problem::new("method_not_allowed", say!("method_unknown_here")))
             .layer(CatchPanicLayer::custom(|_| Problem::new("internal", say!("fault_of_tixing")).into_response()))
-            .layer(middleware::from_fn(with_request_id))
+            .layer(middleware::from_fn_with_state(Arc::clone(&self.metrics), with_request_id))
             .with_state(self.clone())
     }
 }
 
 /// Names every request, and turns a [`Problem`] into its JSON with that name.
-async fn with_request_id(request: Request, next: Next) -> Response {
+async fn with_request_id(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let id = format!("{:016x}", rand::rng().random::<u64>());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let voice = voice(request.headers());
     let mut response = next.run(request).await;
+    let mut code = None;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let allowed = response.headers_mut().remove(header::ALLOW);
+        code = Some(problem.code);
         response = problem.response(&id, voice);
         response.headers_mut().extend(allowed.map(|methods| (header::ALLOW, methods)));
         if response.status().is_server_error() {
             tracing::warn!(request_id = id, %method, path, code = problem.code, "a request failed");
         }
     }
+    counted::count(&metrics, route.as_ref().map(MatchedPath::as_str), &method, response.status(), code);
     response.headers_mut().insert("x-request-id", HeaderValue::from_str(&id).expect("hex digits"));
     response
 }

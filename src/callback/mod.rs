@@ -8,12 +8,15 @@ use crate::{
     clock::SharedClock,
     config::App,
     domain::{MINUTE, Millis, push::Push},
-    metrics::{ByAppAnd, Metrics},
+    metrics::{ByAppAnd, Metrics, begin},
     platform::{
         Method,
         push::{Incoming, Pushes, Refused, Told},
     },
-    store::{Store, pushes::NewPush},
+    store::{
+        Store,
+        pushes::{NewPush, RECEIPTS},
+    },
 };
 use axum::{
     Router,
@@ -54,7 +57,19 @@ impl Callbacks {
     pub fn new(apps: &[App], store: Store, clock: SharedClock, metrics: Arc<Metrics>) -> Arc<Self> {
         let callbacks = Self { apps: RwLock::default(), store, clock, metrics, logged: Mutex::default() };
         callbacks.renew(apps);
+        callbacks.begin_counters();
         Arc::new(callbacks)
+    }
+
+    /// Makes the counters of the apps that are pushed to, so that they are at 0 from the start.
+    fn begin_counters(&self) {
+        let refused = Refused::ALL.map(Refused::word);
+        for app in self.apps.read().expect("nobody panics while looking").keys() {
+            let by = |what| ByAppAnd { app: app.clone(), what };
+            let all = ["taken", "known", "other", "verified", "unavailable"].into_iter().chain(refused);
+            begin(&self.metrics.pushes, all.map(by));
+            begin(&self.metrics.receipts, RECEIPTS.map(by));
+        }
     }
 
     /// Takes over these apps' secrets; what is being read is read by the former ones.

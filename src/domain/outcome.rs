@@ -137,6 +137,10 @@ impl Outcome {
         }
     }
 
+    /// All that [`Self::label`] says.
+    pub const LABELS: [&'static str; 8] =
+        ["accepted", "refused", "denied", "busy", "token", "held", "not_sent", "unknown"];
+
     /// One of a closed list, for metrics.
     pub fn label(&self) -> &'static str {
         match self {

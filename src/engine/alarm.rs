@@ -6,10 +6,10 @@ use crate::{
     clock::SharedClock,
     config::App,
     domain::{Millis, reminder::State, retention::Retention},
-    metrics::{By, ByApp, ByAppAnd, Metrics},
+    metrics::{By, ByApp, ByAppAnd, Metrics, begin},
     store::{
         Store,
-        retention::Walk,
+        retention::{Erased, Walk},
         schedules::{ScheduleRow, ScheduleState},
     },
 };
@@ -26,6 +26,9 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 /// How long the gauges wait for their turn, and then for the store; they are brought up to date twice as rarely.
 const TURN: Duration = Duration::from_secs(5);
+
+/// What retention erases, as its counters call it.
+const ERASED: [&str; 6] = ["bodies", "attempts", "reminders", "users", "occurrences", "kept_rows"];
 
 /// What the bells look after.
 pub struct Bells {
@@ -53,6 +56,7 @@ pub struct Bells {
 /// # Errors
 /// When the scheduler cannot start.
 pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
+    begin(&bells.metrics.erased, ERASED.map(|what| By { what }));
     let scheduler = JobScheduler::new().await?;
     let signals = Arc::clone(&bells.signals);
     scheduler
@@ -123,14 +127,8 @@ impl Bells {
                 return;
             }
         };
-        for (what, n) in [
-            ("bodies", erased.bodies),
-            ("attempts", erased.attempts),
-            ("reminders", erased.reminders),
-            ("users", erased.users),
-            ("occurrences", erased.occurrences),
-            ("kept_rows", erased.kept_rows),
-        ] {
+        let Erased { bodies, attempts, reminders, users, occurrences, kept_rows, .. } = erased;
+        for (what, n) in ERASED.into_iter().zip([bodies, attempts, reminders, users, occurrences, kept_rows]) {
             self.metrics.erased.get_or_create(&By { what }).inc_by(n);
         }
     }
@@ -155,6 +153,7 @@ impl Bells {
         }
         // If the store does not answer, the engine tells of it.
         let _ = timeout(TURN, self.measure_store(now)).await;
+        let _ = timeout(TURN, self.measure_database()).await;
     }
 
     async fn measure_schedules(&self, now: Millis) {
@@ -162,7 +161,8 @@ impl Bells {
             return;
         };
         let none = BTreeMap::new();
-        for app in rows.iter().map(|row| &row.app).collect::<BTreeSet<_>>() {
+        let configured = self.apps.iter().map(|app| &app.name);
+        for app in rows.iter().map(|row| &row.app).chain(configured).collect::<BTreeSet<_>>() {
             let here: Vec<_> = rows.iter().filter(|row| row.app == *app).collect();
             let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
             for state in ScheduleState::ALL {
@@ -181,6 +181,14 @@ impl Bells {
             let unprepared = here.iter().filter_map(|row| row.unprepared_for(now)).max().unwrap_or_default();
             self.metrics.unprepared.get_or_create(&ByApp { app: app.clone() }).set(seconds(unprepared));
         }
+    }
+
+    async fn measure_database(&self) {
+        if let Ok(sizes) = self.store.sizes().await {
+            self.metrics.database_bytes.set(sizes.database);
+            self.metrics.wal_bytes.set(sizes.wal);
+        }
+        self.metrics.last_backup.set(seconds(self.store.last_backup()));
     }
 
     async fn measure_store(&self, now: Millis) {

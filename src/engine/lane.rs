@@ -17,10 +17,11 @@ use crate::{
         MINUTE, Millis, SECOND,
         decide::{Decision, cut_off, decide, open_doubt},
         gate::{Gate, Quiet},
+        outcome::Outcome,
         reminder::ReminderId,
         settle::{Settlement, backoff},
     },
-    metrics::{ByApp, Metrics},
+    metrics::{ByApp, ByAppAnd, Metrics, begin},
     platform::{
         Adapter, Auth, Quota,
         token::{Token, Trouble},
@@ -31,7 +32,7 @@ use crate::{
     },
     words::{Message, say},
 };
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 use std::{collections::HashSet, sync::Arc};
 
 /// Jobs looked at in one turn behind ones that cannot go yet.
@@ -50,9 +51,12 @@ pub struct Lane {
     pub adapter: Arc<dyn Adapter>,
     pub templates: Templates,
     pub token: Token,
-    /// The lane's own histograms, so that a send does not look them up.
+    /// The lane's own measures, so that a send does not look them up.
     pub lateness: Histogram,
     pub platform_latency: Histogram,
+    throttled: Counter,
+    /// The last job that waited for the rate: it is seen at each look, and counts once.
+    throttled_last: Option<ReminderId>,
     pub reach: Reach,
     pub live: Stream,
     pub backlog: Stream,
@@ -107,6 +111,14 @@ pub enum Pick {
     CutOff(Job),
 }
 
+/// Makes the counters of an app's answers, so that they are at 0 from the start.
+fn begin_counters(metrics: &Metrics, app: &App) {
+    let by = |what| ByAppAnd { app: app.name.clone(), what };
+    begin(&metrics.sends, Outcome::LABELS.map(by));
+    begin(&metrics.errors, app.platform.codes.iter().map(|known| known.code).chain(["other"]).map(by));
+    begin(&metrics.unlisted_codes, [ByApp { app: app.name.clone() }]);
+}
+
 impl Lane {
     pub fn new(
         id: i64,
@@ -118,8 +130,11 @@ impl Lane {
     ) -> Self {
         let reach = Reach::default();
         let by_app = ByApp { app: app.name.clone() };
+        begin_counters(metrics, &app);
         Self {
             id,
+            throttled: metrics.throttled.get_or_create(&by_app).clone(),
+            throttled_last: None,
             lateness: metrics.lateness.get_or_create(&by_app).clone(),
             platform_latency: metrics.platform_latency.get_or_create(&by_app).clone(),
             rate: Rate::new(app.rate),
@@ -328,7 +343,11 @@ impl Lane {
                         taken.push((*place, Some(decision)));
                     }
                     Decision::Send | Decision::Resend => {
-                        if window == 0 || !self.rate.ready(backlog, now) {
+                        let throttled = window > 0 && !self.rate.ready(backlog, now);
+                        if throttled && self.throttled_last.replace(job.due.id) != Some(job.due.id) {
+                            self.throttled.inc();
+                        }
+                        if window == 0 || throttled {
                             // Behind it there may still be something that ends without a call, but not within this look.
                             stopped = true;
                             break;

@@ -34,7 +34,7 @@ use crate::{
     clock::SharedClock,
     config::App,
     domain::{Millis, SECOND, timing::rfc3339},
-    metrics::Metrics,
+    metrics::{By, Metrics, begin},
     platform::transport::Transport,
     store::{
         StoreError,
@@ -110,6 +110,7 @@ impl Engine {
             }
             lane
         };
+        begin(&metrics.store_errors, StoreError::WORDS.map(|what| By { what }));
         let signals = Arc::new(Signals::default());
         let (told, commit) = (Arc::clone(&signals), metrics.commit.clone());
         store.on_commit(Box::new(move |ring, took| {
@@ -376,6 +377,7 @@ impl Engine {
     }
 
     fn store_failed(&mut self, error: &StoreError, now: Millis) {
+        self.metrics.store_errors.get_or_create(&By { what: error.word() }).inc();
         tracing::error!(error = %error, "the store does not answer; nothing is sent until it does");
         self.store_retry_at = now + STORE_RETRY;
     }

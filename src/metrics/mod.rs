@@ -6,13 +6,16 @@ mod process;
 
 pub use format::Format;
 
+use process::Process;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
-use process::Process;
-use std::sync::{Mutex, atomic::AtomicU64};
+use std::{
+    hash::Hash,
+    sync::{Mutex, atomic::AtomicU64},
+};
 
 /// The app.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -46,6 +49,11 @@ pub struct ByRequest {
     pub method: &'static str,
     /// The status.
     pub status: u16,
+}
+
+/// Makes counters, so that they are at 0 from the start.
+pub fn begin<L: Clone + Eq + Hash>(counters: &Family<L, Counter>, labels: impl IntoIterator<Item = L>) {
+    labels.into_iter().for_each(|labels| drop(counters.get_or_create(&labels)));
 }
 
 /// All measures.
@@ -256,17 +264,25 @@ impl Metrics {
         self
     }
 
-    /// All of them as text.
+    /// All of them as OpenMetrics text.
     ///
     /// # Panics
     /// When somebody panicked while encoding.
-    pub fn text(&self, format: Format) -> String {
+    pub fn text(&self) -> String {
         let mut text = String::new();
         let registry = self.registry.lock().expect("nobody panics while encoding");
         encode(&mut text, &registry).expect("a String takes everything");
+        text
+    }
+
+    /// The same in either format.
+    ///
+    /// # Panics
+    /// When somebody panicked while encoding.
+    pub fn text_in(&self, format: Format) -> String {
         match format {
-            Format::OpenMetrics => text,
-            Format::Plain => format::plain(&text),
+            Format::OpenMetrics => self.text(),
+            Format::Plain => format::plain(&self.text()),
         }
     }
 }

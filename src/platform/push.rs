@@ -69,6 +69,9 @@ impl Incoming<'_> {
 }
 
 impl Refused {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Signature, Self::Stale, Self::Key, Self::Appid, Self::InClear, Self::Shape];
+
     /// A word for metrics.
     pub fn word(self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 
 use super::{
     Store,
+    command::Single,
     dialect::Dialect,
     error::{OpenError, StoreError},
     file,
@@ -10,6 +11,7 @@ use super::{
     progress,
     states::LIVING_WORDS,
     tally,
+    tx::Tx,
 };
 use crate::{
     clock::Clock,
@@ -21,6 +23,7 @@ use std::{
     fs::File,
     io::ErrorKind,
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
 };
 
 /// What a backup holds.
@@ -65,11 +68,40 @@ impl Store {
         copy.await.map_err(|e| failed(StoreError::from(e).message()))?;
         part.as_file().sync_all().map_err(io_failed)?;
         match part.persist_noclobber(to) {
-            Ok(_) => file::sync_folder(to).map_err(io_failed),
-            Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Err(exists()),
-            Err(e) => Err(io_failed(e.error)),
+            Ok(_) => file::sync_folder(to).map_err(io_failed)?,
+            Err(e) if e.error.kind() == ErrorKind::AlreadyExists => return Err(exists()),
+            Err(e) => return Err(io_failed(e.error)),
         }
+        self.last_backup.store(clock.now(), Ordering::Relaxed);
+        // The backup is there: that nobody wrote down when is no reason to say that it is not.
+        if let Err(e) = self.writer.do_one(BackedUp).await {
+            tracing::warn!(error = %e, "the backup is whole; when it was made could not be written down");
+        }
+        Ok(())
     }
+
+    /// When the last backup was made, milliseconds since 1970; 0 without one.
+    pub fn last_backup(&self) -> Millis {
+        self.last_backup.load(Ordering::Relaxed)
+    }
+}
+
+/// Writes down that a backup was made.
+struct BackedUp;
+
+impl Single for BackedUp {
+    type Done = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
+        let sql = "INSERT INTO audit (at, actor, action, reminder, detail) VALUES ($1, 'tixing', 'backup', NULL, '')";
+        sqlx::query(sql).bind(tx.now).execute(&mut *tx.conn).await.map(drop)
+    }
+}
+
+/// When a store was last backed up, as it was written down.
+pub(super) async fn last(conn: &mut AnyConnection) -> sqlx::Result<Millis> {
+    let sql = "SELECT COALESCE(MAX(at), 0) AS at FROM audit WHERE action = 'backup'";
+    Ok(sqlx::query(sql).fetch_one(conn).await?.get("at"))
 }
 
 /// SQLite's driver takes names of files as text.

@@ -1,9 +1,18 @@
 //! The counts, read: how many there are of each, by app.
 
-use super::{Store, error::StoreError, tally};
+use super::{Store, error::StoreError, file, tally};
 use crate::domain::reminder::State;
 use sqlx::Row;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
+
+/// How large a database is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// SQLite's file, or all of PostgreSQL's database.
+    pub database: i64,
+    /// The journal beside SQLite's file.
+    pub wal: i64,
+}
 
 impl Store {
     /// How many there are: each state's word, and `consent_available` and its like, by app.
@@ -23,6 +32,20 @@ impl Store {
             }
         }
         Ok(tally)
+    }
+
+    /// How large the database is.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn sizes(&self) -> Result<Sizes, StoreError> {
+        if let Some(file) = &self.database.file {
+            let length = |path: &Path| path.metadata().map_or(0, |file| i64::try_from(file.len()).unwrap_or(i64::MAX));
+            let wal = length(&file::beside(file.path(), file::LOG));
+            return Ok(Sizes { database: length(file.path()), wal });
+        }
+        let sql = "SELECT pg_database_size(current_database()) AS bytes";
+        Ok(Sizes { database: sqlx::query(sql).fetch_one(&self.read).await?.get("bytes"), wal: 0 })
     }
 
     /// Apps that the configuration no longer names, with the number of their living reminders.

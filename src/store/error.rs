@@ -19,6 +19,20 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// All that [`Self::word`] says.
+    pub const WORDS: [&'static str; 5] = ["unavailable", "in_use", "refused", "silent", "closed"];
+
+    /// A word for metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::InUse => "in_use",
+            Self::Refused(_) => "refused",
+            Self::Silent(_) => "silent",
+            Self::Closed => "closed",
+        }
+    }
+
     /// The sentence, for people.
     pub fn message(&self) -> Message {
         match self {

@@ -205,6 +205,11 @@ impl Identity {
         Some(Self { path: path.to_owned(), device: file.dev(), inode: file.ino() })
     }
 
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn of_open(file: &File, path: &Path) -> Option<Self> {
         let file = file.metadata().ok()?;
         Some(Self { path: path.to_owned(), device: file.dev(), inode: file.ino() })

@@ -92,7 +92,7 @@ use database::Database;
 use sqlx::AnyPool;
 use std::{
     collections::HashMap,
-    sync::{Arc, RwLock},
+    sync::{Arc, RwLock, atomic::AtomicI64},
     time::Duration,
 };
 use tokio::sync::watch;
@@ -113,6 +113,8 @@ pub struct Store {
     /// What the platforms list, by the app's name: in memory too, since every insert asks.
     listings: Arc<RwLock<HashMap<String, Arc<Listing>>>>,
     on_commit: watch::Sender<Option<Arc<OnCommit>>>,
+    /// When the last backup was made; 0 without one.
+    last_backup: Arc<AtomicI64>,
 }
 
 impl Store {

@@ -1,7 +1,7 @@
 //! The store is opened: its file is locked or made, its schema brought up to date, its names learnt, its writer started.
 
 use super::{
-    Store,
+    Store, backup,
     database::{self, Database, in_time},
     dialect::{Dialect, shown},
     error::{OpenError, StoreError},
@@ -75,20 +75,22 @@ impl Store {
             // Whoever did something to a schedule is gone: the store has one daemon.
             sqlx::query("UPDATE schedule SET task_beat = 0 WHERE task IS NOT NULL").execute(&mut conn).await?;
             let gates = gates::read(&mut conn).await?;
+            let backup = backup::last(&mut conn).await?;
             let last = sqlx::query("SELECT COALESCE(MAX(id), 0) AS last FROM reminder").fetch_one(&mut conn).await?;
             let carried = Carried::after(last.get("last"), tally::reached(&mut conn).await?.unwrap_or_default());
             let read = database::reading(dialect, database::READERS).connect(&full_url).await?;
             let ahead = database::reading(dialect, database::READERS_AHEAD).connect(&full_url).await?;
-            Ok::<_, sqlx::Error>((names, listings, gates, carried, read, ahead))
+            Ok::<_, sqlx::Error>((names, listings, gates, carried, backup, read, ahead))
         });
-        let (names, listings, read_gates, carried, read, ahead) = learnt.await.map_err(failed)?;
+        let (names, listings, read_gates, carried, backup, read, ahead) = learnt.await.map_err(failed)?;
         let (on_commit, told) = watch::channel(None);
         let keeper = path.map(progress::Keeper::new);
         let gates = gates::Kept::default();
         gates.replace(read_gates);
         let known = (Arc::clone(&names), gates.clone());
         let writer = writer::start(database.clone(), conn, keeper, carried, known, Arc::clone(&clock), told);
-        Ok(Self { database, read, ahead, writer, clock, names, gates, listings, on_commit })
+        let last_backup = Arc::new(backup.into());
+        Ok(Self { database, read, ahead, writer, clock, names, gates, listings, on_commit, last_backup })
     }
 }
 

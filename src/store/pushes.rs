@@ -37,6 +37,9 @@ pub struct NewPush {
     pub push: Push,
 }
 
+/// What a receipt can come to.
+pub const RECEIPTS: [&str; 5] = ["delivered", "undelivered", "known", "ambiguous", "unmatched"];
+
 /// What came of a push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -46,7 +49,7 @@ pub struct Taken {
     pub granted: usize,
     /// Reminders that it ended, because their user turned the template off.
     pub ended: usize,
-    /// What became of its receipts: `delivered`, `undelivered`, `known`, `ambiguous`, `unmatched`.
+    /// What became of its receipts: some of [`RECEIPTS`].
     pub receipts: Vec<&'static str>,
 }
 
