@@ -81,6 +81,7 @@ pub struct Api {
     signals: Option<Arc<Signals>>,
     keys: Arc<Keys>,
     places: Arc<Places>,
+    refreshes: Arc<templates::Refreshes>,
     /// Turns of those who hand in files.
     files: Arc<Semaphore>,
     /// How tables are read.
@@ -100,7 +101,20 @@ impl Api {
         counted::begin_counters(&metrics);
         let (keys, places, list_time) = (Arc::default(), Arc::default(), LIST_TIME);
         let (files, reader) = (Arc::new(Semaphore::new(plans::AT_ONCE)), Arc::default());
-        let api = Self { config, store, clock, metrics, signals, keys, places, files, reader, list_time };
+        let refreshes = Default::default();
+        let api = Self {
+            config,
+            store,
+            clock,
+            metrics,
+            signals,
+            keys,
+            places,
+            refreshes,
+            files,
+            reader,
+            list_time,
+        };
         api.refresh_keys().await;
         api
     }

@@ -80,6 +80,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("cancelled", 422, "problem_schedule_unusable"),
     ("not_a_tester", 422, "problem_schedule_unusable"),
     ("too_many", 429, "problem_too_many"),
+    ("asked_too_often", 429, "problem_asked_too_often"),
     ("internal", 500, "problem_internal"),
     ("platform_unavailable", 502, "problem_platform_unavailable"),
     ("unavailable", 503, "problem_unavailable"),
@@ -104,6 +105,8 @@ pub struct Problem {
     pub zone: Option<Tz>,
     /// What else is known: of a schedule's file, all its problems.
     pub more: Option<Arc<Map<String, Value>>>,
+    /// Seconds after which the same may work.
+    pub retry_after: Option<u64>,
 }
 
 /// The JSON of an error.
@@ -143,7 +146,7 @@ pub struct ProblemJson<'a> {
 impl Problem {
     /// A problem without a field.
     pub fn new(code: &'static str, detail: Message) -> Self {
-        Self { code, detail, param: None, zone: None, more: None }
+        Self { code, detail, param: None, zone: None, more: None, retry_after: None }
     }
 
     /// The same about the field at `param`, a JSON pointer.
@@ -198,6 +201,9 @@ impl Problem {
             _ => None,
         };
         response.headers_mut().extend(header.map(|(name, value)| (name, HeaderValue::from_static(value))));
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
         response
     }
 }

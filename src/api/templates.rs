@@ -9,13 +9,17 @@ use super::{
 };
 use crate::{
     config::App,
-    domain::{template::Kind, timing::rfc3339},
+    domain::{MINUTE, Millis, template::Kind, timing::rfc3339},
     store::keys::Scope,
     words::{Message, Voice, say},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 use utoipa::ToSchema;
 
 /// How long a platform's answer is waited for.
@@ -64,9 +68,11 @@ pub async fn templates(
     Ok(json(StatusCode::OK, &shown(&api, &caller, &query, voice)))
 }
 
-/// Read the templates from the platform now. It answers that a few times a day only.
+/// Read the templates from the platform now. It answers that a few times a day only, so an app is asked five times in a row at most, and then
+/// once a minute.
 #[utoipa::path(post, path = "/v1/templates/refresh", operation_id = "refresh_templates", request_body = OfApp, tag = "operations",
     responses((status = 200, description = "As they are now", body = Templates), (status = 409, description = "`no_daemon`"),
+    (status = 429, description = "`asked_too_often`: `Retry-After` says when it is asked again"),
     (status = 502, description = "`platform_unavailable`: what it said")))]
 pub async fn refresh(
     State(api): State<Api>,
@@ -82,6 +88,7 @@ pub async fn refresh(
     let asked =
         |app: &str| signals.status().lanes.get(app).map(|lane| lane.templates_asked.clone()).unwrap_or_default();
     let names = api.config.apps.iter().map(|app| app.name.as_str()).filter(|app| wanted.covers(&caller, app));
+    let names = api.refreshes.take(names.collect(), api.clock.monotonic())?.into_iter();
     let before: Vec<(&str, u64)> = names.map(|app| (app, asked(app).times)).collect();
     before.iter().for_each(|(app, _)| signals.read_templates(app));
     let answered = async {
@@ -103,6 +110,37 @@ pub async fn refresh(
     match problem {
         Some(why) => Err(Problem::new("platform_unavailable", say!("templates_not_listed", why = why))),
         None => Ok(json(StatusCode::OK, &shown(&api, &caller, &wanted, voice))),
+    }
+}
+
+/// Times that an app may be asked in a row, and what it waits for each that is over.
+const IN_A_ROW: Millis = 5;
+const EACH: Millis = MINUTE;
+
+/// When each app will have been asked no more often than it may: by the monotonic clock.
+#[derive(Default)]
+pub(super) struct Refreshes(Mutex<HashMap<String, Millis>>);
+
+impl Refreshes {
+    /// Those of the apps that may be asked now; they count as asked.
+    ///
+    /// # Errors
+    /// `asked_too_often`, if none may be.
+    fn take<'a>(&self, apps: Vec<&'a str>, now: Millis) -> Result<Vec<&'a str>, Problem> {
+        let mut even_at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = |app: &str| even_at.get(app).map_or(0, |at| at - now - (IN_A_ROW - 1) * EACH);
+        let soonest = apps.iter().map(|app| wait(app)).min().unwrap_or_default();
+        if soonest > 0 {
+            let seconds = u64::try_from(soonest).unwrap_or_default().div_ceil(1_000);
+            let problem = Problem::new("asked_too_often", say!("templates_asked_too_often", seconds = seconds));
+            return Err(Problem { retry_after: Some(seconds), ..problem });
+        }
+        let may: Vec<&str> = apps.into_iter().filter(|app| wait(app) <= 0).collect();
+        for app in &may {
+            let at = even_at.entry((*app).to_owned()).or_default();
+            *at = now.max(*at) + EACH;
+        }
+        Ok(may)
     }
 }
 
@@ -146,4 +184,26 @@ pub(super) fn out_of_step(api: &Api, app: &App, voice: Voice) -> Vec<OutOfStep> 
 
 fn said(sentences: Vec<Message>, voice: Voice) -> Vec<String> {
     sentences.iter().map(|sentence| sentence.say(voice)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_is_asked_five_times_in_a_row_and_then_once_a_minute_whatever_others_are() {
+        let refreshes = Refreshes::default();
+        let take =
+            |apps: &[&'static str], now| refreshes.take(apps.to_vec(), now).map_err(|problem| problem.retry_after);
+        for _ in 0..5 {
+            assert_eq!(take(&["coffee"], 1_000), Ok(vec!["coffee"]));
+        }
+        assert_eq!(take(&["coffee"], 1_000), Err(Some(60)));
+        assert_eq!(take(&["coffee"], 60_999), Err(Some(1)));
+        assert_eq!(take(&["coffee", "tea"], 1_000), Ok(vec!["tea"]), "another app does not wait");
+        assert_eq!(take(&["coffee"], 61_000), Ok(vec!["coffee"]));
+        assert_eq!(take(&["coffee"], 61_000), Err(Some(60)));
+        assert_eq!(take(&[], 61_000), Ok(vec![]));
+        assert_eq!((0..9).filter(|_| take(&["coffee"], 9_000_000).is_ok()).count(), 5, "it saves up no more");
+    }
 }

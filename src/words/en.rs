@@ -374,6 +374,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("count_differs", "{found:count reminder suits/reminders suit} the filter now, and not {expect} as expected, so nothing was done: ask with ?dry_run=true again"),
     ("too_many_at_once", "more than {most} reminders suit the filter, and at most so many are cancelled or moved in one call: go by parts with `from` and `to`"),
     ("bulk_too_long", "the reminders that suit the filter could not be found in {seconds} s: narrow it by `app`, `from`, `to` or `openid`"),
+    ("problem_asked_too_often", "The platform was asked a moment ago"),
+    ("templates_asked_too_often", "the platform lists its templates a few times a day only, so it is asked five times in a row at most and then once a minute: ask again in {seconds} s"),
 
     // Tables (schedule/sheet).
     ("save_as_xlsx", "open it in Excel or WPS and save it as “Excel workbook (*.xlsx)”"),

@@ -374,6 +374,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("count_differs", "现在符合条件的提醒有 {found} 条，而不是预期的 {expect} 条，因此未作任何改动：请重新带 ?dry_run=true 查看"),
     ("too_many_at_once", "符合条件的提醒超过 {most} 条，一次调用最多取消或移动这么多：请用 from 和 to 分批进行"),
     ("bulk_too_long", "{seconds} 秒内未能找全符合条件的提醒：请用 app、from、to 或 openid 缩小范围"),
+    ("problem_asked_too_often", "刚刚问过平台"),
+    ("templates_asked_too_often", "平台每天只允许查询几次模板列表，因此最多连续查询五次，之后每分钟一次：请在 {seconds} 秒后重试"),
 
     // 表格（schedule/sheet）。
     ("save_as_xlsx", "请用 Excel 或 WPS 打开，另存为“Excel 工作簿（*.xlsx）”"),

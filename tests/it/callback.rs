@@ -199,14 +199,17 @@ async fn forged_replayed_and_broken_pushes_have_a_clear_answer_and_no_effect() {
     assert_eq!(answer.expect("an answer").status(), 200, "another push of another second");
 
     let callback = callback(Some(KEY));
-    let signature = callback.sign("1767225700", "5", None);
-    let verify = |echo: &str| {
-        format!("{}/callback/coffee?signature={signature}&timestamp=1767225700&nonce=5&echostr={echo}", program.base)
+    let verify = |at: i64, echo: &str| {
+        let (at, base) = (at / 1_000, &program.base);
+        let signature = callback.sign(&at.to_string(), "5", None);
+        format!("{base}/callback/coffee?signature={signature}&timestamp={at}&nonce=5&echostr={echo}")
     };
-    let answer = program.http.get(verify("900000001")).send().await.expect("an answer");
+    let answer = program.http.get(verify(now(), "900000001")).send().await.expect("an answer");
     assert_eq!((answer.status().as_u16(), answer.text().await.expect("a text").as_str()), (200, "900000001"));
-    let answer = program.http.get(verify("1").replace(&signature, "0")).send().await.expect("an answer");
-    assert_eq!(answer.status(), 403);
+    let forged = verify(now(), "1").replace("signature=", "signature=0");
+    for refused in [forged, verify(now() - 60 * MINUTE, "1"), verify(now() + 60 * MINUTE, "1")] {
+        assert_eq!(program.http.get(&refused).send().await.expect("an answer").status(), 403, "{refused}");
+    }
     let (status, log) = program.terminate();
     assert!(status.success() && log.contains("a push is refused") && !log.contains("o-victim"), "{log}");
     assert!(log.matches("reason=\"shape\"").count() == 1, "one line a minute: {log}");

@@ -83,9 +83,10 @@ impl Callback {
     /// The console asks whether this address is ours: answers what must be sent back.
     ///
     /// # Errors
-    /// When somebody else asks.
-    pub fn verify<'a>(&self, query: &Query<'a>) -> Result<&'a str, Refused> {
+    /// When somebody else asks, or the question is an old one.
+    pub fn verify<'a>(&self, query: &Query<'a>, now: Millis) -> Result<&'a str, Refused> {
         self.check(query, "signature", None)?;
+        fresh(query, now)?;
         Ok(query.get("echostr"))
     }
 
@@ -142,7 +143,7 @@ impl Pushes for Callback {
     fn read(&self, call: &Incoming<'_>, now: Millis) -> Result<Told, Refused> {
         let query = Query::new(call.query.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         match call.method {
-            Method::Get => Ok(Told::Echo(self.verify(&query)?.to_owned())),
+            Method::Get => Ok(Told::Echo(self.verify(&query, now)?.to_owned())),
             Method::Post => Ok(self.open(&query, call.body, now)?.map_or(Told::Other, Told::Push)),
         }
     }
@@ -216,9 +217,14 @@ mod tests {
     fn an_address_is_verified_as_recorded_and_for_nobody_else() {
         for vector in vectors("url_verify") {
             let name = text(&vector, "name");
-            assert_eq!(callback(&vector).verify(&query(&vector)), Ok(text(&vector, "echostr")), "{name}");
+            let (now, echo) = (signed_at(&vector), text(&vector, "echostr"));
+            assert_eq!(callback(&vector).verify(&query(&vector), now), Ok(echo), "{name}");
+            for late in [MAX_AGE + 1, -MAX_AGE - 1] {
+                let replayed = callback(&vector).verify(&query(&vector), now + late);
+                assert_eq!(replayed, Err(Refused::Stale), "{name}, {late} ms later");
+            }
             let other = Callback::new("wx".into(), "another token".into(), None).expect("no key");
-            assert_eq!(other.verify(&query(&vector)), Err(Refused::Signature), "{name}");
+            assert_eq!(other.verify(&query(&vector), now), Err(Refused::Signature), "{name}");
         }
     }
 
