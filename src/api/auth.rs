@@ -14,10 +14,13 @@ use std::{
     collections::HashMap,
     sync::{PoisonError, RwLock},
 };
+use tokio::sync::watch;
 
 /// Who asks.
 #[derive(Debug, Clone)]
 pub struct Caller {
+    /// The key's id; none of who came by the Unix socket.
+    key: Option<i64>,
     /// The key's name.
     name: String,
     scope: Scope,
@@ -29,7 +32,7 @@ pub struct Caller {
 impl Caller {
     /// Somebody on this machine's socket, which only its owner can open.
     pub fn owner() -> Self {
-        Self { name: "the command line".into(), scope: Scope::Admin, apps: None, owner: true }
+        Self { key: None, name: "the command line".into(), scope: Scope::Admin, apps: None, owner: true }
     }
 
     /// Who it is, for the record of what people decide.
@@ -115,7 +118,10 @@ impl Caller {
 
 /// The living keys by their hash, kept in memory and read anew every few seconds.
 #[derive(Default)]
-pub struct Keys(RwLock<HashMap<String, Caller>>);
+pub struct Keys {
+    living: RwLock<HashMap<String, Caller>>,
+    changed: watch::Sender<()>,
+}
 
 impl Keys {
     fn replace(&self, keys: Vec<ApiKey>) {
@@ -125,6 +131,7 @@ impl Keys {
                 (
                     key.hash,
                     Caller {
+                        key: Some(key.id),
                         name: format!("key {} ({})", key.id, key.name),
                         scope: key.scope,
                         apps: key.apps,
@@ -133,12 +140,18 @@ impl Keys {
                 )
             })
             .collect();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = by_hash;
+        *self.living.write().unwrap_or_else(PoisonError::into_inner) = by_hash;
+        self.changed.send_replace(());
     }
 
     fn caller(&self, key: &str) -> Option<Caller> {
         // Looked up by hash: how long that takes says nothing about the key.
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&hash(key)).cloned()
+        self.living.read().unwrap_or_else(PoisonError::into_inner).get(&hash(key)).cloned()
+    }
+
+    fn lives(&self, caller: &Caller) -> bool {
+        let living = self.living.read().unwrap_or_else(PoisonError::into_inner);
+        caller.key.is_none() || living.values().any(|other| other.key == caller.key)
     }
 }
 
@@ -191,6 +204,22 @@ impl Api {
             "a key that opens more than the feed came in an address"
         );
         Err(Problem::new("forbidden", say!("strong_key_in_address", has = caller.scope.word())))
+    }
+
+    /// Waits until the caller's key opens nothing any more: for calls that last.
+    pub(super) async fn revoked(&self, caller: &Caller) {
+        let mut changes = self.keys.changed.subscribe();
+        while self.keys.lives(caller) {
+            changes.changed().await.expect("the keys are held here");
+        }
+    }
+
+    /// Whether the caller's key still opens what it did when the call began: for calls that have lasted.
+    ///
+    /// # Errors
+    /// `unauthorized`.
+    pub(super) fn still_knows(&self, caller: &Caller) -> Result<(), Problem> {
+        if self.keys.lives(caller) { Ok(()) } else { Err(Problem::new("unauthorized", say!("key_unknown"))) }
     }
 
     fn known(&self, key: &str) -> Result<Caller, Problem> {

@@ -24,8 +24,9 @@ use axum::{
 };
 
 /// Insert reminders, one a line. Lines are stored in order; good ones are kept whatever happens to the others. An answer that ends before its
-/// body does (30 s of silence, a body that breaks off) says so in its last line: `last` is the last line that was read and answered, and `line`
-/// the one from which to send again. With `dry_run` nothing is stored, and lines see what those before them would take within 2,000 lines.
+/// body does (30 s of silence, a body that breaks off, answers that nobody reads, a key that is revoked) says so in its last line: `last` is
+/// the last line that was read and answered, and `line` the one from which to send again. With `dry_run` nothing is stored, and lines see
+/// what those before them would take within 2,000 lines.
 #[utoipa::path(post, path = "/v1/reminders/batch", operation_id = "insert_reminder_batch", tag = "reminders",
     params(InsertQuery), request_body(content((Option<Ndjson> = "application/x-ndjson"), (Option<Ndjson> = "application/octet-stream")),
     description = "NDJSON: a `NewReminder` a line"),
@@ -38,7 +39,8 @@ pub async fn reminders(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
-    Ok(ndjson::answer(request, Reminders { api, caller, dry_run: query.dry_run }))
+    let batch = api.batches.enter().await?;
+    Ok(ndjson::answer(request, Reminders { api, caller, dry_run: query.dry_run }, batch))
 }
 
 /// Record popup reports, one a line. As the reminders' batch.
@@ -49,7 +51,8 @@ pub async fn reminders(
     content_type = "application/x-ndjson", body = Ndjson)))]
 pub async fn consents(State(api): State<Api>, caller: Caller, request: Request) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
-    Ok(ndjson::answer(request, Consents { api, caller }))
+    let batch = api.batches.enter().await?;
+    Ok(ndjson::answer(request, Consents { api, caller }, batch))
 }
 
 /// A slice that was checked.
@@ -112,6 +115,10 @@ impl Work for Reminders {
     /// With those lines that only time has spoilt: a replay of an old key is answered all the same.
     type Checked = (Checked<NewReminder>, Vec<(usize, NewReminder, Invalid)>);
 
+    async fn revoked(&self) {
+        self.api.revoked(&self.caller).await;
+    }
+
     fn check(&self, lines: Vec<Line>) -> Self::Checked {
         let now = self.api.clock.now();
         let mut late = Vec::new();
@@ -168,6 +175,10 @@ struct Consents {
 
 impl Work for Consents {
     type Checked = Checked<Reported>;
+
+    async fn revoked(&self) {
+        self.api.revoked(&self.caller).await;
+    }
 
     fn check(&self, lines: Vec<Line>) -> Checked<Reported> {
         let now = self.api.clock.now();

@@ -2,6 +2,7 @@
 
 mod auth;
 mod batch;
+mod batches;
 mod by_name;
 mod bulk;
 mod by_key;
@@ -57,6 +58,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use batches::Batches;
 use extract::voice;
 use places::Places;
 use problem::Problem;
@@ -81,6 +83,7 @@ pub struct Api {
     signals: Option<Arc<Signals>>,
     keys: Arc<Keys>,
     places: Arc<Places>,
+    batches: Arc<Batches>,
     refreshes: Arc<templates::Refreshes>,
     /// Turns of those who hand in files.
     files: Arc<Semaphore>,
@@ -101,7 +104,7 @@ impl Api {
         counted::begin_counters(&metrics);
         let (keys, places, list_time) = (Arc::default(), Arc::default(), LIST_TIME);
         let (files, reader) = (Arc::new(Semaphore::new(plans::AT_ONCE)), Arc::default());
-        let refreshes = Default::default();
+        let (batches, refreshes) = Default::default();
         let api = Self {
             config,
             store,
@@ -110,6 +113,7 @@ impl Api {
             signals,
             keys,
             places,
+            batches,
             refreshes,
             files,
             reader,

@@ -4,6 +4,7 @@
 //! the consent or the key of an earlier one.
 
 use super::{
+    batches::{Batch, MAX_LINE, PIECE},
     extract::voice,
     problem::{Problem, ProblemJson},
     report::Ignored,
@@ -18,7 +19,7 @@ use axum::{
     http::{HeaderValue, header},
     response::Response,
 };
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use serde::Serialize;
 use std::{io, time::Duration};
 use tokio::{
@@ -30,16 +31,8 @@ use tokio::{
 use tokio_util::io::StreamReader;
 use utoipa::ToSchema;
 
-/// Bytes of one line.
-const MAX_LINE: usize = 64 * 1024;
 /// Lines of one slice.
 const SLICE: usize = 2_000;
-/// Bytes of one slice.
-const SLICE_BYTES: usize = 4 * 1024 * 1024;
-/// Bytes of one piece of the answer.
-const PIECE: usize = 64 * 1024;
-/// Pieces that wait for a slow reader; some clients read only when they have written all.
-const WAITING: usize = 1_024;
 /// Between two pieces of the body, and between two pieces of the answer that are read.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -69,18 +62,21 @@ pub(super) trait Work: Clone + Send + 'static {
     /// Checks the lines of a slice. The slice before may not be stored yet, so the store is not asked here.
     fn check(&self, lines: Vec<Line>) -> Self::Checked;
 
+    /// Waits until the caller may do this no more.
+    fn revoked(&self) -> impl Future<Output = ()> + Send;
+
     /// Stores a slice, and answers each of its lines.
     fn store(self, checked: Self::Checked) -> impl Future<Output = Vec<Answer>> + Send;
 }
 
 /// Takes the lines of a body, and answers them as they are stored.
-pub(super) fn answer(request: Request, work: impl Work) -> Response {
-    let (answers, waiting) = mpsc::channel(WAITING);
+pub(super) fn answer(request: Request, work: impl Work, batch: Batch) -> Response {
+    let (answers, waiting) = mpsc::channel(batch.waiting());
     let (rest, ending) = oneshot::channel();
     let voice = voice(request.headers());
     let body = request.into_body().into_data_stream().map(|piece| piece.map_err(io::Error::other));
     tokio::spawn(async move {
-        if let Some(last) = take(StreamReader::new(body), work, answers, voice).await {
+        if let Some(last) = take(StreamReader::new(body), work, answers, voice, batch).await {
             // The caller may have gone.
             let _ = rest.send(last);
         }
@@ -103,6 +99,8 @@ enum End {
     BrokeOff,
     /// Nobody reads the answers.
     Unread,
+    /// The caller's key was revoked.
+    Revoked,
     /// A fault of ours.
     Failed,
 }
@@ -120,6 +118,7 @@ impl End {
             Self::Silent => Problem::new("too_slow", say!("nothing_came", seconds = seconds, from = from)),
             Self::BrokeOff => Problem::new("bad_json", say!("body_broke_off_here", from = from)),
             Self::Unread => Problem::new("too_slow", say!("answers_unread", seconds = seconds, from = from)),
+            Self::Revoked => Problem::new("unauthorized", say!("key_revoked_meanwhile", from = from)),
             Self::Failed => Problem::new("internal", say!("batch_failed", last = last)),
         })
     }
@@ -135,13 +134,18 @@ async fn take(
     work: impl Work,
     answers: mpsc::Sender<Bytes>,
     voice: Voice,
+    batch: Batch,
 ) -> Option<Bytes> {
     let (mut read, mut answered) = (0, 0);
     let mut storing: Option<Storing> = None;
     let mut left = Vec::new();
     let mut end = None;
     while end.is_none() {
-        let (lines, ended) = read_slice(&mut reader).await;
+        let (lines, ended) = tokio::select! {
+            biased;
+            () = work.revoked() => (Vec::new(), Some(End::Revoked)),
+            read = read_slice(&mut reader, batch.slice_bytes()) => read,
+        };
         end = ended;
         let (first, n) = (read + 1, lines.len() as u64);
         read += n;
@@ -154,7 +158,9 @@ async fn take(
             end = Some(End::Failed);
             break;
         }
-        if n > 0 {
+        if work.revoked().now_or_never().is_some() {
+            end = Some(End::Revoked);
+        } else if n > 0 {
             storing = Some((first, tokio::spawn(work.clone().store(checked))));
         }
         if let Some((first, Ok(lines))) = before {
@@ -279,13 +285,15 @@ fn write(answers: &[Answer], first: u64, voice: Voice) -> Bytes {
         }
         out.write(&mut text);
     }
+    // It may wait for long, and should hold no more than it says.
+    text.shrink_to_fit();
     text.into()
 }
 
 /// The next lines, and how the body ended, if it did: then nothing more is read of it.
-async fn read_slice(reader: &mut (impl AsyncBufRead + Unpin)) -> (Vec<Line>, Option<End>) {
+async fn read_slice(reader: &mut (impl AsyncBufRead + Unpin), most: usize) -> (Vec<Line>, Option<End>) {
     let (mut lines, mut bytes) = (Vec::new(), 0);
-    while lines.len() < SLICE && bytes < SLICE_BYTES {
+    while lines.len() < SLICE && bytes < most {
         match read_line(reader).await {
             Ok(line) => {
                 bytes += line.as_ref().map_or(0, Bytes::len);
@@ -334,6 +342,7 @@ async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Line, End
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::batches::Batches;
     use axum::body::Body;
     use http_body_util::BodyExt;
     use serde_json::Value;
@@ -347,6 +356,8 @@ mod tests {
         refusal: Option<Problem>,
         /// The slice that is not survived.
         stumbles_at: Option<&'static str>,
+        /// Said when the caller may go on no more.
+        revoked: Arc<tokio::sync::Notify>,
     }
 
     impl Diary {
@@ -357,6 +368,11 @@ mod tests {
 
     impl Work for Diary {
         type Checked = Vec<Line>;
+
+        async fn revoked(&self) {
+            self.revoked.notified().await;
+            self.revoked.notify_one();
+        }
 
         fn check(&self, lines: Vec<Line>) -> Vec<Line> {
             let first = lines.first().and_then(|line| line.as_ref().ok());
@@ -385,10 +401,11 @@ mod tests {
     type Piece = Result<String, io::Error>;
 
     /// A call whose body is what is sent to the first.
-    fn call(work: &Diary) -> (mpsc::UnboundedSender<Piece>, Response) {
+    async fn call(work: &Diary) -> (mpsc::UnboundedSender<Piece>, Response) {
         let (send, sent) = mpsc::unbounded_channel::<Piece>();
         let body = stream::unfold(sent, async |mut sent| Some((sent.recv().await?, sent)));
-        (send, answer(Request::new(Body::from_stream(body)), work.clone()))
+        let batch = Batches::default().enter().await.expect("a place");
+        (send, answer(Request::new(Body::from_stream(body)), work.clone(), batch))
     }
 
     async fn lines(response: Response) -> Vec<Value> {
@@ -412,7 +429,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slices_are_stored_in_order_while_the_next_one_is_read_and_checked() {
         let work = Diary::default();
-        let (send, response) = call(&work);
+        let (send, response) = call(&work).await;
         send.send(Ok(numbers(1, 3 * SLICE))).expect("taken");
         drop(send);
         let (answered, ending) = told(lines(response).await);
@@ -428,7 +445,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn half_a_minute_of_silence_ends_the_answer_and_no_line_gets_another_ones_number() {
         let work = Diary::default();
-        let (send, response) = call(&work);
+        let (send, response) = call(&work).await;
         send.send(Ok(numbers(1, 2_002) + "\n2004\n20")).expect("taken");
         let answers = tokio::spawn(lines(response));
         // What comes after the silence is not taken for something else.
@@ -448,7 +465,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_line_that_comes_slowly_is_no_silence() {
-        let (send, response) = call(&Diary::default());
+        let (send, response) = call(&Diary::default()).await;
         let answers = tokio::spawn(lines(response));
         for piece in ["1", "2", "3", "\n", "4", "5"] {
             tokio::time::sleep(IDLE - Duration::from_secs(1)).await;
@@ -461,7 +478,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_breaks_off_is_answered_with_what_came_whole() {
         for (came, answered) in [("", vec![]), ("1\n2\n3", vec![1, 2]), ("1\n\n3\n", vec![1, 3])] {
-            let (send, response) = call(&Diary::default());
+            let (send, response) = call(&Diary::default()).await;
             send.send(Ok(came.into())).expect("taken");
             send.send(Err(io::ErrorKind::ConnectionReset.into())).expect("taken");
             let (seen, ending) = told(lines(response).await);
@@ -476,7 +493,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_line_that_is_too_long_is_refused_and_the_next_one_is_whole() {
-        let (send, response) = call(&Diary::default());
+        let (send, response) = call(&Diary::default()).await;
         send.send(Ok(format!("1\n{}\n3", "x".repeat(MAX_LINE + 1)))).expect("taken");
         drop(send);
         let lines = lines(response).await;
@@ -488,7 +505,7 @@ mod tests {
     async fn who_never_reads_is_let_go_and_finds_every_stored_line_answered() {
         let refusal = Problem::new("bad_json", crate::words::Message::text("x".repeat(PIECE)));
         let work = Diary { refusal: Some(refusal), ..Diary::default() };
-        let (send, response) = call(&work);
+        let (send, response) = call(&work).await;
         for from in (1..100_000).step_by(1_000) {
             if send.send(Ok(numbers(from, from + 999))).is_err() {
                 break;
@@ -505,9 +522,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_revoked_ends_its_batch_at_once_and_what_was_read_since_is_not_stored() {
+        let work = Diary::default();
+        let (send, response) = call(&work).await;
+        send.send(Ok(numbers(1, SLICE + 5))).expect("taken");
+        // The first slice is being stored, and a part of the second has come.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        work.revoked.notify_one();
+        send.closed().await;
+        let (answered, ending) = told(lines(response).await);
+        assert_eq!(answered, (1..=SLICE as u64).collect::<Vec<_>>());
+        let ending = ending.expect("why it ends");
+        assert_eq!((&ending["last"], &ending["error"]["code"]), (&SLICE.into(), &"unauthorized".into()), "{ending}");
+        let detail = ending["error"]["detail"].as_str().expect("a sentence");
+        assert!(detail.contains("revoked") && detail.contains("again from line 2001"), "{detail}");
+        let happened = work.happened.lock().expect("whole").clone();
+        assert!(!happened.contains(&"begun 2001".to_owned()), "{happened:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_fault_while_a_slice_is_stored_is_told_and_what_follows_is_not_stored() {
         let work = Diary { stumbles_at: Some("2001"), ..Diary::default() };
-        let (send, response) = call(&work);
+        let (send, response) = call(&work).await;
         send.send(Ok(numbers(1, 3 * SLICE))).expect("taken");
         drop(send);
         let (answered, ending) = told(lines(response).await);

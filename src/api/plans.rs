@@ -190,6 +190,8 @@ impl Api {
         let upload = tokio::time::timeout(WHOLE, receive(request, !caller.is_owner())).await;
         let upload =
             upload.map_err(|_| Problem::new("too_slow", say!("upload_takes_too_long", limit = WHOLE.as_secs())))??;
+        // Waiting and uploading take their time.
+        self.still_knows(caller)?;
         Ok((turn, upload))
     }
 

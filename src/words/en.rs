@@ -247,7 +247,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("problem_past_deadline", "The deadline has passed"),
     ("problem_too_long", "The list cannot be put together in its time"),
     ("problem_ticket_needed", "This platform knows no accept without a ticket"),
-    ("problem_too_many", "Too many lists are under way at once"),
+    ("problem_too_many", "Too many calls of this kind are under way at once"),
     ("problem_internal", "A fault of tixing"),
     ("problem_platform_unavailable", "The platform did not answer as it should"),
     ("problem_unavailable", "The store does not answer; try again"),
@@ -376,6 +376,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("bulk_too_long", "the reminders that suit the filter could not be found in {seconds} s: narrow it by `app`, `from`, `to` or `openid`"),
     ("problem_asked_too_often", "The platform was asked a moment ago"),
     ("templates_asked_too_often", "the platform lists its templates a few times a day only, so it is asked five times in a row at most and then once a minute: ask again in {seconds} s"),
+    ("batches_under_way", "{most} batches are under way, which is as many as are taken at once: send this one again in 2 s"),
+    ("key_revoked_meanwhile", "the API key was revoked while this batch came in: {from}, with another key"),
 
     // Tables (schedule/sheet).
     ("save_as_xlsx", "open it in Excel or WPS and save it as “Excel workbook (*.xlsx)”"),

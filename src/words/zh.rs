@@ -247,7 +247,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("problem_past_deadline", "截止时间已过"),
     ("problem_too_long", "无法在限定时间内列出"),
     ("problem_ticket_needed", "该平台的订阅必须带有凭据"),
-    ("problem_too_many", "同时进行的列表请求过多"),
+    ("problem_too_many", "同时进行的此类请求过多"),
     ("problem_internal", "tixing 内部错误"),
     ("problem_platform_unavailable", "平台未正常应答"),
     ("problem_unavailable", "数据存储无应答，请重试"),
@@ -376,6 +376,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("bulk_too_long", "{seconds} 秒内未能找全符合条件的提醒：请用 app、from、to 或 openid 缩小范围"),
     ("problem_asked_too_often", "刚刚问过平台"),
     ("templates_asked_too_often", "平台每天只允许查询几次模板列表，因此最多连续查询五次，之后每分钟一次：请在 {seconds} 秒后重试"),
+    ("batches_under_way", "同时处理的批量请求已有 {most} 个，达到上限：请在 2 秒后重新发送"),
+    ("key_revoked_meanwhile", "批量请求进行中该 API 密钥被吊销：请换用其他密钥，{from}"),
 
     // 表格（schedule/sheet）。
     ("save_as_xlsx", "请用 Excel 或 WPS 打开，另存为“Excel 工作簿（*.xlsx）”"),

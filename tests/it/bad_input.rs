@@ -427,6 +427,72 @@ async fn a_batch_of_a_million_lines_is_taken_in_bounded_memory() {
     assert!(program.terminate().0.success());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_a_huge_batch_before_reading_costs_bounded_memory_and_is_served() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    const LINES: usize = 1_200_000;
+    let site = site();
+    let program = site.serve_with_key();
+    let head = format!(
+        "POST /v1/reminders/batch HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        program.key,
+        LINES * 2
+    );
+    let address = program.base.trim_start_matches("http://").to_owned();
+    let mut stream = tokio::net::TcpStream::connect(&address).await.expect("a connection");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let piece = "7\n".repeat(1_000);
+    for _ in 0..LINES / 1_000 {
+        stream.write_all(piece.as_bytes()).await.expect("no reset");
+    }
+    let kilobytes = |what: &str| -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':')).expect("a line");
+        line.trim().trim_end_matches(" kB").parse().expect("kB")
+    };
+    // It goes on until as much of the answer waits as may.
+    let mut before = 0;
+    while before != kilobytes("VmHWM") {
+        before = kilobytes("VmHWM");
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+    assert!(before < 128 * 1_024, "{before} kB at most");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("a whole answer");
+    let last = answer.lines().rfind(|line| line.starts_with('{')).expect("a last line");
+    let last: Value = serde_json::from_str(last).expect("JSON");
+    assert_eq!((&last["line"], last["error"]["code"].as_str()), (&LINES.into(), Some("bad_json")), "{last}");
+    assert!(kilobytes("VmHWM") < 128 * 1_024, "{} kB at most", kilobytes("VmHWM"));
+    assert!(program.terminate().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_was_opened_before_its_key_was_revoked_ends_with_it() {
+    let site = site();
+    let mut program = site.serve_with_key();
+    let (code, key, said) = site.run(&["key", "create", "--name", "import", "--scope", "write"]);
+    assert_eq!(code, 0, "{said}");
+    let (send, sent) = tokio::sync::mpsc::unbounded_channel::<String>();
+    let pieces =
+        futures_util::stream::unfold(sent, async |mut sent| Some((Ok::<_, std::io::Error>(sent.recv().await?), sent)));
+    let request = program.http.post(format!("{}/v1/reminders/batch", program.base)).bearer_auth(key.trim());
+    let answer = tokio::spawn(request.body(reqwest::Body::wrap_stream(pieces)).send());
+    send.send(format!("{}\n", body("o1", 600_000))).expect("sent");
+    let response = answer.await.expect("no panic").expect("an answer");
+    assert_eq!(response.status(), 200);
+    assert_eq!(site.run(&["key", "revoke", "2"]).0, 0);
+    let text = tokio::time::timeout(std::time::Duration::from_secs(5), response.text()).await;
+    let text = text.expect("it ends at once, though the body goes on").expect("a whole answer");
+    let last: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
+    assert_eq!((last["error"]["code"].as_str(), &last["last"]), (Some("unauthorized"), &0.into()), "{last}");
+    let _ = send.send(format!("{}\n", body("o2", 600_000)));
+    drop(send);
+    program.key = site.key();
+    let (_, list) = program.get("/v1/reminders").await;
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(0), "{list}");
+    assert!(program.terminate().0.success());
+}
+
 #[tokio::test]
 async fn a_thousand_idle_and_trickling_connections_keep_nobody_out() {
     use tokio::io::AsyncWriteExt;
