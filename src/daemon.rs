@@ -5,6 +5,7 @@ use crate::{
     callback::Callbacks,
     clock::SharedClock,
     config::{self, App, Config, Level},
+    descriptors,
     domain::{Millis, timing::rfc3339},
     engine::{Engine, Signals, alarm},
     http,
@@ -108,6 +109,7 @@ impl Daemon {
     }
 
     async fn start_on(store: Store, config: Arc<Config>, clock: SharedClock) -> Result<Self, StartError> {
+        let connections = share_open_files(&config)?;
         let listener = bind(config.server.listen).await?;
         let address = listener.local_addr().map_err(|e| cannot_start(say!("part_listener"), &e))?;
         let metrics = Arc::new(Metrics::default().of_process(clock.now()));
@@ -137,13 +139,21 @@ impl Daemon {
         let stop_http = CancellationToken::new();
         let callbacks = Callbacks::new(&config.apps, store.clone(), Arc::clone(&clock), Arc::clone(&metrics));
         let open_to_all = api.router().merge(callbacks.router());
-        let mut servers = vec![tokio::spawn(http::serve(listener, open_to_all, stop_http.clone()))];
+        let mut servers =
+            vec![tokio::spawn(http::serve_at_most(connections, listener, open_to_all, stop_http.clone()))];
         if let Some(address) = config.server.metrics {
             let listener = bind(address).await?;
-            servers.push(tokio::spawn(http::serve(listener, api.metrics_router(), stop_http.clone())));
+            servers.push(tokio::spawn(http::serve_at_most(
+                descriptors::METRICS,
+                listener,
+                api.metrics_router(),
+                stop_http.clone(),
+            )));
         }
         let socket = bind_socket(&config.server.socket)?;
-        servers.push(tokio::spawn(http::serve(socket, api.owner_router(), stop_http.clone())));
+        let socket = http::serve_at_most(descriptors::SOCKET, socket, api.owner_router(), stop_http.clone());
+        servers.push(tokio::spawn(socket));
+        tokio::spawn(api.clone().feel_pulse(stop_http.clone()));
 
         let folder_bell = Bell::default();
         let folder = watch(&config, &store, &clock, &signals, &folder_bell);
@@ -219,6 +229,16 @@ impl Daemon {
             Err(_) => Err(say!("stop_took_too_long", limit = STOP_LIMIT.as_millis() as u64)),
         }
     }
+}
+
+/// Raises the limit of open files, and answers how many connections the API may have: sends come first.
+fn share_open_files(config: &Config) -> Result<usize, StartError> {
+    let (files, sends) = (descriptors::raise(), config.sends_at_once());
+    let connections = descriptors::connections(files, sends, http::MAX_CONNECTIONS).map_err(StartError::Config)?;
+    if connections < http::MAX_CONNECTIONS {
+        tracing::warn!(files, sends, connections, "few open files are allowed: fewer connections are served at once");
+    }
+    Ok(connections)
 }
 
 /// Watches the folder, if one is configured. It is a task of its own, and what blocks in it has threads of its own: no send waits for it.

@@ -15,7 +15,7 @@
 //!         words              every sentence that a person reads, in English and Chinese
 //! ```
 //!
-//! Beside them stand `clock` (the only one that reads the time), `http` (serving HTTP with limits), `metrics`, and `trip` (the points at
+//! Beside them stand `clock` (the only one that reads the time), `http` (serving HTTP with limits), `descriptors` (who gets the open files), `metrics`, and `trip` (the points at
 //! which tests kill the process).
 //!
 //! One reminder goes through once, forward: insert → prefetch → gate → mark → send → settle → receipt.
@@ -29,6 +29,7 @@ pub mod platform;
 pub mod config;
 pub mod store;
 pub mod http;
+pub mod descriptors;
 pub mod sandbox;
 pub mod metrics;
 pub mod engine;

@@ -2,6 +2,8 @@
 
 use super::Api;
 use crate::{
+    config::App,
+    engine::signals::Status,
     metrics::Format,
     words::{Voice, say},
 };
@@ -18,7 +20,8 @@ pub async fn healthy() -> &'static str {
     "ok\n"
 }
 
-/// Whether it does its work: the store answers and is not on hold, the first look at the queue is done, the clock is trusted.
+/// Whether it does its work: the store can be read and written and is not on hold, the first look at the queue is done, the clock is
+/// trusted. An app that is paused is named in a further line.
 #[utoipa::path(get, path = "/readyz", operation_id = "check_readiness", tag = "health", responses(
     (status = 200, description = "It does", body = String),
     (status = 503, description = "It does not; the text says why", body = String)))]
@@ -26,6 +29,8 @@ pub async fn ready(State(api): State<Api>, voice: Voice) -> (StatusCode, String)
     let status = api.signals.as_ref().map(|signals| signals.status()).unwrap_or_default();
     let why = if !api.store.answers().await {
         say!("unready_store")
+    } else if let Some(why) = api.pulse.why() {
+        say!("unready_store_since", why = why)
     } else if !status.ready {
         say!("unready_starting")
     } else if let Ok(Some(hold)) = api.store.hold().await {
@@ -33,9 +38,20 @@ pub async fn ready(State(api): State<Api>, voice: Voice) -> (StatusCode, String)
     } else if let Some(why) = status.clock_distrusted {
         say!("unready_nothing_is_sent", why = why)
     } else {
-        return (StatusCode::OK, "ready\n".into());
+        return (StatusCode::OK, format!("ready\n{}", paused(&api, &status, voice)));
     };
     (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", why.say(voice)))
+}
+
+/// A line for each app that sends nothing for now: a platform that refuses is no fault of the daemon's.
+fn paused(api: &Api, status: &Status, voice: Voice) -> String {
+    let line = |app: &App| {
+        let pause = status.lanes.get(&app.name)?.pause.as_ref()?;
+        let why = say!("because_of", code = pause.code, why = pause.why);
+        let line = say!("ready_but_paused", app = app.name, until = pause.until, why = why);
+        Some(line.say(voice.in_zone(app.timezone)) + "\n")
+    };
+    api.config.apps.iter().filter_map(line).collect()
 }
 
 /// Prometheus text: OpenMetrics where `Accept` names it, else version 0.0.4.

@@ -26,6 +26,7 @@ mod places;
 mod plan_schema;
 mod plans;
 mod problem;
+mod pulse;
 mod reminders;
 mod schedules;
 mod schema;
@@ -62,6 +63,7 @@ use batches::Batches;
 use extract::voice;
 use places::Places;
 use problem::Problem;
+use pulse::Pulse;
 use rand::RngExt;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
@@ -84,6 +86,7 @@ pub struct Api {
     keys: Arc<Keys>,
     places: Arc<Places>,
     batches: Arc<Batches>,
+    pulse: Arc<Pulse>,
     refreshes: Arc<templates::Refreshes>,
     /// Turns of those who hand in files.
     files: Arc<Semaphore>,
@@ -104,7 +107,7 @@ impl Api {
         counted::begin_counters(&metrics);
         let (keys, places, list_time) = (Arc::default(), Arc::default(), LIST_TIME);
         let (files, reader) = (Arc::new(Semaphore::new(plans::AT_ONCE)), Arc::default());
-        let (batches, refreshes) = Default::default();
+        let (batches, pulse, refreshes) = Default::default();
         let api = Self {
             config,
             store,
@@ -114,6 +117,7 @@ impl Api {
             keys,
             places,
             batches,
+            pulse,
             refreshes,
             files,
             reader,

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     clock::SystemClock,
-    config,
+    config, descriptors, http,
     words::{Message, say},
 };
 use serde_json::json;
@@ -15,10 +15,20 @@ use std::path::PathBuf;
 /// Says what is wrong with the configuration, or what is in it.
 pub fn run(path: Option<PathBuf>, out: Out) -> Result<(), Failure> {
     let loaded = config::search(path).and_then(|path| config::load(&path, SystemClock::shared().now()));
+    // The daemon may have another limit, so this is no mistake of the file.
+    let room = loaded.as_ref().ok().map(|config| {
+        let (files, sends) = (descriptors::possible(), config.sends_at_once());
+        descriptors::connections(files, sends, http::MAX_CONNECTIONS).map(|connections| {
+            say!("check_open_files_are_enough", files = files, sends = sends, connections = connections)
+        })
+    });
     if out.json {
         let texts = |messages: Vec<Message>| messages.iter().map(Message::to_string).collect::<Vec<_>>();
         let (problems, warnings) = match &loaded {
-            Ok(config) => (Vec::new(), texts(config.warnings.clone())),
+            Ok(config) => {
+                let few = room.iter().filter_map(|room| room.as_ref().err()).cloned();
+                (Vec::new(), texts(config.warnings.iter().cloned().chain(few).collect()))
+            }
             Err(problems) => (texts(problems.0.iter().map(config::Problem::message).collect()), Vec::new()),
         };
         data!("{}", json!({ "ok": problems.is_empty(), "problems": problems, "warnings": warnings }));
@@ -26,6 +36,9 @@ pub fn run(path: Option<PathBuf>, out: Out) -> Result<(), Failure> {
     let config = loaded?;
     for warning in &config.warnings {
         out.tell(&say!("warning", what = warning));
+    }
+    if let Some(Err(few)) = &room {
+        out.tell(&say!("warning", what = few));
     }
     if !out.json {
         let templates: usize = config.apps.iter().map(|app| app.templates.len()).sum();
@@ -35,6 +48,9 @@ pub fn run(path: Option<PathBuf>, out: Out) -> Result<(), Failure> {
             apps = config.apps.len(),
             templates = templates
         ));
+        if let Some(Ok(room)) = &room {
+            out.show(room);
+        }
         if let Some(schedules) = &config.schedules {
             out.show(&say!("check_watches", dir = schedules.dir.to_string_lossy()));
         }

@@ -56,6 +56,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// How many sends may be in flight at once, over all apps.
+    pub fn sends_at_once(&self) -> u64 {
+        self.apps.iter().map(|app| u64::from(app.concurrency)).sum()
+    }
+
     /// Whether a daemon that runs with one can take over the other: all but the secrets and the log's level is the same.
     pub fn is_like(&self, other: &Self) -> bool {
         self.server.is_like(&other.server)

@@ -80,6 +80,7 @@ fn of_database(code: &str, message: &str) -> StoreError {
         "8" | "1032" | "25006" => say!("store_read_only"),
         "14" => say!("store_file_not_opened"),
         "11" | "26" => say!("store_damaged"),
+        "5" | "55P03" => say!("store_locked"),
         _ if code.starts_with("22") || code.starts_with("23") || message.contains("constraint") => {
             return StoreError::Refused(say!("store_database_code", code = code));
         }

@@ -13,6 +13,7 @@
 //! occurrences │ left_out │ kept                   what of it recurs, what was left out, and by which rows
 //! queue │ lists │ counts │ reminders │ feed       what is read
 //! hold │ progress │ identity │ backup             whether the store knows what it has sent
+//! pulse                                           whether it can be read and written now
 //! keys │ templates │ spent │ recipients           what else is stored
 //! moved                                           instants that lie elsewhere from now on
 //! ledgers │ paid │ tickets │ tally                consents, what pays for a reminder, and how many there are of each
@@ -65,6 +66,7 @@ mod tickets;
 pub mod keys;
 mod templates;
 pub mod hold;
+mod pulse;
 pub mod backup;
 mod progress;
 mod identity;

@@ -378,6 +378,10 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("templates_asked_too_often", "the platform lists its templates a few times a day only, so it is asked five times in a row at most and then once a minute: ask again in {seconds} s"),
     ("batches_under_way", "{most} batches are under way, which is as many as are taken at once: send this one again in 2 s"),
     ("key_revoked_meanwhile", "the API key was revoked while this batch came in: {from}, with another key"),
+    ("unready_store_since", "nothing can be kept or sent: {why}"),
+    ("ready_but_paused", "the app «{app}» is paused until {until:time}{why}"),
+    ("pulse_no_read", "the store has answered no read within {seconds} s"),
+    ("pulse_no_write", "the store has kept nothing within {seconds} s: something locks it, or its disk hangs"),
 
     // Tables (schedule/sheet).
     ("save_as_xlsx", "open it in Excel or WPS and save it as “Excel workbook (*.xlsx)”"),
@@ -767,6 +771,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("store_backup_unbalanced", "it has {living} reminders and {consents} consents, and its books say {counted} and {ledger}"),
     ("store_not_restored", "cannot restore {file}: {why}"),
     ("store_backup_schedules_unbalanced", "the counts of its schedules do not agree with its rows: {living} reminders wait, {counted} are counted"),
+    ("store_no_room", "its disk is full: {free} KiB are free, and at least {least} KiB are needed; make room"),
+    ("store_locked", "another session or program has locked it"),
 
     // The configuration.
     ("lines", "{first}\n{rest}"),
@@ -885,6 +891,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("engine_failed", "the engine has failed; restart the daemon, and what was under way is looked at again"),
     ("engine_had_failed", "the engine had failed; what was under way is looked at again at the next start"),
     ("stop_took_too_long", "what was under way did not end within {limit:span}; it is looked at again at the next start"),
+    ("too_few_open_files", "this process may have {files} open files; {sends} sends at once and a few connections need {needed}: raise the limit (LimitNOFILE=65536 in the unit, `ulimit -n` in a shell, --ulimit nofile= of a container), or lower `concurrency`"),
 
     // The command line.
     ("stdout_lost", "it is done, but stdout took not all of the answer: {why}"),
@@ -1074,6 +1081,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("folder_bad_file", "not loaded since {since} ({zone}): {path}: {detail}"),
     ("about_orphaned", "its file is gone from the watched folder: what waits still goes; to cancel it: tixing schedules cancel {name}"),
     ("orphan_listed", "{name}: its file is gone from the watched folder; what waits still goes, and «tixing schedules cancel {name}» cancels it"),
+    ("check_open_files_are_enough", "open files: {files} at most here, enough for {sends} sends and {connections} connections at once"),
 
     // doctor.
     ("check_of_app", "{app}: {what}"),

@@ -378,6 +378,10 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("templates_asked_too_often", "平台每天只允许查询几次模板列表，因此最多连续查询五次，之后每分钟一次：请在 {seconds} 秒后重试"),
     ("batches_under_way", "同时处理的批量请求已有 {most} 个，达到上限：请在 2 秒后重新发送"),
     ("key_revoked_meanwhile", "批量请求进行中该 API 密钥被吊销：请换用其他密钥，{from}"),
+    ("unready_store_since", "无法保存，也无法发送：{why}"),
+    ("ready_but_paused", "应用「{app}」暂停至 {until:time}{why}"),
+    ("pulse_no_read", "数据存储 {seconds} 秒内没有响应读取"),
+    ("pulse_no_write", "数据存储 {seconds} 秒内未能完成写入：可能被锁住，或磁盘没有响应"),
 
     // 表格（schedule/sheet）。
     ("save_as_xlsx", "请用 Excel 或 WPS 打开，另存为“Excel 工作簿（*.xlsx）”"),
@@ -767,6 +771,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("store_backup_unbalanced", "实有 {living} 条提醒、{consents} 次订阅，账目却是 {counted} 条、{ledger} 次"),
     ("store_not_restored", "无法恢复 {file}：{why}"),
     ("store_backup_schedules_unbalanced", "各计划的计数与数据行不符：待发送 {living} 条，计数为 {counted}"),
+    ("store_no_room", "磁盘已满：剩余 {free} KiB，至少需要 {least} KiB，请清理空间"),
+    ("store_locked", "被其他会话或程序锁住"),
 
     // 配置。
     ("lines", "{first}\n{rest}"),
@@ -885,6 +891,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("engine_failed", "引擎出错；请重启守护进程，未完成的发送会重新判断"),
     ("engine_had_failed", "引擎此前已出错；下次启动时会重新判断未完成的发送"),
     ("stop_took_too_long", "未完成的发送没有在 {limit:span} 内结束；下次启动时会重新判断"),
+    ("too_few_open_files", "本进程最多可打开 {files} 个文件，而同时 {sends} 条发送加上少量连接需要 {needed} 个：请提高上限（单元中 LimitNOFILE=65536，shell 中 ulimit -n，容器用 --ulimit nofile=），或调低 `concurrency`"),
 
     // 命令行。
     ("stdout_lost", "操作已完成，但结果没有全部写入标准输出：{why}"),
@@ -1074,6 +1081,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("folder_bad_file", "自 {since}（{zone}）起未能加载：{path}：{detail}"),
     ("about_orphaned", "它的文件已从监视目录中删除：待发的提醒仍会照常发出；要取消请运行：tixing schedules cancel {name}"),
     ("orphan_listed", "{name}：文件已从监视目录中删除；待发的提醒仍会照常发出，取消请运行 tixing schedules cancel {name}"),
+    ("check_open_files_are_enough", "打开文件数：此处最多 {files} 个，够同时 {sends} 条发送和 {connections} 个连接"),
 
     // doctor。
     ("check_of_app", "{app}：{what}"),

@@ -59,6 +59,7 @@ fn layers_point_downward_only() {
         ("clock", &["words", "domain"]),
         ("config", &["words", "domain", "platform"]),
         ("http", &[]),
+        ("descriptors", &["words"]),
         ("metrics", &[]),
         ("trip", &[]),
         ("store", &["words", "domain", "clock", "config", "trip"]),
@@ -70,8 +71,23 @@ fn layers_point_downward_only() {
         ("api", &["words", "domain", "clock", "config", "http", "metrics", "store", "platform", "engine", "schedule"]),
     ];
     let all = [
-        "words", "domain", "clock", "trip", "config", "http", "metrics", "store", "platform", "sandbox", "engine",
-        "schedule", "api", "callback", "daemon", "cli",
+        "words",
+        "domain",
+        "clock",
+        "trip",
+        "config",
+        "http",
+        "descriptors",
+        "metrics",
+        "store",
+        "platform",
+        "sandbox",
+        "engine",
+        "schedule",
+        "api",
+        "callback",
+        "daemon",
+        "cli",
     ];
     for (file, text) in sources() {
         let layer = file.split(['/', '.']).next().expect("a name");

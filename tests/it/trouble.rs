@@ -2,7 +2,7 @@
 
 use crate::harness::{
     databases, fresh_url, postgres,
-    program::{SandboxServer, Site, body, is_root},
+    program::{Program, SandboxServer, Site, body, is_root},
 };
 use serde_json::{Value, json};
 use std::{
@@ -308,9 +308,14 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_recovers() {
         assert!(line < 50_000, "the disk fills up");
     };
     assert_eq!((refused.0.as_u16(), refused.1["code"].as_str()), (503, Some("unavailable")), "{}", refused.1);
+    let said = becomes_ready(&program, false).await;
+    assert!(said.contains("disk is full"), "{said}");
+    let (_, doctor, _) = site.run(&["doctor"]);
+    assert!(doctor.contains(said.trim()), "it says the same: {doctor}");
     assert!(mount("remount,size=30m").is_ok_and(|s| s.success()), "the disk grows");
     let (status, answer) = program.post("/v1/reminders", &body("o-after", 3_600_000)).await;
     assert_eq!(status, 201, "{answer}");
+    becomes_ready(&program, true).await;
     for id in kept.iter().step_by(kept.len() / 20 + 1) {
         assert_eq!(program.get(&format!("/v1/reminders/{id}")).await.0, 200, "I3: what was answered 2xx is there");
     }
@@ -318,6 +323,121 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_recovers() {
     assert!(Command::new("umount").arg(&data).status().is_ok_and(|s| s.success()));
     assert!(status.success(), "{log}");
     assert!(log.contains("the disk is full"), "{log}");
+}
+
+/// Waits until `/readyz` says so, or the contrary, for as long as that may take; what it says then.
+async fn becomes_ready(program: &Program, ready: bool) -> String {
+    let begun = Instant::now();
+    loop {
+        let answer = program.http.get(format!("{}/readyz", program.base)).send().await.expect("an answer");
+        let is_ready = answer.status().is_success();
+        let text = answer.text().await.expect("a text");
+        if is_ready == ready {
+            return text;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "five seconds, and still: {text}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_somebody_has_locked_is_not_ready_within_five_seconds_and_doctor_agrees() {
+    use sqlx::{Connection, Executor};
+    for database in databases() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = fresh_url(database, folder.path());
+        let site = Site::new(&url, "http://127.0.0.1:1", "");
+        let program = site.serve_with_key();
+        becomes_ready(&program, true).await;
+        sqlx::any::install_default_drivers();
+        let mut other = sqlx::AnyConnection::connect(&url).await.expect("opens");
+        let locks: &[&str] = match url.starts_with("sqlite:") {
+            true => &["BEGIN IMMEDIATE"],
+            false => &["BEGIN", "LOCK TABLE consent IN SHARE MODE"],
+        };
+        for lock in locks {
+            other.execute(*lock).await.expect("locked");
+        }
+        let said = becomes_ready(&program, false).await;
+        assert!(said.contains("lock"), "{database}: {said}");
+        let (_, doctor, _) = site.run(&["doctor"]);
+        assert!(doctor.contains("nothing can be kept or sent"), "{database}: {doctor}");
+        other.execute("ROLLBACK").await.expect("given back");
+        becomes_ready(&program, true).await;
+        assert!(program.terminate().0.success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_is_paused_is_not_unready_and_is_named() {
+    let sandbox = SandboxServer::start(1).await;
+    sandbox.sandbox.world().faults.ip_blocked = true;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "timezone = \"Asia/Shanghai\"");
+    let program = site.serve_with_key();
+    program.post("/v1/reminders", &body("o1", 200)).await;
+    program.wait("/v1/stats?app=coffee", 20, |stats| !stats["apps"][0]["paused"].is_null()).await;
+    let said = becomes_ready(&program, true).await;
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0] == "ready" && lines.len() == 3, "both apps have this address: {said}");
+    assert!(lines[1].contains("«coffee» is paused until") && lines[1].contains("40164"), "{said}");
+    assert!(program.terminate().0.success());
+}
+
+/// The daemon in a shell that lets it have so many open files and no more.
+fn with_open_files(site: &Site, files: u32, args: &str) -> Command {
+    let mut command = site.command(&[]);
+    let program = command.get_program().to_owned();
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\" {args}")).arg(program).current_dir(site.path(""));
+    shell.envs(command.env("SECRET", "app-secret").get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_1024_open_files_and_1500_connections_that_rest_everybody_is_answered_and_sends_go_out() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    assert!(tixing::descriptors::raise() > 2_000, "this test itself needs as many");
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
+    let mut program = site.try_serve_by(with_open_files(&site, 1_024, "serve")).expect("it starts");
+    program.key = site.key();
+    let address = program.base.trim_start_matches("http://").to_owned();
+    let mut crowd = Vec::new();
+    for i in 0..1_500 {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.expect("a connection");
+        if i % 2 == 0 {
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+        }
+        crowd.push(stream);
+    }
+    for i in 0..5 {
+        let openid = format!("o{i}");
+        sandbox.sandbox.world().tap(APPID, &openid, crate::harness::EVENT, true);
+        let begun = Instant::now();
+        let (status, created) = program.post("/v1/reminders", &body(&openid, 300)).await;
+        assert_eq!(status, 201, "{created}");
+        assert!(begun.elapsed() < Duration::from_secs(15), "answered after {:?}", begun.elapsed());
+        let path = format!("/v1/reminders/{}", created["id"].as_str().expect("an id"));
+        program.wait(&path, 10, |r| r["state"] == "sent").await;
+    }
+    let mut answered = String::new();
+    let _ = tokio::time::timeout(Duration::from_millis(200), crowd[0].read_to_string(&mut answered)).await;
+    assert!(answered.is_empty() || answered.starts_with("HTTP/1.1 200"), "{answered}");
+    let (status, log) = program.terminate();
+    assert!(status.success() && log.contains("few open files") && !log.contains("cannot accept"), "{log}");
+}
+
+#[test]
+fn too_few_open_files_for_the_sends_are_told_at_the_start_and_by_check() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let (status, said) = site.try_serve_by(with_open_files(&site, 256, "serve")).err().expect("it does not start");
+    assert!(status.code() == Some(78) && said.contains("256 open files") && said.contains("LimitNOFILE"), "{said}");
+    let check = |files| with_open_files(&site, files, "check").output().expect("it runs");
+    let (few, enough) = (check(256), check(1_024));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(few.status.success() && text(&few.stderr).contains("256 open files"), "{}", text(&few.stderr));
+    let said = text(&enough.stdout);
+    assert!(said.contains("1024 at most") && said.contains("128 sends") && said.contains("672 connections"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

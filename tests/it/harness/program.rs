@@ -151,9 +151,14 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间" }}
 
     /// As [`Self::try_serve`], with more in its environment.
     pub fn try_serve_with(&self, environment: &[(&str, &str)]) -> Result<Program, (ExitStatus, String)> {
-        let mut child = self
-            .command(&["serve"])
-            .envs(environment.iter().copied())
+        let mut command = self.command(&["serve"]);
+        command.envs(environment.iter().copied());
+        self.try_serve_by(command)
+    }
+
+    /// As [`Self::try_serve`], by a command of its own.
+    pub fn try_serve_by(&self, mut command: Command) -> Result<Program, (ExitStatus, String)> {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -1,0 +1,78 @@
+//! Whether the store can be read and written now.
+
+use super::{Store, command::Single, dialect::Dialect, error::StoreError, tx::Tx};
+use crate::words::say;
+use rustix::process::geteuid;
+use std::{path::Path, time::Duration};
+
+/// The tables that a reminder goes through.
+const TABLES: &str = "recipient, consent, reminder, unheld, due, outcome, idempotency, tally";
+/// Free bytes without which the next commits do not find room.
+const ROOM: u64 = 256 * 1024;
+/// A table that somebody has for a moment only is asked for again.
+const TRIES: u32 = 3;
+const AGAIN: Duration = Duration::from_millis(300);
+
+/// A write of nothing but how far the store has come, which each transaction writes.
+struct Beat;
+
+impl Single for Beat {
+    type Done = ();
+
+    async fn run(&self, _: &mut Tx<'_>) -> sqlx::Result<()> {
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Writes as little as can be, and is answered when that is durable.
+    ///
+    /// # Errors
+    /// As any write.
+    pub async fn writes(&self) -> Result<(), StoreError> {
+        self.writer.do_one(Beat).await
+    }
+
+    /// Reads, and looks whether there is room for what is to be written, and whether nobody keeps a table for himself.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub async fn reads(&self) -> Result<(), StoreError> {
+        self.database.is_there()?;
+        if let Some(file) = self.database.file.as_ref() {
+            has_room(file.path())?;
+        }
+        sqlx::query("SELECT 1 AS one FROM due LIMIT 1").fetch_optional(&self.read).await?;
+        if self.database.dialect == Dialect::Postgres {
+            for left in (0..TRIES).rev() {
+                match self.free_tables().await {
+                    Ok(()) => break,
+                    Err(e) if left == 0 => return Err(e),
+                    Err(_) => tokio::time::sleep(AGAIN).await,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the lock that a write takes, and gives it back: a write that waits for it would keep all others waiting behind it.
+    async fn free_tables(&self) -> Result<(), StoreError> {
+        let mut tx = self.read.begin().await?;
+        let lock = format!("LOCK TABLE {TABLES} IN ROW EXCLUSIVE MODE NOWAIT");
+        sqlx::query(sqlx::AssertSqlSafe(lock)).execute(&mut *tx).await?;
+        Ok(tx.rollback().await?)
+    }
+}
+
+/// Whether the file's disk has room for more.
+fn has_room(file: &Path) -> Result<(), StoreError> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A file system that does not say is found full by the write.
+    let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
+    let blocks = if geteuid().is_root() { disk.f_bfree } else { disk.f_bavail };
+    let free = blocks.saturating_mul(disk.f_frsize);
+    if free < ROOM {
+        return Err(StoreError::Unavailable(say!("store_no_room", free = free / 1_024, least = ROOM / 1_024)));
+    }
+    Ok(())
+}
