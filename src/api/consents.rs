@@ -5,6 +5,7 @@ use super::{
     auth::Caller,
     check,
     extract::{Json, Query, json},
+    idempotency::{Key, marked, reused},
     problem::Problem,
     reminders::forgotten,
     report::{self, ConsentBody, Ignored, Reported},
@@ -20,7 +21,12 @@ use crate::{
         reminder::{Claim, ReminderId, State as ReminderState},
         timing::rfc3339,
     },
-    store::{consents::Consent, keys::Scope, lists::Filter},
+    store::{
+        consents::Consent,
+        keys::Scope,
+        lists::Filter,
+        requests::{Earlier, Once},
+    },
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
@@ -140,23 +146,43 @@ fn story(consent: Consent) -> ConsentJson {
 }
 
 /// Record what a popup reported.
-#[utoipa::path(post, path = "/v1/consents", operation_id = "record_consents", request_body = ConsentBody, tag = "consents", responses(
-    (status = 200, description = "The user's balances afterwards, and what of the report was recorded", body = Ledger),
-    (status = 409, description = "`user_forgotten`")))]
+#[utoipa::path(post, path = "/v1/consents", operation_id = "record_consents", request_body = ConsentBody, tag = "consents",
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^([!#-~]{1,255}|\"[ !#-\\[\\]-~]{1,255}\")$",
+        description = "The same key with the same body again counts nothing and is answered alike, for a day at least, beside `event`, which holds for ever")),
+    responses((status = 400, description = "`bad_json`, `bad_idempotency_key`"),
+    (status = 200, description = "The user's balances afterwards, and what of the report was recorded", body = Ledger,
+    headers(("Idempotent-Replayed" = bool, description = "`true` of one that came before"))),
+    (status = 409, description = "`user_forgotten`"),
+    (status = 422, description = "`idempotency_key_reused`; or a value breaks a rule: `code` says which, and `param` where")))]
 pub async fn record(
     State(api): State<Api>,
     caller: Caller,
+    key: Key,
     Json(body): Json<ConsentBody>,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
     caller.may_touch(&body.app)?;
+    check::app(&api.config, &body.app)?;
+    let asked = key.of(&body.app, "/v1/consents", &body);
     let Reported { report, mut ignored } = report::read(&api.config, &api.store, body, api.clock.now())?;
     let told = report.clone();
     // Where the platform's word alone counts, this writes nothing down; the answer shows what is.
-    let Some(recorded) = api.store.record_each(vec![report]).await?.swap_remove(0) else { return Err(forgotten()) };
+    let (recorded, before) = match asked {
+        None => (api.store.record_each(vec![report]).await?.swap_remove(0), false),
+        Some(asked) => match api.store.record_once(asked, report).await? {
+            Once::Done(recorded) => (recorded, false),
+            Once::Before(Earlier::Consents(recorded)) => {
+                let is_forgotten = api.store.forgotten_at(&told.app, &told.openid).await?.is_some();
+                (Some(recorded).filter(|_| !is_forgotten), true)
+            }
+            Once::Before(_) => return Err(reused()),
+        },
+    };
+    let Some(recorded) = recorded else { return Err(forgotten()) };
     ignored.extend(report::unrecorded(&api.config, &told, &recorded));
     let ledger = ledger(&api, &told.app, told.openid, false).await?;
-    Ok(json(StatusCode::OK, &Ledger { recorded: Some(recorded), ignored: Some(ignored), ..ledger }))
+    let answer = json(StatusCode::OK, &Ledger { recorded: Some(recorded), ignored: Some(ignored), ..ledger });
+    Ok(if before { marked(answer) } else { answer })
 }
 
 /// Whose.

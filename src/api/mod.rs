@@ -19,6 +19,7 @@ mod explain_user;
 mod extract;
 mod feed;
 mod health;
+mod idempotency;
 mod keys;
 mod ndjson;
 mod openapi;
@@ -217,6 +218,7 @@ impl Api {
             .fallback(async || Problem::new("not_found", say!("nothing_at_path")))
             .method_not_allowed_fallback(async || Problem::new("method_not_allowed", say!("method_unknown_here")))
             .layer(CatchPanicLayer::custom(|_| Problem::new("internal", say!("fault_of_tixing")).into_response()))
+            .layer(middleware::from_fn(idempotency::where_taken))
             .layer(middleware::from_fn_with_state(Arc::clone(&self.metrics), with_request_id))
             .with_state(self.clone())
     }

@@ -21,6 +21,8 @@ use utoipa::ToSchema;
 pub const CODES: &[(&str, u16, &str)] = &[
     ("bad_json", 400, "problem_bad_json"),
     ("bad_query", 400, "problem_bad_query"),
+    ("bad_idempotency_key", 400, "problem_bad_idempotency_key"),
+    ("idempotency_key_not_taken", 400, "problem_idempotency_key_not_taken"),
     ("unauthorized", 401, "problem_unauthorized"),
     ("forbidden", 403, "problem_forbidden"),
     ("not_found", 404, "problem_not_found"),
@@ -53,6 +55,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("bad_time", 422, "problem_bad_time"),
     ("bad_deadline", 422, "problem_bad_deadline"),
     ("past_deadline", 422, "problem_past_deadline"),
+    ("idempotency_key_reused", 422, "problem_idempotency_key_reused"),
     ("too_many_at_once", 422, "problem_too_many_at_once"),
     ("too_long", 422, "problem_too_long"),
     ("ticket_needed", 422, "problem_ticket_needed"),

@@ -5,6 +5,7 @@ use super::{
     auth::Caller,
     check::{self, ChangeBody, ReminderBody},
     extract::{Json, Query, json},
+    idempotency::{self, Key, marked, reused},
     problem::Problem,
     schema::{DeliveryWord, Erased, Lang, MiniprogramState, OrderWord},
 };
@@ -24,12 +25,13 @@ use crate::{
         keys::Scope,
         lists::{Filter, Order},
         reminders::Stored,
+        requests::{Earlier, Once},
     },
     words::{Message, Voice, say},
 };
 use axum::{
     extract::{Path, State},
-    http::{HeaderValue, StatusCode},
+    http::StatusCode,
     response::Response,
 };
 use data_encoding::BASE64URL_NOPAD;
@@ -365,22 +367,43 @@ pub struct InsertQuery {
 
 /// Insert one reminder.
 #[utoipa::path(post, path = "/v1/reminders", operation_id = "insert_reminder", request_body = ReminderBody, tag = "reminders",
-    params(InsertQuery), responses(
+    params(InsertQuery, ("Idempotency-Key" = Option<String>, Header, pattern = "^([!#-~]{1,255}|\"[ !#-\\[\\]-~]{1,255}\")$",
+        description = "The same key with the same body again is answered with the same reminder, for a day at least, beside `key`, which holds for ever")),
+    responses((status = 400, description = "`bad_json`, `bad_query`, `bad_idempotency_key`; `idempotency_key_not_taken`: with `dry_run`"),
     (status = 201, description = "Durable, its consent held", body = ReminderJson),
     (status = 200, description = "The same key and body came before: that reminder as it is now. With `dry_run`: what would be stored", body = ReminderJson,
     headers(("Idempotent-Replayed" = bool, description = "`true` of one that came before"))),
-    (status = 409, description = "`no_consent`, `key_conflict`, `key_cancelled`, `key_spent`, `user_forgotten`")))]
+    (status = 409, description = "`no_consent`, `key_conflict`, `key_cancelled`, `key_spent`, `user_forgotten`"),
+    (status = 422, description = "`idempotency_key_reused`; or a value breaks a rule: `code` says which, and `param` where")))]
 pub async fn insert(
     State(api): State<Api>,
     caller: Caller,
     Query(query): Query<InsertQuery>,
+    key: Key,
     Json(body): Json<ReminderBody>,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
     caller.may_touch(&body.app)?;
-    let now = api.clock.now();
+    check::app(&api.config, &body.app)?;
+    let (now, asked, openid) = (api.clock.now(), key.of(&body.app, "/v1/reminders", &body), body.openid.clone());
+    if query.dry_run {
+        idempotency::without_key(&asked)?;
+    }
+    // A call that is repeated is answered whatever time has done to it.
+    if let Some(asked) = &asked
+        && let Some(earlier) = api.store.earlier(asked).await?
+    {
+        return repeated(&api, &openid, earlier).await;
+    }
     let Checked { reminder: new, late } = check::reminder(&api.config, &api.store, body, now)?;
     let verdict = match late {
+        None if asked.is_some() => {
+            let asked = asked.expect("just seen");
+            match api.store.insert_once(asked, new.clone()).await? {
+                Once::Done(verdict) => verdict,
+                Once::Before(earlier) => return repeated(&api, &openid, earlier).await,
+            }
+        }
         None if query.dry_run => api.store.try_insert(vec![new.clone()]).await?[0],
         None => api.store.insert(vec![new.clone()]).await?[0],
         // A replay of an old key is answered all the same.
@@ -401,9 +424,18 @@ async fn replayed(api: &Api, id: ReminderId) -> Result<Response, Problem> {
     if stored.due.state == ReminderState::Cancelled {
         return Err(refusal(Inserted::KeyCancelled(id)));
     }
-    let mut response = json(StatusCode::OK, &shown(&api.store, &stored, None));
-    response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-    Ok(response)
+    Ok(marked(json(StatusCode::OK, &shown(&api.store, &stored, None))))
+}
+
+/// The answer to a call whose Idempotency-Key came before: the reminder as it is now, whatever has become of it.
+async fn repeated(api: &Api, openid: &str, earlier: Earlier) -> Result<Response, Problem> {
+    let Earlier::Reminder(id) = earlier else { return Err(reused()) };
+    let stored = api.store.reminder(id).await?;
+    let stored = stored.ok_or_else(|| Problem::new("key_spent", say!("idempotency_key_spent")))?;
+    if stored.openid != openid {
+        return Err(forgotten());
+    }
+    Ok(marked(json(StatusCode::OK, &shown(&api.store, &stored, None))))
 }
 
 /// The refusal of an insert that wrote nothing.

@@ -5,6 +5,7 @@
 //! ```text
 //! open                                            everything is put together
 //! writer                                          the one task that writes
+//! requests                                        what is done once, however often it is asked
 //! insert │ mark │ settle │ wake │ change          the steps of a reminder
 //! bulk                                            whatever a filter lets through is cancelled or moved at once
 //! consents │ pushes │ doubts │ users │ retention  what else happens
@@ -27,6 +28,7 @@ mod writer;
 mod open;
 pub mod reminders;
 mod insert;
+pub mod requests;
 mod queue;
 mod mark;
 mod settle;

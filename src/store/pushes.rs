@@ -12,6 +12,7 @@ use super::{
     reasons,
     recipients::recipients,
     reminders::{self, Stored},
+    requests,
     settle::{end_scheduled, settle},
     states::{LIVING, SCHEDULED, SENDING, living_state},
     tx::Tx,
@@ -245,7 +246,7 @@ async fn confirm(tx: &mut Tx<'_>, place: Place, at: Millis, id: i64) -> sqlx::Re
     reasons::correct(tx, place.lane, (at, id), State::Sent, Reason::Received).await
 }
 
-/// Forgets a slice of the pushes that are too old to come again; answers how many.
+/// Forgets a slice of the pushes that are too old to come again, and of the calls that are known long enough; answers how many.
 pub(super) struct ForgetOld;
 
 impl Single for ForgetOld {
@@ -255,7 +256,8 @@ impl Single for ForgetOld {
         let before = tx.now.div_euclid(DAY) - KNOWN_DAYS - 1;
         let sql =
             "DELETE FROM push WHERE (day, app, digest) IN (SELECT day, app, digest FROM push WHERE day < $1 LIMIT $2)";
-        Ok(sqlx::query(sql).bind(before).bind(SLICE).execute(&mut *tx.conn).await?.rows_affected())
+        let pushes = sqlx::query(sql).bind(before).bind(SLICE).execute(&mut *tx.conn).await?.rows_affected();
+        Ok(pushes + requests::forget(tx).await?)
     }
 }
 
@@ -281,7 +283,7 @@ impl Store {
         self.writer.do_one(push).await
     }
 
-    /// Forgets a slice of the pushes that are too old to come again; answers how many.
+    /// Forgets a slice of the pushes that are too old to come again, and of the calls that are known long enough; answers how many.
     ///
     /// # Errors
     /// When nothing was kept.

@@ -382,6 +382,16 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("ready_but_paused", "the app «{app}» is paused until {until:time}{why}"),
     ("pulse_no_read", "the store has answered no read within {seconds} s"),
     ("pulse_no_write", "the store has kept nothing within {seconds} s: something locks it, or its disk hangs"),
+    ("problem_bad_idempotency_key", "The header Idempotency-Key is not as documented"),
+    ("problem_idempotency_key_not_taken", "This call takes no Idempotency-Key"),
+    ("problem_idempotency_key_reused", "The Idempotency-Key belongs to another call"),
+    ("bad_idempotency_key", "«{found}» is no Idempotency-Key: give 1 to {most} visible ASCII characters, such as a new UUID, in quotes or without"),
+    ("idempotency_key_twice", "the header Idempotency-Key is there twice: give one"),
+    ("idempotency_key_elsewhere", "Idempotency-Key is taken by POST /v1/reminders and POST /v1/consents alone, and would be passed over here: leave the header out; in a batch `key` and `event` do the same for each line"),
+    ("idempotency_key_and_dry_run", "a dry run keeps nothing, and an Idempotency-Key with it would mean nothing: leave the header out"),
+    ("idempotency_key_reused", "another call has come with this Idempotency-Key within the last day, with another body or to another path: nothing was written; take a new key for a new call"),
+    ("idempotency_key_spent", "the call with this Idempotency-Key was done, and what it stored is no longer kept: nothing was written"),
+    ("dry_run_elsewhere", "this call has no dry run, and would be done: leave `dry_run` out"),
 
     // Tables (schedule/sheet).
     ("save_as_xlsx", "open it in Excel or WPS and save it as “Excel workbook (*.xlsx)”"),

@@ -382,6 +382,16 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("ready_but_paused", "应用「{app}」暂停至 {until:time}{why}"),
     ("pulse_no_read", "数据存储 {seconds} 秒内没有响应读取"),
     ("pulse_no_write", "数据存储 {seconds} 秒内未能完成写入：可能被锁住，或磁盘没有响应"),
+    ("problem_bad_idempotency_key", "请求头 Idempotency-Key 不符合要求"),
+    ("problem_idempotency_key_not_taken", "该接口不接受 Idempotency-Key"),
+    ("problem_idempotency_key_reused", "Idempotency-Key 已用于另一次请求"),
+    ("bad_idempotency_key", "「{found}」不能用作 Idempotency-Key：须为 1 到 {most} 个可见的 ASCII 字符，例如新生成的 UUID，可带引号也可不带"),
+    ("idempotency_key_twice", "请求头 Idempotency-Key 出现了两次：只能有一个"),
+    ("idempotency_key_elsewhere", "只有 POST /v1/reminders 和 POST /v1/consents 接受 Idempotency-Key，在这里不起作用：请去掉这个请求头；批量接口中每行的 key 和 event 有同样的效果"),
+    ("idempotency_key_and_dry_run", "试运行（dry_run）不保存任何内容，Idempotency-Key 没有意义：请去掉这个请求头"),
+    ("idempotency_key_reused", "一天之内已有另一次请求（内容或路径不同）使用了这个 Idempotency-Key，本次未写入任何内容：新的请求请用新的 key"),
+    ("idempotency_key_spent", "使用这个 Idempotency-Key 的请求已处理过，其结果已不再保留：本次未写入任何内容"),
+    ("dry_run_elsewhere", "该接口不支持试运行，调用会真正执行：请去掉 dry_run"),
 
     // 表格（schedule/sheet）。
     ("save_as_xlsx", "请用 Excel 或 WPS 打开，另存为“Excel 工作簿（*.xlsx）”"),

@@ -50,5 +50,6 @@ mod lists;
 mod bulk;
 mod metrics;
 mod owners;
+mod idempotency;
 mod feed;
 mod sheet;

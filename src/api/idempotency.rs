@@ -1,0 +1,146 @@
+//! The header `Idempotency-Key`, as draft-ietf-httpapi-idempotency-key-header-07 has it (read on 2026-11-27): a call that is repeated with it is
+//! answered and not done again. And what else is asked beside a body: where it is not taken, it is refused and not passed over.
+
+use super::problem::Problem;
+use crate::{domain::timing::cut, store::requests::Request as Asked, words::say};
+use axum::{
+    extract::{FromRequestParts, Request},
+    http::{HeaderMap, HeaderValue, Method, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+/// The header.
+const NAME: &str = "idempotency-key";
+/// Characters of a key.
+const MAX_KEY: usize = 255;
+/// The calls that take one: those that write one reminder, or one report.
+const TAKEN: [&str; 2] = ["/v1/reminders", "/v1/consents"];
+/// The calls that can be tried without being done, but for the shift of a schedule.
+const TRIED: [&str; 4] = ["/v1/reminders", "/v1/reminders/batch", "/v1/reminders/cancel", "/v1/reminders/shift"];
+
+/// The key that a call names, if it names one.
+pub(super) struct Key(Option<String>);
+
+impl Key {
+    /// The call to this path with this body, about this app; `None` if it names no key.
+    pub fn of(self, app: &str, path: &str, body: &impl Serialize) -> Option<Asked> {
+        let key = self.0?;
+        let body = serde_json::to_string(body).expect("texts serialise");
+        Some(Asked { app: app.to_owned(), key, content: format!("{path}\n{body}") })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Key {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        given(&parts.headers).map(Self)
+    }
+}
+
+fn bad(found: &str) -> Problem {
+    Problem::new("bad_idempotency_key", say!("bad_idempotency_key", found = cut(found), most = MAX_KEY))
+}
+
+fn given(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut all = headers.get_all(NAME).iter();
+    let Some(value) = all.next() else { return Ok(None) };
+    if all.next().is_some() {
+        return Err(Problem::new("bad_idempotency_key", say!("idempotency_key_twice")));
+    }
+    let text = value.to_str().map_err(|_| bad(&String::from_utf8_lossy(value.as_bytes())))?.trim();
+    read(text).map(Some).ok_or_else(|| bad(text))
+}
+
+/// A string of RFC 9651, `"8e03978e"`, or as many write it, the same without quotes.
+fn read(text: &str) -> Option<String> {
+    let mut key = String::new();
+    match text.strip_prefix('"') {
+        None => key.extend(text.chars().filter(|c| c.is_ascii_graphic() && *c != '"')),
+        Some(rest) => {
+            let mut inner = rest.strip_suffix('"')?.chars();
+            while let Some(c) = inner.next() {
+                key.push(match c {
+                    '\\' => inner.next().filter(|c| matches!(c, '"' | '\\'))?,
+                    '"' => return None,
+                    ' '..='~' => c,
+                    _ => return None,
+                });
+            }
+        }
+    }
+    let whole = text.starts_with('"') || key.len() == text.len();
+    (whole && (1..=MAX_KEY).contains(&key.len())).then_some(key)
+}
+
+/// Another call has come with the same key.
+pub(super) fn reused() -> Problem {
+    Problem::new("idempotency_key_reused", say!("idempotency_key_reused"))
+}
+
+/// A dry run keeps nothing by which it could be known again.
+pub(super) fn without_key(asked: &Option<Asked>) -> Result<(), Problem> {
+    match asked {
+        None => Ok(()),
+        Some(_) => Err(Problem::new("idempotency_key_not_taken", say!("idempotency_key_and_dry_run"))),
+    }
+}
+
+/// The same answer, marked as that to a call which was done before.
+pub(super) fn marked(mut response: Response) -> Response {
+    response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    response
+}
+
+/// Refuses what a call asks beside its body where it is not taken: whoever counts on it would be deceived.
+pub(super) async fn where_taken(request: Request, next: Next) -> Response {
+    let (path, posts) = (request.uri().path(), request.method() == Method::POST);
+    if !path.starts_with("/v1/") {
+        return next.run(request).await;
+    }
+    if request.headers().contains_key(NAME) && !(posts && TAKEN.contains(&path)) {
+        return Problem::new("idempotency_key_not_taken", say!("idempotency_key_elsewhere")).into_response();
+    }
+    let tried = posts && (TRIED.contains(&path) || (path.starts_with("/v1/schedules/") && path.ends_with("/shift")));
+    let names = request.uri().query().unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
+    if !tried && request.method() != Method::GET && names.into_iter().any(|name| name == "dry_run") {
+        return Problem::new("bad_query", say!("dry_run_elsewhere")).at("/dry_run").into_response();
+    }
+    next.run(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_with_its_quotes_and_without() {
+        let (long, longer) = ("k".repeat(255), "k".repeat(256));
+        let quoted = format!("\"{longer}\"");
+        for (text, key) in [
+            ("8e03978e-40d5", Some("8e03978e-40d5")),
+            (r#""8e03978e-40d5""#, Some("8e03978e-40d5")),
+            (r#""a b""#, Some("a b")),
+            (r#""a\"b\\c""#, Some(r#"a"b\c"#)),
+            (&long, Some(&long)),
+            (&longer, None),
+            (&quoted, None),
+            ("", None),
+            (r#""""#, None),
+            (r#"""#, None),
+            ("a b", None),
+            (r#"a"b"#, None),
+            (r#""a"b""#, None),
+            (r#""a\b""#, None),
+            (r#""a\""#, None),
+            (r#""a"; p=1"#, None),
+            ("键", None),
+            ("\"键\"", None),
+            ("\"a\tb\"", None),
+        ] {
+            assert_eq!(read(text).as_deref(), key, "{text}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Calls that have written something are known again by their Idempotency-Key: one that is repeated is answered, and writes nothing.
+
+use super::{
+    Store,
+    command::{Added, Inserted, Single},
+    consents::record,
+    error::StoreError,
+    insert::insert,
+    names::Names,
+    port::Ring,
+    tx::Tx,
+};
+use crate::domain::{
+    DAY, Millis,
+    consent::Report,
+    reminder::{NewReminder, ReminderId},
+};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
+
+/// A call is known for so many days at least.
+const KNOWN_DAYS: i64 = 1;
+/// Calls that are forgotten in one transaction.
+const SLICE: i64 = 2_000;
+
+/// A call that names a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The app that it is about: keys are its own.
+    pub app: String,
+    /// The key.
+    pub key: String,
+    /// Where it goes and what it says.
+    pub content: String,
+}
+
+impl Request {
+    /// What is kept of its key, and of its content. The key may name a user, so it is hashed too.
+    fn hashes(&self, names: &Names) -> (String, String) {
+        let hash = |what, text: &str| names.pseudonyms().spent(what, text);
+        (hash("request", &self.key), hash("content", &self.content))
+    }
+}
+
+/// What is known of a call with the same key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Earlier {
+    /// It was the same, and inserted this reminder, or found it there.
+    Reminder(ReminderId),
+    /// It was the same, and added consents of these templates, by the platform's ids.
+    Consents(Vec<String>),
+    /// It was another one.
+    Other,
+}
+
+/// What a call with a key came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Once<T> {
+    /// It was done, and is known from now on if it has written anything.
+    Done(T),
+    /// It, or another with its key, was done before; nothing was written.
+    Before(Earlier),
+}
+
+async fn earlier(
+    conn: &mut AnyConnection,
+    names: &Names,
+    now: Millis,
+    request: &Request,
+) -> sqlx::Result<Option<Earlier>> {
+    let (today, (tag, digest)) = (now.div_euclid(DAY), request.hashes(names));
+    // After the clock was set back, calls of tomorrow may be known already.
+    let days: Vec<String> = (-KNOWN_DAYS..=1).map(|day| (today + day).to_string()).collect();
+    let sql = format!(
+        "SELECT digest, reminder, templates FROM request WHERE day IN ({}) AND app = $1 AND tag = $2",
+        days.join(", ")
+    );
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(names.app(&request.app).id).bind(tag);
+    let Some(row) = query.fetch_optional(conn).await? else { return Ok(None) };
+    if row.get::<String, _>("digest") != digest {
+        return Ok(Some(Earlier::Other));
+    }
+    let templates: Option<String> = row.get("templates");
+    Ok(Some(match (row.get::<Option<i64>, _>("reminder"), templates) {
+        (Some(id), _) => Earlier::Reminder(ReminderId(id)),
+        (None, templates) => {
+            let templates = templates.unwrap_or_default();
+            let codes = templates.split(',').filter_map(|id| Some(names.code(id.parse().ok()?).to_owned()));
+            Earlier::Consents(codes.collect())
+        }
+    }))
+}
+
+async fn remember(
+    tx: &mut Tx<'_>,
+    request: &Request,
+    reminder: Option<ReminderId>,
+    templates: Option<String>,
+) -> sqlx::Result<()> {
+    let (tag, digest) = request.hashes(tx.names);
+    sqlx::query("INSERT INTO request (day, app, tag, digest, reminder, templates) VALUES ($1, $2, $3, $4, $5, $6)")
+        .bind(tx.now.div_euclid(DAY))
+        .bind(tx.names.app(&request.app).id)
+        .bind(tag)
+        .bind(digest)
+        .bind(reminder.map(|id| id.0))
+        .bind(templates)
+        .execute(&mut *tx.conn)
+        .await
+        .map(drop)
+}
+
+/// Inserts a reminder, unless the call was done before.
+struct InsertOnce(Request, NewReminder);
+
+impl Single for InsertOnce {
+    type Done = Once<Inserted>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Once<Inserted>> {
+        let Self(request, new) = self;
+        if let Some(earlier) = earlier(&mut *tx.conn, tx.names, tx.now, request).await? {
+            return Ok(Once::Before(earlier));
+        }
+        let verdict = insert(tx, std::slice::from_ref(new)).await?[0];
+        if let Inserted::Created(id) | Inserted::Replayed(id, _) = verdict {
+            remember(tx, request, Some(id), None).await?;
+        }
+        Ok(Once::Done(verdict))
+    }
+
+    fn ring(&self) -> Option<Ring> {
+        Some(Ring { from: self.1.at, until: self.1.at })
+    }
+
+    fn trip_points(&self) -> Option<[&'static str; 2]> {
+        Some(["insert.before_commit", "insert.after_commit"])
+    }
+}
+
+/// Records a report, unless the call was done before.
+struct RecordOnce(Request, Report);
+
+impl Single for RecordOnce {
+    type Done = Once<Option<Added>>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Once<Option<Added>>> {
+        let Self(request, report) = self;
+        if let Some(earlier) = earlier(&mut *tx.conn, tx.names, tx.now, request).await? {
+            return Ok(Once::Before(earlier));
+        }
+        let added = record(tx, std::slice::from_ref(report)).await?.swap_remove(0);
+        if let Some(codes) = &added {
+            let app = tx.names.app(&request.app).id;
+            let ids: Vec<String> = codes.iter().map(|code| tx.names.template(app, code).to_string()).collect();
+            remember(tx, request, None, Some(ids.join(","))).await?;
+        }
+        Ok(Once::Done(added))
+    }
+
+    fn trip_points(&self) -> Option<[&'static str; 2]> {
+        Some(["record.before_commit", "record.after_commit"])
+    }
+}
+
+/// Forgets a slice of the calls that are known long enough; answers how many.
+pub(super) async fn forget(tx: &mut Tx<'_>) -> sqlx::Result<u64> {
+    let sql =
+        "DELETE FROM request WHERE (day, app, tag) IN (SELECT day, app, tag FROM request WHERE day < $1 LIMIT $2)";
+    let before = tx.now.div_euclid(DAY) - KNOWN_DAYS - 1;
+    Ok(sqlx::query(sql).bind(before).bind(SLICE).execute(&mut *tx.conn).await?.rows_affected())
+}
+
+impl Store {
+    /// What is known of an earlier call with its key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn earlier(&self, request: &Request) -> Result<Option<Earlier>, StoreError> {
+        let mut conn = self.read.acquire().await?;
+        Ok(earlier(&mut conn, &self.names, self.clock.now(), request).await?)
+    }
+
+    /// Inserts a reminder, unless the call was done before.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn insert_once(&self, request: Request, new: NewReminder) -> Result<Once<Inserted>, StoreError> {
+        self.writer.do_one(InsertOnce(request, new)).await
+    }
+
+    /// Records a report, unless the call was done before; answers which templates it has added to, or `None` if the user was forgotten.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn record_once(&self, request: Request, report: Report) -> Result<Once<Option<Vec<String>>>, StoreError> {
+        self.writer.do_one(RecordOnce(request, report)).await
+    }
+}
