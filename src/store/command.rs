@@ -149,6 +149,14 @@ impl Writer {
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// The same for a single command that waits behind no import: it shares the next transaction.
+    pub async fn do_one_next<S: Single>(&self, single: S) -> Result<S::Done, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Single(Box::new(AskedSingle { single, done: None, answer }));
+        self.urgent.send(command).await.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
     /// The same for a single command.
     pub async fn do_one<S: Single>(&self, single: S) -> Result<S::Done, StoreError> {
         self.ask(|answer| Command::Single(Box::new(AskedSingle { single, done: None, answer }))).await

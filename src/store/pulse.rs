@@ -25,12 +25,13 @@ impl Single for Beat {
 }
 
 impl Store {
-    /// Writes as little as can be, and is answered when that is durable.
+    /// Writes as little as can be, with the next transaction, and is answered when that is durable. It does not wait behind imports: a store
+    /// with much to do is no store that cannot be written.
     ///
     /// # Errors
     /// As any write.
     pub async fn writes(&self) -> Result<(), StoreError> {
-        self.writer.do_one(Beat).await
+        self.writer.do_one_next(Beat).await
     }
 
     /// Reads, and looks whether there is room for what is to be written, and whether nobody keeps a table for himself.

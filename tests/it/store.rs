@@ -71,6 +71,27 @@ pub async fn check_ledger(store: &Store, openids: &[&str]) {
 }
 
 #[tokio::test]
+async fn a_store_with_much_to_import_is_no_store_that_cannot_be_written() {
+    on_both(async |TestStore { store, .. }| {
+        let news = |i: i64| (0..200).map(|k| accepted_reminder(&format!("o{i}-{k}"), START + 1_000)).collect();
+        let imports: Vec<_> = (0..60)
+            .map(|i| {
+                let (store, news) = (store.clone(), news(i));
+                tokio::spawn(async move { store.insert(news).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        store.writes().await.expect("written");
+        assert!(imports.iter().any(|import| !import.is_finished()), "it waited for all of them");
+        store.reads().await.expect("read");
+        for import in imports {
+            assert_eq!(import.await.expect("no panic").expect("inserted").len(), 200);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn i4_a_consent_is_held_used_given_back_and_void() {
     on_both(async |TestStore { store, .. }| {
         let b = |available, held, used, void| Balance { available, held, used, void };

@@ -3,6 +3,7 @@
 use super::report::{Level, Report};
 use crate::{
     config::{Config, Durability},
+    descriptors,
     domain::{DAY, Millis},
     words::{Message, say},
 };
@@ -20,7 +21,8 @@ pub fn look(config: &Config, report: &mut Report) {
     let found = say!("retention_is", bodies = bodies, attempts = attempts, history = history);
     report.ok(say!("check_retention"), found);
     report.ok(say!("check_zone_data"), say!("zone_data_is", version = chrono_tz::IANA_TZDB_VERSION));
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    // The daemon raises its limit as far as this.
+    let files = descriptors::possible();
     report.judge(
         say!("check_open_files"),
         files >= 4_096,
