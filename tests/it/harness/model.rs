@@ -124,6 +124,8 @@ pub struct Model {
     spent_keys: BTreeSet<String>,
     /// Taps whose consents are no longer kept.
     spent_taps: BTreeSet<(Pair, String)>,
+    /// All tickets that were told of.
+    tickets: BTreeSet<String>,
 }
 
 /// What of the ended ones is no longer kept.
@@ -183,6 +185,10 @@ impl Model {
             Allowance::Times { sends, period } => (false, Some(tap.at + period), None, sends),
             Allowance::Ticket { key, sends, until } => (false, until, Some(key), sends),
         };
+        // A ticket is good for its sends once, whoever and whatever it is told of for.
+        if ticket.as_ref().is_some_and(|key| !self.tickets.insert(key.clone())) {
+            return false;
+        }
         let same = |g: &Grant| tap.event.is_some() && g.pair == *pair && g.event == tap.event;
         let spent = tap.event.clone().is_some_and(|event| self.spent_taps.contains(&(pair.clone(), event)));
         if spent || self.grants.iter().any(same) || standing && self.stands(pair) {
