@@ -63,6 +63,7 @@ pub fn main() -> ExitCode {
         Some(e) => Err(Failure::Failed(say!("stdout_lost", why = e.to_string()))),
         None => Ok(()),
     });
+    log::flush();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

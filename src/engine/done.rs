@@ -32,7 +32,7 @@ pub enum Done {
     /// A question was asked with `auth`.
     Asked { lane: usize, errand: Errand, answer: Result<Answer, Outcome>, auth: Auth },
     /// The platform's templates were kept in the store.
-    ListingKept(Result<(), StoreError>),
+    ListingKept { lane: usize, kept: Result<(), StoreError> },
     /// What waited for a suspended template was brought forward; how many reminders that were.
     Woken { lane: usize, woken: Result<u64, StoreError> },
 }

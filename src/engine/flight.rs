@@ -43,7 +43,8 @@ impl Engine {
     /// A row that a crash cut off is written down as in doubt.
     fn cut_off(&mut self, i: usize, job: &Job, now: Millis) {
         let user = self.store.pseudonym(&job.body.openid);
-        tracing::warn!(reminder = %job.due.id, user, "found in doubt: cut off while it was being sent");
+        let app = &self.lanes[i].app.name;
+        tracing::warn!(reminder = %job.due.id, app, user, "found in doubt: cut off while it was being sent");
         let settlement = self.lanes[i].cut_off(job, now);
         self.settle_unmarked(i, job, settlement, now);
     }
@@ -320,7 +321,7 @@ impl Engine {
             lane.done_with(due.id);
             lane.in_flight -= usize::from(*marked);
             if !written {
-                tracing::info!(reminder = %due.id, "had been changed or settled already; nothing was written");
+                tracing::info!(reminder = %due.id, app = lane.app.name, "had been changed or settled already; nothing was written");
                 // As it is now it may have been read meanwhile, and passed over because this one was under way.
                 lane.ring(Ring::EVERYTHING);
             }

@@ -371,7 +371,7 @@ impl Engine {
             Done::Time(answered) => self.time_told(answered, now),
             Done::Token { lane, granted, date } => self.token_answered(lane, granted, date, now),
             Done::Asked { lane, errand, answer, auth } => self.answered(lane, errand, answer, &auth, now),
-            Done::ListingKept(kept) => self.listing_kept(kept),
+            Done::ListingKept { lane, kept } => self.listing_kept(lane, kept),
             Done::Woken { lane, woken } => self.woken(lane, woken, now),
         }
     }

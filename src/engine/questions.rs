@@ -102,7 +102,7 @@ impl Engine {
                 lane.wake_suspended = true;
                 lane.errands.templates_asked(lane.templates.out_of_step() == 0, now);
                 let kept = self.store.keep_listing(&lane.app.name, listing);
-                self.tasks.spawn(async move { Done::ListingKept(limited(kept).await) });
+                self.tasks.spawn(async move { Done::ListingKept { lane: i, kept: limited(kept).await } });
                 self.templates_asked(i, None);
                 Ok(())
             }
@@ -123,10 +123,10 @@ impl Engine {
     }
 
     /// A listing was kept in the store, or not.
-    pub(super) fn listing_kept(&self, kept: Result<(), StoreError>) {
+    pub(super) fn listing_kept(&self, i: usize, kept: Result<(), StoreError>) {
         // It is known all the same, and the next start reads it again.
         if let Err(e) = kept {
-            tracing::warn!(error = %e, "the platform's templates could not be kept");
+            tracing::warn!(app = self.lanes[i].app.name, error = %e, "the platform's templates could not be kept");
         }
     }
 

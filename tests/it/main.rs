@@ -31,6 +31,7 @@ mod douyin;
 mod doubt;
 mod doctor;
 mod trouble;
+mod log;
 mod templates;
 mod users;
 mod in_use;

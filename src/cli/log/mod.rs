@@ -1,0 +1,65 @@
+//! Logs: readable on a terminal, structured in the journal.
+
+mod outlet;
+mod journal;
+
+use crate::config::Level;
+use journal::Journal;
+use outlet::Outlet;
+use std::{
+    io::{IsTerminal, Write},
+    sync::OnceLock,
+    time::Duration,
+};
+use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
+
+/// How long the end of a program waits for the log's reader.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Where this program's lines leave.
+static OUTLET: OnceLock<Outlet> = OnceLock::new();
+
+/// Sets how much the log says from now on.
+pub struct Volume(reload::Handle<EnvFilter, Registry>);
+
+impl Volume {
+    /// As loud as `level`, unless `TIXING_LOG` says otherwise.
+    pub fn set(&self, level: Level) {
+        // It fails only when nobody logs any more.
+        let _ = self.0.reload(filter(level));
+    }
+}
+
+fn filter(level: Level) -> EnvFilter {
+    let plain = || EnvFilter::new(format!("{},sqlx=error,tokio_cron_scheduler=error", level.word()));
+    EnvFilter::try_from_env("TIXING_LOG").unwrap_or_else(|_| plain())
+}
+
+/// Starts logging to stderr, or to the journal where systemd has connected stderr to it. `TIXING_LOG` sets the level.
+pub fn start(level: Level) -> Volume {
+    let (filter, handle) = reload::Layer::new(filter(level));
+    let registry = tracing_subscriber::registry().with(filter);
+    let volume = Volume(handle);
+    if journal::has_stderr()
+        && let Ok(socket) = journal::connect(journal::SOCKET)
+    {
+        let write = move |entry: &[u8]| drop(socket.send_to(entry, journal::SOCKET));
+        let outlet = OUTLET.get_or_init(|| Outlet::start(write, journal::lost));
+        registry.with(Journal::new(outlet.clone())).init();
+        return volume;
+    }
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // Nobody can be told that stderr is gone.
+    let write = |line: &[u8]| drop(std::io::stderr().write_all(line));
+    let outlet = OUTLET.get_or_init(|| Outlet::start(write, |n| format!("{}\n", outlet::told(n)).into()));
+    let writer = move || outlet.clone();
+    registry.with(tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours).with_target(false)).init();
+    volume
+}
+
+/// Waits a moment until what was logged has been read. Called before the program says its last word and ends.
+pub fn flush() {
+    if let Some(outlet) = OUTLET.get() {
+        outlet.flush(LAST_LINES);
+    }
+}
