@@ -25,6 +25,8 @@ pub(super) enum Command {
     Insert(Vec<NewReminder>, Answer<Vec<Inserted>>),
     Record(Vec<Report>, Answer<Vec<Option<Added>>>),
     Single(Box<dyn AnySingle>),
+    /// Folds SQLite's log into the file and empties it; whether nothing of before is left in it.
+    Fold(Answer<bool>),
     Close(Answer<()>),
 }
 

@@ -36,7 +36,7 @@ impl Database {
             Dialect::Sqlite => {
                 let synchronous = if self.durability == Durability::Full { "FULL" } else { "NORMAL" };
                 for pragma in [
-                    "PRAGMA busy_timeout = 5000",
+                    BUSY_TIMEOUT,
                     "PRAGMA journal_mode = WAL",
                     &format!("PRAGMA synchronous = {synchronous}"),
                     // For what comes between the writer's own, one a minute.
@@ -84,6 +84,9 @@ pub(super) async fn in_time<T, E: Into<StoreError>>(step: impl Future<Output = R
     }
 }
 
+/// How long a connection waits for another of SQLite's.
+pub(super) const BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 5000";
+
 /// Connections for everybody but the engine.
 pub const READERS: u32 = 8;
 /// Connections for the engine: it reads ahead for each lane, and looks for what has expired.
@@ -92,7 +95,7 @@ pub(super) const READERS_AHEAD: u32 = 3;
 /// Connections of a pool that can only read.
 pub(super) fn reading(dialect: Dialect, most: u32) -> AnyPoolOptions {
     let pragmas: &[&'static str] = match dialect {
-        Dialect::Sqlite => &["PRAGMA busy_timeout = 5000", "PRAGMA cache_size = -8192", "PRAGMA query_only = 1"],
+        Dialect::Sqlite => &[BUSY_TIMEOUT, "PRAGMA cache_size = -8192", "PRAGMA query_only = 1"],
         Dialect::Postgres => &[
             "SET statement_timeout = '20s'",
             "SET default_transaction_read_only = on",

@@ -19,12 +19,14 @@ pub struct Carried {
     reached: Millis,
     /// Whether the connection may still overwrite what is deleted.
     overwrites: bool,
+    /// Whether the log beside the file may still have what was overwritten in the file. At the start nobody knows it.
+    pub(super) erased: bool,
 }
 
 impl Carried {
     /// Continues after the largest id stored, in a store that has come to `reached`.
     pub fn after(last: i64, reached: Millis) -> Self {
-        Self { next_id: last + 1, reached, overwrites: false }
+        Self { next_id: last + 1, reached, overwrites: false, erased: true }
     }
 
     /// How far the store has come: the instant of its last commit.
@@ -102,7 +104,7 @@ impl<'a> Tx<'a> {
     /// From here on the rows that this transaction deletes are overwritten in the file too. PostgreSQL needs no such thing: its vacuum does it.
     pub(super) async fn overwrite(&mut self) -> sqlx::Result<()> {
         if self.dialect == Dialect::Sqlite {
-            self.carried.overwrites = true;
+            (self.carried.overwrites, self.carried.erased) = (true, true);
             sqlx::query("PRAGMA secure_delete = ON").execute(&mut *self.conn).await?;
         }
         Ok(())

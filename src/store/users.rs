@@ -5,7 +5,7 @@
 
 use super::{
     Store,
-    command::Single,
+    command::{Command, Single},
     error::StoreError,
     hold,
     kept::forget_kept,
@@ -27,7 +27,11 @@ use crate::domain::{
     settle::{Consent, Next, Settlement},
 };
 use sqlx::{AssertSqlSafe, Row};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
+
+/// How often it is tried to empty the log while the wish is answered, and how far apart.
+const EMPTY_TRIES: usize = 5;
+const EMPTY_AGAIN: Duration = Duration::from_millis(200);
 
 /// A wish about a user.
 #[derive(Debug, Clone)]
@@ -249,7 +253,23 @@ impl Store {
         named_by.extend(self.schedules_masking(&wish.app, &wish.openid).await?);
         let done = self.writer.do_one(Forget(wish.clone())).await?;
         self.mask_texts(&wish.app, &wish.openid).await?;
+        self.empty_log().await?;
         Ok(Forgotten { named_by, ..done })
+    }
+
+    /// Empties SQLite's log, whose old pages still name who was forgotten. A reader that takes long may need them: then the writer goes on
+    /// trying by itself.
+    async fn empty_log(&self) -> Result<(), StoreError> {
+        for _ in 0..EMPTY_TRIES {
+            if self.writer.ask(Command::Fold).await? {
+                return Ok(());
+            }
+            tokio::time::sleep(EMPTY_AGAIN).await;
+        }
+        tracing::warn!(
+            "a reader still needs the store's log, whose pages name who was forgotten; it is emptied as soon as that reader ends"
+        );
+        Ok(())
     }
 
     /// Lets a user in again who was forgotten; `false` if they were not.

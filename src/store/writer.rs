@@ -4,7 +4,7 @@
 use super::{
     command::{Added, Answer, AnySingle, Command, Inserted, QUEUE, Writer},
     consents,
-    database::Database,
+    database::{BUSY_TIMEOUT, Database},
     dialect::Dialect,
     error::StoreError,
     gates::{Kept, Known},
@@ -97,7 +97,9 @@ pub(super) fn start(
             while let Some(i) = group.iter().position(|command| matches!(command, Command::Close(_))) {
                 closing = Some(group.remove(i));
             }
+            let folds: Vec<Command> = group.extract_if(.., |command| matches!(command, Command::Fold(_))).collect();
             task.run(group).await;
+            task.fold(folds).await;
         }
         task.close().await;
         if let Some(Command::Close(answer)) = closing {
@@ -174,7 +176,7 @@ impl Group {
                 Command::Record(rows, answer) => group.records.add(rows, answer),
                 Command::Insert(rows, answer) => group.inserts.add(rows, answer),
                 Command::Single(single) => group.singles.push(single),
-                Command::Close(_) => unreachable!("taken out before"),
+                Command::Fold(_) | Command::Close(_) => unreachable!("taken out before"),
             }
         }
         group
@@ -347,24 +349,51 @@ impl WriterTask {
             return;
         }
         if Instant::now() >= self.checkpoint_at {
-            self.checkpoint_at = Instant::now() + CHECKPOINT;
             self.checkpoint().await;
+            // A log that has what was erased is looked at again at the next second.
+            self.checkpoint_at = Instant::now() + if self.carried.erased { Duration::ZERO } else { CHECKPOINT };
         }
         if let Some(keeper) = &mut self.keeper {
             keeper.keep(self.durable).await;
         }
     }
 
-    /// Folds the log into the file, as far as no reader still needs it; what is left is done the next time.
+    /// Empties the log for those who have erased something, and tells them whether nothing of it is left. While a reader still needs the
+    /// log it is tried again every second.
+    async fn fold(&mut self, folds: Vec<Command>) {
+        for command in folds {
+            let Command::Fold(answer) = command else { unreachable!("these are folds") };
+            if self.keeper.is_some() && self.carried.erased && self.database.is_there().is_ok() {
+                self.checkpoint().await;
+                if self.carried.erased {
+                    self.checkpoint_at = Instant::now();
+                }
+            }
+            let _ = answer.send(Ok(self.keeper.is_none() || !self.carried.erased));
+        }
+    }
+
+    /// Folds the log into the file, as far as no reader still needs it; what is left is done the next time. A log that has what was erased
+    /// is emptied too: else its old pages would lie beside the file until newer ones are written over them.
     async fn checkpoint(&mut self) {
         let Some(conn) = &mut self.conn else { return };
-        let started = Instant::now();
-        let fold = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(conn);
+        let (started, empties) = (Instant::now(), self.carried.erased);
+        let fold = async {
+            if !empties {
+                return sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(conn).await;
+            }
+            // It waits for readers, and everything else waits for it.
+            sqlx::query("PRAGMA busy_timeout = 50").execute(&mut *conn).await?;
+            let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *conn).await;
+            sqlx::query(BUSY_TIMEOUT).execute(conn).await?;
+            row
+        };
         match tokio::time::timeout(COMMIT_LIMIT, fold).await {
             Ok(Ok(row)) => {
                 let [busy, all, folded]: [i64; 3] = std::array::from_fn(|column| row.get(column));
                 if busy == 0 && all == folded {
                     self.durable = self.carried.reached();
+                    self.carried.erased = false;
                 }
                 tracing::debug!(pages = folded, of = all, took = ?started.elapsed(), "the log is folded into the file");
             }

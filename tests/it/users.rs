@@ -229,3 +229,50 @@ async fn a_user_is_exported_forgotten_and_let_in_by_program_and_by_hand() {
         assert!(status.success() && log.contains(&pseudonym) && !log.contains("o-person"), "I9: {log}");
     }
 }
+
+/// The files of a folder that name `text`.
+fn files_with(site: &Site, text: &str) -> Vec<String> {
+    let files = std::fs::read_dir(site.path("")).expect("readable").flatten();
+    let has = |path: &std::path::Path| {
+        std::fs::read(path).is_ok_and(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+    };
+    let with = files.map(|file| file.path()).filter(|path| has(path));
+    with.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i9_no_file_names_a_user_who_was_forgotten_while_the_daemon_runs() {
+    use sqlx::Connection;
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
+    let program = site.serve_with_key();
+    let of = |openid: &str| json!({ "app": "coffee", "openid": openid });
+    for openid in ["o-first-secret", "o-second-secret", "o-stays"] {
+        assert_eq!(program.post("/v1/reminders", &body(openid, 3_600_000)).await.0, 201);
+        assert!(files_with(&site, openid).contains(&"tixing.db-wal".to_owned()), "{openid} was there");
+    }
+    assert_eq!(program.post("/v1/users/forget", &of("o-first-secret")).await.0, 200);
+    assert_eq!(files_with(&site, "o-first-secret"), [""; 0]);
+
+    // Somebody reads for long, and needs the old pages.
+    let url = format!("sqlite:{}?mode=ro", site.path("tixing.db").display());
+    sqlx::any::install_default_drivers();
+    let mut reader = sqlx::AnyConnection::connect(&url).await.expect("opened");
+    assert_eq!(program.post("/v1/reminders", &body("o-third-secret", 3_600_000)).await.0, 201);
+    for sql in ["BEGIN", "SELECT COUNT(*) FROM reminder"] {
+        sqlx::query(sql).execute(&mut reader).await.expect("read");
+    }
+    for openid in ["o-second-secret", "o-third-secret"] {
+        assert_eq!(program.post("/v1/users/forget", &of(openid)).await.0, 200, "it is answered all the same");
+    }
+    assert_eq!(program.post("/v1/reminders", &body("o-later", 3_600_000)).await.0, 201, "others are served");
+    assert!(!files_with(&site, "o-third-secret").is_empty(), "the reader needs it");
+    reader.close().await.expect("closed");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while let named @ [_, ..] = &*[files_with(&site, "o-second-secret"), files_with(&site, "o-third-secret")].concat() {
+        assert!(std::time::Instant::now() < deadline, "{named:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(!files_with(&site, "o-stays").is_empty(), "others are kept");
+    assert!(program.terminate().0.success());
+}
