@@ -31,6 +31,8 @@ use tokio::{
 use tokio_util::io::StreamReader;
 use utoipa::ToSchema;
 
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Lines of one slice.
 const SLICE: usize = 2_000;
 /// Between two pieces of the body, and between two pieces of the answer that are read.
@@ -336,7 +338,9 @@ async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Line, End
     if length > MAX_LINE {
         return Ok(Err(Problem::new("too_large", say!("line_too_large", found = length, most = MAX_LINE))));
     }
-    Ok(Ok(line.into()))
+    // Editors put it at the head of a file, and `cat` then in the middle.
+    let whole = line.strip_prefix(BYTE_ORDER_MARK).map_or_else(|| line.clone(), <[u8]>::to_vec);
+    Ok(Ok(whole.into()))
 }
 
 #[cfg(test)]
@@ -499,6 +503,14 @@ mod tests {
         let lines = lines(response).await;
         assert_eq!(lines[1]["error"]["code"], "too_large");
         assert_eq!(told(lines), (vec![1, 2, 3], None));
+    }
+
+    #[tokio::test]
+    async fn a_byte_order_mark_is_no_part_of_a_line() {
+        let mut body = &b"\xef\xbb\xbf{}\n[]\n\xef\xbb\xbf1"[..];
+        let (lines, _) = read_slice(&mut body, usize::MAX).await;
+        let lines: Vec<_> = lines.into_iter().map(|line| line.expect("short")).collect();
+        assert_eq!(lines, ["{}", "[]", "1"]);
     }
 
     #[tokio::test(start_paused = true)]

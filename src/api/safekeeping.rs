@@ -9,7 +9,10 @@ use super::{
 use crate::{
     domain::timing::rfc3339,
     engine::hold::assume_sent,
-    store::hold::{Hold, HoldTold, Overdue},
+    store::{
+        hold::{Hold, HoldTold, Overdue},
+        keys::{ApiKey, KeyName},
+    },
     words::say,
 };
 use axum::{extract::State, http::StatusCode, response::Response};
@@ -58,6 +61,8 @@ pub struct Held {
     hold: HoldTold,
     /// By app.
     overdue: Vec<Overdue>,
+    /// The API keys that live and are older than that. One that was revoked since lives again, unless the newer store was at hand.
+    keys: Vec<KeyName>,
 }
 
 /// Why the store is on hold, and what would follow from ending it: by app, what became due since and may have been sent.
@@ -68,7 +73,10 @@ pub async fn held(State(api): State<Api>, caller: Caller) -> Result<Response, Pr
     caller.may_manage_keys()?;
     let hold = api.must_be_on_hold().await?;
     let overdue = api.store.overdue_on_hold(&hold, api.clock.now()).await?;
-    Ok(json(StatusCode::OK, &Held { held_since: rfc3339(hold.since), hold: hold.told(), overdue }))
+    let keys = api.store.keys().await?;
+    let keys = keys.iter().filter(|key| key.revoked_at.is_none() && key.created_at <= hold.since);
+    let keys = keys.map(ApiKey::named).collect();
+    Ok(json(StatusCode::OK, &Held { held_since: rfc3339(hold.since), hold: hold.told(), overdue, keys }))
 }
 
 impl Api {

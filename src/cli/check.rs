@@ -6,15 +6,33 @@ use super::{
 };
 use crate::{
     clock::SystemClock,
-    config, descriptors, http,
+    config::{self, Problems, Wanted},
+    descriptors, http,
+    store::{self, OpenError},
     words::{Message, say},
 };
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Says what is wrong with the configuration, or what is in it.
-pub fn run(path: Option<PathBuf>, out: Out) -> Result<(), Failure> {
-    let loaded = config::search(path).and_then(|path| config::load(&path, SystemClock::shared().now()));
+/// Says what is wrong with the configuration, or what is in it. A start refuses what it calls wrong.
+pub async fn run(path: Option<PathBuf>, out: Out) -> Result<(), Failure> {
+    let loaded =
+        config::search(path).and_then(|path| config::load_with(&path, SystemClock::shared().now(), Wanted::Reachable));
+    let loaded = match loaded {
+        Ok(mut config) => match store::look(&config.store.url).await {
+            Ok(doubt) => {
+                config.warnings.extend(doubt);
+                Ok(config)
+            }
+            Err(OpenError::Wrong(what)) => Err(Problems::of_store(&config, what)),
+            // The same configuration may be right as soon as it answers.
+            Err(passing) => {
+                config.warnings.push(passing.message().clone());
+                Ok(config)
+            }
+        },
+        wrong => wrong,
+    };
     // The daemon may have another limit, so this is no mistake of the file.
     let room = loaded.as_ref().ok().map(|config| {
         let (files, sends) = (descriptors::possible(), config.sends_at_once());

@@ -20,11 +20,16 @@ use reqwest::{
     multipart::Form,
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tower::ServiceExt;
 
 /// How long a daemon may take from its lock to its socket, in milliseconds.
 const STARTING: i64 = 5_000;
+
+/// A running daemon is asked this often whether it lives, while an answer is waited for, and may take so long to say so. What it was asked
+/// may take any time, such as a backup.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+const ALIVE_WITHIN: Duration = Duration::from_secs(10);
 
 /// A way to the API.
 pub struct Client {
@@ -65,8 +70,8 @@ pub async fn connect_or_make(config: Config, voice: Voice) -> Result<Client, Fai
         match Store::open(&config.store.url, config.store.durability, &config.apps, Arc::clone(&clock)).await {
             Ok(store) => break store,
             // A daemon that has just started will listen in a moment.
-            Err(OpenError::InUse(_)) if clock.monotonic() - begun < STARTING => {}
-            Err(OpenError::InUse(what)) => {
+            Err(OpenError::InUse { .. }) if clock.monotonic() - begun < STARTING => {}
+            Err(OpenError::InUse { what, by_daemon: true }) => {
                 return Err(Failure::Unreachable(say!("no_daemon_and", socket = socket.to_string_lossy(), why = what)));
             }
             Err(e) => return Err(StartError::from(e).into()),
@@ -120,15 +125,40 @@ impl Client {
         Ok(answer.map(|body| reqwest::Body::wrap_stream(body.into_data_stream())).into())
     }
 
+    /// What is done, unless the daemon stops saying that it lives.
+    async fn while_alive<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.stuck(), if self.own.is_none() => {
+                let limit = (ASK_EVERY + ALIVE_WITHIN).as_millis() as u64;
+                Err(Failure::Unreachable(say!("daemon_is_stuck", limit = limit)))
+            }
+        }
+    }
+
+    /// Waits until the daemon does not say that it lives. One that is stopping refuses to, and still ends what it has begun.
+    async fn stuck(&self) {
+        loop {
+            tokio::time::sleep(ASK_EVERY).await;
+            let asked = self.http.get("http://tixing/healthz").timeout(ALIVE_WITHIN).send().await;
+            if asked.is_err_and(|e| e.is_timeout()) {
+                return;
+            }
+        }
+    }
+
     /// One call; an error answer becomes its sentence.
     pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {
         let mut request = self.http.request(method, format!("http://tixing{path}"));
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
-        let response = self.send(request).await?;
-        let status = response.status();
-        let text = response.text().await.map_err(broken)?;
+        let answer = async {
+            let response = self.send(request).await?;
+            Ok((response.status(), response.text().await.map_err(broken)?))
+        };
+        let (status, text) = self.while_alive(answer).await?;
         if status.is_success() {
             return Ok(serde_json::from_str(&text).unwrap_or(Value::Null));
         }
@@ -137,16 +167,19 @@ impl Client {
 
     /// A page of text, and whether its status is a good one.
     pub async fn text(&self, path: &str) -> Result<(bool, String), Failure> {
-        let response = self.send(self.http.get(format!("http://tixing{path}"))).await?;
-        let good = response.status().is_success();
-        Ok((good, response.text().await.map_err(broken)?))
+        let answer = async {
+            let response = self.send(self.http.get(format!("http://tixing{path}"))).await?;
+            let good = response.status().is_success();
+            Ok((good, response.text().await.map_err(broken)?))
+        };
+        self.while_alive(answer).await
     }
 
     /// A batch: the body streams out, the answer's lines are handed over as they come.
     pub async fn batch(&self, path: &str, body: reqwest::Body, line: impl FnMut(&str)) -> Result<(), Failure> {
         let request = self.http.post(format!("http://tixing{path}")).header(CONTENT_TYPE, "application/x-ndjson");
         let broken = |e: reqwest::Error| Failure::Failed(say!("batch_broke_off", why = e.without_url().to_string()));
-        self.lines(request.body(body), line, broken).await
+        self.while_alive(self.lines(request.body(body), line, broken)).await
     }
 
     /// Files: they stream out, the answer's lines are handed over as they come.
@@ -154,7 +187,7 @@ impl Client {
         let request = self.http.post(format!("http://tixing{path}")).header(ACCEPT, "application/x-ndjson");
         let broken =
             |e: reqwest::Error| Failure::Unreachable(say!("load_broke_off", why = e.without_url().to_string()));
-        self.lines(request.multipart(files), line, broken).await
+        self.while_alive(self.lines(request.multipart(files), line, broken)).await
     }
 
     async fn lines(

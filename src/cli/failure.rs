@@ -24,6 +24,8 @@ pub enum Failure {
     NotFound(Message),
     /// Exit 69.
     Unreachable(Message),
+    /// It passes by itself; the same may be tried again. Exit 75.
+    Passing(Message),
     /// Exit 78.
     Config(Message),
     /// The configuration has these. Exit 78.
@@ -45,6 +47,7 @@ impl Failure {
             Self::SomeRefused(_) => 3,
             Self::NotFound(_) => 4,
             Self::Unreachable(_) => 69,
+            Self::Passing(_) => 75,
             Self::Config(_) | Self::Configuration(_) => 78,
         }
     }
@@ -58,6 +61,7 @@ impl Failure {
             | Self::SomeRefused(what)
             | Self::NotFound(what)
             | Self::Unreachable(what)
+            | Self::Passing(what)
             | Self::Config(what) => what.clone(),
             Self::Refused(problem) => refusal(problem),
             Self::Configuration(problems) => problems.message(),
@@ -99,6 +103,7 @@ impl From<StartError> for Failure {
         match error {
             StartError::Config(what) => Self::Config(what),
             StartError::Unreachable(what) => Self::Unreachable(what),
+            StartError::Passing(what) => Self::Passing(what),
             StartError::Other(what) => Self::Failed(what),
         }
     }

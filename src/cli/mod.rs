@@ -28,7 +28,7 @@ mod users;
 
 use crate::{
     clock::SystemClock,
-    config::{self, Config, Level},
+    config::{self, Config, Level, Wanted},
     daemon::{self, StartError},
     platform, schedule,
     store::Store,
@@ -76,13 +76,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn configured(path: Option<PathBuf>) -> Result<Config, Failure> {
-    Ok(config::search(path).and_then(|path| config::load(&path, SystemClock::shared().now()))?)
+/// The configuration, with the secrets that the verb wants.
+fn configured(path: Option<PathBuf>, wanted: Wanted) -> Result<Config, Failure> {
+    Ok(config::search(path).and_then(|path| config::load_with(&path, SystemClock::shared().now(), wanted))?)
 }
 
 /// Connects for a verb, which may be one that makes a store.
 async fn reach(config: Option<PathBuf>, makes: bool, out: Out) -> Result<client::Client, Failure> {
-    let config = configured(config)?;
+    let config = configured(config, Wanted::None)?;
     match makes {
         true => client::connect_or_make(config, out.voice).await,
         false => client::connect(config, out.voice).await,
@@ -94,7 +95,7 @@ async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Verb::Serve => {
             // Before anything else: a signal that comes while it starts must not end it half-way.
             let asks = daemon::Asks::listen()?;
-            let config = configured(cli.config)?;
+            let config = configured(cli.config, Wanted::All)?;
             let volume = log::start(config.server.log);
             daemon::serve(config, asks, SystemClock::shared(), &|level| volume.set(level)).await?;
             Ok(())
@@ -116,12 +117,15 @@ async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
             init::write(&path, platform, out)
         }
         Verb::Doctor => doctor::run(cli.config, out).await,
-        Verb::Check => check::run(cli.config, out),
+        Verb::Check => check::run(cli.config, out).await,
         Verb::Migrate => {
-            let config = configured(cli.config)?;
+            let config = configured(cli.config, Wanted::None)?;
             let opened =
                 Store::open(&config.store.url, config.store.durability, &config.apps, SystemClock::shared()).await;
             let store = opened.map_err(StartError::from)?;
+            if let Some(upgraded) = store.upgraded() {
+                out.tell(&upgraded.message());
+            }
             store.close().await;
             out.done(&json!({ "ok": true }), &say!("schema_up_to_date"));
             Ok(())
@@ -147,12 +151,12 @@ async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Verb::Template(verb) => templates::run(&reach(cli.config, false, out).await?, verb, out).await,
         Verb::Sheet(sheet) => sheet::run(&sheet, out),
         Verb::SheetChild { .. } => unreachable!("it ran before there was a runtime"),
-        Verb::Backup { file } => safekeeping::backup(configured(cli.config)?, &file, out).await,
+        Verb::Backup { file } => safekeeping::backup(configured(cli.config, Wanted::None)?, &file, out).await,
         Verb::Verify { file } => safekeeping::verify(&file, out).await,
-        Verb::Restore { file } => safekeeping::restore(configured(cli.config)?, file, out).await,
+        Verb::Restore { file } => safekeeping::restore(configured(cli.config, Wanted::None)?, file, out).await,
         Verb::Release { assume_sent, send } => {
             let due = if send { Some("send") } else { assume_sent.then_some("assume_sent") };
-            safekeeping::release(configured(cli.config)?, due, out).await
+            safekeeping::release(configured(cli.config, Wanted::None)?, due, out).await
         }
         Verb::Completions { shell } => {
             let mut script = Vec::new();

@@ -13,6 +13,7 @@ use crate::{
     store::{
         Store,
         backup::{self, RestoreError, Restored},
+        keys::{ApiKey, KeyName},
     },
     words::{Lang, Message, say},
 };
@@ -73,25 +74,33 @@ pub async fn restore(config: Config, file: Option<PathBuf>, out: Out) -> Result<
             let held = async {
                 store.set_hold().await?;
                 let hold = store.hold().await?.ok_or_else(|| say!("not_on_hold"))?;
-                Ok::<_, Message>((hold.since, store.overdue_on_hold(&hold, now).await?))
+                let keys = store.keys().await?;
+                let living = keys.iter().filter(|key| key.revoked_at.is_none()).map(ApiKey::named).collect();
+                Ok::<_, Message>((hold.since, store.overdue_on_hold(&hold, now).await?, living))
             };
             let held = held.await.map_err(Failure::Unreachable);
             store.close().await;
-            let (since, overdue) = held?;
-            Restored { since, overdue, former: None }
+            let (since, overdue, living): (_, _, Vec<KeyName>) = held?;
+            Restored { since, overdue, former: None, schema: None, revoked: Vec::new(), living, unread: None }
         }
     };
     let overdue = json!(restored.overdue);
     if out.json {
         let held_since = rfc3339(restored.since);
         let former = restored.former.as_deref().map(Path::to_string_lossy);
-        data!("{}", json!({ "held_since": held_since, "overdue": overdue, "former": former }));
+        let value = json!({ "held_since": held_since, "overdue": overdue, "former": former, "schema": restored.schema,
+            "revoked_keys": restored.revoked, "living_keys": restored.living });
+        data!("{value}");
         return Ok(());
     }
     if let Some(former) = &restored.former {
         out.tell(&say!("former_store_kept", file = former.to_string_lossy()));
     }
+    if let Some(schema) = restored.schema {
+        out.tell(&say!("backup_upgraded", schema = schema));
+    }
     tell(&overdue, out);
+    tell_keys(&restored, out);
     out.tell(&say!("store_on_hold"));
     Ok(())
 }
@@ -110,6 +119,11 @@ pub async fn release(config: Config, due: Option<&str>, out: Out) -> Result<(), 
         let why = &held["hold"][if out.voice.lang == Lang::Zh { "zh" } else { "en" }];
         out.tell(&Message::text(why.as_str().unwrap_or_default()));
         tell(&held["overdue"], out);
+        if let Some(keys) = held["keys"].as_array().filter(|keys| !keys.is_empty()) {
+            let keys: Vec<Message> =
+                keys.iter().map(|key| say!("key_named", id = key["id"], name = key["name"])).collect();
+            out.tell(&say!("keys_of_backup", keys = keys));
+        }
         out.tell(&say!("still_on_hold"));
         return Ok(());
     };
@@ -122,6 +136,25 @@ pub async fn release(config: Config, due: Option<&str>, out: Out) -> Result<(), 
     };
     out.done(&released, &said);
     Ok(())
+}
+
+/// Which keys stay revoked, and which may have come back to life.
+fn tell_keys(restored: &Restored, out: Out) {
+    let named = |keys: &[KeyName]| -> Vec<Message> {
+        keys.iter().map(|key| say!("key_named", id = key.id, name = key.name)).collect()
+    };
+    if !restored.revoked.is_empty() {
+        out.tell(&say!("keys_stay_revoked", keys = named(&restored.revoked)));
+    }
+    if restored.living.is_empty() {
+        return;
+    }
+    let living = named(&restored.living);
+    match (&restored.former, &restored.unread) {
+        (Some(_), None) => {}
+        (Some(_), Some(why)) => out.tell(&say!("keys_unread", why = why, keys = living)),
+        (None, _) => out.tell(&say!("keys_of_backup", keys = living)),
+    }
 }
 
 fn tell(overdue: &Value, out: Out) {

@@ -47,6 +47,8 @@ pub struct App {
     pub appid: String,
     /// Its secrets, by their keys.
     pub secrets: Secrets,
+    /// Some of its secrets were not read, since a command that sends nothing needs none: it has no adapter and reads no pushes.
+    pub without_secrets: bool,
     /// What it says of itself that only its platform asks.
     pub settings: Options,
     /// Where its tokens come from, if not from the platform.
@@ -140,7 +142,7 @@ impl App {
     /// Its platform's adapter.
     ///
     /// # Panics
-    /// When its secrets were not checked by this configuration.
+    /// When its secrets were not read and checked by this configuration.
     pub fn adapter(&self) -> Box<dyn Adapter> {
         let own = (self.platform.adapter)(&self.account()).expect("the configuration has checked the secrets' shape");
         let own: Box<dyn Adapter> =
@@ -154,7 +156,7 @@ impl App {
     /// How its pushes are read, if it has any.
     ///
     /// # Panics
-    /// When its secrets were not checked by this configuration.
+    /// When its secrets were not read and checked by this configuration.
     pub fn pushes(&self) -> Option<Box<dyn Pushes>> {
         let (pushes, secrets) = self.platform.pushes.as_ref().zip(self.callback.as_ref())?;
         Some((pushes.reader)(&self.account(), secrets).expect("the configuration has checked the secrets' shape"))
@@ -169,6 +171,7 @@ impl App {
                 platform,
                 appid,
                 secrets: _,
+                without_secrets: _,
                 settings,
                 token,
                 base_url,
@@ -321,10 +324,12 @@ impl Raw {
             self.own.unknown(facts, KEYS, place, check);
         }
         let settings = self.own.settings(facts, place, check);
+        check.passed_over = false;
         let token = self.token.as_ref().and_then(|raw| raw.check(&place.key("token"), check));
         let secrets = platform.and_then(|facts| self.own.secrets(facts, self.token.is_some(), place, check));
         let callback = self.callback(facts, place, check);
-        if let Some(secrets) = &secrets {
+        let without_secrets = check.passed_over;
+        if let Some(secrets) = secrets.as_ref().filter(|_| !without_secrets) {
             let account = Account { base_url: &base_url, appid: &self.appid, secrets, settings: &settings };
             self.shapes(facts, &account, callback.as_ref(), place, check);
         }
@@ -339,6 +344,7 @@ impl Raw {
             platform: platform?,
             appid: self.appid.clone(),
             secrets: secrets?,
+            without_secrets,
             settings,
             token,
             base_url,

@@ -1,6 +1,9 @@
 //! The check of a configuration: the context that each group of keys is checked in, and the problems that are found.
 
-use super::place::{Lines, Place};
+use super::{
+    place::{Lines, Place},
+    wanted::Wanted,
+};
 use crate::{
     domain::did_you_mean,
     words::{Message, say},
@@ -36,6 +39,11 @@ impl Problems {
         Self(vec![Problem { place, what }])
     }
 
+    /// The store that a configuration names cannot be opened.
+    pub fn of_store(config: &super::Config, what: Message) -> Self {
+        Self::one(Message::text(config.path.display().to_string()), what)
+    }
+
     /// All of them in one.
     pub fn message(&self) -> Message {
         let mut problems = self.0.iter().rev().map(Problem::message);
@@ -61,6 +69,10 @@ pub(super) struct Check<'a> {
     pub base: PathBuf,
     /// Looks up an environment variable.
     pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// Which secrets are read.
+    pub wanted: Wanted,
+    /// Whether one of the app that is being checked was not.
+    pub passed_over: bool,
     /// Where the keys stand.
     pub lines: Lines<'a>,
     /// The problems found so far.

@@ -13,6 +13,7 @@ mod elsewhere;
 mod codes;
 mod template;
 mod secret;
+mod wanted;
 mod environment;
 mod check;
 mod place;
@@ -23,6 +24,7 @@ pub use place::line;
 pub use schedules::Schedules;
 pub use server::{Level, Server};
 pub use store::{Durability, Store};
+pub use wanted::Wanted;
 
 use crate::{
     domain::{DAY, Millis, retention::Retention},
@@ -36,7 +38,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Everything that the configuration says, checked and with its secrets read.
+/// Everything that the configuration says, checked and with the secrets read that are wanted.
 #[derive(Debug)]
 pub struct Config {
     /// Where it was read from.
@@ -75,7 +77,7 @@ impl Config {
     fn in_force(mut self, text: &str, now: Millis) -> Result<Self, Problems> {
         let lines = Lines::new(text).expect("it was just read as TOML");
         let mut problems = Vec::new();
-        for (i, app) in self.apps.iter().enumerate() {
+        for (i, app) in self.apps.iter().enumerate().filter(|(_, app)| !app.without_secrets) {
             for (key, at) in app.adapter().secrets_end() {
                 if *at <= now {
                     let line = lines.of(&own::place(&Place::table("app").item(i), key));
@@ -122,16 +124,24 @@ pub fn search(given: Option<PathBuf>) -> Result<PathBuf, Problems> {
         .ok_or_else(|| Problems::one(Message::text("tixing.toml"), say!("config_not_found")))
 }
 
-/// Reads and checks the configuration at `path`. `now` tells which of its secrets have ended.
+/// Reads and checks the configuration at `path`, with all of its secrets. `now` tells which of them have ended.
 ///
 /// # Errors
 /// All problems found.
 pub fn load(path: &Path, now: Millis) -> Result<Config, Problems> {
+    load_with(path, now, Wanted::All)
+}
+
+/// As [`load`], with the secrets alone that are wanted.
+///
+/// # Errors
+/// All problems found.
+pub fn load_with(path: &Path, now: Millis, wanted: Wanted) -> Result<Config, Problems> {
     let unread = |e: std::io::Error| {
         Problems::one(Message::text(path.display().to_string()), say!("config_unreadable", why = e.to_string()))
     };
     let text = std::fs::read_to_string(path).map_err(unread)?;
-    let config = parse(path, &text, &|name| std::env::var(name).ok(), std::env::vars().collect())?;
+    let config = parse_with(path, &text, &|name| std::env::var(name).ok(), std::env::vars().collect(), wanted)?;
     config.in_force(&text, now)
 }
 
@@ -145,6 +155,16 @@ pub fn parse(
     env: &dyn Fn(&str) -> Option<String>,
     vars: BTreeMap<String, String>,
 ) -> Result<Config, Problems> {
+    parse_with(path, text, env, vars, Wanted::All)
+}
+
+fn parse_with(
+    path: &Path,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    vars: BTreeMap<String, String>,
+    wanted: Wanted,
+) -> Result<Config, Problems> {
     let wrong = |e: toml::de::Error| {
         let line = e.span().map_or(1, |span| line(text, span.start));
         Problems::one(in_file(path, line), friendly(e.message()))
@@ -156,6 +176,8 @@ pub fn parse(
         // A path from the working directory has no parent to name: "" joins as nothing.
         base: std::path::absolute(path).ok().and_then(|p| p.parent().map(Path::to_owned)).unwrap_or_default(),
         env,
+        wanted,
+        passed_over: false,
         lines: Lines::new(text).expect("it was just read as TOML"),
         problems: Vec::new(),
         warnings: Vec::new(),

@@ -1,13 +1,18 @@
 //! A secret: never written into the configuration, which names the file, variable or credential that has it.
 
 use super::{
-    check::{Check, unknown_word},
+    check::{Check, in_file, unknown_word},
     place::Place,
+    wanted::Wanted,
 };
 use crate::words::{Message, say};
 use secrecy::SecretString;
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 /// The value of a secret's key in the file. It is never printed: somebody may have written the secret itself there.
 #[derive(Deserialize)]
@@ -26,9 +31,19 @@ impl Source {
         Self(value)
     }
 
-    /// The secret, or nothing and a problem.
+    /// The secret, or nothing and a problem. One that is passed over is empty, which no other is, and the check remembers it.
     pub fn read(&self, place: &Place<'_>, check: &mut Check<'_>) -> Option<SecretString> {
-        let secret = self.keeper().and_then(|keeper| keeper.read(&check.base, check.env));
+        let keeper = check.good(place, self.keeper())?;
+        let hidden = check.wanted == Wanted::Reachable && keeper.hides(&check.base, check.env);
+        if hidden {
+            let at = in_file(check.path, check.lines.of(place));
+            check.warning(say!("secret_passed_over", place = at, source = keeper.shown()));
+        }
+        if hidden || check.wanted == Wanted::None {
+            check.passed_over = true;
+            return Some(SecretString::default());
+        }
+        let secret = keeper.read(&check.base, check.env);
         check.good(place, secret)
     }
 
@@ -61,6 +76,15 @@ impl Source {
 }
 
 impl Keeper<'_> {
+    /// Whether another process may have it where this one has not.
+    fn hides(&self, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> bool {
+        match self {
+            Self::File(path) => File::open(base.join(path)).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied),
+            Self::Variable(name) => env(name).is_none(),
+            Self::Credential(_) => env("CREDENTIALS_DIRECTORY").is_none(),
+        }
+    }
+
     fn read(&self, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<SecretString, Message> {
         let from_file = |path: PathBuf| {
             std::fs::read_to_string(&path)
@@ -75,7 +99,8 @@ impl Keeper<'_> {
                 from_file(Path::new(&folder).join(name))?
             }
         };
-        match text.trim() {
+        // Editors of Windows put a byte order mark before it.
+        match text.trim_start_matches('\u{feff}').trim() {
             "" => Err(say!("secret_empty", source = self.shown())),
             secret => Ok(secret.into()),
         }

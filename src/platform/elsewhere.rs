@@ -120,7 +120,8 @@ impl Tokens for Elsewhere {
             });
         }
         let unreadable = || Outcome::Unknown { cause: say!("token_service_unreadable", pointer = self.source.pointer) };
-        let value: Value = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
+        let value: Value = serde_json::from_slice(answer.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&answer.body))
+            .map_err(|_| unreadable())?;
         let token = value.pointer(&self.source.pointer).and_then(Value::as_str).unwrap_or_default();
         // What cannot stand in a header or an address is no token.
         if token.is_empty()
@@ -187,6 +188,7 @@ mod tests {
             (200, r#"{"data":{"access_token":"abc","expires_in":7200}}"#, good("abc", 7_200 * SECOND)),
             (200, r#"{"data":{"access_token":"abc","expires_in":"60"}}"#, good("abc", MINUTE)),
             (200, r#"{"data":{"access_token":"abc"}}"#, good("abc", UNSAID)),
+            (200, "\u{feff}{\"data\":{\"access_token\":\"abc\"}}", good("abc", UNSAID)),
             (200, r#"{"data":{"access_token":"abc","expires_in":9e99}}"#, good("abc", DAY)),
             (200, r#"{"data":{"access_token":"abc","expires_in":-5}}"#, good("abc", 0)),
             (200, r#"{"data":{"access_token":""}}"#, None),

@@ -4,11 +4,13 @@
 use super::{
     Store,
     command::Single,
+    copy::{self, utf8},
     dialect::Dialect,
     error::{OpenError, StoreError},
     file,
-    hold::{Overdue, Reason, hold, overdue},
-    progress,
+    hold::{Overdue, overdue},
+    keys::{self, KeyName},
+    progress, schema,
     states::LIVING_WORDS,
     tally,
     tx::Tx,
@@ -45,33 +47,15 @@ impl Store {
     /// # Errors
     /// When it cannot be written, or the store is no SQLite file: what was found and what to do.
     pub async fn backup(&self, to: &Path, clock: &dyn Clock) -> Result<(), Message> {
-        let failed = |why: Message| say!("store_not_backed_up", file = to.to_string_lossy(), why = why);
-        let io_failed = |e: std::io::Error| failed(Message::text(e.to_string()));
         if self.database.dialect == Dialect::Postgres {
             return Err(say!("store_backup_of_postgres"));
         }
-        let exists = || say!("store_backup_exists", file = to.to_string_lossy());
-        if to.symlink_metadata().is_ok() {
-            return Err(exists());
-        }
-        let part = file::temporary(to).map_err(failed)?;
-        let path = utf8(part.path())?.to_owned();
-        let copy = async {
-            let mut conn = AnyConnection::connect(&self.database.url).await?;
-            sqlx::query("VACUUM INTO $1").bind(&path).execute(&mut conn).await?;
-            conn.close().await?;
-            let mut conn = AnyConnection::connect(&file::url(part.path(), "rw")).await?;
-            // One that is there already stays. The instant is that after the copy, so that all it has was made by then.
-            hold(&mut conn, Reason::Restored, clock.now()).await?;
-            conn.close().await
-        };
-        copy.await.map_err(|e| failed(StoreError::from(e).message()))?;
-        part.as_file().sync_all().map_err(io_failed)?;
-        match part.persist_noclobber(to) {
-            Ok(_) => file::sync_folder(to).map_err(io_failed)?,
-            Err(e) if e.error.kind() == ErrorKind::AlreadyExists => return Err(exists()),
-            Err(e) => return Err(io_failed(e.error)),
-        }
+        let connected = AnyConnection::connect(&self.database.url).await;
+        let mut conn = connected.map_err(|e| StoreError::from(e).message())?;
+        let made = copy::write(&mut conn, to, Dialect::Sqlite.newest_schema(), || clock.now()).await;
+        // It was read from, and closes by itself if this fails.
+        let _ = conn.close().await;
+        made.map_err(|not| not.why)?;
         self.last_backup.store(clock.now(), Ordering::Relaxed);
         // The backup is there: that nobody wrote down when is no reason to say that it is not.
         if let Err(e) = self.writer.do_one(BackedUp).await {
@@ -104,11 +88,6 @@ pub(super) async fn last(conn: &mut AnyConnection) -> sqlx::Result<Millis> {
     Ok(sqlx::query(sql).fetch_one(conn).await?.get("at"))
 }
 
-/// SQLite's driver takes names of files as text.
-fn utf8(path: &Path) -> Result<&str, Message> {
-    path.to_str().ok_or_else(|| say!("name_not_utf8", file = path.to_string_lossy()))
-}
-
 /// Looks whether a backup is whole: its pages, its schema, and that its ledger balances.
 ///
 /// # Errors
@@ -129,48 +108,57 @@ pub async fn verify(path: &Path) -> Result<Contents, Message> {
     let wrong = |what: Message| say!("store_bad_backup", file = name, what = what);
     let look = async {
         let mut conn = AnyConnection::connect(&file::url(path, "ro")).await?;
-        let first: String = sqlx::query("PRAGMA integrity_check(1)").fetch_one(&mut conn).await?.get(0);
-        if first != "ok" {
-            return Ok(Err(wrong(Message::text(first))));
-        }
-        let number = async |conn: &mut AnyConnection, sql: &str| -> sqlx::Result<i64> {
-            let row = sqlx::query(AssertSqlSafe(format!("SELECT ({sql}) AS n"))).fetch_one(conn).await?;
-            Ok(row.get::<Option<i64>, _>("n").unwrap_or_default())
-        };
-        let schema = number(&mut conn, "SELECT MAX(version) FROM _sqlx_migrations").await?;
-        let newest = Dialect::Sqlite.newest_schema();
-        if schema != newest {
-            return Ok(Err(wrong(say!("store_backup_of_other_version", schema = schema, newest = newest))));
-        }
-        let as_of = number(&mut conn, "SELECT MIN(as_of) FROM hold WHERE released_at IS NULL").await?;
-        if as_of == 0 || header.wal {
-            return Ok(Err(wrong(say!("store_instead_of_backup"))));
-        }
-        let living = number(&mut conn, "SELECT COUNT(*) FROM due").await?;
-        let consents = number(&mut conn, "SELECT COUNT(*) FROM consent").await?;
-        let counted =
-            number(&mut conn, "SELECT SUM(n) FROM tally WHERE name IN ('scheduled', 'sending', 'in_doubt')").await?;
-        let ledger = number(&mut conn, "SELECT SUM(n) FROM tally WHERE name LIKE 'consent%'").await?;
-        if (living, consents) != (counted, ledger) {
-            let n = say!(
-                "store_backup_unbalanced",
-                living = living,
-                consents = consents,
-                counted = counted,
-                ledger = ledger
-            );
-            return Ok(Err(wrong(n)));
-        }
-        let planned = number(&mut conn, "SELECT COUNT(*) FROM due WHERE schedule IS NOT NULL").await?;
-        let counted = format!("SELECT SUM(n) FROM schedule_tally WHERE name IN ({LIVING_WORDS})");
-        let counted = number(&mut conn, &counted).await?;
-        if planned != counted {
-            return Ok(Err(wrong(say!("store_backup_schedules_unbalanced", living = planned, counted = counted))));
-        }
+        let looked = contents(&mut conn, header.wal).await;
         conn.close().await?;
-        Ok::<_, sqlx::Error>(Ok(Contents { as_of, schema, living, consents }))
+        looked
     };
-    look.await.unwrap_or_else(|e| Err(wrong(StoreError::from(e).message())))
+    let looked = look.await.unwrap_or_else(|e| Err(StoreError::from(e).message()));
+    looked.map_err(wrong)
+}
+
+/// What an open backup holds, or what is wrong with it. `wal`: it was opened for writing since it was made.
+async fn contents(conn: &mut AnyConnection, wal: bool) -> sqlx::Result<Result<Contents, Message>> {
+    let first: String = sqlx::query("PRAGMA integrity_check(1)").fetch_one(&mut *conn).await?.get(0);
+    if first != "ok" {
+        return Ok(Err(Message::text(first)));
+    }
+    let schema = number(conn, "SELECT MAX(version) FROM _sqlx_migrations").await?;
+    let newest = Dialect::Sqlite.newest_schema();
+    if schema > newest {
+        return Ok(Err(say!("store_backup_of_newer_version", schema = schema, newest = newest)));
+    }
+    let as_of = copy::made_at(conn, schema).await?.filter(|_| !wal);
+    let Some(as_of) = as_of else { return Ok(Err(say!("store_instead_of_backup"))) };
+    let living = number(conn, "SELECT COUNT(*) FROM due").await?;
+    let consents = number(conn, "SELECT COUNT(*) FROM consent").await?;
+    // The books of an older schema are others; they are looked at once it is brought up to date.
+    if schema == newest
+        && let Some(wrong) = unbalanced(conn, living, consents).await?
+    {
+        return Ok(Err(wrong));
+    }
+    Ok(Ok(Contents { as_of, schema, living, consents }))
+}
+
+async fn number(conn: &mut AnyConnection, sql: &str) -> sqlx::Result<i64> {
+    let row = sqlx::query(AssertSqlSafe(format!("SELECT ({sql}) AS n"))).fetch_one(conn).await?;
+    Ok(row.get::<Option<i64>, _>("n").unwrap_or_default())
+}
+
+/// In what the counts disagree with the rows.
+async fn unbalanced(conn: &mut AnyConnection, living: i64, consents: i64) -> sqlx::Result<Option<Message>> {
+    let counted = number(conn, "SELECT SUM(n) FROM tally WHERE name IN ('scheduled', 'sending', 'in_doubt')").await?;
+    let ledger = number(conn, "SELECT SUM(n) FROM tally WHERE name LIKE 'consent%'").await?;
+    if (living, consents) != (counted, ledger) {
+        let found =
+            say!("store_backup_unbalanced", living = living, consents = consents, counted = counted, ledger = ledger);
+        return Ok(Some(found));
+    }
+    let planned = number(conn, "SELECT COUNT(*) FROM due WHERE schedule IS NOT NULL").await?;
+    let counted = format!("SELECT SUM(n) FROM schedule_tally WHERE name IN ({LIVING_WORDS})");
+    let counted = number(conn, &counted).await?;
+    let found = || say!("store_backup_schedules_unbalanced", living = planned, counted = counted);
+    Ok((planned != counted).then(found))
 }
 
 /// What a restored backup leaves to be known.
@@ -182,6 +170,14 @@ pub struct Restored {
     pub overdue: Vec<Overdue>,
     /// Where the former store is kept, if there was one.
     pub former: Option<PathBuf>,
+    /// The version of the backup's schema, if it was an older one.
+    pub schema: Option<i64>,
+    /// API keys that the backup has as living and the former store as revoked: they stay revoked.
+    pub revoked: Vec<KeyName>,
+    /// API keys that live now. Where there is no former store that can be read, one that was revoked since lives again.
+    pub living: Vec<KeyName>,
+    /// Why the former store could not be asked for revoked keys.
+    pub unread: Option<Message>,
 }
 
 /// Why nothing was restored.
@@ -207,13 +203,21 @@ pub async fn restore(backup: &Path, store: &Path, now: Millis) -> Result<Restore
     let store = &file::real(store)?;
     let failed = |why: Message| say!("store_not_restored", file = store.to_string_lossy(), why = why);
     let io_failed = |e: std::io::Error| failed(Message::text(e.to_string()));
-    let since = verify(backup).await?.as_of;
+    let Contents { as_of: since, schema, .. } = verify(backup).await?;
     // Whatever is wrong with the store, it is what is being replaced; only another process must not have it.
     let _former = file::lock(store, File::options().read(true))?;
     // Bytes alone: a backup may be read-only, and a store is its owner's.
     let mut part = file::temporary(store).map_err(failed)?;
     let copied = File::open(backup).and_then(|mut from| std::io::copy(&mut from, part.as_file_mut()));
-    copied.and_then(|_| part.as_file().sync_all()).map_err(io_failed)?;
+    copied.map_err(io_failed)?;
+    let schema = (schema < Dialect::Sqlite.newest_schema()).then_some(schema);
+    if schema.is_some() {
+        upgrade(part.path()).await.map_err(failed)?;
+    }
+    let former_keys = former_keys(store).await;
+    let (gone, unread) = former_keys.map_or_else(|why| (Vec::new(), Some(why)), |gone| (gone, None));
+    let (revoked, living) = with_revoked(part.path(), &gone).await.map_err(failed)?;
+    file::give_to_folder(part.as_file(), store).and_then(|()| part.as_file().sync_all()).map_err(io_failed)?;
     let keep = |ending: &str| -> Result<Option<PathBuf>, Message> {
         let (from, kept) =
             (file::beside(store, ending), file::beside(store, &format!(".before-restore-{now}{ending}")));
@@ -239,5 +243,51 @@ pub async fn restore(backup: &Path, store: &Path, now: Millis) -> Result<Restore
     };
     let (overdue, reached) = look.await.map_err(|e| failed(StoreError::from(e).message()))?;
     progress::write(store, reached.unwrap_or_default(), true)?;
-    Ok(Restored { since, overdue, former })
+    Ok(Restored { since, overdue, former, schema, revoked, living, unread })
+}
+
+/// Brings the copy of an older backup up to date, and looks whether it is whole then.
+async fn upgrade(copy: &Path) -> Result<(), Message> {
+    let changed = async {
+        let mut conn = alone(copy).await?;
+        schema::bring_up(&mut conn, Dialect::Sqlite).await?;
+        conn.close().await.map_err(StoreError::from)
+    };
+    changed.await.map_err(|e| say!("store_backup_not_upgraded", why = e.message()))?;
+    verify(copy).await.map(drop)
+}
+
+/// A connection that writes to a file which nobody else has, and leaves nothing beside it.
+async fn alone(file: &Path) -> sqlx::Result<AnyConnection> {
+    let mut conn = AnyConnection::connect(&file::url(file, "rw")).await?;
+    for pragma in ["PRAGMA journal_mode = MEMORY", "PRAGMA synchronous = OFF"] {
+        sqlx::query(pragma).execute(&mut conn).await?;
+    }
+    Ok(conn)
+}
+
+/// The hashes of the keys that the store which is being replaced has as revoked.
+async fn former_keys(store: &Path) -> Result<Vec<keys::Revoked>, Message> {
+    if !store.exists() {
+        return Ok(Vec::new());
+    }
+    let read = async {
+        let mut conn = AnyConnection::connect(&file::url(store, "ro")).await?;
+        let revoked = keys::revoked(&mut conn).await;
+        conn.close().await?;
+        revoked
+    };
+    read.await.map_err(|e| StoreError::from(e).message())
+}
+
+/// Revokes in the copy what was revoked since; answers these keys, and those that live.
+async fn with_revoked(copy: &Path, gone: &[keys::Revoked]) -> Result<(Vec<KeyName>, Vec<KeyName>), Message> {
+    let change = async {
+        let mut conn = alone(copy).await?;
+        let revoked = keys::revoke_again(&mut conn, gone).await?;
+        let living = keys::living(&mut conn).await?;
+        conn.close().await?;
+        Ok::<_, sqlx::Error>((revoked, living))
+    };
+    change.await.map_err(|e| StoreError::from(e).message())
 }

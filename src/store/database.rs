@@ -1,6 +1,6 @@
 //! The database: where it is, and the connections to it.
 
-use super::{dialect::Dialect, error::StoreError, file};
+use super::{dialect::Dialect, error::StoreError, file, postgres};
 use crate::{config::Durability, words::say};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row, any::AnyPoolOptions};
 use std::{
@@ -31,7 +31,8 @@ impl Database {
 
     /// The connection that writes. On PostgreSQL it also holds the right to be the only daemon; losing it means losing that right.
     pub(super) async fn connect_writer(&self) -> Result<AnyConnection, StoreError> {
-        let mut conn = AnyConnection::connect(&self.url).await?;
+        let connected = AnyConnection::connect(&self.url).await;
+        let mut conn = connected.map_err(|e| postgres::told(e, &self.url))?;
         match self.dialect {
             Dialect::Sqlite => {
                 let synchronous = if self.durability == Durability::Full { "FULL" } else { "NORMAL" };
@@ -48,6 +49,7 @@ impl Database {
                 }
             }
             Dialect::Postgres => {
+                postgres::must_be_utf8(&mut conn, &self.url).await?;
                 let synchronous = if self.durability == Durability::Full { "on" } else { "off" };
                 sqlx::query(AssertSqlSafe(format!("SET synchronous_commit = {synchronous}")))
                     .execute(&mut conn)

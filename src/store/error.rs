@@ -1,13 +1,21 @@
 //! Why the store did not do something, or could not be opened.
 
+use super::dialect::Dialect;
 use crate::words::{Message, say};
-use std::fmt;
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+};
 
 /// Why the store did not do it. Its sentence is fit for a log: no openid, no body, no password.
 #[derive(Debug, Clone)]
 pub enum StoreError {
     /// Busy, full, gone or unreadable; nothing was kept. The same may work later.
     Unavailable(Message),
+    /// The disk is full, or another program has the file locked: it passes by itself. Nothing was kept.
+    Passing(Message),
+    /// The database does not let tixing do it, until a person changes something; nothing was kept.
+    Wrong(Message),
     /// Another tixing has the right to write to the database; nothing was kept.
     InUse,
     /// The database refuses this very content; nothing was kept.
@@ -25,7 +33,7 @@ impl StoreError {
     /// A word for metrics.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Unavailable(_) => "unavailable",
+            Self::Unavailable(_) | Self::Passing(_) | Self::Wrong(_) => "unavailable",
             Self::InUse => "in_use",
             Self::Refused(_) => "refused",
             Self::Silent(_) => "silent",
@@ -36,7 +44,9 @@ impl StoreError {
     /// The sentence, for people.
     pub fn message(&self) -> Message {
         match self {
-            Self::Unavailable(why) => say!("store_is_unavailable", why = why),
+            Self::Unavailable(why) | Self::Passing(why) | Self::Wrong(why) => {
+                say!("store_is_unavailable", why = why)
+            }
             Self::InUse => say!("store_is_unavailable", why = say!("store_database_in_use")),
             Self::Refused(why) => say!("store_refused_rows", why = why),
             Self::Silent(why) => say!("store_did_not_say", why = why),
@@ -73,14 +83,27 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+/// PostgreSQL's class of rules of access, and in it the privilege that is lacking.
+pub(super) fn is_not_granted(code: &str) -> bool {
+    code.strip_prefix("42") == Some("501")
+}
+
 /// A database's message may quote a value, so only its code is shown where it speaks of rows.
 fn of_database(code: &str, message: &str) -> StoreError {
+    let is_busy = code.parse::<i64>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)) && code.len() < 5;
     StoreError::Unavailable(match code {
-        "13" | "53100" => say!("store_disk_full"),
+        "13" | "53100" => return StoreError::Passing(say!("store_disk_full")),
+        _ if is_busy => return StoreError::Passing(say!("store_locked")),
+        "28000" => return StoreError::Wrong(say!("postgres_role_unknown", role = say!("its_role"))),
+        "28P01" => return StoreError::Wrong(say!("postgres_password_wrong", role = say!("its_role"))),
+        _ if is_not_granted(code) => return StoreError::Wrong(say!("postgres_not_granted", role = say!("its_role"))),
+        "42P05" | "26000" => return StoreError::Wrong(say!("postgres_pooler")),
+        "53300" => say!("postgres_connections_taken"),
+        "57P03" => say!("postgres_starts"),
         "8" | "1032" | "25006" => say!("store_read_only"),
         "14" => say!("store_file_not_opened"),
         "11" | "26" => say!("store_damaged"),
-        "5" | "55P03" => say!("store_locked"),
+        "55P03" => say!("store_locked"),
         _ if code.starts_with("22") || code.starts_with("23") || message.contains("constraint") => {
             return StoreError::Refused(say!("store_database_code", code = code));
         }
@@ -90,16 +113,55 @@ fn of_database(code: &str, message: &str) -> StoreError {
     })
 }
 
+impl StoreError {
+    /// The same at opening, where `what` is the whole sentence. A file does not mend itself; a server that is away may come back.
+    pub(super) fn into_open_error(self, what: Message, dialect: Dialect) -> OpenError {
+        match self {
+            // Who has PostgreSQL's lock is not known here.
+            Self::InUse => OpenError::InUse { what, by_daemon: false },
+            Self::Wrong(_) => OpenError::Wrong(what),
+            _ if dialect == Dialect::Postgres => OpenError::Unreachable(what),
+            Self::Passing(_) => OpenError::Passing(what),
+            _ => OpenError::Wrong(what),
+        }
+    }
+}
+
 /// Why the store cannot be opened: what was found and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// It will not mend itself: the file, its folder, its schema.
     #[error("{0}")]
     Wrong(Message),
-    /// Another process has the file.
+    /// It will mend itself: a full disk, a lock that another program holds for a while.
     #[error("{0}")]
-    InUse(Message),
+    Passing(Message),
+    /// Another tixing has it: a daemon, or a command that will end.
+    #[error("{what}")]
+    InUse {
+        /// Who has it, as far as is known.
+        what: Message,
+        /// It is a daemon, which does not end by itself.
+        by_daemon: bool,
+    },
     /// The database does not answer; it may later.
     #[error("{0}")]
     Unreachable(Message),
+}
+
+impl OpenError {
+    /// A file could not be written or read, of which `what` is the whole sentence.
+    pub(super) fn of_file(e: &io::Error, what: Message) -> Self {
+        match e.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Passing(what),
+            _ => Self::Wrong(what),
+        }
+    }
+
+    /// The sentence.
+    pub fn message(&self) -> &Message {
+        match self {
+            Self::Wrong(what) | Self::Passing(what) | Self::InUse { what, .. } | Self::Unreachable(what) => what,
+        }
+    }
 }

@@ -1,15 +1,15 @@
 //! The SQLite file before SQLite sees it: ours, whole, on a local disk, and nobody else's.
 
-use super::error::OpenError;
+use super::{error::OpenError, filesystem};
 use crate::words::{Message, say};
 use rustix::{
     fs::OFlags,
-    process::{Flock, FlockType, fcntl_getlk},
+    process::{Flock, FlockType, Pid, fcntl_getlk},
 };
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, ErrorKind},
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -54,8 +54,8 @@ pub fn prepare(path: &Path) -> Result<Option<Lock>, OpenError> {
     if !folder.is_dir() {
         return Err(OpenError::Wrong(say!("store_without_folder", folder = folder.to_string_lossy())));
     }
-    if let Some(kind) = network_file_system(folder) {
-        return Err(OpenError::Wrong(say!("store_on_network", folder = folder.to_string_lossy(), kind = kind)));
+    if let Some(doubt) = filesystem::look(folder)? {
+        tracing::warn!("{doubt}");
     }
     let Some(lock) = lock(path, File::options().read(true).write(true))? else {
         let left = left_behind(path);
@@ -87,12 +87,12 @@ impl New {
     pub fn begin(path: &Path) -> Result<Self, OpenError> {
         let new = beside(path, "-new");
         let cannot = |e: io::Error| {
-            OpenError::Wrong(say!("store_folder_read_only", file = new.to_string_lossy(), why = e.to_string()))
+            OpenError::of_file(&e, say!("store_folder_read_only", file = new.to_string_lossy(), why = e.to_string()))
         };
         let nofollow = OFlags::NOFOLLOW.bits().cast_signed();
         let mut how = File::options();
         how.read(true).write(true).create(true).mode(0o600).custom_flags(nofollow);
-        how.open(&new).map_err(cannot)?;
+        how.open(&new).and_then(|made| give_to_folder(&made, &new)).map_err(cannot)?;
         let lock = lock(&new, &how)?.expect("it is created");
         // A first start that was killed has left something.
         lock.file.set_len(0).map_err(cannot)?;
@@ -136,7 +136,8 @@ pub fn lock(path: &Path, how: &OpenOptions) -> Result<Option<Lock>, OpenError> {
             Err(e) if e.kind() == ErrorKind::IsADirectory => {
                 return Err(left_alone(path, say!("store_file_is_folder")));
             }
-            Err(e) => return Err(left_alone(path, say!("store_file_forbidden", why = e.to_string()))),
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => return Err(forbidden(path)),
+            Err(e) => return Err(left_alone(path, say!("store_file_unopened", why = e.to_string()))),
         };
         match file.try_lock() {
             Ok(()) if Identity::of(path) == Identity::of_open(&file, path) => return Ok(Some(Lock { file })),
@@ -149,7 +150,8 @@ pub fn lock(path: &Path, how: &OpenOptions) -> Result<Option<Lock>, OpenError> {
             }
         }
     }
-    Err(OpenError::InUse(say!("store_being_replaced", file = path.to_string_lossy())))
+    let what = say!("store_being_replaced", file = path.to_string_lossy());
+    Err(OpenError::InUse { what, by_daemon: false })
 }
 
 /// What lies beside the file, or lay beside one that is gone.
@@ -162,8 +164,39 @@ fn left_behind(path: &Path) -> Vec<String> {
 fn in_use(path: &Path, file: &File) -> OpenError {
     // SQLite's own lock tells whose it is. Where it does not, as in another container, the message is only less helpful.
     let holder = fcntl_getlk(file, &Flock::from(FlockType::WriteLock)).ok().flatten().and_then(|lock| lock.pid);
+    let by_daemon = holder.is_some_and(is_daemon);
     let holder = holder.map_or_else(|| say!("store_holder_unknown"), |pid| Message::text(pid.to_string()));
-    OpenError::InUse(say!("store_file_in_use", file = path.to_string_lossy(), holder = holder))
+    OpenError::InUse { what: say!("store_file_in_use", file = path.to_string_lossy(), holder = holder), by_daemon }
+}
+
+/// Whether a process is a daemon rather than a command that will end. One that cannot be looked at is taken for a command.
+fn is_daemon(holder: Pid) -> bool {
+    let line = std::fs::read(format!("/proc/{holder}/cmdline")).unwrap_or_default();
+    line.split(|b| *b == 0).skip(1).any(|word| word == b"serve" || word == b"demo")
+}
+
+/// Root or another user has made the file, or it lies in somebody else's folder.
+fn forbidden(path: &Path) -> OpenError {
+    let owner = path.metadata().map_or_else(|_| "?".to_owned(), |file| file.uid().to_string());
+    OpenError::Wrong(say!(
+        "store_file_forbidden",
+        file = path.to_string_lossy(),
+        owner = owner,
+        own = rustix::process::geteuid().as_raw(),
+        folder = folder(path).to_string_lossy()
+    ))
+}
+
+/// Gives a file that lies at `path` to the owner of its folder: root runs commands, and the daemon that opens the file next is another user.
+///
+/// # Errors
+/// When the system does not let it.
+pub fn give_to_folder(file: &File, path: &Path) -> io::Result<()> {
+    let (folder, own) = (folder(path).metadata()?, file.metadata()?);
+    if !rustix::process::geteuid().is_root() || (own.uid(), own.gid()) == (folder.uid(), folder.gid()) {
+        return Ok(());
+    }
+    fchown(file, Some(folder.uid()), Some(folder.gid()))
 }
 
 /// A file beside `to`, its owner's alone and locked, that goes away by itself unless it is put in the place of `to`.
@@ -181,7 +214,8 @@ pub fn temporary(to: &Path) -> Result<NamedTempFile, Message> {
     Ok(made)
 }
 
-fn folder(path: &Path) -> &Path {
+/// The folder that a file lies in.
+pub fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -285,20 +319,4 @@ pub fn check_version(version: &str) -> Result<(), OpenError> {
         return Err(OpenError::Wrong(say!("store_sqlite_too_old", version = version)));
     }
     Ok(())
-}
-
-/// The type of the file system under `folder` if it is one that is reached over a network.
-fn network_file_system(folder: &Path) -> Option<String> {
-    let folder = folder.canonicalize().ok()?;
-    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
-    let (_, kind) = mounts
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split(' ').skip(1);
-            Some((words.next()?, words.next()?))
-        })
-        .filter(|(at, _)| folder.starts_with(at))
-        .max_by_key(|(at, _)| at.len())?;
-    let network = ["nfs", "cifs", "smb", "9p", "afs", "ceph", "gluster", "fuse.sshfs", "lustre"];
-    network.iter().any(|n| kind.starts_with(n)).then(|| kind.to_owned())
 }

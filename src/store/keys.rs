@@ -2,7 +2,7 @@
 
 use super::{Store, command::Single, error::StoreError, tx::Tx};
 use crate::domain::Millis;
-use sqlx::{Row, any::AnyRow};
+use sqlx::{AnyConnection, Row, any::AnyRow};
 
 /// What a key may do. `read`, `write` and `admin` include each the one before, and all of them the feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, utoipa::ToSchema)]
@@ -64,6 +64,58 @@ pub struct ApiKey {
     pub created_at: Millis,
     /// When it was revoked.
     pub revoked_at: Option<Millis>,
+}
+
+impl ApiKey {
+    /// The key as a person knows it.
+    pub fn named(&self) -> KeyName {
+        KeyName { id: self.id, name: self.name.clone() }
+    }
+}
+
+/// A key as a person knows it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct KeyName {
+    /// Its number, by which it is revoked.
+    pub id: i64,
+    /// What it is for.
+    pub name: String,
+}
+
+impl KeyName {
+    fn of(row: &AnyRow) -> Self {
+        Self { id: row.get("id"), name: row.get("name") }
+    }
+}
+
+/// A key that was revoked.
+pub(super) struct Revoked {
+    hash: String,
+    at: Millis,
+}
+
+/// The keys that a store has as revoked.
+pub(super) async fn revoked(conn: &mut AnyConnection) -> sqlx::Result<Vec<Revoked>> {
+    let sql = "SELECT hash, revoked_at AS at FROM api_key WHERE revoked_at IS NOT NULL ORDER BY id";
+    let rows = sqlx::query(sql).fetch_all(conn).await?;
+    Ok(rows.iter().map(|row| Revoked { hash: row.get("hash"), at: row.get("at") }).collect())
+}
+
+/// Revokes those of them that live in this store; answers which these are.
+pub(super) async fn revoke_again(conn: &mut AnyConnection, revoked: &[Revoked]) -> sqlx::Result<Vec<KeyName>> {
+    let sql = "UPDATE api_key SET revoked_at = $2 WHERE hash = $1 AND revoked_at IS NULL RETURNING id, name";
+    let mut again = Vec::new();
+    for Revoked { hash, at } in revoked {
+        let row = sqlx::query(sql).bind(hash).bind(at).fetch_optional(&mut *conn).await?;
+        again.extend(row.as_ref().map(KeyName::of));
+    }
+    Ok(again)
+}
+
+/// The keys that live in a store.
+pub(super) async fn living(conn: &mut AnyConnection) -> sqlx::Result<Vec<KeyName>> {
+    let sql = "SELECT id, name FROM api_key WHERE revoked_at IS NULL ORDER BY id";
+    Ok(sqlx::query(sql).fetch_all(conn).await?.iter().map(KeyName::of).collect())
 }
 
 /// A key about to be stored.

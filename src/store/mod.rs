@@ -70,14 +70,18 @@ mod templates;
 pub mod hold;
 mod pulse;
 pub mod backup;
+mod copy;
 mod progress;
 mod identity;
 mod states;
 mod names;
 mod tx;
 mod database;
+mod postgres;
 mod schema;
 pub(crate) mod file;
+pub(crate) mod filesystem;
+mod place;
 mod dialect;
 mod error;
 
@@ -87,8 +91,10 @@ pub use dialect::{Dialect, shown};
 pub use error::{OpenError, StoreError};
 pub use mint::Minted;
 pub use names::Names;
+pub use place::look;
 pub use port::{OnCommit, Ring};
 pub use pseudonyms::Pseudonyms;
+pub use schema::Upgraded;
 
 use crate::{clock::SharedClock, domain::template::Listing};
 use command::{Command, Writer};
@@ -116,12 +122,18 @@ pub struct Store {
     gates: gates::Kept,
     /// What the platforms list, by the app's name: in memory too, since every insert asks.
     listings: Arc<RwLock<HashMap<String, Arc<Listing>>>>,
+    upgraded: Option<Upgraded>,
     on_commit: watch::Sender<Option<Arc<OnCommit>>>,
     /// When the last backup was made; 0 without one.
     last_backup: Arc<AtomicI64>,
 }
 
 impl Store {
+    /// What its schema was when it was opened, if it was another.
+    pub fn upgraded(&self) -> Option<&Upgraded> {
+        self.upgraded.as_ref()
+    }
+
     /// Names to small integers and back.
     pub fn names(&self) -> &Names {
         &self.names

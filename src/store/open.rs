@@ -10,7 +10,7 @@ use super::{
     writer,
 };
 use crate::{
-    clock::SharedClock,
+    clock::{Clock, SharedClock},
     config::{App, Durability},
     words::{Message, say},
 };
@@ -31,7 +31,7 @@ impl Store {
         let dialect = Dialect::of(url);
         let path = url.strip_prefix("sqlite:").map(|path| file::real(path.as_ref())).transpose()?;
         let lock = match &path {
-            Some(path) => Some(take_or_make(path).await?),
+            Some(path) => Some(take_or_make(path, &*clock).await?),
             None => None,
         };
         let full_url = path.as_ref().map_or_else(|| url.to_owned(), |path| file::url(path, "rw"));
@@ -40,11 +40,7 @@ impl Store {
         let database = Database { url: full_url.clone(), dialect, durability, file, lock };
         let failed = |e: StoreError| {
             let what = say!("store_not_opened", store = shown(url), why = e.message());
-            match e {
-                StoreError::InUse => OpenError::InUse(what),
-                _ if dialect == Dialect::Postgres => OpenError::Unreachable(what),
-                _ => OpenError::Wrong(what),
-            }
+            e.into_open_error(what, dialect)
         };
         let sql_failed = |e: sqlx::Error| failed(StoreError::from(e));
         let mut conn = in_time(database.connect_writer()).await.map_err(failed)?;
@@ -58,7 +54,7 @@ impl Store {
                 return Err(OpenError::Wrong(say!("store_lost_its_log", store = url, log = log.to_string_lossy())));
             }
         }
-        schema::migrate(&mut conn, dialect, url).await?;
+        let upgraded = schema::migrate(&mut conn, dialect, url, &*clock).await?;
         let compared = in_time(async {
             Ok::<_, sqlx::Error>(match &path {
                 Some(path) => progress::compare(&mut conn, path, clock.now()).await,
@@ -90,17 +86,17 @@ impl Store {
         let known = (Arc::clone(&names), gates.clone());
         let writer = writer::start(database.clone(), conn, keeper, carried, known, Arc::clone(&clock), told);
         let last_backup = Arc::new(backup.into());
-        Ok(Self { database, read, ahead, writer, clock, names, gates, listings, on_commit, last_backup })
+        Ok(Self { database, read, ahead, writer, clock, names, gates, listings, upgraded, on_commit, last_backup })
     }
 }
 
 /// Takes SQLite's file for this process, one that is there or a new one.
-async fn take_or_make(path: &Path) -> Result<file::Lock, OpenError> {
+async fn take_or_make(path: &Path, clock: &dyn Clock) -> Result<file::Lock, OpenError> {
     loop {
         if let Some(lock) = file::prepare(path)? {
             return Ok(lock);
         }
-        if let Some(lock) = make(path).await? {
+        if let Some(lock) = make(path, clock).await? {
             return Ok(lock);
         }
         // Another process has made one at the same time.
@@ -109,16 +105,20 @@ async fn take_or_make(path: &Path) -> Result<file::Lock, OpenError> {
 
 /// Makes a new store. It has another name until it is whole, so that a store in its place that has no schema can only have lost it. `None`
 /// if another process was faster.
-async fn make(path: &Path) -> Result<Option<file::Lock>, OpenError> {
+async fn make(path: &Path, clock: &dyn Clock) -> Result<Option<file::Lock>, OpenError> {
     let new = file::New::begin(path)?;
-    let cannot = |why: Message| OpenError::Wrong(say!("store_not_made", file = path.to_string_lossy(), why = why));
-    let sql_failed = |e: sqlx::Error| cannot(StoreError::from(e).message());
+    let cannot = |why: Message| say!("store_not_made", file = path.to_string_lossy(), why = why);
+    let sql_failed = |e: sqlx::Error| {
+        let e = StoreError::from(e);
+        let what = cannot(e.message());
+        e.into_open_error(what, Dialect::Sqlite)
+    };
     let mut conn = AnyConnection::connect(&file::url(&new.path, "rw")).await.map_err(sql_failed)?;
     let id = format!("PRAGMA application_id = {}", file::APPLICATION_ID);
     for pragma in ["PRAGMA journal_mode = MEMORY", "PRAGMA synchronous = OFF", &id] {
         sqlx::query(AssertSqlSafe(pragma.to_owned())).execute(&mut conn).await.map_err(sql_failed)?;
     }
-    schema::migrate(&mut conn, Dialect::Sqlite, &format!("sqlite:{}", path.display())).await?;
+    schema::migrate(&mut conn, Dialect::Sqlite, &format!("sqlite:{}", path.display()), clock).await?;
     conn.close().await.map_err(sql_failed)?;
-    new.finish(path).map_err(|e| cannot(Message::text(e.to_string())))
+    new.finish(path).map_err(|e| OpenError::of_file(&e, cannot(Message::text(e.to_string()))))
 }

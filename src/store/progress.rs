@@ -95,20 +95,21 @@ pub(super) fn write(store: &Path, reached: Millis, durably: bool) -> Result<(), 
     let written = || -> io::Result<()> {
         // A file that a kill has left is made anew, and a link is not followed.
         let _ = std::fs::remove_file(&next);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
+        let mut made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
+        file::give_to_folder(&made, &path)?;
         writeln!(
-            file,
+            made,
             "{reached} {}: the store beside this had come so far. Keep the two together.",
             rfc3339(reached)
         )?;
         if durably {
-            file.sync_all()?;
+            made.sync_all()?;
         }
         std::fs::rename(&next, &path)?;
         if durably { file::sync_folder(&path) } else { Ok(()) }
     };
     written().map_err(|e| {
-        OpenError::Wrong(say!("store_progress_unwritten", file = path.to_string_lossy(), why = e.to_string()))
+        OpenError::of_file(&e, say!("store_progress_unwritten", file = path.to_string_lossy(), why = e.to_string()))
     })
 }
 

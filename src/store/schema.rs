@@ -1,13 +1,21 @@
 //! The schema: brought up to date when the store is opened, and by nothing else.
 
 use super::{
+    copy,
     database::OPEN_LIMIT,
     dialect::{Dialect, shown},
     error::{OpenError, StoreError},
 };
-use crate::{trip::trip, words::say};
-use sqlx::{AnyConnection, AssertSqlSafe, Row, migrate::Migrator};
-use std::path::Path;
+use crate::{
+    clock::Clock,
+    trip::trip,
+    words::{Message, say},
+};
+use sqlx::{
+    AnyConnection, Row,
+    migrate::{MigrateError, Migrator},
+};
+use std::path::PathBuf;
 
 pub(super) static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -26,11 +34,38 @@ impl Dialect {
     }
 }
 
-/// Brings the schema up to date. A file keeps a copy of itself from before.
+/// A schema that was brought up to date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upgraded {
+    /// The version that it was.
+    pub from: i64,
+    /// The version that it is.
+    pub to: i64,
+    /// SQLite's backup from before.
+    pub backup: Option<PathBuf>,
+}
+
+impl Upgraded {
+    /// What happened, and how to have a backup from before.
+    pub fn message(&self) -> Message {
+        let Self { from, to, backup } = self;
+        match backup {
+            Some(file) => say!("schema_changed_backup", from = from, to = to, file = file.to_string_lossy()),
+            None => say!("schema_changed_no_backup", from = from, to = to),
+        }
+    }
+}
+
+/// Brings the schema up to date, and answers what it was if it was another. SQLite keeps a backup from before, as of the present time.
 ///
 /// # Errors
 /// When it was written by a newer tixing, or cannot be changed.
-pub(super) async fn migrate(conn: &mut AnyConnection, dialect: Dialect, url: &str) -> Result<(), OpenError> {
+pub(super) async fn migrate(
+    conn: &mut AnyConnection,
+    dialect: Dialect,
+    url: &str,
+    clock: &dyn Clock,
+) -> Result<Option<Upgraded>, OpenError> {
     trip("start.before_migration");
     let newest = dialect.newest_schema();
     let applied =
@@ -43,25 +78,35 @@ pub(super) async fn migrate(conn: &mut AnyConnection, dialect: Dialect, url: &st
         let what = say!("store_too_new", store = shown(url), schema = applied, newest = newest);
         return Err(OpenError::Wrong(what));
     }
-    if applied > 0
-        && applied < newest
-        && let Some(path) = url.strip_prefix("sqlite:")
-    {
-        let copy = format!("{path}.before-{newest}");
-        if !Path::new(&copy).exists() {
-            let sql = format!("VACUUM INTO '{}'", copy.replace('\'', "''"));
-            let copied = sqlx::query(AssertSqlSafe(sql)).execute(&mut *conn).await;
-            copied.map_err(|e| {
-                OpenError::Wrong(say!("store_not_copied", copy = copy, why = StoreError::from(e).message()))
+    let mut upgraded = None;
+    if applied > 0 && applied < newest {
+        let backup = url.strip_prefix("sqlite:").map(|path| PathBuf::from(format!("{path}.before-{newest}")));
+        if let Some(backup) = backup.as_ref().filter(|backup| !backup.exists()) {
+            let made = copy::write(conn, backup, applied, || clock.now()).await;
+            made.map_err(|copy::NotCopied { why, passes }| {
+                let what = say!("store_not_copied", why = why);
+                if passes { OpenError::Passing(what) } else { OpenError::Wrong(what) }
             })?;
-            tracing::info!(copy, "kept a copy of the store before changing its schema");
         }
+        let change = Upgraded { from: applied, to: newest, backup };
+        tracing::warn!(from = applied, to = newest, "{}", change.message());
+        upgraded = Some(change);
     }
-    dialect
-        .migrator()
-        .run(conn)
-        .await
-        .map_err(|e| OpenError::Wrong(say!("store_schema_unchanged", store = shown(url), why = e.to_string())))?;
+    bring_up(conn, dialect).await.map_err(|why| {
+        let what = say!("store_schema_unchanged", store = shown(url), why = why.message());
+        why.into_open_error(what, dialect)
+    })?;
     trip("start.after_migration");
-    Ok(())
+    Ok(upgraded)
+}
+
+/// Runs what is lacking.
+///
+/// # Errors
+/// Why it cannot be run.
+pub(super) async fn bring_up(conn: &mut AnyConnection, dialect: Dialect) -> Result<(), StoreError> {
+    dialect.migrator().run_direct(None, conn, false).await.map_err(|e| match e {
+        MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => StoreError::from(e),
+        other => StoreError::Wrong(Message::text(other.to_string())),
+    })
 }

@@ -2,6 +2,7 @@
 
 use crate::harness::program::{SandboxServer, Site};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 use tixing::sandbox::Faults;
 
 struct Told {
@@ -95,4 +96,66 @@ async fn a_doctor_names_what_is_wrong_and_what_to_do() {
     assert!(told.code == 78 && told.says("configuration", "wechta"), "{:?}", told.checks);
     let (code, out, said) = gone.run(&["doctor"]);
     assert!(code == 78 && out.starts_with("✗ configuration") && said.contains("1 failed"), "{out}{said}");
+}
+
+#[test]
+fn a_daemon_that_is_stuck_is_told_of_by_every_command_and_keeps_none_waiting() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let program = site.serve_with_key();
+    program.signal("-STOP");
+    let begun = Instant::now();
+    std::fs::write(site.path("lines"), "{}\n").expect("written");
+    let commands: [&[&str]; 4] =
+        [&["key", "list"], &["doctor"], &["backup", "b.db"], &["reminder", "add", "--file", "lines"]];
+    std::thread::scope(|scope| {
+        for command in commands {
+            let site = &site;
+            scope.spawn(move || {
+                let (code, out, said) = site.run(command);
+                assert_eq!(code, 69, "{command:?}: {out}{said}");
+                assert!((out + &said).contains("has not said for 15 s that it lives"), "{command:?}: {said}");
+            });
+        }
+    });
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+    program.signal("-CONT");
+    assert!(program.terminate().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_doctor_sees_the_daemons_own_limits_the_files_beside_the_store_and_a_callback_that_never_came() {
+    let sandbox = SandboxServer::start(1).await;
+    let secrets = "callback = { token = { env = \"SECRET\" } }";
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, secrets);
+    // The daemon has its own limit, whatever this shell has.
+    let script = format!("ulimit -n 512; exec {} serve", env!("CARGO_BIN_EXE_tixing"));
+    let mut daemon = std::process::Command::new("sh");
+    daemon
+        .args(["-c", &script])
+        .current_dir(site.path("."))
+        .env("SECRET", "app-secret")
+        .stderr(std::process::Stdio::null());
+    let mut daemon = daemon.spawn().expect("the program runs");
+    let begun = Instant::now();
+    while std::os::unix::net::UnixStream::connect(site.path("tixing.sock")).is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it starts");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let chmod = |name: &str, mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(site.path(name), mode).expect("set");
+    };
+    chmod("tixing.db-wal", 0o644);
+    chmod(".", 0o777);
+    let told = Told::of(&site);
+    chmod(".", 0o700);
+    let ended = std::process::Command::new("kill").arg(daemon.id().to_string()).status();
+    assert!(ended.is_ok_and(|s| s.success()) && daemon.wait().is_ok_and(|s| s.success()));
+    assert_eq!(told.level("open files"), "warning");
+    assert!(told.says("open files", "of at most 512"), "{:?}", told.checks);
+    assert_eq!(told.level("store's folder's mode"), "failed");
+    assert!(told.says("store's files", "tixing.db-wal has the mode 644"), "{:?}", told.checks);
+    assert_eq!(told.level("store's log"), "ok");
+    assert_eq!(told.level("coffee: pushes"), "warning");
+    assert!(told.says("coffee: pushes", "/callback/coffee"), "{:?}", told.checks);
 }

@@ -517,3 +517,151 @@ async fn i2_a_restored_or_copied_postgresql_is_on_hold_by_itself_and_one_that_ta
     assert!(program.terminate().0.success());
     assert_eq!(sandbox.sandbox.world().messages().len(), 1, "nobody twice");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_was_revoked_after_the_backup_stays_revoked_and_the_others_are_named() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let make = |name: &str| {
+        let (code, key, said) = site.run(&["key", "create", "--name", name, "--scope", "admin"]);
+        assert_eq!(code, 0, "{said}");
+        key.trim().to_owned()
+    };
+    let (stays, leaked, _before) = (make("backend"), make("leaked"), make("gone before"));
+    assert_eq!(site.run(&["key", "revoke", "3"]).0, 0);
+    assert_eq!(site.run(&["backup", "backup.db"]).0, 0);
+    assert_eq!(site.run(&["key", "revoke", "2"]).0, 0);
+    let opens = async |key: &str| {
+        let mut program = site.serve();
+        program.key = key.to_owned();
+        let (status, _) = program.get("/v1/stats").await;
+        assert!(program.terminate().0.success());
+        status == 200
+    };
+    // A kill leaves the revocation in the log alone.
+    let mut program = site.serve();
+    program.key = stays.clone();
+    assert_eq!(program.post("/v1/reminders", &body("o1", 3_600_000)).await.0, 201);
+    program.kill();
+    let (code, _, said) = site.run(&["restore", "backup.db"]);
+    assert!(code == 0 && said.contains("stay revoked: 2 «leaked»") && !said.contains("gone before"), "{said}");
+    assert!(!opens(&leaked).await && opens(&stays).await);
+    let (_, _, said) = site.run(&["release"]);
+    assert!(said.contains("1 «backend»") && !said.contains("leaked"), "{said}");
+
+    // Where the newer store is not at hand, or cannot be read, they are named.
+    std::fs::remove_file(site.path("tixing.db")).expect("removed");
+    std::fs::remove_file(site.path("tixing.db-progress")).expect("removed");
+    let _ = std::fs::remove_file(site.path("tixing.db-wal"));
+    let (code, _, said) = site.run(&["restore", "backup.db"]);
+    assert!(code == 0 && said.contains("1 «backend», 2 «leaked»") && said.contains("tixing key revoke"), "{said}");
+    std::fs::write(site.path("tixing.db"), "damaged").expect("written");
+    let _ = std::fs::remove_file(site.path("tixing.db-wal"));
+    let (code, out, said) = site.run(&["restore", "backup.db"]);
+    assert!(code == 0 && said.contains("could not be asked") && said.contains("2 «leaked»"), "{out}{said}");
+    let (_, _, said) = site.run(&["release"]);
+    assert!(said.contains("1 «backend», 2 «leaked»"), "{said}");
+    assert_eq!(site.run(&["key", "revoke", "2"]).0, 0);
+    assert_eq!(site.run(&["release", "--send"]).0, 0);
+    assert!(!opens(&leaked).await);
+}
+
+/// A store as a version of some time ago left it, with a key in it.
+async fn of_schema(site: &Site, version: i64) {
+    let folder = site.path("then");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir(&folder).expect("made");
+    let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite");
+    for entry in std::fs::read_dir(migrations).expect("there").flatten() {
+        let name = entry.file_name().into_string().expect("UTF-8");
+        if name.split('_').next().and_then(|number| number.parse().ok()).is_some_and(|number: i64| number <= version) {
+            std::fs::copy(entry.path(), folder.join(name)).expect("copied");
+        }
+    }
+    sqlx::any::install_default_drivers();
+    let url = format!("sqlite:{}?mode=rwc", site.path("tixing.db").display());
+    let mut conn = <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await.expect("connects");
+    sqlx::query("PRAGMA application_id = 1953069161").execute(&mut conn).await.expect("set");
+    let migrator = sqlx::migrate::Migrator::new(folder.as_path()).await.expect("migrations");
+    migrator.run(&mut conn).await.expect("migrated");
+    let sql = "INSERT INTO api_key (name, hash, scope, created_at) VALUES ('from then', 'x', 'read', 1)";
+    sqlx::query(sql).execute(&mut conn).await.expect("written");
+    sqlx::Connection::close(conn).await.expect("closed");
+}
+
+#[tokio::test]
+async fn a_backup_that_an_upgrade_or_an_older_version_made_is_verified_and_restored() {
+    let newest = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite")).expect("there");
+    let newest = newest.count();
+    for version in [2, 3, 8, 9, 12, 15] {
+        let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+        of_schema(&site, version).await;
+        let (code, _, said) = site.run(&["migrate"]);
+        let backup = format!("tixing.db.before-{newest}");
+        assert!(
+            code == 0 && said.contains(&backup) && said.contains(&format!("version {version}")),
+            "{version}: {said}"
+        );
+        assert_eq!(site.mode(&backup), 0o600, "it holds openids");
+        let (code, out, said) = site.run(&["verify", &backup, "--json"]);
+        let told: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{version}: {e}: {out} {said}"));
+        assert!(code == 0 && told["schema"] == version, "{version}: {out}");
+        assert_eq!(site.run(&["key", "create", "--name", "since"]).0, 0);
+        let bytes = std::fs::read(site.path(&backup)).expect("there");
+        let (code, _, said) = site.run(&["restore", &backup]);
+        assert!(code == 0 && said.contains(&format!("had schema {version}")), "{version}: {said}");
+        assert_eq!(std::fs::read(site.path(&backup)).expect("there"), bytes, "{version}: the backup stays as it is");
+        let (code, out, said) = site.run(&["key", "list", "--json"]);
+        assert!(code == 0 && out.contains("from then") && !out.contains("since"), "{version}: {out}{said}");
+        let (code, _, said) = site.run(&["release"]);
+        assert!(code == 0 && said.contains("restored from a backup"), "{version}: {said}");
+        let left = std::fs::read_dir(site.path(".")).expect("a folder").flatten();
+        let left: Vec<_> = left.filter(|e| e.file_name().to_string_lossy().contains(".part")).collect();
+        assert!(left.is_empty(), "{version}: {left:?}");
+    }
+}
+
+#[test]
+fn a_backup_of_a_newer_version_is_refused_and_nothing_is_changed() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    assert_eq!(site.run(&["migrate"]).0, 0);
+    assert_eq!(site.run(&["backup", "backup.db"]).0, 0);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        use sqlx::Connection;
+        let url = format!("sqlite:{}", site.path("backup.db").display());
+        let mut conn = sqlx::SqliteConnection::connect(&url).await.expect("opens");
+        let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)";
+        sqlx::query(sql).execute(&mut conn).await.expect("written");
+    });
+    let before = std::fs::read(site.path("tixing.db")).expect("there");
+    let (code, _, said) = site.run(&["restore", "backup.db"]);
+    assert!(
+        code == 1 && said.contains("its schema is 9999") && said.contains("use the version that wrote it"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read(site.path("tixing.db")).expect("there"), before);
+}
+
+#[test]
+fn a_store_that_is_reached_by_a_link_is_replaced_where_it_lies_and_the_link_stays() {
+    let site = Site::new("sqlite:link.db", "http://127.0.0.1:1", "");
+    std::fs::create_dir(site.path("data")).expect("made");
+    std::os::unix::fs::symlink("data/real.db", site.path("link.db")).expect("linked");
+    let (code, _, said) = site.run(&["migrate"]);
+    assert!(code == 78 && said.contains("link to a file that cannot be found"), "{said}");
+    std::fs::remove_file(site.path("link.db")).expect("removed");
+    assert_eq!(site.run(&["migrate"]).0, 0);
+    std::fs::rename(site.path("link.db"), site.path("data/real.db")).expect("moved");
+    std::fs::rename(site.path("link.db-progress"), site.path("data/real.db-progress")).expect("moved");
+    std::os::unix::fs::symlink("data/real.db", site.path("link.db")).expect("linked");
+    assert_eq!(site.run(&["backup", "backup.db"]).0, 0);
+    assert_eq!(site.run(&["key", "create", "--name", "since"]).0, 0);
+    let (code, _, said) = site.run(&["restore", "backup.db"]);
+    assert!(code == 0 && said.contains("data/real.db.before-restore-"), "{said}");
+    assert!(site.path("link.db").is_symlink());
+    let (code, out, _) = site.run(&["key", "list"]);
+    assert!(code == 0 && !out.contains("since"), "{out}");
+    let beside = std::fs::read_dir(site.path(".")).expect("a folder").flatten();
+    let beside: Vec<_> = beside.filter(|e| e.file_name().to_string_lossy().starts_with("link.db-")).collect();
+    assert!(beside.is_empty(), "nothing lies beside the link: {beside:?}");
+}

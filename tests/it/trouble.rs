@@ -619,39 +619,6 @@ async fn sighup_takes_over_a_new_secret_and_the_logs_level_and_says_what_only_a_
     assert!(!log.contains("app-secret"), "I9: {log}");
 }
 
-/// A database that takes the connection and says nothing.
-fn silent_database() -> (std::net::TcpListener, String) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    (listener, format!("postgres://tixing@127.0.0.1:{port}/tixing?sslmode=disable"))
-}
-
-#[test]
-fn a_database_that_is_silent_is_told_of_and_a_stop_is_heard_while_it_is_waited_for() {
-    let (_listener, url) = silent_database();
-    let site = Site::new(&url, "http://127.0.0.1:1", "");
-    let serve = || {
-        let mut command = site.command(&["serve"]);
-        command
-            .stdin(std::process::Stdio::null())
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .expect("the program runs")
-    };
-    let (begun, mut waits) = (Instant::now(), serve());
-    let mut stopped = serve();
-    std::thread::sleep(Duration::from_secs(1));
-    let killed = Command::new("kill").args(["-TERM", &stopped.id().to_string()]).status();
-    assert!(killed.expect("kill runs").success());
-    assert!(stopped.wait().expect("it ends").success());
-    assert!(begun.elapsed() < Duration::from_secs(5), "SIGTERM is heard before it is ready");
-    let status = waits.wait().expect("it ends");
-    let mut said = String::new();
-    std::io::Read::read_to_string(&mut waits.stderr.take().expect("piped"), &mut said).expect("read");
-    assert_eq!(status.code(), Some(69), "{said}");
-    assert!(said.contains("did not answer within 15 s") && begun.elapsed() < Duration::from_secs(25), "{said}");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_freezes_does_not_starve_the_watchdog_and_does_not_keep_a_daemon_that_is_stopped() {
     let Some(cluster) = postgres::own_cluster() else { return };

@@ -66,6 +66,12 @@ pub fn look(stats: &Value, keys: &Value, apps: &[App], report: &mut Report) {
     }
 }
 
+/// How many of an app's messages the platform has told the fate of.
+pub fn receipts(stats: &Value, app: &App) -> i64 {
+    let of = items(&stats["apps"]).find(|of| of["app"] == app.name.as_str());
+    of.map_or(0, |of| number(of, "/receipts/delivered") + number(of, "/receipts/undelivered"))
+}
+
 /// Why the next occurrence of a schedule is not prepared.
 fn not_prepared(schedule: &Value) -> Message {
     match schedule["why"].as_str() {

@@ -3,7 +3,7 @@
 use super::report::{Level, Report};
 use crate::{
     config::Config,
-    store::file,
+    store::{file, filesystem},
     words::{Message, say},
 };
 use std::{
@@ -52,7 +52,22 @@ pub fn look(config: &Config, report: &mut Report) {
         ),
         None => report.skipped(say!("check_store_mode"), say!("no_store_yet")),
     }
+    if let Some(open) = mode(folder) {
+        let fix = say!("make_folder_private", folder = folder.to_string_lossy());
+        report.judge(say!("check_folder_mode"), open & 0o022 == 0, Level::Failed, octal(open), fix);
+    }
+    match filesystem::look(folder) {
+        Ok(None) => {}
+        Ok(Some(doubt)) => report.add(say!("check_file_system"), Level::Warning, doubt, say!("move_to_local_disk")),
+        Err(why) => {
+            report.add(say!("check_file_system"), Level::Failed, why.message().clone(), say!("move_to_local_disk"));
+        }
+    }
     belongings(file, report);
+    if let Ok(real) = file::real(file) {
+        beside(&real, report);
+        log(&real, report);
+    }
     room(folder, report);
 }
 
@@ -73,6 +88,39 @@ fn belongings(path: &Path, report: &mut Report) {
         let found = say!("store_file_missing", file = progress.to_string_lossy());
         report.add(subject, Level::Warning, found, say!("put_progress_back"));
     }
+}
+
+/// Whether what lies beside the store is its owner's alone too, and all of one owner: the log has openids like the store.
+fn beside(store: &Path, report: &mut Report) {
+    let Ok(folder) = file::folder(store).metadata() else { return };
+    for path in ["", file::LOG, "-shm", file::PROGRESS].map(|ending| file::beside(store, ending)) {
+        let Ok(found) = path.metadata() else { continue };
+        let name = path.to_string_lossy();
+        if found.permissions().mode() & 0o077 != 0 && path != store {
+            let open = say!("file_is_open", file = name, mode = octal(found.permissions().mode() & 0o777));
+            report.add(say!("check_store_files"), Level::Warning, open, say!("make_store_private"));
+        }
+        if found.uid() != folder.uid() {
+            let whose = say!("file_of_another", file = name, owner = found.uid(), folder = folder.uid());
+            let fix = say!("give_to_folder", file = name, folder = file::folder(store).to_string_lossy());
+            report.add(say!("check_store_files"), Level::Warning, whose, fix);
+        }
+    }
+}
+
+/// A log that is larger than this, in megabytes, or has this many and was not folded into the file for so long, in seconds, has something
+/// in its way.
+const LOG_MB: (u64, u64) = (1_024, 128);
+const LOG_AGE_S: i64 = 600;
+
+/// Whether the log is folded into the file. Its age is how much longer ago the file was changed.
+fn log(store: &Path, report: &mut Report) {
+    let (Ok(log), Ok(file)) = (file::beside(store, file::LOG).metadata(), store.metadata()) else { return };
+    let (mb, age) = (log.len() / 1_048_576, (log.mtime() - file.mtime()).max(0));
+    let (most, much) = LOG_MB;
+    let good = mb < most && (mb < much || age < LOG_AGE_S);
+    let found = say!("log_is", mb = mb, age = age * 1_000);
+    report.judge(say!("check_log"), good, Level::Warning, found, say!("find_reader"));
 }
 
 fn room(folder: &Path, report: &mut Report) {

@@ -3,7 +3,6 @@
 use super::report::{Level, Report};
 use crate::{
     config::{Config, Durability},
-    descriptors,
     domain::{DAY, Millis},
     words::{Message, say},
 };
@@ -21,15 +20,6 @@ pub fn look(config: &Config, report: &mut Report) {
     let found = say!("retention_is", bodies = bodies, attempts = attempts, history = history);
     report.ok(say!("check_retention"), found);
     report.ok(say!("check_zone_data"), say!("zone_data_is", version = chrono_tz::IANA_TZDB_VERSION));
-    // The daemon raises its limit as far as this.
-    let files = descriptors::possible();
-    report.judge(
-        say!("check_open_files"),
-        files >= 4_096,
-        Level::Warning,
-        say!("open_files_at_most", n = files),
-        say!("raise_open_files"),
-    );
     unit(report);
 }
 

@@ -3,6 +3,7 @@
 mod report;
 mod files;
 mod machine;
+mod daemon;
 mod store;
 mod books;
 mod platform;
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::SystemClock,
-    config::{self, Config},
+    config::{self, Config, Wanted},
     platform::transport::{HttpTransport, Limits},
     words::{Message, say},
 };
@@ -25,7 +26,8 @@ use unicode_width::UnicodeWidthStr;
 /// Looks at everything and tells. Exit 78 if the configuration is wrong, 69 if something cannot be reached, 1 if something failed.
 pub async fn run(path: Option<PathBuf>, out: Out) -> Result<(), Failure> {
     let mut report = Report::new(out.voice);
-    let loaded = config::search(path).and_then(|path| config::load(&path, SystemClock::shared().now()));
+    let loaded =
+        config::search(path).and_then(|path| config::load_with(&path, SystemClock::shared().now(), Wanted::Reachable));
     let failure = match loaded {
         Err(problems) => {
             for problem in &problems.0 {
@@ -60,7 +62,8 @@ async fn look(config: Config, report: &mut Report) -> Option<Failure> {
     files::look(&config, report);
     machine::look(&config, report);
     let apps = config.apps.clone();
-    let (listed, unreachable) = store::look(config, report).await;
+    let runs = daemon::look(&config.server.socket, report).await.is_some();
+    let (listed, unreachable) = store::look(config, runs, report).await;
     let mut out_of_reach = false;
     match HttpTransport::new(Limits::default()) {
         Ok(transport) => {

@@ -3,7 +3,6 @@
 use super::{
     super::{client, failure::Failure},
     books,
-    files::{mode, octal},
     report::{Level, Report, Subject},
 };
 use crate::{
@@ -16,8 +15,7 @@ use std::path::Path;
 
 /// Looks at the store, through the daemon if one runs. Answers the daemon's list of the platforms' templates, and a failure if the store
 /// cannot be reached.
-pub async fn look(config: Config, report: &mut Report) -> (Option<Value>, Option<Failure>) {
-    let runs = daemon(&config.server.socket, report).await;
+pub async fn look(config: Config, runs: bool, report: &mut Report) -> (Option<Value>, Option<Failure>) {
     if !runs
         && let Some(file) = config.store.url.strip_prefix("sqlite:")
         && !Path::new(file).exists()
@@ -30,11 +28,10 @@ pub async fn look(config: Config, report: &mut Report) -> (Option<Value>, Option
         Ok(told) => {
             report.ok(say!("check_database"), say!("database_answers"));
             books::look(&told.stats, &told.keys, &apps, report);
-            if let Some(Running { ready, metrics, templates }) = told.running {
-                apps.iter().filter(|app| app.callback.is_some()).for_each(|app| pushes(app, &metrics, report));
-                let (ok, text) = ready;
-                let found = Message::text(text.trim());
-                report.judge(say!("check_readiness"), ok, Level::Failed, found, say!("readiness_matters"));
+            if let Some(Running { metrics, templates }) = told.running {
+                for app in apps.iter().filter(|app| app.callback.is_some()) {
+                    pushes(app, &metrics, books::receipts(&told.stats, app), report);
+                }
                 return (Some(templates), None);
             }
             (None, None)
@@ -46,19 +43,6 @@ pub async fn look(config: Config, report: &mut Report) -> (Option<Value>, Option
     }
 }
 
-/// Whether one runs.
-async fn daemon(socket: &Path, report: &mut Report) -> bool {
-    let runs = tokio::net::UnixStream::connect(socket).await.is_ok();
-    let found =
-        if runs { say!("daemon_answers", socket = socket.to_string_lossy()) } else { say!("daemon_does_not_run") };
-    report.judge(say!("check_daemon"), runs, Level::Warning, found, say!("start_daemon"));
-    if let Some(open) = mode(socket).filter(|_| runs) {
-        let fix = say!("make_socket_private");
-        report.judge(say!("check_socket_mode"), open & 0o077 == 0, Level::Failed, octal(open), fix);
-    }
-    runs
-}
-
 /// The API's answers.
 struct Told {
     stats: Value,
@@ -68,20 +52,24 @@ struct Told {
 
 /// The answers that only a running daemon gives.
 struct Running {
-    ready: (bool, String),
     metrics: String,
     templates: Value,
 }
 
-async fn ask(config: Config, runs: bool, report: &Report) -> Result<Told, Failure> {
+async fn ask(config: Config, runs: bool, report: &mut Report) -> Result<Told, Failure> {
     let client = client::connect(config, report.voice).await?;
     let told = async {
+        // First: whatever hinders it may keep the other answers from coming.
+        if runs {
+            let (good, text) = client.text("/readyz").await?;
+            let found = Message::text(text.trim());
+            report.judge(say!("check_readiness"), good, Level::Failed, found, say!("readiness_matters"));
+        }
         let stats = client.ask(Method::GET, "/v1/stats", None).await?;
         let keys = client.ask(Method::GET, "/v1/keys", None).await?;
         let running = match runs {
             false => None,
             true => Some(Running {
-                ready: client.text("/readyz").await?,
                 metrics: client.text("/metrics").await?.1,
                 templates: client.ask(Method::GET, "/v1/templates", None).await?,
             }),
@@ -93,8 +81,8 @@ async fn ask(config: Config, runs: bool, report: &Report) -> Result<Told, Failur
     told
 }
 
-/// Whether the platform's pushes are genuine, as the running daemon has counted them.
-fn pushes(app: &App, metrics: &str, report: &mut Report) {
+/// Whether the platform's pushes come and are genuine, as the running daemon has counted them since its start. `receipts` came at any time.
+fn pushes(app: &App, metrics: &str, receipts: i64, report: &mut Report) {
     let count = |what: &str| {
         let name = format!("tixing_pushes_total{{app=\"{}\",what=\"{what}\"}} ", app.name);
         metrics.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse::<u64>().ok()).unwrap_or_default()
@@ -106,7 +94,12 @@ fn pushes(app: &App, metrics: &str, report: &mut Report) {
         .collect();
     let taken: u64 = ["taken", "known", "other"].into_iter().map(count).sum();
     let subject = Subject::of(app, say!("check_pushes"));
-    if refused.is_empty() {
+    // Where failures alone are pushed, nothing may ever come.
+    let comes =
+        app.platform.doubt.sends_receipts || app.platform.pushes.as_ref().is_some_and(|pushes| pushes.tells.taps);
+    if comes && refused.is_empty() && taken == 0 && receipts == 0 {
+        report.add(subject, Level::Warning, say!("pushes_never_came"), say!("enter_callback", app = app.name));
+    } else if refused.is_empty() {
         report.ok(subject, say!("pushes_taken", taken = taken));
     } else {
         let level = if taken == 0 { Level::Failed } else { Level::Warning };

@@ -127,7 +127,7 @@ impl Tokens for Wechat {
 
     fn read(&self, answer: &Answer) -> Result<Granted, Outcome> {
         let value = object(answer)?;
-        match (code(&value), value["access_token"].as_str(), value["expires_in"].as_i64()) {
+        match (code(&value), value["access_token"].as_str(), number(&value["expires_in"])) {
             (Some(0), Some(token), Some(seconds)) if !token.is_empty() => {
                 Ok(Granted { token: token.to_owned().into(), lives: seconds.clamp(0, 86_400) * SECOND })
             }
@@ -303,6 +303,9 @@ mod tests {
     fn a_token_answer_is_read_and_its_errors_too() {
         let good = Tokens::read(&wechat(), &answer(200, r#"{"access_token":"T","expires_in":7200}"#)).expect("a token");
         assert_eq!((good.token.expose_secret(), good.lives), ("T", 7_200_000));
+        let text =
+            Tokens::read(&wechat(), &answer(200, r#"{"access_token":"T","expires_in":"7200"}"#)).expect("a token");
+        assert_eq!(text.lives, 7_200_000);
         let table = [
             (r#"{"errcode":40125,"errmsg":"invalid appsecret"}"#, "held"),
             (r#"{"errcode":40164,"errmsg":"invalid ip 203.0.113.9"}"#, "held"),

@@ -1,5 +1,8 @@
 //! The daemon: store, engine, listeners and bells, started in order and stopped in order.
 
+mod notify;
+mod opening;
+
 use crate::{
     api::Api,
     callback::Callbacks,
@@ -20,10 +23,12 @@ use crate::{
     trip::trip,
     words::{Message, say},
 };
+use notify::tell;
 use rand::RngExt;
 use sd_notify::NotifyState;
 use std::{
     fs::{DirBuilder, Permissions},
+    io::ErrorKind,
     net::SocketAddr,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
@@ -57,6 +62,9 @@ pub enum StartError {
     /// The database does not answer; it may later.
     #[error("{0}")]
     Unreachable(Message),
+    /// It passes by itself: a full disk, a taken port, a store that a command has for a while.
+    #[error("{0}")]
+    Passing(Message),
     /// Something else failed.
     #[error("{0}")]
     Other(#[from] Message),
@@ -65,7 +73,8 @@ pub enum StartError {
 impl From<OpenError> for StartError {
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::Wrong(what) | OpenError::InUse(what) => Self::Config(what),
+            OpenError::Wrong(what) | OpenError::InUse { what, by_daemon: true } => Self::Config(what),
+            OpenError::Passing(what) | OpenError::InUse { what, by_daemon: false } => Self::Passing(what),
             OpenError::Unreachable(what) => Self::Unreachable(what),
         }
     }
@@ -103,6 +112,17 @@ impl Daemon {
         let config = Arc::new(config);
         // The store first: its lock names the daemon that is running already, where a taken port would not.
         let store = Store::open(&config.store.url, config.store.durability, &config.apps, Arc::clone(&clock)).await?;
+        Self::start_with(store, config, clock).await
+    }
+
+    /// As [`Self::start`], as soon as the database answers.
+    async fn start_patiently(config: Config, clock: SharedClock) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let store = opening::open(&config, &clock).await?;
+        Self::start_with(store, config, clock).await
+    }
+
+    async fn start_with(store: Store, config: Arc<Config>, clock: SharedClock) -> Result<Self, StartError> {
         let url = shown(&config.store.url);
         let silent = |_| StartError::Unreachable(say!("store_silent", store = url));
         tokio::time::timeout(START_LIMIT, Self::start_on(store, config, clock)).await.map_err(silent)?
@@ -305,8 +325,14 @@ fn cannot_start(part: Message, why: &dyn std::fmt::Display) -> Message {
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let cannot = |e: std::io::Error| say!("cannot_listen", address = address, why = e.to_string());
-    TcpListener::bind(address).await.map_err(|e| StartError::Config(cannot(e)))
+    TcpListener::bind(address).await.map_err(|e| {
+        let cannot = say!("cannot_listen", address = address, why = e.to_string());
+        // The program that has the port may end, and an interface that is not up yet may come.
+        match e.kind() {
+            ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable => StartError::Passing(cannot),
+            _ => StartError::Config(cannot),
+        }
+    })
 }
 
 /// Binds a Unix socket that only its owner can open. It is made in a folder of its own and moved into place, so that it is never
@@ -398,7 +424,7 @@ pub async fn serve(
     let started = tokio::select! {
         biased;
         () = asks.stop() => None,
-        daemon = Daemon::start(config, Arc::clone(&clock)) => Some(daemon?),
+        daemon = Daemon::start_patiently(config, Arc::clone(&clock)) => Some(daemon?),
     };
     let Some(mut daemon) = started else {
         tracing::info!("stopped before it had started; nothing was sent");
@@ -540,11 +566,6 @@ async fn warn_of_hold(daemon: &Daemon, now: Millis) {
             "became due since, and may have been sent"
         );
     }
-}
-
-fn tell(states: &[NotifyState<'_>]) {
-    // Not under systemd: nobody listens.
-    let _ = sd_notify::notify(states);
 }
 
 async fn status_line(api: &Api, signals: &Signals) -> String {
