@@ -147,7 +147,7 @@ fn story(consent: Consent) -> ConsentJson {
 
 /// Record what a popup reported.
 #[utoipa::path(post, path = "/v1/consents", operation_id = "record_consents", request_body = ConsentBody, tag = "consents",
-    params(("Idempotency-Key" = Option<String>, Header, pattern = "^([!#-~]{1,255}|\"[ !#-\\[\\]-~]{1,255}\")$",
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^([!#-~]{1,255}|\"[ !#-\\[\\]-~]{1,255}\")$",
         description = "The same key with the same body again counts nothing and is answered alike, for a day at least, beside `event`, which holds for ever")),
     responses((status = 400, description = "`bad_json`, `bad_idempotency_key`"),
     (status = 200, description = "The user's balances afterwards, and what of the report was recorded", body = Ledger,

@@ -367,7 +367,7 @@ pub struct InsertQuery {
 
 /// Insert one reminder.
 #[utoipa::path(post, path = "/v1/reminders", operation_id = "insert_reminder", request_body = ReminderBody, tag = "reminders",
-    params(InsertQuery, ("Idempotency-Key" = Option<String>, Header, pattern = "^([!#-~]{1,255}|\"[ !#-\\[\\]-~]{1,255}\")$",
+    params(InsertQuery, ("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^([!#-~]{1,255}|\"[ !#-\\[\\]-~]{1,255}\")$",
         description = "The same key with the same body again is answered with the same reminder, for a day at least, beside `key`, which holds for ever")),
     responses((status = 400, description = "`bad_json`, `bad_query`, `bad_idempotency_key`; `idempotency_key_not_taken`: with `dry_run`"),
     (status = 201, description = "Durable, its consent held", body = ReminderJson),

@@ -477,6 +477,13 @@ async fn i8_a_receipt_finds_its_message_before_and_after_it_is_settled() {
             let found = store.list(&filter).await.expect("answers");
             assert_eq!(found.len(), n, "{delivered:?}");
             assert!(delivered.is_none() || found.iter().all(|stored| stored.delivered == delivered));
+            // What a receipt has told is a change too.
+            let latest = found.iter().map(|stored| stored.updated_at()).max().expect("some");
+            let since = async |at| {
+                store.list(&Filter { changed_since: Some(at), ..filter.clone() }).await.expect("answers").len()
+            };
+            let expected = found.iter().filter(|stored| stored.updated_at() == latest).count();
+            assert_eq!((since(latest).await, since(latest + 1).await), (expected, 0), "{delivered:?}");
             let first = store.list(&Filter { limit: 1, ..filter }).await.expect("answers");
             assert_eq!(first.len(), 1, "the limit counts those that match");
         }

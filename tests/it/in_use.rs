@@ -13,7 +13,7 @@ use tixing::{
     },
     store::{
         Inserted, Store,
-        lists::Filter,
+        lists::{Filter, Order},
         port::{Entry, Marked, Queue},
         schedule_tasks::TaskBegun,
         schedules::{BeginLoad, Begun, FinishLoad, TaskKind},
@@ -453,6 +453,13 @@ async fn a_list_of_a_schedule_has_its_reminders_by_instant_and_goes_on_page_by_p
         let found = all(base.clone()).await;
         assert_eq!(found.len(), 1_200);
         assert!(found.is_sorted());
+        let mut newest = all(Filter { order: Order::Newest, ..base.clone() }).await;
+        newest.reverse();
+        assert_eq!(newest, found);
+        let some = Filter { order: Order::Newest, from: Some(START + 1_000), to: Some(START + 2_000), ..base.clone() };
+        assert_eq!(all(some).await.len(), 400);
+        assert_eq!(all(Filter { changed_since: Some(START + 1), ..base.clone() }).await.len(), 0);
+        assert_eq!(all(Filter { changed_since: Some(START), ..base.clone() }).await.len(), 1_200);
         assert_eq!(all(Filter { states: vec![State::Cancelled], ..base.clone() }).await.len(), 1);
         assert_eq!(all(Filter { to: Some(START + 1_000), ..base.clone() }).await.len(), 400);
         assert_eq!(all(Filter { from: Some(START + 2_000), limit: 7, ..base.clone() }).await.len(), 400);
