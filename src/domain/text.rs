@@ -12,9 +12,14 @@ pub fn bounded(value: &str, most: usize, param: &str) -> Result<(), Invalid> {
     if length == 0 || length > most {
         return Err(Invalid::new("bad_value", param, say!("length_out_of_bounds", found = length, most = most)));
     }
-    if let Some(c) = value.chars().find(|c| c.is_control()) {
+    if let Some(c) = value.chars().find(|c| breaks_line(*c)) {
         let detail = say!("control_character", code = format!("U+{:04X}", c as u32));
         return Err(Invalid::new("bad_value", param, detail));
     }
     Ok(())
+}
+
+/// Whether a character is a control character, or one of Unicode's own line and paragraph separators.
+pub fn breaks_line(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }

@@ -1,6 +1,9 @@
 //! How the characters of a field's value are counted and told apart: what several platforms' rules share.
 
-use crate::words::{Message, say};
+use crate::{
+    domain::text::breaks_line,
+    words::{Message, say},
+};
 
 /// Refuses a value that shows nothing, or that breaks the line.
 ///
@@ -10,7 +13,7 @@ pub fn shown(value: &str) -> Result<(), Message> {
     if value.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
         return Err(say!("field_empty"));
     }
-    match value.chars().find(|c| c.is_control()) {
+    match value.chars().find(|c| breaks_line(*c)) {
         Some(c) => Err(say!("field_control_character", code = format!("U+{:04X}", c as u32))),
         None => Ok(()),
     }
@@ -60,7 +63,12 @@ pub fn digits(value: &str, most: usize) -> Result<(), Message> {
     }
 }
 
-/// Characters that take no room: zero-width ones and marks of direction.
+/// Characters that show nothing though they are no white space: zero-width ones, marks of direction, and the blank letters and patterns of
+/// Hangul, Khmer and Braille. Source: `Default_Ignorable_Code_Point` of Unicode, and U+2800.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }

@@ -555,6 +555,10 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn schedule(&self, name: &str) -> Result<Option<ScheduleRow>, StoreError> {
+        // No text of PostgreSQL has it.
+        if name.contains('\0') {
+            return Ok(None);
+        }
         let sql = format!("SELECT {COLUMNS}, {LONG} FROM schedule s WHERE s.name = $1");
         let row = sqlx::query(AssertSqlSafe(sql)).bind(name).fetch_optional(&self.read).await?;
         Ok(row.map(|row| whole(&row, &self.names)))

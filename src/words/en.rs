@@ -186,6 +186,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("open_id_for_user_id", "this is no user_id, which is 2088 and twelve digits; the app calls its users by user ids: give that, or take user_id = \"user_id\" out for an app on open ids"),
     ("no_list_of_templates", "its «{key}» is no list of template ids: pass on the client's whole object as it is"),
     ("no_submit_event", "this is neither the detail of a form's submit event ({expected}) nor what swan.subscribeService gives"),
+    ("time_of_digits", "«{text}» looks like seconds or milliseconds since 1970; write {time}"),
 
     // What is wrong with a field's value (platform).
     ("field_empty", "is empty; give it a value"),

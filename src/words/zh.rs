@@ -186,6 +186,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("open_id_for_user_id", "这不是 user_id（2088 开头共 16 位数字），而该应用按 user_id 识别用户：请传 user_id；若应用已改用 open_id，请删去 user_id = \"user_id\""),
     ("no_list_of_templates", "「{key}」不是模板 ID 列表；请把客户端返回的整个对象原样传来"),
     ("no_submit_event", "这既不是表单 submit 事件的 detail（{expected}），也不是 swan.subscribeService 返回的结果"),
+    ("time_of_digits", "«{text}» 像是 1970 年以来的秒数或毫秒数；请写成 {time}"),
 
     // 字段取值有什么问题（platform）。
     ("field_empty", "为空，请填写"),

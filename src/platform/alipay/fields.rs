@@ -9,7 +9,8 @@
 
 use crate::{
     domain::template::{FieldRules, Profile},
-    words::{Message, say},
+    platform::characters::{at_most, length, shown},
+    words::Message,
 };
 
 /// The rules, as the domain asks them.
@@ -19,20 +20,8 @@ pub const RULES: FieldRules = FieldRules { types: &["keyword"], check, length, m
 const MOST: usize = 50;
 
 fn check(_key: &str, value: &str, _profile: Profile) -> Result<(), Message> {
-    if value.trim().is_empty() {
-        return Err(say!("field_empty"));
-    }
-    if let Some(c) = value.chars().find(|c| c.is_control()) {
-        return Err(say!("field_control_character", code = format!("U+{:04X}", c as u32)));
-    }
-    match length(value) {
-        found if found > MOST => Err(say!("field_too_long", found = found, most = MOST)),
-        _ => Ok(()),
-    }
-}
-
-fn length(value: &str) -> usize {
-    value.encode_utf16().count()
+    shown(value)?;
+    at_most(value, MOST)
 }
 
 #[cfg(test)]
@@ -50,6 +39,8 @@ mod tests {
             (" ".into(), false),
             (String::new(), false),
             ("two\nlines".into(), false),
+            ("two\u{2028}lines".into(), false),
+            ("\u{2800}".into(), false),
         ] {
             assert_eq!(check("keyword1", &value, Profile::Strict).is_ok(), good, "{value:?}");
         }

@@ -3,7 +3,8 @@
 
 use crate::{
     domain::template::{FieldRules, Profile},
-    words::{Message, say},
+    platform::characters::{length, shown},
+    words::Message,
 };
 
 /// The rules, as the domain asks them.
@@ -18,18 +19,7 @@ const KEYWORDS: usize = 10;
 const CHARACTERS: usize = 20;
 
 fn check(_key: &str, value: &str, _profile: Profile) -> Result<(), Message> {
-    if value.trim().is_empty() {
-        return Err(say!("field_empty"));
-    }
-    if let Some(c) = value.chars().find(|c| c.is_control()) {
-        return Err(say!("field_control_character", code = format!("U+{:04X}", c as u32)));
-    }
-    Ok(())
-}
-
-/// How emoji count is not written either, so they count as UTF-16 units, the larger number.
-fn length(value: &str) -> usize {
-    value.encode_utf16().count()
+    shown(value)
 }
 
 #[cfg(test)]
@@ -49,6 +39,8 @@ mod tests {
             ("", false),
             (" \u{3000}", false),
             ("两行\n文字", false),
+            ("\u{3164}", false),
+            ("两行\u{2028}文字", false),
         ] {
             let taken = check("提醒事项", value, Profile::Strict).is_ok() && RULES.settled(value).is_ok();
             assert_eq!(taken, good, "{value:?}");

@@ -8,6 +8,8 @@ use crate::{
     platform::characters::{at_most, digits, is_han, length, only, shown},
     words::{Message, say},
 };
+use chrono::NaiveDate;
+use std::ops::RangeInclusive;
 
 /// The rules, as the domain asks them.
 pub const RULES: FieldRules = FieldRules { types: KNOWN_TYPES, check, length, most: 20, characters: None };
@@ -117,36 +119,55 @@ fn time_or_date(value: &str, clock_needed: bool) -> Result<(), Option<Message>> 
     Ok(())
 }
 
+/// A number of so many digits, and nothing else: no sign, no space.
+fn number(text: &str, lengths: RangeInclusive<usize>) -> Option<u32> {
+    let shaped = lengths.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    if shaped { text.parse().ok() } else { None }
+}
+
 fn is_clock(s: &str) -> bool {
     let parts: Vec<&str> = s.split(':').collect();
-    matches!(parts.len(), 2 | 3)
-        && parts
-            .iter()
-            .zip([24, 60, 60])
-            .enumerate()
-            .all(|(i, (p, end))| (p.len() == 2 || (i == 0 && p.len() == 1)) && p.parse::<u32>().is_ok_and(|n| n < end))
+    let part = |(i, (part, end)): (usize, (&&str, u32))| {
+        let lengths = if i == 0 { 1..=2 } else { 2..=2 };
+        number(part, lengths).is_some_and(|n| n < end)
+    };
+    matches!(parts.len(), 2 | 3) && parts.iter().zip([24, 60, 60]).enumerate().all(part)
 }
 
 fn is_date(s: &str) -> bool {
-    let parts: Vec<&str> = if s.contains(['年', '月']) {
-        if !s.ends_with(['日', '月']) {
-            return false;
-        }
-        s.split_inclusive(['年', '月', '日']).map(|p| p.trim_end_matches(['年', '月', '日'])).collect()
-    } else {
-        let Some(joint) = ['-', '/', '.'].into_iter().find(|j| s.contains(*j)) else { return false };
-        s.split(joint).collect()
+    let date = if s.contains(['年', '月']) { han_date(s) } else { joint_date(s) };
+    // Without a year the 29 February may be meant.
+    date.is_some_and(|(year, month, day)| NaiveDate::from_ymd_opt(year.unwrap_or(2024), month, day).is_some())
+}
+
+/// Year, month and day.
+type Date = (Option<i32>, u32, u32);
+
+/// `2019年10月1日`, without the year, or without the day.
+fn han_date(s: &str) -> Option<Date> {
+    let (year, rest) = match s.split_once('年') {
+        Some((year, rest)) => (Some(i32::try_from(number(year, 4..=4)?).ok()?), rest),
+        None => (None, s),
     };
-    let number = |p: &str| (!p.is_empty() && p.len() <= 4).then(|| p.parse::<i32>().ok()).flatten();
-    let Some(numbers) = parts.iter().map(|p| number(p)).collect::<Option<Vec<i32>>>() else { return false };
-    let (year, month, day) = match (numbers.as_slice(), parts[0].len()) {
-        ([y, m, d], 4) => (*y, *m, *d),
-        ([y, m], 4) if !s.ends_with('日') => (*y, *m, 1),
-        ([m, d], 1 | 2) => (2024, *m, *d),
-        _ => return false,
+    let (month, day) = rest.split_once('月')?;
+    let day = match day {
+        "" if year.is_some() => 1,
+        _ => number(day.strip_suffix('日')?, 1..=2)?,
     };
-    u32::try_from(month)
-        .is_ok_and(|m| u32::try_from(day).is_ok_and(|d| chrono::NaiveDate::from_ymd_opt(year, m, d).is_some()))
+    Some((year, number(month, 1..=2)?, day))
+}
+
+/// `2019-10-01`, `2019/10/1`, `2019.10`, `10-01`.
+fn joint_date(s: &str) -> Option<Date> {
+    let joint = ['-', '/', '.'].into_iter().find(|joint| s.contains(*joint))?;
+    let parts: Vec<&str> = s.split(joint).collect();
+    let year = |text| i32::try_from(number(text, 4..=4)?).ok();
+    Some(match parts[..] {
+        [y, m, d] => (Some(year(y)?), number(m, 1..=2)?, number(d, 1..=2)?),
+        [y, m] if y.len() == 4 => (Some(year(y)?), number(m, 1..=2)?, 1),
+        [m, d] => (None, number(m, 1..=2)?, number(d, 1..=2)?),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -190,6 +211,28 @@ mod tests {
             ("date4", "01-01", true),
             ("date4", "2018年13月1日", false),
             ("date4", "soon", false),
+            ("time2", "2027/3/1 19:30", true),
+            ("time2", "2027/+3/+1 19:30", false),
+            ("time2", "2027/3/1 +9:30", false),
+            ("time2", "2027/3/1 19:+3", false),
+            ("time2", "2027月3年1日 19:30", false),
+            ("time2", "2027年3日1月 19:30", false),
+            ("time2", "3日1月 19:30", false),
+            ("time2", "3月1日 19:30", true),
+            ("time2", "年3月1日 19:30", false),
+            ("time2", "2027年3月1日1日 19:30", false),
+            ("time2", "2027-3-1-1 19:30", false),
+            ("date4", "2018年01月", true),
+            ("date4", "2月29日", true),
+            ("date4", "01月", false),
+            ("date4", "+1-01", false),
+            ("thing1", "\u{3164}", false),
+            ("thing1", "\u{2800}\u{2800}", false),
+            ("thing1", "\u{115f}\u{ffa0}\u{fe0f}", false),
+            ("thing1", "咖啡\u{3164}", true),
+            ("thing1", "⠓⠊", true),
+            ("thing1", "两行\u{2028}文字", false),
+            ("thing1", "两段\u{2029}文字", false),
             ("amount5", "¥214.00", true),
             ("amount5", "16000元", true),
             ("amount5", "12345678901", false),

@@ -7,7 +7,7 @@ use super::{
     used::usable,
 };
 use crate::{
-    domain::{template::normalise, timing::cut},
+    domain::{template::normalise, text::breaks_line, timing::cut},
     schedule::{sheet::cell::Cell, when::written},
     words::{Message, say},
 };
@@ -152,9 +152,11 @@ fn add(
         }
         return Ok(());
     }
-    match text.chars().find(|c| c.is_control()) {
+    match text.chars().find(|c| breaks_line(*c)) {
         None => filled.push_str(&text),
-        Some('\n' | '\r' | '\t') => return Err(Fault::new(column, "bad_field", say!("text_line_break"))),
+        Some('\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}') => {
+            return Err(Fault::new(column, "bad_field", say!("text_line_break")));
+        }
         Some(c) => {
             let code = format!("U+{:04X}", u32::from(c));
             return Err(Fault::new(column, "control_character", say!("control_character", code = code)));
@@ -225,7 +227,8 @@ fn format<'r>(
         Formatter::Short(most) => short(&normalise(&value.text()), *most, scene.length),
         Formatter::Oneline => {
             let text = value.text();
-            let lines = text.split(['\n', '\r', '\t']).map(str::trim).filter(|line| !line.is_empty());
+            let lines =
+                text.split(['\n', '\r', '\t', '\u{2028}', '\u{2029}']).map(str::trim).filter(|line| !line.is_empty());
             lines.collect::<Vec<_>>().join(" ")
         }
         Formatter::Default(_) | Formatter::Raw => value.text().into_owned(),
@@ -356,6 +359,7 @@ mod tests {
             ("{{a | short(4)}}", text("一🎉🎉"), Cell::Blank, "一🎉…"),
             ("{{a | short(3)}}", text("🎉🎉"), Cell::Blank, "🎉…"),
             ("{{a | oneline}}", text("一\n\t 二  三"), Cell::Blank, "一 二  三"),
+            ("{{a | oneline}}", text("一\u{2028}二\u{2029}"), Cell::Blank, "一 二"),
             ("{{a | default(无)}}{{b | default(无)}}", Cell::Blank, text("有"), "无有"),
             ("{{a | date | default(待定)}}", Cell::Blank, Cell::Blank, "待定"),
             ("{{a | default(2031-03-01) | date}}", Cell::Blank, Cell::Blank, "2031年3月1日"),
