@@ -66,7 +66,8 @@ impl Daemon {
 
     async fn ask(&self, method: Method, path: &str, body: String) -> Option<String> {
         let request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key);
-        let answer = request.header("content-type", "application/json").body(body).send().await.ok()?;
+        let kind = if path.ends_with("/batch") { "application/x-ndjson" } else { "application/json" };
+        let answer = request.header("content-type", kind).body(body).send().await.ok()?;
         let good = answer.status().is_success();
         let text = answer.text().await.ok()?;
         good.then_some(text)

@@ -181,11 +181,18 @@ impl Api {
     /// # Errors
     /// `unauthorized`.
     pub fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some(key) = given.and_then(|value| value.strip_prefix("Bearer ")) else {
-            return Err(Problem::new("unauthorized", say!("authorization_missing")));
-        };
-        self.known(key)
+        let refused = |detail| Err(Problem::new("unauthorized", detail));
+        let mut given = headers.get_all(header::AUTHORIZATION).iter();
+        let (given, another) = (given.next(), given.next());
+        if another.is_some() {
+            return refused(say!("authorization_twice"));
+        }
+        let Some(given) = given else { return refused(say!("authorization_missing")) };
+        // What stands there may be a secret: it is not repeated.
+        match given.to_str().ok().and_then(|given| given.trim_start().split_once([' ', '\t'])) {
+            Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => self.known(key),
+            _ => refused(say!("authorization_scheme")),
+        }
     }
 
     /// Whose key this is, which came in an address. Addresses are kept by calendar programs, browsers and proxies, so only a key that opens

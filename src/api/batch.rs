@@ -4,12 +4,14 @@ use super::{
     Api,
     auth::Caller,
     check::{self, ReminderBody},
-    extract::{Query, parse},
+    extract::{Query, content},
     ndjson::{self, Answer, Line, Work},
+    parse::parse,
     problem::Problem,
     reminders::{InsertQuery, forgotten, refusal},
     report::{self, ConsentBody, Reported},
     schema::Ndjson,
+    taps::Tap,
 };
 use crate::{
     domain::{
@@ -23,6 +25,16 @@ use axum::{
     response::Response,
 };
 
+/// What the body of a batch may say that it is; the first is what it should say.
+const KINDS: &[&str] = &[
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonlines",
+    "application/octet-stream",
+    "text/plain",
+];
+
 /// Insert reminders, one a line. Lines are stored in order; good ones are kept whatever happens to the others. An answer that ends before its
 /// body does (30 s of silence, a body that breaks off, answers that nobody reads, a key that is revoked) says so in its last line: `last` is
 /// the last line that was read and answered, and `line` the one from which to send again. With `dry_run` nothing is stored, and lines see
@@ -31,7 +43,8 @@ use axum::{
     params(InsertQuery), request_body(content((Option<Ndjson> = "application/x-ndjson"), (Option<Ndjson> = "application/octet-stream")),
     description = "NDJSON: a `NewReminder` a line"),
     responses((status = 200, description = "NDJSON: a `BatchLine` for each line that is not blank, in order",
-    content_type = "application/x-ndjson", body = Ndjson)))]
+    content_type = "application/x-ndjson", body = Ndjson),
+    (status = 415, description = "`unsupported_media_type`: send application/x-ndjson, not compressed")))]
 pub async fn reminders(
     State(api): State<Api>,
     caller: Caller,
@@ -39,6 +52,7 @@ pub async fn reminders(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
+    content(request.headers(), KINDS)?;
     let batch = api.batches.enter().await?;
     Ok(ndjson::answer(request, Reminders { api, caller, dry_run: query.dry_run }, batch))
 }
@@ -48,9 +62,11 @@ pub async fn reminders(
     request_body(content((Option<Ndjson> = "application/x-ndjson"), (Option<Ndjson> = "application/octet-stream")),
     description = "NDJSON: a `ConsentReport` a line"),
     responses((status = 200, description = "NDJSON: a `BatchLine` for each line that is not blank, in order",
-    content_type = "application/x-ndjson", body = Ndjson)))]
+    content_type = "application/x-ndjson", body = Ndjson),
+    (status = 415, description = "`unsupported_media_type`: send application/x-ndjson, not compressed")))]
 pub async fn consents(State(api): State<Api>, caller: Caller, request: Request) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
+    content(request.headers(), KINDS)?;
     let batch = api.batches.enter().await?;
     Ok(ndjson::answer(request, Consents { api, caller }, batch))
 }
@@ -113,7 +129,7 @@ struct Reminders {
 
 impl Work for Reminders {
     /// With those lines that only time has spoilt: a replay of an old key is answered all the same.
-    type Checked = (Checked<NewReminder>, Vec<(usize, NewReminder, Invalid)>);
+    type Checked = (Checked<NewReminder>, Vec<(usize, NewReminder, Vec<Invalid>)>);
 
     async fn revoked(&self) {
         self.api.revoked(&self.caller).await;
@@ -125,13 +141,11 @@ impl Work for Reminders {
         let checked = checked(lines, |i, body: ReminderBody| {
             self.caller.may_touch(&body.app)?;
             let checked = check::reminder(&self.api.config, &self.api.store, body, now)?;
-            Ok(match checked.late {
-                None => Some(checked.reminder),
-                Some(problem) => {
-                    late.push((i, checked.reminder, problem));
-                    None
-                }
-            })
+            if checked.late.is_empty() {
+                return Ok(Some(checked.reminder));
+            }
+            late.push((i, checked.reminder, checked.late));
+            Ok(None)
         });
         (checked, late)
     }
@@ -139,13 +153,21 @@ impl Work for Reminders {
     async fn store(self, (mut checked, late): Self::Checked) -> Vec<Answer> {
         let store = &self.api.store;
         let news = std::mem::take(&mut checked.good);
+        let noted = |new: &NewReminder| Some((self.api.taps.tap(&check::add(new)?), new.template.clone()));
+        let taps: Vec<Option<(Tap, String)>> = news.iter().map(noted).collect();
         let done = match news.is_empty() {
             true => Ok(Vec::new()),
             false if self.dry_run => store.try_insert(news).await,
             false => store.insert(news).await,
         };
-        let mut answers = checked.answered(done, |verdict| match verdict {
+        let done = done.map(|verdicts| verdicts.into_iter().zip(taps).collect());
+        let now = self.api.clock.now();
+        let mut answers = checked.answered(done, |(verdict, tap): (Inserted, Option<(Tap, String)>)| match verdict {
             Inserted::Created(_) if self.dry_run => Answer::WouldStore,
+            Inserted::Created(_) => {
+                let second = tap.filter(|(tap, _)| self.api.taps.is_second(*tap, now));
+                doubled(inserted(verdict), second.map(|(_, template)| template).into_iter().collect())
+            }
             verdict => inserted(verdict),
         });
         for (i, new, why) in late {
@@ -157,6 +179,11 @@ impl Work for Reminders {
         }
         answers
     }
+}
+
+/// The answer to a line, and the templates whose accept it may have counted a second time.
+fn doubled(answer: Answer, templates: Vec<String>) -> Answer {
+    if templates.is_empty() { answer } else { Answer::Doubled(Box::new(answer), templates) }
 }
 
 fn inserted(verdict: Inserted) -> Answer {
@@ -190,11 +217,18 @@ impl Work for Consents {
 
     async fn store(self, mut checked: Checked<Reported>) -> Vec<Answer> {
         let good = std::mem::take(&mut checked.good).into_iter();
-        let (reports, ignored): (Vec<_>, Vec<_>) = good.map(|good| (good.report, good.ignored)).unzip();
-        let done = if reports.is_empty() { Ok(Vec::new()) } else { self.api.store.record(reports).await };
-        let done = done.map(|added| added.into_iter().zip(ignored).collect::<Vec<_>>());
-        checked.answered(done, |(added, ignored)| match added {
-            Some(n) => Answer::Recorded(n, ignored),
+        let told = |good: Reported| ((good.report.clone(), good.ignored), good.report);
+        let (told, reports): (Vec<_>, Vec<_>) = good.map(told).unzip();
+        let now = self.api.clock.now();
+        let done = if reports.is_empty() { Ok(Vec::new()) } else { self.api.store.record_each(reports).await };
+        let done = done.map(|added| added.into_iter().zip(told).collect::<Vec<_>>());
+        checked.answered(done, |(added, (told, mut ignored))| match added {
+            Some(recorded) => {
+                ignored.extend(report::unrecorded(&self.api.config, &told, &recorded));
+                let (taps, n) = (&self.api.taps, recorded.len());
+                let is_second = |template: &String| taps.is_second(taps.tap(&report::add(&told, template)), now);
+                doubled(Answer::Recorded(n, ignored), recorded.into_iter().filter(is_second).collect())
+            }
             None => Answer::Refused(forgotten()),
         })
     }

@@ -3,8 +3,10 @@
 use super::{
     Api,
     auth::Caller,
+    distinct,
     problem::Problem,
     schema::{Lang, MiniprogramState},
+    taps::Add,
     ticket::{self, TicketBody, Whose},
 };
 use crate::{
@@ -30,7 +32,7 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields, expecting = "an object: a reminder")]
 #[schema(as = NewReminder, example = json!({
     "app": "coffee", "openid": "o-user-1", "template": "event-start", "at": "2031-03-01T19:30:00+08:00", "expires_at": "2h",
-    "key": "event-42/o-user-1", "accepted": true, "page": "pages/event?id=42",
+    "key": "event-42/o-user-1", "accepted": {"event": "tap-7f3a"}, "page": "pages/event?id=42",
     "data": {"thing1": "周三读书会", "time2": "2031年3月1日 19:30", "thing5": "三楼301室"},
 }))]
 pub struct ReminderBody {
@@ -45,6 +47,7 @@ pub struct ReminderBody {
     #[schema(max_length = 40)]
     pub at: String,
     /// One string for every field of the template.
+    #[serde(deserialize_with = "distinct::members")]
     pub data: BTreeMap<String, String>,
     /// Page that opens on tap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,6 +57,9 @@ pub struct ReminderBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 40)]
     pub expires_at: Option<String>,
+    /// `send`: it goes at once if its instant passed more than five minutes ago. Without it such a reminder is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late: Option<Late>,
     /// Unique per app, for ever: the same key and body again is answered with the same reminder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 128)]
@@ -72,6 +78,14 @@ pub struct ReminderBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<MiniprogramState>)]
     pub miniprogram_state: Option<String>,
+}
+
+/// What becomes of an instant that has passed.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Late {
+    /// It goes at once, if its deadline allows.
+    Send,
 }
 
 /// `true`, or what is known of the tap.
@@ -150,7 +164,12 @@ pub struct ChangeBody {
     #[schema(value_type = Option<String>, max_length = 1024)]
     pub page: Option<Option<String>>,
     /// The fields that change; the others stay.
+    #[serde(default, deserialize_with = "distinct::members_if_any")]
     pub data: Option<BTreeMap<String, String>>,
+    /// As in a new reminder, of the `at` that is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub late: Option<Late>,
 }
 
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
@@ -189,16 +208,15 @@ pub fn app<'a>(config: &'a Config, name: &str) -> Result<&'a App, Invalid> {
     App::find(&config.apps, name)
 }
 
-/// The first of a draft's problems: an answer has room for one.
-fn first(app: &App, problems: Vec<Invalid>) -> Problem {
-    let first = problems.into_iter().next().expect("a draft that is refused has a problem");
-    Problem::from(first).in_zone(app.timezone)
+/// The refusal of a draft for its problems.
+fn refusal(app: &App, problems: Vec<Invalid>) -> Problem {
+    Problem::of(problems).in_zone(app.timezone)
 }
 
 /// The reminder that a body describes.
 ///
 /// # Errors
-/// The first field at fault.
+/// The fields at fault.
 pub fn reminder(config: &Config, store: &Store, body: ReminderBody, now: Millis) -> Result<Checked, Problem> {
     let digest = HEXLOWER.encode(&Sha256::digest(serde_json::to_vec(&body).expect("texts serialise")));
     let app = app(config, &body.app)?;
@@ -222,22 +240,30 @@ pub fn reminder(config: &Config, store: &Store, body: ReminderBody, now: Millis)
         key: body.key,
         consent: body.consent,
         accepted,
+        sends_late: body.late.is_some(),
         options: options.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
         digest,
     };
-    draft.check(&app.terms(store.listing(&app.name).as_deref()), now).map_err(|problems| first(app, problems))
+    draft.check(&app.terms(store.listing(&app.name).as_deref()), now).map_err(|problems| refusal(app, problems))
+}
+
+/// What a new reminder adds, if it brings an accept. A standing consent is counted once, however often it is told of.
+pub fn add(new: &NewReminder) -> Option<Add<'_>> {
+    let accepted = new.accepted.as_ref().filter(|_| !new.standing)?;
+    let (at, named) = (accepted.at, accepted.event.is_some());
+    Some(Add { app: &new.app, openid: &new.openid, template: &new.template, at, named })
 }
 
 /// The refusal of a reminder that time has spoilt.
-pub fn late(config: &Config, new: &NewReminder, problem: Invalid) -> Problem {
+pub fn late(config: &Config, new: &NewReminder, problems: Vec<Invalid>) -> Problem {
     let zone = config.apps.iter().find(|app| app.name == new.app).and_then(|app| app.timezone);
-    Problem::from(problem).in_zone(zone)
+    Problem::of(problems).in_zone(zone)
 }
 
 /// The change that a body describes, of the reminder as it stands.
 ///
 /// # Errors
-/// The first field at fault.
+/// The fields at fault.
 pub fn change(
     config: &Config,
     store: &Store,
@@ -246,7 +272,7 @@ pub fn change(
     now: Millis,
 ) -> Result<Change, Problem> {
     let app = app(config, &stored.app)?;
-    let ChangeBody { at, expires_at, page, data } = body;
+    let ChangeBody { at, expires_at, page, data, late } = body;
     let standing = Standing {
         at: stored.due.at,
         expires_at: stored.due.expires_at,
@@ -255,6 +281,10 @@ pub fn change(
         fence: stored.due.fence,
     };
     let listing = store.listing(&app.name);
-    let change = ChangeDraft { at, expires_at, page, data }.check(&app.terms(listing.as_deref()), &standing, now);
-    change.map_err(|problems| first(app, problems))
+    let change = ChangeDraft { at, expires_at, page, data, sends_late: late.is_some() }.check(
+        &app.terms(listing.as_deref()),
+        &standing,
+        now,
+    );
+    change.map_err(|problems| refusal(app, problems))
 }

@@ -8,8 +8,9 @@ use super::{
     idempotency::{Key, marked, reused},
     problem::Problem,
     reminders::forgotten,
-    report::{self, ConsentBody, Ignored, Reported},
+    report::{self, ConsentBody, IgnoredJson, Reported},
     schema::ToldBy,
+    taps::Warning,
     ticket::TicketBody,
 };
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
         lists::Filter,
         requests::{Earlier, Once},
     },
+    words::Voice,
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
@@ -53,7 +55,10 @@ pub struct Ledger {
     /// What of the report added nothing, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    ignored: Option<Vec<Ignored>>,
+    ignored: Option<Vec<IgnoredJson>>,
+    /// What the caller should know of what was recorded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warning>,
     /// Each consent, if asked for with `history=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -124,6 +129,7 @@ pub(super) async fn ledger(api: &Api, app: &str, openid: String, history: bool) 
         balances: balances.into_iter().map(named).collect(),
         recorded: None,
         ignored: None,
+        warnings: Vec::new(),
         history: history.then(|| consents.into_iter().map(story).collect()),
     })
 }
@@ -157,6 +163,7 @@ fn story(consent: Consent) -> ConsentJson {
 pub async fn record(
     State(api): State<Api>,
     caller: Caller,
+    voice: Voice,
     key: Key,
     Json(body): Json<ConsentBody>,
 ) -> Result<Response, Problem> {
@@ -180,8 +187,15 @@ pub async fn record(
     };
     let Some(recorded) = recorded else { return Err(forgotten()) };
     ignored.extend(report::unrecorded(&api.config, &told, &recorded));
+    let ignored = ignored.iter().map(|one| one.json(voice)).collect();
+    let now = api.clock.now();
+    // A call that is repeated tells of nothing new.
+    let added = recorded.iter().filter(|_| !before);
+    let seconds = added.filter(|template| api.taps.is_second(api.taps.tap(&report::add(&told, template)), now));
+    let warnings = seconds.map(|template| Warning::counted_twice(template, voice)).collect();
     let ledger = ledger(&api, &told.app, told.openid, false).await?;
-    let answer = json(StatusCode::OK, &Ledger { recorded: Some(recorded), ignored: Some(ignored), ..ledger });
+    let ledger = Ledger { recorded: Some(recorded), ignored: Some(ignored), warnings, ..ledger };
+    let answer = json(StatusCode::OK, &ledger);
     Ok(if before { marked(answer) } else { answer })
 }
 

@@ -1,6 +1,6 @@
 //! The parts of a request that handlers read, with their limits and refusals, and the JSON that they answer.
 
-use super::{auth::Caller, by_name::ByName, problem::Problem};
+use super::{auth::Caller, parse::parse, problem::Problem};
 use crate::{
     domain::{pointer, timing::cut},
     words::{Lang, Voice, say},
@@ -49,11 +49,7 @@ impl<T: DeserializeOwned, S: Send + Sync> axum::extract::FromRequest<S> for Json
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let content_type =
-            request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        if !content_type.is_empty() && !content_type.starts_with("application/json") {
-            return Err(Problem::new("unsupported_media_type", say!("content_type", found = cut(content_type))));
-        }
+        content(request.headers(), &["application/json"])?;
         let read = Limited::new(request.into_body(), MAX_BODY).collect();
         let bytes = match tokio::time::timeout(BODY_TIMEOUT, read).await {
             Err(_) => {
@@ -69,31 +65,24 @@ impl<T: DeserializeOwned, S: Send + Sync> axum::extract::FromRequest<S> for Json
     }
 }
 
-/// Reads JSON and names the field that is not as documented.
-pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    // Whoever sends several is told of it in words of ours.
-    if bytes.trim_ascii_start().starts_with(b"[") {
-        return Err(Problem::new("bad_json", say!("body_is_a_list")));
+/// Refuses a body whose headers say that it is something else, in another encoding, or compressed. What they do not say is right.
+pub(super) fn content(headers: &HeaderMap, allowed: &[&str]) -> Result<(), Problem> {
+    let said = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_lowercase());
+    let refused = |detail| Err(Problem::new("unsupported_media_type", detail));
+    if let Some(encoding) = said(header::CONTENT_ENCODING).filter(|encoding| !["", "identity"].contains(&&**encoding)) {
+        return refused(say!("content_encoded", found = cut(&encoding)));
     }
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value: Result<T, _> = serde_path_to_error::deserialize(ByName(&mut deserializer));
-    let value = value.map_err(|error| {
-        let path: Vec<String> = error.path().iter().map(ToString::to_string).filter(|step| step != "?").collect();
-        let inner = error.into_inner();
-        let text = inner.to_string();
-        let named =
-            text.split('`').nth(1).filter(|_| text.starts_with("missing field") || text.starts_with("unknown field"));
-        let mut param = path;
-        if let Some(named) = named
-            && param.last().map(String::as_str) != Some(named)
-        {
-            param.push(named.to_owned());
-        }
-        let param = (!param.is_empty() && inner.is_data()).then(|| pointer(param));
-        Problem { param, ..Problem::new("bad_json", say!("body_not_as_documented", text = text)) }
-    })?;
-    deserializer.end().map_err(|_| Problem::new("bad_json", say!("body_goes_on")))?;
-    Ok(value)
+    let Some(kind) = said(header::CONTENT_TYPE).filter(|kind| !kind.is_empty()) else { return Ok(()) };
+    let mut parts = kind.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    if !allowed.contains(&essence) {
+        return refused(say!("content_type", found = cut(essence), allowed = allowed[0]));
+    }
+    let charset = parts.find_map(|part| Some(part.strip_prefix("charset=")?.trim_matches('"')));
+    match charset.filter(|charset| !["utf-8", "utf8", "us-ascii"].contains(charset)) {
+        Some(charset) => refused(say!("content_charset", found = cut(charset))),
+        None => Ok(()),
+    }
 }
 
 /// A query string with its refusals.

@@ -4,6 +4,7 @@
 
 use super::{
     Api,
+    access::Asked,
     auth::Caller,
     calendar::Calendar,
     extract::{Query, voice},
@@ -65,11 +66,15 @@ pub(super) async fn authenticated(
             Err(problem) => Err(problem),
         },
     };
-    match caller {
-        Ok(caller) => parts.extensions.insert(caller),
+    let caller = match caller {
+        Ok(caller) => caller,
         Err(problem) => return problem.into_response(),
     };
-    next.run(Request::from_parts(parts, body)).await
+    let asked = Asked(caller.name().to_owned());
+    parts.extensions.insert(caller);
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    response.extensions_mut().insert(asked);
+    response
 }
 
 /// What is scheduled, as a calendar to subscribe to: an entry for each occurrence, and for each schedule that has none, with the app and how

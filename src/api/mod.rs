@@ -1,5 +1,6 @@
 //! JSON for programs: `/v1` behind keys, health and documentation open to all.
 
+mod access;
 mod auth;
 mod batch;
 mod batches;
@@ -13,9 +14,12 @@ mod counted;
 mod report;
 mod prepare;
 mod ticket;
+mod taps;
 mod doubts;
 mod explain;
 mod explain_user;
+mod distinct;
+mod parse;
 mod extract;
 mod feed;
 mod health;
@@ -51,22 +55,21 @@ use crate::{
     store::{Store, StoreError, keys::Scope},
     words::say,
 };
+use access::Asked;
 use auth::Keys;
 use axum::{
     Router,
-    extract::{MatchedPath, Request, State},
-    http::{HeaderValue, header},
+    extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use batches::Batches;
-use extract::voice;
 use places::Places;
 use problem::Problem;
 use pulse::Pulse;
-use rand::RngExt;
 use std::{sync::Arc, time::Duration};
+use taps::Taps;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -89,6 +92,7 @@ pub struct Api {
     batches: Arc<Batches>,
     pulse: Arc<Pulse>,
     refreshes: Arc<templates::Refreshes>,
+    taps: Arc<Taps>,
     /// Turns of those who hand in files.
     files: Arc<Semaphore>,
     /// How tables are read.
@@ -106,7 +110,7 @@ impl Api {
         signals: Option<Arc<Signals>>,
     ) -> Self {
         counted::begin_counters(&metrics);
-        let (keys, places, list_time) = (Arc::default(), Arc::default(), LIST_TIME);
+        let (keys, places, taps, list_time) = (Arc::default(), Arc::default(), Arc::default(), LIST_TIME);
         let (files, reader) = (Arc::new(Semaphore::new(plans::AT_ONCE)), Arc::default());
         let (batches, pulse, refreshes) = Default::default();
         let api = Self {
@@ -117,6 +121,7 @@ impl Api {
             signals,
             keys,
             places,
+            taps,
             batches,
             pulse,
             refreshes,
@@ -215,35 +220,13 @@ impl Api {
             .route("/metrics", get(health::metrics))
             .route("/openapi.json", get(openapi::document))
             .route("/docs", get(openapi::page))
-            .fallback(async || Problem::new("not_found", say!("nothing_at_path")))
-            .method_not_allowed_fallback(async || Problem::new("method_not_allowed", say!("method_unknown_here")))
+            .fallback(access::nothing)
+            .method_not_allowed_fallback(access::no_method)
             .layer(CatchPanicLayer::custom(|_| Problem::new("internal", say!("fault_of_tixing")).into_response()))
             .layer(middleware::from_fn(idempotency::where_taken))
-            .layer(middleware::from_fn_with_state(Arc::clone(&self.metrics), with_request_id))
+            .layer(middleware::from_fn_with_state(Arc::clone(&self.metrics), access::with_request_id))
             .with_state(self.clone())
     }
-}
-
-/// Names every request, and turns a [`Problem`] into its JSON with that name.
-async fn with_request_id(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let id = format!("{:016x}", rand::rng().random::<u64>());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let voice = voice(request.headers());
-    let mut response = next.run(request).await;
-    let mut code = None;
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        let allowed = response.headers_mut().remove(header::ALLOW);
-        code = Some(problem.code);
-        response = problem.response(&id, voice);
-        response.headers_mut().extend(allowed.map(|methods| (header::ALLOW, methods)));
-        if response.status().is_server_error() {
-            tracing::warn!(request_id = id, %method, path, code = problem.code, "a request failed");
-        }
-    }
-    counted::count(&metrics, route.as_ref().map(MatchedPath::as_str), &method, response.status(), code);
-    response.headers_mut().insert("x-request-id", HeaderValue::from_str(&id).expect("hex digits"));
-    response
 }
 
 /// Answers in time, whatever the store does.
@@ -267,9 +250,13 @@ async fn authenticated(
         // A key of the feed opens nothing here, not even what everybody else may look at.
         None => api.authenticate(request.headers()).and_then(|caller| caller.may(Scope::Read).map(|()| caller)),
     };
-    match caller {
-        Ok(caller) => request.extensions_mut().insert(caller),
+    let caller = match caller {
+        Ok(caller) => caller,
         Err(problem) => return problem.into_response(),
     };
-    next.run(request).await
+    let asked = Asked(caller.name().to_owned());
+    request.extensions_mut().insert(caller);
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(asked);
+    response
 }

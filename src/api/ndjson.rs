@@ -4,10 +4,12 @@
 //! the consent or the key of an earlier one.
 
 use super::{
+    access::RequestId,
     batches::{Batch, MAX_LINE, PIECE},
     extract::voice,
     problem::{Problem, ProblemJson},
-    report::Ignored,
+    report::{Ignored, IgnoredJson},
+    taps::Warning,
 };
 use crate::{
     domain::reminder::{ReminderId, State},
@@ -50,6 +52,8 @@ pub(super) enum Answer {
     WouldStore,
     /// So many templates were added to; and what of the report added nothing.
     Recorded(usize, Vec<Ignored>),
+    /// As it says, and the accept for these templates may have been counted twice.
+    Doubled(Box<Answer>, Vec<String>),
     /// Nothing is stored.
     Refused(Problem),
     /// There was nothing in it: it counts, and is not answered.
@@ -76,9 +80,15 @@ pub(super) fn answer(request: Request, work: impl Work, batch: Batch) -> Respons
     let (answers, waiting) = mpsc::channel(batch.waiting());
     let (rest, ending) = oneshot::channel();
     let voice = voice(request.headers());
+    let id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone()).unwrap_or_default();
     let body = request.into_body().into_data_stream().map(|piece| piece.map_err(io::Error::other));
     tokio::spawn(async move {
-        if let Some(last) = take(StreamReader::new(body), work, answers, voice, batch).await {
+        let (left, told) = take(StreamReader::new(body), work, answers, voice, batch).await;
+        if told.refused > 0 {
+            let Told { answered, refused } = told;
+            tracing::info!(request_id = id, lines = answered, refused, "lines of a batch were refused");
+        }
+        if let Some(last) = left {
             // The caller may have gone.
             let _ = rest.send(last);
         }
@@ -129,6 +139,20 @@ impl End {
 /// A slice that is being stored, and the number of its first line.
 type Storing = (u64, JoinHandle<Vec<Answer>>);
 
+/// How many lines were answered, and how many of them that they were refused.
+#[derive(Debug, Default, Clone, Copy)]
+struct Told {
+    answered: u64,
+    refused: u64,
+}
+
+impl Told {
+    fn add(&mut self, answers: &[Answer]) {
+        self.answered += answers.len() as u64;
+        self.refused += answers.iter().filter(|answer| matches!(answer, Answer::Refused(_))).count() as u64;
+    }
+}
+
 /// Reads, checks and stores slice after slice. Answers what is left to be said at the end, or `None` if the caller has gone: what is
 /// stored stays stored, and the rest is not taken.
 async fn take(
@@ -137,8 +161,8 @@ async fn take(
     answers: mpsc::Sender<Bytes>,
     voice: Voice,
     batch: Batch,
-) -> Option<Bytes> {
-    let (mut read, mut answered) = (0, 0);
+) -> (Option<Bytes>, Told) {
+    let (mut read, mut told) = (0, Told::default());
     let mut storing: Option<Storing> = None;
     let mut left = Vec::new();
     let mut end = None;
@@ -166,10 +190,10 @@ async fn take(
             storing = Some((first, tokio::spawn(work.clone().store(checked))));
         }
         if let Some((first, Ok(lines))) = before {
-            answered += lines.len() as u64;
+            told.add(&lines);
             match hand_over(&answers, write(&lines, first, voice)).await {
                 Handed::Over => {}
-                Handed::Gone => return None,
+                Handed::Gone => return (None, told),
                 Handed::Unread(text) => {
                     left = text.into();
                     end = Some(End::Unread);
@@ -180,22 +204,22 @@ async fn take(
     if let Some((first, storing)) = storing {
         match storing.await {
             Ok(lines) => {
-                answered += lines.len() as u64;
+                told.add(&lines);
                 left.extend(write(&lines, first, voice));
             }
             Err(_) => end = Some(End::Failed),
         }
     }
-    if let Some(problem) = end.and_then(|end| end.problem(answered)) {
+    if let Some(problem) = end.and_then(|end| end.problem(told.answered)) {
         let line = Written {
-            line: answered + 1,
-            last: Some(answered),
+            line: told.answered + 1,
+            last: Some(told.answered),
             error: Some(problem.json(None, voice)),
             ..Written::default()
         };
         line.write(&mut left);
     }
-    Some(left.into())
+    (Some(left.into()), told)
 }
 
 /// Whether a text reached the caller.
@@ -248,10 +272,12 @@ pub(super) struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64)]
     recorded: Option<usize>,
-    /// Templates of the report that the app does not have.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Vec<Ignored>)]
-    ignored: Option<&'a [Ignored]>,
+    /// What of the report added nothing, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored: Vec<IgnoredJson>,
+    /// What the caller should know of what was stored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warning>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = ProblemJson)]
     error: Option<ProblemJson<'a>>,
@@ -267,29 +293,39 @@ impl Written<'_> {
 fn write(answers: &[Answer], first: u64, voice: Voice) -> Bytes {
     let mut text = Vec::with_capacity(answers.len() * 64);
     for (line, answer) in (first..).zip(answers) {
-        let mut out = Written { line, ..Written::default() };
-        match answer {
-            Answer::Stored { id, state, replayed } => {
-                out.id = Some(id.to_string());
-                out.state = Some(*state);
-                out.replayed = replayed.then_some(true);
-            }
-            Answer::WouldStore => {
-                out.state = Some(State::Scheduled);
-                out.dry_run = Some(true);
-            }
-            Answer::Recorded(n, ignored) => {
-                out.recorded = Some(*n);
-                out.ignored = Some(ignored.as_slice()).filter(|ignored| !ignored.is_empty());
-            }
-            Answer::Refused(problem) => out.error = Some(problem.json(None, voice)),
-            Answer::Blank => continue,
+        if let Some(written) = written(line, answer, voice) {
+            written.write(&mut text);
         }
-        out.write(&mut text);
     }
     // It may wait for long, and should hold no more than it says.
     text.shrink_to_fit();
     text.into()
+}
+
+fn written(line: u64, answer: &Answer, voice: Voice) -> Option<Written<'_>> {
+    let mut out = Written { line, ..Written::default() };
+    match answer {
+        Answer::Stored { id, state, replayed } => {
+            out.id = Some(id.to_string());
+            out.state = Some(*state);
+            out.replayed = replayed.then_some(true);
+        }
+        Answer::WouldStore => {
+            out.state = Some(State::Scheduled);
+            out.dry_run = Some(true);
+        }
+        Answer::Recorded(n, ignored) => {
+            out.recorded = Some(*n);
+            out.ignored = ignored.iter().map(|one| one.json(voice)).collect();
+        }
+        Answer::Doubled(answer, templates) => {
+            out = written(line, answer, voice)?;
+            out.warnings = templates.iter().map(|template| Warning::counted_twice(template, voice)).collect();
+        }
+        Answer::Refused(problem) => out.error = Some(problem.json(None, voice)),
+        Answer::Blank => return None,
+    }
+    Some(out)
 }
 
 /// The next lines, and how the body ended, if it did: then nothing more is read of it.

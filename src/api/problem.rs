@@ -23,6 +23,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("bad_query", 400, "problem_bad_query"),
     ("bad_idempotency_key", 400, "problem_bad_idempotency_key"),
     ("idempotency_key_not_taken", 400, "problem_idempotency_key_not_taken"),
+    ("bad_request", 400, "problem_bad_request"),
     ("unauthorized", 401, "problem_unauthorized"),
     ("forbidden", 403, "problem_forbidden"),
     ("not_found", 404, "problem_not_found"),
@@ -54,6 +55,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("bad_value", 422, "problem_bad_value"),
     ("bad_time", 422, "problem_bad_time"),
     ("bad_deadline", 422, "problem_bad_deadline"),
+    ("late", 422, "problem_late"),
     ("past_deadline", 422, "problem_past_deadline"),
     ("idempotency_key_reused", 422, "problem_idempotency_key_reused"),
     ("too_many_at_once", 422, "problem_too_many_at_once"),
@@ -104,12 +106,14 @@ pub struct Problem {
     pub detail: Message,
     /// JSON pointer to the field at fault.
     pub param: Option<String>,
+    /// All fields at fault, where there are several.
+    pub fields: Option<Arc<Vec<Invalid>>>,
     /// The zone in which its times are shown; UTC without one.
     pub zone: Option<Tz>,
     /// What else is known: of a schedule's file, all its problems.
     pub more: Option<Arc<Map<String, Value>>>,
     /// Seconds after which the same may work.
-    pub retry_after: Option<u64>,
+    pub retry_after: Option<u32>,
 }
 
 /// The JSON of an error.
@@ -136,20 +140,35 @@ pub struct ProblemJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = "json-pointer")]
     pub param: Option<&'a str>,
+    /// Where several fields are at fault, all of them. Of a schedule's file, all its problems.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<FieldProblem>,
     /// To find the request in the log; a line of a batch has none of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub request_id: Option<&'a str>,
-    /// What else is known: of a schedule's file that can't be used, `problems` and the rest of its plan.
+    /// What else is known: of a schedule's file that can't be used, its `problems` and the rest of its plan.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]
     pub more: Option<&'a Map<String, Value>>,
 }
 
+/// One field at fault of several.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FieldProblem {
+    /// As the code of a problem.
+    #[schema(value_type = String)]
+    pub code: &'static str,
+    /// JSON pointer to the field.
+    pub param: Option<String>,
+    /// What was found, what is allowed, what to do.
+    pub detail: String,
+}
+
 impl Problem {
     /// A problem without a field.
     pub fn new(code: &'static str, detail: Message) -> Self {
-        Self { code, detail, param: None, zone: None, more: None, retry_after: None }
+        Self { code, detail, param: None, fields: None, zone: None, more: None, retry_after: None }
     }
 
     /// The same about the field at `param`, a JSON pointer.
@@ -162,6 +181,15 @@ impl Problem {
     #[must_use]
     pub fn in_zone(self, zone: Option<Tz>) -> Self {
         Self { zone, ..self }
+    }
+
+    /// The fields at fault: the first one, and all of them if there are several.
+    ///
+    /// # Panics
+    /// When there are none.
+    pub fn of(fields: Vec<Invalid>) -> Self {
+        let first = fields.first().cloned().expect("what is refused has a fault");
+        Self { fields: (fields.len() > 1).then(|| Arc::new(fields)), ..Self::from(first) }
     }
 
     /// There is no such reminder, or it belongs to an app that the key may not touch.
@@ -179,13 +207,20 @@ impl Problem {
     /// The JSON, in the caller's language.
     pub fn json<'a>(&'a self, request_id: Option<&'a str>, voice: Voice) -> ProblemJson<'a> {
         let (status, title) = self.entry();
+        let voice_of_times = voice.in_zone(self.zone);
+        let told = |field: &Invalid| FieldProblem {
+            code: field.code,
+            param: Some(field.param.clone()),
+            detail: field.detail.say(voice_of_times),
+        };
         ProblemJson {
             r#type: format!("/docs#{}", self.code),
             title: Message::new(title).say(voice),
             status,
-            detail: self.detail.say(voice.in_zone(self.zone)),
+            detail: self.detail.say(voice_of_times),
             code: self.code,
             param: self.param.as_deref(),
+            problems: self.fields.iter().flat_map(|fields| fields.iter()).map(told).collect(),
             request_id,
             more: self.more.as_deref(),
         }

@@ -8,6 +8,7 @@ use super::{
     idempotency::{self, Key, marked, reused},
     problem::Problem,
     schema::{DeliveryWord, Erased, Lang, MiniprogramState, OrderWord},
+    taps::Warning,
 };
 use crate::{
     config::App,
@@ -95,6 +96,9 @@ pub struct ReminderJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     occurrence: Option<String>,
+    /// What the caller should know; only in the answer to an insert.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warning>,
     /// The parts of it that retention has erased.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Erased>)]
@@ -229,6 +233,7 @@ pub(super) fn shown(store: &Store, stored: &Stored, story: Option<&(Vec<Event>, 
         row_key: origin.and_then(|origin| origin.key.clone()),
         occasion: origin.map(|origin| origin.occasion.clone()),
         occurrence: origin.map(|origin| origin.occurrence.clone()).filter(|name| !name.is_empty()),
+        warnings: Vec::new(),
         erased: [("body", stored.erased.body), ("attempts", stored.erased.attempts)]
             .into_iter()
             .filter_map(|(what, gone)| gone.then_some(what))
@@ -272,6 +277,7 @@ fn inserted(new: NewReminder, id: ReminderId, created_at: Millis, dry_run: bool)
         row_key: None,
         occasion: None,
         occurrence: None,
+        warnings: Vec::new(),
         erased: Vec::new(),
         consent: new.claim,
         lang: options.remove("lang"),
@@ -378,6 +384,7 @@ pub struct InsertQuery {
 pub async fn insert(
     State(api): State<Api>,
     caller: Caller,
+    voice: Voice,
     Query(query): Query<InsertQuery>,
     key: Key,
     Json(body): Json<ReminderBody>,
@@ -396,22 +403,27 @@ pub async fn insert(
         return repeated(&api, &openid, earlier).await;
     }
     let Checked { reminder: new, late } = check::reminder(&api.config, &api.store, body, now)?;
-    let verdict = match late {
-        None if asked.is_some() => {
+    let verdict = match late.is_empty() {
+        true if asked.is_some() => {
             let asked = asked.expect("just seen");
             match api.store.insert_once(asked, new.clone()).await? {
                 Once::Done(verdict) => verdict,
                 Once::Before(earlier) => return repeated(&api, &openid, earlier).await,
             }
         }
-        None if query.dry_run => api.store.try_insert(vec![new.clone()]).await?[0],
-        None => api.store.insert(vec![new.clone()]).await?[0],
+        true if query.dry_run => api.store.try_insert(vec![new.clone()]).await?[0],
+        true => api.store.insert(vec![new.clone()]).await?[0],
         // A replay of an old key is answered all the same.
-        Some(problem) => api.store.known_key(&new).await?.ok_or_else(|| check::late(&api.config, &new, problem))?,
+        false => api.store.known_key(&new).await?.ok_or_else(|| check::late(&api.config, &new, late))?,
     };
     match verdict {
         Inserted::Created(_) if query.dry_run => Ok(json(StatusCode::OK, &inserted(new, NO_ID, now, true))),
-        Inserted::Created(id) => Ok(json(StatusCode::CREATED, &inserted(new, id, id.created_at(), false))),
+        Inserted::Created(id) => {
+            let is_second = check::add(&new).is_some_and(|add| api.taps.is_second(api.taps.tap(&add), now));
+            let warnings = is_second.then(|| Warning::counted_twice(&new.template, voice)).into_iter().collect();
+            let answer = ReminderJson { warnings, ..inserted(new, id, id.created_at(), false) };
+            Ok(json(StatusCode::CREATED, &answer))
+        }
         Inserted::Replayed(id, _) => replayed(&api, id).await,
         refused => Err(refusal(refused)),
     }

@@ -1,9 +1,10 @@
 //! The report of a dialog: its body, and how it becomes one that can be recorded.
 
 use super::{
-    check,
+    check, distinct,
     problem::Problem,
     schema::{PopupResults, WholeResult},
+    taps::Add,
     ticket::{self, TicketBody, Whose},
 };
 use crate::{
@@ -11,11 +12,11 @@ use crate::{
     domain::{
         Invalid, Millis,
         consent::{Feed, Report},
-        draft::{Tap, one_of},
-        pointer,
+        draft::Tap,
     },
+    platform::popup,
     store::Store,
-    words::{Message, say},
+    words::{Message, Voice, say},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,12 +36,12 @@ pub struct ConsentBody {
     /// The user: 1 to 128 visible ASCII characters.
     #[schema(pattern = "^[!-~]{1,128}$")]
     pub openid: String,
-    /// Template id (or alias) → what the user did, as `wx.requestSubscribeMessage` gives it; `errMsg` is ignored.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Template id (or alias) → what the user did, as `wx.requestSubscribeMessage` gives it; `errMsg` and `errCode` are passed over.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "distinct::members_if_any")]
     #[schema(value_type = Option<PopupResults>)]
-    pub results: Option<BTreeMap<String, String>>,
+    pub results: Option<BTreeMap<String, Value>>,
     /// The whole object that the client's call gave, read by the platform's rule.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "distinct::value_if_any")]
     #[schema(value_type = Option<WholeResult>)]
     pub result: Option<Value>,
     /// The template's id or alias, for a `result` that does not say which it is about.
@@ -68,9 +69,16 @@ pub struct ConsentBody {
 }
 
 /// A template of a report that it added nothing to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = IgnoredTemplate)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ignored {
+    template: String,
+    why: Message,
+}
+
+/// A template of a report that it added nothing to, as it is answered.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = IgnoredTemplate)]
+pub struct IgnoredJson {
     /// As the report names it.
     template: String,
     /// Why.
@@ -78,8 +86,13 @@ pub struct Ignored {
 }
 
 impl Ignored {
-    fn new(template: &str, why: &Message) -> Self {
-        Self { template: template.to_owned(), why: why.to_string() }
+    fn new(template: &str, why: Message) -> Self {
+        Self { template: template.to_owned(), why }
+    }
+
+    /// In the caller's language.
+    pub fn json(&self, voice: Voice) -> IgnoredJson {
+        IgnoredJson { template: self.template.clone(), why: self.why.say(voice) }
     }
 }
 
@@ -123,6 +136,11 @@ pub fn read(config: &Config, store: &Store, body: ConsentBody, now: Millis) -> R
     Ok(Reported { report, ignored })
 }
 
+/// What a report has added for a template.
+pub fn add<'a>(report: &'a Report, template: &'a str) -> Add<'a> {
+    Add { app: &report.app, openid: &report.openid, template, at: report.at, named: report.event.is_some() }
+}
+
 /// What of a report was not recorded though the app has the template.
 pub fn unrecorded(config: &Config, report: &Report, recorded: &[String]) -> Vec<Ignored> {
     let counts = check::app(config, &report.app).is_ok_and(|app| app.consents.counts(Feed::Client));
@@ -132,7 +150,7 @@ pub fn unrecorded(config: &Config, report: &Report, recorded: &[String]) -> Vec<
         (true, true) => say!("ignored_known"),
         (true, false) => say!("ignored_push_counts"),
     };
-    others.map(|(code, accepted)| Ignored::new(code, &why(*accepted))).collect()
+    others.map(|(code, accepted)| Ignored::new(code, why(*accepted))).collect()
 }
 
 type Results = (BTreeMap<String, bool>, Vec<Ignored>);
@@ -147,23 +165,21 @@ fn results(app: &App, store: &Store, body: &ConsentBody) -> Result<Results, Prob
         (Some(words), None) => Ok(by_words(app, words)?),
         (None, Some(result)) => {
             let granted = (app.platform.popup.read)(result);
-            let granted = granted.map_err(|why| Problem::new("bad_value", why).at("/result"))?;
+            let granted =
+                granted.map_err(|wrong| Problem::new("bad_value", wrong.why).at(format!("/result{}", wrong.at)))?;
             by_result(app, store, body, granted)
         }
     }
 }
 
 /// From a word for each template.
-fn by_words(app: &App, words: &BTreeMap<String, String>) -> Result<Results, Invalid> {
+fn by_words(app: &App, words: &BTreeMap<String, Value>) -> Result<Results, Invalid> {
     let (mut results, mut ignored) = (BTreeMap::new(), Vec::new());
-    for (name, word) in words.iter().filter(|(name, _)| *name != "errMsg") {
-        let param = pointer(["results", name]);
-        let popup = &app.platform.popup;
-        let granted = (popup.grants)(word);
-        if granted.is_none() {
-            one_of(word, popup.words, &param)?;
-        }
-        add(app, name, granted.unwrap_or_default(), &mut results, &mut ignored);
+    let popup = &app.platform.popup;
+    for (name, word) in words.iter().filter(|(name, _)| !popup.beside.contains(&name.as_str())) {
+        let granted = popup::word(popup, word, &["results", name]);
+        let granted = granted.map_err(|wrong| Invalid::new("bad_value", wrong.at, wrong.why))?;
+        sort(app, name, granted, &mut results, &mut ignored);
     }
     if results.is_empty() && ignored.is_empty() {
         return Err(Invalid::new("bad_value", "/results", say!("no_template_reported")));
@@ -194,15 +210,16 @@ fn by_result(
             }
             _ => name,
         };
-        add(app, &name, granted, &mut results, &mut ignored);
+        sort(app, &name, granted, &mut results, &mut ignored);
     }
     Ok((results, ignored))
 }
 
-fn add(app: &App, name: &str, granted: bool, results: &mut BTreeMap<String, bool>, ignored: &mut Vec<Ignored>) {
+/// Puts a template to those that the app has, or to the others.
+fn sort(app: &App, name: &str, granted: bool, results: &mut BTreeMap<String, bool>, ignored: &mut Vec<Ignored>) {
     match app.terms(None).template(name, "") {
         Ok(template) => *results.entry(template.code.clone()).or_default() |= granted,
-        Err(unknown) => ignored.push(Ignored::new(name, &unknown.detail)),
+        Err(unknown) => ignored.push(Ignored::new(name, unknown.detail)),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{domain::reminder::ReminderId, platform};
 use utoipa::openapi::{
     KnownFormat, ObjectBuilder, Ref, RefOr, SchemaFormat, Type,
-    schema::{AdditionalProperties, Schema},
+    schema::{AdditionalProperties, Schema, SchemaType},
 };
 
 /// Closed sets of words for which the code has no enum.
@@ -46,8 +46,8 @@ pub struct PopupResults;
 
 impl utoipa::PartialSchema for PopupResults {
     fn schema() -> RefOr<Schema> {
-        let message = ObjectBuilder::new().schema_type(Type::String).description(Some("Ignored."));
-        let results = ObjectBuilder::new().property("errMsg", message);
+        let beside = || ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some("Passed over."));
+        let results = ObjectBuilder::new().property("errMsg", beside()).property("errCode", beside());
         results.additional_properties(Some(Ref::from_schema_name("PopupResult"))).into()
     }
 }

@@ -131,7 +131,7 @@ impl Refreshes {
         let wait = |app: &str| even_at.get(app).map_or(0, |at| at - now - (IN_A_ROW - 1) * EACH);
         let soonest = apps.iter().map(|app| wait(app)).min().unwrap_or_default();
         if soonest > 0 {
-            let seconds = u64::try_from(soonest).unwrap_or_default().div_ceil(1_000);
+            let seconds = u32::try_from(soonest).unwrap_or(u32::MAX).div_ceil(1_000);
             let problem = Problem::new("asked_too_often", say!("templates_asked_too_often", seconds = seconds));
             return Err(Problem { retry_after: Some(seconds), ..problem });
         }

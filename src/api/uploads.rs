@@ -1,6 +1,6 @@
 //! Files that come with a request: each part goes to disk as it arrives, so that a table of half a gigabyte costs no memory.
 
-use super::problem::Problem;
+use super::{extract::content, problem::Problem};
 use crate::{
     domain::timing::cut,
     schedule::gather::{self, Input, leads_out},
@@ -35,6 +35,7 @@ pub(super) struct Upload {
 
 /// Takes in a request of several parts. `inside`: a name of a table must not lead out of its folder.
 pub(super) async fn receive(request: Request, inside: bool) -> Result<Upload, Problem> {
+    content(request.headers(), &["multipart/form-data"])?;
     let mut parts = Multipart::from_request(request, &())
         .await
         .map_err(|_| Problem::new("unsupported_media_type", say!("not_multipart")))?;

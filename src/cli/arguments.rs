@@ -434,6 +434,9 @@ pub struct Add {
     /// Page that opens on tap.
     #[arg(long)]
     pub page: Option<String>,
+    /// Send it at once if its instant passed more than five minutes ago.
+    #[arg(long)]
+    pub late: bool,
     /// The deadline: a time, or a duration after the instant such as 2h.
     #[arg(long)]
     pub expires_at: Option<String>,

@@ -28,7 +28,7 @@ mod users;
 
 use crate::{
     clock::SystemClock,
-    config::{self, Config, Level, Wanted},
+    config::{self, Config, Format, Level, Wanted},
     daemon::{self, StartError},
     platform, schedule,
     store::Store,
@@ -96,19 +96,19 @@ async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
             // Before anything else: a signal that comes while it starts must not end it half-way.
             let asks = daemon::Asks::listen()?;
             let config = configured(cli.config, Wanted::All)?;
-            let volume = log::start(config.server.log);
+            let volume = log::start(config.server.log, config.server.log_format);
             daemon::serve(config, asks, SystemClock::shared(), &|level| volume.set(level)).await?;
             Ok(())
         }
         Verb::Demo { duration } => {
-            log::start(Level::Error);
+            log::start(Level::Error, Format::Text);
             let duration = duration.map(|text| crate::domain::timing::parse_duration(&text)).transpose();
             demo::run(duration.map_err(|why| Failure::Usage(say!("bad_option", option = "--for", why = why)))?, out)
                 .await?;
             Ok(())
         }
         Verb::Sandbox { listen, seed } => {
-            log::start(Level::Info);
+            log::start(Level::Info, Format::Text);
             sandbox::run(cli.config, listen, seed, out).await
         }
         Verb::Init { path, platform } => {

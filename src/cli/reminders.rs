@@ -79,7 +79,9 @@ fn body(add: Add) -> Result<Value, Failure> {
     let mut data = Map::new();
     for pair in &add.data {
         let (key, value) = pair.split_once('=').ok_or_else(|| Failure::Usage(say!("bad_data", pair = pair)))?;
-        data.insert(key.to_owned(), value.into());
+        if data.insert(key.to_owned(), value.into()).is_some() {
+            return Err(Failure::Usage(say!("data_doubled", key = key)));
+        }
     }
     let mut body =
         json!({ "app": add.app, "openid": add.openid, "template": add.template, "at": add.at, "data": data });
@@ -87,6 +89,7 @@ fn body(add: Add) -> Result<Value, Failure> {
         ("page", add.page),
         ("expires_at", add.expires_at),
         ("key", add.key),
+        ("late", add.late.then(|| "send".to_owned())),
         ("consent", add.at_fire.then(|| "at_fire".to_owned())),
     ];
     for (key, value) in optional {

@@ -22,7 +22,7 @@ pub use app::{App, zone};
 pub use check::{Problem, Problems, unknown_word};
 pub use place::line;
 pub use schedules::Schedules;
-pub use server::{Level, Server};
+pub use server::{Format, Level, Server};
 pub use store::{Durability, Store};
 pub use wanted::Wanted;
 

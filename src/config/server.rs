@@ -16,6 +16,8 @@ pub struct Server {
     pub socket: PathBuf,
     /// How much the log says, unless `TIXING_LOG` says otherwise.
     pub log: Level,
+    /// How it is written.
+    pub log_format: Format,
 }
 
 impl Server {
@@ -23,6 +25,17 @@ impl Server {
     pub(super) fn is_like(&self, other: &Self) -> bool {
         *self == Self { log: self.log, ..other.clone() }
     }
+}
+
+/// How a log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people, on stderr; where systemd has connected it to the journal, with its fields there.
+    #[default]
+    Text,
+    /// A JSON object a line, on stderr.
+    Json,
 }
 
 /// How much a log says.
@@ -62,11 +75,13 @@ pub(super) struct Raw {
     metrics: Option<String>,
     socket: PathBuf,
     log: Level,
+    log_format: Format,
 }
 
 impl Default for Raw {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8700".into(), metrics: None, socket: "tixing.sock".into(), log: Level::Info }
+        let (listen, socket) = ("127.0.0.1:8700".into(), "tixing.sock".into());
+        Self { listen, metrics: None, socket, log: Level::default(), log_format: Format::default() }
     }
 }
 
@@ -78,7 +93,8 @@ impl Raw {
         if metrics.is_some_and(|metrics| metrics.port() != 0 && Some(metrics) == listen) {
             check.problem(&place.key("metrics"), say!("metrics_at_listen"));
         }
-        Some(Server { listen: listen?, metrics, socket: check.base.join(&self.socket), log: self.log })
+        let (socket, log, log_format) = (check.base.join(&self.socket), self.log, self.log_format);
+        Some(Server { listen: listen?, metrics, socket, log, log_format })
     }
 }
 
@@ -96,7 +112,7 @@ mod tests {
             (
                 "listen =",
                 "listn =",
-                "tixing.toml:3: unknown key or value «listn»; allowed are listen, metrics, socket, log; did you mean «listen»?",
+                "tixing.toml:3: unknown key or value «listn»; allowed are listen, metrics, socket, log, log_format; did you mean «listen»?",
             ),
             ("127.0.0.1:8700", "localhost", "tixing.toml:3: «localhost» is not an address"),
             ("[store]", "metrics = \"127.0.0.1:8700\"\n[store]", "tixing.toml:4: metrics have the address of listen"),

@@ -3,7 +3,7 @@
 //! Every field has a bound, and every problem names its field by a JSON pointer.
 
 use super::{
-    DAY, HOUR, Invalid, Millis,
+    DAY, HOUR, Invalid, MINUTE, Millis,
     consent::{Allowance, Feed, Feeds, Ticket, TicketKind, Tickets},
     decide::AppRules,
     hint,
@@ -65,6 +65,10 @@ impl UserRule<'_> {
     }
 }
 
+/// An instant that has passed by more than this was hardly meant: such a reminder is refused unless its owner says that it is to go all
+/// the same. Clocks differ, and calls take their time.
+const LATE: Millis = 5 * MINUTE;
+
 /// A reminder as somebody wrote it. Nothing in it has been checked.
 #[derive(Debug, Clone, Default)]
 pub struct Draft {
@@ -86,6 +90,8 @@ pub struct Draft {
     pub consent: Option<Claim>,
     /// The tap by which the user has just accepted.
     pub accepted: Option<Tap>,
+    /// It goes at once if its instant has passed long ago.
+    pub sends_late: bool,
     /// Options of the platform by name.
     pub options: Options,
     /// SHA-256 of what was written, to tell a replay from a conflict.
@@ -110,9 +116,9 @@ pub struct Tap {
 pub struct Checked {
     /// The reminder.
     pub reminder: NewReminder,
-    /// A problem that time alone has brought: its deadline has passed, or the platform's template has changed. Such a reminder is not
-    /// stored, but the replay of an old key is answered all the same.
-    pub late: Option<Invalid>,
+    /// Problems that time alone may have brought: its instant or its deadline has passed, or the platform's template has changed. Such a
+    /// reminder is not stored, but the replay of an old key is answered all the same.
+    pub late: Vec<Invalid>,
 }
 
 /// The changes that somebody wants of a reminder; `None` leaves a field as it is.
@@ -126,6 +132,8 @@ pub struct ChangeDraft {
     pub page: Option<Option<String>>,
     /// Some fields of the template; the others stay.
     pub data: Option<BTreeMap<String, String>>,
+    /// As in a new draft, of the instant that it is changed to.
+    pub sends_late: bool,
 }
 
 /// The reminder that a [`ChangeDraft`] is about, as it stands.
@@ -192,21 +200,27 @@ impl Draft {
             terms.tap(tap, "/accepted", now)
         });
         let accepted = problems.keep(accepted.transpose());
+        let checked = template.map(|template| template.check(terms.fields, terms.listing, &self.data));
+        let (data, mut late) = match checked {
+            Some(Ok(data)) => (data, Problems::default()),
+            Some(Err(wrong)) => (self.data, Problems(wrong)),
+            None => (self.data, Problems::default()),
+        };
         let (Some(template), Some((at, local_at)), Some(expires_at), Some(accepted), true) =
             (template, instant, expires_at, accepted, problems.0.is_empty())
         else {
-            return Err(problems.0);
+            return Err(problems.0.into_iter().chain(late.0).collect());
         };
-        let (data, late) = match template.check(terms.fields, terms.listing, &self.data) {
-            Ok(data) => (data, terms.sendable(at, expires_at, self.expires_at.is_some(), now).err()),
-            Err(problems) => (self.data, problems.into_iter().next()),
-        };
+        let given = self.expires_at.is_some();
+        late.keep(terms.sendable(at, expires_at, given, now).and_then(|()| timely(at, self.sends_late, now)));
         // Where the platform's word alone counts, the consent of this tap is on its way: it is taken at the instant.
         let (claim, accepted) = match accepted {
             Some(_) if !terms.consents.counts(Feed::Client) => (Claim::AtFire, None),
             accepted => (self.consent.unwrap_or(Claim::Reserve), accepted),
         };
-        let late = late.or_else(|| lasts(accepted.as_ref().filter(|_| claim == Claim::Reserve)?, template, at).err());
+        if let Some(accepted) = accepted.as_ref().filter(|_| claim == Claim::Reserve && late.0.is_empty()) {
+            late.keep(lasts(accepted, template, at));
+        }
         let reminder = NewReminder {
             app: terms.app.to_owned(),
             openid: self.openid,
@@ -224,7 +238,7 @@ impl Draft {
             options: self.options,
             origin: None,
         };
-        Ok(Checked { reminder, late })
+        Ok(Checked { reminder, late: late.0 })
     }
 }
 
@@ -239,6 +253,7 @@ impl ChangeDraft {
         let mut at = standing.at;
         if let Some((moved, local_at)) = self.at.and_then(|text| problems.keep(terms.instant(&text, now))) {
             at = moved;
+            problems.keep(timely(at, self.sends_late, now));
             change.at = Some((moved, local_at));
             change.expires_at = Some(at + (standing.expires_at - standing.at));
         }
@@ -400,6 +415,14 @@ pub fn near(at: Millis, now: Millis) -> Result<(), Invalid> {
         return Ok(());
     }
     Err(Invalid::new("bad_time", "/at", say!("instant_too_far", at = at, most = MAX_DAYS_AHEAD)))
+}
+
+/// Whether an instant lies ahead, or has only just passed, or is to be made up for.
+fn timely(at: Millis, sends_late: bool, now: Millis) -> Result<(), Invalid> {
+    if sends_late || at >= now - LATE {
+        return Ok(());
+    }
+    Err(Invalid::new("late", "/at", say!("instant_has_passed", at = at, now = now, most = LATE)))
 }
 
 /// Whether a deadline follows the instant `at`, and not too late to be meant.

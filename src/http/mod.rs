@@ -7,7 +7,7 @@ use axum::{
     Router,
     body::Body,
     extract::Request,
-    http::{HeaderValue, header},
+    http::{HeaderValue, Version, header},
     response::Response,
 };
 use body::{Answered, Asked};
@@ -34,6 +34,10 @@ const FINISH: Duration = Duration::from_secs(10);
 /// Put into a response's extensions: the connection is dropped instead of answered. For the sandbox's faults.
 #[derive(Debug, Clone, Copy)]
 pub struct Hang;
+
+/// Put into a request's extensions: it is of HTTP/1.1 and names no host, which must be refused (RFC 9112, 3.2).
+#[derive(Debug, Clone, Copy)]
+pub struct HostMissing;
 
 /// Something that connections come from.
 pub trait Listener: Send + Sync + 'static {
@@ -130,7 +134,11 @@ struct HungUp;
 
 async fn answer(router: Router, request: Request<Incoming>, busy: Arc<Busy>) -> Result<Response<Answered>, HungUp> {
     let (asked, rest) = Asked::of(request, Arc::clone(&busy));
-    let response: Result<Response, Infallible> = router.oneshot(asked.map(Body::new)).await;
+    let mut asked = asked.map(Body::new);
+    if asked.version() == Version::HTTP_11 && !asked.headers().contains_key(header::HOST) {
+        asked.extensions_mut().insert(HostMissing);
+    }
+    let response: Result<Response, Infallible> = router.oneshot(asked).await;
     let Ok(mut response) = response;
     if response.extensions().get::<Hang>().is_some() {
         return Err(HungUp);

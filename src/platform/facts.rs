@@ -9,6 +9,7 @@ use crate::{
         options::{Options, SendOption},
         outcome::{Outcome, Reaction},
         page::PageRules,
+        pointer,
         template::{FieldRules, Kind},
     },
     words::{Message, say},
@@ -191,14 +192,37 @@ pub struct Popup {
     pub usual: usize,
     /// The words that it answers with for a template.
     pub words: &'static [&'static str],
+    /// The members of the object that the client's call gives which name no template.
+    pub beside: &'static [&'static str],
     /// Whether a word grants a consent; `None` for a word that nobody knows.
     pub grants: fn(&str) -> Option<bool>,
     /// Reads the object that the client's call gave: the platform's template ids, and whether a send was granted. What is neither yes nor
     /// no, or nothing new, is left out. Where the object does not say which template it is about, the id is empty.
     ///
     /// # Errors
+    /// Where, what was found, and what the call gives.
+    pub read: fn(&Value) -> Result<BTreeMap<String, bool>, Misread>,
+}
+
+/// Why the object that a client's call gave cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misread {
+    /// A JSON pointer to the culprit in the object; empty for the object itself.
+    pub at: String,
     /// What was found, and what the call gives.
-    pub read: fn(&Value) -> Result<BTreeMap<String, bool>, Message>,
+    pub why: Message,
+}
+
+impl Misread {
+    /// The culprit lies at these steps.
+    pub fn at<S: AsRef<str>>(steps: impl IntoIterator<Item = S>, why: Message) -> Self {
+        Self { at: pointer(steps), why }
+    }
+
+    /// The object is none.
+    pub fn whole(why: Message) -> Self {
+        Self { at: String::new(), why }
+    }
 }
 
 /// What a platform can tell about a send whose answer was lost.

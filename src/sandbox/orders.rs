@@ -116,7 +116,9 @@ async fn popup(State(sandbox): State<Sandbox>, Json(tap): Json<Popup>) -> Respon
     // What the platform itself understands of it: an answer that changes nothing is neither yes nor no.
     match (facts.popup.read)(&answer) {
         Ok(results) => world.popup(&tap.appid, &tap.openid, &results, now),
-        Err(why) => return (StatusCode::UNPROCESSABLE_ENTITY, format!("results: {why}\n")).into_response(),
+        Err(wrong) => {
+            return (StatusCode::UNPROCESSABLE_ENTITY, format!("results{}: {}\n", wrong.at, wrong.why)).into_response();
+        }
     }
     Json(answer).into_response()
 }

@@ -15,6 +15,7 @@ mod codes;
 mod model;
 mod engine;
 mod bad_input;
+mod told;
 mod occurrences;
 mod openapi;
 mod cli;

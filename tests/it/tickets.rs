@@ -25,7 +25,7 @@ use tixing::{
         timing::rfc3339,
     },
     metrics::Metrics,
-    platform::Facts,
+    platform::{Facts, facts::Misread},
     store::port::Queue,
     words::Message,
 };
@@ -38,7 +38,7 @@ static NEEDED: Facts = Facts {
     popup: tixing::platform::facts::Popup {
         read: |result| match result["status"].as_i64() {
             Some(status) => Ok(BTreeMap::from([(String::new(), status == 0)])),
-            None => Err(Message::text("no status")),
+            None => Err(Misread::whole(Message::text("no status"))),
         },
         ..LIMITED.popup
     },
@@ -98,12 +98,13 @@ async fn a_report_says_what_of_it_was_recorded_and_why_the_rest_was_not() {
         let (status, unknown) = report(&router, json!({"results": {"Tq0": "accept"}})).await;
         assert_eq!((status.as_u16(), &unknown["ignored"][0]["template"]), (200, &json!("Tq0")), "{unknown}");
 
+        let word = format!("/result/{EVENT}");
         for (more, expected) in [
             (json!({}), (422, "bad_value", "/results")),
             (json!({"result": whole, "results": {EVENT: "accept"}}), (422, "bad_value", "/result")),
             (json!({"result": ["accept"]}), (422, "bad_value", "/result")),
             (json!({"results": ["accept"]}), (400, "bad_json", "/results")),
-            (json!({"result": {EVENT: "acept"}}), (422, "bad_value", "/result")),
+            (json!({"result": {EVENT: "acept"}}), (422, "bad_value", &word)),
             (json!({"result": whole, "template": EVENT}), (422, "bad_value", "/template")),
             (json!({"results": {EVENT: "accept"}, "template": EVENT}), (422, "bad_value", "/template")),
         ] {

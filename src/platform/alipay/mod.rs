@@ -52,7 +52,14 @@ pub const FACTS: Facts = Facts {
     user,
     openid_columns: &["支付宝openid", "支付宝open_id", "支付宝user_id"],
     // [O] At most three in one popup, all of one kind.
-    popup: Popup { most: 3, usual: 3, words: &["accept", "reject"], grants: popup::grants, read: popup::read },
+    popup: Popup {
+        most: 3,
+        usual: 3,
+        words: &["accept", "reject"],
+        beside: popup::OTHERS,
+        grants: popup::grants,
+        read: popup::read,
+    },
     kinds: &[Kind::OneTime, Kind::LongTerm],
     accepts_many: false,
     tickets: Tickets { kinds: &[FORM, PAYMENT], needed: false },

@@ -8,8 +8,8 @@
 //! written: it counts for nothing.
 
 use crate::{
-    domain::timing::cut,
-    words::{Message, say},
+    platform::{facts::Misread, popup},
+    words::say,
 };
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub fn grants(word: &str) -> Option<bool> {
 }
 
 /// Members of the object that name no template.
-const OTHERS: &[&str] = &[
+pub(super) const OTHERS: &[&str] = &[
     "behavior",
     "show",
     "keep",
@@ -45,43 +45,32 @@ const OTHERS: &[&str] = &[
 ///
 /// # Errors
 /// What was found, and what the call gives.
-pub fn read(given: &Value) -> Result<BTreeMap<String, bool>, Message> {
-    let object = given.as_object().ok_or_else(|| say!("no_popup_result"))?;
+pub fn read(given: &Value) -> Result<BTreeMap<String, bool>, Misread> {
+    let object = given.as_object().ok_or_else(|| Misread::whole(say!("no_popup_result")))?;
     let silent = object.get("show").is_some_and(|show| *show == Value::Bool(false) || *show == "false");
     let failed = object.get("error").is_some_and(|error| !error.is_null());
     let answered = object.get("behavior").is_none_or(|behavior| *behavior == "subscribe");
     if silent || failed || !answered {
         return Ok(BTreeMap::new());
     }
-    match object.get("result").and_then(Value::as_object).unwrap_or(object) {
+    let inner = object.get("result").and_then(Value::as_object);
+    match inner.unwrap_or(object) {
         lists if lists.contains_key("currentSubscribedEntityIds") => {
-            let ids = |name| ids(lists, name);
+            let ids = |name| ids(lists, name, inner.is_some());
             let rejected = ids("unsubscribedEntityIds")?.into_iter().map(|id| (id, false));
             let accepted = ids("currentSubscribedEntityIds")?.into_iter().map(|id| (id, true));
             Ok(rejected.chain(accepted).collect())
         }
-        _ => words(object),
+        _ => popup::read(&super::FACTS.popup, given),
     }
 }
 
-/// One of the lists of template ids.
-fn ids(lists: &Map<String, Value>, name: &str) -> Result<Vec<String>, Message> {
+/// One of the lists of template ids, which may lie in `result`.
+fn ids(lists: &Map<String, Value>, name: &str, inside: bool) -> Result<Vec<String>, Misread> {
     let Some(list) = lists.get(name).filter(|list| !list.is_null()) else { return Ok(Vec::new()) };
     let texts = list.as_array().map(|list| list.iter().map(|id| id.as_str().map(str::to_owned)).collect());
-    texts.flatten().ok_or_else(|| say!("no_list_of_templates", key = name))
-}
-
-/// The words beside the template ids.
-fn words(object: &Map<String, Value>) -> Result<BTreeMap<String, bool>, Message> {
-    let templates = object.iter().filter(|(name, _)| !OTHERS.contains(&name.as_str()));
-    let granted = |(template, word): (&String, &Value)| {
-        let word = word.as_str().unwrap_or_default();
-        match grants(word) {
-            Some(granted) => Ok((template.clone(), granted)),
-            None => Err(say!("not_one_of", found = cut(word), allowed = ["accept", "reject"])),
-        }
-    };
-    templates.map(granted).collect()
+    let steps = ["result", name].into_iter().skip(usize::from(!inside));
+    texts.flatten().ok_or_else(|| Misread::at(steps, say!("no_list_of_templates", key = name)))
 }
 
 #[cfg(test)]
@@ -123,7 +112,7 @@ mod tests {
             ),
         ];
         for (what, given, counts) in table {
-            let read = read(&given).unwrap_or_else(|why| panic!("{what}: {why}"));
+            let read = read(&given).unwrap_or_else(|wrong| panic!("{what}: {wrong:?}"));
             assert_eq!(serde_json::to_value(read).expect("serialises"), counts, "{what}");
         }
     }
@@ -141,5 +130,10 @@ mod tests {
         ] {
             assert!(read(&given).is_err(), "{given}");
         }
+        let at = |given| read(&given).err().map(|wrong| wrong.at);
+        assert_eq!(at(json!({ "a": "accept", "b": "Accept" })).as_deref(), Some("/b"));
+        let list = json!({ "currentSubscribedEntityIds": "a" });
+        assert_eq!(at(list.clone()).as_deref(), Some("/currentSubscribedEntityIds"));
+        assert_eq!(at(json!({ "result": list })).as_deref(), Some("/result/currentSubscribedEntityIds"));
     }
 }

@@ -38,6 +38,7 @@ pub const FACTS: Facts = Facts {
         most: 1,
         usual: 1,
         words: &["accept", "reject"],
+        beside: &["errMsg", "errCode"],
         grants: |word| FACTS.popup.words.contains(&word).then_some(word == "accept"),
         read: popup::read,
     },

@@ -3,7 +3,7 @@
 //!
 //! Source: `formlist_form` and `swan-subscribeService` of the manual, official, copies of 2020.
 
-use crate::words::{Message, say};
+use crate::{platform::facts::Misread, words::say};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ use std::collections::BTreeMap;
 const REFUSED: std::ops::RangeInclusive<i64> = 500_101..=500_105;
 
 /// Reads either of them; the whole event (`{"detail": …}`) too.
-pub fn read(result: &Value) -> Result<BTreeMap<String, bool>, Message> {
+pub fn read(result: &Value) -> Result<BTreeMap<String, bool>, Misread> {
     let detail = if result["detail"].is_object() { &result["detail"] } else { result };
-    let object = detail.as_object().ok_or_else(|| say!("no_popup_result"))?;
+    let object = detail.as_object().ok_or_else(|| Misread::whole(say!("no_popup_result")))?;
     let granted = if object.contains_key("formId") {
         submitted(detail)
     } else if object.contains_key("type") {
         queried(detail)
     } else {
-        return Err(say!("no_submit_event", expected = "formId, status, message"));
+        return Err(Misread::whole(say!("no_submit_event", expected = "formId, status, message")));
     };
     Ok([(String::new(), granted)].into())
 }

@@ -28,7 +28,14 @@ pub const FACTS: Facts = Facts {
     settings: &[NOTIFY_TYPE],
     user: |_, _| Ok(()),
     openid_columns: &["抖音openid"],
-    popup: Popup { most: 3, usual: 3, words: popup::WORDS, grants: popup::grants, read: popup::read },
+    popup: Popup {
+        most: 3,
+        usual: 3,
+        words: popup::WORDS,
+        beside: popup::BESIDE,
+        grants: popup::grants,
+        read: popup::read,
+    },
     kinds: &[Kind::OneTime, Kind::LongTerm],
     // How often and for how long a template's accept can be used is set when the template is approved, and shown in the console alone.
     accepts_many: true,

@@ -3,8 +3,8 @@
 //! Source: `tt-request-subscribe-message`, official; `templateSettings` (base library 3.35.0) by the official typings.
 
 use crate::{
-    domain::timing::cut,
-    words::{Message, say},
+    platform::{facts::Misread, popup::word},
+    words::say,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ const REPEAT: &str = "repeat";
 const LIMIT: &str = "limit";
 
 /// Members that are no templates.
-const BESIDE: [&str; 6] = ["errMsg", "errNo", "errCode", "errLogId", "alwaysSubscribe", SETTINGS];
+pub(super) const BESIDE: &[&str] = &["errMsg", "errNo", "errCode", "errLogId", "alwaysSubscribe", SETTINGS];
 const SETTINGS: &str = "templateSettings";
 
 /// Whether a word grants a consent. That one who is subscribed already can be sent more for it is nowhere said, so [`REPEAT`] adds none.
@@ -26,21 +26,23 @@ pub(super) fn grants(word: &str) -> Option<bool> {
 
 /// A template has a word of its own, a status in `templateSettings` (only the ticked ones do, and old clients have none at all), or both:
 /// it was granted if each says so. An accept that adds nothing is neither yes nor no.
-pub(super) fn read(result: &Value) -> Result<BTreeMap<String, bool>, Message> {
-    let object = result.as_object().ok_or_else(|| say!("no_popup_result"))?;
+pub(super) fn read(result: &Value) -> Result<BTreeMap<String, bool>, Misread> {
+    let object = result.as_object().ok_or_else(|| Misread::whole(say!("no_popup_result")))?;
     // What is no text is something else that the client tells.
     let own = object.iter().filter(|(name, word)| !BESIDE.contains(&name.as_str()) && word.is_string());
     let settings = object.get(SETTINGS).and_then(Value::as_object).into_iter().flatten();
     let statuses = settings.map(|(template, setting)| (template, &setting["status"]));
     let mut said: BTreeMap<&String, Vec<&str>> = BTreeMap::new();
-    for (template, word) in own.chain(statuses.filter(|(_, status)| !status.is_null())) {
-        said.entry(template).or_default().push(word.as_str().unwrap_or_default());
+    for (template, given) in own {
+        word(&super::FACTS.popup, given, &[template])?;
+        said.entry(template).or_default().extend(given.as_str());
+    }
+    for (template, status) in statuses.filter(|(_, status)| !status.is_null()) {
+        word(&super::FACTS.popup, status, &[SETTINGS, template, "status"])?;
+        said.entry(template).or_default().extend(status.as_str());
     }
     let mut granted = BTreeMap::new();
     for (template, words) in said {
-        if let Some(unknown) = words.iter().find(|word| grants(word).is_none()) {
-            return Err(say!("not_one_of", found = cut(unknown), allowed = WORDS));
-        }
         let adds_nothing = words.iter().any(|word| [REPEAT, LIMIT].contains(word));
         let refused = words.iter().any(|word| grants(word) == Some(false) && ![REPEAT, LIMIT].contains(word));
         if refused || !adds_nothing {
@@ -94,8 +96,11 @@ mod tests {
             settings("accept", "never"),
             json!({ "templateSettings": { "MSG1": { "status": 1 } } }),
         ] {
-            assert!(read(&strange).is_err_and(|why| why.to_string().contains("accept, reject")), "{strange}");
+            assert!(read(&strange).is_err_and(|wrong| wrong.why.to_string().contains("accept, reject")), "{strange}");
         }
+        let at = |result| read(&result).err().map(|wrong| wrong.at);
+        assert_eq!(at(json!({ "A": "accept", "M/1": "maybe" })).as_deref(), Some("/M~11"));
+        assert_eq!(at(settings("accept", "never")).as_deref(), Some("/templateSettings/MSG1/status"));
         for none in [json!(null), json!([]), json!("accept")] {
             assert!(read(&none).is_err(), "{none}");
         }

@@ -33,7 +33,8 @@ pub const FACTS: Facts = Facts {
         usual: 3,
         words: &["accept", "reject", "ban", "filter"],
         grants: |word| FACTS.popup.words.contains(&word).then_some(word == "accept"),
-        read: |result| popup::read(&FACTS.popup, result, &["errMsg", "errCode", "errorCode", "error_msg", "result"]),
+        beside: &["errMsg", "errCode", "errorCode", "error_msg", "result"],
+        read: |result| popup::read(&FACTS.popup, result),
     },
     // Nothing is said of consents that last, so one accept is one send.
     kinds: &[Kind::OneTime],

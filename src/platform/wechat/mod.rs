@@ -16,13 +16,8 @@ use super::{
     popup,
     push::Pushes,
 };
-use crate::{
-    domain::{consent::Tickets, options::SendOption, page::PageRules, template::Kind},
-    words::Message,
-};
+use crate::domain::{consent::Tickets, options::SendOption, page::PageRules, template::Kind};
 use callback::Callback;
-use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// What is static about WeChat.
 pub const FACTS: Facts = Facts {
@@ -47,8 +42,9 @@ pub const FACTS: Facts = Facts {
             "filter",
             "dismissed",
         ],
+        beside: &["errMsg", "errCode"],
         grants,
-        read,
+        read: |result| popup::read(&FACTS.popup, result),
     },
     kinds: &[Kind::OneTime, Kind::LongTerm],
     accepts_many: false,
@@ -90,11 +86,6 @@ secret = { file = "coffee.secret" }
     },
 };
 
-/// The result of `wx.requestSubscribeMessage`: template id → what the user did, beside `errMsg` and, after a failure, `errCode`.
-fn read(result: &Value) -> Result<BTreeMap<String, bool>, Message> {
-    popup::read(&FACTS.popup, result, &["errMsg", "errCode"])
-}
-
 /// The language of what WeChat adds to the message.
 const LANG: SendOption = SendOption { name: "lang", values: &["zh_CN", "en_US", "zh_HK", "zh_TW"], default: "zh_CN" };
 
@@ -102,9 +93,10 @@ const LANG: SendOption = SendOption { name: "lang", values: &["zh_CN", "en_US", 
 const MINIPROGRAM_STATE: SendOption =
     SendOption { name: "miniprogram_state", values: &["formal", "trial", "developer"], default: "formal" };
 
-/// Whether a word of the popup grants a consent: every word that begins with `accept` does, also one that is not documented yet.
+/// Whether a word of the popup grants a consent: `accept` does, and every word that begins with `acceptWith`, also one that is not
+/// documented yet.
 pub fn grants(word: &str) -> Option<bool> {
-    let accepted = word.starts_with("accept");
+    let accepted = word == "accept" || word.starts_with("acceptWith");
     (accepted || FACTS.popup.words.contains(&word)).then_some(accepted)
 }
 
@@ -123,6 +115,10 @@ mod tests {
             ("filter", Some(false)),
             ("dismissed", Some(false)),
             ("Accept", None),
+            ("yes", None),
+            ("accepted", None),
+            ("accept_denied", None),
+            ("accept ", None),
             ("", None),
         ];
         for (word, granted) in table {

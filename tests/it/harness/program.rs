@@ -179,8 +179,7 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间" }}
         loop {
             match says.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    if let Some(rest) = line.split("ready address=").nth(1) {
-                        let address = rest.split_whitespace().next().expect("an address").to_owned();
+                    if let Some(address) = address_in(&line) {
                         let base = format!("http://{address}");
                         tixing::platform::transport::install_crypto();
                         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
@@ -209,6 +208,15 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间" }}
         assert_eq!(code, 0, "{said}");
         key.trim().to_owned()
     }
+}
+
+/// The address that a line of the log names once the daemon is ready, in either format.
+fn address_in(line: &str) -> Option<String> {
+    if let Ok(line) = serde_json::from_str::<Value>(line) {
+        return (line["message"] == "ready").then(|| line["address"].as_str().expect("an address").to_owned());
+    }
+    let rest = line.split("ready address=").nth(1)?;
+    Some(rest.split_whitespace().next().expect("an address").to_owned())
 }
 
 /// A running daemon.
