@@ -591,7 +591,8 @@ async fn of_schema(site: &Site, version: i64) {
 #[tokio::test]
 async fn a_backup_that_an_upgrade_or_an_older_version_made_is_verified_and_restored() {
     let newest = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite")).expect("there");
-    let newest = newest.count();
+    let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.split('_').next()?.parse::<i64>().ok();
+    let newest = newest.flatten().filter_map(number).max().expect("there are migrations");
     for version in [2, 3, 8, 9, 12, 15] {
         let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
         of_schema(&site, version).await;
