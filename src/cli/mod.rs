@@ -95,8 +95,13 @@ async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Verb::Serve => {
             // Before anything else: a signal that comes while it starts must not end it half-way.
             let asks = daemon::Asks::listen()?;
+            // Before a secret is in memory.
+            let forbidden = daemon::forbid_dumps();
             let config = configured(cli.config, Wanted::All)?;
             let volume = log::start(config.server.log, config.server.log_format);
+            if let Err(e) = forbidden {
+                tracing::warn!(error = %e, "the system does not let tixing forbid that its memory is written to a file after a crash");
+            }
             daemon::serve(config, asks, SystemClock::shared(), &|level| volume.set(level)).await?;
             Ok(())
         }

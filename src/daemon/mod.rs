@@ -2,6 +2,9 @@
 
 mod notify;
 mod opening;
+mod dumps;
+
+pub use dumps::forbid as forbid_dumps;
 
 use crate::{
     api::Api,

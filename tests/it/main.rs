@@ -36,6 +36,7 @@ mod log;
 mod start;
 mod secrets;
 mod owner;
+mod service;
 mod templates;
 mod users;
 mod in_use;
