@@ -40,8 +40,14 @@ pub fn text_or_number(value: &Value) -> Option<String> {
 /// A whole number, or a text that is one.
 pub fn number(value: &Value) -> Option<i64> {
     match value {
-        Value::Number(number) => number.as_i64(),
+        // Some languages write every number as a fraction.
+        Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     }
+}
+
+fn whole(number: f64) -> Option<i64> {
+    // Up to 2^53 a fraction knows every whole number.
+    (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
 }

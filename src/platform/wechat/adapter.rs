@@ -144,7 +144,6 @@ impl Quotas for Wechat {
 
     fn read(&self, answer: &Answer) -> Result<Quota, Outcome> {
         let value = succeeded(answer)?;
-        let number = Value::as_i64;
         let (quota, rate) = (&value["quota"], &value["rate_limit"]);
         match (number(&quota["daily_limit"]), number(&quota["used"]), number(&quota["remain"])) {
             (Some(limit), Some(used), Some(left)) => {
@@ -303,9 +302,9 @@ mod tests {
     fn a_token_answer_is_read_and_its_errors_too() {
         let good = Tokens::read(&wechat(), &answer(200, r#"{"access_token":"T","expires_in":7200}"#)).expect("a token");
         assert_eq!((good.token.expose_secret(), good.lives), ("T", 7_200_000));
-        let text =
-            Tokens::read(&wechat(), &answer(200, r#"{"access_token":"T","expires_in":"7200"}"#)).expect("a token");
-        assert_eq!(text.lives, 7_200_000);
+        for odd in [r#"{"access_token":"T","expires_in":"7200"}"#, r#"{"access_token":"T","expires_in":7200.0}"#] {
+            assert_eq!(Tokens::read(&wechat(), &answer(200, odd)).map(|granted| granted.lives), Ok(7_200_000), "{odd}");
+        }
         let table = [
             (r#"{"errcode":40125,"errmsg":"invalid appsecret"}"#, "held"),
             (r#"{"errcode":40164,"errmsg":"invalid ip 203.0.113.9"}"#, "held"),
