@@ -3,6 +3,7 @@
 mod notify;
 mod opening;
 mod dumps;
+mod renewal;
 
 pub use dumps::forbid as forbid_dumps;
 
@@ -28,6 +29,7 @@ use crate::{
 };
 use notify::tell;
 use rand::RngExt;
+use renewal::Renewal;
 use sd_notify::NotifyState;
 use std::{
     fs::{DirBuilder, Permissions},
@@ -466,13 +468,14 @@ async fn keep(
     let watchdog = sd_notify::watchdog_enabled();
     let tick = watchdog.map_or(Duration::from_secs(5), |limit| limit / 3).min(Duration::from_secs(5));
     let mut ticks = tokio::time::interval(tick);
-    let mut looking = tokio::spawn(async {});
+    let (mut looking, mut renewal) = (tokio::spawn(async {}), Renewal::default());
     loop {
         tokio::select! {
             ask = asks.next() => match ask {
                 Ask::Stop => return Ok(()),
                 Ask::Reload => daemon.reload(set_volume),
             },
+            config = renewal.read() => daemon.take_secrets(&config.apps, "an app is paused"),
             _ = ticks.tick() => {
                 if daemon.is_dead() {
                     return Err(say!("engine_failed").into());
@@ -480,6 +483,9 @@ async fn keep(
                 // The engine's own loop alone feeds it: a database that is slow or gone is no reason to kill a daemon that waits for it.
                 if watchdog.is_some() && clock.monotonic() - daemon.signals.heartbeat() < STUCK {
                     tell(&[NotifyState::Watchdog]);
+                }
+                if daemon.signals.status().lanes.values().any(|lane| lane.pause.is_some() || lane.token_failed) {
+                    renewal.begin(&daemon.config.path, clock.now());
                 }
                 if looking.is_finished() {
                     looking = tokio::spawn(look(daemon.api.clone(), Arc::clone(&daemon.signals)));
@@ -512,16 +518,7 @@ impl Daemon {
             Ok(new) => {
                 set_volume(new.server.log);
                 tracing::info!(log = new.server.log.word(), "SIGHUP: the configuration is read again");
-                for app in &mut self.apps {
-                    let Some(new) = new.apps.iter().find(|new| new.name == app.name) else { continue };
-                    let renewed = app.with_secrets_of(new);
-                    if !renewed.has_secrets_of(app) {
-                        tracing::info!(app = app.name, "SIGHUP: a new secret is in force");
-                        self.signals.renew(renewed.clone());
-                        *app = renewed;
-                    }
-                }
-                self.callbacks.renew(&self.apps);
+                self.take_secrets(&new.apps, "SIGHUP");
                 if !new.is_like(&self.config) {
                     tracing::warn!(
                         "SIGHUP: the configuration has changed in more than the log's level and secrets; a restart takes that over"
@@ -530,6 +527,20 @@ impl Daemon {
             }
         }
         tell(&[NotifyState::Ready]);
+    }
+
+    /// Takes over the secrets that are others by now, for apps that are the same otherwise to their platform.
+    fn take_secrets(&mut self, new: &[App], because: &str) {
+        for app in &mut self.apps {
+            let Some(new) = new.iter().find(|new| new.name == app.name && new.appid == app.appid) else { continue };
+            let renewed = app.with_secrets_of(new);
+            if !renewed.has_secrets_of(app) {
+                tracing::info!(app = app.name, "{because}: a new secret is in force");
+                self.signals.renew(renewed.clone());
+                *app = renewed;
+            }
+        }
+        self.callbacks.renew(&self.apps);
     }
 }
 

@@ -398,6 +398,7 @@ impl Engine {
                 at.next_due = lane.next_due();
                 at.in_flight = lane.in_flight;
                 at.token_expires_at = lane.token.expires_at();
+                at.token_failed = lane.token.failing();
                 at.rate = lane.rate.per_second();
                 at.quota = lane.quota;
                 at.out_of_step = lane.templates.out_of_step();

@@ -57,6 +57,8 @@ pub struct LaneStatus {
     pub in_flight: usize,
     /// When its token ends; 0 without one.
     pub token_expires_at: Millis,
+    /// The last time that a token was asked for, or used, there was none to be had.
+    pub token_failed: bool,
     /// Sends per second for now.
     pub rate: u32,
     /// Templates that its breakers have suspended.

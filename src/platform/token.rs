@@ -138,6 +138,11 @@ impl Token {
         self.not_before = self.not_before.min(now);
     }
 
+    /// Whether the last fetch brought nothing to send with, or what it brought was refused.
+    pub fn failing(&self) -> bool {
+        self.trouble.is_some()
+    }
+
     /// How many fetches in a row have brought nothing.
     pub fn unanswered(&self) -> u32 {
         self.unanswered

@@ -1,6 +1,10 @@
-//! The daemon as a service: its unit, and what a crash of it leaves behind.
+//! The daemon as a service: its unit, what a crash of it leaves behind, and secrets that change while it runs.
 
-use crate::harness::program::Site;
+use crate::harness::{
+    EVENT,
+    program::{SandboxServer, Site, body},
+};
+use serde_json::Value;
 use std::{path::Path, process::Command};
 
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/tixing.service");
@@ -40,4 +44,36 @@ fn i9_a_crash_leaves_no_file_with_the_memory_of_the_daemon() {
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
     assert!(std::fs::read_to_string(UNIT).expect("readable").contains("\nLimitCORE=0\n"));
     assert!(program.terminate().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_is_changed_needs_no_restart_and_no_signal() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
+    let file = site.path("tixing.toml");
+    let text = std::fs::read_to_string(&file).expect("there");
+    let text = text.replacen("{ env = \"SECRET\" }", "{ file = \"coffee.secret\" }", 1);
+    std::fs::write(&file, &text).expect("written");
+    std::fs::write(site.path("coffee.secret"), "old").expect("written");
+    let program = site.serve_with_key();
+    sandbox.sandbox.world().tap("wx0123456789abcdef", "o1", EVENT, true);
+    let (_, created) = program.post("/v1/reminders", &body("o1", 100)).await;
+    let path = format!("/v1/reminders/{}", created["id"].as_str().expect("an id"));
+    let is_paused = |stats: &Value| stats["apps"][0]["paused"]["code"] == "40125";
+    program.wait("/v1/stats?app=coffee", 20, is_paused).await;
+    // Somebody is in the middle of writing the configuration: nothing is taken over, and the daemon runs on.
+    std::fs::write(&file, text.replace("[server]", "[server")).expect("written");
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    assert!(is_paused(&program.get("/v1/stats?app=coffee").await.1));
+    // An app that became another's is not given the other's secret.
+    std::fs::write(site.path("coffee.secret"), "app-secret").expect("written");
+    std::fs::write(&file, text.replacen("wx0123456789abcdef", "wx00000000000000ff", 1)).expect("written");
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    assert!(is_paused(&program.get("/v1/stats?app=coffee").await.1));
+    std::fs::write(&file, &text).expect("written");
+    program.wait(&path, 20, |reminder| reminder["state"] == "sent").await;
+    let (status, log) = program.terminate();
+    assert!(status.success() && log.contains("a new secret is in force app=\"coffee\""), "{log}");
+    assert_eq!(log.matches("can't be read").count(), 1, "told once: {log}");
+    assert!(!log.contains("app-secret"), "I9: {log}");
 }

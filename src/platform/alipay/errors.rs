@@ -94,7 +94,7 @@ pub const TABLE: &[Code] = &[
     entry("40005", SLOW, "too many calls; sends wait a minute, and the rate halves for a while", "调用频率超限，暂停一分钟，速率暂时减半"), // [T]
 
     // The keys: nothing of this app can be sent, and nothing is burnt while it is so.
-    entry("invalid-signature", LONG, "the signature is refused: the private key does not belong to the public key in the console, or was replaced there; put the right one in place and reload the daemon (SIGHUP)", "验签失败：应用私钥与开放平台上传的公钥不匹配，或已被更换；请换上正确的私钥并重新加载（SIGHUP）"), // [O]
+    entry("invalid-signature", LONG, "the signature is refused: the private key does not belong to the public key in the console, or was replaced there; put the right one in its file, which is read again within seconds", "验签失败：应用私钥与开放平台上传的公钥不匹配，或已被更换；请换上正确的私钥文件，数秒内会自动重新读取"), // [O]
     entry("missing-signature", LONG, "the signature is missing; report this to tixing's authors", "缺少签名，请向 tixing 反馈"), // [O]
     entry("missing-signature-type", LONG, "the signature's type is missing; report this to tixing's authors", "缺少签名类型，请向 tixing 反馈"), // [O]
     entry("invalid-signature-type", LONG, "the app's way of signing is not RSA2; choose RSA2 in the console", "签名类型无效，请在开放平台选用 RSA2"), // [O]

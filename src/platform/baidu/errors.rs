@@ -54,7 +54,7 @@ pub const TABLE: &[Code] = &[
     entry("100", Reaction::Refuse, "the gateway found a parameter missing or wrong; report this to tixing's authors", "网关提示参数缺失或有误，请向 tixing 反馈"),
 
     // The token call, by the words of OAuth. [I]
-    entry("invalid_client", LONG, "the App Key or the App Secret is wrong, or was reset; put the right one in place and reload the daemon (SIGHUP)", "App Key 或 App Secret 错误或已重置，请更新后重新加载守护进程（SIGHUP）"),
+    entry("invalid_client", LONG, "the App Key or the App Secret is wrong, or was reset; put the right one in its file, which is read again within seconds", "App Key 或 App Secret 错误或已重置，请更新密钥文件，数秒内会自动重新读取"),
     entry("unauthorized_client", LONG, "the App Key may not ask for a token so; see the console", "该 App Key 无权以此方式获取 access_token，请查看后台"),
     entry("invalid_scope", LONG, "the App Key has no right to smartapp_snsapi_base; see the console", "该 App Key 没有 smartapp_snsapi_base 权限，请查看后台"),
     entry("invalid_request", LONG, "the token request was malformed; report this to tixing's authors", "token 请求不合法，请向 tixing 反馈"),

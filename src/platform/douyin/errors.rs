@@ -115,7 +115,7 @@ pub const TABLE: &[Code] = &[
     // [O]
     entry("10003", LONG, "the appid is missing or wrong; correct it in the configuration", "client_key 缺失或错误，请检查配置中的 appid"),
     // [O]
-    entry("10013", LONG, "the appid or the secret is wrong, or the secret was reset; put the right one in place and reload the daemon (SIGHUP)", "client_key 或 client_secret 错误或已重置，请更新后重新加载守护进程（SIGHUP）"),
+    entry("10013", LONG, "the appid or the secret is wrong, or the secret was reset; put the right one in its file, which is read again within seconds", "client_key 或 client_secret 错误或已重置，请更新密钥文件，数秒内会自动重新读取"),
     // [O]
     entry("10020", Reaction::Pause { pause: 5 * MINUTE }, "too many tokens were asked for; something else asks for them without a pause", "获取 token 过于频繁，请检查是否有其他程序在反复获取"),
 ];

@@ -46,7 +46,7 @@ pub const TABLE: &[Code] = &[
     entry("100200500", BUSY, "the platform has failed; tixing tries again", "快手系统异常，稍后自动重试"),
 
     // The account or the configuration. [O]
-    entry("100200101", LONG, "the app's id or secret is wrong, or was reset; put the right one in place and reload the daemon (SIGHUP)", "app_id 或 app_secret 错误或已重置，请更新后重新加载守护进程（SIGHUP）"),
+    entry("100200101", LONG, "the app's id or secret is wrong, or was reset; put the right one in its file, which is read again within seconds", "app_id 或 app_secret 错误或已重置，请更新密钥文件，数秒内会自动重新读取"),
     entry("100200104", LONG, "the token request was malformed; report this to tixing's authors", "token 请求不合法，请向 tixing 反馈"),
     entry("1026", Reaction::Pause { pause: HOUR }, "the platform has no such path; check base_url", "接口路径不存在，请检查 base_url"),
 ];

@@ -59,7 +59,7 @@ pub const TABLE: &[Code] = &[
     // The account or the configuration: nothing of this app can be sent, and nothing is burnt while it is so.
     entry("40002", LONG, "the token request was malformed; report this to tixing's authors", "token 请求不合法，请向 tixing 反馈"),
     entry("40013", LONG, "the appid is wrong; correct it in the configuration", "appid 不正确，请检查配置"),
-    entry("40125", LONG, "the app's secret is wrong or was reset; put the new one in place and reload the daemon (SIGHUP)", "AppSecret 错误或已重置，请更新后重新加载守护进程（SIGHUP）"),
+    entry("40125", LONG, "the app's secret is wrong or was reset; put the new one in its file, which is read again within seconds", "AppSecret 错误或已重置，请更新密钥文件，数秒内会自动重新读取"),
     entry(ADDRESS_REFUSED, Reaction::Pause { pause: 3 * MINUTE }, "this machine's address is not in the account's IP whitelist: add it in the console", "本机 IP 不在白名单，请在后台添加该 IP"),
     entry("40243", LONG, "the app's secret is frozen; the administrator must unfreeze it", "AppSecret 已被冻结，请管理员解冻"),
     entry("41002", LONG, "the appid is missing; correct the configuration", "缺少 appid，请检查配置"),
