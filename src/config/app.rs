@@ -6,6 +6,7 @@ use super::{
     codes, elsewhere,
     own::{self, Own},
     place::Place,
+    proxy::{self, Way},
     template,
 };
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
         elsewhere::{Elsewhere, Source},
         facts::{BadSecret, Secrets},
         mapped::{Codes, Mapped},
+        proxy::Proxy,
         push::Pushes,
     },
     words::{Message, say},
@@ -53,6 +55,8 @@ pub struct App {
     pub settings: Options,
     /// Where its tokens come from, if not from the platform.
     pub token: Option<Source>,
+    /// The way out, if it is not the direct one.
+    pub proxy: Option<Proxy>,
     /// Where the platform's API answers.
     pub base_url: String,
     /// The zone of local times.
@@ -174,6 +178,7 @@ impl App {
                 without_secrets: _,
                 settings,
                 token,
+                proxy,
                 base_url,
                 timezone,
                 rate,
@@ -187,7 +192,8 @@ impl App {
                 testers,
             } = app.clone();
             let secrets: Option<Vec<&str>> = callback.map(|callback| callback.into_keys().collect());
-            let address = (name, platform, appid, settings, token.map(|token| token.address()), base_url, timezone);
+            let ways = (token.map(Source::address), proxy.map(Proxy::address), base_url);
+            let address = (name, platform, appid, settings, ways, timezone);
             (address, rate, concurrency, rules, secrets, consents, ask_at_once, (codes, templates, testers))
         }
         told(self) == told(other)
@@ -201,7 +207,11 @@ impl App {
             (own, _) => own.clone(),
         };
         let token = if self.token.is_some() && new.token.is_some() { new.token.clone() } else { self.token.clone() };
-        Self { secrets: new.secrets.clone(), callback, token, ..self.clone() }
+        let mut proxy = self.proxy.clone();
+        if let Some((own, new)) = proxy.as_mut().zip(new.proxy.as_ref()) {
+            own.credentials = new.credentials.clone();
+        }
+        Self { secrets: new.secrets.clone(), callback, token, proxy, ..self.clone() }
     }
 
     /// Whether its secrets are the same.
@@ -209,7 +219,9 @@ impl App {
         fn secrets(app: &App) -> impl PartialEq {
             let of_token = app.token.iter().map(|token| ("token", &token.header));
             let of_pushes = app.callback.iter().flatten().map(|(key, secret)| (*key, secret));
-            let all = app.secrets.iter().map(|(key, secret)| (*key, secret)).chain(of_pushes).chain(of_token);
+            let of_proxy = app.proxy.iter().map(|proxy| ("proxy", &proxy.credentials));
+            let of_ways = of_token.chain(of_proxy);
+            let all = app.secrets.iter().map(|(key, secret)| (*key, secret)).chain(of_pushes).chain(of_ways);
             all.map(|(key, secret)| (key, secret.expose_secret())).collect::<Vec<_>>()
         }
         secrets(self) == secrets(other)
@@ -222,6 +234,7 @@ const KEYS: &[&str] = &[
     "platform",
     "appid",
     "token",
+    "proxy",
     "base_url",
     "timezone",
     "rate",
@@ -244,6 +257,7 @@ pub(super) struct Raw {
     platform: String,
     appid: String,
     token: Option<elsewhere::Raw>,
+    proxy: Option<proxy::Raw>,
     base_url: Option<String>,
     timezone: Option<String>,
     rate: Option<u32>,
@@ -287,10 +301,14 @@ enum Mode {
     Test,
 }
 
-/// All apps; those alone that could be read whole.
-pub(super) fn check(raw: &[Raw], check: &mut Check<'_>) -> Vec<App> {
+/// All apps; those alone that could be read whole. `proxy` is for all that do not name another.
+pub(super) fn check(raw: &[Raw], proxy: Option<&proxy::Raw>, check: &mut Check<'_>) -> Vec<App> {
     if raw.is_empty() {
         check.warning(say!("no_app"));
+    }
+    let for_all = proxy.and_then(|raw| raw.check(&Place::table("proxy"), check)).map(|way| (way, check.passed_over));
+    if proxy.is_none() && raw.iter().any(|app| app.proxy.is_none()) {
+        proxy::warn_of_variables(check);
     }
     let mut names = HashSet::new();
     let mut apps = Vec::new();
@@ -299,13 +317,13 @@ pub(super) fn check(raw: &[Raw], check: &mut Check<'_>) -> Vec<App> {
         if !names.insert(&raw.name) {
             check.problem(&place.key("name"), say!("app_name_twice", name = raw.name));
         }
-        apps.extend(raw.check(&place, check));
+        apps.extend(raw.check(for_all.as_ref(), &place, check));
     }
     apps
 }
 
 impl Raw {
-    fn check(&self, place: &Place<'_>, check: &mut Check<'_>) -> Option<App> {
+    fn check(&self, for_all: Option<&(Way, bool)>, place: &Place<'_>, check: &mut Check<'_>) -> Option<App> {
         let platform = self.platform(place, check);
         self.identity(platform, place, check);
         // Of an app on a platform that is not known, the rest is checked as far as it is the same on all of them.
@@ -326,6 +344,15 @@ impl Raw {
         let settings = self.own.settings(facts, place, check);
         check.passed_over = false;
         let token = self.token.as_ref().and_then(|raw| raw.check(&place.key("token"), check));
+        let own_way = self.proxy.as_ref().and_then(|raw| raw.check(&place.key("proxy"), check));
+        let proxy = match (own_way, for_all) {
+            (None, Some((Way::By(proxy), passed_over))) => {
+                check.passed_over |= passed_over;
+                Some(proxy.clone())
+            }
+            (Some(Way::By(proxy)), _) => Some(proxy),
+            _ => None,
+        };
         let secrets = platform.and_then(|facts| self.own.secrets(facts, self.token.is_some(), place, check));
         let callback = self.callback(facts, place, check);
         let without_secrets = check.passed_over;
@@ -347,6 +374,7 @@ impl Raw {
             without_secrets,
             settings,
             token,
+            proxy,
             base_url,
             timezone,
             rate,
@@ -420,7 +448,9 @@ impl Raw {
     fn openness(&self, facts: &Facts, check: &mut Check<'_>) {
         let own = self.own.sources(facts);
         let of_token = self.token.iter().filter_map(elsewhere::Raw::source);
-        for source in self.callback.iter().flat_map(callback::Raw::sources).chain(of_token).chain(&own) {
+        let of_proxy = self.proxy.as_ref().and_then(proxy::Raw::credentials);
+        let of_ways = of_token.chain(&of_proxy);
+        for source in self.callback.iter().flat_map(callback::Raw::sources).chain(of_ways).chain(&own) {
             if let Some(file) = source.open_to_others(&check.base) {
                 check.warning(say!("secret_open", app = self.name, file = file.to_string_lossy()));
             }

@@ -10,6 +10,7 @@ mod app;
 mod callback;
 mod own;
 mod elsewhere;
+mod proxy;
 mod codes;
 mod template;
 mod secret;
@@ -98,6 +99,7 @@ pub const ENDS_SOON: Millis = 30 * DAY;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
+    proxy: Option<proxy::Raw>,
     #[serde(default)]
     server: server::Raw,
     #[serde(default)]
@@ -186,7 +188,7 @@ fn parse_with(
     let store = raw.store.check(&mut check);
     let schedules = raw.schedules.and_then(|schedules| schedules.check(&mut check));
     let retention = raw.retention.check(&mut check);
-    let apps = app::check(&raw.app, &mut check);
+    let apps = app::check(&raw.app, raw.proxy.as_ref(), &mut check);
     let Check { problems, warnings, .. } = check;
     match (server, store, problems.is_empty()) {
         (Some(server), Some(store), true) => {

@@ -133,7 +133,7 @@ impl Engine {
             return;
         };
         let (transport, adapter, clock) =
-            (Arc::clone(&self.transport), Arc::clone(&lane.adapter), Arc::clone(&self.clock));
+            (Arc::clone(&lane.transport), Arc::clone(&lane.adapter), Arc::clone(&self.clock));
         let code = self.store.code(job.template).to_owned();
         self.tasks.spawn(async move {
             let send = Send {

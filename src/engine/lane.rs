@@ -25,6 +25,7 @@ use crate::{
     platform::{
         Adapter, Auth, Quota,
         token::{Token, Trouble},
+        transport::Transport,
     },
     store::{
         gates::Gates,
@@ -49,6 +50,8 @@ pub struct Lane {
     pub id: i64,
     pub app: Arc<App>,
     pub adapter: Arc<dyn Adapter>,
+    /// The way to its platform.
+    pub transport: Arc<dyn Transport>,
     pub templates: Templates,
     pub token: Token,
     /// The lane's own measures, so that a send does not look them up.
@@ -124,6 +127,7 @@ impl Lane {
         id: i64,
         app: Arc<App>,
         adapter: Arc<dyn Adapter>,
+        transport: Arc<dyn Transport>,
         templates: Templates,
         metrics: &Metrics,
         now: Millis,
@@ -143,6 +147,7 @@ impl Lane {
             unlisted: Unlisted::default(),
             app,
             adapter,
+            transport,
             templates,
             token: Token::default(),
             reach,
@@ -216,8 +221,8 @@ impl Lane {
     }
 
     /// Another secret: what waited because of the old one is tried at once.
-    pub fn renew(&mut self, adapter: Arc<dyn Adapter>, now: Millis) {
-        self.adapter = adapter;
+    pub fn renew(&mut self, adapter: Arc<dyn Adapter>, transport: Arc<dyn Transport>, now: Millis) {
+        (self.adapter, self.transport) = (adapter, transport);
         self.token.try_now(now);
         if let Some(pause) = &mut self.pause {
             pause.until = now;

@@ -103,7 +103,8 @@ impl Engine {
             let id = store.lane(&app.name);
             let config = Arc::new(app.clone());
             let templates = Templates::new(Arc::clone(&config), |t| store.template(id, &t.code));
-            let mut lane = Lane::new(id, config, app.adapter().into(), templates, &metrics, now);
+            let way = way(&transport, app);
+            let mut lane = Lane::new(id, config, app.adapter().into(), way, templates, &metrics, now);
             if let Some(listing) = store.listing(&app.name) {
                 lane.errands = Errands::new(Some(listing.read_at), now);
                 lane.templates.learn(listing);
@@ -218,8 +219,9 @@ impl Engine {
             }
         }
         for app in told.renewed {
+            let way = way(&self.transport, &app);
             if let Some(lane) = self.lane_of(&app.name) {
-                lane.renew(app.adapter().into(), now);
+                lane.renew(app.adapter().into(), way, now);
             }
         }
         let reread = now >= self.reread_at;
@@ -421,6 +423,11 @@ impl Engine {
             }
         });
     }
+}
+
+/// The way to an app's platform.
+fn way(transport: &Arc<dyn Transport>, app: &App) -> Arc<dyn Transport> {
+    app.proxy.as_ref().and_then(|proxy| transport.by(proxy)).unwrap_or_else(|| Arc::clone(transport))
 }
 
 /// Waits for the store, but not for ever. If it still does what was asked after that, it is as if it had failed just after doing it.

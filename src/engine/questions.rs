@@ -37,7 +37,7 @@ impl Engine {
             return;
         };
         lane.errands.begin();
-        let transport = Arc::clone(&self.transport);
+        let transport = Arc::clone(&lane.transport);
         self.tasks.spawn(async move {
             let unsent = |(Failure::NotSent(cause) | Failure::Unknown(cause))| Outcome::NotSent { cause };
             let answer = transport.call(request).await.map_err(unsent);

@@ -33,7 +33,7 @@ impl Engine {
         }
         let request = tokens.request(force);
         lane.token.begin(force, now);
-        let (transport, adapter) = (Arc::clone(&self.transport), Arc::clone(&lane.adapter));
+        let (transport, adapter) = (Arc::clone(&lane.transport), Arc::clone(&lane.adapter));
         self.tasks.spawn(async move {
             let (granted, date) = match transport.call(request).await {
                 Ok(answer) => (adapter.tokens().expect("one was asked for").read(&answer), answer.date),
@@ -51,7 +51,7 @@ impl Engine {
         if self.clockwatch.trusted() || !wanted || !self.clockwatch.wants_witness(self.clock.monotonic()) {
             return;
         }
-        let (transport, request) = (Arc::clone(&self.transport), Request::get(lane.app.base_url.clone()));
+        let (transport, request) = (Arc::clone(&lane.transport), Request::get(lane.app.base_url.clone()));
         self.tasks.spawn(async move { Done::Time(transport.call(request).await.ok().map(|answer| answer.date)) });
     }
 

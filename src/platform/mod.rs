@@ -14,6 +14,7 @@ pub mod answer;
 pub mod values;
 pub mod characters;
 pub mod popup;
+pub mod proxy;
 pub mod transport;
 pub mod token;
 pub mod elsewhere;

@@ -1,13 +1,13 @@
 //! The only HTTP client. It tells apart what was never sent from what may have arrived.
 
-use super::{Answer, Method, Request};
+use super::{Answer, Method, Request, proxy::Proxy};
 use crate::{
     domain::{Millis, SECOND, outcome::clean},
     trip::trip,
     words::{Message, say},
 };
 use bytes::BytesMut;
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 /// An answer longer than this is not read further: no platform needs more than a few hundred bytes.
 pub const MAX_ANSWER: usize = 64 * 1024;
@@ -25,6 +25,11 @@ pub enum Failure {
 pub trait Transport: Send + Sync {
     /// Makes one call.
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
+
+    /// The same by way of a proxy. Nothing for a simulation, which has no way that could be another.
+    fn by(&self, _proxy: &Proxy) -> Option<Arc<dyn Transport>> {
+        None
+    }
 }
 
 /// Time limits of a call.
@@ -48,7 +53,11 @@ impl Default for Limits {
 /// Real HTTP: keep-alive, HTTP/1.1 (whether platforms speak 2 is unknown), no redirects, no proxy from the environment.
 #[derive(Clone)]
 pub struct HttpTransport {
-    client: reqwest::Client,
+    /// The client, or why there is none.
+    client: Result<reqwest::Client, Message>,
+    limits: Limits,
+    /// The address of the proxy that it goes by.
+    proxy: Option<String>,
 }
 
 impl HttpTransport {
@@ -57,52 +66,95 @@ impl HttpTransport {
     /// # Errors
     /// When the machine's TLS roots cannot be read.
     pub fn new(limits: Limits) -> reqwest::Result<Self> {
-        install_crypto();
-        let client = reqwest::Client::builder()
-            .http1_only()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(limits.connect)
-            .timeout(limits.total)
-            .tcp_user_timeout(limits.unheard)
-            // Platforms drop idle connections. A request on a dropped one ends in doubt, so ours are dropped first.
-            .pool_idle_timeout(Duration::from_secs(15))
-            .tcp_nodelay(true)
-            .build()?;
-        Ok(Self { client })
+        Ok(Self { client: Ok(client(limits, None)?), limits, proxy: None })
+    }
+
+    async fn receive(sent: impl Future<Output = reqwest::Result<reqwest::Response>>) -> Result<Answer, Lost> {
+        trip("send.before_first_byte");
+        let mut response = sent.await?;
+        trip("send.after_head");
+        let status = response.status().as_u16();
+        let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
+        let date =
+            date.and_then(|date| chrono::DateTime::parse_from_rfc2822(date).ok()).map(|date| date.timestamp_millis());
+        let retry_after = response.headers().get(reqwest::header::RETRY_AFTER);
+        let retry_after = retry_after.and_then(|seconds| seconds.to_str().ok()?.trim().parse::<u32>().ok());
+        let retry_after = retry_after.map(|seconds| Millis::from(seconds) * SECOND);
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(Lost::TooLong(status));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        trip("send.after_answer");
+        Ok(Answer { status, body: body.freeze(), date, retry_after })
+    }
+}
+
+fn client(limits: Limits, proxy: Option<&Proxy>) -> reqwest::Result<reqwest::Client> {
+    install_crypto();
+    let builder = reqwest::Client::builder()
+        .http1_only()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(limits.connect)
+        .timeout(limits.total)
+        .tcp_user_timeout(limits.unheard)
+        // Platforms drop idle connections. A request on a dropped one ends in doubt, so ours are dropped first.
+        .pool_idle_timeout(Duration::from_secs(15))
+        .tcp_nodelay(true);
+    match proxy {
+        Some(proxy) => builder.proxy(proxy.of_client()?).build(),
+        None => builder.build(),
     }
 }
 
 impl Transport for HttpTransport {
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>> {
+        let client = match &self.client {
+            Ok(client) => client,
+            Err(why) => {
+                let failure = Failure::NotSent(why.clone());
+                return Box::pin(async move { Err(failure) });
+            }
+        };
         let call = match request.method {
-            Method::Get => self.client.get(request.url),
-            Method::Post => self.client.post(request.url).body(request.body),
+            Method::Get => client.get(request.url),
+            Method::Post => client.post(request.url).body(request.body),
         };
         let call = request.headers.into_iter().fold(call, |call, (name, value)| call.header(&*name, value));
-        let sent = call.send();
+        let (sent, proxy) = (call.send(), self.proxy.clone());
         Box::pin(async move {
-            trip("send.before_first_byte");
-            let mut response = sent.await.map_err(failure)?;
-            trip("send.after_head");
-            let status = response.status().as_u16();
-            let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
-            let date = date
-                .and_then(|date| chrono::DateTime::parse_from_rfc2822(date).ok())
-                .map(|date| date.timestamp_millis());
-            let retry_after = response.headers().get(reqwest::header::RETRY_AFTER);
-            let retry_after = retry_after.and_then(|seconds| seconds.to_str().ok()?.trim().parse::<u32>().ok());
-            let retry_after = retry_after.map(|seconds| Millis::from(seconds) * SECOND);
-            let mut body = BytesMut::new();
-            while let Some(chunk) = response.chunk().await.map_err(failure)? {
-                if body.len() + chunk.len() > MAX_ANSWER {
-                    return Err(Failure::Unknown(say!("answer_too_long", status = status, most = MAX_ANSWER)));
+            match Self::receive(sent).await {
+                // Only a proxy answers so, and it has passed nothing on.
+                Ok(Answer { status: 407, .. }) if proxy.is_some() => Err(refused_by(proxy)),
+                Ok(answer) => Ok(answer),
+                Err(Lost::TooLong(status)) => {
+                    Err(Failure::Unknown(say!("answer_too_long", status = status, most = MAX_ANSWER)))
                 }
-                body.extend_from_slice(&chunk);
+                Err(Lost::Broken(error)) => Err(failure(error, proxy)),
             }
-            trip("send.after_answer");
-            Ok(Answer { status, body: body.freeze(), date, retry_after })
         })
+    }
+
+    fn by(&self, proxy: &Proxy) -> Option<Arc<dyn Transport>> {
+        let client = client(self.limits, Some(proxy));
+        // The first client was built, so the machine's TLS roots are there; a call will tell if they no longer are.
+        let client = client.map_err(|e| say!("no_connection", cause = innermost(&e.without_url())));
+        Some(Arc::new(Self { client, limits: self.limits, proxy: Some(proxy.url.clone()) }))
+    }
+}
+
+/// Why an answer was not read to its end.
+enum Lost {
+    TooLong(u16),
+    Broken(reqwest::Error),
+}
+
+impl From<reqwest::Error> for Lost {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Broken(error)
     }
 }
 
@@ -112,12 +164,21 @@ pub fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-fn failure(error: reqwest::Error) -> Failure {
+/// The proxy wants other credentials.
+fn refused_by(proxy: Option<String>) -> Failure {
+    Failure::NotSent(say!("proxy_wants_credentials", proxy = proxy.unwrap_or_default()))
+}
+
+fn failure(error: reqwest::Error, proxy: Option<String>) -> Failure {
     // Without the URL: it carries the token.
     let error = error.without_url();
     let cause = innermost(&error);
     if error.is_connect() || error.is_builder() {
-        Failure::NotSent(say!("no_connection", cause = cause))
+        Failure::NotSent(match proxy {
+            None => say!("no_connection", cause = cause),
+            Some(_) if cause.contains("proxy authorization required") => return refused_by(proxy),
+            Some(proxy) => say!("no_connection_by_proxy", proxy = proxy, cause = cause),
+        })
     } else if error.is_timeout() {
         Failure::Unknown(say!("no_answer_in_time"))
     } else {

@@ -82,6 +82,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("certificate_reissued", "answers come under another certificate (number {named}) than the configured one ({known}), with the same key: it was issued anew; download Alipay's certificate again before the old one ends"),
     ("code_of_unclear_meaning", "the platform answers {code} ({text}), whose exact meaning is not documented: look at what these users have in common, and into the console"),
     ("list_of_some_only", "the list has {found} of {all} templates; it is not looked at, since the others would seem to be gone"),
+    ("no_connection_by_proxy", "no connection by way of the proxy {proxy}: {cause}"),
+    ("proxy_wants_credentials", "the proxy {proxy} refuses the credentials, or wants some: they are user:password in the secret that credentials of proxy names"),
 
     // The story of a reminder (domain/story.rs).
     ("story_sent", "Sent: the platform accepted it {late} ms after its instant, and its consent is used."),
@@ -926,6 +928,11 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("length_is_known", "how long a value may be is known on {platform}: leave characters out"),
     ("receipts_never_pushed", "app {app}: receipt_wait has no effect: {platform} pushes no receipt that a doubt could wait for"),
     ("secret_passed_over", "{place}: the secret in {source} cannot be looked at from here; only the daemon gets it"),
+    ("bad_proxy", "a proxy is written as \"http://host:port\", as { url = \"http://host:port\", credentials = { file = \"path\" }, except = [\"host\"] }, or as \"none\""),
+    ("proxy_with_secret", "a secret is never written into this file: leave user and password out of the address, and name them as credentials = { file = \"path\" }"),
+    ("bad_proxy_credentials", "the secret of a proxy is written as user:password"),
+    ("bad_proxy_except", "except lists hosts that are reached without the proxy, at most {most}, each without spaces and commas: [\"tokens.example.com\", \"10.0.0.0/8\"]"),
+    ("proxy_variables", "the environment sets {names}, and tixing does not obey them: where a proxy is the only way out, say proxy = \"http://host:port\" at the top of this file; where it is not, say proxy = \"none\" there"),
 
     // The daemon.
     ("store_silent", "{store} has stopped answering: look at the database"),
@@ -1340,4 +1347,6 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("check_log", "store's log"),
     ("log_is", "{mb} MB, {age:span} ahead of the file"),
     ("find_reader", "it is folded into the file once a minute, unless another program keeps a read open: end that, such as a shell of SQLite"),
+    ("check_way", "way out"),
+    ("way_by_proxy", "by the proxy {proxy}"),
 ];

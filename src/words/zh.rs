@@ -82,6 +82,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("certificate_reissued", "应答使用了另一张证书（序列号 {named}，配置中为 {known}），密钥相同，说明证书已换发：请在旧证书到期前重新下载支付宝公钥证书"),
     ("code_of_unclear_meaning", "平台返回 {code}（{text}），官方未说明确切含义：请查看这些用户的共同点，并到开放平台核对"),
     ("list_of_some_only", "列表只返回了 {all} 个模板中的 {found} 个，未采用，否则其余模板会被误认为已删除"),
+    ("no_connection_by_proxy", "经代理 {proxy} 无法连接：{cause}"),
+    ("proxy_wants_credentials", "代理 {proxy} 要求认证或拒绝了现有凭据：请检查 proxy 的 credentials 所指密钥，内容为 用户名:密码"),
 
     // 提醒的来龙去脉（domain/story.rs）。
     ("story_sent", "已发送：到点后 {late} 毫秒被平台接受，订阅次数已使用。"),
@@ -926,6 +928,11 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("length_is_known", "{platform} 的取值长度有明确规定：请去掉 characters"),
     ("receipts_never_pushed", "应用 {app}：{platform} 不推送送达回执，receipt_wait 不起作用"),
     ("secret_passed_over", "{place}：此处读不到{source}中的密钥，只有守护进程能拿到，因此未检查"),
+    ("bad_proxy", "代理写作 \"http://主机:端口\"，或 { url = \"http://主机:端口\", credentials = { file = \"路径\" }, except = [\"主机\"] }，或 \"none\""),
+    ("proxy_with_secret", "密钥不能写在配置文件里：请从地址中去掉用户名和密码，改用 credentials = { file = \"路径\" }"),
+    ("bad_proxy_credentials", "代理凭据的内容应为 用户名:密码"),
+    ("bad_proxy_except", "except 列出不经代理的主机，最多 {most} 个，不含空格和逗号：[\"tokens.example.com\", \"10.0.0.0/8\"]"),
+    ("proxy_variables", "环境变量设置了 {names}，tixing 不会采用。如果只能经代理访问外网，请在本文件开头写明 proxy = \"http://主机:端口\"；否则在开头写 proxy = \"none\""),
 
     // 守护进程。
     ("store_silent", "{store} 不再应答：请检查数据库"),
@@ -1340,4 +1347,6 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("check_log", "数据日志（WAL）"),
     ("log_is", "{mb} MB，比数据文件新 {age:span}"),
     ("find_reader", "正常情况下每分钟合并一次；若有程序一直占着读事务则无法合并：请结束它，例如打开着的 SQLite 命令行"),
+    ("check_way", "出口"),
+    ("way_by_proxy", "经代理 {proxy}"),
 ];

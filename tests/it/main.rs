@@ -36,6 +36,7 @@ mod log;
 mod start;
 mod secrets;
 mod owner;
+mod proxy;
 mod service;
 mod templates;
 mod users;

@@ -29,7 +29,7 @@ use std::net::ToSocketAddrs;
 struct Patient<'a> {
     app: &'a App,
     adapter: Box<dyn Adapter>,
-    transport: &'a HttpTransport,
+    transport: &'a dyn Transport,
 }
 
 /// Answers whether the platform could be reached. `listed` is the daemon's list of its templates.
@@ -42,6 +42,8 @@ pub async fn look(app: &App, transport: &HttpTransport, listed: Option<&Value>, 
         Message::text(&app.base_url),
         say!("use_tls"),
     );
+    let by_proxy = app.proxy.as_ref().and_then(|proxy| transport.by(proxy));
+    let transport: &dyn Transport = by_proxy.as_deref().unwrap_or(transport);
     let patient = (!app.without_secrets).then(|| Patient { app, adapter: app.adapter(), transport });
     if let Some(patient) = &patient {
         patient.terms(report);
@@ -58,6 +60,13 @@ pub async fn look(app: &App, transport: &HttpTransport, listed: Option<&Value>, 
         skip(report, &beyond_reach, say!("platform_out_of_reach"));
         skip(report, &beyond_token, say!("platform_out_of_reach"));
         return false;
+    }
+    if patient.is_none() && app.proxy.is_some() {
+        // Without its credentials, perhaps, a proxy lets nobody through.
+        skip(report, &[say!("check_reach")], say!("secrets_passed_over"));
+        skip(report, &beyond_reach, say!("secrets_passed_over"));
+        skip(report, &beyond_token, say!("secrets_passed_over"));
+        return true;
     }
     // Without tokens any answer shows that the platform is reached, and what time it is.
     let tokens = patient.as_ref().and_then(|patient| patient.adapter.tokens());
@@ -123,9 +132,12 @@ fn callback(app: &App, report: &mut Report) {
     }
 }
 
-/// Whether the platform's name leads to an address.
+/// Whether the platform's name leads to an address; behind a proxy, whether the proxy's does: names beyond are the proxy's affair.
 async fn name_is_found(app: &App, report: &mut Report) -> bool {
-    let url = reqwest::Url::parse(&app.base_url).ok();
+    if let Some(proxy) = &app.proxy {
+        report.ok(Subject::of(app, say!("check_way")), say!("way_by_proxy", proxy = proxy.url));
+    }
+    let url = reqwest::Url::parse(app.proxy.as_ref().map_or(&app.base_url, |proxy| &proxy.url)).ok();
     let host =
         url.and_then(|url| Some((url.host_str()?.trim_matches(['[', ']']).to_owned(), url.port_or_known_default()?)));
     // The configuration takes only a URL with a host.

@@ -5,6 +5,7 @@ pub mod door;
 pub mod model;
 pub mod postgres;
 pub mod program;
+pub mod proxy;
 pub mod rig;
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
