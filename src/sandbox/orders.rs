@@ -58,6 +58,7 @@ fn pusher(app: &AppSpec) -> Result<Option<Pusher>, String> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Templates {
     appid: String,
     templates: Vec<TemplateSpec>,
@@ -73,6 +74,7 @@ async fn set_templates(State(sandbox): State<Sandbox>, Json(change): Json<Templa
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Popup {
     appid: String,
     openid: String,
@@ -98,9 +100,14 @@ fn no_such_app() -> Response {
 
 /// The user taps. Answers what the popup hands to the mini-program, to be passed on to `/v1/consents`.
 async fn popup(State(sandbox): State<Sandbox>, Json(tap): Json<Popup>) -> Response {
-    let Some(facts) = sandbox.world().apps.get(&tap.appid).map(AppSpec::facts) else { return no_such_app() };
-    let ticket = match ticket(facts, &tap) {
-        Ok(ticket) => ticket,
+    let checked = {
+        let world = sandbox.world();
+        let Some(app) = world.apps.get(&tap.appid) else { return no_such_app() };
+        let facts = app.facts();
+        answerable(app, &tap.results).and_then(|()| ticket(facts, &tap)).map(|ticket| (facts, ticket))
+    };
+    let (facts, ticket) = match checked {
+        Ok(checked) => checked,
         Err(why) => return (StatusCode::UNPROCESSABLE_ENTITY, format!("{why}\n")).into_response(),
     };
     let granted = |word: &String| (facts.popup.grants)(word) == Some(true);
@@ -121,6 +128,25 @@ async fn popup(State(sandbox): State<Sandbox>, Json(tap): Json<Popup>) -> Respon
         }
     }
     Json(answer).into_response()
+}
+
+/// Whether the popup can have been answered so: for templates that the app has, with words that it knows.
+fn answerable(app: &AppSpec, results: &BTreeMap<String, String>) -> Result<(), String> {
+    let popup = &app.facts().popup;
+    for (template, word) in results {
+        has_template(app, template).map_err(|why| format!("results: {why}"))?;
+        if (popup.grants)(word).is_none() {
+            let words = popup.words.join(", ");
+            return Err(format!("results: «{word}» is no word of the popup; it has {words}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the app has this template.
+fn has_template(app: &AppSpec, id: &str) -> Result<(), String> {
+    let ids: Vec<&str> = app.templates.iter().map(|template| template.id.as_str()).collect();
+    if ids.contains(&id) { Ok(()) } else { Err(format!("the app has no template «{id}»; it has {}", ids.join(", "))) }
 }
 
 /// The ticket that a tap is about, where the platform has tickets.
@@ -149,6 +175,7 @@ fn ticket(facts: &Facts, tap: &Popup) -> Result<Option<Ticket>, String> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Settings {
     appid: String,
     openid: String,
@@ -157,10 +184,11 @@ struct Settings {
 }
 
 async fn settings(State(sandbox): State<Sandbox>, Json(change): Json<Settings>) -> Response {
-    if !sandbox.world().knows(&change.appid) {
-        return no_such_app();
-    }
     let mut world = sandbox.world();
+    let Some(app) = world.apps.get(&change.appid) else { return no_such_app() };
+    if let Some(Err(why)) = change.template.as_ref().map(|template| has_template(app, template)) {
+        return (StatusCode::UNPROCESSABLE_ENTITY, format!("template: {why}\n")).into_response();
+    }
     match &change.template {
         // The only change that the platform documents to tell of.
         Some(template) if !change.on => world.turn_off(&change.appid, &change.openid, template, sandbox.clock.now()),
@@ -170,6 +198,7 @@ async fn settings(State(sandbox): State<Sandbox>, Json(change): Json<Settings>) 
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Who {
     appid: Option<String>,
     openid: Option<String>,

@@ -139,6 +139,42 @@ async fn a_send_is_refused_by_its_cause_and_spends_only_when_accepted() {
 }
 
 #[tokio::test]
+async fn an_order_that_means_nothing_is_refused_with_what_there_is() {
+    let sandbox = world();
+    let popup = |more: Value| {
+        let mut order = json!({"appid": APPID, "openid": "o1", "results": {EVENT: "accept"}});
+        more.as_object().into_iter().flatten().for_each(|(key, value)| order[key] = value.clone());
+        ("popup", order)
+    };
+    let settings = |more: Value| {
+        let mut order = json!({"appid": APPID, "openid": "o1", "on": false});
+        more.as_object().into_iter().flatten().for_each(|(key, value)| order[key] = value.clone());
+        ("settings", order)
+    };
+    for ((path, body), status, said) in [
+        (popup(json!({})), 200, ""),
+        (popup(json!({"subscribeId": "x"})), 422, "subscribe_id"),
+        (popup(json!({"zzz": 1})), 422, "zzz"),
+        (popup(json!({"results": {"ghost": "accept"}})), 422, EVENT),
+        (popup(json!({"results": {EVENT: "wat"}})), 422, "accept"),
+        (popup(json!({"appid": "wxghost"})), 404, "no such appid"),
+        (settings(json!({})), 200, ""),
+        (settings(json!({"zzz": 1})), 422, "zzz"),
+        (settings(json!({"template": "ghost"})), 422, EVENT),
+        (settings(json!({"appid": "wxghost"})), 404, "no such appid"),
+        (("templates", json!({"appid": APPID, "templates": [], "zzz": 1})), 422, "zzz"),
+    ] {
+        let request = Request::post(format!("/_sandbox/{path}")).header("content-type", "application/json");
+        let request = request.body(Body::from(body.to_string())).expect("a request");
+        let answer = sandbox.router().oneshot(request).await.expect("infallible");
+        let found = answer.status().as_u16();
+        let text = answer.into_body().collect().await.expect("a body").to_bytes();
+        let text = String::from_utf8_lossy(&text);
+        assert!(found == status && text.contains(said), "{path} {body}: {found} {text}");
+    }
+}
+
+#[tokio::test]
 async fn the_users_settings_count() {
     let sandbox = world();
     let body =
