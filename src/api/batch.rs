@@ -224,7 +224,7 @@ impl Work for Consents {
         let done = done.map(|added| added.into_iter().zip(told).collect::<Vec<_>>());
         checked.answered(done, |(added, (told, mut ignored))| match added {
             Some(recorded) => {
-                ignored.extend(report::unrecorded(&self.api.config, &told, &recorded));
+                ignored.extend(report::unrecorded(&self.api.config, &told, &recorded, None));
                 let (taps, n) = (&self.api.taps, recorded.len());
                 let is_second = |template: &String| taps.is_second(taps.tap(&report::add(&told, template)), now);
                 doubled(Answer::Recorded(n, ignored), recorded.into_iter().filter(is_second).collect())

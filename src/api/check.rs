@@ -107,7 +107,7 @@ impl<'de> Deserialize<'de> for AcceptedBody {
             type Value = AcceptedBody;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true, or an object of event, at and source")
+                f.write_str("true, or an object of event, at, source, subscribe_id and ticket")
             }
 
             fn visit_bool<E: Error>(self, accepted: bool) -> Result<AcceptedBody, E> {

@@ -186,7 +186,11 @@ pub async fn record(
         },
     };
     let Some(recorded) = recorded else { return Err(forgotten()) };
-    ignored.extend(report::unrecorded(&api.config, &told, &recorded));
+    let own = match told.ticket {
+        Some(_) if recorded.is_empty() => Some(api.store.consents(&told.app, &told.openid).await?),
+        _ => None,
+    };
+    ignored.extend(report::unrecorded(&api.config, &told, &recorded, own.as_deref()));
     let ignored = ignored.iter().map(|one| one.json(voice)).collect();
     let now = api.clock.now();
     // A call that is repeated tells of nothing new.

@@ -9,7 +9,6 @@ use crate::{
         story::{Denied, Facts, OfSchedule, Paused},
         template::unconfigured,
     },
-    platform::code::Code,
     schedule::when::cron::occurrence_said,
     store::{StoreError, consents::ended, reminders::Stored},
     words::{Lang, Message, Voice},
@@ -74,7 +73,7 @@ impl Api {
             erased: stored.erased,
             events: &events,
             delivery: delivery.as_ref(),
-            meaning: app.and_then(|app| app.platform.code(code)).map(Code::meaning),
+            meaning: app.and_then(|app| app.platform.meaning(code)),
             denied: match app.filter(|app| app.denies(code)) {
                 Some(app) => Some(api.denied(app, stored).await?),
                 None => None,

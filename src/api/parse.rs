@@ -139,9 +139,10 @@ fn wanted(expected: &str) -> Message {
         "a boolean" => both("true or false", "true 或 false"),
         "a sequence" => both("a list", "数组"),
         "a map" | "an object" => both("an object", "对象"),
-        "true, or an object of event, at and source" => {
-            both("true, or an object of event, at and source", "true，或由 event、at、source 组成的对象")
-        }
+        "true, or an object of event, at, source, subscribe_id and ticket" => both(
+            "true, or an object of event, at, source, subscribe_id and ticket",
+            "true，或由 event、at、source、subscribe_id、ticket 组成的对象",
+        ),
         other if other.starts_with("struct ") || other.starts_with("an object: ") => both("an object", "对象"),
         other if other.starts_with(['i', 'u', 'f']) => both("a number", "数字"),
         other => Message::text(other),

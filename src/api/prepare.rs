@@ -6,6 +6,7 @@ use super::{
     check,
     extract::{Json, json},
     problem::Problem,
+    reminders::forgotten,
 };
 use crate::{
     store::{Minted, keys::Scope},
@@ -39,6 +40,7 @@ pub struct Prepared {
 /// Mint the id that the dialog is opened with, on platforms whose consents are keyed by one. Nothing is stored.
 #[utoipa::path(post, path = "/v1/consents/prepare", operation_id = "prepare_consent", request_body = PrepareBody, tag = "consents", responses(
     (status = 200, description = "Use it in the dialog, and give it back with the result as `subscribe_id`", body = Prepared),
+    (status = 409, description = "`user_forgotten`: no accept of this user's would be recorded"),
     (status = 422, description = "The platform asks for no id before the dialog")))]
 pub async fn prepare(
     State(api): State<Api>,
@@ -55,6 +57,9 @@ pub async fn prepare(
     let terms = app.terms(None);
     terms.user.check(&body.openid)?;
     let template = &terms.template(&body.template, "/template")?.code;
+    if api.store.forgotten_at(&app.name, &body.openid).await?.is_some() {
+        return Err(forgotten());
+    }
     let minted = Minted { app: &app.name, openid: &body.openid, template };
     let subscribe_id = api.store.names().pseudonyms().mint(minted);
     Ok(json(StatusCode::OK, &Prepared { subscribe_id }))

@@ -11,11 +11,11 @@ use crate::{
     config::{App, Config},
     domain::{
         Invalid, Millis,
-        consent::{Feed, Report},
+        consent::{Allowance, Feed, Report, Ticket},
         draft::Tap,
     },
     platform::popup,
-    store::Store,
+    store::{Store, consents::Consent},
     words::{Message, Voice, say},
 };
 use serde::{Deserialize, Serialize};
@@ -141,16 +141,23 @@ pub fn add<'a>(report: &'a Report, template: &'a str) -> Add<'a> {
     Add { app: &report.app, openid: &report.openid, template, at: report.at, named: report.event.is_some() }
 }
 
-/// What of a report was not recorded though the app has the template.
-pub fn unrecorded(config: &Config, report: &Report, recorded: &[String]) -> Vec<Ignored> {
+/// What of a report was not recorded though the app has the template. `own` are the user's consents, if
+/// somebody has looked.
+pub fn unrecorded(config: &Config, report: &Report, recorded: &[String], own: Option<&[Consent]>) -> Vec<Ignored> {
     let counts = check::app(config, &report.app).is_ok_and(|app| app.consents.counts(Feed::Client));
     let others = report.results.iter().filter(|(code, _)| !recorded.contains(code));
-    let why = |accepted: bool| match (accepted, counts) {
+    let ticket = report.ticket.as_ref().and_then(Allowance::ticket).map(Ticket::of);
+    let is_own = |code: &str| match own.filter(|_| ticket.is_some()) {
+        Some(own) => own.iter().any(|one| one.template == code && one.ticket == ticket),
+        None => true,
+    };
+    let why = |code: &str, accepted: bool| match (accepted, counts) {
         (false, _) => say!("ignored_refused"),
-        (true, true) => say!("ignored_known"),
+        (true, true) if is_own(code) => say!("ignored_known"),
+        (true, true) => say!("ignored_ticket_elsewhere"),
         (true, false) => say!("ignored_push_counts"),
     };
-    others.map(|(code, accepted)| Ignored::new(code, why(*accepted))).collect()
+    others.map(|(code, accepted)| Ignored::new(code, why(code, *accepted))).collect()
 }
 
 type Results = (BTreeMap<String, bool>, Vec<Ignored>);

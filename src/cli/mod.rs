@@ -25,6 +25,7 @@ mod sheet;
 mod table;
 mod templates;
 mod users;
+mod word;
 
 use crate::{
     clock::SystemClock,

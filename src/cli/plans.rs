@@ -315,7 +315,8 @@ fn told(plan: &Value, list: &str, more: &str, voice: Voice) -> Vec<Message> {
     for problem in all.iter().take(SHOWN) {
         let place = place(problem, voice);
         let (value, detail) = (problem["value"].as_str().map(str::to_owned), text(&problem["detail"]));
-        let value = value.map(|value| say!("plan_value", value = value));
+        // What the detail quotes need not stand before it.
+        let value = value.filter(|value| !detail.contains(value)).map(|value| say!("plan_value", value = value));
         let fix = problem["fix"].as_str().map(|fix| say!("plan_fix", fix = fix));
         said.push(match place.is_empty() {
             true => say!("plan_problem_of_file", detail = detail, fix = fix),
@@ -371,5 +372,23 @@ impl Bar {
 
     fn clear(&self) {
         self.0.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::Lang;
+    use serde_json::json;
+
+    #[test]
+    fn a_value_that_the_detail_quotes_is_said_once() {
+        let problem = |detail: &str| {
+            let plan =
+                json!({ "problems": [{ "row": 3, "column": "开始时间", "value": "3/10 19:30", "detail": detail }] });
+            told(&plan, "problems", "more_problems", Voice::new(Lang::Zh))[1].say(Voice::new(Lang::Zh))
+        };
+        assert_eq!(problem("「3/10 19:30」没有年份").matches("3/10 19:30").count(), 1);
+        assert!(problem("没有年份").contains("“3/10 19:30”"));
     }
 }

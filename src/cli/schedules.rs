@@ -6,6 +6,7 @@ use super::{
     failure::Failure,
     out::{Out, data},
     table::{rows, text},
+    word::word,
 };
 use crate::{
     domain::timing::parse_instant,
@@ -136,26 +137,6 @@ fn bad_file(file: &Value, voice: Voice) -> Message {
 fn removed(schedule: &Value) -> Option<Message> {
     let n = schedule["removed_by_folder"].as_u64().filter(|n| *n > 0)?;
     Some(say!("folder_removed", name = schedule["name"], n = n, most = MOST_REMOVED))
-}
-
-/// A word of the API in the reader's language: a state, or why something ended. A platform's code stays what it is.
-fn word(word: &str) -> Message {
-    match word {
-        "active" => say!("word_active"),
-        "paused" => say!("word_paused"),
-        "ended" => say!("word_ended"),
-        "cancelled" => say!("word_cancelled"),
-        "failed" => say!("word_failed"),
-        "expired" => say!("word_expired"),
-        "unconfirmed" => say!("word_unconfirmed"),
-        "no_consent" => say!("word_no_consent"),
-        "removed" => say!("word_removed"),
-        "schedule_cancelled" => say!("word_schedule_cancelled"),
-        "turned_off" => say!("word_turned_off"),
-        "forgotten" => say!("word_forgotten"),
-        "test_mode" => say!("word_test_mode"),
-        other => Message::text(other),
-    }
 }
 
 /// How a schedule or a plan recurs, and its next occurrences; nothing of one that does not.

@@ -3,6 +3,7 @@
 use super::{
     client::Client,
     out::{Out, data},
+    word,
 };
 use crate::{
     domain::timing::parse_instant,
@@ -88,7 +89,7 @@ pub fn tell_of_more(page: &Value, otherwise: &Message, out: Out) {
 fn cell(key: &str, value: &Value, voice: Voice) -> String {
     let is_time = key == "at" || key.ends_with("_at");
     let at = value.as_str().filter(|_| is_time).and_then(|text| parse_instant(text, None).ok());
-    at.map_or_else(|| text(value), |written| voice.time(written.at))
+    at.map_or_else(|| word::cell(key, &text(value), voice), |written| voice.time(written.at))
 }
 
 /// A value without the quotes of JSON.

@@ -26,7 +26,7 @@ use crate::{
         self, Account, Adapter, Facts,
         code::Blame,
         elsewhere::{Elsewhere, Source},
-        facts::{BadSecret, Secrets},
+        facts::Secrets,
         mapped::{Codes, Mapped},
         proxy::Proxy,
         push::Pushes,
@@ -36,7 +36,7 @@ use crate::{
 use chrono_tz::Tz;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// One mini-program.
 #[derive(Debug, Clone)]
@@ -128,7 +128,7 @@ impl App {
 
     /// Whether anybody has said what a code of its platform means.
     pub fn knows(&self, code: &str) -> bool {
-        self.codes.contains_key(code) || self.platform.code(code).is_some()
+        self.codes.contains_key(code) || self.platform.meaning(code).is_some()
     }
 
     /// Whether a refusal with this code means that the platform knows no consent, so that ours are void.
@@ -311,11 +311,15 @@ pub(super) fn check(raw: &[Raw], proxy: Option<&proxy::Raw>, check: &mut Check<'
         proxy::warn_of_variables(check);
     }
     let mut names = HashSet::new();
+    let mut accounts: HashMap<(&str, &str), &str> = HashMap::new();
     let mut apps = Vec::new();
     for (i, raw) in raw.iter().enumerate() {
         let place = Place::table("app").item(i);
         if !names.insert(&raw.name) {
             check.problem(&place.key("name"), say!("app_name_twice", name = raw.name));
+        }
+        if let Some(other) = accounts.insert((&raw.platform, &raw.appid), &raw.name) {
+            check.warning(say!("appid_twice", app = raw.name, other = other, appid = raw.appid));
         }
         apps.extend(raw.check(for_all.as_ref(), &place, check));
     }
@@ -330,6 +334,9 @@ impl Raw {
         let facts = platform.unwrap_or(platform::BUILT[0]);
         let base_url = self.base_url(facts, place, check);
         let timezone = self.timezone.as_ref().and_then(|zone| check.good(&place.key("timezone"), self::zone(zone)));
+        if self.timezone.is_none() {
+            check.warning(say!("no_timezone", app = self.name));
+        }
         let quiet_hours = self.quiet_hours(timezone, place, check);
         let rate = self.rate(facts, check);
         for (key, value, most) in [("rate", rate, 100_000), ("concurrency", self.concurrency, 4_096)] {
@@ -476,8 +483,12 @@ impl Raw {
         place: &Place<'_>,
         check: &mut Check<'_>,
     ) {
+        let mut told = None;
         match (facts.adapter)(account) {
-            Err(BadSecret { key, why }) => check.problem(&own::place(place, key), why),
+            Err(bad) => {
+                check.problem(&own::place(place, bad.key), bad.why.clone());
+                told = Some(bad);
+            }
             Ok(adapter) if self.token.is_some() && adapter.tokens().is_none() => {
                 check.problem(&place.key("token"), say!("not_of_platform", key = "token", platform = facts.word));
             }
@@ -485,8 +496,10 @@ impl Raw {
             Ok(_) => {}
         }
         let pushes = facts.pushes.as_ref().zip(callback);
-        if let Some(Err(BadSecret { why, .. })) = pushes.map(|(pushes, secrets)| (pushes.reader)(account, secrets)) {
-            check.problem(&place.key("callback"), why);
+        // Pushes that are proved by a key of the app's have the same to say of it.
+        match pushes.map(|(pushes, secrets)| (pushes.reader)(account, secrets)) {
+            Some(Err(bad)) if told.as_ref() != Some(&bad) => check.problem(&place.key("callback"), bad.why),
+            _ => {}
         }
     }
 
@@ -556,14 +569,50 @@ impl Raw {
 /// # Errors
 /// A message, with the nearest name.
 pub fn zone(text: &str) -> Result<Tz, Message> {
-    let known: Vec<&str> = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect();
-    text.parse().map_err(|_| say!("bad_zone", zone = text, near = near(text, &known)))
+    text.parse().map_err(|_| {
+        let known: Vec<&str> = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect();
+        let near = match is_of_china(text) {
+            true => Some(say!("did_you_mean", near = "Asia/Shanghai")),
+            false => near(text, &known),
+        };
+        say!("bad_zone", zone = text, near = near)
+    })
+}
+
+/// Whether somebody means China's zone by this: it has the name of one city, and people write others, or its offset.
+fn is_of_china(text: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "beijing",
+        "peking",
+        "guangzhou",
+        "shenzhen",
+        "hangzhou",
+        "chengdu",
+        "nanjing",
+        "wuhan",
+        "tianjin",
+        "xian",
+        "china",
+        "cst",
+        "utc+8",
+        "utc+08:00",
+        "gmt+8",
+        "gmt+08:00",
+        "+8",
+        "+08:00",
+        "北京",
+        "上海",
+        "中国",
+        "北京时间",
+    ];
+    let last = text.rsplit('/').next().unwrap_or_default().trim().to_lowercase();
+    NAMES.contains(&last.as_str())
 }
 
 #[cfg(test)]
 mod tests {
     use crate::{
-        config::tests::refused,
+        config::tests::{GOOD, read, refused},
         platform::{self, BUILT},
     };
 
@@ -577,6 +626,24 @@ mod tests {
     }
 
     #[test]
+    fn two_apps_of_one_account_and_an_app_without_a_zone_are_warned_of() {
+        let warned = |text: &str| {
+            let warnings = read(text, &[]).expect("good").warnings;
+            warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        let app = |name: &str, appid: &str| {
+            let (_, app) = GOOD.split_once("[[app]]").expect("there is an app");
+            format!("[[app]]{}", app.replace("coffee", name).replace("wx0123456789abcdef", appid))
+        };
+        let same = warned(&format!("{}{}", *GOOD, app("tea", "wx0123456789abcdef")));
+        assert!(same.contains("apps coffee and tea: both have the appid wx0123456789abcdef"), "{same}");
+        let other = warned(&format!("{}{}", *GOOD, app("tea", "wx0123456789abcdee")));
+        assert_eq!((other.as_str(), warned(&GOOD).as_str()), ("", ""));
+        let without = warned(&GOOD.replace("timezone = \"Asia/Shanghai\"\n", ""));
+        assert!(without.contains("app coffee: it has no timezone"), "{without}");
+    }
+
+    #[test]
     fn every_mistake_names_its_line_and_what_is_allowed() {
         refused(&[
             ("wx0123456789abcdef", "", "tixing.toml:9: «» is not an appid"),
@@ -585,6 +652,10 @@ mod tests {
                 "Asia/Shangai",
                 "tixing.toml:11: «Asia/Shangai» is not an IANA time zone like Asia/Shanghai; did you mean «Asia/Shanghai»?",
             ),
+            ("Asia/Shanghai", "Asia/Beijing", "did you mean «Asia/Shanghai»?"),
+            ("Asia/Shanghai", "UTC+8", "did you mean «Asia/Shanghai»?"),
+            ("Asia/Shanghai", "北京时间", "did you mean «Asia/Shanghai»?"),
+            ("Asia/Shanghai", "Europe/Berln", "did you mean «Europe/Berlin»?"),
             ("timezone =", "quiet_hours =", "quiet hours are wall time and need the app's timezone"),
             (
                 "timezone = \"Asia/Shanghai\"",

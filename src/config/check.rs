@@ -109,6 +109,11 @@ pub(super) fn in_file(path: &Path, line: usize) -> Message {
     Message::text(format!("{}:{line}", path.display()))
 }
 
+/// Why a text cannot be read as TOML of ours. `at` is the part of it that the error is about.
+pub(super) fn unread(message: &str, at: &str) -> Message {
+    if message == "duplicate key" { say!("toml_key_twice", key = at) } else { friendly(message) }
+}
+
 /// Serde's error as a message of ours, with a near word where a key or value is unknown.
 pub(super) fn friendly(message: &str) -> Message {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
@@ -118,15 +123,23 @@ pub(super) fn friendly(message: &str) -> Message {
         ([found, allowed @ ..], _) if message.starts_with("unknown ") => unknown_word(found, allowed),
         ([key], _) if message.starts_with("missing field") => say!("config_missing_key", key = key),
         (_, Some((found, expected))) => {
-            // Serde names a Rust type; a person is told which numbers are allowed.
-            let expected = match expected {
-                "u32" | "usize" => say!("whole_number"),
-                other => Message::text(other),
-            };
             let found = quoted.first().copied().unwrap_or(found);
-            say!("config_expected", found = found, expected = expected)
+            say!("config_expected", found = found, expected = kind(expected))
         }
         _ => Message::text(message),
+    }
+}
+
+/// A kind of value. Serde names a Rust type; a person is told what to write.
+fn kind(expected: &str) -> Message {
+    match expected {
+        "a string" => say!("text_in_quotes"),
+        "a map" => say!("a_table"),
+        "a sequence" => say!("a_list"),
+        "a boolean" => say!("true_or_false"),
+        "u8" | "u16" | "u32" | "u64" | "usize" => say!("whole_number"),
+        other if other.starts_with("struct ") => say!("a_table"),
+        other => Message::text(other),
     }
 }
 
@@ -138,4 +151,42 @@ pub fn unknown_word(found: &str, allowed: &[&str]) -> Message {
 /// The allowed word that is near to what was found, if there is one.
 pub(super) fn near(found: &str, allowed: &[&str]) -> Option<Message> {
     did_you_mean(found, allowed.iter().copied()).map(|near| say!("did_you_mean", near = near))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::tests::{GOOD, refused},
+        words::{Lang, Voice},
+    };
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_value_of_another_kind_is_told_what_to_write_in_both_languages() {
+        for (good, bad, en, zh) in [
+            (
+                "timezone = \"Asia/Shanghai\"",
+                "receipt_wait = 60",
+                "found 60; expected text in quotes",
+                "加引号的文字，如 \"60s\"",
+            ),
+            ("fields = { thing1 = \"活动名称\" }", "fields = \"thing1\"", "expected a table", "表：{ 键 = 值 }"),
+            ("timezone = \"Asia/Shanghai\"", "testers = \"o1\"", "expected a list", "列表：[值, 值]"),
+            ("timezone = \"Asia/Shanghai\"", "exclusive = 1", "expected true or false", "true 或 false"),
+            ("timezone = \"Asia/Shanghai\"", "rate = 1.5", "expected a whole number above 0", "正整数"),
+            (
+                "timezone =",
+                "appid = \"x\"\ntimezone =",
+                "tixing.toml:11: the key `appid` stands here a second time",
+                "键 `appid` 重复",
+            ),
+        ] {
+            refused(&[(good, bad, en)]);
+            let text = GOOD.replacen(good, bad, 1);
+            let problems = crate::config::parse(Path::new("tixing.toml"), &text, &|_| None, BTreeMap::new());
+            let said = problems.expect_err(bad).message().say(Voice::new(Lang::Zh));
+            assert!(said.contains(zh), "{bad}: {said}");
+        }
+    }
 }

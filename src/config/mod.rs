@@ -31,7 +31,7 @@ use crate::{
     domain::{DAY, Millis, retention::Retention},
     words::{Message, say},
 };
-use check::{Check, friendly, in_file};
+use check::{Check, in_file, unread};
 use place::{Lines, Place};
 use serde::Deserialize;
 use std::{
@@ -169,7 +169,8 @@ fn parse_with(
 ) -> Result<Config, Problems> {
     let wrong = |e: toml::de::Error| {
         let line = e.span().map_or(1, |span| line(text, span.start));
-        Problems::one(in_file(path, line), friendly(e.message()))
+        let at = e.span().and_then(|span| text.get(span)).unwrap_or_default();
+        Problems::one(in_file(path, line), unread(e.message(), at))
     };
     let in_file: Raw = toml::from_str(text).map_err(wrong)?;
     let raw = environment::overridden(text, &vars)?.unwrap_or(in_file);

@@ -62,9 +62,9 @@ impl Own {
     pub fn secrets(&self, facts: &Facts, elsewhere: bool, place: &Place<'_>, check: &mut Check<'_>) -> Option<Secrets> {
         let given: Vec<&'static str> = facts.secrets().filter(|key| self.source(key).is_some()).collect();
         let has = |set: &[&'static str], key: &&str| set.contains(key);
-        let fitting = facts.credentials.iter().filter(|set| given.iter().all(|key| has(set, key)));
+        let fitting = || facts.credentials.iter().filter(|set| given.iter().all(|key| has(set, key)));
         let lacks = |set: &&[&'static str]| set.iter().filter(|key| !given.contains(key)).count();
-        let Some(set) = fitting.min_by_key(|set| lacks(set)) else {
+        let Some(set) = fitting().min_by_key(|set| lacks(set)) else {
             let sets: Vec<String> = facts.credentials.iter().map(|set| set.join(" + ")).collect();
             check.problem(&self::place(place, given[0]), say!("secrets_of_two_kinds", given = given, sets = sets));
             return None;
@@ -72,12 +72,21 @@ impl Own {
         if given.is_empty() && elsewhere {
             return Some(Secrets::new());
         }
+        let missing = |set: &[&'static str]| -> String {
+            let keys: Vec<&str> = set.iter().copied().filter(|key| !given.contains(key)).collect();
+            keys.join(" + ")
+        };
         let mut read = Some(Secrets::new());
         for key in *set {
             let secret: Option<SecretString> = match self.source(key) {
                 Some(source) => source.read(&self::place(place, key), check),
                 None => {
-                    check.problem(&self::place(place, key), say!("config_missing_key", key = key));
+                    let others: Vec<String> = fitting().filter(|set| !has(set, key)).map(|set| missing(set)).collect();
+                    let what = match others.is_empty() {
+                        true => say!("config_missing_key", key = key),
+                        false => say!("config_missing_one_of", key = key, others = others),
+                    };
+                    check.problem(&self::place(place, key), what);
                     None
                 }
             };
@@ -89,9 +98,9 @@ impl Own {
         read
     }
 
-    /// The files, variables and credentials of its secrets.
+    /// The files, variables and credentials of what nobody else may read.
     pub fn sources(&self, facts: &Facts) -> Vec<Source> {
-        facts.secrets().filter_map(|key| self.source(key)).collect()
+        facts.secrets().filter(|key| !facts.public.contains(key)).filter_map(|key| self.source(key)).collect()
     }
 
     fn source(&self, key: &str) -> Option<Source> {

@@ -98,10 +98,13 @@ impl Raw {
     /// How many sends one accept is worth, and for how long, if it is more than one.
     fn times(&self, facts: &Facts, place: &Place<'_>, check: &mut Check<'_>) -> Option<Times> {
         for (key, given) in [("sends_per_grant", self.sends_per_grant.is_some()), ("period", self.period.is_some())] {
-            if given && !(facts.accepts_many && self.kind == Kind::OneTime) {
-                check.problem(&place.key(key), say!("not_of_platform", key = key, platform = facts.word));
-                return None;
-            }
+            let what = match (given, facts.accepts_many, self.kind) {
+                (false, ..) | (true, true, Kind::OneTime) => continue,
+                (true, true, Kind::LongTerm) => say!("not_of_long_term", key = key),
+                (true, false, _) => say!("not_of_platform", key = key, platform = facts.word),
+            };
+            check.problem(&place.key(key), what);
+            return None;
         }
         let (sends, period) = match (self.sends_per_grant, &self.period) {
             (None, None) => return None,

@@ -29,7 +29,7 @@ impl PageRules {
         let path = page.split(['?', '#']).next().unwrap_or_default();
         let leaves = path.contains("://") || path.split(['/', '\\']).any(|segment| segment == "..");
         if leaves || page.chars().any(char::is_whitespace) {
-            return bad(say!("not_a_page"));
+            return bad(if self.query { say!("not_a_page") } else { say!("not_a_bare_page") });
         }
         if !self.query && path.len() < page.len() {
             return bad(say!("page_without_query"));
@@ -77,5 +77,8 @@ mod tests {
         ] {
             assert_eq!(rules.check(page).is_ok(), good, "{page:?}");
         }
+        let said = |rules: PageRules| rules.check(Some("https://x")).expect_err("no page").detail.to_string();
+        assert!(!said(rules).contains('?'), "what is proposed is taken: {}", said(rules));
+        assert!(said(PageRules::FREE).contains("pages/event?id=42"));
     }
 }

@@ -1,6 +1,7 @@
 //! Reminders: one message to one user at one instant.
 
 use super::{Millis, consent::Allowance, options::Options};
+use crate::words::{Message, say};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -99,6 +100,20 @@ impl State {
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
             Self::Unconfirmed => "unconfirmed",
+        }
+    }
+
+    /// The state as a person reads it.
+    pub fn said(self) -> Message {
+        match self {
+            Self::Scheduled => say!("state_scheduled"),
+            Self::Sending => say!("state_sending"),
+            Self::InDoubt => say!("state_in_doubt"),
+            Self::Sent => say!("state_sent"),
+            Self::Failed => say!("state_failed"),
+            Self::Expired => say!("state_expired"),
+            Self::Cancelled => say!("state_cancelled"),
+            Self::Unconfirmed => say!("state_unconfirmed"),
         }
     }
 

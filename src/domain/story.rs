@@ -9,6 +9,7 @@ use super::{
     reason::{Reason, TEMPLATE_SUSPENDED, said},
     reminder::{Claim, State},
     retention::Parts,
+    timing::parse_duration,
 };
 use crate::words::{Message, say};
 
@@ -44,7 +45,7 @@ impl Event {
             (Some(code), None) => Some(say!("evidence_words", said = code)),
             (None, said) => said.map(|said| say!("evidence_words", said = said)),
         };
-        let state = self.state.word();
+        let state = self.state.said();
         match self.began_at {
             Some(at) => say!("evidence_attempt", at = at, state = state, what = what),
             None => say!("evidence_decision", at = self.ended_at, state = state, what = what),
@@ -100,7 +101,7 @@ impl OfSchedule {
     fn told(&self, state: State) -> Vec<Message> {
         let row = self.row.map(|row| say!("story_row", row = row));
         let occurrence = self.occurrence.as_ref().map(|occurrence| say!("story_occurrence", occurrence = occurrence));
-        let occasion = (!self.occasion.is_empty()).then(|| say!("story_occasion", occasion = self.occasion));
+        let occasion = (!self.occasion.is_empty()).then(|| occasion(&self.occasion));
         let file = self.path.as_deref().map(|path| say!("story_file", path = path));
         let (schedule, of) = (self.name.as_str(), occurrence);
         let mut told =
@@ -113,6 +114,16 @@ impl OfSchedule {
             });
         }
         told
+    }
+}
+
+/// An entry of `before`, such as `1d`, or of `after`, such as `+2h`.
+fn occasion(entry: &str) -> Message {
+    let (after, length) = entry.strip_prefix('+').map_or((false, entry), |length| (true, length));
+    match (parse_duration(length), after) {
+        (Ok(by), false) => say!("story_before", by = by),
+        (Ok(by), true) => say!("story_after", by = by),
+        (Err(_), _) => say!("story_occasion", occasion = entry),
     }
 }
 
@@ -309,6 +320,54 @@ impl Facts<'_> {
         match self.quiet_until {
             Some(until) => say!("story_quiet", until = until),
             None => say!("story_due"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::{Lang, Voice};
+
+    fn origin(occasion: &str) -> OfSchedule {
+        OfSchedule {
+            name: "spring".into(),
+            path: Some("/s/spring.toml".into()),
+            row: Some(4),
+            occurrence: None,
+            occasion: occasion.into(),
+            paused_at: None,
+            changes: false,
+            shift: 0,
+        }
+    }
+
+    #[test]
+    fn a_row_is_one_of_the_list_and_an_occasion_is_told_in_words() {
+        for (occasion, zh, en) in [
+            ("1h", "，名单第 4 行，提前 1 小时。", ", row 4 of its list, 1 h before."),
+            ("+2d", "，名单第 4 行，之后 2 天。", ", row 4 of its list, 2 d after."),
+            ("", "，名单第 4 行。", ", row 4 of its list."),
+            ("odd", "，时机 odd。", ", occasion odd."),
+        ] {
+            let told = &origin(occasion).told(State::Sent)[0];
+            let (told_zh, told_en) = (told.say(Voice::new(Lang::Zh)), told.to_string());
+            assert!(
+                told_zh.starts_with("来自计划 spring（文件 /s/spring.toml）") && told_zh.ends_with(zh),
+                "{told_zh}"
+            );
+            assert!(told_en.ends_with(en), "{told_en}");
+        }
+    }
+
+    #[test]
+    fn evidence_names_each_state_in_the_readers_language() {
+        for state in State::ALL {
+            let event =
+                Event { began_at: Some(0), ended_at: 1, state, code: None, reason: None, text: None, message_id: None };
+            assert!(event.evidence().to_string().ends_with(&format!("attempt → {}", state.word())), "{state:?}");
+            let zh = event.evidence().say(Voice::new(Lang::Zh));
+            assert!(!zh.contains(state.word()), "{zh}");
         }
     }
 }

@@ -309,7 +309,12 @@ pub fn check_value(rules: &FieldRules, listed: Option<&Listed>, key: &str, value
 
 /// The refusal of a field's value, as `/data/<key>`.
 pub fn bad_field(key: &str, label: &str, why: Message) -> Invalid {
-    Invalid::new("bad_field", pointer(["data", key]), say!("bad_field", label = label, key = key, why = why))
+    // On some platforms the label is the key.
+    let detail = match label == key {
+        true => say!("bad_field_alone", key = key, why = why),
+        false => say!("bad_field", label = label, key = key, why = why),
+    };
+    Invalid::new("bad_field", pointer(["data", key]), detail)
 }
 
 fn unknown_field(key: &str, fields: &BTreeMap<String, String>) -> Invalid {
@@ -318,7 +323,11 @@ fn unknown_field(key: &str, fields: &BTreeMap<String, String>) -> Invalid {
 }
 
 fn missing_field(key: &str, label: &str) -> Invalid {
-    Invalid::new("missing_field", pointer(["data", key]), say!("missing_field", key = key, label = label))
+    let detail = match label == key {
+        true => say!("missing_field_alone", key = key),
+        false => say!("missing_field", key = key, label = label),
+    };
+    Invalid::new("missing_field", pointer(["data", key]), detail)
 }
 
 /// NFC and trimmed, as the platform would show it.
@@ -374,6 +383,18 @@ mod tests {
         );
         let good = check(&[("a", " x "), ("b", "e\u{301}"), ("c", "abc")]).expect("good");
         assert_eq!((&*good["a"], &*good["b"]), ("x", "é"));
+    }
+
+    #[test]
+    fn a_field_whose_label_is_its_key_is_named_once() {
+        for (told, times) in [
+            (bad_field("活动名称", "活动名称", say!("field_empty")), 1),
+            (missing_field("活动名称", "活动名称"), 1),
+            (bad_field("thing1", "活动名称", say!("field_empty")), 1),
+        ] {
+            assert_eq!(told.detail.to_string().matches("活动名称").count(), times, "{}", told.detail);
+        }
+        assert!(bad_field("thing1", "活动名称", say!("field_empty")).detail.to_string().contains("thing1"));
     }
 
     #[test]

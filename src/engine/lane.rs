@@ -433,8 +433,7 @@ impl Lane {
 
     /// What a code means and what to do, with the platform's own words.
     pub fn meaning(&self, code: &str, words: &str) -> Message {
-        let Some(known) = self.app.platform.code(code) else { return Message::text(words) };
-        let meaning = known.meaning();
+        let Some(meaning) = self.app.platform.meaning(code) else { return Message::text(words) };
         match self.adapter.refused_address(code, words) {
             Some(address) => say!("platform_saw_address", meaning = meaning, address = address, words = words),
             None => say!("meaning_and_words", meaning = meaning, words = words),

@@ -1,7 +1,7 @@
 //! The static facts about one platform. The configuration checks an app by them, and the API a reminder or a consent, so that no other
 //! code has to ask which platform it is.
 
-use super::{adapter::Adapter, code::Code, push::Pushes};
+use super::{adapter::Adapter, code::Code, push::Pushes, status};
 use crate::{
     domain::{
         Millis,
@@ -28,6 +28,8 @@ pub struct Facts {
     pub appid: AppidShape,
     /// The keys of the configuration that name an app's secrets: an app has all of one of these sets. A dot leads into a table.
     pub credentials: &'static [&'static [&'static str]],
+    /// Those of them that anybody may read: public keys and certificates.
+    pub public: &'static [&'static str],
     /// What else an app can say of itself; the first value is the default.
     pub settings: &'static [SendOption],
     /// Why a text cannot be one of its users' ids, beyond what holds on every platform.
@@ -260,9 +262,16 @@ impl Facts {
         self.accepts_many || !self.tickets.kinds.is_empty()
     }
 
-    /// All keys that name secrets of an app.
+    /// All keys that name secrets of an app, each once.
     pub fn secrets(&self) -> impl Iterator<Item = &'static str> {
-        self.credentials.iter().flat_map(|set| set.iter().copied())
+        let sets = self.credentials;
+        let all = sets.iter().enumerate().flat_map(|(i, set)| set.iter().map(move |key| (i, *key)));
+        all.filter(|(i, key)| !sets[..*i].iter().any(|earlier| earlier.contains(key))).map(|(_, key)| key)
+    }
+
+    /// What a code means and what to do, if the platform's table lists it or it stands for an HTTP status.
+    pub fn meaning(&self, code: &str) -> Option<Message> {
+        self.code(code).map(Code::meaning).or_else(|| status::meaning(code))
     }
 
     /// Whether an app with these secrets of `callback` is pushed to in clear.

@@ -41,8 +41,10 @@ pub enum Told {
 /// Why a push is refused as a forgery. Its `Display` names no content of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// It is not signed by who knows the token.
-    #[error("its signature is not made with this app's callback token")]
+    /// It is not signed by who has the token, the secret or the key that the platform signs with.
+    #[error(
+        "its signature is not the platform's, or the token, secret or public key that is configured to prove it is not the platform's"
+    )]
     Signature,
     /// It was signed too long ago, or for a time to come.
     #[error("it is signed for another time than now: it is a replay, or the clock is wrong")]

@@ -6,7 +6,7 @@ use crate::{
         HOUR, MINUTE, SECOND,
         outcome::{Outcome, Reaction},
     },
-    words::say,
+    words::{Message, say},
 };
 
 /// Whether the answer is the platform's own.
@@ -15,30 +15,49 @@ use crate::{
 /// What follows from a status that is not 200: whether something in between has passed the request on.
 pub fn of_platform(answer: &Answer) -> Result<(), Outcome> {
     let refused = |code: String, text: String, reaction| Err(Outcome::Answered { code, text, reaction });
+    let said = format!("HTTP {}", answer.status);
     match answer.status {
         200 => Ok(()),
         // A body without a length, or too long a one, is refused before it is read.
-        411..=413 => {
-            let text = format!("HTTP {}: the request's form was refused before it was read", answer.status);
-            refused(format!("http_{}", answer.status), text, Reaction::Pause { pause: MINUTE })
-        }
+        411..=413 => refused(format!("http_{}", answer.status), said, Reaction::Pause { pause: MINUTE }),
         429 => {
             let pause = answer.retry_after.unwrap_or(MINUTE).clamp(SECOND, HOUR);
-            let text = "HTTP 429: a relay in between lets no more requests through for now, and passed none on".into();
-            refused("http_429".into(), text, Reaction::Pause { pause })
+            refused("http_429".into(), said, Reaction::Pause { pause })
         }
         // (408 may come from a relay that has passed the request on.)
-        400..=407 | 409..=499 => {
-            let text = format!(
-                "HTTP {}: this is not the platform but a relay in between, which passed nothing on; check base_url and what lies on the way",
-                answer.status
-            );
-            refused(format!("http_{}", answer.status), text, Reaction::Busy { first: 2 * SECOND })
-        }
-        300..=399 => {
-            let text = format!("HTTP {}: a redirect is not followed; check base_url", answer.status);
-            refused("http_redirect".into(), text, Reaction::Pause { pause: MINUTE })
-        }
+        400..=407 | 409..=499 => refused(format!("http_{}", answer.status), said, Reaction::Busy { first: 2 * SECOND }),
+        300..=399 => refused("http_redirect".into(), said, Reaction::Pause { pause: MINUTE }),
         status => Err(Outcome::Unknown { cause: say!("gateway_answered", status = status) }),
+    }
+}
+
+/// What a code that stands for a status means, and what to do.
+pub fn meaning(code: &str) -> Option<Message> {
+    let status = code.strip_prefix("http_")?;
+    Some(match status.parse() {
+        Ok(411_u16..=413) => say!("http_form_refused"),
+        Ok(429) => say!("http_too_many"),
+        Ok(400..=499) => say!("http_relay"),
+        Err(_) if status == "redirect" => say!("http_redirect"),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::{Lang, Voice};
+
+    #[test]
+    fn a_status_that_something_on_the_way_answered_is_explained_in_both_languages() {
+        for status in (300..500).filter(|status| *status != 408) {
+            let answer = Answer { status, body: Vec::new().into(), date: None, retry_after: None };
+            let Err(Outcome::Answered { code, text, .. }) = of_platform(&answer) else { panic!("{status} is refused") };
+            let meaning = meaning(&code).unwrap_or_else(|| panic!("{code} means nothing"));
+            let zh = meaning.say(Voice::new(Lang::Zh));
+            assert!(text == format!("HTTP {status}") && zh.contains('请') | zh.contains("途中"), "{code}: {zh}");
+        }
+        assert!([200, 408, 500].iter().all(|status| meaning(&format!("http_{status}")).is_none() || *status == 408));
+        assert!(["1", "http_", "http_x", "redirect"].iter().all(|code| meaning(code).is_none()));
     }
 }

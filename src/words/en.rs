@@ -48,6 +48,14 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("unwritable", "what was said of it could not be kept"),
     ("with_words", "{reason}: {words}"),
     ("platform_keeps_refusing", "the platform keeps refusing it with {code}: {why}"),
+    ("state_scheduled", "scheduled"),
+    ("state_sending", "sending"),
+    ("state_in_doubt", "in_doubt"),
+    ("state_sent", "sent"),
+    ("state_failed", "failed"),
+    ("state_expired", "expired"),
+    ("state_cancelled", "cancelled"),
+    ("state_unconfirmed", "unconfirmed"),
 
     // Why a request failed (platform).
     ("no_connection", "no connection: {cause}"),
@@ -84,6 +92,10 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("list_of_some_only", "the list has {found} of {all} templates; it is not looked at, since the others would seem to be gone"),
     ("no_connection_by_proxy", "no connection by way of the proxy {proxy}: {cause}"),
     ("proxy_wants_credentials", "the proxy {proxy} refuses the credentials, or wants some: they are user:password in the secret that credentials of proxy names"),
+    ("http_form_refused", "something on the way, which is not the platform, refused the request's form before it was read"),
+    ("http_too_many", "a relay in between lets no more requests through for now, and passed this one not on"),
+    ("http_relay", "this is not the platform but a relay in between, which passed nothing on; check base_url and what lies on the way"),
+    ("http_redirect", "a redirect is not followed; check base_url"),
 
     // The story of a reminder (domain/story.rs).
     ("story_sent", "Sent: the platform accepted it {late} ms after its instant, and its consent is used."),
@@ -138,11 +150,13 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("story_schedule_paused", "It waits: its schedule {schedule} is paused since {since:time}. Once resumed it goes at {at:time}, or at once if that has passed, unless its deadline has."),
     ("story_of_schedule", "It comes from the schedule {schedule}{file}{row}{of}{occasion}."),
     ("story_file", " (file {path})"),
-    ("story_row", ", row {row}"),
+    ("story_row", ", row {row} of its list"),
     ("story_occurrence", ", occurrence {occurrence}"),
     ("story_occasion", ", occasion {occasion}"),
     ("story_shifted_later", "What waits of it was moved to {by:span} later."),
     ("story_shifted_earlier", "What waits of it was moved to {by:span} earlier."),
+    ("story_before", ", {by:span} before"),
+    ("story_after", ", {by:span} after"),
 
     // What is wrong with an input: fields, times, drafts (domain).
     ("time_too_long", "has {found} characters; a time has at most {most}"),
@@ -161,7 +175,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("deadline_too_far", "the deadline lies more than {most} days after the instant; put it earlier"),
     ("deadline_has_passed", "the deadline {deadline:time} has passed (it is {now:time} now), so it would never be sent; choose a later time"),
     ("quiet_beyond_deadline", "quiet hours last until {until:time}, and its deadline {deadline:time} passes before: it would never be sent; choose a later one"),
-    ("no_time_of_a_tap", "{at:time} is no time at which a user can have accepted; it lies at most {most} days back"),
+    ("no_time_of_a_tap", "a user cannot have accepted at {at:time}: it is not later than now, and at most {most} days ago"),
     ("accept_ends_before", "what the user has just accepted is good until {until:time}, and the instant is {at:time}: choose an earlier one, or use \"consent\": \"at_fire\" and have the user accept again"),
     ("length_out_of_bounds", "has {found} characters; 1 to {most} are allowed"),
     ("control_character", "contains the control character {code}; remove it"),
@@ -190,6 +204,10 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("no_submit_event", "this is neither the detail of a form's submit event ({expected}) nor what swan.subscribeService gives"),
     ("instant_has_passed", "the instant {at:time} has passed (it is {now:time} now), by more than {most:span}; look at its offset from UTC, or add \"late\": \"send\" to send it at once"),
     ("time_of_digits", "«{text}» looks like seconds or milliseconds since 1970; write {time}"),
+    ("not_a_bare_page", "this is not a page of the mini-program; write its path alone, like pages/event"),
+    ("no_form_id", "formId is a text, and this is none; hand on the whole object as the client gave it"),
+    ("bad_field_alone", "{key}: {why}"),
+    ("missing_field_alone", "the template's field «{key}» is missing: every field must be given"),
 
     // What is wrong with a field's value (platform).
     ("field_empty", "is empty; give it a value"),
@@ -420,6 +438,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("authorization_twice", "there are several Authorization headers; send one"),
     ("authorization_scheme", "the header Authorization does not begin with «Bearer »; write «Authorization: Bearer tx_…»"),
     ("problem_bad_request", "The request is not as HTTP wants it"),
+    ("ignored_ticket_elsewhere", "its ticket counted before, for another user or template, or so long ago that it is no longer kept"),
 
     // Tables (schedule/sheet).
     ("save_as_xlsx", "open it in Excel or WPS and save it as “Excel workbook (*.xlsx)”"),
@@ -485,7 +504,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("file_missing_key", "`{key}` is missing"),
     ("file_other_kind", "`{key}` has to be {expected}"),
     ("file_bad_name", "`{key}` has {found} characters; 1 to {most} without line breaks are allowed"),
-    ("file_without_zone", "the app «{app}» has no time zone: write one here, such as timezone = \"Asia/Shanghai\""),
+    ("file_without_zone", "the app «{app}» has no time zone: write timezone = \"Asia/Shanghai\" for the app in tixing.toml, or here for this schedule alone"),
     ("bad_schedule_name", "«{name}» cannot name a schedule; 1 to 64 letters, digits, - _ and . are allowed"),
     ("spread_too_long", "`spread` is «{text}»; at most 7d are allowed"),
     ("kind_text", "text in quotes"),
@@ -622,7 +641,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("same_row_twice", "a row above says the same, so this one is passed over"),
     ("row_late", "its last instant, {at:time}, has passed: move the time, or set late = \"send\" if it is still to go out"),
     ("occasion_late", "the reminder {occasion} is left out: its instant {at:time} has passed"),
-    ("row_forgotten", "this user was forgotten at their wish, and gets nothing"),
+    ("row_forgotten", "this user had their data deleted, and gets nothing any more"),
     ("done_changed", "the reminder {occasion} was sent already, or may have been: what the file says now changes nothing"),
     ("removes_too_many", "the file would cancel {removed:count reminder} that wait, more than half of all: if that is meant, load it with --allow-removals"),
     ("shift_ends", "the schedule was shifted by {shift:span}; this is another file, so the shift ends and everything goes back to what the file says"),
@@ -933,6 +952,15 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("bad_proxy_credentials", "the secret of a proxy is written as user:password"),
     ("bad_proxy_except", "except lists hosts that are reached without the proxy, at most {most}, each without spaces and commas: [\"tokens.example.com\", \"10.0.0.0/8\"]"),
     ("proxy_variables", "the environment sets {names}, and tixing does not obey them: where a proxy is the only way out, say proxy = \"http://host:port\" at the top of this file; where it is not, say proxy = \"none\" there"),
+    ("config_missing_one_of", "missing field `{key}`; in its place {others} will do too"),
+    ("appid_twice", "apps {other} and {app}: both have the appid {appid}: each keeps a ledger of its own, and the platform one balance for both, so one can send on what the other holds; make one app of them, with all templates"),
+    ("not_of_long_term", "a long-term template has no {key}: leave it out"),
+    ("no_timezone", "app {app}: it has no timezone: its times are shown in UTC, and times without an offset are refused; add timezone = \"Asia/Shanghai\""),
+    ("text_in_quotes", "text in quotes, such as \"60s\""),
+    ("a_table", "a table: { key = value }"),
+    ("a_list", "a list: [value, value]"),
+    ("true_or_false", "true or false"),
+    ("toml_key_twice", "the key `{key}` stands here a second time: keep one of them"),
 
     // The daemon.
     ("store_silent", "{store} has stopped answering: look at the database"),
@@ -1148,6 +1176,10 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("keys_of_backup", "These API keys of the backup open the API: {keys}; one that was revoked since the backup opens it again: `tixing key revoke ID`"),
     ("daemon_is_stuck", "the daemon has taken the question and has not said for {limit:span} that it lives: look at it with `systemctl status tixing`, and start it again if it stays so"),
     ("data_doubled", "--data {key}=… is given twice; keep one of them"),
+    ("word_denied", "the platform knew no consent"),
+    ("word_let_in", "from before the user was forgotten"),
+    ("word_delivered", "delivered"),
+    ("word_undelivered", "undelivered"),
 
     // doctor.
     ("check_of_app", "{app}: {what}"),
@@ -1277,7 +1309,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("taps_by_platform", "taps by the platform's word"),
     ("taps_by_both", "taps by both"),
     ("install_tls_roots", "install the package ca-certificates"),
-    ("use_tls", "without TLS the secret travels in clear: fine for the sandbox alone"),
+    ("use_tls", "without TLS the secret or the token travels in clear: fine for the sandbox alone"),
     ("host_found", "{host} is found ({n})"),
     ("host_without_address", "{host} has no address"),
     ("host_not_found", "{host}: {why}"),
@@ -1349,4 +1381,6 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("find_reader", "it is folded into the file once a minute, unless another program keeps a read open: end that, such as a shell of SQLite"),
     ("check_way", "way out"),
     ("way_by_proxy", "by the proxy {proxy}"),
+    ("use_tls_for_messages", "without TLS everybody on the way can read whom you write to, and what: fine for the sandbox alone"),
+    ("pushes_failed_of", "{failed} of {sent} sent"),
 ];

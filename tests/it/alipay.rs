@@ -329,6 +329,45 @@ async fn a_certificate_that_has_ended_is_refused_by_the_configuration_and_one_th
     std::fs::write(site.path("tixing.toml"), mixed).expect("written");
     let refused = load(0).expect_err("two modes").to_string();
     assert!(refused.contains("certificates.app"), "{refused}");
+    let (given, _) = refused.split_once(" do not belong").expect("it says so");
+    assert_eq!(given.matches("private_key").count(), 1, "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_key_is_told_once_and_only_what_is_secret_is_to_be_hidden() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = SandboxServer::start(1).await;
+    let hide = |site: &Site, mode| {
+        for name in ["app.key", "app.crt", "alipay.pub", "alipay.crt", "root.crt"] {
+            let mode = if name == "app.key" { mode } else { 0o644 };
+            std::fs::set_permissions(site.path(name), std::fs::Permissions::from_mode(mode)).expect("changed");
+        }
+    };
+    for mode in [BY_KEY, BY_CERTIFICATE] {
+        let site = site(&sandbox, mode).await;
+        let open = || {
+            let config = config::load(&site.path("tixing.toml"), 0).expect("good");
+            let said = config.warnings.iter().map(ToString::to_string).filter(|said| said.contains("chmod"));
+            said.collect::<Vec<_>>()
+        };
+        hide(&site, 0o600);
+        assert_eq!(open(), [""; 0], "public keys and certificates are public");
+        hide(&site, 0o644);
+        assert!(matches!(&open()[..], [one] if one.contains("app.key")), "{:?}", open());
+    }
+
+    let site = site(&sandbox, BY_KEY).await;
+    let refused = || config::load(&site.path("tixing.toml"), 0).expect_err("wrong").0;
+    std::fs::write(site.path("alipay.pub"), "not a key").expect("written");
+    let problems = refused();
+    assert!(matches!(&problems[..], [one] if one.place.to_string().ends_with("tixing.toml:11")), "{problems:?}");
+
+    let text = std::fs::read_to_string(site.path("tixing.toml")).expect("there");
+    std::fs::write(site.path("tixing.toml"), text.replace(BY_KEY, "")).expect("written");
+    let problems = refused();
+    let what = problems[0].what.to_string();
+    assert!(problems.len() == 1 && what.contains("`alipay_public_key`"), "{problems:?}");
+    assert!(what.contains("certificates.app + certificates.alipay + certificates.root will do"), "{what}");
 }
 
 /// What the doctor says of one thing: its level, and all words.
@@ -356,6 +395,8 @@ async fn a_doctor_asks_whether_each_side_believes_the_other_and_says_which_key_t
         let (_, level, said) = doctor(&site, "coffee: callback");
         assert!(level == "ok" && said.contains("signed") && said.contains("nothing in it matters"), "{said}");
         assert_eq!(doctor(&site, "coffee: IP whitelist").1, "", "there is none");
+        let (_, level, said) = doctor(&site, "coffee: address");
+        assert!(level == "warning" && said.contains("whom you write to") && !said.contains("secret"), "{said}");
         let (_, level, said) = doctor(&site, "coffee: term of certificates.app");
         match mode == BY_CERTIFICATE {
             true => assert!(level == "ok" && said.contains("2035-12-30"), "{said}"),

@@ -288,6 +288,13 @@ async fn the_daemon_prepares_an_id_counts_it_once_and_sends_by_it() {
     assert_eq!(sent["state"], "sent", "{sent}");
     assert!(sent["attempts"][0]["message_id"].is_string(), "{sent}");
 
+    // Somebody who had their data deleted is not asked again: nothing that they accept would be recorded.
+    let forget = json!({ "app": "coffee", "openid": "u9" });
+    assert!(served.daemon.post("/v1/users/forget", &forget).await.0.is_success());
+    let wanted = json!({ "app": "coffee", "openid": "u9", "template": "event-start" });
+    let (status, refused) = served.daemon.post("/v1/consents/prepare", &wanted).await;
+    assert_eq!((status.as_u16(), &refused["code"]), (409, &json!("user_forgotten")), "{refused}");
+
     // A refusal grants nothing.
     let refused = served.prepared("u3").await;
     let detail = served.popup("u3", "reject", json!({ "subscribe_id": refused })).await;

@@ -417,6 +417,7 @@ async fn forged_replayed_and_broken_webhooks_have_a_clear_answer_and_no_effect()
         let answer = post(&body, &signature, "1").await;
         assert_eq!(answer.0, status, "{what}: {answer:?}");
         assert!(answer.1.starts_with("refused: ") && !answer.1.contains("victim"), "{what}: {answer:?}");
+        assert!(what != "another secret" || answer.1.contains("secret"), "{answer:?}");
     }
     assert_eq!(available(&program, "_000victim").await, 0, "nothing of it was believed");
     let unknown = body("something_new", now());
@@ -492,6 +493,11 @@ fn what_only_another_platform_has_is_refused_by_the_configuration() {
             "unknown key or value «token»; allowed are secret",
         ),
         (elsewhere, 78, "a webhook is signed with a secret"),
+        (
+            &*format!("{}\nperiod = \"1d\"\n{plain}", secret("").replace("one-time", "long-term")),
+            78,
+            "a long-term template has no period: leave it out",
+        ),
         (&*keywords(10), 0, ""),
         (&*keywords(11), 78, "a template has 1 to 10 fields; found 11"),
         (&*format!("{}\ncharacters = 30\n{plain}", secret("")), 0, ""),

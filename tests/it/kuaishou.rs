@@ -217,3 +217,18 @@ async fn an_operator_says_which_code_means_that_the_user_has_not_subscribed() {
     assert_eq!((&consents["balances"][0]["void"], &consents["balances"][0]["available"]), (&json!(2), &json!(0)));
     daemon.terminate();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doctor_without_a_token_misses_nothing_that_the_platform_does_not_tell_anyway() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::of(&FACTS, &sandbox, "");
+    std::fs::write(site.path("coffee.secret"), "wrong").expect("written");
+    let (code, out, said) = site.run(&["doctor", "--json"]);
+    let told: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out} {said}"));
+    let level = |name: &str| {
+        let checks = told["checks"].as_array().expect("checks");
+        checks.iter().find(|check| check["check"] == name).map(|check| check["level"].clone())
+    };
+    assert_eq!((code, level("coffee: credentials")), (1, Some(json!("failed"))), "{out}");
+    assert_eq!((level("coffee: templates"), level("coffee: quota")), (None, None), "{out}");
+}

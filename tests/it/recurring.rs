@@ -635,7 +635,7 @@ async fn a_marketer_sees_what_comes_and_why_somebody_has_nothing_of_one_event() 
             told.lines().map(str::to_owned).collect()
         };
         let came = explained("o-came");
-        assert!(came.iter().any(|line| line.contains("occurrence E1, occasion 1d")), "what they have of E1: {came:?}");
+        assert!(came.iter().any(|line| line.contains("occurrence E1, 1 d before")), "what they have of E1: {came:?}");
         let e2 = came.iter().find(|line| line.starts_with("E2 ")).expect("and why nothing of E2");
         assert!(e2.contains("none of their consents was free"), "{e2}");
         let e3 = came.iter().find(|line| line.starts_with("E3 ")).expect("and of E3");
@@ -694,7 +694,7 @@ audience = { file = \"signups.csv\", event = \"场次\" }\nexclude = [\"o-out\"]
     };
     // Nothing of it is prepared later, so nothing counts for a next one.
     let a = explained("season", "o-a");
-    assert!(of(&a, "occurrence E1, occasion 1d").starts_with("Not sent yet"), "{a:?}");
+    assert!(of(&a, "occurrence E1, 1 d before").starts_with("Not sent yet"), "{a:?}");
     assert!(of(&a, "E2 (2030-03-08 10:00:00+08:00)").contains("no right row of the file that was loaded on"), "{a:?}");
     let late = explained("season", "o-late");
     assert!(of(&late, "E1 (").contains("counts when the file is loaded again"), "{late:?}");

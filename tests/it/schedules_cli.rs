@@ -88,7 +88,8 @@ async fn a_marketer_looks_at_a_schedule_pauses_shifts_and_cancels_it() {
             assert_eq!(json_of(&["show", NAME])["state"], "paused");
             let why = site.run(&["reminder", "explain", "--schedule", NAME, "--openid", "o1"]).1;
             assert!(
-                why.contains("is paused since") && why.contains("(file /lists/spring.toml), row 2, occasion 1d"),
+                why.contains("is paused since")
+                    && why.contains("(file /lists/spring.toml), row 2 of its list, 1 d before"),
                 "{why}"
             );
             let resumed = json_of(&["resume", NAME]);

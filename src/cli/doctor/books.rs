@@ -165,8 +165,10 @@ fn ended(app: &App, of: &Value, report: &mut Report) {
     let undelivered = number(of, "/receipts/undelivered");
     // Where only failures are pushed, they are some of all that was sent.
     let mut of_all = sent;
+    let mut found = say!("pushes_failed_of", failed = undelivered, sent = sent);
     if app.platform.doubt.sends_receipts {
         of_all = number(of, "/receipts/delivered") + undelivered;
+        found = say!("undelivered_of", undelivered = undelivered, receipts = of_all);
         report.judge(
             Subject::of(app, say!("check_receipts")),
             of_all > 0 || sent < 20,
@@ -179,7 +181,7 @@ fn ended(app: &App, of: &Value, report: &mut Report) {
         Subject::of(app, say!("check_undelivered")),
         undelivered * 20 <= of_all,
         Level::Warning,
-        say!("undelivered_of", undelivered = undelivered, receipts = of_all),
+        found,
         say!("see_undelivered"),
     );
 }

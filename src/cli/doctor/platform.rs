@@ -16,7 +16,6 @@ use crate::{
     platform::{
         Adapter, Answer, Auth, Request,
         adapter::Unproven,
-        code::Code,
         facts::Tells,
         transport::{Failure as Unsent, HttpTransport, Transport},
     },
@@ -35,20 +34,17 @@ struct Patient<'a> {
 /// Answers whether the platform could be reached. `listed` is the daemon's list of its templates.
 pub async fn look(app: &App, transport: &HttpTransport, listed: Option<&Value>, report: &mut Report) -> bool {
     callback(app, report);
-    report.judge(
-        Subject::of(app, say!("check_address")),
-        app.base_url.starts_with("https://"),
-        Level::Warning,
-        Message::text(&app.base_url),
-        say!("use_tls"),
-    );
     let by_proxy = app.proxy.as_ref().and_then(|proxy| transport.by(proxy));
     let transport: &dyn Transport = by_proxy.as_deref().unwrap_or(transport);
     let patient = (!app.without_secrets).then(|| Patient { app, adapter: app.adapter(), transport });
+    address(app, patient.as_ref(), report);
     if let Some(patient) = &patient {
         patient.terms(report);
     }
-    let beyond_token = [say!("check_quota"), say!("check_templates")];
+    let beyond_token = match &patient {
+        Some(patient) => patient.beyond_token(),
+        None => vec![say!("check_quota"), say!("check_templates")],
+    };
     let mut beyond_reach = vec![say!("check_credentials")];
     beyond_reach.extend(app.platform.lists_addresses.then(|| say!("check_ip_whitelist")));
     beyond_reach.push(say!("check_clock"));
@@ -94,6 +90,18 @@ pub async fn look(app: &App, transport: &HttpTransport, listed: Option<&Value>, 
         skip(report, &beyond_token, say!("no_token"));
     }
     true
+}
+
+/// Whether what goes to the platform can be read on the way. Without tokens no secret goes there.
+fn address(app: &App, patient: Option<&Patient<'_>>, report: &mut Report) {
+    let has_token = patient.is_none_or(|patient| patient.adapter.tokens().is_some());
+    report.judge(
+        Subject::of(app, say!("check_address")),
+        app.base_url.starts_with("https://"),
+        Level::Warning,
+        Message::text(&app.base_url),
+        if has_token { say!("use_tls") } else { say!("use_tls_for_messages") },
+    );
 }
 
 fn callback(app: &App, report: &mut Report) {
@@ -199,6 +207,12 @@ impl Patient<'_> {
         Subject::of(self.app, what)
     }
 
+    /// What is asked with a token. What the platform does not tell anyway is not missed.
+    fn beyond_token(&self) -> Vec<Message> {
+        let quota = self.adapter.quotas().map(|_| say!("check_quota"));
+        quota.into_iter().chain(self.adapter.listings().map(|_| say!("check_templates"))).collect()
+    }
+
     /// Until when its certificates are good. One that has ended is told with the configuration, which is not right then.
     fn terms(&self, report: &mut Report) {
         let now = SystemClock::shared().now();
@@ -222,7 +236,7 @@ impl Patient<'_> {
         match proofs.read(&answer) {
             Ok(()) => report.ok(subject, say!("each_believes_the_other")),
             Err(Unproven::Ours { code, text }) => {
-                let meaning = self.app.platform.code(&code).map(Code::meaning);
+                let meaning = self.app.platform.meaning(&code);
                 let found = say!("platform_said", code = code, text = text);
                 report.add(subject, Level::Failed, found, meaning.unwrap_or_else(|| say!("code_unknown")));
             }
@@ -252,7 +266,7 @@ impl Patient<'_> {
             let fix = say!("allow_address", address = seen, appid = self.app.appid);
             return report.add(whitelist.clone(), Level::Failed, say!("address_refused", address = seen), fix);
         }
-        let meaning = self.app.platform.code(&code).map(Code::meaning);
+        let meaning = self.app.platform.meaning(&code);
         let found = say!("platform_said", code = code, text = text);
         report.add(credentials, Level::Failed, found, meaning.unwrap_or_else(|| say!("code_unknown")));
         skipped(report);

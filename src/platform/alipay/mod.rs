@@ -48,6 +48,7 @@ pub const FACTS: Facts = Facts {
         &["private_key", "alipay_public_key"],
         &["private_key", "certificates.app", "certificates.alipay", "certificates.root"],
     ],
+    public: &["alipay_public_key", "certificates.app", "certificates.alipay", "certificates.root"],
     settings: &[USER_ID],
     user,
     openid_columns: &["支付宝openid", "支付宝open_id", "支付宝user_id"],

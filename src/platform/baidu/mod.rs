@@ -30,6 +30,7 @@ pub const FACTS: Facts = Facts {
     // An App Key; its length is general knowledge and not documented.
     appid: AppidShape { like: "Gm3kTq8vB1xYc6LdR9sWe2Zu", fits: |appid| matches!(appid.len(), 24 | 32) },
     credentials: &[&["secret"]],
+    public: &[],
     settings: &[ORDER_USER],
     user: |_, _| Ok(()),
     openid_columns: &["百度openid", "swanid", "swan_id"],

@@ -15,7 +15,10 @@ const REFUSED: std::ops::RangeInclusive<i64> = 500_101..=500_105;
 pub fn read(result: &Value) -> Result<BTreeMap<String, bool>, Misread> {
     let detail = if result["detail"].is_object() { &result["detail"] } else { result };
     let object = detail.as_object().ok_or_else(|| Misread::whole(say!("no_popup_result")))?;
-    let granted = if object.contains_key("formId") {
+    let granted = if let Some(id) = object.get("formId") {
+        if !(id.is_string() || id.is_null()) {
+            return Err(Misread::at(["formId"], say!("no_form_id")));
+        }
         submitted(detail)
     } else if object.contains_key("type") {
         queried(detail)
@@ -56,6 +59,8 @@ mod tests {
             (json!({ "formId": "F1", "status": 500_105 }), Some(false)),
             (json!({ "formId": "", "status": 0 }), Some(false)),
             (json!({ "formId": null }), Some(false)),
+            (json!({ "formId": 123, "status": 0 }), None),
+            (json!({ "formId": { "id": "F1" } }), None),
             (json!({ "type": "query", "form_id": "F1", "status": 1, "update_time": 1 }), Some(true)),
             (json!({ "type": "query", "form_id": "F1", "status": 0 }), Some(false)),
             (json!({ "type": "query", "status": -1 }), Some(false)),

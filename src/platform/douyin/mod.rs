@@ -25,6 +25,7 @@ pub const FACTS: Facts = Facts {
     base_url: "https://open.douyin.com",
     appid: AppidShape { like: "tt0123456789abcdef", fits: |appid| appid.starts_with("tt") },
     credentials: &[&["secret"]],
+    public: &[],
     settings: &[NOTIFY_TYPE],
     user: |_, _| Ok(()),
     openid_columns: &["抖音openid"],

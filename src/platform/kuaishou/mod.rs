@@ -23,6 +23,7 @@ pub const FACTS: Facts = Facts {
     base_url: "https://open.kuaishou.com",
     appid: AppidShape { like: "ks000000000000000001", fits: |appid| appid.starts_with("ks") && appid.len() > 10 },
     credentials: &[&["secret"]],
+    public: &[],
     settings: &[PAGE_QUERY, TOKEN_IN, DAY],
     user: |_, _| Ok(()),
     openid_columns: &["快手openid"],

@@ -25,6 +25,7 @@ pub const FACTS: Facts = Facts {
     base_url: "https://api.weixin.qq.com",
     appid: AppidShape { like: "wx0123456789abcdef", fits: |appid| appid.starts_with("wx") && appid.len() == 18 },
     credentials: &[&["secret"]],
+    public: &[],
     settings: &[],
     user: |_, _| Ok(()),
     openid_columns: &["微信openid"],

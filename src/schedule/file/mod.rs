@@ -266,7 +266,12 @@ pub fn read(text: &str, file_name: &str, names: &Names<'_>) -> Result<File, Refu
     let (tree, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let line = reader.line_at(error.span().map_or(0, |span| span.start));
-        reader.tell("bad_toml", line, say!("file_not_toml", why = error.message()));
+        let at = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+        let what = match error.message() {
+            "duplicate key" => say!("toml_key_twice", key = at),
+            why => say!("file_not_toml", why = why),
+        };
+        reader.tell("bad_toml", line, what);
     }
     let whole = reader.problems.is_empty();
     let table = Table::new(&mut reader, tree.get_ref(), 1, &head::KEYS);

@@ -1,0 +1,68 @@
+//! The words of the API as a person reads them: states, and why something ended.
+
+use crate::words::{Lang, Message, Voice, say};
+
+/// A word of the API in the reader's language: a state, or why something ended. A platform's code stays what it is.
+pub fn word(word: &str) -> Message {
+    match word {
+        "active" => say!("word_active"),
+        "paused" => say!("word_paused"),
+        "ended" => say!("word_ended"),
+        "cancelled" => say!("word_cancelled"),
+        "failed" => say!("word_failed"),
+        "expired" => say!("word_expired"),
+        "unconfirmed" => say!("word_unconfirmed"),
+        "no_consent" => say!("word_no_consent"),
+        "removed" => say!("word_removed"),
+        "schedule_cancelled" => say!("word_schedule_cancelled"),
+        "turned_off" => say!("word_turned_off"),
+        "forgotten" => say!("word_forgotten"),
+        "test_mode" => say!("word_test_mode"),
+        "scheduled" => say!("state_scheduled"),
+        "sending" => say!("state_sending"),
+        "sent" => say!("state_sent"),
+        "in_doubt" => say!("state_in_doubt"),
+        "available" => say!("column_available"),
+        "held" => say!("column_held"),
+        "used" => say!("column_used"),
+        "void" => say!("column_void"),
+        "denied" => say!("word_denied"),
+        "let_in" => say!("word_let_in"),
+        "delivered" => say!("word_delivered"),
+        "undelivered" => say!("word_undelivered"),
+        other => Message::text(other),
+    }
+}
+
+/// The members of a table that hold such words.
+const MEMBERS: &[&str] = &["delivery", "reason", "state", "void_reason"];
+
+/// A cell of a table. In English it has the API's own words, which filters such as `--state` take.
+pub fn cell(member: &str, text: &str, voice: Voice) -> String {
+    match voice.lang == Lang::Zh && MEMBERS.contains(&member) {
+        true => word(text).say(voice),
+        false => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::reminder::State;
+
+    #[test]
+    fn a_chinese_table_has_chinese_states_and_an_english_one_those_that_a_filter_takes() {
+        let (zh, en) = (Voice::new(Lang::Zh), Voice::new(Lang::En));
+        let others = ["available", "held", "used", "void", "active", "paused", "ended"];
+        for state in State::ALL.map(State::word).into_iter().chain(others) {
+            let said = cell("state", state, zh);
+            assert!(!said.is_empty() && !said.is_ascii(), "{state}: {said}");
+            assert_eq!(cell("state", state, en), state);
+        }
+        for reason in ["no_consent", "turned_off", "forgotten", "denied", "ended", "unconfirmed", "let_in"] {
+            assert!(!cell("void_reason", reason, zh).is_ascii(), "{reason}");
+        }
+        assert_eq!(cell("reason", "43101", zh), "43101", "a platform's code stays what it is");
+        assert_eq!(cell("name", "sent", zh), "sent", "a name is no state");
+    }
+}
