@@ -43,7 +43,7 @@ pub struct ReminderBody {
     pub openid: String,
     /// The template's id or alias.
     pub template: String,
-    /// RFC 3339 with an offset, or wall time in the app's zone like `2031-03-01T19:30`.
+    /// RFC 3339 with an offset, wall time in the app's zone like `2031-03-01T19:30`, or `+2h`: that long from now.
     #[schema(max_length = 40)]
     pub at: String,
     /// One string for every field of the template.

@@ -67,10 +67,10 @@ pub enum Verb {
     /// Make, list and revoke API keys.
     #[command(subcommand)]
     Key(Key),
-    /// Record and show consents.
+    /// Record and show consents, and say which to ask for.
     #[command(subcommand)]
     Consent(Consent),
-    /// Insert, list, show, explain and cancel reminders.
+    /// Insert, list, show, explain, change and cancel reminders.
     #[command(subcommand)]
     Reminder(Reminder),
     /// Show what a schedule's file would do: who would get what and when, and which cell is wrong. Nothing is sent.
@@ -128,8 +128,11 @@ pub enum Verb {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page.
-    Man,
+    /// Print the manual page, or write that of each command into a folder.
+    Man {
+        /// The folder, such as /usr/local/share/man/man1; it is made if it is not there.
+        folder: Option<PathBuf>,
+    },
 }
 
 #[derive(Args)]
@@ -166,10 +169,11 @@ pub enum Key {
     },
     /// List the keys.
     List,
-    /// Revoke a key.
+    /// Revoke keys.
     Revoke {
-        /// Its number.
-        id: i64,
+        /// Their numbers.
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<i64>,
     },
 }
 
@@ -199,6 +203,11 @@ pub enum Consent {
         /// Each consent with what became of it.
         #[arg(long)]
         history: bool,
+    },
+    /// Say which templates the mini-program should ask a user for now: what waits for them without a consent comes first.
+    Ask {
+        #[command(flatten)]
+        user: User,
     },
 }
 
@@ -230,7 +239,7 @@ pub enum Reminder {
         /// Only of this schedule.
         #[arg(long)]
         schedule: Option<String>,
-        /// Only in this state.
+        /// Only in this state, or in several with commas between them: sent,failed.
         #[arg(long)]
         state: Option<String>,
         /// Only those of which the platform has said so: delivered or undelivered.
@@ -242,20 +251,32 @@ pub enum Reminder {
         /// Instants before this.
         #[arg(long)]
         to: Option<String>,
+        /// Only what has changed at this time or later.
+        #[arg(long, value_name = "TIME")]
+        changed_since: Option<String>,
+        /// The newest instant first.
+        #[arg(long)]
+        newest: bool,
         /// At most so many.
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
-    /// Show one reminder with its attempts.
+    /// Show reminders with their attempts.
     Show {
-        /// Its id.
-        id: String,
+        #[command(flatten)]
+        which: Which,
     },
-    /// Say why it was or was not sent, or what became of a user in a schedule.
+    /// Say why they were or were not sent, or what became of a user in a schedule.
     Explain {
-        /// Its id.
-        #[arg(required_unless_present = "schedule", conflicts_with = "schedule")]
-        id: Option<String>,
+        /// Their ids.
+        #[arg(value_name = "ID", required_unless_present_any = ["schedule", "key"], conflicts_with_all = ["schedule", "key"])]
+        ids: Vec<String>,
+        /// Your own key of one, in place of an id.
+        #[arg(long, requires = "app", conflicts_with = "schedule")]
+        key: Option<String>,
+        /// The key's app.
+        #[arg(long, requires = "key")]
+        app: Option<String>,
         /// The schedule's name.
         #[arg(long, requires = "openid")]
         schedule: Option<String>,
@@ -263,11 +284,103 @@ pub enum Reminder {
         #[arg(long, requires = "schedule")]
         openid: Option<String>,
     },
-    /// Cancel a scheduled reminder; its consent is free again.
+    /// Change what is still waiting: the instant, the deadline, the page, or some of the fields. What is not named stays.
+    #[command(visible_alias = "patch")]
+    Change(Change),
+    /// Cancel scheduled reminders; their consents are free again. By ids or a key; or all that suit --app, --openid and so on, which
+    /// are counted first.
     Cancel {
-        /// Its id.
-        id: String,
+        /// Their ids.
+        #[arg(value_name = "ID", conflicts_with_all = ["openid", "template", "schedule", "from", "to"])]
+        ids: Vec<String>,
+        /// Your own key of one, in place of an id.
+        #[arg(long, requires = "app", conflicts_with_all = ["ids", "openid", "template", "schedule", "from", "to"])]
+        key: Option<String>,
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        consent: Counted,
     },
+    /// Move the instants of all scheduled reminders that suit a filter, and their deadlines along. They are counted first.
+    Shift {
+        /// A duration such as 30m or 2h; -30m moves back.
+        #[arg(allow_hyphen_values = true)]
+        by: String,
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        consent: Counted,
+    },
+}
+
+#[derive(Args)]
+pub struct Which {
+    /// Their ids.
+    #[arg(value_name = "ID", required_unless_present = "key", conflicts_with = "key")]
+    pub ids: Vec<String>,
+    /// Your own key of one, in place of an id.
+    #[arg(long, requires = "app")]
+    pub key: Option<String>,
+    /// The key's app.
+    #[arg(long, requires = "key")]
+    pub app: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Filter {
+    /// Only this app's.
+    #[arg(long)]
+    pub app: Option<String>,
+    /// Only this user's.
+    #[arg(long)]
+    pub openid: Option<String>,
+    /// Only of this template.
+    #[arg(long)]
+    pub template: Option<String>,
+    /// Only of this schedule.
+    #[arg(long)]
+    pub schedule: Option<String>,
+    /// Instants at or after this.
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Instants before this.
+    #[arg(long)]
+    pub to: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Counted {
+    /// Say how many it would be, and do nothing.
+    #[arg(long, conflicts_with_all = ["yes", "expect"])]
+    pub dry_run: bool,
+    /// Don't ask, however many they are.
+    #[arg(long, conflicts_with = "expect")]
+    pub yes: bool,
+    /// Don't ask if they are exactly so many; else do nothing.
+    #[arg(long, value_name = "N")]
+    pub expect: Option<u64>,
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("what").args(["at", "expires_at", "page", "no_page", "data"]).required(true).multiple(true))]
+pub struct Change {
+    #[command(flatten)]
+    pub which: Which,
+    /// The new instant; the deadline moves along unless it is given too. +2h is that long from now.
+    #[arg(long)]
+    pub at: Option<String>,
+    /// The new deadline: a time, or a duration after the instant such as 2h.
+    #[arg(long)]
+    pub expires_at: Option<String>,
+    /// The page that opens on tap.
+    #[arg(long)]
+    pub page: Option<String>,
+    /// No page.
+    #[arg(long, conflicts_with = "page")]
+    pub no_page: bool,
+    /// A field, such as thing1=周三读书会; may be repeated; the other fields stay.
+    #[arg(long = "data", value_name = "KEY=VALUE")]
+    pub data: Vec<String>,
 }
 
 #[derive(Args)]
@@ -401,10 +514,11 @@ pub enum Doubt {
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
-    /// Decide about one; who decided is kept.
+    /// Decide about some; who decided is kept.
     Resolve {
-        /// Its id.
-        id: String,
+        /// Their ids.
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
         /// What you found out, or want.
         #[arg(long = "as", value_name = "VERDICT", value_parser = ["sent", "not_sent", "resend", "unconfirmed"])]
         verdict: String,
@@ -425,7 +539,7 @@ pub struct Add {
     /// The template's id or alias.
     #[arg(long, required_unless_present = "file")]
     pub template: Option<String>,
-    /// 2027-03-01T10:00 in the app's zone, or with an offset.
+    /// 2027-03-01T10:00 in the app's zone, or with an offset; +2h is that long from now.
     #[arg(long, required_unless_present = "file")]
     pub at: Option<String>,
     /// A field, such as thing1=周三读书会; may be repeated.
@@ -449,4 +563,7 @@ pub struct Add {
     /// Take the consent at the instant instead of now.
     #[arg(long)]
     pub at_fire: bool,
+    /// Check everything, the consent and the key too, and store nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }

@@ -7,7 +7,7 @@ use super::{
     out::{Out, data},
     table::rows,
 };
-use crate::domain::consent::Ticket;
+use crate::{domain::consent::Ticket, words::say};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -37,10 +37,22 @@ pub async fn run(client: &Client, verb: Consent, out: Out) -> Result<(), Failure
             ]);
             client.ask(Method::GET, &format!("/v1/consents{query}"), None).await?
         }
+        Consent::Ask { user } => {
+            let query = query(&[("app", Some(user.app)), ("openid", Some(user.openid))]);
+            client.ask(Method::GET, &format!("/v1/consents/ask{query}"), None).await?
+        }
     };
     client.close().await;
     if out.json {
         data!("{answer}");
+        return Ok(());
+    }
+    if answer["why"].is_array() {
+        let why = of_app(&answer["why"], &answer["app"]);
+        match why.is_empty() {
+            true => out.tell(&say!("nothing_to_ask")),
+            false => rows(&why, &["template", "name", "missing", "first"], client, out),
+        }
         return Ok(());
     }
     let balances = of_app(&answer["balances"], &answer["app"]);

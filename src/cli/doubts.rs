@@ -3,10 +3,11 @@
 use super::{
     arguments::Doubt,
     client::{Client, query},
+    each::each,
     failure::Failure,
     out::Out,
-    reminders::id_path,
     table::{rows, tell_of_more},
+    which::id_path,
 };
 use crate::words::say;
 use reqwest::Method;
@@ -23,10 +24,14 @@ pub async fn run(client: &Client, verb: Doubt, out: Out) -> Result<(), Failure> 
             rows(&items, &["at", "id", "state", "reason", "next_at", "expires_at", "app", "openid"], client, out);
             tell_of_more(&page, &say!("more_doubts"), out);
         }
-        Doubt::Resolve { id, verdict } => {
-            let path = id_path(&id)?.replace("/reminders/", "/doubts/");
-            let reminder = client.ask(Method::POST, &path, Some(json!({ "as": verdict }))).await?;
-            out.done(&reminder, &say!("doubt_decided", state = reminder["state"]));
+        Doubt::Resolve { ids, verdict } => {
+            each(&ids, out, async |id| {
+                let path = id_path(id)?.replace("/reminders/", "/doubts/");
+                let reminder = client.ask(Method::POST, &path, Some(json!({ "as": verdict }))).await?;
+                out.done(&reminder, &say!("doubt_decided", state = reminder["state"]));
+                Ok(())
+            })
+            .await?;
         }
     }
     client.close().await;

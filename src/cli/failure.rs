@@ -1,11 +1,24 @@
 //! How a command ends when it does not end well, and with which exit code.
 
+use super::flag;
 use crate::{
     config::Problems,
     daemon::StartError,
     words::{Message, Voice, say},
 };
 use serde_json::{Value, json};
+
+/// The exit codes, as the manual pages list them.
+pub const EXIT_CODES: &[(u8, &str)] = &[
+    (0, "Done."),
+    (1, "Failed."),
+    (2, "A usage error, or a value that is not as documented."),
+    (3, "Some rows, lines or ids were refused; the others are done."),
+    (4, "There is no such thing."),
+    (69, "The daemon, the store or a platform cannot be reached."),
+    (75, "It passes by itself: try again."),
+    (78, "The configuration is wrong: only a person can change it."),
+];
 
 /// How a command ended.
 #[derive(Debug)]
@@ -73,6 +86,20 @@ impl Failure {
         self.message().say(voice)
     }
 
+    /// The same for whoever wrote this command: a field is called as the command line calls it.
+    #[must_use]
+    pub fn of_command(self, command: &clap::Command) -> Self {
+        match self {
+            Self::Refused(mut problem) => {
+                if let Some(flag) = problem["param"].as_str().and_then(|param| flag::of(command, param)) {
+                    problem["flag"] = flag.into();
+                }
+                Self::Refused(problem)
+            }
+            other => other,
+        }
+    }
+
     /// As `--json` tells it on stderr.
     pub fn json(&self) -> Value {
         let mut error = match self {
@@ -87,7 +114,7 @@ impl Failure {
 /// A refusal of the API as one sentence.
 fn refusal(problem: &Value) -> Message {
     let text = |name: &str| problem[name].as_str();
-    let field = text("param").map(|param| say!("refused_field", param = param));
+    let field = text("flag").or_else(|| text("param")).map(|field| say!("refused_field", param = field));
     let detail = text("detail").map_or_else(|| say!("refused_without_reason"), Message::text);
     say!("refused_by_api", field = field, detail = detail, code = text("code").unwrap_or("?"))
 }

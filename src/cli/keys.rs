@@ -3,6 +3,7 @@
 use super::{
     arguments::Key,
     client::Client,
+    each::each,
     failure::Failure,
     out::{Out, data},
     table::{rows, text},
@@ -34,9 +35,14 @@ pub async fn run(client: &Client, verb: Key, out: Out) -> Result<(), Failure> {
             let keys = answer["keys"].as_array().cloned().unwrap_or_default();
             rows(&keys, &["id", "name", "scope", "apps", "created_at", "revoked_at"], client, out);
         }
-        Key::Revoke { id } => {
-            client.ask(Method::DELETE, &format!("/v1/keys/{id}"), None).await?;
-            out.done(&json!({ "id": id, "revoked": true }), &say!("key_revoked"));
+        Key::Revoke { ids } => {
+            let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+            each(&ids, out, async |id| {
+                client.ask(Method::DELETE, &format!("/v1/keys/{id}"), None).await?;
+                out.done(&json!({ "id": id.parse::<i64>().ok(), "revoked": true }), &say!("key_revoked"));
+                Ok(())
+            })
+            .await?;
         }
     }
     client.close().await;

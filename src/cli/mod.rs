@@ -4,19 +4,27 @@
 
 mod annotate;
 mod arguments;
+mod bulk;
 mod check;
+mod clean;
 mod client;
 mod consents;
 mod demo;
 mod doctor;
 mod doubts;
+mod each;
+mod examples;
 mod failure;
 mod files;
+mod flag;
+mod grid;
 pub mod init;
 mod keys;
 mod log;
+mod manual;
 mod out;
 mod plans;
+mod progress;
 mod reminders;
 mod safekeeping;
 mod schedules;
@@ -24,7 +32,9 @@ mod sandbox;
 mod sheet;
 mod table;
 mod templates;
+mod told;
 mod users;
+mod which;
 mod word;
 
 use crate::{
@@ -36,7 +46,7 @@ use crate::{
     words::say,
 };
 use arguments::{Cli, Consent, Key, Reminder, Verb};
-use clap::{CommandFactory, Parser};
+use clap::FromArgMatches;
 use failure::Failure;
 use out::{Out, data, talk};
 use serde_json::json;
@@ -44,7 +54,15 @@ use std::{path::PathBuf, process::ExitCode};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let command = manual::command();
+    let matches = match command.clone().try_get_matches() {
+        Ok(matches) => matches,
+        Err(e) => return said_by_clap(&e),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(e) => return said_by_clap(&e),
+    };
     // Before there is a thread, or memory is taken: it limits itself.
     if let Verb::SheetChild { request } = &cli.verb {
         return schedule::sheet::xlsx::child::run(request);
@@ -68,12 +86,34 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            let failure = failure.of_command(asked(&command, &matches));
             match out.json {
                 true => talk!("{}", failure.json()),
                 false => talk!("tixing: {}", failure.say(out.voice)),
             }
             ExitCode::from(failure.code())
         }
+    }
+}
+
+/// Ends with what clap says: its help, or what is wrong with the arguments. These may hold anything.
+fn said_by_clap(e: &clap::Error) -> ExitCode {
+    let args_are_clean =
+        std::env::args_os().all(|arg| clean::one_line(&arg.to_string_lossy()) == arg.to_string_lossy());
+    match (args_are_clean, e.use_stderr()) {
+        // In colours, where there is a terminal. What can't be written nobody wants to read.
+        (true, _) => drop(e.print()),
+        (false, true) => talk!("{}", e.render().to_string().trim_end()),
+        (false, false) => data!("{}", e.render().to_string().trim_end()),
+    }
+    ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2))
+}
+
+/// The command that was asked for, the last of its words.
+fn asked<'a>(command: &'a clap::Command, matches: &clap::ArgMatches) -> &'a clap::Command {
+    match matches.subcommand() {
+        Some((name, inner)) => command.find_subcommand(name).map_or(command, |sub| asked(sub, inner)),
+        None => command,
     }
 }
 
@@ -166,15 +206,10 @@ async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         }
         Verb::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "tixing", &mut script);
+            clap_complete::generate(shell, &mut manual::command(), "tixing", &mut script);
             data!("{}", String::from_utf8_lossy(&script).trim_end());
             Ok(())
         }
-        Verb::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page).expect("a Vec takes all");
-            data!("{}", String::from_utf8_lossy(&page).trim_end());
-            Ok(())
-        }
+        Verb::Man { folder } => manual::run(folder.as_deref(), out),
     }
 }

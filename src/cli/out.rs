@@ -1,13 +1,19 @@
 //! How the program speaks: data goes to stdout, talk to stderr. A reader that goes away ends neither the work nor the program in a panic.
 
+use super::clean::clean;
 use crate::words::{Lang, Message, Voice, say};
 use chrono_tz::Tz;
 use serde_json::Value;
 use std::{
     fmt::Arguments,
-    io::{Error, ErrorKind, Write, stderr, stdin, stdout},
+    io::{Error, ErrorKind, IsTerminal, Write, stderr, stdin, stdout},
     sync::OnceLock,
 };
+
+/// A terminal that says to have fewer columns does not know.
+const NARROW: usize = 20;
+/// What a terminal has that does not know.
+const USUAL: usize = 80;
 
 /// To whom this run speaks: to a program in JSON, or to a person in a language.
 #[derive(Clone, Copy)]
@@ -28,6 +34,17 @@ impl Out {
         Self { json, voice }
     }
 
+    /// How many columns the terminal has that is to show the data, if one is.
+    pub fn width(self) -> Option<usize> {
+        let columns = comfy_table::Table::new().width().map(usize::from).filter(|columns| *columns >= NARROW);
+        stdout().is_terminal().then(|| columns.unwrap_or(USUAL))
+    }
+
+    /// Whether a person is there to be asked: both ends are a terminal.
+    pub fn can_ask(self) -> bool {
+        !self.json && stdin().is_terminal() && stderr().is_terminal()
+    }
+
     /// Says it as talk.
     pub fn tell(self, message: &Message) {
         talk!("{}", message.say(self.voice));
@@ -42,7 +59,7 @@ impl Out {
     pub fn asks(self, question: &Message) -> Result<bool, Message> {
         let failed = |e: Error| say!("no_answer_read", why = e.to_string());
         let mut terminal = stderr();
-        write!(terminal, "{} ", question.say(self.voice)).and_then(|()| terminal.flush()).map_err(failed)?;
+        write!(terminal, "{} ", clean(&question.say(self.voice))).and_then(|()| terminal.flush()).map_err(failed)?;
         let mut line = String::new();
         stdin().read_line(&mut line).map_err(failed)?;
         Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes" | "是" | "好"))
@@ -90,6 +107,11 @@ pub(super) use {data, talk};
 
 /// The function behind [`data!`].
 pub fn line(text: Arguments<'_>) {
+    paint(&clean(&text.to_string()));
+}
+
+/// A line of data that brings its own colours: what it tells is clean already.
+pub fn paint(text: &str) {
     if LOST.get().is_none()
         && let Err(e) = writeln!(stdout(), "{text}")
     {
@@ -101,7 +123,7 @@ pub fn line(text: Arguments<'_>) {
 /// The function behind [`talk!`].
 pub fn talk_line(text: Arguments<'_>) {
     // A closed stderr means that nobody wants to hear.
-    let _ = writeln!(stderr(), "{text}");
+    let _ = writeln!(stderr(), "{}", clean(&text.to_string()));
 }
 
 /// Why not all data could be written, if so. A reader that has read enough is no fault.

@@ -7,6 +7,7 @@ use super::{
     failure::Failure,
     files::Files,
     out::{Out, data},
+    progress::Progress,
     schedules,
     table::text,
 };
@@ -14,9 +15,7 @@ use crate::{
     domain::{schedule::Change, timing::parse_instant},
     words::{Message, Voice, say},
 };
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
-use std::io::{IsTerminal, stderr, stdin};
 
 /// Problems and notes that a person is shown; the rest is counted.
 const SHOWN: usize = 20;
@@ -77,20 +76,20 @@ async fn ask(
     out: Out,
     mut reminder: impl FnMut(&str),
 ) -> Result<Answer, Failure> {
-    let bar = Bar::new(out);
+    let progress = Progress::new(out);
     let mut last = None;
     let line = |line: &str| {
         let value: Value = serde_json::from_str(line).unwrap_or_default();
-        if let Some(progress) = value.get("progress") {
-            bar.show(progress, out.voice);
+        if let Some(so_far) = value.get("progress") {
+            progress.show(&stage(so_far));
         } else if value.get("change").is_some() {
-            reminder(line);
+            progress.aside(|| reminder(line));
         } else {
             last = Some(value);
         }
     };
     let done = client.upload(path, files.form().await?, line).await;
-    bar.clear();
+    progress.clear();
     let answer = match done {
         Err(Failure::Refused(problem)) => Answer(problem),
         done => done.and_then(|()| last.map(Answer).ok_or_else(|| Failure::Failed(say!("no_last_line"))))?,
@@ -124,7 +123,7 @@ pub async fn plan(client: &Client, verb: Plan, out: Out) -> Result<(), Failure> 
 
 /// `tixing load`
 pub async fn load(client: &Client, verb: Load, out: Out) -> Result<(), Failure> {
-    let asks = !verb.yes && !out.json && stdin().is_terminal() && stderr().is_terminal();
+    let asks = !verb.yes && out.can_ask();
     let flag = |on: bool| on.then(|| "true".to_owned());
     let mut files = Files::find(&verb.file)?;
     let mut options = vec![
@@ -342,36 +341,14 @@ fn place(problem: &Value, voice: Voice) -> String {
     parts.join(" ")
 }
 
-/// How far the work has come: a bar on a terminal, nothing elsewhere.
-struct Bar(ProgressBar);
-
-impl Bar {
-    fn new(out: Out) -> Self {
-        let shows = !out.json && stderr().is_terminal();
-        let bar = ProgressBar::with_draw_target(
-            None,
-            if shows { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
-        );
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-            bar.set_style(style);
-        }
-        Self(bar)
-    }
-
-    fn show(&self, progress: &Value, voice: Voice) {
-        let rows = progress["rows"].as_u64().unwrap_or_default();
-        let said = match progress["stage"].as_str() {
-            Some("reading") => say!("stage_reading", rows = rows),
-            Some("comparing") => say!("stage_comparing", rows = rows),
-            Some("writing") => say!("stage_writing", rows = rows),
-            _ => say!("stage_removing", rows = rows),
-        };
-        self.0.set_message(said.say(voice));
-        self.0.tick();
-    }
-
-    fn clear(&self) {
-        self.0.finish_and_clear();
+/// How far the reading or writing of a file has come.
+fn stage(progress: &Value) -> Message {
+    let rows = progress["rows"].as_u64().unwrap_or_default();
+    match progress["stage"].as_str() {
+        Some("reading") => say!("stage_reading", rows = rows),
+        Some("comparing") => say!("stage_comparing", rows = rows),
+        Some("writing") => say!("stage_writing", rows = rows),
+        _ => say!("stage_removing", rows = rows),
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     client,
     failure::Failure,
     out::{Out, data},
+    progress::during,
 };
 use crate::{
     clock::SystemClock,
@@ -31,7 +32,8 @@ pub async fn backup(config: Config, file: &Path, out: Out) -> Result<(), Failure
         return Err(Failure::Usage(say!("name_not_utf8", file = to.to_string_lossy())));
     };
     let client = client::connect(config, out.voice).await?;
-    let made = client.ask(Method::POST, "/v1/backup", Some(json!({ "to": name }))).await;
+    let made = client.ask(Method::POST, "/v1/backup", Some(json!({ "to": name })));
+    let made = during(out, say!("backing_up", file = name), made).await;
     client.close().await;
     out.done(&made?, &say!("backed_up", file = name));
     Ok(())
@@ -39,7 +41,7 @@ pub async fn backup(config: Config, file: &Path, out: Out) -> Result<(), Failure
 
 /// Looks whether a backup is good.
 pub async fn verify(file: &Path, out: Out) -> Result<(), Failure> {
-    let contents = backup::verify(file).await?;
+    let contents = during(out, say!("verifying", file = file.to_string_lossy()), backup::verify(file)).await?;
     if out.json {
         let as_of = rfc3339(contents.as_of);
         let value = json!({ "ok": true, "as_of": as_of, "schema": contents.schema, "living": contents.living, "consents": contents.consents });

@@ -5,6 +5,7 @@ use super::{
     client::{Client, query},
     failure::Failure,
     out::{Out, data},
+    progress::during,
     table::{rows, text},
     word::word,
 };
@@ -16,7 +17,6 @@ use crate::{
 use chrono_tz::Tz;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::io::{IsTerminal, stderr, stdin};
 
 /// `tixing schedules …`
 pub async fn run(client: &Client, verb: Schedules, out: Out) -> Result<(), Failure> {
@@ -70,7 +70,9 @@ pub async fn run(client: &Client, verb: Schedules, out: Out) -> Result<(), Failu
         Schedules::Cancel { name } => {
             let cancelled = |schedule: &Value| schedule["reminders"]["cancelled"].as_i64().unwrap_or_default();
             let before = cancelled(&client.ask(Method::GET, &path(&name, ""), None).await?);
-            let answer = client.ask(Method::DELETE, &path(&name, ""), None).await?;
+            let of_it = path(&name, "");
+            let ended = client.ask(Method::DELETE, &of_it, None);
+            let answer = during(out, say!("cancelling_schedule", name = name), ended).await?;
             let n = (cancelled(&answer) - before).max(0);
             out.done(&answer, &say!("schedule_was_cancelled", name = name, n = n));
             if answer["paused_at"].is_string() {
@@ -85,7 +87,7 @@ pub async fn run(client: &Client, verb: Schedules, out: Out) -> Result<(), Failu
 /// `tixing schedules shift`. What goes at once is told first, and on a terminal asked about, as a load asks.
 async fn shift(client: &Client, name: &str, by: &str, yes: bool, out: Out) -> Result<(), Failure> {
     let body = || Some(json!({ "by": by }));
-    let asks = !yes && !out.json && stdin().is_terminal() && stderr().is_terminal();
+    let asks = !yes && out.can_ask();
     if asks {
         let planned = client.ask(Method::POST, &path(name, "/shift?dry_run=true"), body()).await?;
         let (moves, at_once) = (&planned["plan"]["moves"], &planned["plan"]["at_once"]);
@@ -97,7 +99,9 @@ async fn shift(client: &Client, name: &str, by: &str, yes: bool, out: Out) -> Re
             }
         }
     }
-    let answer = client.ask(Method::POST, &path(name, "/shift"), body()).await?;
+    let call = path(name, "/shift");
+    let shifted = client.ask(Method::POST, &call, body());
+    let answer = during(out, say!("shifting_schedule", name = name), shifted).await?;
     out.done(&answer, &say!("schedule_shifted", name = name, by = by));
     if let Some(n) = answer["plan"]["at_once"].as_u64().filter(|n| *n > 0 && !asks) {
         out.tell(&say!("shifted_at_once", n = n));

@@ -5,6 +5,7 @@ use super::{
     client::{Client, query},
     failure::Failure,
     out::Out,
+    progress::during,
     table::{rows, text},
 };
 use crate::words::say;
@@ -18,7 +19,8 @@ pub async fn run(client: &Client, verb: Template, out: Out) -> Result<(), Failur
             client.ask(Method::GET, &format!("/v1/templates{}", query(&[("app", app)])), None).await?
         }
         Template::Refresh { app } => {
-            client.ask(Method::POST, "/v1/templates/refresh", Some(json!({ "app": app }))).await?
+            let read = client.ask(Method::POST, "/v1/templates/refresh", Some(json!({ "app": app })));
+            during(out, say!("waiting_for_answer"), read).await?
         }
     };
     client.close().await;

@@ -5,6 +5,7 @@ use super::{
     client::Client,
     failure::Failure,
     out::{Out, data},
+    progress::during,
     table::text,
 };
 use crate::words::{Message, say};
@@ -19,7 +20,9 @@ pub async fn run(client: &Client, verb: Rights, out: Out) -> Result<(), Failure>
         Rights::LetIn(user) => ("let-in", user),
     };
     let body = json!({ "app": user.app, "openid": user.openid });
-    let answer = client.ask(Method::POST, &format!("/v1/users/{path}"), Some(body)).await?;
+    let path_of_call = format!("/v1/users/{path}");
+    let answer = client.ask(Method::POST, &path_of_call, Some(body));
+    let answer = during(out, say!("waiting_for_answer"), answer).await?;
     client.close().await;
     match path {
         "export" if out.json => data!("{answer}"),

@@ -76,7 +76,7 @@ pub struct Draft {
     pub openid: String,
     /// The template's id or alias.
     pub template: String,
-    /// RFC 3339, or wall time in the app's zone.
+    /// RFC 3339, wall time in the app's zone, or `+2h`: that long from now.
     pub at: String,
     /// One string for every field of the template.
     pub data: BTreeMap<String, String>,
@@ -314,7 +314,11 @@ impl<'a> Terms<'a> {
     }
 
     fn instant(&self, text: &str, now: Millis) -> Result<(Millis, Option<String>), Invalid> {
-        let written = parse_instant(text, self.timezone).map_err(|why| Invalid::new("bad_time", "/at", why))?;
+        let bad = |why| Invalid::new("bad_time", "/at", why);
+        if let Some(ahead) = text.strip_prefix('+') {
+            return Ok((now + parse_duration(ahead).map_err(bad)?, None));
+        }
+        let written = parse_instant(text, self.timezone).map_err(bad)?;
         near(written.at, now)?;
         Ok((written.at, written.local))
     }

@@ -190,3 +190,160 @@ fn the_demo_shows_messages_and_ends_with_a_summary() {
     }
     assert_eq!(site.run(&["demo", "--for", "soon"]).0, 2);
 }
+
+/// What a command writes to a terminal of so many columns.
+fn on_terminal(site: &Site, args: &[&str], columns: usize) -> String {
+    let program = site.command(args);
+    let words: Vec<String> = std::iter::once(program.get_program())
+        .chain(program.get_args())
+        .map(|word| format!("'{}'", word.to_string_lossy()))
+        .collect();
+    let line = format!("stty cols {columns} rows 50; exec {}", words.join(" "));
+    let mut script = std::process::Command::new("script");
+    script
+        .args(["-qec", &line, "/dev/null"])
+        .current_dir(site.folder.path())
+        .env("SECRET", "app-secret")
+        .env("LANG", "C");
+    script.env("TERM", "xterm").env_remove("LC_ALL").env_remove("TIXING_CONFIG").stdin(Stdio::null());
+    let done = script.output().expect("util-linux has script");
+    String::from_utf8(done.stdout).expect("UTF-8").replace('\r', "")
+}
+
+/// As WeChat gives them.
+const OPENID: &str = "o6_bmjrPTlm6_2sgVt7hMZOPfL2M";
+
+fn add(site: &Site, openid: &str, more: &[&str]) -> String {
+    let base = ["reminder", "add", "--app", "coffee", "--openid", openid, "--template", "event-start", "--accepted"];
+    let data = ["--data", "thing1=周三读书会", "--data", "time2=10:00"];
+    let (code, id, said) = site.run(&[&base[..], more, &data[..]].concat());
+    assert_eq!(code, 0, "{said}");
+    id.trim().to_owned()
+}
+
+#[test]
+fn a_list_fits_the_terminal_with_whole_ids_and_is_separated_by_tabs_in_a_pipe() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "timezone = \"Asia/Shanghai\"");
+    let id = add(&site, OPENID, &["--at", "2030-03-01T10:00"]);
+    let shown = on_terminal(&site, &["reminder", "list"], 80);
+    assert!(shown.contains(&id) && shown.contains(OPENID) && shown.contains("at +08:00"), "{shown}");
+    for line in shown.lines() {
+        assert!(unicode_width::UnicodeWidthStr::width(line) <= 80, "{line}");
+    }
+    let (_, piped, _) = site.run(&["reminder", "list"]);
+    let cells: Vec<&str> = piped.lines().nth(1).expect("a row").split('\t').collect();
+    assert_eq!(cells[..4], ["2030-03-01 10:00:00+08:00", &id, "scheduled", OPENID], "{piped}");
+    let (_, shown, _) = site.run(&["reminder", "show", &id]);
+    assert!(shown.contains("2030-03-01 10:00:00+08:00") && shown.contains("周三读书会"), "{shown}");
+}
+
+#[test]
+fn reminders_are_changed_and_cancelled_by_id_by_key_and_by_what_they_have_in_common() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "timezone = \"Asia/Shanghai\"");
+    let ids: Vec<String> = (0..5)
+        .map(|n| add(&site, &format!("o{n}"), &["--at", "2030-03-01T10:00", "--key", &format!("k{n}")]))
+        .collect();
+    let show =
+        |id: &str| -> Value { serde_json::from_str(&site.run(&["reminder", "show", id, "--json"]).1).expect("JSON") };
+    let (code, _, said) = site.run(&["reminder", "patch", &ids[0], "--data", "thing1=周四读书会", "--page", "pages/a"]);
+    assert_eq!(code, 0, "{said}");
+    let changed = show(&ids[0]);
+    assert_eq!((&changed["data"]["thing1"], &changed["data"]["time2"]), (&"周四读书会".into(), &"10:00".into()));
+    let (code, _, said) =
+        site.run(&["reminder", "change", "--app", "coffee", "--key", "k1", "--at", "2030-03-02T10:00"]);
+    assert!(code == 0 && said.contains("2030-03-02 10:00:00+08:00"), "{said}");
+    assert_eq!(site.run(&["reminder", "change", &ids[0]]).0, 2, "nothing to change");
+    // One that is not there keeps nobody back.
+    let (code, _, said) = site.run(&["reminder", "cancel", &ids[0], "r_0000000000000", &ids[1]]);
+    assert!(code == 3 && said.contains("1 of 3"), "{code} {said}");
+    assert_eq!((&show(&ids[0])["state"], &show(&ids[1])["state"]), (&"cancelled".into(), &"cancelled".into()));
+    let all = ["--app", "coffee", "--from", "2030-03-01T00:00", "--to", "2030-03-02T00:00"];
+    let run = |verb: &[&str], more: &[&str]| site.run(&[&["reminder"], verb, &all[..], more].concat());
+    let (code, _, said) = run(&["shift", "30m"], &[]);
+    assert!(code == 2 && said.contains("--expect 3"), "{said}");
+    let (code, _, said) = run(&["shift", "30m"], &["--expect", "2"]);
+    assert!(code == 1 && said.contains("--expect:"), "{said}");
+    assert_eq!(run(&["shift", "30m"], &["--expect", "3"]).0, 0);
+    assert_eq!(show(&ids[2])["at"], "2030-03-01T02:30:00.000Z");
+    let (code, said, _) = run(&["cancel"], &["--dry-run", "--json"]);
+    assert!(code == 0 && said.contains("\"count\":3"), "{said}");
+    let (code, _, said) = run(&["cancel"], &["--yes"]);
+    assert!(code == 0 && said.contains("3 reminders cancelled"), "{said}");
+    assert_eq!(site.run(&["reminder", "list", "--state", "cancelled", "--json"]).1.lines().count(), 5);
+    assert_eq!(site.run(&["reminder", "cancel"]).0, 2, "it must be said which");
+}
+
+#[test]
+fn an_instant_may_be_said_from_now_on_and_an_error_names_the_flag_that_was_written() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "timezone = \"Asia/Shanghai\"");
+    let id = add(&site, "o1", &["--at", "+90m"]);
+    let shown: Value = serde_json::from_str(&site.run(&["reminder", "show", &id, "--json"]).1).expect("JSON");
+    let at = |name: &str| {
+        chrono::DateTime::parse_from_rfc3339(shown[name].as_str().expect("a time")).expect("one").timestamp_millis()
+    };
+    let ahead = at("at") - at("created_at");
+    assert!((90 * 60_000 - 5_000..=90 * 60_000).contains(&ahead), "{ahead} ms: {shown}");
+    let base = ["reminder", "add", "--app", "coffee", "--openid", "o2", "--template", "event-start", "--accepted"];
+    for (wrong, flag) in [
+        (["--at", "+2x", "--expires-at", "2h", "--data", "thing1=x"], "--at:"),
+        (["--at", "+2h", "--expires-at", "soon", "--data", "thing1=x"], "--expires-at:"),
+        (["--at", "+2h", "--expires-at", "2h", "--data", "thing1="], "--data thing1:"),
+    ] {
+        let (code, _, said) = site.run(&[&base[..], &wrong[..], &["--data", "time2=10:00"]].concat());
+        assert!(code == 1 && said.contains(flag) && !said.contains(": /"), "{wrong:?}: {said}");
+        let (_, _, said) = site.run(&[&base[..], &wrong[..], &["--data", "time2=10:00", "--json"]].concat());
+        let error: Value = serde_json::from_str(&said).expect("JSON");
+        assert!(error["error"]["param"].as_str().is_some_and(|param| param.starts_with('/')), "{said}");
+    }
+    let (_, dry, _) = site.run(
+        &[&base[..], &["--at", "+2h", "--data", "thing1=x", "--data", "time2=10:00", "--dry-run", "--json"]].concat(),
+    );
+    assert!(dry.contains("\"dry_run\":true"), "{dry}");
+    assert_eq!(site.run(&["reminder", "list", "--json"]).1.lines().count(), 1, "nothing was stored");
+}
+
+#[test]
+fn what_a_terminal_would_obey_is_never_sent_to_it() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "timezone = \"Asia/Shanghai\"");
+    assert_eq!(site.run(&["migrate"]).0, 0);
+    let bad = "\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}";
+    std::fs::write(site.path("a.csv"), format!("openid,name\no1,{bad}\n")).expect("written");
+    std::fs::write(site.path("a.toml"), format!("name = 'x{bad}'\n")).expect("written");
+    std::fs::write(site.path("a.ndjson"), format!("{{\"app\":\"{}\"}}\n", "\\u001b[31m")).expect("written");
+    for args in [
+        &["reminder", "list", "--app", bad][..],
+        &["reminder", "list", "--state", bad],
+        &["reminder", "add", "--file", "a.ndjson"],
+        &["key", "create", "--name", bad],
+        &["key", "list"],
+        &["key", "list", "--json"],
+        &["sheet", "a.csv"],
+        &["sheet", "a.csv", "--json"],
+        &["plan", "a.toml"],
+        &["plan", "a.toml", "--json"],
+        &["check", "--config", bad],
+        &["schedules", "show", bad],
+        &["verify", bad],
+        &["init", "--platform", bad],
+        &[bad],
+    ] {
+        let (_, out, said) = site.run(args);
+        let sent: String = format!("{out}{said}").chars().filter(|c| c.is_control() || *c == '\u{202e}').collect();
+        assert!(sent.chars().all(|c| matches!(c, '\n' | '\t')), "{args:?}: {out:?} {said:?}");
+    }
+    let shown = on_terminal(&site, &["key", "list"], 80);
+    assert!(!shown.contains('\u{1b}') && !shown.contains('\u{9b}'), "{shown:?}");
+}
+
+#[test]
+fn the_manual_has_a_page_for_each_command() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let (code, _, said) = site.run(&["man", "share/man1"]);
+    assert!(code == 0 && said.contains("manual pages"), "{said}");
+    for name in ["tixing.1", "tixing-serve.1", "tixing-reminder-change.1"] {
+        let page = std::fs::read_to_string(site.path("share/man1").join(name)).expect("there");
+        assert!(page.contains("EXIT STATUS") && page.contains("EXAMPLES"), "{page}");
+    }
+    let (_, help, _) = site.run(&["reminder", "add", "--help"]);
+    assert!(help.contains("Examples:") && help.contains("--at +5s"), "{help}");
+}

@@ -3,8 +3,9 @@
 mod schedule;
 
 use super::{
+    clean::{clean, one_line},
     failure::Failure,
-    out::{Out, data, talk},
+    out::{Out, data, paint, talk},
 };
 use crate::{
     clock::{SharedClock, SystemClock},
@@ -23,7 +24,7 @@ use chrono_tz::{Asia::Shanghai, Tz};
 use http_body_util::BodyExt;
 use rand::{RngExt, seq::IndexedRandom};
 use serde_json::{Value, json};
-use std::{io::IsTerminal, path::Path, sync::Arc, time::Duration};
+use std::{borrow::Cow, io::IsTerminal, path::Path, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use unicode_width::UnicodeWidthStr;
@@ -134,7 +135,7 @@ async fn run_in(folder: &Path, duration: Option<Millis>, out: Out) -> Result<(),
     }
     let daemon = Daemon::start(config, Arc::clone(&clock)).await?;
     daemon.ready().await;
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = !out.json && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let config = Arc::clone(daemon.api.config());
     let mut demo = Demo { sandbox, daemon, config, clock, out, colour, kinds: kinds(), turn: 0, shown: 0, accepted: 0 };
     demo.introduce(&url);
@@ -147,19 +148,19 @@ async fn run_in(folder: &Path, duration: Option<Millis>, out: Out) -> Result<(),
 }
 
 impl Demo {
-    /// Shows a line of the picture, which is data unless JSON was asked for.
+    /// Shows a line of the picture, which is data unless JSON was asked for. It brings its own colours.
     fn show(&self, text: &str) {
         if self.out.json {
             talk!("{text}");
         } else {
-            data!("{text}");
+            paint(text);
         }
     }
 
     /// Shows what has just happened.
     fn happened(&self, what: &words::Message) {
         let (dim, off) = if self.colour { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
-        self.show(&format!("{dim}{}  {}{off}", clock_text(self.clock.now()), what.say(self.out.voice)));
+        self.show(&format!("{dim}{}  {}{off}", clock_text(self.clock.now()), clean(&what.say(self.out.voice))));
     }
 
     fn introduce(&self, url: &str) {
@@ -291,7 +292,7 @@ impl Demo {
         let title = template.map_or("", |t| t.title.as_str());
         card += &frame(format!("{bold}{}{off}", pad(title, "")));
         for (key, label) in template.iter().flat_map(|t| &t.fields) {
-            let value = message.data.get(key).map_or("", String::as_str);
+            let value = message.data.get(key).map_or(Cow::Borrowed(""), |value| one_line(value));
             let label = format!("{label}{}", " ".repeat(10_usize.saturating_sub(label.width())));
             card += &frame(pad(&format!("{label}{value}"), ""));
         }
