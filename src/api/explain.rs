@@ -34,6 +34,10 @@ pub struct Explanation {
     zh: String,
     /// The events and the receipt behind the sentence, oldest first, in the caller's language.
     evidence: Vec<String>,
+    /// The same in English.
+    evidence_en: Vec<String>,
+    /// 同上，中文。
+    evidence_zh: Vec<String>,
 }
 
 /// Why it was or was not sent. Times are in the app's zone.
@@ -107,18 +111,22 @@ impl Api {
             daemon: api.signals.is_some(),
             now,
         };
-        let (zone, story) = (app.and_then(|app| app.timezone), facts.story());
+        let (zone, story) = (api.config.zone_of(&stored.app), facts.story());
         let say = |lang: Lang, between: &str| {
             let voice = Voice::new(lang).in_zone(zone);
             story.iter().map(|sentence| sentence.say(voice)).collect::<Vec<_>>().join(between)
         };
-        let evidence = |message: &Message| message.say(voice.in_zone(zone));
+        let (told, known) = (|lang| Voice::new(lang).in_zone(zone), facts.evidence());
+        let evidence = |lang| known.iter().map(|message: &Message| message.say(told(lang))).collect::<Vec<_>>();
+        let (evidence_en, evidence_zh) = (evidence(Lang::En), evidence(Lang::Zh));
         Ok(Explanation {
             id: stored.due.id.to_string(),
             state: stored.due.state,
             en: say(Lang::En, " "),
             zh: say(Lang::Zh, ""),
-            evidence: facts.evidence().iter().map(evidence).collect(),
+            evidence: if voice.lang == Lang::Zh { evidence_zh.clone() } else { evidence_en.clone() },
+            evidence_en,
+            evidence_zh,
         })
     }
 }

@@ -95,7 +95,7 @@ pub async fn explain_user(
     if reminders.is_empty() && stories.is_empty() {
         stories.push(absence.story());
     }
-    let zone = check::app(&api.config, &schedule.app).ok().and_then(|app| app.timezone);
+    let zone = api.config.zone_of(&schedule.app);
     let all = |said: fn(&Explanation) -> &str, lang| -> String {
         let voice = Voice::new(lang).in_zone(zone);
         let told = reminders.iter().map(|reminder| said(reminder).to_owned());

@@ -332,7 +332,7 @@ impl Api {
             let changed = self.store.change(id, change).await?;
             stored = self.visible_of(caller, id).await?;
             if changed != Changed::Meanwhile {
-                done(changed)?;
+                done(changed).map_err(|problem| problem.in_zone(self.config.zone_of(&stored.app)))?;
                 return self.whole(&stored).await;
             }
         }
@@ -425,7 +425,7 @@ pub async fn insert(
             Ok(json(StatusCode::CREATED, &answer))
         }
         Inserted::Replayed(id, _) => replayed(&api, id).await,
-        refused => Err(refusal(refused)),
+        refused => Err(refusal(refused).in_zone(api.config.zone_of(&new.app))),
     }
 }
 
@@ -578,6 +578,7 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let schedule = query.schedule.as_deref().map(|name| api.store.gates().find(name));
     let nothing = schedule == Some(None);
+    let zone = query.app.as_deref().map_or_else(|| api.config.zone(), |app| api.config.zone_of(app));
     let filter = Filter { schedule: schedule.flatten(), ..query.filter(&api, &caller)? };
     if nothing {
         return Ok(json(StatusCode::OK, &Page { items: Vec::new(), next: None, note: None }));
@@ -585,6 +586,7 @@ pub async fn list(
     let _place = api.places.take(caller.name())?;
     let page = api.store.page(&filter, api.list_time).await?;
     let page = page.ok_or_else(|| Problem::new("too_long", say!("list_too_long")).at("/openid"))?;
+    let voice = voice.in_zone(zone);
     let note = page.next.filter(|_| page.cut_short).map(|(at, _)| say!("list_cut_short", at = at).say(voice));
     let next = page.next.map(|(at, id)| cursor(at, id));
     Ok(json(

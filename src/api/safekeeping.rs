@@ -76,7 +76,8 @@ pub async fn held(State(api): State<Api>, caller: Caller) -> Result<Response, Pr
     let keys = api.store.keys().await?;
     let keys = keys.iter().filter(|key| key.revoked_at.is_none() && key.created_at <= hold.since);
     let keys = keys.map(ApiKey::named).collect();
-    Ok(json(StatusCode::OK, &Held { held_since: rfc3339(hold.since), hold: hold.told(), overdue, keys }))
+    let told = hold.told(api.config.zone());
+    Ok(json(StatusCode::OK, &Held { held_since: rfc3339(hold.since), hold: told, overdue, keys }))
 }
 
 impl Api {

@@ -359,7 +359,7 @@ impl Api {
     }
 
     fn voice_of(&self, app: &str, voice: Voice) -> Voice {
-        voice.in_zone(check::app(&self.config, app).ok().and_then(|app| app.timezone))
+        voice.in_zone(self.config.zone_of(app))
     }
 
     async fn schedule_now(&self, name: &str, voice: Voice) -> Result<ScheduleJson, Problem> {
@@ -371,10 +371,7 @@ impl Api {
 
     /// By which zone people read what is said of a file, of which this much is known.
     fn zone_of(&self, schedule: Option<&ScheduleRow>, app: Option<&str>) -> String {
-        let of_app = app.and_then(|app| check::app(&self.config, app).ok()?.timezone);
-        let mut all = self.config.apps.iter().map(|app| app.timezone);
-        let first = all.next().flatten();
-        let zone = of_app.or_else(|| first.filter(|_| all.all(|zone| zone == first)));
+        let zone = app.map_or_else(|| self.config.zone(), |app| self.config.zone_of(app));
         schedule.map_or_else(|| zone.map_or("UTC", |zone| zone.name()).to_owned(), |row| row.zone.clone())
     }
 
@@ -390,7 +387,10 @@ impl Api {
     /// What may have been sent before a store was restored is neither moved nor cancelled.
     pub(super) async fn must_not_be_on_hold(&self) -> Result<(), Problem> {
         match self.store.hold().await? {
-            Some(hold) => Err(Problem::new("on_hold", say!("on_hold_no_change", why = hold.why()))),
+            Some(hold) => {
+                let why = say!("on_hold_no_change", why = hold.why());
+                Err(Problem::new("on_hold", why).in_zone(self.config.zone()))
+            }
             None => Ok(()),
         }
     }
@@ -630,7 +630,7 @@ pub async fn shift(
     }
     let begun = api.store.begin_shift(&row.name, by, caller.name(), api.clock.now()).await?;
     let begun = begun.map_err(|n| Problem::new("shift_too_far", say!("shift_too_far", n = n)))?;
-    api.work_off(work(begun, &name)?).await?;
+    api.work_off(work(begun, &name).map_err(|problem| problem.in_zone(row.zone.parse().ok()))?).await?;
     tracing::warn!(schedule = name, by = caller.name(), shift_ms = by, "a schedule was shifted");
     let schedule = api.schedule_now(&name, voice).await?;
     Ok(json(StatusCode::OK, &ShiftedJson { plan, schedule }))
@@ -653,7 +653,7 @@ pub async fn cancel(
         TaskBegun::Cancelled => {}
         begun => {
             tracing::warn!(schedule = name, by = caller.name(), "a schedule is cancelled");
-            api.work_off(work(begun, &name)?).await?;
+            api.work_off(work(begun, &name).map_err(|problem| problem.in_zone(row.zone.parse().ok()))?).await?;
         }
     }
     Ok(json(StatusCode::OK, &api.schedule_now(&name, voice).await?))

@@ -12,7 +12,7 @@ use crate::{
     domain::{MINUTE, Millis, consent::Balance, reminder::State as ReminderState, timing::rfc3339},
     engine::signals::LaneStatus,
     store::{
-        hold::{Hold, HoldTold},
+        hold::HoldTold,
         schedules::ScheduleRow,
     },
     words::{Message, Voice},
@@ -218,7 +218,7 @@ pub async fn stats(
         clock_held: clock_distrusted.clone(),
         clock_distrusted,
         held_since: hold.as_ref().map(|hold| rfc3339(hold.since)),
-        hold: hold.as_ref().map(Hold::told),
+        hold: hold.as_ref().map(|hold| hold.told(api.config.zone())),
         unconfigured: unconfigured.map(|(app, waiting)| Unconfigured { app, waiting }).collect(),
         incomplete_schedules,
         orphaned_schedules,

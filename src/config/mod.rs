@@ -33,6 +33,7 @@ use crate::{
 };
 use check::{Check, in_file, unread};
 use place::{Lines, Place};
+use chrono_tz::Tz;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -72,6 +73,19 @@ impl Config {
             && self.retention == other.retention
             && self.apps.len() == other.apps.len()
             && self.apps.iter().zip(&other.apps).all(|(one, other)| one.is_like(other))
+    }
+
+    /// The zone in which people read times that are of no app: the one that all apps have, if they have one.
+    pub fn zone(&self) -> Option<Tz> {
+        let mut all = self.apps.iter().map(|app| app.timezone);
+        let first = all.next().flatten();
+        first.filter(|_| all.all(|zone| zone == first))
+    }
+
+    /// The zone in which people read the times of an app.
+    pub fn zone_of(&self, app: &str) -> Option<Tz> {
+        let named = self.apps.iter().find(|known| known.name == app);
+        named.and_then(|app| app.timezone).or_else(|| self.zone())
     }
 
     /// The same, if none of its secrets has ended; with a warning of those that soon will. `text` is the file's.

@@ -7,6 +7,7 @@ use crate::{
     domain::{Millis, reminder::ReminderId, timing::as_rfc3339},
     words::{Lang, Message, Voice, say},
 };
+use chrono_tz::Tz;
 use sqlx::{AnyConnection, Row};
 
 /// Why a store does not know what it has sent.
@@ -105,9 +106,9 @@ impl Hold {
         say!("hold_why", reasons = reasons)
     }
 
-    /// Why, as the API tells it.
-    pub fn told(&self) -> HoldTold {
-        let [en, zh] = [Lang::En, Lang::Zh].map(|lang| self.why().say(Voice::new(lang)));
+    /// Why, as the API tells it, with times in this zone.
+    pub fn told(&self, zone: Option<Tz>) -> HoldTold {
+        let [en, zh] = [Lang::En, Lang::Zh].map(|lang| self.why().say(Voice::new(lang).in_zone(zone)));
         HoldTold { reasons: self.reasons.iter().map(|(reason, _)| *reason).collect(), en, zh }
     }
 }
