@@ -15,6 +15,7 @@ mod report;
 mod prepare;
 mod ticket;
 mod taps;
+mod docs;
 mod doubts;
 mod explain;
 mod explain_user;
@@ -219,7 +220,7 @@ impl Api {
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::metrics))
             .route("/openapi.json", get(openapi::document))
-            .route("/docs", get(openapi::page))
+            .route("/docs", get(docs::page))
             .fallback(access::nothing)
             .method_not_allowed_fallback(access::no_method)
             .layer(CatchPanicLayer::custom(|_| Problem::new("internal", say!("fault_of_tixing")).into_response()))

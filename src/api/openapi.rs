@@ -1,7 +1,7 @@
-//! The API's own description, and a page to read it on that needs no network.
+//! The API's own description.
 
 use super::{
-    batch, bulk, by_key, consents, doubts, explain, explain_user, feed, health, keys,
+    batch, bulk, by_key, consents, docs, doubts, explain, explain_user, feed, health, keys,
     ndjson::Written,
     plans, prepare,
     problem::{self, ProblemJson},
@@ -12,7 +12,7 @@ use super::{
 use crate::words::Message;
 use axum::{
     http::header,
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
 };
 use std::sync::LazyLock;
 use utoipa::{
@@ -46,7 +46,7 @@ use utoipa::{
         schedules::pause, schedules::resume, schedules::shift, schedules::cancel, explain_user::explain_user, stats::stats,
         doubts::doubts, doubts::resolve, templates::templates, templates::refresh, safekeeping::backup, safekeeping::held,
         safekeeping::release, keys::create_key, keys::list_keys,
-        keys::revoke_key, health::healthy, health::ready, health::metrics, document, page,
+        keys::revoke_key, health::healthy, health::ready, health::metrics, document, docs::page,
     ),
     components(schemas(ProblemJson, Written, OrderWord)),
     modifiers(&Common),
@@ -141,11 +141,4 @@ static JSON: LazyLock<String> = LazyLock::new(|| Document::openapi().to_json().e
     (status = 200, description = "OpenAPI 3.1", body = Object)))]
 pub async fn document() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], JSON.as_str()).into_response()
-}
-
-/// The same to read.
-#[utoipa::path(get, path = "/docs", operation_id = "read_docs", tag = "health", responses(
-    (status = 200, description = "A page that needs no network", body = String, content_type = "text/html")))]
-pub async fn page() -> Html<&'static str> {
-    Html(include_str!("docs.html"))
 }

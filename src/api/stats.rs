@@ -11,10 +11,7 @@ use super::{
 use crate::{
     domain::{MINUTE, Millis, consent::Balance, reminder::State as ReminderState, timing::rfc3339},
     engine::signals::LaneStatus,
-    store::{
-        hold::HoldTold,
-        schedules::ScheduleRow,
-    },
+    store::{hold::HoldTold, schedules::ScheduleRow},
     words::{Message, Voice},
 };
 use axum::{extract::State, http::StatusCode, response::Response};

@@ -32,8 +32,8 @@ use crate::{
     words::{Message, say},
 };
 use check::{Check, in_file, unread};
-use place::{Lines, Place};
 use chrono_tz::Tz;
+use place::{Lines, Place};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,

@@ -113,3 +113,26 @@ async fn every_code_of_a_problem_is_explained_in_words() {
         assert!(answer.contains(title), "{answer}");
     }
 }
+
+#[tokio::test]
+async fn the_page_explains_every_call_and_code_in_the_readers_language() {
+    let (_site, program, document) = started().await;
+    let page = async |path: &str, language: &str| {
+        let request = program.http.get(format!("{}{path}", program.base)).header("accept-language", language);
+        request.send().await.expect("an answer").text().await.expect("text")
+    };
+    let (en, zh) = (page("/docs", "en").await, page("/docs", "zh-CN").await);
+    assert!(en.contains("API keys") && en.contains("tixing key create --name backend"), "{en}");
+    assert!(zh.contains("API 密钥") && zh.contains("怎么办") && zh.contains("搜索"), "{zh}");
+    assert_eq!(page("/docs?lang=zh", "en").await, zh);
+    for (path, method, operation) in operations(&document) {
+        let told = format!("\"{}\":", operation["operationId"].as_str().expect("a name"));
+        assert!(en.contains(&told) && zh.contains(&told), "{method} {path}: say in OPERATIONS what it does");
+    }
+    // Where the type of a problem leads.
+    let problem = program.http.get(format!("{}/v1/stats", program.base)).send().await.expect("an answer");
+    let problem: Value = problem.json().await.expect("JSON");
+    let id = problem["type"].as_str().and_then(|link| link.strip_prefix("/docs#")).expect("a link");
+    assert!(zh.contains(&format!("<tr id=\"{id}\">")), "{id}");
+    assert!(program.terminate().0.success());
+}
