@@ -84,6 +84,7 @@ impl Api {
             },
             unlisted: app.is_some_and(|app| !app.knows(code)),
             paused: pause.map(|pause| Paused { code: pause.code, why: pause.why, until: pause.until }),
+            app_paused_at: api.store.app_paused_since(&stored.app),
             refused: match app {
                 Some(app) if app.template(&stored.template).is_none() => Some(unconfigured()),
                 _ => api.store.listing(&stored.app).and_then(|listing| listing.refuses(&stored.template, &stored.data)),

@@ -46,6 +46,10 @@ pub async fn ready(State(api): State<Api>, voice: Voice) -> (StatusCode, String)
 /// A line for each app that sends nothing for now: a platform that refuses is no fault of the daemon's.
 fn paused(api: &Api, status: &Status, voice: Voice) -> String {
     let line = |app: &App| {
+        if let Some(since) = api.store.app_paused_since(&app.name) {
+            let line = say!("ready_but_paused_by_operator", app = app.name, since = since);
+            return Some(line.say(voice.in_zone(app.timezone)) + "\n");
+        }
         let pause = status.lanes.get(&app.name)?.pause.as_ref()?;
         let why = say!("because_of", code = pause.code, why = pause.why);
         let line = say!("ready_but_paused", app = app.name, until = pause.until, why = why);

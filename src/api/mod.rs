@@ -1,6 +1,7 @@
 //! JSON for programs: `/v1` behind keys, health and documentation open to all.
 
 mod access;
+mod apps;
 mod auth;
 mod batch;
 mod batches;
@@ -191,6 +192,8 @@ impl Api {
             .route("/schedules/{name}/problems", get(schedules::problems))
             .route("/schedules/{name}/pause", post(schedules::pause))
             .route("/schedules/{name}/resume", post(schedules::resume))
+            .route("/apps/{name}/pause", post(apps::pause))
+            .route("/apps/{name}/resume", post(apps::resume))
             .route("/doubts", get(doubts::doubts))
             .route("/doubts/{id}", post(doubts::resolve))
             .route("/templates", get(templates::templates))

@@ -115,6 +115,9 @@ pub struct AppStats {
     quota: Option<DayQuota>,
     #[schema(required = true)]
     paused: Option<Paused>,
+    /// Since when an operator has paused it: nothing of it is sent until somebody resumes it.
+    #[schema(required = true, format = DateTime)]
+    paused_at: Option<String>,
 }
 
 /// A code that nobody has listed.
@@ -200,7 +203,9 @@ pub async fn stats(
         let out_of_step = out_of_step(&api, configured, voice);
         let live = status.lanes.get(&app);
         let voice = voice.in_zone(configured.timezone);
-        apps.push(AppStats::of(app, &counts, &queue, live, out_of_step, voice, now));
+        let paused_at = api.store.app_paused_since(&app).map(rfc3339);
+        let stats = AppStats::of(app, &counts, &queue, live, out_of_step, voice, now);
+        apps.push(AppStats { paused_at, ..stats });
     }
     let unconfigured = api.store.unconfigured().await?.into_iter().filter(|(app, _)| query.covers(&caller, app));
     let Lacking { incomplete_schedules, orphaned_schedules, unconfigured_schedules, unprepared_schedules } =
@@ -338,6 +343,7 @@ impl AppStats {
                 why: pause.why.say(voice),
                 until: rfc3339(pause.until),
             }),
+            paused_at: None,
         }
     }
 }

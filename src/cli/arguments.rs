@@ -67,6 +67,9 @@ pub enum Verb {
     /// Make, list and revoke API keys.
     #[command(subcommand)]
     Key(Key),
+    /// List apps, pause all sends of one, or let them go on.
+    #[command(subcommand)]
+    App(App),
     /// Record and show consents, and say which to ask for.
     #[command(subcommand)]
     Consent(Consent),
@@ -174,6 +177,24 @@ pub enum Key {
         /// Their numbers.
         #[arg(value_name = "ID", required = true)]
         ids: Vec<i64>,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum App {
+    /// List them: what waits, what is due, and which are paused, by whom and why.
+    List,
+    /// Let no new send of them begin, until they are resumed; deadlines run on.
+    Pause {
+        /// Their names.
+        #[arg(value_name = "APP", required = true)]
+        names: Vec<String>,
+    },
+    /// Let them go on. What is overdue goes at the catch-up pace.
+    Resume {
+        /// Their names.
+        #[arg(value_name = "APP", required = true)]
+        names: Vec<String>,
     },
 }
 

@@ -110,7 +110,7 @@ mod tests {
         let row = |state: &str, reason: &str| {
             texts(&["2027-03-01 19:30:00", "r_06w4n2k8c0000", state, OPENID, reason, "", "coffee", data])
         };
-        let rows = [row("scheduled", ""), row("failed", "43101"), row("unconfirmed", "")];
+        let rows = [row("scheduled", ""), row("failed", "test_mode"), row("unconfirmed", "")];
         for width in [40, 60, 80, 100, 132, 400] {
             let laid = by_columns(&titles, &rows, width);
             for line in &laid {

@@ -3,6 +3,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod annotate;
+mod apps;
 mod arguments;
 mod bulk;
 mod check;
@@ -180,6 +181,7 @@ async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
             let client = reach(cli.config, matches!(verb, Key::Create { .. }), out).await?;
             keys::run(&client, verb, out).await
         }
+        Verb::App(verb) => apps::run(&reach(cli.config, false, out).await?, verb, out).await,
         Verb::Consent(verb) => {
             let client = reach(cli.config, matches!(verb, Consent::Add { .. }), out).await?;
             consents::run(&client, verb, out).await

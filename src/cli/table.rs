@@ -23,6 +23,7 @@ const TITLES: &[(&str, &str)] = &[
     ("created_at", "column_created"),
     ("data", "column_data"),
     ("delivery", "column_delivery"),
+    ("due", "column_due"),
     ("expired", "column_expired"),
     ("expires_at", "column_deadline"),
     ("failed", "column_failed"),
@@ -32,6 +33,7 @@ const TITLES: &[(&str, &str)] = &[
     ("ends_at", "column_ends"),
     ("granted_at", "column_granted"),
     ("held", "column_held"),
+    ("in_doubt", "column_in_doubt"),
     ("id", "column_id"),
     ("kind", "column_kind"),
     ("last_at", "column_last"),
@@ -40,8 +42,11 @@ const TITLES: &[(&str, &str)] = &[
     ("n", "column_number"),
     ("name", "column_name"),
     ("next_at", "column_looked_at"),
+    ("next_due_at", "column_next_due"),
     ("on_platform", "column_on_platform"),
     ("openid", "column_openid"),
+    ("paused_at", "column_paused_at"),
+    ("paused_until", "column_paused_until"),
     ("reason", "column_reason"),
     ("reminder", "column_reminder"),
     ("revoked_at", "column_revoked"),
@@ -54,6 +59,7 @@ const TITLES: &[(&str, &str)] = &[
     ("used", "column_used"),
     ("void", "column_void"),
     ("void_reason", "column_why"),
+    ("why", "column_why"),
 ];
 
 fn title(member: &str) -> Message {
@@ -115,12 +121,14 @@ pub fn tell_of_more(page: &Value, otherwise: &Message, out: Out) {
 }
 
 fn is_time(member: &str) -> bool {
-    matches!(member, "at" | "first") || member.ends_with("_at")
+    matches!(member, "at" | "first" | "paused_until") || member.ends_with("_at")
 }
 
 fn cell(member: &str, value: &Value, voice: Voice, on_terminal: bool) -> String {
     let at = value.as_str().filter(|_| is_time(member)).and_then(|text| parse_instant(text, None).ok());
     match (at, value) {
+        // Milliseconds would cost a column its place; `show` has them.
+        (Some(written), _) if on_terminal => voice.time(written.at - written.at.rem_euclid(1_000)),
         (Some(written), _) => voice.time(written.at),
         (None, Value::Object(object)) if on_terminal => {
             object.iter().map(|(key, value)| format!("{key}={}", text(value))).collect::<Vec<_>>().join(" ")
@@ -178,5 +186,8 @@ mod tests {
         let data = json!({ "thing1": "周三读书会", "time2": "10:00" });
         assert_eq!(cell("data", &data, Voice::default(), true), "thing1=周三读书会 time2=10:00");
         assert_eq!(cell("data", &data, Voice::default(), false), data.to_string());
+        let at = json!("2027-03-01T10:00:00.463Z");
+        assert_eq!(cell("at", &at, Voice::default(), true), "2027-03-01 10:00:00Z");
+        assert_eq!(cell("at", &at, Voice::default(), false), "2027-03-01 10:00:00.463Z");
     }
 }

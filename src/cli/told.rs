@@ -1,5 +1,6 @@
 //! A reminder as a person reads it: what it is, what it says, and what became of it.
 
+use super::word;
 use crate::{
     domain::timing::parse_instant,
     words::{Message, Voice, say},
@@ -38,7 +39,7 @@ const MEMBERS: &[(&str, &str)] = &[
 pub fn lines(reminder: &Value, voice: Voice) -> Vec<String> {
     let mut told = vec![(say!("column_id").say(voice), value(&reminder["id"], voice))];
     for (member, title) in MEMBERS {
-        let said = value(&reminder[*member], voice);
+        let said = word::cell(member, &value(&reminder[*member], voice), voice);
         if !said.is_empty() {
             told.push((Message::new(title).say(voice), said));
         }
@@ -63,7 +64,8 @@ fn tried(attempt: &Value) -> Message {
     let at = attempt["at"].as_str().and_then(|text| parse_instant(text, None).ok()).map(|written| written.at);
     let words: Vec<&str> = ["code", "text"].iter().filter_map(|name| attempt[*name].as_str()).collect();
     let words = (!words.is_empty()).then(|| say!("shown_attempt_words", words = words.join(": ")));
-    let (late, took, outcome) = (&attempt["late_ms"], &attempt["took_ms"], &attempt["outcome"]);
+    let outcome = word::word(attempt["outcome"].as_str().unwrap_or_default());
+    let (late, took) = (&attempt["late_ms"], &attempt["took_ms"]);
     say!("shown_attempt_of", at = at, outcome = outcome, late = late, took = took, words = words)
 }
 

@@ -148,6 +148,8 @@ pub struct Facts<'a> {
     pub unlisted: bool,
     /// Why its app is paused.
     pub paused: Option<Paused>,
+    /// Since when an operator has paused its app.
+    pub app_paused_at: Option<Millis>,
     /// Why the platform would refuse it, by its list of templates.
     pub refused: Option<Message>,
     /// Why the store is on hold.
@@ -296,6 +298,9 @@ impl Facts<'_> {
         }
         if let Some(why) = &self.refused {
             return say!("story_out_of_step", why = why);
+        }
+        if let Some(since) = self.app_paused_at {
+            return say!("story_app_paused", since = since, at = self.due.due_at);
         }
         match &self.schedule {
             Some(OfSchedule { changes: true, .. }) => return say!("story_schedule_changes"),

@@ -141,7 +141,10 @@ impl Bells {
         for (app, lane) in &status.lanes {
             let by_app = ByApp { app: app.clone() };
             let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-            self.metrics.paused.get_or_create(&by_app).set(i64::from(lane.pause.is_some()));
+            self.metrics
+                .paused
+                .get_or_create(&by_app)
+                .set(i64::from(lane.pause.is_some() || self.store.app_paused_since(app).is_some()));
             self.metrics.rate.get_or_create(&by_app).set(i64::from(lane.rate));
             self.metrics.suspended_templates.get_or_create(&by_app).set(number(lane.suspended.len()));
             self.metrics.out_of_step.get_or_create(&by_app).set(number(lane.out_of_step));

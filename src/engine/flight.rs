@@ -124,7 +124,7 @@ impl Engine {
     fn send(&mut self, i: usize, job: Job, ticket: Option<Ticket>, now: Millis) {
         let lane = &self.lanes[i];
         // Marking took its time: the gate is asked once more at the very last moment, as it is now.
-        let decision = lane.decide(&job, self.store.gates().of(job.schedule), now);
+        let decision = lane.decide(&job, self.store.gates().here(lane.id, job.schedule), now);
         let goes = matches!(decision, Decision::Send | Decision::Resend);
         let Some(auth) = lane.auth(now).filter(|_| goes) else {
             let until = if let Decision::Wait { until } = decision { until } else { now };

@@ -8,14 +8,23 @@ use crate::{
     },
     store::port::{Next, Open},
 };
+use std::collections::BTreeSet;
 
 /// What has expired behind closed gates is looked for this often, from the beginning.
 const ROUND_EVERY: Millis = 30 * SECOND;
 /// So long after one slice of a round comes the next.
 const SLICE_EVERY: Millis = SECOND / 10;
 
-/// What is open now, and when that may change by itself.
-pub fn open(gates: impl Iterator<Item = (i64, Gate)>, app: Option<QuietHours>, now: Millis) -> (Open, Millis) {
+/// What is open now, and when that may change by itself. Of a paused app nothing is, until somebody resumes it.
+pub fn open(
+    paused: bool,
+    gates: impl Iterator<Item = (i64, Gate)>,
+    app: Option<QuietHours>,
+    now: Millis,
+) -> (Open, Millis) {
+    if paused {
+        return (Open::Only(BTreeSet::new()), Millis::MAX);
+    }
     let changes = |quiet: QuietHours| quiet.ends(now).or_else(|| quiet.begins(now)).unwrap_or(Millis::MAX);
     let mut change_at = app.map_or(Millis::MAX, changes);
     let (mut open, mut closed) = (Vec::new(), Vec::new());
@@ -106,7 +115,9 @@ mod tests {
             (night, &gates[..], 12, but(&[1, 3, 4]), Some(13)),
             (night, &gates[..], 23, only(&[2, 3]), Some(32)),
         ] {
-            let found = open(gates.iter().copied(), app, now * HOUR);
+            let found = open(false, gates.iter().copied(), app, now * HOUR);
+            let nothing = (only(&[]), Millis::MAX);
+            assert_eq!(open(true, gates.iter().copied(), app, now * HOUR), nothing, "the app is paused");
             assert_eq!(found, (expected, until.map_or(Millis::MAX, |hour| hour * HOUR)), "{app:?} {now}");
         }
         for (before, after, more) in [

@@ -184,7 +184,8 @@ impl Lane {
         if same && (self.looked_at..self.gates_change_at).contains(&now) {
             return;
         }
-        let (open, change_at) = gates::open(gates.of_lane(self.id), self.app.rules.quiet_hours, now);
+        let (open, change_at) =
+            gates::open(gates.paused_since(self.id).is_some(), gates.of_lane(self.id), self.app.rules.quiet_hours, now);
         // What is due from the very instant at which quiet hours end is not late.
         let from = if same && self.gates_change_at <= now && now - self.gates_change_at < BACKLOG_AFTER {
             self.gates_change_at
@@ -333,7 +334,7 @@ impl Lane {
                     continue;
                 }
                 let on_doubt = self.templates.on_doubt(job.template);
-                let gate = self.gates.of(job.schedule);
+                let gate = self.gates.here(self.id, job.schedule);
                 let decision = decide(&job.due, &job.body.openid, &self.app.rules, gate, on_doubt, now);
                 match decision {
                     // A closed gate, or quiet hours of its schedule's own, hold nothing else back.

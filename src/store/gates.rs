@@ -25,19 +25,34 @@ pub struct Known {
     pub gate: Gate,
 }
 
-/// All schedules, by their small integers.
+/// All schedules, by their small integers, and the apps that an operator has paused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Gates(BTreeMap<i64, Known>);
+pub struct Gates {
+    known: BTreeMap<i64, Known>,
+    /// By their lanes: since when.
+    paused: BTreeMap<i64, Millis>,
+}
 
 impl Gates {
     /// The gate of a reminder that comes from this schedule, or from none.
     pub fn of(&self, schedule: Option<i64>) -> Gate {
-        schedule.and_then(|id| self.0.get(&id)).map_or_else(Gate::default, |known| known.gate)
+        schedule.and_then(|id| self.known.get(&id)).map_or_else(Gate::default, |known| known.gate)
+    }
+
+    /// The same in its lane: where the app is paused, every gate is closed.
+    pub fn here(&self, lane: i64, schedule: Option<i64>) -> Gate {
+        let gate = self.of(schedule);
+        Gate { closed: gate.closed || self.paused.contains_key(&lane), ..gate }
+    }
+
+    /// Since when an operator has paused a lane's app.
+    pub fn paused_since(&self, lane: i64) -> Option<Millis> {
+        self.paused.get(&lane).copied()
     }
 
     /// The gates of a lane's schedules that differ from the plain one.
     pub fn of_lane(&self, lane: i64) -> impl Iterator<Item = (i64, Gate)> {
-        let here = self.0.iter().filter(move |(_, known)| known.lane == lane && !known.gate.is_plain());
+        let here = self.known.iter().filter(move |(_, known)| known.lane == lane && !known.gate.is_plain());
         here.map(|(id, known)| (*id, known.gate))
     }
 
@@ -48,12 +63,12 @@ impl Gates {
 
     /// What a schedule is called.
     pub fn name(&self, schedule: i64) -> Option<Arc<str>> {
-        self.0.get(&schedule).map(|known| Arc::clone(&known.name))
+        self.known.get(&schedule).map(|known| Arc::clone(&known.name))
     }
 
     /// The schedule of a name.
     pub fn find(&self, name: &str) -> Option<i64> {
-        self.0.iter().find(|(_, known)| &*known.name == name).map(|(id, _)| *id)
+        self.known.iter().find(|(_, known)| &*known.name == name).map(|(id, _)| *id)
     }
 }
 
@@ -72,7 +87,7 @@ impl Kept {
         let mut changed = changed.into_iter().peekable();
         if changed.peek().is_some() {
             let mut kept = self.0.write().expect("nobody panics while writing them");
-            Arc::make_mut(&mut kept).0.extend(changed);
+            Arc::make_mut(&mut kept).known.extend(changed);
         }
     }
 
@@ -117,10 +132,32 @@ fn known(row: &AnyRow) -> (i64, Known) {
 /// `schedule.quiet` of one that has no quiet hours, whatever its app has.
 pub(super) const NO_QUIET_HOURS: &str = "none";
 
+/// `audit.action` of the pause of an app; `audit.detail` is its name.
+pub(super) const PAUSE: &str = "pause_app";
+/// The same of its end.
+pub(super) const RESUME: &str = "resume_app";
+
+/// The lanes of the apps that are paused, and since when.
+async fn paused(conn: &mut AnyConnection) -> sqlx::Result<BTreeMap<i64, Millis>> {
+    let sql =
+        "SELECT l.id AS lane, u.at, u.action FROM audit u JOIN app a ON a.name = u.detail JOIN lane l ON l.app = a.id
+         WHERE u.action IN ($1, $2) ORDER BY u.id";
+    let mut paused = BTreeMap::new();
+    for row in sqlx::query(sql).bind(PAUSE).bind(RESUME).fetch_all(conn).await? {
+        let lane = row.get::<i64, _>("lane");
+        match row.get::<String, _>("action") == PAUSE {
+            true => paused.insert(lane, row.get("at")),
+            false => paused.remove(&lane),
+        };
+    }
+    Ok(paused)
+}
+
 /// Reads all gates.
 pub(super) async fn read(conn: &mut AnyConnection) -> sqlx::Result<Gates> {
     let sql = format!("SELECT {} FROM schedule s", columns());
-    Ok(Gates(sqlx::query(AssertSqlSafe(sql)).fetch_all(conn).await?.iter().map(known).collect()))
+    let known = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *conn).await?.iter().map(known).collect();
+    Ok(Gates { known, paused: paused(conn).await? })
 }
 
 /// Reads the gate of one schedule.

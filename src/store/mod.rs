@@ -56,6 +56,7 @@ pub mod occurrences;
 pub mod left_out;
 pub mod kept;
 pub mod folder;
+pub mod app_pause;
 pub mod gates;
 pub mod retention;
 pub mod lists;

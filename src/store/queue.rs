@@ -209,12 +209,16 @@ impl Store {
     }
 
     /// The oldest instant of a lane that has passed without an end, and how many such rows there are (at most 10,000 are counted). What a
-    /// paused schedule or one in quiet hours of its own holds back is not late.
+    /// paused app or schedule, or one in quiet hours of its own, holds back is not late.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn overdue(&self, lane: i64, now: Millis) -> Result<(Option<Millis>, i64), StoreError> {
-        let is_open = is_open(&Open::AllBut(self.gates.get().closed(lane, now)));
+        let gates = self.gates.get();
+        let is_open = is_open(&match gates.paused_since(lane) {
+            Some(_) => Open::Only(BTreeSet::new()),
+            None => Open::AllBut(gates.closed(lane, now)),
+        });
         let sql = format!(
             "SELECT d.due_at FROM due d WHERE d.lane = $1 AND d.due_at <= $2 {is_open} ORDER BY d.due_at, d.id LIMIT 1"
         );

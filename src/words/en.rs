@@ -157,6 +157,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("story_shifted_earlier", "What waits of it was moved to {by:span} earlier."),
     ("story_before", ", {by:span} before"),
     ("story_after", ", {by:span} after"),
+    ("story_app_paused", "It waits: an operator has paused its app at {since:time}. Once resumed it goes at {at:time}, or at once if that has passed, as long as its deadline allows."),
 
     // What is wrong with an input: fields, times, drafts (domain).
     ("time_too_long", "has {found} characters; a time has at most {most}"),
@@ -600,6 +601,15 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("docs_column_code", "code"),
     ("docs_column_meaning", "meaning"),
     ("docs_column_fix", "what to do"),
+    ("op_pause_app", "Stop all sends of an app"),
+    ("op_resume_app", "Let an app go on"),
+    ("fix_bad_idempotency_key", "Give visible ASCII characters, such as a new UUID, and the header once."),
+    ("fix_idempotency_key_not_taken", "Leave the header out. `key` of a reminder and `event` of a consent make a call safe to repeat."),
+    ("fix_bad_request", "Send the request as HTTP wants it: `detail` says what is missing."),
+    ("fix_late", "It is too late for this instant: look whether a time was written without its zone. To send it now all the same, add `\"late\": \"send\"`."),
+    ("fix_idempotency_key_reused", "Take a new key for each new call; repeat the old key only with the same body."),
+    ("fix_asked_too_often", "Ask again when `Retry-After` has passed."),
+    ("ready_but_paused_by_operator", "the app «{app}» is paused by an operator since {since:time}"),
 
     // Tables (schedule/sheet).
     ("save_as_xlsx", "open it in Excel or WPS and save it as “Excel workbook (*.xlsx)”"),
@@ -1384,6 +1394,13 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("shown_attempt_of", "{at:time} → {outcome}, {late} ms late, answered in {took} ms{words}"),
     ("shown_attempt_words", ", {words}"),
     ("shown_receipt", "receipt"),
+    ("app_is_paused", "{name} is paused: nothing of it is sent until `tixing app resume {name}`"),
+    ("app_goes_on", "{name} goes on; due now: {due}"),
+    ("column_due", "due"),
+    ("column_in_doubt", "in doubt"),
+    ("column_next_due", "next"),
+    ("column_paused_at", "paused since"),
+    ("column_paused_until", "paused until"),
 
     // doctor.
     ("check_of_app", "{app}: {what}"),
@@ -1587,4 +1604,6 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("way_by_proxy", "by the proxy {proxy}"),
     ("use_tls_for_messages", "without TLS everybody on the way can read whom you write to, and what: fine for the sandbox alone"),
     ("pushes_failed_of", "{failed} of {sent} sent"),
+    ("app_paused_by_operator", "an operator has paused it at {since:time}: nothing of it is sent"),
+    ("resume_the_app", "if it may go on: `tixing app resume {name}`"),
 ];

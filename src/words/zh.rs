@@ -157,6 +157,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("story_shifted_earlier", "该计划中待发送的提醒已提前 {by:span}。"),
     ("story_before", "，提前 {by:span}"),
     ("story_after", "，之后 {by:span}"),
+    ("story_app_paused", "等待中：应用已于 {since:time} 被人工暂停。恢复后在 {at:time} 发送；若已过该时间则立即发送，但不晚于截止时间。"),
 
     // 输入有什么问题：字段、时间、草稿（domain）。
     ("time_too_long", "有 {found} 个字符；时间最多 {most} 个字符"),
@@ -600,6 +601,15 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("docs_column_code", "代码"),
     ("docs_column_meaning", "含义"),
     ("docs_column_fix", "怎么办"),
+    ("op_pause_app", "暂停应用的全部发送"),
+    ("op_resume_app", "恢复应用的发送"),
+    ("fix_bad_idempotency_key", "用可见 ASCII 字符，例如新生成的 UUID，且只给一次。"),
+    ("fix_idempotency_key_not_taken", "去掉该请求头。提醒的 `key`、订阅的 `event` 同样能让重复调用只生效一次。"),
+    ("fix_bad_request", "按 HTTP 规范发送请求：`detail` 说明缺少什么。"),
+    ("fix_late", "计划时间已过：检查是否漏写了时区。仍要立即发送时，加上 `\"late\": \"send\"`。"),
+    ("fix_idempotency_key_reused", "每次新的调用用新的键；只有请求体相同时才重复使用旧键。"),
+    ("fix_asked_too_often", "等 `Retry-After` 之后再请求。"),
+    ("ready_but_paused_by_operator", "应用「{app}」自 {since:time} 起被人工暂停"),
 
     // 表格（schedule/sheet）。
     ("save_as_xlsx", "请用 Excel 或 WPS 打开，另存为“Excel 工作簿（*.xlsx）”"),
@@ -1384,6 +1394,13 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("shown_attempt_of", "{at:time} → {outcome}，晚 {late} 毫秒，{took} 毫秒后应答{words}"),
     ("shown_attempt_words", "，{words}"),
     ("shown_receipt", "回执"),
+    ("app_is_paused", "{name} 已暂停，在执行 `tixing app resume {name}` 之前不会发送"),
+    ("app_goes_on", "{name} 已恢复发送；已到时间的提醒有 {due} 条"),
+    ("column_due", "已到时间"),
+    ("column_in_doubt", "结果未知"),
+    ("column_next_due", "下一条"),
+    ("column_paused_at", "暂停于"),
+    ("column_paused_until", "暂停至"),
 
     // doctor。
     ("check_of_app", "{app}：{what}"),
@@ -1587,4 +1604,6 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("way_by_proxy", "经代理 {proxy}"),
     ("use_tls_for_messages", "没有 TLS，途中任何人都能看到发给谁、发了什么：仅适用于沙箱"),
     ("pushes_failed_of", "已发送 {sent} 条，其中推送失败 {failed} 条"),
+    ("app_paused_by_operator", "已于 {since:time} 被人工暂停，不会发送"),
+    ("resume_the_app", "需要恢复时执行 `tixing app resume {name}`"),
 ];

@@ -347,3 +347,22 @@ fn the_manual_has_a_page_for_each_command() {
     let (_, help, _) = site.run(&["reminder", "add", "--help"]);
     assert!(help.contains("Examples:") && help.contains("--at +5s"), "{help}");
 }
+
+#[test]
+fn an_app_is_paused_and_resumed_and_everything_that_looks_says_so() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "timezone = \"Asia/Shanghai\"");
+    let id = add(&site, "o1", &["--at", "2030-03-01T10:00"]);
+    let (code, _, said) = site.run(&["app", "pause", "coffee", "nobody"]);
+    assert!(code == 3 && said.contains("coffee is paused") && said.contains("nobody:"), "{code} {said}");
+    let (_, listed, _) = site.run(&["app", "list", "--json"]);
+    let coffee = listed
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .find(|app| app["app"] == "coffee");
+    assert!(coffee.expect("listed")["paused_at"].is_string(), "{listed}");
+    let (_, why, _) = site.run(&["reminder", "explain", &id]);
+    assert!(why.contains("an operator has paused its app"), "{why}");
+    assert_eq!(site.run(&["app", "resume", "coffee"]).0, 0);
+    let (_, why, _) = site.run(&["reminder", "explain", &id]);
+    assert!(!why.contains("paused"), "{why}");
+}

@@ -255,3 +255,31 @@ async fn a_hundred_thousand_paused_reminders_at_the_head_of_a_lane_hold_nobody_u
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_paused_app_sends_nothing_not_after_a_restart_either_and_its_deadlines_run_on() {
+    on_both_rigs(plain, async |rig| {
+        let mut rig = small(rig);
+        let id = loaded(rig.store(), load("spring")).await;
+        let free = loaded(rig.store(), BeginLoad { quiet: Some("none".into()), ..load("free") }).await;
+        of_schedule(&rig, id, "s", 20, |i| at(2 + i64::from(i % 2) * 3_600)).await;
+        of_schedule(&rig, free, "f", 5, |_| at(3_602)).await;
+        plain_one(&rig, "other", at(3_602)).await;
+        for _ in 0..2 {
+            rig.store().set_app_pause("coffee", true, "test").await.expect("answers");
+        }
+        rig.pass(10_000, 500).await;
+        assert_eq!(rig.store().overdue(1, at(10)).await.expect("answers"), (None, 0), "what is paused is not late");
+        let mut rig = small(rig.restart().await);
+        rig.pass(HOUR + 2 * MINUTE, 20_000).await;
+        assert!(rig.messages().is_empty(), "{:?}", rig.openids());
+        assert_eq!(rig.store().app_paused_since("coffee"), Some(at(0)), "to pause it again changes nothing");
+        let counts = rig.store().schedule_counts(id).await.expect("answers");
+        assert_eq!(counts, [("expired/expired".to_owned(), 10), ("scheduled".to_owned(), 10)].into());
+        rig.store().set_app_pause("coffee", false, "test").await.expect("answers");
+        rig.pass(MINUTE, 1_000).await;
+        assert_eq!((rig.messages().len(), rig.store().app_paused_since("coffee")), (16, None));
+        rig
+    })
+    .await;
+}

@@ -83,7 +83,13 @@ fn not_prepared(schedule: &Value) -> Message {
 /// Whether an app sends, and how fast.
 fn sending(app: &App, of: &Value, report: &mut Report) {
     let subject = Subject::of(app, say!("check_sending"));
+    if of["paused_at"].is_string() {
+        let since = instant(&of["paused_at"]);
+        let resume = say!("resume_the_app", name = app.name);
+        report.add(subject.clone(), Level::Warning, say!("app_paused_by_operator", since = since), resume);
+    }
     match &of["paused"] {
+        Value::Null if of["paused_at"].is_string() => {}
         Value::Null => report.ok(subject, say!("sending_goes_on")),
         paused => {
             let (until, code, why) = (instant(&paused["until"]), &paused["code"], told(&paused["why"]));

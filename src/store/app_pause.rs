@@ -1,0 +1,58 @@
+//! Apps are paused and resumed by an operator. What counts is the last word that was said about an app in the audit; it is kept in memory with
+//! the gates of the schedules.
+
+use super::{
+    Store,
+    command::Single,
+    error::StoreError,
+    gates::{PAUSE, RESUME},
+    port::Ring,
+    tx::Tx,
+};
+use crate::domain::Millis;
+use sqlx::Row;
+
+/// An app is paused, or goes on.
+struct SetPause {
+    app: String,
+    pause: bool,
+    by: String,
+}
+
+impl Single for SetPause {
+    type Done = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
+        let sql = "SELECT action FROM audit WHERE action IN ($1, $2) AND detail = $3 ORDER BY id DESC LIMIT 1";
+        let last = sqlx::query(sql).bind(PAUSE).bind(RESUME).bind(&self.app).fetch_optional(&mut *tx.conn).await?;
+        let is_paused = last.is_some_and(|row| row.get::<String, _>("action") == PAUSE);
+        if is_paused == self.pause {
+            return Ok(());
+        }
+        let sql = "INSERT INTO audit (at, actor, action, reminder, detail) VALUES ($1, $2, $3, NULL, $4)";
+        let action = if self.pause { PAUSE } else { RESUME };
+        let said = sqlx::query(sql).bind(tx.now).bind(&self.by).bind(action).bind(&self.app);
+        said.execute(&mut *tx.conn).await.map(drop)
+    }
+
+    /// No row has changed: the engine looks at the gates.
+    fn ring(&self) -> Option<Ring> {
+        Some(Ring::NOWHERE)
+    }
+}
+
+impl Store {
+    /// Pauses an app, or lets it go on; also if it is so already. When this returns, the gate is closed or open.
+    ///
+    /// # Errors
+    /// When nothing was kept; or, of [`StoreError::Silent`], when that is not known.
+    pub async fn set_app_pause(&self, app: &str, pause: bool, by: &str) -> Result<(), StoreError> {
+        self.writer.do_one(SetPause { app: app.into(), pause, by: by.into() }).await?;
+        self.read_gates().await
+    }
+
+    /// Since when an operator has paused an app.
+    pub fn app_paused_since(&self, app: &str) -> Option<Millis> {
+        self.gates.get().paused_since(self.names.app(app).lane)
+    }
+}
