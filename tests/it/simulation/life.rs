@@ -194,7 +194,7 @@ impl Life {
         let mut rng = StdRng::seed_from_u64(terms.seed);
         let time = Time::begin();
         let sandbox = Sandbox::new(time.of_world(), rng.random());
-        let mut app = platform::app(&mut rng);
+        let mut app = platform::app(&mut rng, terms.sabotage.and_then(Sabotage::platform));
         let doubt = &app.platform.doubt;
         app.concurrency = rng.random_range(1..=6);
         app.rate = *[1, 20, 500].choose(&mut rng).expect("some");

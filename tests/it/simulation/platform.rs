@@ -41,13 +41,14 @@ fn sample(platform: &'static Facts) -> App {
 }
 
 /// The app of a life: about half of them are on the first platform, and the others share the rest. Where there are no tokens every request is
-/// signed and every answer too, which takes longer than all else in a life: fewer are lived there.
-pub fn app(rng: &mut StdRng) -> App {
+/// signed and every answer too, which takes longer than all else in a life: fewer are lived there. `only` names one.
+pub fn app(rng: &mut StdRng, only: Option<&str>) -> App {
     let share = |app: &App| if app.adapter().tokens().is_some() { 5 } else { 1 };
     static SHARES: OnceLock<Vec<usize>> = OnceLock::new();
     let shares = SHARES.get_or_init(|| (1..APPS.len()).flat_map(|i| vec![i; share(&APPS[i])]).collect());
     let other = shares.choose(rng).filter(|_| rng.random()).map(|i| &APPS[*i]);
-    let mut app = other.unwrap_or(&APPS[0]).clone();
+    let only = only.and_then(|word| APPS.iter().find(|app| app.platform.word == word));
+    let mut app = only.or(other).unwrap_or(&APPS[0]).clone();
     // Some operators have found out what it means, and say so.
     if let Some((_, code)) = MADE_UP.iter().find(|(word, _)| *word == app.platform.word && rng.random()) {
         app.codes.insert((*code).to_owned(), Reaction::Deny);

@@ -99,6 +99,15 @@ impl Sabotage {
         Self::UnsignedSuccessBelieved,
     ];
 
+    /// The platform that alone shows it: the lives of its search are lived there.
+    pub fn platform(self) -> Option<&'static str> {
+        match self {
+            Self::DeniedTicketVoidsOthers => Some("baidu"),
+            Self::UnsignedSuccessBelieved => Some("alipay"),
+            _ => None,
+        }
+    }
+
     /// Whether it is a fault of what schedules need, which the real store alone has.
     pub fn is_of_schedules(self) -> bool {
         matches!(self, Self::ScheduleGateNotAsked | Self::TableOfBefore | Self::IdentitiesForgotten)

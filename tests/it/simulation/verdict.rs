@@ -8,7 +8,7 @@ use super::{
     platform::{self, is_only_busy},
 };
 use crate::harness::model::Seen;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tixing::{
     domain::{
         DAY, Millis, SECOND,
@@ -367,6 +367,7 @@ fn ledger(life: &Life, stored: &BTreeMap<ReminderId, Seen>) -> Result<(), String
             entry.openid
         );
     }
+    let refused = refused_tickets(life);
     for ((openid, template), reported) in &life.reported {
         let b = life.disk.balance(openid, template);
         // Of consents from before they were forgotten the platform knows, and we do not.
@@ -376,11 +377,14 @@ fn ledger(life: &Life, stored: &BTreeMap<ReminderId, Seen>) -> Result<(), String
         let now = life.time.machine();
         let late = has_ended(life, openid, now);
         must!(drifts(life) || came_back || late || b.void == 0, "nobody withdrew, and {openid} has {b:?}");
-        // A ticket that was refused, for it had ended on its way, ends no other one.
-        let ended = |granted: &&Granted| granted.openid == *openid && granted.ends.is_some_and(|ends| ends <= now);
-        let ended: i64 = life.granted.iter().filter(ended).map(|granted| granted.sends).sum();
-        let exact = life.app.platform.tickets.needed && !drifts(life) && !life.clock_set && !life.restored;
-        must!(!exact || came_back || b.void <= ended, "{openid} has {b:?}, and only {ended} have ended");
+        // A ticket that was refused, for it was withdrawn or had ended on its way, ends no other one.
+        let lost = |granted: &&Granted| {
+            let ended = granted.ends.is_some_and(|ends| ends <= now);
+            granted.openid == *openid && (ended || granted.ticket.as_ref().is_some_and(|t| refused.contains(t)))
+        };
+        let lost: i64 = life.granted.iter().filter(lost).map(|granted| granted.sends).sum();
+        let exact = life.app.platform.tickets.needed && !life.clock_set && !life.restored;
+        must!(!exact || came_back || b.void <= lost, "{openid} has {b:?}, and only {lost} have ended or were refused");
         let spent = stored.values().filter(|s| s.openid == *openid && s.state.spends()).count();
         // A restored store takes a reminder for sent though it does not know the consent that may have paid for it.
         must!(
@@ -433,6 +437,15 @@ fn ledger(life: &Life, stored: &BTreeMap<ReminderId, Seen>) -> Result<(), String
         life.app.concurrency
     );
     Ok(())
+}
+
+/// The tickets that messages named which the platform refused for want of a consent.
+fn refused_tickets(life: &Life) -> BTreeSet<String> {
+    let denied = |event: &Event| event.code.as_deref().is_some_and(|code| platform::denies(&life.app, code));
+    let denied = life.promises.iter().filter(|promise| life.disk.events(promise.id).iter().any(denied));
+    let marks: BTreeSet<String> = denied.map(|promise| life.mark_of(&promise.new)).collect();
+    let left = life.network.left.lock().expect("whole");
+    left.iter().filter(|left| marks.contains(&left.mark)).filter_map(|left| left.ticket.clone()).collect()
 }
 
 /// Consents that nobody tapped for: of those who were forgotten, who are called by their rows' numbers, and what stands for the former ones
