@@ -153,26 +153,26 @@ impl Work for Reminders {
     async fn store(self, (mut checked, late): Self::Checked) -> Vec<Answer> {
         let store = &self.api.store;
         let news = std::mem::take(&mut checked.good);
-        let noted = |new: &NewReminder| Some((self.api.taps.tap(&check::add(new)?), new.template.clone()));
-        let taps: Vec<Option<(Tap, String)>> = news.iter().map(noted).collect();
+        let tap = |new: &NewReminder| Some((self.api.taps.tap(&check::add(new)?), new.template.clone()));
+        let noted: Vec<(String, Option<(Tap, String)>)> = news.iter().map(|new| (new.app.clone(), tap(new))).collect();
         let done = match news.is_empty() {
             true => Ok(Vec::new()),
             false if self.dry_run => store.try_insert(news).await,
             false => store.insert(news).await,
         };
-        let done = done.map(|verdicts| verdicts.into_iter().zip(taps).collect());
+        let done = done.map(|verdicts| verdicts.into_iter().zip(noted).collect::<Vec<_>>());
         let now = self.api.clock.now();
-        let mut answers = checked.answered(done, |(verdict, tap): (Inserted, Option<(Tap, String)>)| match verdict {
+        let mut answers = checked.answered(done, |(verdict, (app, tap))| match verdict {
             Inserted::Created(_) if self.dry_run => Answer::WouldStore,
             Inserted::Created(_) => {
                 let second = tap.filter(|(tap, _)| self.api.taps.is_second(*tap, now));
-                doubled(inserted(verdict), second.map(|(_, template)| template).into_iter().collect())
+                doubled(self.inserted(&app, verdict), second.map(|(_, template)| template).into_iter().collect())
             }
-            verdict => inserted(verdict),
+            verdict => self.inserted(&app, verdict),
         });
         for (i, new, why) in late {
             answers[i] = match store.known_key(&new).await {
-                Ok(Some(verdict)) => inserted(verdict),
+                Ok(Some(verdict)) => self.inserted(&new.app, verdict),
                 Ok(None) => Answer::Refused(check::late(&self.api.config, &new, why)),
                 Err(e) => Answer::Refused(e.into()),
             };
@@ -181,17 +181,22 @@ impl Work for Reminders {
     }
 }
 
+impl Reminders {
+    fn inserted(&self, app: &str, verdict: Inserted) -> Answer {
+        match verdict {
+            Inserted::Created(id) => Answer::Stored { id, state: ReminderState::Scheduled, replayed: false },
+            Inserted::Replayed(id, state) => Answer::Stored { id, state, replayed: true },
+            refused => Answer::Refused(match check::app(&self.api.config, app) {
+                Ok(app) => refusal(app, refused),
+                Err(unknown) => unknown.into(),
+            }),
+        }
+    }
+}
+
 /// The answer to a line, and the templates whose accept it may have counted a second time.
 fn doubled(answer: Answer, templates: Vec<String>) -> Answer {
     if templates.is_empty() { answer } else { Answer::Doubled(Box::new(answer), templates) }
-}
-
-fn inserted(verdict: Inserted) -> Answer {
-    match verdict {
-        Inserted::Created(id) => Answer::Stored { id, state: ReminderState::Scheduled, replayed: false },
-        Inserted::Replayed(id, state) => Answer::Stored { id, state, replayed: true },
-        refused => Answer::Refused(refusal(refused)),
-    }
 }
 
 #[derive(Clone)]

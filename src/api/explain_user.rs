@@ -189,6 +189,9 @@ impl Api {
         let consents = self.store.consents(&schedule.app, openid).await?;
         let of_template: Vec<_> = consents.into_iter().filter(|c| c.template == schedule.template).collect();
         let count = |state| of_template.iter().filter(|consent| consent.state == state).count();
+        let free = of_template.iter().filter(|consent| consent.state == ConsentState::Available);
+        let ends: Option<Vec<Millis>> = free.map(|consent| consent.ends_at).collect();
+        let until = ends.and_then(|ends| ends.into_iter().max());
         let mut holders = Vec::new();
         for consent in of_template.iter().filter(|consent| consent.state == ConsentState::Held) {
             let Some(id) = consent.reminder else { continue };
@@ -205,6 +208,8 @@ impl Api {
             forgotten: self.store.forgotten_at(&schedule.app, openid).await?,
             turned_off: turned_off.iter().find(|(code, _)| *code == schedule.template).map(|(_, at)| *at),
             available: count(ConsentState::Available),
+            until,
+            first_at: schedule.first_at,
             used: count(ConsentState::Used),
             void: count(ConsentState::Void),
             ended: ended(&of_template, &schedule.template),

@@ -425,16 +425,16 @@ pub async fn insert(
             Ok(json(StatusCode::CREATED, &answer))
         }
         Inserted::Replayed(id, _) => replayed(&api, id).await,
-        refused => Err(refusal(refused).in_zone(api.config.zone_of(&new.app))),
+        refused => Err(refusal(check::app(&api.config, &new.app)?, refused).in_zone(api.config.zone_of(&new.app))),
     }
 }
 
 /// The answer to a call that came before.
 async fn replayed(api: &Api, id: ReminderId) -> Result<Response, Problem> {
     // It may have been cancelled, or erased, since the key was looked up.
-    let stored = api.store.reminder(id).await?.ok_or_else(|| refusal(Inserted::Spent))?;
+    let stored = api.store.reminder(id).await?.ok_or_else(key_spent)?;
     if stored.due.state == ReminderState::Cancelled {
-        return Err(refusal(Inserted::KeyCancelled(id)));
+        return Err(key_cancelled(id));
     }
     Ok(marked(json(StatusCode::OK, &shown(&api.store, &stored, None))))
 }
@@ -450,21 +450,29 @@ async fn repeated(api: &Api, openid: &str, earlier: Earlier) -> Result<Response,
     Ok(marked(json(StatusCode::OK, &shown(&api.store, &stored, None))))
 }
 
-/// The refusal of an insert that wrote nothing.
-pub(super) fn refusal(verdict: Inserted) -> Problem {
-    match verdict {
+fn key_spent() -> Problem {
+    Problem::new("key_spent", say!("key_spent")).at("/key")
+}
+
+fn key_cancelled(id: ReminderId) -> Problem {
+    Problem::new("key_cancelled", say!("key_cancelled", id = id.to_string())).at("/key")
+}
+
+/// The refusal of an insert that wrote nothing. Times are in the app's zone.
+pub(super) fn refusal(app: &App, verdict: Inserted) -> Problem {
+    let problem = match verdict {
         Inserted::KeyConflict(id) => Problem::new("key_conflict", say!("key_conflict", id = id.to_string())).at("/key"),
-        Inserted::KeyCancelled(id) => {
-            Problem::new("key_cancelled", say!("key_cancelled", id = id.to_string())).at("/key")
-        }
-        Inserted::Spent => Problem::new("key_spent", say!("key_spent")).at("/key"),
+        Inserted::KeyCancelled(id) => key_cancelled(id),
+        Inserted::Spent => key_spent(),
         Inserted::Forgotten => forgotten(),
         Inserted::ConsentsEnd(until) => {
             Problem::new("no_consent", say!("consents_end_before", until = until)).at("/at")
         }
         Inserted::Refused => StoreError::Refused(say!("store_refused_row_alone")).into(),
+        _ if app.platform.tickets.needed => Problem::new("no_consent", say!("no_ticket_to_reserve")),
         _ => Problem::new("no_consent", say!("no_consent_to_reserve")),
-    }
+    };
+    problem.in_zone(app.timezone)
 }
 
 /// The refusal of what is about a user who was forgotten.

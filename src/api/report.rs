@@ -14,8 +14,8 @@ use crate::{
         consent::{Allowance, Feed, Report, Ticket},
         draft::Tap,
     },
-    platform::popup,
-    store::{Store, consents::Consent},
+    platform::{facts::Choice, popup},
+    store::{Pseudonyms, Store, consents::Consent},
     words::{Message, Voice, say},
 };
 use serde::{Deserialize, Serialize};
@@ -171,10 +171,10 @@ fn results(app: &App, store: &Store, body: &ConsentBody) -> Result<Results, Prob
         (Some(_), None) if body.template.is_some() => refused(say!("template_without_need"), "/template"),
         (Some(words), None) => Ok(by_words(app, words)?),
         (None, Some(result)) => {
-            let granted = (app.platform.popup.read)(result);
-            let granted =
-                granted.map_err(|wrong| Problem::new("bad_value", wrong.why).at(format!("/result{}", wrong.at)))?;
-            by_result(app, store, body, granted)
+            let chosen = (app.platform.popup.read)(result);
+            let chosen =
+                chosen.map_err(|wrong| Problem::new("bad_value", wrong.why).at(format!("/result{}", wrong.at)))?;
+            by_result(app, store, body, chosen)
         }
     }
 }
@@ -184,9 +184,9 @@ fn by_words(app: &App, words: &BTreeMap<String, Value>) -> Result<Results, Inval
     let (mut results, mut ignored) = (BTreeMap::new(), Vec::new());
     let popup = &app.platform.popup;
     for (name, word) in words.iter().filter(|(name, _)| !popup.beside.contains(&name.as_str())) {
-        let granted = popup::word(popup, word, &["results", name]);
-        let granted = granted.map_err(|wrong| Invalid::new("bad_value", wrong.at, wrong.why))?;
-        sort(app, name, granted, &mut results, &mut ignored);
+        let choice = popup::word(popup, word, &["results", name]);
+        let choice = choice.map_err(|wrong| Invalid::new("bad_value", wrong.at, wrong.why))?;
+        sort(app, name, choice, &mut results, &mut ignored);
     }
     if results.is_empty() && ignored.is_empty() {
         return Err(Invalid::new("bad_value", "/results", say!("no_template_reported")));
@@ -199,17 +199,20 @@ fn by_result(
     app: &App,
     store: &Store,
     body: &ConsentBody,
-    granted: BTreeMap<String, bool>,
+    chosen: BTreeMap<String, Choice>,
 ) -> Result<Results, Problem> {
     let (mut results, mut ignored) = (BTreeMap::new(), Vec::new());
-    if body.template.is_some() && !granted.contains_key("") {
+    if body.template.is_some() && !chosen.contains_key("") {
         return Err(Problem::new("bad_value", say!("template_without_need")).at("/template"));
     }
-    for (name, granted) in granted {
+    for (name, choice) in chosen {
         let name = match (name.as_str(), &body.template, &body.subscribe_id) {
             ("", Some(template), _) => app.terms(None).template(template, "/template")?.code.clone(),
             ("", None, Some(id)) => match ticket::prepared_for(app, store, &body.openid, id) {
                 Some(code) => code.to_owned(),
+                None if Pseudonyms::looks_minted(id) => {
+                    return Err(Problem::new("bad_value", say!("subscribe_id_of_another")).at("/subscribe_id"));
+                }
                 None => return Err(Problem::new("bad_value", say!("result_without_template")).at("/template")),
             },
             ("", None, None) => {
@@ -217,15 +220,19 @@ fn by_result(
             }
             _ => name,
         };
-        sort(app, &name, granted, &mut results, &mut ignored);
+        sort(app, &name, choice, &mut results, &mut ignored);
     }
     Ok((results, ignored))
 }
 
-/// Puts a template to those that the app has, or to the others.
-fn sort(app: &App, name: &str, granted: bool, results: &mut BTreeMap<String, bool>, ignored: &mut Vec<Ignored>) {
+/// Puts a template to those that the user has answered for, or to those that add nothing.
+fn sort(app: &App, name: &str, choice: Choice, results: &mut BTreeMap<String, bool>, ignored: &mut Vec<Ignored>) {
     match app.terms(None).template(name, "") {
-        Ok(template) => *results.entry(template.code.clone()).or_default() |= granted,
+        Ok(template) => match choice {
+            Choice::Nothing(why) => ignored.push(Ignored::new(name, why)),
+            Choice::Granted => drop(results.insert(template.code.clone(), true)),
+            Choice::Refused => drop(results.entry(template.code.clone()).or_insert(false)),
+        },
         Err(unknown) => ignored.push(Ignored::new(name, unknown.detail)),
     }
 }

@@ -48,6 +48,8 @@ pub struct TemplateJson {
     /// The values that a field of an enumerated type allows; null until the platform has been asked.
     #[schema(required = true)]
     choices: Option<BTreeMap<String, Vec<String>>>,
+    /// Whether the platform lists an account's templates, so that it can be asked.
+    listable: bool,
     /// When the platform was asked.
     #[schema(required = true, format = DateTime)]
     listed_at: Option<String>,
@@ -87,7 +89,9 @@ pub async fn refresh(
     };
     let asked =
         |app: &str| signals.status().lanes.get(app).map(|lane| lane.templates_asked.clone()).unwrap_or_default();
-    let names = api.config.apps.iter().map(|app| app.name.as_str()).filter(|app| wanted.covers(&caller, app));
+    // One whose platform lists none is asked only by its own name, and then it is said why that is of no use.
+    let apps = api.config.apps.iter().filter(|app| wanted.app.is_some() || app.lists_templates());
+    let names = apps.map(|app| app.name.as_str()).filter(|app| wanted.covers(&caller, app));
     let names = api.refreshes.take(names.collect(), api.clock.monotonic())?.into_iter();
     let before: Vec<(&str, u64)> = names.map(|app| (app, asked(app).times)).collect();
     before.iter().for_each(|(app, _)| signals.read_templates(app));
@@ -155,7 +159,7 @@ fn shown(api: &Api, caller: &Caller, wanted: &OfApp, voice: Voice) -> Templates 
     let mut templates = Vec::new();
     for app in api.config.apps.iter().filter(|app| wanted.covers(caller, &app.name)) {
         let listing = api.store.listing(&app.name);
-        let listing = listing.as_deref();
+        let (listing, listable) = (listing.as_deref(), app.lists_templates());
         templates.extend(app.templates.iter().map(|t| {
             let listed = listing.and_then(|listing| listing.find(&t.code));
             let title = listed.map(|listed| &listed.title).filter(|title| !title.is_empty()).unwrap_or(&t.title);
@@ -167,6 +171,7 @@ fn shown(api: &Api, caller: &Caller, wanted: &OfApp, voice: Voice) -> Templates 
                 title: title.clone(),
                 fields: t.fields(listing).clone(),
                 choices: listed.map(|listed| listed.choices.clone()),
+                listable,
                 listed_at: listing.map(|listing| rfc3339(listing.read_at)),
                 out_of_step: listing.map(|listing| said(listing.differences(t), voice)).unwrap_or_default(),
             }

@@ -13,6 +13,16 @@ use std::{
     path::Path,
 };
 
+/// The line on `exclusive`, where that has an effect.
+const EXCLUSIVE: &str = "# exclusive = true                   # nobody else sends with this appid: then a doubtful send may safely be tried again\n";
+
+/// The value of `ask_at_once`, and what it can be.
+fn ask_at_once(platform: &Facts) -> String {
+    let (usual, most) = (platform.popup.usual, platform.popup.most);
+    let range = if most == 1 { "1 alone".to_owned() } else { format!("1 to {most}") };
+    format!("{usual}                    # templates that /v1/consents/ask names for one popup, {range}")
+}
+
 /// A configuration with one app on this platform, as its sample has it.
 pub fn configuration(platform: &Facts) -> String {
     let sample = &platform.sample;
@@ -20,9 +30,10 @@ pub fn configuration(platform: &Facts) -> String {
         .replace("{platform}", platform.word)
         .replace("{appid}", sample.appid)
         .replace("{own}", sample.own)
+        .replace("{exclusive}", if platform.doubt.counts_consents { EXCLUSIVE } else { "" })
         .replace("{callback}", sample.callback)
         .replace("{rate}", &format!("{:<4}", platform.most_per_second.unwrap_or(u32::MAX).min(500)))
-        .replace("{most}", &platform.popup.most.to_string())
+        .replace("{ask}", &ask_at_once(platform))
         .replace("{templates}", sample.templates)
 }
 
@@ -103,6 +114,31 @@ mod tests {
                 "{}",
                 platform.word
             );
+            for (n, line) in configuration(platform)
+                .lines()
+                .enumerate()
+                .skip_while(|(_, line)| *line != "[[app]]")
+                .take_while(|(_, line)| *line != "[[app.template]]")
+            {
+                // What is there as a comment is right, too, once it counts.
+                let Some((key, _)) = line.strip_prefix("# ").and_then(|line| line.split_once(" = ")) else { continue };
+                let is_key = key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+                if !is_key || line.contains("{ file") || key == "callback" || key == "consents" {
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).expect("there");
+                let counts: Vec<&str> =
+                    text.lines().enumerate().map(|(m, l)| if m == n { &l[2..] } else { l }).collect();
+                let other = folder.path().join("other.toml");
+                std::fs::write(&other, counts.join("\n")).expect("written");
+                let config = config::load(&other, 0).unwrap_or_else(|e| panic!("{}: {line}: {e}", platform.word));
+                let idle: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+                assert!(
+                    key == "mode" || idle.iter().all(|said| said.contains("callback")),
+                    "{}: {idle:?}",
+                    platform.word
+                );
+            }
             let app = &config.apps[0];
             assert_eq!((app.name.as_str(), app.platform.word), ("coffee", platform.word));
             let template = app.template("event-start").expect("there is one");

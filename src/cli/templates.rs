@@ -32,7 +32,9 @@ pub async fn run(client: &Client, verb: Template, out: Out) -> Result<(), Failur
             template["fields"] = fields.join("\n").into();
             let differs: Vec<String> = template["out_of_step"].as_array().into_iter().flatten().map(text).collect();
             let never = template["listed_at"].is_null();
+            let listable = template["listable"] == true;
             template["on_platform"] = match differs.is_empty() {
+                true if !listable => say!("template_never_listed").say(out.voice).into(),
                 true if never => say!("template_not_asked").say(out.voice).into(),
                 true => say!("template_in_step").say(out.voice).into(),
                 false => differs.join("; ").into(),

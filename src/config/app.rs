@@ -13,7 +13,7 @@ use crate::{
     domain::{
         DAY, Invalid, Millis, SECOND,
         consent::{Feed, Feeds},
-        decide::AppRules,
+        decide::{AppRules, NeverSafe},
         draft::{Terms, UserRule},
         hint,
         options::Options,
@@ -155,6 +155,11 @@ impl App {
             Some(source) => Box::new(Elsewhere::new(own, source.clone())),
             None => own,
         }
+    }
+
+    /// Whether its platform lists an account's templates, so that it can be asked for them.
+    pub fn lists_templates(&self) -> bool {
+        self.adapter().listings().is_some()
     }
 
     /// How its pushes are read, if it has any.
@@ -389,7 +394,8 @@ impl Raw {
             rules: AppRules {
                 quiet_hours,
                 testers,
-                exclusive: self.exclusive && self.consents.counts(Feed::Client) && facts.doubt.counts_consents,
+                exclusive: self.exclusive && self.never_safe(facts).is_none(),
+                never_safe: self.never_safe(facts),
                 receipt_wait: (self.callback.is_some() && facts.doubt.sends_receipts).then_some(receipt_wait),
             },
             callback,
@@ -399,6 +405,15 @@ impl Raw {
             templates,
             testers: self.testers.clone(),
         })
+    }
+
+    /// Why `exclusive` has no effect, if it has none.
+    fn never_safe(&self, facts: &Facts) -> Option<NeverSafe> {
+        match (facts.doubt.counts_consents, self.consents.counts(Feed::Client)) {
+            (false, _) => Some(NeverSafe::Platform),
+            (true, false) => Some(NeverSafe::Pushes),
+            (true, true) => None,
+        }
     }
 
     fn platform(&self, place: &Place<'_>, check: &mut Check<'_>) -> Option<&'static Facts> {
@@ -513,7 +528,10 @@ impl Raw {
     fn ask_at_once(&self, facts: &Facts, place: &Place<'_>, check: &mut Check<'_>) -> usize {
         let (asked, most) = (self.ask_at_once.unwrap_or(facts.popup.usual), facts.popup.most);
         if !(1..=most).contains(&asked) {
-            let what = say!("ask_at_once_out_of_bounds", found = asked, most = most);
+            let what = match most {
+                1 => say!("ask_at_once_is_one", found = asked, platform = facts.word),
+                _ => say!("ask_at_once_out_of_bounds", found = asked, most = most),
+            };
             check.problem(&place.key("ask_at_once"), what);
         }
         asked
@@ -531,8 +549,12 @@ impl Raw {
             };
             what.into_iter().for_each(|what| check.problem(&place.key("consents"), what));
         }
-        if self.exclusive && !self.consents.counts(Feed::Client) {
-            check.warning(say!("exclusive_without_effect", app = name));
+        match self.never_safe(facts).filter(|_| self.exclusive) {
+            Some(NeverSafe::Platform) => {
+                check.warning(say!("exclusive_on_platform", app = name, platform = facts.word));
+            }
+            Some(NeverSafe::Pushes) => check.warning(say!("exclusive_without_effect", app = name)),
+            None => {}
         }
         if self.receipt_wait.is_some() && !facts.doubt.sends_receipts {
             check.warning(say!("receipts_never_pushed", app = name, platform = facts.word));

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     domain::{
         DAY, MINUTE,
-        template::{Kind, OnDoubt, Template, Times},
+        template::{Kind, Numbers, OnDoubt, Template, Times},
         timing::parse_duration,
     },
     platform::Facts,
@@ -61,7 +61,11 @@ impl Raw {
             check.problem(&place.key("fields"), say!("template_fields_count", found = n, most = most));
         }
         if let Some(missing) = facts.fields.missing_in_order(&self.fields) {
-            check.problem(&place.key("fields"), say!("fields_out_of_order", missing = missing, n = n));
+            let what = match facts.fields.numbers {
+                Numbers::OfType => say!("fields_out_of_type", missing = missing, platform = facts.word),
+                _ => say!("fields_out_of_order", missing = missing, n = n),
+            };
+            check.problem(&place.key("fields"), what);
         }
         if !facts.kinds.contains(&self.kind) {
             check.problem(&place.key("kind"), say!("kind_not_of_platform", kind = self.kind, platform = facts.word));

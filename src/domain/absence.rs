@@ -29,6 +29,10 @@ pub struct Absence {
     pub turned_off: Option<Millis>,
     /// Consents for its template that are free.
     pub available: usize,
+    /// When the last of these ends, if all of them end.
+    pub until: Option<Millis>,
+    /// The schedule's first instant.
+    pub first_at: Option<Millis>,
     /// Those that are used.
     pub used: usize,
     /// Those that are void.
@@ -61,7 +65,15 @@ impl Absence {
             return say!("absent_incomplete", schedule = schedule);
         }
         if self.available > 0 {
-            return say!("absent_available", schedule = schedule, n = self.available);
+            return match (self.until, self.first_at) {
+                (Some(until), Some(from)) if until <= from => {
+                    say!("absent_ends_before", schedule = schedule, n = self.available, until = until)
+                }
+                (Some(until), _) => {
+                    say!("absent_available_until", schedule = schedule, n = self.available, until = until)
+                }
+                (None, _) => say!("absent_available", schedule = schedule, n = self.available),
+            };
         }
         if !self.holders.is_empty() {
             let holders: Vec<Message> = self.holders.iter().map(Holder::told).collect();
@@ -156,6 +168,10 @@ mod tests {
             (Absence { used: 2, void: 1, ended: Some(0), ..base.clone() }, "ended on"),
             (Absence { holders: held.clone(), used: 1, ..base.clone() }, "members-day"),
             (Absence { available: 1, holders: held, ..base.clone() }, "load the file again"),
+            (Absence { available: 2, until: Some(5), first_at: Some(5), ..base.clone() }, "2 free consents end before"),
+            (Absence { available: 2, until: Some(5), first_at: Some(4), ..base.clone() }, "or it is due after"),
+            (Absence { available: 2, until: Some(5), ..base.clone() }, "or it is due after"),
+            (Absence { available: 2, first_at: Some(5), ..base.clone() }, "load the file again"),
             (Absence { turned_off: Some(0), used: 1, ..base.clone() }, "turned it off"),
             (Absence { incomplete: true, available: 1, ..base.clone() }, "cut off"),
             (Absence { excluded: true, incomplete: true, available: 1, ..base.clone() }, "excludes"),

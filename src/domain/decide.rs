@@ -20,8 +20,19 @@ pub struct AppRules {
     pub testers: Option<std::collections::HashSet<String>>,
     /// Nobody else sends with this app's consents, and what a user grants is known at once.
     pub exclusive: bool,
+    /// Why a second request is never known to be safe, whatever the app says of itself; `None` if that is up to `exclusive`.
+    pub never_safe: Option<NeverSafe>,
     /// How long the platform's receipt for a doubt is waited for; `None` if it pushes none.
     pub receipt_wait: Option<Millis>,
+}
+
+/// Why no second request of an app is ever known to be safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NeverSafe {
+    /// Its platform lets a second message through, or refuses it in words that do not tell why.
+    Platform,
+    /// What its users grant is known only once the platform's push is there.
+    Pushes,
 }
 
 /// The verdict on one reminder at one instant.
@@ -104,7 +115,11 @@ pub fn open_doubt(due: &Due, rules: &AppRules, on_doubt: OnDoubt, now: Millis) -
     }
     match on_doubt {
         OnDoubt::AssumeSent if rules.exclusive => Decision::Settle(unconfirmed(Reason::OtherConsents)),
-        OnDoubt::AssumeSent => Decision::Settle(unconfirmed(Reason::NotExclusive)),
+        OnDoubt::AssumeSent => Decision::Settle(unconfirmed(match rules.never_safe {
+            Some(NeverSafe::Platform) => Reason::PlatformCannotTell,
+            Some(NeverSafe::Pushes) => Reason::TapsArePushed,
+            None => Reason::NotExclusive,
+        })),
         OnDoubt::Resend => Decision::Resend,
         OnDoubt::Ask => Decision::Settle(still_open(due.expires_at, Reason::AsksOperator)),
     }
@@ -179,6 +194,20 @@ mod tests {
             tries: 0,
             unsure: 0,
             doubt_since: (state == State::InDoubt).then_some(1_500),
+        }
+    }
+
+    #[test]
+    fn a_doubt_that_is_not_resent_says_what_keeps_it_from_that() {
+        for (exclusive, never_safe, reason) in [
+            (false, None, Reason::NotExclusive),
+            (false, Some(NeverSafe::Platform), Reason::PlatformCannotTell),
+            (false, Some(NeverSafe::Pushes), Reason::TapsArePushed),
+            (true, None, Reason::OtherConsents),
+        ] {
+            let rules = AppRules { exclusive, never_safe, ..AppRules::default() };
+            let ended = open_doubt(&due(State::InDoubt), &rules, OnDoubt::AssumeSent, 2_000);
+            assert_eq!(ended, Decision::Settle(unconfirmed(reason)), "{exclusive} {never_safe:?}");
         }
     }
 

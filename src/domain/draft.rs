@@ -341,8 +341,11 @@ impl<'a> Terms<'a> {
     /// # Errors
     /// `bad_value`.
     pub fn option(&self, name: &str, value: &str) -> Result<(), Invalid> {
-        let known = self.options.iter().find(|option| option.name == name);
-        one_of(value, known.map_or(&[], |option| option.values), &format!("/{name}"))
+        let param = format!("/{name}");
+        match self.options.iter().find(|option| option.name == name) {
+            Some(option) => one_of(value, option.values, &param),
+            None => Err(Invalid::new("bad_value", param, say!("option_unknown", key = name))),
+        }
     }
 
     /// Whether there is an instant left at which it could be sent. `given`: whether its owner has given the deadline.

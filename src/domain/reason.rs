@@ -99,6 +99,10 @@ pub enum Reason {
     OtherConsents,
     /// The app is not exclusive, so that a second request could deliver twice.
     NotExclusive,
+    /// The platform cannot tell whether a second request would deliver twice.
+    PlatformCannotTell,
+    /// What the user has granted is known by pushes alone, so that a second request could deliver twice.
+    TapsArePushed,
     /// The user has no consent for a second request.
     NoSecondConsent,
     /// Its owner cancelled it before it was sent again.
@@ -169,6 +173,8 @@ impl Reason {
             | Self::DoubtConsentEnded { .. }
             | Self::OtherConsents
             | Self::NotExclusive
+            | Self::PlatformCannotTell
+            | Self::TapsArePushed
             | Self::NoSecondConsent => "unconfirmed",
             Self::Restored => "restored",
             Self::Received => "receipt",

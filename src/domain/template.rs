@@ -177,6 +177,8 @@ impl Listed {
 pub struct FieldRules {
     /// The types that have a rule: a key is its type and a number. Empty where keys have no types.
     pub types: &'static [&'static str],
+    /// How keys are numbered.
+    pub numbers: Numbers,
     /// Checks one value against the rule of its key. A key without a rule is taken as it is.
     pub check: fn(key: &str, value: &str, profile: Profile) -> Result<(), Message>,
     /// How long a value is, as the rules count.
@@ -207,10 +209,21 @@ impl FieldRules {
         }
     }
 
-    /// The first key that is missing, where a platform's keys are one word and their numbers: from 1 on, without a gap, in the template's order.
+    /// The first key that is missing, where a platform's keys are numbered from 1 on, without a gap.
     pub fn missing_in_order(&self, keys: &BTreeMap<String, String>) -> Option<String> {
-        let [word] = self.types else { return None };
-        (1..=keys.len()).map(|n| format!("{word}{n}")).find(|key| !keys.contains_key(key))
+        let all: Vec<String> = match self.numbers {
+            Numbers::Any => return None,
+            Numbers::InOrder => {
+                let word = self.types.first()?;
+                (1..=keys.len()).map(|n| format!("{word}{n}")).collect()
+            }
+            Numbers::OfType => {
+                let mut of_type: BTreeMap<&str, usize> = BTreeMap::new();
+                keys.keys().for_each(|key| *of_type.entry(field_type(key)).or_default() += 1);
+                of_type.into_iter().flat_map(|(word, n)| (1..=n).map(move |n| format!("{word}{n:02}"))).collect()
+            }
+        };
+        all.into_iter().find(|key| !keys.contains_key(key))
     }
 
     /// The type of a key, if the platform's keys have types and this one is not known.
@@ -218,6 +231,17 @@ impl FieldRules {
         let kind = field_type(key);
         (!self.types.is_empty() && !self.types.contains(&kind)).then_some(kind)
     }
+}
+
+/// How the keys of a template's fields are numbered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// By no rule that is known, or not at all.
+    Any,
+    /// All of them from 1 on, in the template's order: there is one type.
+    InOrder,
+    /// Those of each type from 01 on, with two digits.
+    OfType,
 }
 
 /// How strictly values are checked.
@@ -347,6 +371,7 @@ mod tests {
     /// A platform that takes values of at most three characters.
     const RULES: FieldRules = FieldRules {
         types: &[],
+        numbers: Numbers::Any,
         check: |_, value, _| if value.chars().count() <= 3 { Ok(()) } else { Err(say!("field_empty")) },
         length: |value| value.chars().count(),
         most: 20,

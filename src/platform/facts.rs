@@ -198,12 +198,42 @@ pub struct Popup {
     pub beside: &'static [&'static str],
     /// Whether a word grants a consent; `None` for a word that nobody knows.
     pub grants: fn(&str) -> Option<bool>,
-    /// Reads the object that the client's call gave: the platform's template ids, and whether a send was granted. What is neither yes nor
-    /// no, or nothing new, is left out. Where the object does not say which template it is about, the id is empty.
+    /// Why a word adds nothing though the user did not refuse; `None` for the others.
+    pub adds_nothing: fn(&str) -> Option<Message>,
+    /// Reads the object that the client's call gave: the platform's template ids, and what the user chose. Where the object does not say
+    /// which template it is about, the id is empty.
     ///
     /// # Errors
     /// Where, what was found, and what the call gives.
-    pub read: fn(&Value) -> Result<BTreeMap<String, bool>, Misread>,
+    pub read: fn(&Value) -> Result<BTreeMap<String, Choice>, Misread>,
+}
+
+/// What a user chose for one template of a popup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// A send.
+    Granted,
+    /// None.
+    Refused,
+    /// Neither: nothing is new, and this is why.
+    Nothing(Message),
+}
+
+impl Choice {
+    /// Whether a send was granted; `None` if nothing is new.
+    pub fn granted(&self) -> Option<bool> {
+        match self {
+            Self::Granted => Some(true),
+            Self::Refused => Some(false),
+            Self::Nothing(_) => None,
+        }
+    }
+}
+
+impl From<bool> for Choice {
+    fn from(granted: bool) -> Self {
+        if granted { Self::Granted } else { Self::Refused }
+    }
 }
 
 /// Why the object that a client's call gave cannot be read.

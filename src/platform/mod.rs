@@ -58,3 +58,51 @@ pub fn popup_words() -> Vec<&'static str> {
         words
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::template::Profile;
+    use serde_json::json;
+
+    /// The field that names what begins.
+    fn field(facts: &Facts) -> &'static str {
+        facts.sample.event[0]
+    }
+
+    #[test]
+    fn what_shows_nothing_is_empty_on_every_platform() {
+        for facts in BUILT {
+            for value in ["", " ", "\u{200b}", "\u{feff}\u{3000}", "\u{2060}\u{200d}"] {
+                let told = (facts.fields.check)(field(facts), value, Profile::Strict);
+                assert_eq!(
+                    told.map_err(|why| why.key().to_owned()),
+                    Err("field_empty".into()),
+                    "{}: {value:?}",
+                    facts.word
+                );
+            }
+            assert_eq!((facts.fields.check)(field(facts), "a\u{200b}", Profile::Strict), Ok(()), "{}", facts.word);
+        }
+    }
+
+    #[test]
+    fn an_object_that_was_wrapped_up_or_says_nothing_is_refused_on_every_platform() {
+        for facts in BUILT {
+            let read = |given| (facts.popup.read)(&given);
+            for given in [
+                json!({}),
+                json!({ "result": {} }),
+                json!({ "result": { "T1": "accept" } }),
+                json!({ "result": { "T1": "accept", "errMsg": "requestSubscribeMessage:ok" } }),
+                json!({ "res": { "T1": "accept" } }),
+                json!({ "T1": ["accept"] }),
+            ] {
+                let wrong = read(given.clone()).expect_err(&format!("{}: {given}", facts.word));
+                let told = ["popup_result_empty", "popup_word_nested", "no_submit_event"].contains(&wrong.why.key());
+                let names_it = wrong.why.key() != "popup_word_nested" || !wrong.at.is_empty();
+                assert!(told && names_it, "{}: {given}: {wrong:?}", facts.word);
+            }
+        }
+    }
+}

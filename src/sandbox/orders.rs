@@ -122,7 +122,10 @@ async fn popup(State(sandbox): State<Sandbox>, Json(tap): Json<Popup>) -> Respon
     }
     // What the platform itself understands of it: an answer that changes nothing is neither yes nor no.
     match (facts.popup.read)(&answer) {
-        Ok(results) => world.popup(&tap.appid, &tap.openid, &results, now),
+        Ok(chosen) => {
+            let told = chosen.into_iter().filter_map(|(template, choice)| Some((template, choice.granted()?)));
+            world.popup(&tap.appid, &tap.openid, &told.collect(), now);
+        }
         Err(wrong) => {
             return (StatusCode::UNPROCESSABLE_ENTITY, format!("results{}: {}\n", wrong.at, wrong.why)).into_response();
         }

@@ -317,6 +317,10 @@ impl Counting<'_> {
             Change::New | Change::Changed | Change::Same | Change::Later => {
                 self.goes_at(at);
             }
+            Change::NoConsent => {
+                let (first, last) = self.plan.lacking.unwrap_or((at, at));
+                self.plan.lacking = Some((first.min(at), last.max(at)));
+            }
             _ => {}
         }
     }

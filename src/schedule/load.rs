@@ -286,8 +286,8 @@ impl Office {
             upcoming,
             left_out,
             digest: plan.digest.clone(),
-            first_at: plan.first_at,
-            last_at: plan.last_at,
+            first_at: plan.first_at.into_iter().chain(plan.lacking.map(|(first, _)| first)).min(),
+            last_at: plan.last_at.max(plan.lacking.map(|(_, last)| last)),
             report: plan.stored(),
             complete: matches!(written, Ok(Some(_))),
         };

@@ -43,6 +43,8 @@ pub struct Plan {
     pub first_at: Option<Millis>,
     /// The latest.
     pub last_at: Option<Millis>,
+    /// The earliest and the latest instant of reminders that found no consent.
+    pub lacking: Option<(Millis, Millis)>,
     /// How it recurs, in words.
     pub recurs: Option<Message>,
     /// Its next occurrences.

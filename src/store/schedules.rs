@@ -57,7 +57,7 @@ pub struct ScheduleRow {
     pub shift: Millis,
     /// A load was cut off, or is under way.
     pub incomplete: bool,
-    /// Its first instant, as its last load said.
+    /// Its first instant, as its last load said; those of reminders that found no consent count, since the next load tries them again.
     pub first_at: Option<Millis>,
     /// Its last.
     pub last_at: Option<Millis>,

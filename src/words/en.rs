@@ -56,6 +56,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("state_expired", "expired"),
     ("state_cancelled", "cancelled"),
     ("state_unconfirmed", "unconfirmed"),
+    ("platform_cannot_tell", "nobody knows whether the request arrived, and this platform cannot tell a second message from the first, so nothing is resent unasked"),
+    ("taps_are_pushed", "nobody knows whether the request arrived, and what the user has granted is known by the platform's pushes alone, so a resend could deliver twice"),
 
     // Why a request failed (platform).
     ("no_connection", "no connection: {cause}"),
@@ -209,6 +211,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("no_form_id", "formId is a text, and this is none; hand on the whole object as the client gave it"),
     ("bad_field_alone", "{key}: {why}"),
     ("missing_field_alone", "the template's field «{key}» is missing: every field must be given"),
+    ("option_unknown", "this platform has no {key}: leave it out"),
+    ("popup_result_empty", "the object is empty: pass on what the client's call gave, as it is"),
+    ("popup_word_nested", "«{key}» holds an object or a list where a word is expected; allowed are {allowed}. Pass on the object that the client's call gave as it is, with nothing around it"),
 
     // What is wrong with a field's value (platform).
     ("field_empty", "is empty; give it a value"),
@@ -265,7 +270,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("problem_missing_field", "A field of the template is missing"),
     ("problem_bad_field", "A value breaks its field's rule"),
     ("problem_bad_value", "A value is outside its bounds"),
-    ("problem_bad_time", "A time cannot be read"),
+    ("problem_bad_time", "A time cannot be read, or cannot be used"),
     ("problem_bad_deadline", "The deadline does not follow the instant"),
     ("problem_past_deadline", "The deadline has passed"),
     ("problem_too_long", "The list cannot be put together in its time"),
@@ -610,6 +615,13 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("fix_idempotency_key_reused", "Take a new key for each new call; repeat the old key only with the same body."),
     ("fix_asked_too_often", "Ask again when `Retry-After` has passed."),
     ("ready_but_paused_by_operator", "the app «{app}» is paused by an operator since {since:time}"),
+    ("ignored_subscribed_before", "the user was subscribed already, which adds nothing"),
+    ("ignored_subscribed_enough", "the user cannot subscribe more often now, so this adds nothing"),
+    ("ignored_status_alone", "the status says accept, but the template's own word is missing"),
+    ("ignored_call_failed", "the client's call failed"),
+    ("ignored_dialog_left", "the user left the dialog without an answer"),
+    ("ignored_dialog_not_shown", "the dialog was not shown, so this is the answer of the time before and adds nothing"),
+    ("no_ticket_to_reserve", "the user has no consent available for this template: get an id from /v1/consents/prepare, open the dialog with it, and give it back with the result to /v1/consents, or as \"accepted\": {\"subscribe_id\": \"…\"}; each id and each ticket counts once. Or use \"consent\": \"at_fire\""),
 
     // Tables (schedule/sheet).
     ("save_as_xlsx", "open it in Excel or WPS and save it as “Excel workbook (*.xlsx)”"),
@@ -844,12 +856,15 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("recurs_from", "{recurs}, from {from}"),
     ("recurs_until", "{recurs}, until {until}"),
     ("annotate_wrote_sheets", "{file}: {n:count problem} marked; mend them there, and name that file in the schedule, each table with its sheet ({sheets}), or mend them in your own"),
+    ("page_too_long", "the page has {found} characters once its values are percent-encoded (a Chinese character has nine); at most {most} are allowed"),
 
     // Schedules in use (store, engine).
     ("absent_forgotten", "The schedule {schedule} has nothing for this user: they were forgotten at their wish on {at:time}, and files pass them over."),
     ("absent_cancelled", "The schedule {schedule} has nothing for this user, and was cancelled on {at:time}."),
     ("absent_incomplete", "The schedule {schedule} has nothing for this user yet: its last load was cut off, or is under way. The same file again completes it."),
     ("absent_available", "The schedule {schedule} has nothing for this user, though they have {n:count free consent}: the file did not name them or refused their row, or they accepted after it was loaded. `tixing schedules problems` shows refused rows; load the file again."),
+    ("absent_ends_before", "The schedule {schedule} has nothing for this user: their {n:count free consent ends/free consents end} before its reminders are due, at {until:time} at the latest. Have them accept again nearer to the reminder."),
+    ("absent_available_until", "The schedule {schedule} has nothing for this user, though they have {n:count free consent}, good until {until:time}: the file did not name them or refused their row, or it is due after that, or they accepted after it was loaded. `tixing schedules problems` shows refused rows; load the file again."),
     ("absent_held", "The schedule {schedule} has nothing for this user: each of their consents is held already, by {holders}."),
     ("absent_turned_off", "The schedule {schedule} has nothing for this user: they have turned it off, the template, since {at:time}."),
     ("absent_ended", "The schedule {schedule} has nothing for this user: {used} of their consents for its template are used, and the last of the others ended on {at:time}."),
@@ -934,6 +949,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("absent_of_no_consent_at_load", "{occurrence} of the schedule {schedule} has nothing for this user: when its file was loaded on {at:time}, they had not accepted its template yet. What they have accepted since counts when the file is loaded again."),
     ("absent_of_loaded", "{occurrence} of the schedule {schedule} has nothing for this user: no right row of the file that was loaded on {at:time} names them for it, or none of their consents was free then."),
     ("about_reason_alone", "  {state}: {n}"),
+    ("template_never_listed", "not listed by the platform"),
 
     // The store.
     ("store_is_unavailable", "the store is unavailable: {why}"),
@@ -1132,6 +1148,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("a_list", "a list: [value, value]"),
     ("true_or_false", "true or false"),
     ("toml_key_twice", "the key `{key}` stands here a second time: keep one of them"),
+    ("exclusive_on_platform", "app {app}: exclusive has no effect: {platform} cannot tell a second message from the first, so a doubt is never resent as safe"),
+    ("ask_at_once_is_one", "{found} templates at once; {platform} asks for one template at a time, so only 1 is allowed"),
+    ("fields_out_of_type", "on {platform} a key is a type and a number of two digits, and the keys of each type are numbered from 01 on without a gap, like thing01, thing02: {missing} is missing"),
 
     // The daemon.
     ("store_silent", "{store} has stopped answering: look at the database"),

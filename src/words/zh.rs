@@ -56,6 +56,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("state_expired", "已过期"),
     ("state_cancelled", "已取消"),
     ("state_unconfirmed", "无法确认"),
+    ("platform_cannot_tell", "无法确认请求是否到达；该平台无法判断是否重复，不会自动重发"),
+    ("taps_are_pushed", "无法确认请求是否到达；用户的订阅只能从平台推送得知，重发可能让用户收到两次"),
 
     // 请求为何失败（platform）。
     ("no_connection", "无法连接：{cause}"),
@@ -209,6 +211,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("no_form_id", "formId 应为文字，实际不是；请把客户端返回的整个对象原样传来"),
     ("bad_field_alone", "{key}：{why}"),
     ("missing_field_alone", "缺少模板字段「{key}」，每个字段都必须填写"),
+    ("option_unknown", "该平台没有 {key}，请删除"),
+    ("popup_result_empty", "对象为空：请原样传入客户端接口返回的结果"),
+    ("popup_word_nested", "「{key}」的值是对象或列表，应为 {allowed} 之一；请原样传入客户端接口返回的结果，外面不要再包一层"),
 
     // 字段取值有什么问题（platform）。
     ("field_empty", "为空，请填写"),
@@ -265,7 +270,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("problem_missing_field", "缺少模板字段"),
     ("problem_bad_field", "取值不符合字段规则"),
     ("problem_bad_value", "取值超出允许范围"),
-    ("problem_bad_time", "无法识别的时间"),
+    ("problem_bad_time", "时间无法识别或不可用"),
     ("problem_bad_deadline", "截止时间不晚于计划时间"),
     ("problem_past_deadline", "截止时间已过"),
     ("problem_too_long", "无法在限定时间内列出"),
@@ -610,6 +615,13 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("fix_idempotency_key_reused", "每次新的调用用新的键；只有请求体相同时才重复使用旧键。"),
     ("fix_asked_too_often", "等 `Retry-After` 之后再请求。"),
     ("ready_but_paused_by_operator", "应用「{app}」自 {since:time} 起被人工暂停"),
+    ("ignored_subscribed_before", "用户此前已订阅，不增加次数"),
+    ("ignored_subscribed_enough", "用户订阅次数已达上限，不增加次数"),
+    ("ignored_status_alone", "只有 status 为 accept，缺少该模板本身的结果"),
+    ("ignored_call_failed", "客户端接口调用失败"),
+    ("ignored_dialog_left", "用户未作选择就关闭了弹窗"),
+    ("ignored_dialog_not_shown", "弹窗没有显示，返回的是上一次的选择，不增加次数"),
+    ("no_ticket_to_reserve", "用户没有该模板的可用订阅次数：请先用 /v1/consents/prepare 取得 id，用它打开弹窗，再把 id 与结果一起上报 /v1/consents，或写作 \"accepted\": {\"subscribe_id\": \"…\"}；每个 id 或凭证只计一次。也可使用 \"consent\": \"at_fire\""),
 
     // 表格（schedule/sheet）。
     ("save_as_xlsx", "请用 Excel 或 WPS 打开，另存为“Excel 工作簿（*.xlsx）”"),
@@ -844,12 +856,15 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("recurs_from", "{recurs}，自 {from} 起"),
     ("recurs_until", "{recurs}，至 {until} 止"),
     ("annotate_wrote_sheets", "{file}：已标出 {n} 个问题；可以就在其中改好，让计划文件改用它，每张表都要写明 sheet（{sheets}），也可以在原表里改"),
+    ("page_too_long", "页面（page）编码后有 {found} 个字符（每个汉字占 9 个），最多 {most} 个"),
 
     // 使用中的计划（store、engine）。
     ("absent_forgotten", "计划 {schedule} 没有该用户的提醒：其数据已于 {at:time} 应本人要求删除，加载文件时会跳过。"),
     ("absent_cancelled", "计划 {schedule} 没有该用户的提醒，且该计划已于 {at:time} 取消。"),
     ("absent_incomplete", "计划 {schedule} 尚无该用户的提醒：上次加载中断或仍在进行。重新加载同一文件即可补全。"),
     ("absent_available", "计划 {schedule} 没有该用户的提醒，但其尚有 {n} 次可用订阅：可能是文件未列出该用户、该行有误，或用户在加载之后才订阅。用 `tixing schedules problems` 查看有误的行，然后重新加载文件。"),
+    ("absent_ends_before", "计划 {schedule} 没有该用户的提醒：其尚有的 {n} 次可用订阅到 {until:time} 为止，早于提醒时间。请让用户在临近提醒时再次订阅。"),
+    ("absent_available_until", "计划 {schedule} 没有该用户的提醒，但其尚有 {n} 次可用订阅，有效期到 {until:time} 为止：可能是文件未列出该用户、该行有误、提醒时间晚于有效期，或用户在加载之后才订阅。用 `tixing schedules problems` 查看有误的行，然后重新加载文件。"),
     ("absent_held", "计划 {schedule} 没有该用户的提醒：其订阅均已被占用，占用者：{holders}。"),
     ("absent_turned_off", "计划 {schedule} 没有该用户的提醒：用户自 {at:time} 起关闭了该模板的订阅。"),
     ("absent_ended", "计划 {schedule} 中没有该用户的提醒：该模板的订阅次数已用 {used} 次，其余的最后一次已于 {at:time} 到期。"),
@@ -934,6 +949,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("absent_of_no_consent_at_load", "计划 {schedule} 的 {occurrence} 没有该用户的提醒：文件于 {at:time} 加载时，用户尚未订阅该模板；之后的订阅在重新加载文件时才会用上。"),
     ("absent_of_loaded", "计划 {schedule} 的 {occurrence} 没有该用户的提醒：{at:time} 加载的文件中没有正确的行为其报名该场，或当时用户没有可用的订阅。"),
     ("about_reason_alone", "  {state}：{n}"),
+    ("template_never_listed", "平台不提供"),
 
     // 数据存储。
     ("store_is_unavailable", "数据存储不可用：{why}"),
@@ -1132,6 +1148,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("a_list", "列表：[值, 值]"),
     ("true_or_false", "true 或 false"),
     ("toml_key_twice", "键 `{key}` 重复：请只保留一个"),
+    ("exclusive_on_platform", "应用 {app}：{platform} 无法判断是否重复，结果未知的提醒不会判定为可安全重发：exclusive 不起作用"),
+    ("ask_at_once_is_one", "一次询问 {found} 个模板；{platform} 一次只能询问一个模板，只能为 1"),
+    ("fields_out_of_type", "{platform} 的字段名由类型和两位数字组成，每种类型从 01 起连续编号，例如 thing01、thing02：缺少 {missing}"),
 
     // 守护进程。
     ("store_silent", "{store} 不再应答：请检查数据库"),

@@ -93,7 +93,7 @@ async fn a_subscription_pays_once_and_accepting_again_under_its_id_adds_nothing(
     let stand = Stand::new().await;
     assert_eq!(stand.send("u1", "subscribe", "tx-1").await, code("4007"), "nobody has accepted");
     let given = stand.popup("u1", "accept", json!({ "subscribe_id": "tx-1" })).await;
-    assert_eq!((FACTS.popup.read)(&given), Ok([(String::new(), true)].into()), "{given}");
+    assert_eq!((FACTS.popup.read)(&given), Ok([(String::new(), true.into())].into()), "{given}");
     stand.popup("u1", "accept", json!({ "subscribe_id": "tx-1" })).await;
     assert_eq!(stand.send("u2", "subscribe", "tx-1").await, code("4007"), "another's");
     stand.clock.advance(29 * DAY);
@@ -102,7 +102,7 @@ async fn a_subscription_pays_once_and_accepting_again_under_its_id_adds_nothing(
     stand.popup("u1", "accept", json!({ "subscribe_id": "tx-2" })).await;
     assert!(stand.send("u1", "subscribe", "tx-2").await.is_ok());
     let given = stand.popup("u1", "reject", json!({ "subscribe_id": "tx-3" })).await;
-    assert_eq!((FACTS.popup.read)(&given), Ok([(String::new(), false)].into()), "{given}");
+    assert_eq!((FACTS.popup.read)(&given), Ok([(String::new(), false.into())].into()), "{given}");
     assert_eq!(stand.send("u1", "subscribe", "tx-3").await, code("4007"), "refused");
     let ledger = stand.sandbox.world().ledger();
     let mine = ledger.iter().find(|entry| entry.openid == "u1").expect("there is one");

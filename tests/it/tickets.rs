@@ -37,7 +37,7 @@ static NEEDED: Facts = Facts {
     tickets: Tickets { needed: true, ..LIMITED.tickets },
     popup: tixing::platform::facts::Popup {
         read: |result| match result["status"].as_i64() {
-            Some(status) => Ok(BTreeMap::from([(String::new(), status == 0)])),
+            Some(status) => Ok(BTreeMap::from([(String::new(), (status == 0).into())])),
             None => Err(Misread::whole(Message::text("no status"))),
         },
         ..LIMITED.popup
@@ -252,6 +252,11 @@ async fn an_id_is_prepared_for_one_user_and_template_and_refused_for_others() {
         let form = json!({"result": {"status": 0}, "subscribe_id": another});
         let (_, told) = report(&router, form).await;
         assert_eq!((&told["recorded"], &told["balances"][0]["available"]), (&json!([EVENT]), &json!(2)), "{told}");
+        // So does one of another user's, and that is what is wrong with it.
+        let form = json!({"result": {"status": 0}, "subscribe_id": of_another});
+        let (status, told) = report(&router, form).await;
+        assert_eq!(refusal(&(status, told.clone())), (422, "bad_value", "/subscribe_id"));
+        assert!(told["detail"].as_str().is_some_and(|said| said.contains("another user")), "{told}");
         // Somebody's own id is taken as it is, and then the template is to be told.
         let own = json!({"result": {"status": 0}, "subscribe_id": "sub-42"});
         assert_eq!(refusal(&report(&router, own.clone()).await), (422, "bad_value", "/template"));

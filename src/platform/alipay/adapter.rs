@@ -132,6 +132,7 @@ impl Adapter for Alipay {
             to_user_id: self.by_user_id.then_some(send.openid),
             to_open_id: (!self.by_user_id).then_some(send.openid),
             user_template_id: send.template,
+            // As it is, a leading slash too: so do the recorded requests of others.
             page: send.page,
             data: keywords(send.data),
             form_id: send.ticket.map(|ticket| ticket.id.as_str()),

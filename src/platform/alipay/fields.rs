@@ -8,13 +8,14 @@
 //! mark. Such a message is refused by the platform.
 
 use crate::{
-    domain::template::{FieldRules, Profile},
+    domain::template::{FieldRules, Numbers, Profile},
     platform::characters::{at_most, length, shown},
     words::Message,
 };
 
 /// The rules, as the domain asks them.
-pub const RULES: FieldRules = FieldRules { types: &["keyword"], check, length, most: 20, characters: None };
+pub const RULES: FieldRules =
+    FieldRules { types: &["keyword"], numbers: Numbers::InOrder, check, length, most: 20, characters: None };
 
 /// Characters of a value.
 const MOST: usize = 50;

@@ -59,6 +59,7 @@ pub const FACTS: Facts = Facts {
         words: &["accept", "reject"],
         beside: popup::OTHERS,
         grants: popup::grants,
+        adds_nothing: |_| None,
         read: popup::read,
     },
     kinds: &[Kind::OneTime, Kind::LongTerm],

@@ -8,8 +8,11 @@
 //! written: it counts for nothing.
 
 use crate::{
-    platform::{facts::Misread, popup},
-    words::say,
+    platform::{
+        facts::{Choice, Misread},
+        popup,
+    },
+    words::{Message, say},
 };
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -35,33 +38,70 @@ pub(super) const OTHERS: &[&str] = &[
     "errorCode",
     "errMsg",
     "success",
-    "subscribeEntityIds",
-    "subscribedEntityIds",
-    "unsubscribedEntityIds",
-    "currentSubscribedEntityIds",
+    ASKED,
+    BEFORE,
+    REFUSED,
+    ACCEPTED,
 ];
 
-/// Reads the object: template id → whether a send was granted.
+/// Members of the object that hold others.
+const NESTED: &[&str] = &["result", "error", ASKED, BEFORE, REFUSED, ACCEPTED];
+const ASKED: &str = "subscribeEntityIds";
+const BEFORE: &str = "subscribedEntityIds";
+const REFUSED: &str = "unsubscribedEntityIds";
+const ACCEPTED: &str = "currentSubscribedEntityIds";
+
+/// Reads the object: template id → what the user chose.
 ///
 /// # Errors
 /// What was found, and what the call gives.
-pub fn read(given: &Value) -> Result<BTreeMap<String, bool>, Misread> {
-    let object = given.as_object().ok_or_else(|| Misread::whole(say!("no_popup_result")))?;
-    let silent = object.get("show").is_some_and(|show| *show == Value::Bool(false) || *show == "false");
-    let failed = object.get("error").is_some_and(|error| !error.is_null());
-    let answered = object.get("behavior").is_none_or(|behavior| *behavior == "subscribe");
-    if silent || failed || !answered {
-        return Ok(BTreeMap::new());
-    }
+pub fn read(given: &Value) -> Result<BTreeMap<String, Choice>, Misread> {
+    let popup = &super::FACTS.popup;
+    let object = popup::object(popup, given, NESTED)?;
     let inner = object.get("result").and_then(Value::as_object);
-    match inner.unwrap_or(object) {
-        lists if lists.contains_key("currentSubscribedEntityIds") => {
-            let ids = |name| ids(lists, name, inner.is_some());
-            let rejected = ids("unsubscribedEntityIds")?.into_iter().map(|id| (id, false));
-            let accepted = ids("currentSubscribedEntityIds")?.into_iter().map(|id| (id, true));
-            Ok(rejected.chain(accepted).collect())
+    if let Some(inner) = inner {
+        // The lists lie in `result`, and no words.
+        let has_lists = [ASKED, BEFORE, REFUSED, ACCEPTED].iter().any(|name| inner.contains_key(*name));
+        if let Some(strange) = inner.keys().next().filter(|_| !has_lists) {
+            return Err(popup::wrapped(popup, &["result", strange]));
         }
-        _ => popup::read(&super::FACTS.popup, given),
+        if inner.is_empty() && object.len() == 1 {
+            return Err(Misread::at(["result"], say!("popup_result_empty")));
+        }
+    }
+    let lists = inner.unwrap_or(object);
+    let ids = |name| ids(lists, name, inner.is_some());
+    let named = object.keys().filter(|name| !OTHERS.contains(&name.as_str())).cloned();
+    let named: Vec<String> = named.chain(ids(ASKED)?).collect();
+    let nothing = |why: &Message| named.iter().map(|id| (id.clone(), Choice::Nothing(why.clone()))).collect();
+    if let Some(why) = unanswered(object) {
+        return Ok(nothing(&why));
+    }
+    if !lists.contains_key(ACCEPTED) {
+        let words = object.iter().filter(|(name, _)| !OTHERS.contains(&name.as_str()));
+        let chosen = |(id, word): (&String, &Value)| Ok((id.clone(), popup::word(popup, word, &[id])?));
+        return words.map(chosen).collect();
+    }
+    // One that was accepted before stands in neither list.
+    let mut chosen: BTreeMap<String, Choice> = nothing(&say!("ignored_subscribed_before"));
+    let refused = object.iter().filter(|(_, word)| *word == "reject").map(|(id, _)| id.clone());
+    chosen.extend(refused.map(|id| (id, Choice::Refused)));
+    chosen.extend(ids(REFUSED)?.into_iter().map(|id| (id, Choice::Refused)));
+    chosen.extend(ids(ACCEPTED)?.into_iter().map(|id| (id, Choice::Granted)));
+    Ok(chosen)
+}
+
+/// Why the user has answered nothing, if they have not.
+fn unanswered(object: &Map<String, Value>) -> Option<Message> {
+    let is_silent = object.get("show").is_some_and(|show| *show == Value::Bool(false) || *show == "false");
+    let has_failed = object.get("error").is_some_and(|error| !error.is_null());
+    let has_answered = object.get("behavior").is_none_or(|behavior| *behavior == "subscribe");
+    if has_failed {
+        Some(say!("ignored_call_failed"))
+    } else if !has_answered {
+        Some(say!("ignored_dialog_left"))
+    } else {
+        is_silent.then(|| say!("ignored_dialog_not_shown"))
     }
 }
 
@@ -93,14 +133,15 @@ mod tests {
             (
                 "accepted before, not now",
                 json!({ "behavior": "subscribe", "show": true, "a": "accept", "result": lists(&[], &[]) }),
-                json!({}),
+                json!({ "a": null, "b": null }),
             ),
             (
                 "a silent call under «always keep»",
                 json!({ "behavior": "subscribe", "show": false, "keep": true, "a": "accept", "b": "reject", "result": lists(&["a"], &["b"]) }),
-                json!({}),
+                json!({ "a": null, "b": null }),
             ),
-            ("cancelled", json!({ "behavior": "cancel", "show": true, "a": "accept" }), json!({})),
+            ("cancelled", json!({ "behavior": "cancel", "show": true, "a": "accept" }), json!({ "a": null })),
+            ("cancelled, with empty lists", json!({ "behavior": "cancel", "result": {} }), json!({})),
             ("nothing done", json!({ "behavior": "", "show": true }), json!({})),
             ("failed", json!({ "error": 11, "errorMessage": "用户取消" }), json!({})),
             ("an older library", json!({ "behavior": "subscribe", "show": true, "a": "accept" }), json!({ "a": true })),
@@ -108,11 +149,13 @@ mod tests {
             (
                 "lists beside the words",
                 json!({ "behavior": "subscribe", "a": "accept", "currentSubscribedEntityIds": ["b"], "unsubscribedEntityIds": null }),
-                json!({ "b": true }),
+                json!({ "a": null, "b": true }),
             ),
         ];
         for (what, given, counts) in table {
             let read = read(&given).unwrap_or_else(|wrong| panic!("{what}: {wrong:?}"));
+            let read: BTreeMap<&String, Option<bool>> =
+                read.iter().map(|(id, choice)| (id, choice.granted())).collect();
             assert_eq!(serde_json::to_value(read).expect("serialises"), counts, "{what}");
         }
     }
@@ -125,6 +168,10 @@ mod tests {
             json!(null),
             json!({ "a": "Accept" }),
             json!({ "a": 1 }),
+            json!({}),
+            json!({ "result": {} }),
+            json!({ "result": { "a": "accept" } }),
+            json!({ "result": { "behavior": "subscribe", "a": "accept" } }),
             json!({ "behavior": "subscribe", "result": { "currentSubscribedEntityIds": "a" } }),
             json!({ "behavior": "subscribe", "result": { "currentSubscribedEntityIds": [1] } }),
         ] {

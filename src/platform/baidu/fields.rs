@@ -3,13 +3,20 @@
 //! How long a value may be is not documented, so a template can say another number than ours.
 
 use crate::{
-    domain::template::{FieldRules, Profile},
+    domain::template::{FieldRules, Numbers, Profile},
     platform::characters::{length, shown},
     words::Message,
 };
 
 /// The rules, as the domain asks them.
-pub const RULES: FieldRules = FieldRules { types: &["keyword"], check, length, most: 20, characters: Some(CHARACTERS) };
+pub const RULES: FieldRules = FieldRules {
+    types: &["keyword"],
+    numbers: Numbers::InOrder,
+    check,
+    length,
+    most: 20,
+    characters: Some(CHARACTERS),
+};
 
 /// Characters of a value, unless its template says otherwise: what Alipay, whose templates are alike, is known to take.
 const CHARACTERS: usize = 50;

@@ -41,6 +41,7 @@ pub const FACTS: Facts = Facts {
         words: &["accept", "reject"],
         beside: &["errMsg", "errCode"],
         grants: |word| FACTS.popup.words.contains(&word).then_some(word == "accept"),
+        adds_nothing: |_| None,
         read: popup::read,
     },
     kinds: &[Kind::OneTime],

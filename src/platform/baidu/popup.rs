@@ -3,7 +3,10 @@
 //!
 //! Source: `formlist_form` and `swan-subscribeService` of the manual, official, copies of 2020.
 
-use crate::{platform::facts::Misread, words::say};
+use crate::{
+    platform::facts::{Choice, Misread},
+    words::say,
+};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -12,7 +15,7 @@ use std::collections::BTreeMap;
 const REFUSED: std::ops::RangeInclusive<i64> = 500_101..=500_105;
 
 /// Reads either of them; the whole event (`{"detail": …}`) too.
-pub fn read(result: &Value) -> Result<BTreeMap<String, bool>, Misread> {
+pub fn read(result: &Value) -> Result<BTreeMap<String, Choice>, Misread> {
     let detail = if result["detail"].is_object() { &result["detail"] } else { result };
     let object = detail.as_object().ok_or_else(|| Misread::whole(say!("no_popup_result")))?;
     let granted = if let Some(id) = object.get("formId") {
@@ -25,7 +28,7 @@ pub fn read(result: &Value) -> Result<BTreeMap<String, bool>, Misread> {
     } else {
         return Err(Misread::whole(say!("no_submit_event", expected = "formId, status, message")));
     };
-    Ok([(String::new(), granted)].into())
+    Ok([(String::new(), granted.into())].into())
 }
 
 /// A submit event grants a send if it brings a form's id, unless its status says that the user, or the client, did not go along. The
@@ -48,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_form_that_was_submitted_grants_a_send_unless_the_user_refused() {
-        let read = |result: &Value| read(result).ok().map(|read| read[""]);
+        let read = |result: &Value| read(result).ok().and_then(|read| read[""].granted());
         for (result, told) in [
             (json!({ "value": {}, "formId": "F1", "status": 0, "message": "" }), Some(true)),
             (json!({ "formId": "F1", "status": "", "message": "" }), Some(true)),

@@ -2,14 +2,14 @@
 //! type.
 
 use crate::{
-    domain::template::{FieldRules, Profile},
+    domain::template::{FieldRules, Numbers, Profile},
     platform::characters::{length, shown},
     words::Message,
 };
 
 /// The rules, as the domain asks them.
 pub(super) const RULES: FieldRules =
-    FieldRules { types: &[], check, length, most: KEYWORDS, characters: Some(CHARACTERS) };
+    FieldRules { types: &[], numbers: Numbers::Any, check, length, most: KEYWORDS, characters: Some(CHARACTERS) };
 
 /// Keywords of a template at most. Official.
 const KEYWORDS: usize = 10;

@@ -35,6 +35,7 @@ pub const FACTS: Facts = Facts {
         words: popup::WORDS,
         beside: popup::BESIDE,
         grants: popup::grants,
+        adds_nothing: popup::adds_nothing,
         read: popup::read,
     },
     kinds: &[Kind::OneTime, Kind::LongTerm],

@@ -4,14 +4,15 @@
 //! 2024-05-28. No type has a time of day: a time goes into a `thing`.
 
 use crate::{
-    domain::template::{FieldRules, Profile, field_type},
+    domain::template::{FieldRules, Numbers, Profile, field_type},
     platform::characters::{at_most, digits, is_han, length, only, shown},
     words::{Message, say},
 };
 use chrono::{Datelike, NaiveDate};
 
 /// The rules, as the domain asks them.
-pub const RULES: FieldRules = FieldRules { types: KNOWN_TYPES, check, length, most: 20, characters: None };
+pub const RULES: FieldRules =
+    FieldRules { types: KNOWN_TYPES, numbers: Numbers::OfType, check, length, most: 20, characters: None };
 
 /// The types that have a rule; a key of another type is taken as it is.
 const KNOWN_TYPES: &[&str] =

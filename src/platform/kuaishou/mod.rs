@@ -34,6 +34,7 @@ pub const FACTS: Facts = Facts {
         usual: 3,
         words: &["accept", "reject", "ban", "filter"],
         grants: |word| FACTS.popup.words.contains(&word).then_some(word == "accept"),
+        adds_nothing: |_| None,
         beside: &["errMsg", "errCode", "errorCode", "error_msg", "result"],
         read: |result| popup::read(&FACTS.popup, result),
     },
@@ -87,10 +88,17 @@ mod tests {
     #[test]
     fn the_popups_result_is_read_as_it_is() {
         let read = |result| (FACTS.popup.read)(&result).ok();
-        let both = json!({ "errMsg": "requestSubscribeMessage:ok", "T1": "accept", "T2": "reject" });
-        assert_eq!(read(both), Some([("T1".to_owned(), true), ("T2".to_owned(), false)].into()));
+        let both = json!({ "errMsg": "requestSubscribeMessage:ok", "result": 1, "T1": "accept", "T2": "reject" });
+        assert_eq!(read(both), Some([("T1".to_owned(), true.into()), ("T2".to_owned(), false.into())].into()));
         assert_eq!(read(json!({ "errMsg": "requestSubscribeMessage:fail", "errCode": 20004 })), Some([].into()));
-        for bad in [json!({ "T1": "acceptWithAlert" }), json!({ "T1": true }), json!([]), json!("accept")] {
+        for bad in [
+            json!({ "T1": "acceptWithAlert" }),
+            json!({ "T1": true }),
+            json!([]),
+            json!("accept"),
+            json!({}),
+            json!({ "result": { "T1": "accept" } }),
+        ] {
             assert_eq!(read(bad.clone()), None, "{bad}");
         }
     }

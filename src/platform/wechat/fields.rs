@@ -4,7 +4,7 @@
 //! and, where reports disagree with it, the stricter reading.
 
 use crate::{
-    domain::template::{FieldRules, Profile, field_type},
+    domain::template::{FieldRules, Numbers, Profile, field_type},
     platform::characters::{at_most, digits, is_han, length, only, shown},
     words::{Message, say},
 };
@@ -12,7 +12,8 @@ use chrono::NaiveDate;
 use std::ops::RangeInclusive;
 
 /// The rules, as the domain asks them.
-pub const RULES: FieldRules = FieldRules { types: KNOWN_TYPES, check, length, most: 20, characters: None };
+pub const RULES: FieldRules =
+    FieldRules { types: KNOWN_TYPES, numbers: Numbers::Any, check, length, most: 20, characters: None };
 
 /// Checks one value against the rule of its key's type. Unknown types have no local rule.
 fn check(key: &str, value: &str, profile: Profile) -> Result<(), Message> {

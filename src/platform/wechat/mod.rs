@@ -45,6 +45,7 @@ pub const FACTS: Facts = Facts {
         ],
         beside: &["errMsg", "errCode"],
         grants,
+        adds_nothing: |_| None,
         read: |result| popup::read(&FACTS.popup, result),
     },
     kinds: &[Kind::OneTime, Kind::LongTerm],

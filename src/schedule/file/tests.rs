@@ -130,6 +130,8 @@ fn each_mistake_has_its_code() {
         ("template = \"coupn\"", "", &["unknown_template"]),
         ("page = \"pages/../a\"", "", &["bad_page"]),
         ("page = \"https://x\"", "", &["bad_page"]),
+        ("page = \"pages/../{{编号}}\"", "", &["bad_page", "no_column"]),
+        ("page = \"pages/a b?id={{编号}}\"", "", &["bad_page", "no_column"]),
         ("audience = []", "", &["no_rows"]),
         ("audience = [1]", "", &["bad_value"]),
         ("audience = \"consentd\"", "", &["bad_value"]),

@@ -186,8 +186,12 @@ fn page(told: &mut Told<'_>, text: &Text<usize>, scene: &Scene<'_>, notes: &mut 
             Source::Column(column) if variable.formatters.contains(&Formatter::Raw) => Some(column),
             _ => None,
         });
-        let place = if page.chars().count() > rules.most { most } else { raw.or(most) };
-        told.problem_of(place, "bad_page", why.detail, Some("/page"), Some(text.line));
+        let found = page.chars().count();
+        let (place, detail) = match found > rules.most {
+            true => (most, say!("page_too_long", found = found, most = rules.most)),
+            false => (raw.or(most), why.detail),
+        };
+        told.problem_of(place, "bad_page", detail, Some("/page"), Some(text.line));
         return None;
     }
     Some(page)

@@ -195,6 +195,13 @@ fn a_pages_variables_cannot_leave_their_place() {
     assert_eq!(planned[0].page.as_deref(), Some("pages/x?id=A%26B%20%E4%B8%AD%E6%96%87%2F1%3F%23%25"));
     assert_eq!(places(&wrong), [(3, "路径", "bad_page", "/page")]);
     assert_eq!(wrong[0].place.cell.as_deref(), Some("C3"));
+    // What is too long is the page as it is encoded, and not the cell.
+    let sheet = Sheet::new(&format!("openid|编号\noA|{}", "字".repeat(150)));
+    let text = of(&format!("{TABLE}\npage = \"pages/event?id={{{{编号}}}}\""), "");
+    let (_, wrong, _) = read(&text, Some(&sheet));
+    assert_eq!(places(&wrong), [(2, "编号", "bad_page", "/page")]);
+    let said = wrong[0].detail.to_string();
+    assert!(said.contains("1365 characters once") && said.contains("at most 1024"), "{said}");
 }
 
 #[test]

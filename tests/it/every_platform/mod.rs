@@ -7,6 +7,7 @@ mod people;
 mod five;
 mod worth;
 mod templates;
+mod sayings;
 
 use tixing::platform::{BUILT, Facts, alipay, baidu, douyin, kuaishou, wechat};
 

@@ -234,8 +234,10 @@ async fn wrong_cells_are_told_by_each_platforms_rules_and_a_plan_shows_what_woul
 
         // A query in the page, filled from the row.
         let text = text.replace("pages/event", "pages/event?n={{名称}}");
-        let (_, plan) = desk.plan(text, Some((case, table(case, &rows[..1])))).await;
-        let refused = plan["problems"][0]["code"] == "bad_page";
+        let two = [rows[0].clone(), (case.user(9), "品鉴会".to_owned())];
+        let (_, plan) = desk.plan(text, Some((case, table(case, &two)))).await;
+        let problem = &plan["problems"][0];
+        let refused = problem["code"] == "bad_page" && problem["line"] == 6;
         assert_eq!(refused, case.app() == "kuaishou", "{}: {plan}", case.app());
         assert_eq!(plan["problems"].as_array().map(Vec::len), Some(usize::from(refused)), "{plan}");
     }

@@ -3,7 +3,7 @@
 use super::{ACCEPT, CASES, Case, desk::Desk};
 use serde_json::{Value, json};
 use tixing::{
-    domain::{HOUR, SECOND},
+    domain::{HOUR, SECOND, template::Numbers},
     sandbox::AppSpec,
 };
 
@@ -20,16 +20,22 @@ async fn the_configuration_takes_keywords_in_any_order_and_refuses_a_template_wi
         let site = super::desk::site(&sandbox, |_| String::new());
         let [first, second, third] = case.facts.sample.event;
         let text = std::fs::read_to_string(site.path("tixing.toml")).expect("there");
-        let numbered = case.facts.fields.types.len() == 1;
+        let numbered = case.facts.fields.numbers != Numbers::Any;
         // (the fields, what is said of them; nothing if they are right)
         let other_order =
             format!("{{ \"{third}\" = \"活动地点\", \"{first}\" = \"活动名称\", \"{second}\" = \"开始时间\" }}");
         let gap = format!("{{ \"{first}\" = \"活动名称\", \"{third}\" = \"活动地点\" }}");
         let none = "{}".to_owned();
+        // Where keys are numbered otherwise, WeChat's are told for what they are; a platform without types takes any key.
+        let wechats = match case.facts.fields.numbers {
+            Numbers::InOrder => format!("{{ {first} = \"活动名称\" }}"),
+            _ => "{ thing1 = \"活动名称\" }".to_owned(),
+        };
         for (what, fields_are, said) in [
             ("another order", other_order, ""),
             ("a gap", gap, if numbered { second } else { "" }),
             ("none", none, "fields"),
+            ("as on WeChat", wechats, if case.app() == "kuaishou" { "thing01" } else { "" }),
         ] {
             let start = text.find(&format!("platform = \"{}\"", case.app())).expect("there");
             let changed = text[start..].replacen(fields(case), &format!("fields = {fields_are}"), 1);
