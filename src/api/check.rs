@@ -49,7 +49,7 @@ pub struct ReminderBody {
     /// One string for every field of the template.
     #[serde(deserialize_with = "distinct::members")]
     pub data: BTreeMap<String, String>,
-    /// Page that opens on tap. A slash at its beginning is left out when it is sent, but on Alipay.
+    /// Page that opens on tap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 1024)]
     pub page: Option<String>,

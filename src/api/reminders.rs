@@ -425,7 +425,7 @@ pub async fn insert(
             Ok(json(StatusCode::CREATED, &answer))
         }
         Inserted::Replayed(id, _) => replayed(&api, id).await,
-        refused => Err(refusal(check::app(&api.config, &new.app)?, refused).in_zone(api.config.zone_of(&new.app))),
+        refused => Err(refusal(check::app(&api.config, &new.app)?, refused)),
     }
 }
 
