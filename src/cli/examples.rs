@@ -14,7 +14,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ("serve", &[("Run with this configuration", "serve --config /etc/tixing/tixing.toml")]),
     ("demo", &[("For twenty seconds", "demo --for 20s"), ("Until Ctrl-C, in Chinese", "demo --lang zh")]),
     ("sandbox", &[("The platforms on the port that `init` writes", "sandbox"), ("On another one", "sandbox --listen 127.0.0.1:9000")]),
-    ("init", &[("For WeChat, in this folder", "init"), ("For Alipay, at another place", "init --platform alipay /etc/tixing/tixing.toml")]),
+    ("init", &[("In this folder", "init"), ("At another place", "init /etc/tixing/tixing.toml")]),
     ("check", &[("Before a restart", "check --config /etc/tixing/tixing.toml"), ("For a program", "check --json")]),
     ("doctor", &[("Everything", "doctor"), ("For a program", "doctor --json")]),
     ("migrate", &[("Before the first start of a new version", "migrate")]),
