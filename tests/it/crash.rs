@@ -153,7 +153,7 @@ async fn dies_at(database: &str, point: &str) {
         }
         Ok(mut program) => {
             program.key = site.key();
-            let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
             let mut user = 0;
             let enough = if point.starts_with("stop") { 40 } else { u32::MAX };
             while user < enough && !program.has_ended() {
