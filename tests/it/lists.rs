@@ -275,7 +275,7 @@ async fn a_short_page_says_how_far_it_got_and_how_to_narrow_the_list() {
         let mut page = get(&router, path).await;
         let note = page["note"].as_str().expect("a note");
         // The end of the first slice of 2,000.
-        assert!(note.contains("2027-03-01 00:00:20Z") && note.contains("from, to, openid or state"), "{note}");
+        assert!(note.contains("2027-03-01 08:00:20+08:00") && note.contains("from, to, openid or state"), "{note}");
         let mut found = page["items"].as_array().expect("items").len();
         while let Some(next) = page["next"].as_str() {
             page = get(&router, &format!("{path}&cursor={next}")).await;

@@ -206,7 +206,8 @@ async fn a_dry_run_answers_as_the_insert_would_and_keeps_nothing() {
         let tap = json!({"app": "coffee", "openid": "o4", "results": {"event-start": "accept"}});
         assert_eq!(door.post("/v1/consents", &tap).await.0, 200);
         let lines = format!("{line}\n{line}\n");
-        let (_, _, answer) = door.send(Method::POST, "/v1/reminders/batch?dry_run=true", &[], &lines).await;
+        const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
+        let (_, _, answer) = door.send(Method::POST, "/v1/reminders/batch?dry_run=true", &[NDJSON], &lines).await;
         let answer = answer.as_str().expect("two lines");
         let answers: Vec<Value> = answer.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert_eq!(answers[0], json!({"line": 1, "state": "scheduled", "dry_run": true}));

@@ -62,7 +62,8 @@ impl Door {
         body: &str,
     ) -> (u16, HeaderMap, Value) {
         let request = Request::builder().method(method).uri(path);
-        let request = if body.is_empty() { request } else { request.header("content-type", "application/json") };
+        let typed = body.is_empty() || headers.iter().any(|(name, _)| *name == "content-type");
+        let request = if typed { request } else { request.header("content-type", "application/json") };
         let request = match &self.key {
             Some(key) => request.header("authorization", format!("Bearer {key}")),
             None => request,
