@@ -18,7 +18,10 @@ use crate::{
     words::say,
 };
 use axum::{extract::State, http::StatusCode, response::Response};
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, Unexpected},
+};
 use std::time::Duration;
 use utoipa::ToSchema;
 
@@ -49,6 +52,7 @@ pub struct CancelBody {
     #[schema(max_length = 40)]
     to: Option<String>,
     /// The `count` that the same call with `dry_run=true` has answered.
+    #[serde(default, deserialize_with = "whole")]
     expect: Option<u64>,
 }
 
@@ -77,6 +81,7 @@ pub struct ShiftBody {
     #[schema(max_length = 40, pattern = "^-?[0-9]+(ms|s|m|min|h|d|w)$")]
     by: String,
     /// The `count` that the same call with `dry_run=true` has answered.
+    #[serde(default, deserialize_with = "whole")]
     expect: Option<u64>,
 }
 
@@ -123,6 +128,14 @@ impl Api {
             Choice::TooLong => Err(Problem::new("too_long", say!("bulk_too_long", seconds = FIND_TIME.as_secs()))),
         }
     }
+}
+
+/// A whole number, also if its writer makes a fraction of every number: `42.0`.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let fraction = number.as_f64().filter(|n| n.fract() == 0.0 && (0.0..1e15).contains(n));
+    let found = number.as_u64().or(fraction.map(|n| n as u64));
+    found.map(Some).ok_or_else(|| D::Error::invalid_value(Unexpected::Other("number"), &"a whole number, 0 or more"))
 }
 
 fn expected(expect: Option<u64>) -> Result<u64, Problem> {

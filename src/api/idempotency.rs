@@ -97,7 +97,9 @@ pub(super) fn marked(mut response: Response) -> Response {
 /// Refuses what a call asks beside its body where it is not taken: whoever counts on it would be deceived.
 pub(super) async fn where_taken(request: Request, next: Next) -> Response {
     let (path, posts) = (request.uri().path(), request.method() == Method::POST);
-    if !path.starts_with("/v1/") {
+    // Of a method that no call has it is said that it has none.
+    let is_known = [Method::GET, Method::POST, Method::PATCH, Method::DELETE].contains(request.method());
+    if !path.starts_with("/v1/") || !is_known {
         return next.run(request).await;
     }
     if request.headers().contains_key(NAME) && !(posts && TAKEN.contains(&path)) {
