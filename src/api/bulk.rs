@@ -114,7 +114,7 @@ impl Api {
             return Err(Problem::new("bad_value", say!("only_scheduled_in_bulk", found = cut(other))).at("/state"));
         }
         let schedule = query.schedule.as_deref().map(|name| self.store.gates().find(name));
-        let filter = query.filter(self, caller)?;
+        let filter = query.filter(self, caller).map_err(Problem::of_body)?;
         // A schedule that is not there has no reminders.
         Ok((schedule != Some(None)).then(|| Filter { schedule: schedule.flatten(), ..filter }))
     }

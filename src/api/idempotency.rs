@@ -98,8 +98,9 @@ pub(super) fn marked(mut response: Response) -> Response {
 pub(super) async fn where_taken(request: Request, next: Next) -> Response {
     let (path, posts) = (request.uri().path(), request.method() == Method::POST);
     // Of a method that no call has it is said that it has none.
-    let is_known = [Method::GET, Method::POST, Method::PATCH, Method::DELETE].contains(request.method());
-    if !path.starts_with("/v1/") || !is_known {
+    let has_method = posts || !TRIED.contains(&path) && !TAKEN.contains(&path) && !path.ends_with("/shift");
+    let reads = request.method() == Method::GET && TAKEN.contains(&path);
+    if !path.starts_with("/v1/") || !has_method && !reads {
         return next.run(request).await;
     }
     if request.headers().contains_key(NAME) && !(posts && TAKEN.contains(&path)) {

@@ -166,6 +166,15 @@ pub struct FieldProblem {
 }
 
 impl Problem {
+    /// The same, of a member of the body that is read as a query's parameter is.
+    #[must_use]
+    pub fn of_body(mut self) -> Self {
+        if self.code == "bad_query" {
+            self.code = "bad_value";
+        }
+        self
+    }
+
     /// A problem without a field.
     pub fn new(code: &'static str, detail: Message) -> Self {
         Self { code, detail, param: None, fields: None, zone: None, more: None, retry_after: None }

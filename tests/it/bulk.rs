@@ -93,7 +93,7 @@ async fn a_filter_with_a_slip_cancels_nothing() {
             (json!({"app": "cofee", "expect": 6}), (422, "unknown_app", "/app")),
             (json!({"template": "digset", "expect": 6}), (422, "unknown_template", "/template")),
             (json!({"state": "sent", "expect": 6}), (422, "bad_value", "/state")),
-            (json!({"from": "tomorrow", "expect": 6}), (400, "bad_query", "/from")),
+            (json!({"from": "tomorrow", "expect": 6}), (422, "bad_value", "/from")),
             (json!({"openid": "o 1", "expect": 6}), (422, "bad_value", "/openid")),
             (json!({"schedule": "spring", "expect": 6}), (409, "count_changed", "/expect")),
             (json!({"by": "30m", "expect": 6}), (400, "bad_json", "/by")),
