@@ -134,7 +134,7 @@ impl Api {
 fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
     let fraction = number.as_f64().filter(|n| n.fract() == 0.0 && (0.0..1e15).contains(n));
-    let found = number.as_u64().or(fraction.map(|n| n as u64));
+    let found = number.as_u64().or(fraction.map(|n| n as u64)).filter(|n| i64::try_from(*n).is_ok());
     found.map(Some).ok_or_else(|| D::Error::invalid_value(Unexpected::Other("number"), &"a whole number, 0 or more"))
 }
 
