@@ -405,6 +405,9 @@ impl Disk {
         }
         if self.is(Sabotage::TicketCountsTwice) {
             *event = Some(self.rng.lock().expect("whole").random::<u64>().to_string());
+            if let Books::Model(model) = &self.books {
+                model.lock().expect("whole").forget_tickets();
+            }
         }
     }
 
