@@ -194,7 +194,13 @@ impl FieldRules {
     /// The same, with what this template says.
     #[must_use]
     pub fn of(&self, template: &Template) -> Self {
-        Self { characters: self.characters.map(|usual| template.characters.unwrap_or(usual)), ..*self }
+        self.with(template.characters)
+    }
+
+    /// The same, with a number of characters that somebody has settled on, where the platform does not say one.
+    #[must_use]
+    pub fn with(&self, characters: Option<usize>) -> Self {
+        Self { characters: self.characters.map(|usual| characters.unwrap_or(usual)), ..*self }
     }
 
     /// Refuses a value that is longer than somebody has settled on, where the platform does not say how long one may be.

@@ -3,14 +3,15 @@
 
 use super::{
     Store,
+    audit::write_down,
     command::Single,
     error::StoreError,
-    gates::{PAUSE, RESUME},
+    gates::{OF_APPS, PAUSE, RESUME},
     port::Ring,
     tx::Tx,
 };
 use crate::domain::Millis;
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 
 /// An app is paused, or goes on.
 struct SetPause {
@@ -23,16 +24,13 @@ impl Single for SetPause {
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
-        let sql = "SELECT action FROM audit WHERE action IN ($1, $2) AND detail = $3 ORDER BY id DESC LIMIT 1";
-        let last = sqlx::query(sql).bind(PAUSE).bind(RESUME).bind(&self.app).fetch_optional(&mut *tx.conn).await?;
+        let sql = format!("SELECT action FROM audit WHERE {OF_APPS} AND detail = $1 ORDER BY id DESC LIMIT 1");
+        let last = sqlx::query(AssertSqlSafe(sql)).bind(&self.app).fetch_optional(&mut *tx.conn).await?;
         let is_paused = last.is_some_and(|row| row.get::<String, _>("action") == PAUSE);
         if is_paused == self.pause {
             return Ok(());
         }
-        let sql = "INSERT INTO audit (at, actor, action, reminder, detail) VALUES ($1, $2, $3, NULL, $4)";
-        let action = if self.pause { PAUSE } else { RESUME };
-        let said = sqlx::query(sql).bind(tx.now).bind(&self.by).bind(action).bind(&self.app);
-        said.execute(&mut *tx.conn).await.map(drop)
+        write_down(tx, &self.by, if self.pause { PAUSE } else { RESUME }, &self.app).await
     }
 
     /// No row has changed: the engine looks at the gates.

@@ -3,6 +3,7 @@
 
 use super::{
     Store,
+    audit::write_down,
     command::Single,
     copy::{self, utf8},
     dialect::Dialect,
@@ -77,8 +78,7 @@ impl Single for BackedUp {
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
-        let sql = "INSERT INTO audit (at, actor, action, reminder, detail) VALUES ($1, 'tixing', 'backup', NULL, '')";
-        sqlx::query(sql).bind(tx.now).execute(&mut *tx.conn).await.map(drop)
+        write_down(tx, "tixing", "backup", "").await
     }
 }
 

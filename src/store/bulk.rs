@@ -2,6 +2,7 @@
 
 use super::{
     Store,
+    audit::write_down,
     command::Single,
     dialect::{Cell, Rows},
     error::StoreError,
@@ -166,17 +167,6 @@ fn plan_of(rows: &[AnyRow], by: Millis, now: Millis, plan: &mut ShiftPlan) -> Ve
     all
 }
 
-async fn write_down(tx: &mut Tx<'_>, actor: &str, action: &str, detail: &str) -> sqlx::Result<()> {
-    sqlx::query("INSERT INTO audit (at, actor, action, reminder, detail) VALUES ($1, $2, $3, NULL, $4)")
-        .bind(tx.now)
-        .bind(actor)
-        .bind(action)
-        .bind(detail)
-        .execute(&mut *tx.conn)
-        .await
-        .map(drop)
-}
-
 impl Store {
     /// The waiting reminders that a filter lets through. Its states, order, place and limit are not asked.
     ///
@@ -204,6 +194,10 @@ impl Store {
                 chosen.sort_unstable();
                 chosen.dedup();
                 return Ok(Choice::All(Chosen(chosen)));
+            }
+            // A page that is read at once is never cut short, so the time is looked at here too.
+            if left.is_zero() {
+                return Ok(Choice::TooLong);
             }
         }
     }

@@ -136,21 +136,18 @@ pub(super) const NO_QUIET_HOURS: &str = "none";
 pub(super) const PAUSE: &str = "pause_app";
 /// The same of its end.
 pub(super) const RESUME: &str = "resume_app";
+/// The rows of both.
+pub(super) const OF_APPS: &str = "action IN ('pause_app', 'resume_app')";
 
 /// The lanes of the apps that are paused, and since when.
 async fn paused(conn: &mut AnyConnection) -> sqlx::Result<BTreeMap<i64, Millis>> {
-    let sql =
-        "SELECT l.id AS lane, u.at, u.action FROM audit u JOIN app a ON a.name = u.detail JOIN lane l ON l.app = a.id
-         WHERE u.action IN ($1, $2) ORDER BY u.id";
-    let mut paused = BTreeMap::new();
-    for row in sqlx::query(sql).bind(PAUSE).bind(RESUME).fetch_all(conn).await? {
-        let lane = row.get::<i64, _>("lane");
-        match row.get::<String, _>("action") == PAUSE {
-            true => paused.insert(lane, row.get("at")),
-            false => paused.remove(&lane),
-        };
-    }
-    Ok(paused)
+    // The actions stand in the text, or the index of them would not be used.
+    let sql = format!(
+        "SELECT l.id AS lane, u.at FROM (SELECT MAX(id) AS id FROM audit WHERE {OF_APPS} GROUP BY detail) last
+         JOIN audit u ON u.id = last.id JOIN app a ON a.name = u.detail JOIN lane l ON l.app = a.id WHERE u.action = $1"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(PAUSE).fetch_all(conn).await?;
+    Ok(rows.iter().map(|row| (row.get("lane"), row.get("at"))).collect())
 }
 
 /// Reads all gates.

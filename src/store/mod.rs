@@ -17,6 +17,7 @@
 //! pulse                                           whether it can be read and written now
 //! keys │ templates │ spent │ recipients           what else is stored
 //! moved                                           instants that lie elsewhere from now on
+//! audit                                           who decided what
 //! ledgers │ paid │ tickets │ tally                consents, what pays for a reminder, and how many there are of each
 //! command │ port                                  what is asked of the writer │ what the engine sees
 //! tx │ names │ states │ schema │ database │ file  what all of them stand on
@@ -69,6 +70,7 @@ mod tickets;
 pub mod keys;
 mod templates;
 pub mod hold;
+mod audit;
 mod pulse;
 pub mod backup;
 mod copy;

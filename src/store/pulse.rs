@@ -1,6 +1,6 @@
 //! Whether the store can be read and written now.
 
-use super::{Store, command::Single, dialect::Dialect, error::StoreError, tx::Tx};
+use super::{Store, command::Single, dialect::Dialect, error::StoreError, file, tx::Tx};
 use crate::words::say;
 use rustix::process::geteuid;
 use std::{path::Path, time::Duration};
@@ -66,10 +66,9 @@ impl Store {
 }
 
 /// Whether the file's disk has room for more.
-fn has_room(file: &Path) -> Result<(), StoreError> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+fn has_room(path: &Path) -> Result<(), StoreError> {
     // A file system that does not say is found full by the write.
-    let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
+    let Ok(disk) = rustix::fs::statvfs(file::folder(path)) else { return Ok(()) };
     let blocks = if geteuid().is_root() { disk.f_bfree } else { disk.f_bavail };
     let free = blocks.saturating_mul(disk.f_frsize);
     if free < ROOM {

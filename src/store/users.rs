@@ -4,7 +4,7 @@
 //! their reminders, and to mask the files. Small integers, instants and states stay, so that the counts and the ledger stay true.
 
 use super::{
-    Store,
+    Store, audit,
     command::{Command, Single},
     error::StoreError,
     hold,
@@ -200,14 +200,7 @@ async fn void(tx: &mut Tx<'_>, recipient: i64) -> sqlx::Result<u64> {
 
 async fn write_down(tx: &mut Tx<'_>, wish: &Wish, action: &str, what: &str) -> sqlx::Result<()> {
     let detail = format!("{}: {what}", tx.names.pseudonyms().name(&wish.openid));
-    sqlx::query("INSERT INTO audit (at, actor, action, reminder, detail) VALUES ($1, $2, $3, NULL, $4)")
-        .bind(tx.now)
-        .bind(&wish.actor)
-        .bind(action)
-        .bind(detail)
-        .execute(&mut *tx.conn)
-        .await
-        .map(drop)
+    audit::write_down(tx, &wish.actor, action, &detail).await
 }
 
 /// Lets a user in again who was forgotten; `false` if they were not.
