@@ -1,6 +1,6 @@
 //! Each request has a name, by which its answer and the log speak of it.
 
-use super::{counted, extract::voice, problem::Problem};
+use super::{auth::Caller, counted, extract::voice, problem::Problem};
 use crate::{domain::timing::cut, http::HostMissing, metrics::Metrics, words::say};
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -17,7 +17,16 @@ pub(super) struct RequestId(pub String);
 
 /// Who asked, for the log: put into an answer's extensions.
 #[derive(Debug, Clone)]
-pub(super) struct Asked(pub String);
+struct Asked(String);
+
+/// Goes on as this caller, and leaves the name for the log.
+pub(super) async fn go_on_as(caller: Caller, mut request: Request, next: Next) -> Response {
+    let asked = Asked(caller.name().to_owned());
+    request.extensions_mut().insert(caller);
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(asked);
+    response
+}
 
 /// Names every request, turns a [`Problem`] into its JSON with that name, and logs what was refused. A path is logged as it is described,
 /// since what a caller puts into one may be an openid or a key.

@@ -4,11 +4,11 @@ use super::{
     Api,
     auth::Caller,
     check::{self, ReminderBody},
-    extract::{Query, content},
+    extract::{DryRun, Query, content},
     ndjson::{self, Answer, Line, Work},
     parse::parse,
     problem::Problem,
-    reminders::{InsertQuery, forgotten, refusal},
+    reminders::{forgotten, refusal},
     report::{self, ConsentBody, Reported},
     schema::Ndjson,
     taps::Tap,
@@ -37,18 +37,19 @@ const KINDS: &[&str] = &[
 
 /// Insert reminders, one a line. Lines are stored in order; good ones are kept whatever happens to the others. An answer that ends before its
 /// body does (30 s of silence, a body that breaks off, answers that nobody reads, a key that is revoked) says so in its last line: `last` is
-/// the last line that was read and answered, and `line` the one from which to send again. With `dry_run` nothing is stored, and lines see
-/// what those before them would take within 2,000 lines.
+/// the last line that was read and answered, and `line` the one from which to send again. With `dry_run` nothing is stored, and a line sees
+/// what those before it would take in the same slice alone: of 2,000 lines, or fewer if they are long or many batches are under way.
 #[utoipa::path(post, path = "/v1/reminders/batch", operation_id = "insert_reminder_batch", tag = "reminders",
-    params(InsertQuery), request_body(content((Option<Ndjson> = "application/x-ndjson"), (Option<Ndjson> = "application/octet-stream")),
+    params(DryRun), request_body(content((Option<Ndjson> = "application/x-ndjson"), (Option<Ndjson> = "application/octet-stream")),
     description = "NDJSON: a `NewReminder` a line"),
     responses((status = 200, description = "NDJSON: a `BatchLine` for each line that is not blank, in order",
     content_type = "application/x-ndjson", body = Ndjson),
-    (status = 415, description = "`unsupported_media_type`: send application/x-ndjson, not compressed")))]
+    (status = 415, description = "`unsupported_media_type`: send application/x-ndjson, not compressed"),
+    (status = 429, description = "`too_many`: as many batches are under way as are taken at once; `Retry-After` says when to ask again")))]
 pub async fn reminders(
     State(api): State<Api>,
     caller: Caller,
-    Query(query): Query<InsertQuery>,
+    Query(query): Query<DryRun>,
     request: Request,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
@@ -63,7 +64,8 @@ pub async fn reminders(
     description = "NDJSON: a `ConsentReport` a line"),
     responses((status = 200, description = "NDJSON: a `BatchLine` for each line that is not blank, in order",
     content_type = "application/x-ndjson", body = Ndjson),
-    (status = 415, description = "`unsupported_media_type`: send application/x-ndjson, not compressed")))]
+    (status = 415, description = "`unsupported_media_type`: send application/x-ndjson, not compressed"),
+    (status = 429, description = "`too_many`: as many batches are under way as are taken at once; `Retry-After` says when to ask again")))]
 pub async fn consents(State(api): State<Api>, caller: Caller, request: Request) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
     content(request.headers(), KINDS)?;

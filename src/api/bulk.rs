@@ -3,9 +3,9 @@
 use super::{
     Api,
     auth::Caller,
-    extract::{Json, Query, json},
+    extract::{DryRun, Json, Query, json},
     problem::Problem,
-    reminders::{InsertQuery as DryRun, ListQuery},
+    reminders::ListQuery,
     schedules::shift_by,
 };
 use crate::{
@@ -25,8 +25,8 @@ use serde::{
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// Time to find what a filter lets through.
-const FIND_TIME: Duration = Duration::from_secs(10);
+/// Time to find what a filter lets through. All tries together take less than an answer may.
+const FIND_TIME: Duration = Duration::from_secs(5);
 /// What was chosen is chosen anew so often if one of it changes before all is written.
 const TRIES: usize = 5;
 

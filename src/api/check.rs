@@ -256,8 +256,7 @@ pub fn add(new: &NewReminder) -> Option<Add<'_>> {
 
 /// The refusal of a reminder that time has spoilt.
 pub fn late(config: &Config, new: &NewReminder, problems: Vec<Invalid>) -> Problem {
-    let zone = config.apps.iter().find(|app| app.name == new.app).and_then(|app| app.timezone);
-    Problem::of(problems).in_zone(zone)
+    Problem::of(problems).in_zone(config.zone_of(&new.app))
 }
 
 /// The change that a body describes, of the reminder as it stands.

@@ -12,7 +12,7 @@ use axum::{
     response::Response,
 };
 use http_body_util::{BodyExt, Limited};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{convert::Infallible, time::Duration};
 
 /// Bytes of a single JSON body.
@@ -24,6 +24,15 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) fn voice(headers: &HeaderMap) -> Voice {
     let header = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
     Voice::new(header.map_or(Lang::En, Lang::accepted))
+}
+
+/// Whether it is done.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct DryRun {
+    /// Everything is checked and nothing is written; the answer says what would be.
+    pub(super) dry_run: bool,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Voice {

@@ -3,8 +3,7 @@
 //! They send no header of ours, so the key stands in the address: one of scope `feed`, which opens nothing else.
 
 use super::{
-    Api,
-    access::Asked,
+    Api, access,
     auth::Caller,
     calendar::Calendar,
     extract::{Query, voice},
@@ -66,15 +65,10 @@ pub(super) async fn authenticated(
             Err(problem) => Err(problem),
         },
     };
-    let caller = match caller {
-        Ok(caller) => caller,
-        Err(problem) => return problem.into_response(),
-    };
-    let asked = Asked(caller.name().to_owned());
-    parts.extensions.insert(caller);
-    let mut response = next.run(Request::from_parts(parts, body)).await;
-    response.extensions_mut().insert(asked);
-    response
+    match caller {
+        Ok(caller) => access::go_on_as(caller, Request::from_parts(parts, body), next).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// What is scheduled, as a calendar to subscribe to: an entry for each occurrence, and for each schedule that has none, with the app and how

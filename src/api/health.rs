@@ -29,7 +29,7 @@ pub async fn ready(State(api): State<Api>, voice: Voice) -> (StatusCode, String)
     let status = api.signals.as_ref().map(|signals| signals.status()).unwrap_or_default();
     let why = if !api.store.answers().await {
         say!("unready_store")
-    } else if let Some(why) = api.pulse.why() {
+    } else if let Some(why) = api.why_unready().await {
         say!("unready_store_since", why = why)
     } else if !status.ready {
         say!("unready_starting")

@@ -4,7 +4,7 @@
 use super::problem::Problem;
 use crate::{domain::timing::cut, store::requests::Request as Asked, words::say};
 use axum::{
-    extract::{FromRequestParts, Request},
+    extract::{FromRequestParts, MatchedPath, Request},
     http::{HeaderMap, HeaderValue, Method, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -17,8 +17,14 @@ const NAME: &str = "idempotency-key";
 const MAX_KEY: usize = 255;
 /// The calls that take one: those that write one reminder, or one report.
 const TAKEN: [&str; 2] = ["/v1/reminders", "/v1/consents"];
-/// The calls that can be tried without being done, but for the shift of a schedule.
-const TRIED: [&str; 4] = ["/v1/reminders", "/v1/reminders/batch", "/v1/reminders/cancel", "/v1/reminders/shift"];
+/// The calls that can be tried without being done.
+const TRIED: [&str; 5] = [
+    "/v1/reminders",
+    "/v1/reminders/batch",
+    "/v1/reminders/cancel",
+    "/v1/reminders/shift",
+    "/v1/schedules/{name}/shift",
+];
 
 /// The key that a call names, if it names one.
 pub(super) struct Key(Option<String>);
@@ -96,19 +102,20 @@ pub(super) fn marked(mut response: Response) -> Response {
 
 /// Refuses what a call asks beside its body where it is not taken: whoever counts on it would be deceived.
 pub(super) async fn where_taken(request: Request, next: Next) -> Response {
-    let (path, posts) = (request.uri().path(), request.method() == Method::POST);
-    // Of a method that no call has it is said that it has none.
-    let has_method = posts || !TRIED.contains(&path) && !TAKEN.contains(&path) && !path.ends_with("/shift");
-    let reads = request.method() == Method::GET && TAKEN.contains(&path);
-    if !path.starts_with("/v1/") || !has_method && !reads {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("", MatchedPath::as_str);
+    let (posts, gets) = (request.method() == Method::POST, request.method() == Method::GET);
+    // Where the route does not have the method, that is what its caller is to be told.
+    let lacks_method = !posts && TRIED.contains(&route) && !(gets && TAKEN.contains(&route));
+    if !route.starts_with("/v1/") || lacks_method {
         return next.run(request).await;
     }
-    if request.headers().contains_key(NAME) && !(posts && TAKEN.contains(&path)) {
+    if request.headers().contains_key(NAME) && !(posts && TAKEN.contains(&route)) {
         return Problem::new("idempotency_key_not_taken", say!("idempotency_key_elsewhere")).into_response();
     }
-    let tried = posts && (TRIED.contains(&path) || (path.starts_with("/v1/schedules/") && path.ends_with("/shift")));
-    let names = request.uri().query().unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
-    if !tried && request.method() != Method::GET && names.into_iter().any(|name| name == "dry_run") {
+    let tried = posts && TRIED.contains(&route);
+    let mut names = request.uri().query().unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
+    if !tried && !gets && names.any(|name| name == "dry_run") {
         return Problem::new("bad_query", say!("dry_run_elsewhere")).at("/dry_run").into_response();
     }
     next.run(request).await

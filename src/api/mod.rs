@@ -57,7 +57,6 @@ use crate::{
     store::{Store, StoreError, keys::Scope},
     words::say,
 };
-use access::Asked;
 use auth::Keys;
 use axum::{
     Router,
@@ -244,23 +243,14 @@ async fn in_time(request: Request, next: Next) -> Response {
     })
 }
 
-async fn authenticated(
-    State((api, owner)): State<(Api, Option<Caller>)>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+async fn authenticated(State((api, owner)): State<(Api, Option<Caller>)>, request: Request, next: Next) -> Response {
     let caller = match owner {
         Some(owner) => Ok(owner),
         // A key of the feed opens nothing here, not even what everybody else may look at.
         None => api.authenticate(request.headers()).and_then(|caller| caller.may(Scope::Read).map(|()| caller)),
     };
-    let caller = match caller {
-        Ok(caller) => caller,
-        Err(problem) => return problem.into_response(),
-    };
-    let asked = Asked(caller.name().to_owned());
-    request.extensions_mut().insert(caller);
-    let mut response = next.run(request).await;
-    response.extensions_mut().insert(asked);
-    response
+    match caller {
+        Ok(caller) => access::go_on_as(caller, request, next).await,
+        Err(problem) => problem.into_response(),
+    }
 }

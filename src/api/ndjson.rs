@@ -23,7 +23,7 @@ use axum::{
 };
 use futures_util::{FutureExt, StreamExt, stream};
 use serde::Serialize;
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt},
     sync::{mpsc, oneshot},
@@ -82,6 +82,9 @@ pub(super) fn answer(request: Request, work: impl Work, batch: Batch) -> Respons
     let voice = voice(request.headers());
     let id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone()).unwrap_or_default();
     let body = request.into_body().into_data_stream().map(|piece| piece.map_err(io::Error::other));
+    let batch = Arc::new(batch);
+    // Its place is taken until its answers are read, since they are what it holds.
+    let held = Arc::clone(&batch);
     tokio::spawn(async move {
         let (left, told) = take(StreamReader::new(body), work, answers, voice, batch).await;
         if told.refused > 0 {
@@ -93,7 +96,8 @@ pub(super) fn answer(request: Request, work: impl Work, batch: Batch) -> Respons
             let _ = rest.send(last);
         }
     });
-    let pieces = stream::unfold(waiting, async |mut waiting| Some((Ok(waiting.recv().await?), waiting)));
+    let pieces =
+        stream::unfold((waiting, held), async |(mut waiting, held)| Some((Ok(waiting.recv().await?), (waiting, held))));
     let pieces = pieces.chain(stream::once(async { ending.await.map_err(io::Error::other) }));
     let mut response = Response::new(Body::from_stream(pieces));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
@@ -160,7 +164,7 @@ async fn take(
     work: impl Work,
     answers: mpsc::Sender<Bytes>,
     voice: Voice,
-    batch: Batch,
+    batch: Arc<Batch>,
 ) -> (Option<Bytes>, Told) {
     let (mut read, mut told) = (0, Told::default());
     let mut storing: Option<Storing> = None;
@@ -375,8 +379,8 @@ async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Line, End
         return Ok(Err(Problem::new("too_large", say!("line_too_large", found = length, most = MAX_LINE))));
     }
     // Editors put it at the head of a file, and `cat` then in the middle.
-    let whole = line.strip_prefix(BYTE_ORDER_MARK).map_or_else(|| line.clone(), <[u8]>::to_vec);
-    Ok(Ok(whole.into()))
+    let line = Bytes::from(line);
+    Ok(Ok(if line.starts_with(BYTE_ORDER_MARK) { line.slice(BYTE_ORDER_MARK.len()..) } else { line }))
 }
 
 #[cfg(test)]

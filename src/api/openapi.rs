@@ -107,6 +107,7 @@ fn describe_problems(operation: &mut Operation) {
     let possible = [
         (400, body, "`bad_json`: the body is not as documented"),
         (400, query, "`bad_query`: a parameter is not as documented"),
+        (400, true, "`bad_query`, `idempotency_key_not_taken`: what is asked beside it is not taken here"),
         (401, true, "`unauthorized`: no valid API key"),
         (403, true, "`forbidden`: the API key may not do this"),
         (404, id, "`not_found`: there is no such thing, or not for this key"),

@@ -48,9 +48,11 @@ fn not_utf8(bytes: &[u8], at: usize) -> Message {
 fn wrong(text: &str, mut path: Vec<String>, error: &serde_json::Error) -> Problem {
     let said = error.to_string();
     let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
+    let whole = serde_json::from_str::<Value>(text);
     match error.classify() {
         Category::Eof => return Problem::new("bad_json", say!("body_ends_early")),
-        Category::Syntax | Category::Io => {
+        // Where one of a few words is wanted, serde_json takes a value of another type for no JSON.
+        Category::Syntax | Category::Io if whole.is_err() => {
             let (line, column) = (error.line(), error.column());
             return Problem::new(
                 "bad_json",
@@ -60,7 +62,7 @@ fn wrong(text: &str, mut path: Vec<String>, error: &serde_json::Error) -> Proble
                 },
             );
         }
-        Category::Data => {}
+        _ => {}
     }
     let named = ["missing field `", "unknown field `", "duplicate field `"].iter();
     let named = named.clone().find_map(|begin| Some((*begin, said.strip_prefix(begin)?)));
@@ -73,7 +75,7 @@ fn wrong(text: &str, mut path: Vec<String>, error: &serde_json::Error) -> Proble
             member(kind, name, allowed)
         }
         None => {
-            let whole: Value = serde_json::from_str(text).unwrap_or_default();
+            let whole = whole.unwrap_or_default();
             let pointer = pointer(&path);
             let found = whole.pointer(&pointer).unwrap_or(&Value::Null);
             mismatch(path.first().map_or("", String::as_str), path.last().map_or("", String::as_str), found, said)
@@ -135,7 +137,8 @@ fn kind(value: &Value) -> Both {
 fn wanted(expected: &str) -> Message {
     let both = |en, zh| Message::from(Both { en, zh });
     match expected {
-        "a string" | "a borrowed string" => both("text in quotes", "加引号的字符串"),
+        "a string" | "a borrowed string" | "value" => both("text in quotes", "加引号的字符串"),
+        "a JSON number" | "a whole number, 0 or more" => both("a whole number, 0 or more", "不小于 0 的整数"),
         "a boolean" => both("true or false", "true 或 false"),
         "a sequence" => both("a list", "数组"),
         "a map" | "an object" => both("an object", "对象"),
@@ -206,6 +209,8 @@ mod tests {
             (at("20310301"), Some("/at"), "2027-03-01T10:00:00+08:00", "2027-03-01T10:00:00+08:00"),
             (at("1.5e300"), Some("/at"), "2027-03-01T10:00:00+08:00", "2027-03-01T10:00:00+08:00"),
             (at("{\"o-secret-1\":1}"), Some("/at"), "is an object where text", "对象"),
+            (body(",\"late\":true"), Some("/late"), "is true or false where text in quotes", "布尔值"),
+            (body(",\"consent\":1"), Some("/consent"), "is a number where text in quotes", "数字"),
             (body(",\"expires_at\":7200"), Some("/expires_at"), "\"2h\"", "\"2h\""),
         ];
         for (text, param, en, zh) in table {

@@ -4,7 +4,7 @@ use super::{
     Api,
     auth::Caller,
     check::{self, ChangeBody, ReminderBody},
-    extract::{Json, Query, json},
+    extract::{DryRun, Json, Query, json},
     idempotency::{self, Key, marked, reused},
     problem::Problem,
     schema::{DeliveryWord, Erased, Lang, MiniprogramState, OrderWord},
@@ -319,7 +319,6 @@ impl Api {
         mut stored: Stored,
         body: ChangeBody,
     ) -> Result<Response, Problem> {
-        caller.may(Scope::Write)?;
         let id = stored.due.id;
         for _ in 0..TRIES {
             if stored.due.state != ReminderState::Scheduled {
@@ -341,7 +340,6 @@ impl Api {
 
     /// Cancels a reminder, and answers with it as it is then. One that is cancelled already stays so.
     pub(super) async fn cancel_one(&self, caller: &Caller, stored: Stored) -> Result<Response, Problem> {
-        caller.may(Scope::Write)?;
         if stored.due.state == ReminderState::Cancelled {
             return self.whole(&stored).await;
         }
@@ -362,18 +360,9 @@ impl Api {
     }
 }
 
-/// Whether it is done.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub struct InsertQuery {
-    /// Everything is checked, the consent and the key too, and nothing is stored.
-    pub(super) dry_run: bool,
-}
-
-/// Insert one reminder.
+/// Insert one reminder. With `dry_run` the consent and the key are checked too.
 #[utoipa::path(post, path = "/v1/reminders", operation_id = "insert_reminder", request_body = ReminderBody, tag = "reminders",
-    params(InsertQuery, ("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^([!#-~]{1,255}|\"[ !#-\\[\\]-~]{1,255}\")$",
+    params(DryRun, ("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^([!#-~]{1,255}|\"[ !#-\\[\\]-~]{1,255}\")$",
         description = "The same key with the same body again is answered with the same reminder, for a day at least, beside `key`, which holds for ever")),
     responses((status = 400, description = "`bad_json`, `bad_query`, `bad_idempotency_key`; `idempotency_key_not_taken`: with `dry_run`"),
     (status = 201, description = "Durable, its consent held", body = ReminderJson),
@@ -385,7 +374,7 @@ pub async fn insert(
     State(api): State<Api>,
     caller: Caller,
     voice: Voice,
-    Query(query): Query<InsertQuery>,
+    Query(query): Query<DryRun>,
     key: Key,
     Json(body): Json<ReminderBody>,
 ) -> Result<Response, Problem> {

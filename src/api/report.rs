@@ -183,7 +183,8 @@ fn results(app: &App, store: &Store, body: &ConsentBody) -> Result<Results, Prob
 fn by_words(app: &App, words: &BTreeMap<String, Value>) -> Result<Results, Invalid> {
     let (mut results, mut ignored) = (BTreeMap::new(), Vec::new());
     let popup = &app.platform.popup;
-    for (name, word) in words.iter().filter(|(name, _)| !popup.beside.contains(&name.as_str())) {
+    // What else stands beside the words can change what they mean: such an object is a `result`.
+    for (name, word) in words.iter().filter(|(name, _)| !["errMsg", "errCode"].contains(&name.as_str())) {
         let choice = popup::word(popup, word, &["results", name]);
         let choice = choice.map_err(|wrong| Invalid::new("bad_value", wrong.at, wrong.why))?;
         sort(app, name, choice, &mut results, &mut ignored);

@@ -4,7 +4,7 @@ use super::{
     Api,
     auth::Caller,
     check,
-    extract::{Json, Query, json},
+    extract::{DryRun, Json, Query, json},
     problem::Problem,
 };
 use crate::{
@@ -570,15 +570,6 @@ pub(super) fn shift_by(text: &str) -> Result<Millis, Problem> {
     if by == 0 { Err(bad(say!("shift_of_nothing"))) } else { Ok(sign * by) }
 }
 
-/// Whether it is done.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub struct ShiftQuery {
-    /// Nothing moves; the answer has `plan` and says what would.
-    dry_run: bool,
-}
-
 /// What a shift does.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ShiftPlan)]
@@ -609,14 +600,14 @@ pub struct ShiftedJson {
 
 /// Move the instants of what waits, and the deadlines that were given as a duration. If one would be passed, nothing moves.
 #[utoipa::path(post, path = "/v1/schedules/{name}/shift", operation_id = "shift_schedule", request_body = ShiftBody, tag = "schedules",
-    params(("name" = String, Path), ShiftQuery), responses((status = 200, description = "All have moved, or would", body = ShiftedJson),
+    params(("name" = String, Path), DryRun), responses((status = 200, description = "All have moved, or would", body = ShiftedJson),
     (status = 409, description = "`busy`, `on_hold`, `shift_too_far`"), (status = 422, description = "`cancelled`, `bad_value`")))]
 pub async fn shift(
     State(api): State<Api>,
     caller: Caller,
     voice: Voice,
     Path(name): Path<String>,
-    Query(query): Query<ShiftQuery>,
+    Query(query): Query<DryRun>,
     Json(body): Json<ShiftBody>,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;

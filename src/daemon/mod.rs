@@ -178,7 +178,6 @@ impl Daemon {
         let socket = bind_socket(&config.server.socket)?;
         let socket = http::serve_at_most(descriptors::SOCKET, socket, api.owner_router(), stop_http.clone());
         servers.push(tokio::spawn(socket));
-        tokio::spawn(api.clone().feel_pulse(stop_http.clone()));
 
         let folder_bell = Bell::default();
         let folder = watch(&config, &store, &clock, &signals, &folder_bell);
@@ -531,6 +530,7 @@ impl Daemon {
 
     /// Takes over the secrets that are others by now, for apps that are the same otherwise to their platform.
     fn take_secrets(&mut self, new: &[App], because: &str) {
+        let mut is_renewed = false;
         for app in &mut self.apps {
             let Some(new) = new.iter().find(|new| new.name == app.name && new.appid == app.appid) else { continue };
             let renewed = app.with_secrets_of(new);
@@ -538,9 +538,12 @@ impl Daemon {
                 tracing::info!(app = app.name, "{because}: a new secret is in force");
                 self.signals.renew(renewed.clone());
                 *app = renewed;
+                is_renewed = true;
             }
         }
-        self.callbacks.renew(&self.apps);
+        if is_renewed {
+            self.callbacks.renew(&self.apps);
+        }
     }
 }
 

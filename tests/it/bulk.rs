@@ -184,6 +184,9 @@ async fn more_than_a_call_may_do_is_refused_with_the_way_to_do_it_in_parts() {
             let detail = answer.1["detail"].as_str().expect("a sentence");
             assert!(detail.contains("10000") && detail.contains("`from` and `to`"), "{detail}");
         }
+        let filter = Filter { apps: vec!["coffee".into()], ..Filter::default() };
+        let soon = door.store().choose(&filter, Duration::ZERO).await.expect("answers");
+        assert_eq!(soon, Choice::TooLong, "a part is not taken for all");
         let part = json!({"app": "coffee", "to": rfc3339(START + 610_000), "expect": AT_MOST});
         assert_eq!(door.post(CANCEL, &part).await.1["count"], AT_MOST);
         let rest = json!({"app": "coffee", "expect": 1});
