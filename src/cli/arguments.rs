@@ -312,10 +312,17 @@ pub enum Reminder {
     /// are counted first.
     Cancel {
         /// Their ids.
-        #[arg(value_name = "ID", conflicts_with_all = ["openid", "template", "schedule", "from", "to"])]
+        #[arg(
+            value_name = "ID",
+            conflicts_with_all = ["app", "openid", "template", "schedule", "from", "to", "dry_run", "expect"]
+        )]
         ids: Vec<String>,
         /// Your own key of one, in place of an id.
-        #[arg(long, requires = "app", conflicts_with_all = ["ids", "openid", "template", "schedule", "from", "to"])]
+        #[arg(
+            long,
+            requires = "app",
+            conflicts_with_all = ["ids", "openid", "template", "schedule", "from", "to", "dry_run", "expect"]
+        )]
         key: Option<String>,
         #[command(flatten)]
         filter: Filter,

@@ -315,7 +315,8 @@ fn told(plan: &Value, list: &str, more: &str, voice: Voice) -> Vec<Message> {
         let place = place(problem, voice);
         let (value, detail) = (problem["value"].as_str().map(str::to_owned), text(&problem["detail"]));
         // What the detail quotes need not stand before it.
-        let value = value.filter(|value| !detail.contains(value)).map(|value| say!("plan_value", value = value));
+        let is_quoted = |value: &String| ['«', '「', '“'].iter().any(|mark| detail.contains(&format!("{mark}{value}")));
+        let value = value.filter(|value| !is_quoted(value)).map(|value| say!("plan_value", value = value));
         let fix = problem["fix"].as_str().map(|fix| say!("plan_fix", fix = fix));
         said.push(match place.is_empty() {
             true => say!("plan_problem_of_file", detail = detail, fix = fix),

@@ -8,7 +8,7 @@ use super::{
     failure::Failure,
     out::{Out, data},
     progress::Progress,
-    table::{rows, tell_of_more, text},
+    table::{rows_of_page, tell_of_more, text},
     told,
     which::{each_path, id_of_key, id_path},
 };
@@ -131,7 +131,8 @@ async fn list(client: &Client, mut named: Vec<(&str, Option<String>)>, limit: u3
         let page = client.ask(Method::GET, &format!("/v1/reminders{}", query(&named)), None).await?;
         let items = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         if !asked || !items.is_empty() {
-            rows(items, &["at", "id", "state", "openid", "reason", "delivery", "app", "data"], client, out);
+            let members = ["at", "id", "state", "openid", "reason", "delivery", "app", "data"];
+            rows_of_page(items, &members, !asked, client, out);
         }
         left = left.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
         asked = true;

@@ -70,6 +70,11 @@ fn title(member: &str) -> Message {
 /// One line of NDJSON for each; columns of some members on a terminal, and tabs between them elsewhere. Times are in the zone of the row's
 /// app.
 pub fn rows(items: &[Value], members: &[&str], client: &Client, out: Out) {
+    rows_of_page(items, members, true, client, out);
+}
+
+/// As [`rows`], of one page of several; without columns the titles stand above the first alone.
+pub fn rows_of_page(items: &[Value], members: &[&str], is_first: bool, client: &Client, out: Out) {
     if out.json {
         for item in items {
             data!("{item}");
@@ -84,7 +89,7 @@ pub fn rows(items: &[Value], members: &[&str], client: &Client, out: Out) {
     };
     let mut rows: Vec<Vec<String>> = items.iter().map(cells).collect();
     let lines = match width {
-        None => by_tabs(&titles, &rows),
+        None => by_tabs(&titles, &rows).split_off(usize::from(!is_first)),
         Some(width) => {
             for (column, _) in members.iter().enumerate().filter(|(_, member)| is_time(member)) {
                 say_offset_once(&mut titles[column], &mut rows, column);

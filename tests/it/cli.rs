@@ -257,6 +257,8 @@ fn reminders_are_changed_and_cancelled_by_id_by_key_and_by_what_they_have_in_com
     let (code, _, said) = site.run(&["reminder", "cancel", &ids[0], "r_0000000000000", &ids[1]]);
     assert!(code == 3 && said.contains("1 of 3"), "{code} {said}");
     assert_eq!((&show(&ids[0])["state"], &show(&ids[1])["state"]), (&"cancelled".into(), &"cancelled".into()));
+    assert_eq!(site.run(&["reminder", "cancel", &ids[2], "--dry-run"]).0, 2, "a single one is not counted");
+    assert_eq!(show(&ids[2])["state"], "scheduled");
     let all = ["--app", "coffee", "--from", "2030-03-01T00:00", "--to", "2030-03-02T00:00"];
     let run = |verb: &[&str], more: &[&str]| site.run(&[&["reminder"], verb, &all[..], more].concat());
     let (code, _, said) = run(&["shift", "30m"], &[]);

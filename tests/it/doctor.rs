@@ -145,6 +145,8 @@ async fn a_doctor_sees_the_daemons_own_limits_the_files_beside_the_store_and_a_c
         let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
         std::fs::set_permissions(site.path(name), mode).expect("set");
     };
+    // A log that nothing was written to yet is given the store's mode by whoever opens it next.
+    assert_eq!(site.run(&["key", "create", "--name", "k"]).0, 0);
     chmod("tixing.db-wal", 0o644);
     chmod(".", 0o777);
     let told = Told::of(&site);
@@ -152,7 +154,7 @@ async fn a_doctor_sees_the_daemons_own_limits_the_files_beside_the_store_and_a_c
     let ended = std::process::Command::new("kill").arg(daemon.id().to_string()).status();
     assert!(ended.is_ok_and(|s| s.success()) && daemon.wait().is_ok_and(|s| s.success()));
     assert_eq!(told.level("open files"), "warning");
-    assert!(told.says("open files", "of at most 512"), "{:?}", told.checks);
+    assert!(told.says("open files", "512"), "only root sees how many are open: {:?}", told.checks);
     assert_eq!(told.level("store's folder's mode"), "failed");
     assert!(told.says("store's files", "tixing.db-wal has the mode 644"), "{:?}", told.checks);
     assert_eq!(told.level("store's log"), "ok");

@@ -47,7 +47,7 @@ fn open_files(daemon: Option<&Daemon>, report: &mut Report) {
     let Some(most) = limits.as_deref().and_then(soft_limit) else {
         return report.skipped(subject, say!("process_not_seen"));
     };
-    // Only its owner and root may count them.
+    // Only root may count them: the daemon lets nobody else look.
     let open = read("fd").and_then(|path| Some(std::fs::read_dir(path).ok()?.count() as u64));
     let found = match open {
         Some(open) => say!("open_files_of", n = open, most = most),
