@@ -159,7 +159,8 @@ impl App {
 
     /// Whether its platform lists an account's templates, so that it can be asked for them.
     pub fn lists_templates(&self) -> bool {
-        self.adapter().listings().is_some()
+        // Where secrets were passed over, an adapter that checks theirs cannot be made; those of platforms that list templates can.
+        (self.platform.adapter)(&self.account()).is_ok_and(|adapter| adapter.listings().is_some())
     }
 
     /// How its pushes are read, if it has any.
@@ -213,7 +214,8 @@ impl App {
         };
         let token = if self.token.is_some() && new.token.is_some() { new.token.clone() } else { self.token.clone() };
         let mut proxy = self.proxy.clone();
-        if let Some((own, new)) = proxy.as_mut().zip(new.proxy.as_ref()) {
+        // Those of another proxy are not for this one.
+        if let Some((own, new)) = proxy.as_mut().zip(new.proxy.as_ref()).filter(|(own, new)| own.url == new.url) {
             own.credentials = new.credentials.clone();
         }
         Self { secrets: new.secrets.clone(), callback, token, proxy, ..self.clone() }
@@ -312,6 +314,9 @@ pub(super) fn check(raw: &[Raw], proxy: Option<&proxy::Raw>, check: &mut Check<'
         check.warning(say!("no_app"));
     }
     let for_all = proxy.and_then(|raw| raw.check(&Place::table("proxy"), check)).map(|way| (way, check.passed_over));
+    if let Some(file) = proxy.and_then(proxy::Raw::credentials).and_then(|source| source.open_to_others(&check.base)) {
+        check.warning(say!("proxy_secret_open", file = file.to_string_lossy()));
+    }
     if proxy.is_none() && raw.iter().any(|app| app.proxy.is_none()) {
         proxy::warn_of_variables(check);
     }

@@ -153,6 +153,9 @@ mod tests {
             ("me:hunter2", &["tokens.example".to_owned()][..])
         );
         assert!(!config.apps[0].has_secrets_of(&plain.apps[0]), "new credentials are new secrets");
+        let other = with("", &whole.replace("p:1", "q:1"));
+        let renewed = plain.apps[0].with_secrets_of(&other.apps[0]);
+        assert_eq!(renewed.proxy.expect("one").credentials.expose_secret(), "", "another proxy's are not for this one");
         assert!(!config.is_like(&plain) && config.is_like(&with("", whole)));
     }
 

@@ -111,7 +111,7 @@ async fn a_proxy_that_is_not_there_is_named_and_nothing_is_in_doubt() {
     let program = site.serve_with_key();
     let path = one(&program, &sandbox, "o1").await;
     let stats = program.wait("/v1/stats?app=coffee", 20, |stats| !stats["apps"][0]["paused"].is_null()).await;
-    assert!(stats["apps"][0]["paused"].to_string().contains("by way of the proxy http://127.0.0.1:1"), "{stats}");
+    assert!(stats["apps"][0]["paused"].to_string().contains("the way out is the proxy http://127.0.0.1:1"), "{stats}");
     assert_eq!(program.get(&path).await.1["state"], "scheduled");
     assert!(program.terminate().0.success());
 }

@@ -99,3 +99,23 @@ fn a_secret_that_is_wrong_where_it_can_be_read_is_still_told_by_check() {
     let (code, _, said) = site.run(&["key", "create", "--name", "k"]);
     assert_eq!(code, 0, "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn templates_are_listed_without_the_keys_on_a_platform_whose_requests_are_signed() {
+    let sandbox = SandboxServer::start(1).await;
+    for platform in tixing::platform::BUILT {
+        let site = Site::of(platform, &sandbox, "");
+        let text = std::fs::read_to_string(site.path("tixing.toml")).expect("there");
+        let hidden: String = text
+            .lines()
+            .map(|line| match line.split_once("{ file = ") {
+                Some((key, _)) if !line.starts_with('#') => format!("{key}{{ credential = \"coffee\" }}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        std::fs::write(site.path("tixing.toml"), hidden).expect("written");
+        assert_eq!(site.run(&["migrate"]).0, 0);
+        let (code, out, said) = site.run(&["template", "list"]);
+        assert_eq!(code, 0, "{}: {out}{said}", platform.word);
+    }
+}
