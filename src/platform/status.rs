@@ -37,7 +37,7 @@ pub fn meaning(code: &str) -> Option<Message> {
     Some(match status.parse() {
         Ok(411_u16..=413) => say!("http_form_refused"),
         Ok(429) => say!("http_too_many"),
-        Ok(400..=499) => say!("http_relay"),
+        Ok(400..=407 | 409..=499) => say!("http_relay"),
         Err(_) if status == "redirect" => say!("http_redirect"),
         _ => return None,
     })
@@ -57,7 +57,7 @@ mod tests {
             let zh = meaning.say(Voice::new(Lang::Zh));
             assert!(text == format!("HTTP {status}") && zh.contains('请') | zh.contains("途中"), "{code}: {zh}");
         }
-        assert!([200, 408, 500].iter().all(|status| meaning(&format!("http_{status}")).is_none() || *status == 408));
+        assert!([200, 408, 500].iter().all(|status| meaning(&format!("http_{status}")).is_none()));
         assert!(["1", "http_", "http_x", "redirect"].iter().all(|code| meaning(code).is_none()));
     }
 }

@@ -198,8 +198,7 @@ impl World {
 }
 
 fn wrong_field(template: &TemplateSpec, data: &BTreeMap<String, String>, rules: &FieldRules) -> Option<Cause> {
-    let usual = rules.characters;
-    let rules = FieldRules { characters: usual.map(|usual| template.characters.unwrap_or(usual)), ..*rules };
+    let rules = rules.with(template.characters);
     template.fields.keys().find_map(|key| {
         let value = data.get(key).map_or("", String::as_str);
         let empty = value.trim().is_empty();

@@ -25,13 +25,8 @@ pub fn page(reader: &mut Reader<'_>, table: &Table<'_>, rules: PageRules) -> Opt
     };
     let text = text(reader, Said { line, value }, Kind::Page)?;
     let said: String = text.pieces.iter().map(words).collect();
-    // A variable may bring nothing at all, so it does not make a page too long.
-    let long = said.chars().count() > rules.most && text.variables().next().is_some();
-    let by_words =
-        text.pieces.iter().map(|piece| if let Piece::Words(words) = piece { words.chars().count() } else { 0 });
-    if long && by_words.sum::<usize>() <= rules.most {
-        return Some(text);
-    }
+    // A variable may bring nothing at all, so its letter does not make a page too long.
+    let rules = PageRules { most: rules.most + text.variables().count(), ..rules };
     if let Err(why) = rules.check(Some(&said)) {
         reader.tell("bad_page", line, why.detail);
     }

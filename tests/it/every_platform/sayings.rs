@@ -72,6 +72,14 @@ async fn an_answer_of_the_client_is_read_or_refused_and_what_adds_nothing_says_w
             assert!(status == 422 && at, "{}: {given}: {status} {told}", case.app());
         }
     }
+    // What stands beside the words changes what they mean: such an object is a `result`.
+    for (app, given) in [
+        ("alipay", json!({ "behavior": "cancel", "show": true, "event-start": "accept" })),
+        ("douyin", json!({ "event-start": "accept", "templateSettings": { "event-start": { "status": "repeat" } } })),
+    ] {
+        let (status, told) = report(app, "results", given.clone()).await;
+        assert!(status == 422 && text(&told, "param").starts_with("/results/"), "{app}: {given}: {status} {told}");
+    }
     let already = "the user was subscribed already, which adds nothing";
     let alone = "the status says accept, but the template's own word is missing";
     for (app, member, given, why) in [
