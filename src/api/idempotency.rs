@@ -106,7 +106,8 @@ pub(super) async fn where_taken(request: Request, next: Next) -> Response {
     let route = route.as_ref().map_or("", MatchedPath::as_str);
     let (posts, gets) = (request.method() == Method::POST, request.method() == Method::GET);
     // Where the route does not have the method, that is what its caller is to be told.
-    let lacks_method = !posts && TRIED.contains(&route) && !(gets && TAKEN.contains(&route));
+    let posted_to = TRIED.contains(&route) || TAKEN.contains(&route);
+    let lacks_method = request.method() == Method::TRACE || !posts && posted_to && !(gets && TAKEN.contains(&route));
     if !route.starts_with("/v1/") || lacks_method {
         return next.run(request).await;
     }
