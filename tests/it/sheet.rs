@@ -6,7 +6,7 @@ use crate::harness::{
 };
 use rust_xlsxwriter::{Format, Workbook};
 use serde_json::{Value, json};
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 use tixing::schedule::{
     problem::Problem,
     sheet::{self, Reader, Source, TableSpec, Wanted},
@@ -341,7 +341,7 @@ fn ten_thousand_columns_and_a_long_row_have_their_bounds() {
     let wide: Vec<String> = (0..10_000).map(|i| format!("c{i}")).collect();
     let names: Vec<&str> = wide.iter().map(String::as_str).collect();
     let (code, told) = told(&Book::new(&(texts(1, &names) + &texts(2, &["oA"]))).bytes(), &[]);
-    assert_eq!((code, told["columns"].as_array().map(Vec::len)), (0, Some(10_000)));
+    assert_eq!((code, told["columns"].as_array().map(Vec::len)), (0, Some(10_000)), "{}", told["error"]);
     let (code, told) = self::told(format!("{}\noA\n", wide.join(",")).as_bytes(), &[]);
     assert_eq!((code, cells(&told)[0].len()), (0, 10_000));
     let long = format!("openid,名称\noA,{}\noB,x\n", "长".repeat(4_000_000));
@@ -350,6 +350,20 @@ fn ten_thousand_columns_and_a_long_row_have_their_bounds() {
     assert!(notes(&told).contains(&"too_long"), "{:?}", told["notes"]);
     let told = self::told(&b"openid,name,".repeat(1_000_000), &[]);
     assert_eq!(refused(&told).0, "too_large", "a row without an end is no header");
+}
+
+/// Shells, editors and runners of jobs hand their open files on.
+#[test]
+fn a_workbook_is_read_however_many_open_files_the_program_was_given() {
+    let site = site();
+    fs::write(site.path("t"), Book::new(&(texts(1, &["openid"]) + &texts(2, &["oA"]))).bytes()).expect("written");
+    let mut shell = Command::new("sh");
+    let files = (3..10).map(|n| format!("{n}<t")).collect::<Vec<_>>().join(" ");
+    let script = format!("exec {files}; exec \"$0\" sheet t --json");
+    shell.args(["-c", &script, env!("CARGO_BIN_EXE_tixing")]).current_dir(site.path("."));
+    let out = shell.output().expect("a shell");
+    let told: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    assert_eq!((out.status.code(), &told["total"]), (Some(0), &json!(1)), "{told}");
 }
 
 #[test]

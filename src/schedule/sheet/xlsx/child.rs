@@ -14,12 +14,15 @@ use std::{
 const MEMORY: u64 = 512 << 20;
 /// The allocator reserves addresses that it does not use: so many bytes at once.
 const RESERVED: u64 = 3 << 30;
+/// What its allocator is told by its environment. What mimalloc reserves counts as memory only once it is used: otherwise the first gibibyte
+/// would count before there is a limit, and whether anything beyond it was to be had would be a matter of luck.
+pub const ALLOCATOR: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
 /// The time that its processor may work on it, in seconds.
 const SECONDS: u64 = 120;
 
 /// Reads the workbook on standard input as `request` asks, in JSON, and writes its frames to standard output.
 pub fn run(request: &str) -> ExitCode {
-    match limit().and_then(|()| answer(request)) {
+    match workbook().and_then(|file| limit().and_then(|()| answer(request, file))) {
         Ok(()) => ExitCode::SUCCESS,
         // Who asked has gone, or never was: there is nobody to tell.
         Err(_) => ExitCode::FAILURE,
@@ -31,10 +34,10 @@ fn limit() -> io::Result<()> {
         (Resource::Data, MEMORY),
         (Resource::As, MEMORY + RESERVED),
         (Resource::Cpu, SECONDS),
-        // It writes no file, leaves no core, and opens nothing but what it was given.
+        // It writes no file, leaves no core, and opens nothing. What it has open stays open, however many files the program was given.
         (Resource::Fsize, 0),
         (Resource::Core, 0),
-        (Resource::Nofile, 8),
+        (Resource::Nofile, 0),
     ];
     for (resource, most) in limits {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
@@ -42,10 +45,14 @@ fn limit() -> io::Result<()> {
     Ok(())
 }
 
-fn answer(request: &str) -> io::Result<()> {
-    let request: Request = serde_json::from_str(request)?;
+fn workbook() -> io::Result<File> {
     let mut file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     file.seek(SeekFrom::Start(0))?;
+    Ok(file)
+}
+
+fn answer(request: &str, file: File) -> io::Result<()> {
+    let request: Request = serde_json::from_str(request)?;
     let mut to = BufWriter::new(io::stdout().lock());
     read(BufReader::new(file), &request, MAX_UNPACKED, &mut to)
 }

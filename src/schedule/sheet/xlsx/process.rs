@@ -1,6 +1,7 @@
 //! The child from the outside: it is started, listened to, and always ended.
 
 use super::{
+    child::ALLOCATOR,
     choose::Request,
     frames::{Frame, read},
     package::damaged,
@@ -43,7 +44,7 @@ impl Process {
             return Err(Problem::new("too_large", say!("xlsx_too_many_wanted")));
         }
         let mut command = Command::new(program);
-        command.args([VERB, &request]).env_clear();
+        command.args([VERB, &request]).env_clear().env(ALLOCATOR.0, ALLOCATOR.1);
         command.stdin(workbook).stdout(Stdio::piped()).stderr(Stdio::piped());
         let cannot = |e: std::io::Error| Problem::new("damaged", say!("xlsx_child_failed", why = e.to_string()));
         let mut child = command.spawn().map_err(cannot)?;
