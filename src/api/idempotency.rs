@@ -1,11 +1,11 @@
 //! The header `Idempotency-Key`, as draft-ietf-httpapi-idempotency-key-header-07 has it (read on 2026-11-27): a call that is repeated with it is
 //! answered and not done again. And what else is asked beside a body: where it is not taken, it is refused and not passed over.
 
-use super::problem::Problem;
+use super::{openapi, problem::Problem};
 use crate::{domain::timing::cut, store::requests::Request as Asked, words::say};
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request},
-    http::{HeaderMap, HeaderValue, Method, request::Parts},
+    http::{HeaderMap, HeaderValue, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -15,17 +15,8 @@ use serde::Serialize;
 const NAME: &str = "idempotency-key";
 /// Characters of a key.
 const MAX_KEY: usize = 255;
-/// The calls that take one: those that write one reminder, or one report.
-const TAKEN: [&str; 2] = ["/v1/reminders", "/v1/consents"];
-/// The calls that can be tried without being done.
-const TRIED: [&str; 5] = [
-    "/v1/reminders",
-    "/v1/reminders/batch",
-    "/v1/reminders/cancel",
-    "/v1/reminders/shift",
-    "/v1/schedules/{name}/shift",
-];
-
+/// The parameter by which a call is tried and not done.
+const DRY_RUN: &str = "dry_run";
 /// The key that a call names, if it names one.
 pub(super) struct Key(Option<String>);
 
@@ -102,24 +93,22 @@ pub(super) fn marked(mut response: Response) -> Response {
 
 /// Refuses what a call asks beside its body where it is not taken: whoever counts on it would be deceived.
 pub(super) async fn where_taken(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or("", MatchedPath::as_str);
-    let (posts, gets) = (request.method() == Method::POST, request.method() == Method::GET);
-    // Where the route does not have the method, that is what its caller is to be told.
-    let posted_to = TRIED.contains(&route) || TAKEN.contains(&route);
-    let lacks_method = request.method() == Method::TRACE || !posts && posted_to && !(gets && TAKEN.contains(&route));
-    if !route.starts_with("/v1/") || lacks_method {
-        return next.run(request).await;
+    match refusal(&request) {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
     }
-    if request.headers().contains_key(NAME) && !(posts && TAKEN.contains(&route)) {
-        return Problem::new("idempotency_key_not_taken", say!("idempotency_key_elsewhere")).into_response();
+}
+
+fn refusal(request: &Request) -> Option<Problem> {
+    let route = request.extensions().get::<MatchedPath>()?.as_str();
+    // Of a route that lacks the method, its caller is told that instead.
+    let refused = |name| route.starts_with("/v1/") && openapi::takes(route, request.method(), name) == Some(false);
+    if request.headers().contains_key(NAME) && refused(NAME) {
+        return Some(Problem::new("idempotency_key_not_taken", say!("idempotency_key_elsewhere")));
     }
-    let tried = posts && TRIED.contains(&route);
     let mut names = request.uri().query().unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
-    if !tried && !gets && names.any(|name| name == "dry_run") {
-        return Problem::new("bad_query", say!("dry_run_elsewhere")).at("/dry_run").into_response();
-    }
-    next.run(request).await
+    (names.any(|name| name == DRY_RUN) && refused(DRY_RUN))
+        .then(|| Problem::new("bad_query", say!("dry_run_elsewhere")).at("/dry_run"))
 }
 
 #[cfg(test)]

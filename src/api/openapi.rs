@@ -11,7 +11,7 @@ use super::{
 };
 use crate::words::Message;
 use axum::{
-    http::header,
+    http::{Method, header},
     response::{IntoResponse, Response},
 };
 use std::sync::LazyLock;
@@ -135,7 +135,25 @@ fn describe_problems(operation: &mut Operation) {
     }
 }
 
-static JSON: LazyLock<String> = LazyLock::new(|| Document::openapi().to_json().expect("the description serialises"));
+static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(Document::openapi);
+static JSON: LazyLock<String> = LazyLock::new(|| DOCUMENT.to_json().expect("the description serialises"));
+
+/// Whether the operation of a route takes a parameter of this name, in whatever place and case; `None` if the route lacks the method.
+pub(super) fn takes(route: &str, method: &Method, name: &str) -> Option<bool> {
+    let item = DOCUMENT.paths.paths.get(route)?;
+    let operation = match *method {
+        Method::GET | Method::HEAD => item.get.as_ref(),
+        Method::POST => item.post.as_ref(),
+        Method::PATCH => item.patch.as_ref(),
+        Method::DELETE => item.delete.as_ref(),
+        _ => None,
+    }?;
+    let mut parameters = operation.parameters.iter().flatten();
+    Some(
+        parameters
+            .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name.eq_ignore_ascii_case(name))),
+    )
+}
 
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", operation_id = "read_openapi", tag = "health", responses(
