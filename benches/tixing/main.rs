@@ -1,7 +1,7 @@
 //! What tixing does in a second, beside what this machine can do at all. It prints; it asserts nothing.
 //!
 //! `cargo bench -- NAME…` with names among: floor spike spike20 bulk single steady erasing planning plan load look prepare stored; `--postgres` for PostgreSQL,
-//! `--stored N` for the size of a store that `bulk` and `stored` meet, `--n N` for the number of reminders. `soak --minutes N` runs only
+//! `--stored N` for the size of a store that `bulk` and `stored` meet, `--n N` for the number of reminders, `--rate N` for those a second of `steady`. `soak --minutes N` runs only
 //! when it is named.
 
 #[allow(dead_code, reason = "shared with the tests, which use more of it")]
@@ -12,6 +12,7 @@ mod look;
 mod marketer;
 mod prepare;
 mod soak;
+mod usage;
 
 use axum::{Router, extract::State, routing::post};
 use std::{
@@ -46,6 +47,7 @@ use tixing::{
     },
 };
 use tokio_util::sync::CancellationToken;
+use usage::usage;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -64,6 +66,7 @@ fn main() {
         postgres: args.iter().any(|a| a == "--postgres"),
         stored: value("--stored", 0),
         n: value("--n", 200_000),
+        rate: value("--rate", 1_000),
     };
     let named = |name: &str| {
         args.iter().all(|a| a.starts_with("--") || a.parse::<usize>().is_ok()) || args.iter().any(|a| a == name)
@@ -163,33 +166,12 @@ impl Drop for Sink {
     }
 }
 
-/// CPU seconds, bytes written, and resident megabytes of this process.
-#[derive(Clone, Copy)]
-struct Usage {
-    cpu: f64,
-    written: f64,
-    rss: f64,
-}
-
-fn usage() -> Usage {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-    let words: Vec<f64> =
-        stat.rsplit(')').next().expect("a name").split_whitespace().map(|w| w.parse().unwrap_or(0.0)).collect();
-    let field = |file: &str, name: &str| {
-        let text = std::fs::read_to_string(file).expect("Linux");
-        text.lines().find_map(|l| l.strip_prefix(name)?.split_whitespace().next()?.parse::<f64>().ok()).expect("there")
-    };
-    Usage {
-        cpu: (words[11] + words[12]) / 100.0,
-        written: field("/proc/self/io", "write_bytes:"),
-        rss: field("/proc/self/status", "VmRSS:") / 1_024.0,
-    }
-}
-
 struct Bench {
     postgres: bool,
     stored: usize,
     n: usize,
+    /// Of the steady second.
+    rate: usize,
 }
 
 /// How a crowd comes due.
@@ -343,18 +325,16 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
         let after = usage();
         let rate = n as f64 / took;
         println!(
-            "spike: {n} due {words}, {latency_ms} ms platform, {}: {rate:.0}/s, longest silence {:.0} ms; {:.1} µs CPU and {:.0} bytes written \
-             each; {peak:.0} MB RSS at most",
+            "spike: {n} due {words}, {latency_ms} ms platform, {}: {rate:.0}/s, longest silence {:.0} ms; {peak:.0} MB RSS at most; {}",
             self.database(),
             silence * 1e3,
-            (after.cpu - before.cpu) * 1e6 / n as f64,
-            (after.written - before.written) / n as f64,
+            after.since(&before, n),
         );
         daemon.stop().await.expect("stops");
         rate
     }
 
-    /// A thousand a second for twenty seconds: how late they go out.
+    /// So many a second for twenty seconds: how late they go out.
     /// Meanwhile retention erases `old` reminders that ended long ago, with their consents and users, and a file of `planned` rows of
     /// another app is planned over and over.
     async fn steady(&self, old: usize, planned: usize) {
@@ -391,17 +371,17 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
             config.retention.history = Some(30 * DAY);
         }
         let daemon = Daemon::start(config, Arc::clone(&clock)).await.expect("starts");
-        let n = 20_000;
+        let n = 20 * self.rate;
         // A large file is written first.
         let due = clock.now() + if planned > 0 { 15_000 } else { 5_000 };
-        self.fill(daemon.api.store(), n, |i| due + i as Millis).await;
+        self.fill(daemon.api.store(), n, |i| due + (i * 1_000 / self.rate) as Millis).await;
         let planner = match planned {
             0 => None,
             n => Some(marketer::Planner::begin(&daemon, &place, n).await),
         };
         let before = usage();
         tokio::time::sleep(Duration::from_millis((due - clock.now()).max(0) as u64 + 21_000)).await;
-        let cpu = (usage().cpu - before.cpu) * 1e6 / n as f64;
+        let each = usage().since(&before, n);
         let plans = match planner {
             None => String::new(),
             Some(planner) => format!(", {planned} rows planned {} times meanwhile", planner.end().await),
@@ -412,7 +392,8 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
         let kept = store.tally().await.expect("answers")["coffee"]["sent"] as usize;
         let at = |q: f64| late[((late.len() - 1) as f64 * q) as usize];
         println!(
-            "steady: 1000/s, {}{}{plans}: {} sent, late p50 {} ms, p99 {} ms, max {} ms, earliest {} ms; {cpu:.1} µs CPU each",
+            "steady: {}/s, {}{}{plans}: {} sent, late p50 {} ms, p99 {} ms, max {} ms, earliest {} ms; {each}",
+            self.rate,
             self.database(),
             if old > 0 { format!(", {} of {old} erased meanwhile", old + n - kept) } else { String::new() },
             late.len(),

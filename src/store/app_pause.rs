@@ -25,7 +25,7 @@ impl Single for SetPause {
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
         let sql = format!("SELECT action FROM audit WHERE {OF_APPS} AND detail = $1 ORDER BY id DESC LIMIT 1");
-        let last = sqlx::query(AssertSqlSafe(sql)).bind(&self.app).fetch_optional(&mut *tx.conn).await?;
+        let last = sqlx::query(AssertSqlSafe(sql)).bind(&self.app).fetch_optional(tx.conn().await?).await?;
         let is_paused = last.is_some_and(|row| row.get::<String, _>("action") == PAUSE);
         if is_paused == self.pause {
             return Ok(());

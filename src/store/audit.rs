@@ -6,5 +6,5 @@ use super::tx::Tx;
 pub(super) async fn write_down(tx: &mut Tx<'_>, actor: &str, action: &str, detail: &str) -> sqlx::Result<()> {
     let sql = "INSERT INTO audit (at, actor, action, reminder, detail) VALUES ($1, $2, $3, NULL, $4)";
     let query = sqlx::query(sql).bind(tx.now).bind(actor).bind(action).bind(detail);
-    query.execute(&mut *tx.conn).await.map(drop)
+    query.execute(tx.conn().await?).await.map(drop)
 }

@@ -128,7 +128,8 @@ impl Single for ShiftAll {
                 return Ok(Bulk::Meanwhile);
             }
             let mut moved = plan_of(&found, self.by, tx.now, &mut plan);
-            let beyond = moved::beyond_consents(&mut *tx.conn, tx.dialect, tx.names, &moved).await?;
+            let (conn, dialect, names) = tx.parts().await?;
+            let beyond = moved::beyond_consents(conn, dialect, names, &moved).await?;
             (plan.moves, plan.too_far) = (plan.moves - beyond, plan.too_far + beyond);
             all.append(&mut moved);
         }

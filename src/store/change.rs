@@ -7,7 +7,7 @@ use super::{
     ledgers::Claimant,
     paid::paid,
     port::{Entry, Ring},
-    reminders::{Stored, find},
+    reminders::{Stored, find_in},
     settle::settle,
     states::SCHEDULED,
     tx::Tx,
@@ -53,7 +53,7 @@ impl Single for Cancel {
 }
 
 async fn cancel(tx: &mut Tx<'_>, id: ReminderId) -> sqlx::Result<Changed> {
-    let Some(stored) = find(&mut *tx.conn, tx.names, id).await? else { return Ok(Changed::NotFound) };
+    let Some(stored) = find_in(tx, id).await? else { return Ok(Changed::NotFound) };
     let Some(target) = stored.target_in(State::Scheduled) else { return Ok(Changed::NotScheduled(stored.due.state)) };
     let settlement = cancelled(&stored.due);
     let ended_at = tx.now;
@@ -80,7 +80,7 @@ impl Single for (ReminderId, Change) {
 }
 
 async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Result<Changed> {
-    let Some(stored) = find(&mut *tx.conn, tx.names, id).await? else { return Ok(Changed::NotFound) };
+    let Some(stored) = find_in(tx, id).await? else { return Ok(Changed::NotFound) };
     if stored.due.state != State::Scheduled {
         return Ok(Changed::NotScheduled(stored.due.state));
     }
@@ -113,7 +113,7 @@ async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Resul
     .bind(due_at)
     .bind(SCHEDULED)
     .bind(stored.due.fence)
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     if moved.rows_affected() == 0 {
         return Ok(Changed::NotScheduled(State::Sending));
@@ -126,7 +126,7 @@ async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Resul
         .bind(id.0)
         .bind(at)
         .bind(due_at)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     sqlx::query("UPDATE reminder SET at = $2, expires_at = $3, page = $4, data = $5, local_at = $6, changed_at = $7 WHERE id = $1")
         .bind(id.0)
@@ -136,7 +136,7 @@ async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Resul
         .bind(change.data.clone().unwrap_or(stored.data))
         .bind(local_at)
         .bind(tx.now)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     Ok(Changed::Yes)
 }

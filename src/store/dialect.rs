@@ -189,6 +189,18 @@ impl Dialect {
         Rows { table: format!("(SELECT {} FROM {table}) AS r", said.join(", ")), parameters, len }
     }
 
+    /// A query whose one value, `packed`, is a JSON array of the rows that `from` brings, in their order: of each an array of these columns.
+    pub(super) fn packed(self, columns: &[&str], from: &str) -> String {
+        let selected: Vec<String> = columns.iter().enumerate().map(|(i, column)| format!("{column} AS c{i}")).collect();
+        let names: Vec<String> = (0..columns.len()).map(|i| format!("j.c{i}")).collect();
+        let (selected, names) = (selected.join(", "), names.join(", "));
+        let packed = match self {
+            Self::Sqlite => format!("json_group_array(json_array({names}))"),
+            Self::Postgres => format!("CAST(COALESCE(json_agg(json_build_array({names})), '[]') AS TEXT)"),
+        };
+        format!("SELECT {packed} AS packed FROM (SELECT {selected} {from}) AS j")
+    }
+
     /// Opens a transaction that may write. SQLite takes the write lock at once, so that it never finds itself unable to later.
     pub fn begin(self) -> &'static str {
         match self {

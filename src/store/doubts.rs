@@ -94,7 +94,7 @@ impl Single for Decided {
 }
 
 async fn resolve(tx: &mut Tx<'_>, decided: &Decided) -> sqlx::Result<Resolved> {
-    let Some(stored) = reminders::find(&mut *tx.conn, tx.names, decided.id).await? else {
+    let Some(stored) = reminders::find_in(tx, decided.id).await? else {
         return Ok(Resolved::NotFound);
     };
     let state = stored.due.state;
@@ -116,7 +116,7 @@ async fn resolve(tx: &mut Tx<'_>, decided: &Decided) -> sqlx::Result<Resolved> {
         .bind(decided.actor.to_string())
         .bind(decided.id.0)
         .bind(format!("{} -> {}", state.word(), decided.verdict.word()))
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     Ok(Resolved::Yes)
 }

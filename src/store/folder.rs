@@ -99,22 +99,22 @@ impl Single for Findings {
                      code = excluded.code";
             let FolderProblem { path, schedule, app, code, detail, since } = problem;
             let query = sqlx::query(sql).bind(path).bind(schedule).bind(app).bind(code).bind(detail).bind(since);
-            query.execute(&mut *tx.conn).await?;
+            query.execute(tx.conn().await?).await?;
         }
         for path in &self.solved {
-            sqlx::query("DELETE FROM folder_problem WHERE path = $1").bind(path).execute(&mut *tx.conn).await?;
+            sqlx::query("DELETE FROM folder_problem WHERE path = $1").bind(path).execute(tx.conn().await?).await?;
         }
         for (id, path) in &self.gone {
             let sql = "UPDATE schedule SET orphaned_at = $3
                  WHERE id = $1 AND path = $2 AND in_folder = 1 AND orphaned_at IS NULL AND cancelled_at IS NULL";
             let query = sqlx::query(sql).bind(id).bind(path).bind(tx.now);
-            if query.execute(&mut *tx.conn).await?.rows_affected() == 1 {
+            if query.execute(tx.conn().await?).await?.rows_affected() == 1 {
                 write_down(tx, *id, BY, "orphan", path).await?;
             }
         }
         for id in &self.there {
             let sql = "UPDATE schedule SET orphaned_at = NULL, in_folder = 1 WHERE id = $1 AND (orphaned_at IS NOT NULL OR in_folder = 0)";
-            if sqlx::query(sql).bind(id).execute(&mut *tx.conn).await?.rows_affected() == 1 {
+            if sqlx::query(sql).bind(id).execute(tx.conn().await?).await?.rows_affected() == 1 {
                 write_down(tx, *id, BY, "found", "").await?;
             }
         }

@@ -146,8 +146,9 @@ impl Single for SetHold {
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
-        let as_of = last_known(tx.conn, tx.now).await?;
-        hold(tx.conn, Reason::Restored, as_of).await
+        let now = tx.now;
+        let as_of = last_known(tx.conn().await?, now).await?;
+        hold(tx.conn().await?, Reason::Restored, as_of).await
     }
 }
 
@@ -161,20 +162,20 @@ impl Single for EndHold {
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
         let sql = "UPDATE hold SET released_at = $1, sends = $2 WHERE released_at IS NULL";
-        sqlx::query(sql).bind(tx.now).bind(i64::from(self.sends)).execute(&mut *tx.conn).await.map(drop)
+        sqlx::query(sql).bind(tx.now).bind(i64::from(self.sends)).execute(tx.conn().await?).await.map(drop)
     }
 }
 
 /// The last reminder that the store is in doubt about, while it is on hold.
 pub(super) async fn doubtful(tx: &mut Tx<'_>) -> sqlx::Result<Option<ReminderId>> {
     let sql = "SELECT MAX(last_id) AS last_id FROM hold WHERE released_at IS NULL";
-    let row = sqlx::query(sql).fetch_one(&mut *tx.conn).await?;
+    let row = sqlx::query(sql).fetch_one(tx.conn().await?).await?;
     Ok(row.get::<Option<i64>, _>("last_id").map(ReminderId))
 }
 
 /// Whether a backup was ever put in the place of this store: then consents may have come that it does not know.
 pub(super) async fn was_restored(tx: &mut Tx<'_>) -> sqlx::Result<bool> {
-    Ok(sqlx::query("SELECT as_of FROM hold LIMIT 1").fetch_optional(&mut *tx.conn).await?.is_some())
+    Ok(sqlx::query("SELECT as_of FROM hold LIMIT 1").fetch_optional(tx.conn().await?).await?.is_some())
 }
 
 /// Puts the store on hold, in doubt about what was sent after `as_of`.

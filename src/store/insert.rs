@@ -73,12 +73,12 @@ impl Single for Tried {
     type Done = Vec<Inserted>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Vec<Inserted>> {
-        sqlx::query("SAVEPOINT tried").execute(&mut *tx.conn).await?;
+        sqlx::query("SAVEPOINT tried").execute(tx.conn().await?).await?;
         let counted = std::mem::take(&mut tx.tally);
         let verdicts = insert(tx, &self.0).await?;
         tx.tally = counted;
-        sqlx::query("ROLLBACK TO SAVEPOINT tried").execute(&mut *tx.conn).await?;
-        sqlx::query("RELEASE SAVEPOINT tried").execute(&mut *tx.conn).await?;
+        sqlx::query("ROLLBACK TO SAVEPOINT tried").execute(tx.conn().await?).await?;
+        sqlx::query("RELEASE SAVEPOINT tried").execute(tx.conn().await?).await?;
         Ok(verdicts)
     }
 }

@@ -86,7 +86,7 @@ impl Single for Keep {
         }
         let app: i64 = sqlx::query("SELECT app FROM schedule WHERE id = $1")
             .bind(self.schedule)
-            .fetch_one(&mut *tx.conn)
+            .fetch_one(tx.conn().await?)
             .await?
             .get(0);
         let users: Vec<(i64, &str)> = self.rows.iter().filter_map(|row| Some((app, row.openid.as_deref()?))).collect();
@@ -139,7 +139,7 @@ impl Single for NewEdition {
             return Ok(None);
         }
         let sql = "SELECT s.edition AS edition, (SELECT MAX(k.edition) FROM kept_row k WHERE k.schedule = s.id) AS highest FROM schedule s WHERE s.id = $1";
-        let row = sqlx::query(sql).bind(self.schedule).fetch_one(&mut *tx.conn).await?;
+        let row = sqlx::query(sql).bind(self.schedule).fetch_one(tx.conn().await?).await?;
         let highest: Option<i64> = row.get("highest");
         Ok(Some(row.get::<i64, _>("edition").max(highest.unwrap_or_default()) + 1))
     }
@@ -289,7 +289,7 @@ impl Single for Erase {
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<u64> {
         let sql = format!("SELECT {KEEPER} FROM schedule s WHERE s.id = $1");
-        let row = sqlx::query(AssertSqlSafe(sql)).bind(self.schedule).fetch_optional(&mut *tx.conn).await?;
+        let row = sqlx::query(AssertSqlSafe(sql)).bind(self.schedule).fetch_optional(tx.conn().await?).await?;
         if row.is_some_and(|row| Keeper::of(&row).needs(self.edition, tx.now)) {
             return Ok(0);
         }
@@ -299,14 +299,14 @@ impl Single for Erase {
                  WHERE k.schedule = $1 AND k.edition = $2 ORDER BY k.part, k.n LIMIT {AT_ONCE})"
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(self.schedule).bind(self.edition);
-        Ok(query.execute(&mut *tx.conn).await?.rows_affected())
+        Ok(query.execute(tx.conn().await?).await?.rows_affected())
     }
 }
 
 /// Forgets what an app's schedules keep of a user.
 pub(super) async fn forget_kept(tx: &mut Tx<'_>, app: i64, openid: &str) -> sqlx::Result<()> {
     let sql = "DELETE FROM kept_row WHERE openid = $1 AND schedule IN (SELECT s.id FROM schedule s WHERE s.app = $2)";
-    sqlx::query(sql).bind(openid).bind(app).execute(&mut *tx.conn).await.map(drop)
+    sqlx::query(sql).bind(openid).bind(app).execute(tx.conn().await?).await.map(drop)
 }
 
 fn kept(row: &AnyRow) -> KeptRow {

@@ -143,7 +143,7 @@ impl Single for NewApiKey {
         .bind(self.scope.word())
         .bind(self.apps.as_ref().map(|apps| apps.join(",")))
         .bind(tx.now)
-        .fetch_one(&mut *tx.conn)
+        .fetch_one(tx.conn().await?)
         .await?;
         Ok(row.get("id"))
     }
@@ -159,7 +159,7 @@ impl Single for Revoke {
         let done = sqlx::query("UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
             .bind(self.0)
             .bind(tx.now)
-            .execute(&mut *tx.conn)
+            .execute(tx.conn().await?)
             .await?;
         Ok(done.rows_affected() == 1)
     }

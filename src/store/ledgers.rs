@@ -237,7 +237,7 @@ impl Ledgers {
             "SELECT {LINE} FROM consent c WHERE c.recipient = $1 AND c.voided_at IS NULL AND c.reminder IS NULL
              ORDER BY c.recipient, c.template, c.n"
         );
-        let rows = sqlx::query(AssertSqlSafe(sql)).bind(recipient).fetch_all(&mut *tx.conn).await?;
+        let rows = sqlx::query(AssertSqlSafe(sql)).bind(recipient).fetch_all(tx.conn().await?).await?;
         Ok(Self::of_rows(&rows, |_| Stage::Uncertain))
     }
 
@@ -248,7 +248,7 @@ impl Ledgers {
              WHERE c.recipient = $1 AND c.template = $2 AND c.voided_at IS NULL AND c.granted_at <= $3 ORDER BY c.n"
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(pair.0).bind(pair.1).bind(until);
-        let rows = query.fetch_all(&mut *tx.conn).await?;
+        let rows = query.fetch_all(tx.conn().await?).await?;
         Ok(Self::of_rows(&rows, |row| match row.get::<Option<i64>, _>("state") {
             Some(number) => Stage::of(living_state(number), row.get::<Option<Millis>, _>("doubt_since").is_some()),
             None if by.is_some_and(|by| row.get::<Option<i64>, _>("reminder") == Some(by.0)) => Stage::UnderWay,
@@ -510,6 +510,6 @@ pub(super) async fn is_sole(
     );
     let query = sqlx::query(AssertSqlSafe(sql)).bind(pair.0).bind(pair.1).bind(ended);
     let query = if ticket.is_some() { query.bind(ticket) } else { query };
-    let mut ledgers = Ledgers::of_rows(&query.fetch_all(&mut *tx.conn).await?, |_| Stage::UnderWay);
+    let mut ledgers = Ledgers::of_rows(&query.fetch_all(tx.conn().await?).await?, |_| Stage::UnderWay);
     Ok(ledgers.of(pair).is_sole(reminder))
 }

@@ -48,13 +48,13 @@ pub(super) async fn write(tx: &mut Tx<'_>, schedule: i64, all: &[LeftOutRow]) ->
         "DELETE FROM left_out WHERE schedule = $1 AND name IN (SELECT o.name FROM left_out o WHERE o.schedule = $1
              ORDER BY o.event_at DESC, o.name DESC LIMIT {KEPT} OFFSET {KEPT})"
     );
-    sqlx::query(AssertSqlSafe(sql)).bind(schedule).execute(&mut *tx.conn).await.map(drop)
+    sqlx::query(AssertSqlSafe(sql)).bind(schedule).execute(tx.conn().await?).await.map(drop)
 }
 
 /// An occurrence is prepared after all.
 pub(super) async fn take_back(tx: &mut Tx<'_>, schedule: i64, name: &str) -> sqlx::Result<()> {
     let query = sqlx::query("DELETE FROM left_out WHERE schedule = $1 AND name = $2").bind(schedule).bind(name);
-    query.execute(&mut *tx.conn).await.map(drop)
+    query.execute(tx.conn().await?).await.map(drop)
 }
 
 impl Store {

@@ -46,7 +46,7 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
         tx.touch(
             "UPDATE due SET state = 1, fence = due.fence + 1 FROM {rows}
              WHERE due.lane = r.lane AND due.due_at = r.due_at AND due.id = r.id AND due.state = r.state AND due.fence = r.fence",
-            &keys,
+            keys,
         )
         .await?
     };
@@ -111,7 +111,7 @@ async fn is_sole(tx: &mut Tx<'_>, job: &Job, paid: Option<&Paid>) -> sqlx::Resul
 async fn was_turned_off(tx: &mut Tx<'_>, job: &Job) -> sqlx::Result<bool> {
     let sql = "SELECT at FROM turned_off WHERE recipient = $1 AND template = $2 AND at >= $3";
     let query = sqlx::query(sql).bind(job.recipient).bind(job.template).bind(job.due.at);
-    Ok(query.fetch_optional(&mut *tx.conn).await?.is_some())
+    Ok(query.fetch_optional(tx.conn().await?).await?.is_some())
 }
 
 /// Takes consents for jobs that claim one at the instant, and looks whether standing ones still stand. Answers who has none, who has

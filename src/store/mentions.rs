@@ -65,12 +65,12 @@ impl Single for MaskTexts {
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
         // A load may have written them anew since the walk looked.
         let sql = format!("SELECT {} FROM schedule s WHERE s.id = $1", Texts::COLUMNS);
-        let row = sqlx::query(AssertSqlSafe(sql)).bind(self.schedule).fetch_optional(&mut *tx.conn).await?;
+        let row = sqlx::query(AssertSqlSafe(sql)).bind(self.schedule).fetch_optional(tx.conn().await?).await?;
         let Some(masked) = row.and_then(|row| Texts::of(&row).masked(&self.mask)) else { return Ok(()) };
         tx.overwrite().await?;
         let sql = "UPDATE schedule SET text = $2, kept_text = $3, report = $4 WHERE id = $1";
         let query = sqlx::query(sql).bind(self.schedule).bind(&masked.text).bind(&masked.kept_text);
-        query.bind(&masked.report).execute(&mut *tx.conn).await.map(drop)
+        query.bind(&masked.report).execute(tx.conn().await?).await.map(drop)
     }
 }
 
@@ -111,11 +111,11 @@ impl Single for MaskFolder {
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
         let sql = "SELECT path, detail FROM folder_problem ORDER BY path";
-        for row in sqlx::query(sql).fetch_all(&mut *tx.conn).await? {
+        for row in sqlx::query(sql).fetch_all(tx.conn().await?).await? {
             let Some(detail) = self.0.json(row.get("detail")) else { continue };
             tx.overwrite().await?;
             let query = sqlx::query("UPDATE folder_problem SET detail = $2 WHERE path = $1");
-            query.bind(row.get::<String, _>("path")).bind(detail).execute(&mut *tx.conn).await?;
+            query.bind(row.get::<String, _>("path")).bind(detail).execute(tx.conn().await?).await?;
         }
         Ok(())
     }

@@ -20,7 +20,8 @@
 //! audit                                           who decided what
 //! ledgers │ paid │ tickets │ tally                consents, what pays for a reminder, and how many there are of each
 //! command │ port                                  what is asked of the writer │ what the engine sees
-//! tx │ names │ states │ schema │ database │ file  what all of them stand on
+//! tx │ procedures                                 one transaction, and how it becomes one statement
+//! names │ states │ schema │ database │ file       what all of them stand on
 //! ```
 
 pub mod port;
@@ -79,6 +80,7 @@ mod identity;
 mod states;
 mod names;
 mod tx;
+mod procedures;
 mod database;
 mod postgres;
 mod schema;

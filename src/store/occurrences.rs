@@ -127,13 +127,13 @@ impl Single for BeginPrepare {
         let Due { schedule, next_at } = self.due;
         let sql = format!("SELECT s.id FROM schedule s WHERE {FREE} AND s.id = $2 AND s.next_at = $3");
         let query = sqlx::query(AssertSqlSafe(sql)).bind(tx.now - DEAD_AFTER).bind(schedule).bind(next_at);
-        if query.fetch_optional(&mut *tx.conn).await?.is_none() {
+        if query.fetch_optional(tx.conn().await?).await?.is_none() {
             return Ok(None);
         }
         let nonce = nonce(tx.now);
         let sql = "UPDATE schedule SET task = 'prepare', task_by = $2, task_nonce = $3, task_beat = $4, task_detail = NULL WHERE id = $1";
         let query = sqlx::query(sql).bind(schedule).bind(&self.by).bind(&nonce).bind(tx.now);
-        query.execute(&mut *tx.conn).await?;
+        query.execute(tx.conn().await?).await?;
         Ok(Some((nonce, schedule_of(tx, schedule).await?)))
     }
 }
@@ -190,7 +190,7 @@ impl Single for Finish {
         let sql = "UPDATE schedule SET next_at = $3, since = $4, upcoming = $5, recur_problem = $6, task = NULL, task_by = NULL, task_nonce = NULL,
                  task_beat = NULL, task_detail = NULL WHERE id = $1 AND task_nonce = $2";
         let query = sqlx::query(sql).bind(self.schedule).bind(&self.nonce).bind(next_at).bind(since);
-        if query.bind(upcoming).bind(problem).execute(&mut *tx.conn).await?.rows_affected() == 0 {
+        if query.bind(upcoming).bind(problem).execute(tx.conn().await?).await?.rows_affected() == 0 {
             return Ok(false);
         }
         if !prepared.is_empty() {
@@ -267,13 +267,13 @@ pub(super) async fn shift(tx: &mut Tx<'_>, schedule: i64, by: Millis, before: Mi
     let sql = "UPDATE occurrence SET first_at = first_at + $2, last_at = last_at + $2, ends_at = ends_at + $3
          WHERE schedule = $1 AND ends_at > $4";
     let query = sqlx::query(sql).bind(schedule).bind(by).bind(by.max(0)).bind(tx.now);
-    query.execute(&mut *tx.conn).await?;
+    query.execute(tx.conn().await?).await?;
     // Moved earlier, an occurrence that nobody has decided about may lie behind `since`: it was missed by then.
     let sql = "UPDATE schedule SET since = CASE WHEN $2 < 0 THEN since + $2 ELSE since END,
              decided = CASE WHEN decided > since - $3 THEN decided ELSE since - $3 END WHERE id = $1 AND since IS NOT NULL";
-    sqlx::query(sql).bind(schedule).bind(by).bind(before).execute(&mut *tx.conn).await?;
+    sqlx::query(sql).bind(schedule).bind(by).bind(before).execute(tx.conn().await?).await?;
     let sql = "UPDATE schedule SET next_at = $2 WHERE id = $1 AND next_at > $2";
-    sqlx::query(sql).bind(schedule).bind(tx.now).execute(&mut *tx.conn).await.map(drop)
+    sqlx::query(sql).bind(schedule).bind(tx.now).execute(tx.conn().await?).await.map(drop)
 }
 
 /// Occurrences whose last deadlines lie before an instant are erased, those of these names.

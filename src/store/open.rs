@@ -84,7 +84,8 @@ impl Store {
         let gates = gates::Kept::default();
         gates.replace(read_gates);
         let known = (Arc::clone(&names), gates.clone());
-        let writer = writer::start(database.clone(), conn, keeper, carried, known, Arc::clone(&clock), told);
+        let writer = writer::start(database.clone(), conn, keeper, carried, known, Arc::clone(&clock), told)
+            .map_err(|e| sql_failed(sqlx::Error::Io(e)))?;
         let last_backup = Arc::new(backup.into());
         Ok(Self { database, read, ahead, writer, clock, names, gates, listings, upgraded, on_commit, last_backup })
     }

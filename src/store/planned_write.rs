@@ -57,7 +57,8 @@ impl Single for Write {
             return Ok(Some(judged));
         }
         let mut ids = (0..lines.len() * 2).map(|_| tx.new_id()).collect::<Vec<_>>().into_iter();
-        let mut look = Look { conn: &mut *tx.conn, dialect: tx.dialect, names: tx.names, locks: true };
+        let (conn, dialect, names) = tx.parts().await?;
+        let mut look = Look { conn, dialect, names, locks: true };
         let found = find(&mut look, loading, lines).await?;
         let mut ledgers = available(&mut look, template, &found).await?;
         let judged = judge(loading, template, lines, &found, &mut ledgers, || ids.next().expect("two for each line"));
@@ -107,13 +108,13 @@ impl Write {
         let mut id = || tx.new_id();
         let judged = judge(&self.loading, at.template, &self.lines, &found, &mut ledgers, &mut id);
         // Their identities come first: they alone can have been taken before.
-        sqlx::query("SAVEPOINT identities").execute(&mut *tx.conn).await?;
+        sqlx::query("SAVEPOINT identities").execute(tx.conn().await?).await?;
         let n = self.added(&judged).count() as u64;
         let are_new = remember(tx, at.schedule, self.added(&judged), Before::Kept).await? == n;
         if !are_new {
-            sqlx::query("ROLLBACK TO SAVEPOINT identities").execute(&mut *tx.conn).await?;
+            sqlx::query("ROLLBACK TO SAVEPOINT identities").execute(tx.conn().await?).await?;
         }
-        sqlx::query("RELEASE SAVEPOINT identities").execute(&mut *tx.conn).await?;
+        sqlx::query("RELEASE SAVEPOINT identities").execute(tx.conn().await?).await?;
         if !are_new {
             return Ok(None);
         }
@@ -135,7 +136,8 @@ impl Write {
             let users = tx.dialect.rows(["recipient", "openid"], cells);
             return Ok((found, Ledgers::free_of_named(tx, template, &users).await?));
         }
-        let mut look = Look { conn: &mut *tx.conn, dialect: tx.dialect, names: tx.names, locks: true };
+        let (conn, dialect, names) = tx.parts().await?;
+        let mut look = Look { conn, dialect, names, locks: true };
         let found = find_users(&mut look, loading, lines).await?;
         let ledgers = available(&mut look, template, &found).await?;
         Ok((found, ledgers))

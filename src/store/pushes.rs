@@ -123,12 +123,12 @@ async fn is_new(tx: &mut Tx<'_>, place: Place, digests: &[String]) -> sqlx::Resu
     for digest in digests {
         query = query.bind(digest);
     }
-    if query.fetch_optional(&mut *tx.conn).await?.is_some() {
+    if query.fetch_optional(tx.conn().await?).await?.is_some() {
         return Ok(false);
     }
     for digest in digests {
         let sql = "INSERT INTO push (day, app, digest) VALUES ($1, $2, $3)";
-        sqlx::query(sql).bind(today).bind(place.id).bind(digest).execute(&mut *tx.conn).await?;
+        sqlx::query(sql).bind(today).bind(place.id).bind(digest).execute(tx.conn().await?).await?;
     }
     Ok(true)
 }
@@ -148,7 +148,7 @@ async fn turn_off(tx: &mut Tx<'_>, place: Place, openid: &str, template: i64, at
     .bind(pair.0)
     .bind(pair.1)
     .bind(until)
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     let mut waiting = ledgers::void(tx, pair, None, until, Void::TurnedOff).await?;
     if tx.names.standing(template) {
@@ -158,7 +158,7 @@ async fn turn_off(tx: &mut Tx<'_>, place: Place, openid: &str, template: i64, at
              WHERE u.recipient = $1 AND m.template = $2 AND m.standing = 1 AND d.state = $3 AND d.doubt_since IS NULL"
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(pair.0).bind(pair.1).bind(SCHEDULED);
-        waiting.extend(query.fetch_all(&mut *tx.conn).await?.iter().map(|row| ReminderId(row.get("id"))));
+        waiting.extend(query.fetch_all(tx.conn().await?).await?.iter().map(|row| ReminderId(row.get("id"))));
     }
     let now = tx.now;
     end_scheduled(tx, &waiting, &Reason::TurnedOff, now).await?;
@@ -183,7 +183,7 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
          ORDER BY m.at DESC, m.id DESC LIMIT $3"
     );
     let query = sqlx::query(AssertSqlSafe(sql)).bind(*user).bind(template).bind(CANDIDATES);
-    let rows = query.fetch_all(&mut *tx.conn).await?;
+    let rows = query.fetch_all(tx.conn().await?).await?;
     let candidates: Vec<Candidate> = rows.iter().map(candidate).collect();
     let index = match join(receipt, push.at, &candidates) {
         Joined::To(index) => index,
@@ -204,11 +204,11 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
     .bind(&receipt.failure)
     .bind(&receipt.text)
     .bind(&receipt.message_id)
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     match state {
         State::InDoubt => {
-            if let Some(stored) = reminders::find(&mut *tx.conn, tx.names, ReminderId(id)).await?
+            if let Some(stored) = reminders::find_in(tx, ReminderId(id)).await?
                 && let Some(target) = stored.target_in(stored.due.state)
             {
                 let entry = Entry { target, settlement: received(), began_at: None, ended_at: tx.now };
@@ -256,7 +256,7 @@ impl Single for ForgetOld {
         let before = tx.now.div_euclid(DAY) - KNOWN_DAYS - 1;
         let sql =
             "DELETE FROM push WHERE (day, app, digest) IN (SELECT day, app, digest FROM push WHERE day < $1 LIMIT $2)";
-        let pushes = sqlx::query(sql).bind(before).bind(SLICE).execute(&mut *tx.conn).await?.rows_affected();
+        let pushes = sqlx::query(sql).bind(before).bind(SLICE).execute(tx.conn().await?).await?.rows_affected();
         Ok(pushes + requests::forget(tx).await?)
     }
 }

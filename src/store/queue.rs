@@ -3,10 +3,10 @@
 use super::{
     Store,
     command::Command,
+    dialect::Dialect,
     error::StoreError,
     gates::Gates,
     port::{Asked, Body, Entry, Job, Marked, Next, OnCommit, Open, Queue},
-    reminders::options,
     states::{SENDING, living_state},
 };
 use crate::domain::{
@@ -16,41 +16,105 @@ use crate::domain::{
     settle::SUSPENDED_AT_MOST,
     template::Listing,
 };
-use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use serde::Deserialize;
+use sqlx::{AnyPool, AssertSqlSafe, Row};
 use std::{collections::BTreeSet, sync::Arc};
 
-fn job(row: &AnyRow) -> Job {
-    Job {
-        due: Due {
-            id: ReminderId(row.get("id")),
-            due_at: row.get("due_at"),
-            at: row.get("at"),
-            expires_at: row.get("expires_at"),
-            state: living_state(row.get("state")),
-            fence: row.get("fence"),
-            tries: u32::try_from(row.get::<i64, _>("tries")).unwrap_or(u32::MAX),
-            unsure: u32::try_from(row.get::<i64, _>("unsure")).unwrap_or(u32::MAX),
-            doubt_since: row.get("doubt_since"),
-        },
-        lane: row.get("lane"),
-        recipient: row.get("recipient"),
-        template: row.get("template"),
-        claim: if row.get::<i64, _>("at_fire") != 0 { Claim::AtFire } else { Claim::Reserve },
-        standing: row.get::<i64, _>("standing") != 0,
-        schedule: row.get("schedule"),
-        blind: false,
-        body: Arc::new(Body {
-            openid: row.get("openid"),
-            page: row.get("page"),
-            data: row.get("data"),
-            options: options(row),
-        }),
+/// A job as the database packs it: a page comes as one value, since each row costs a change of threads and a copy of every column.
+#[derive(Deserialize)]
+struct Packed(
+    i64,
+    Millis,
+    i64,
+    i64,
+    i64,
+    u32,
+    u32,
+    Option<Millis>,
+    Option<i64>,
+    Millis,
+    Millis,
+    i64,
+    i64,
+    i64,
+    i64,
+    String,
+    Option<String>,
+    String,
+    Option<String>,
+    Option<String>,
+);
+
+/// The columns of [`Packed`]: of the living row, the reminder and the user.
+const JOB: [&str; 20] = [
+    "d.lane",
+    "d.due_at",
+    "d.id",
+    "d.state",
+    "d.fence",
+    "d.tries",
+    "d.unsure",
+    "d.doubt_since",
+    "d.schedule",
+    "m.at",
+    "m.expires_at",
+    "m.recipient",
+    "m.template",
+    "m.at_fire",
+    "m.standing",
+    "p.openid",
+    "m.page",
+    "m.data",
+    "m.lang",
+    "m.miniprogram_state",
+];
+
+/// The same for a job that ends without a call: its body is not read.
+fn without_body() -> [&'static str; 20] {
+    let mut columns = JOB;
+    columns[16..].copy_from_slice(&["NULL", "''", "NULL", "NULL"]);
+    columns
+}
+
+impl From<Packed> for Job {
+    fn from(packed: Packed) -> Self {
+        let Packed(lane, due_at, id, state, fence, tries, unsure, doubt_since, schedule, at, expires_at, ..) = packed;
+        let Packed(.., recipient, template, at_fire, standing, openid, page, data, lang, miniprogram_state) = packed;
+        let state = living_state(state);
+        let options = [("lang", lang), ("miniprogram_state", miniprogram_state)];
+        let options = options.into_iter().filter_map(|(name, chosen)| Some((name, chosen?))).collect();
+        Self {
+            due: Due { id: ReminderId(id), due_at, at, expires_at, state, fence, tries, unsure, doubt_since },
+            lane,
+            recipient,
+            template,
+            claim: if at_fire != 0 { Claim::AtFire } else { Claim::Reserve },
+            standing: standing != 0,
+            schedule,
+            blind: false,
+            body: Arc::new(Body { openid, page, data, options }),
+        }
     }
 }
 
-/// The columns of a job.
-const JOB: &str = "d.lane, d.due_at, d.id, d.state, d.fence, d.tries, d.unsure, d.doubt_since, d.schedule, m.at, m.expires_at, m.recipient, m.template, m.at_fire,
-    m.standing, p.openid";
+/// Reads the jobs that `from` brings with these columns; `parameters` are bound to it.
+async fn jobs(
+    read: &AnyPool,
+    dialect: Dialect,
+    columns: &[&str],
+    from: &str,
+    parameters: &[i64],
+) -> Result<Vec<Job>, StoreError> {
+    let sql = dialect.packed(columns, from);
+    let query = sqlx::query(AssertSqlSafe(sql));
+    let row = parameters.iter().fold(query, |query, n| query.bind(*n)).fetch_one(read).await?;
+    let packed: Vec<Packed> =
+        serde_json::from_str(row.get("packed")).map_err(|e| StoreError::from(sqlx::Error::Decode(e.into())))?;
+    let mut jobs: Vec<Job> = packed.into_iter().map(Job::from).collect();
+    // As they are selected, most likely; nothing says so.
+    jobs.sort_by_key(|job| (job.due.due_at, job.due.id));
+    Ok(jobs)
+}
 
 /// Rows that one look behind closed gates reads.
 const SLICE: i64 = 5_000;
@@ -123,32 +187,28 @@ impl Queue for Store {
         limit: i64,
         open: Arc<Open>,
     ) -> Asked<Vec<Job>> {
-        let read = self.ahead.clone();
+        let (read, dialect) = (self.ahead.clone(), self.database.dialect);
         Box::pin(async move {
             let sql = format!(
-                "SELECT {JOB}, m.page, m.data, m.lang, m.miniprogram_state
-                 FROM due d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
+                "FROM due d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
                  WHERE d.lane = $1 AND (d.due_at, d.id) > ($2, $3) AND d.due_at <= $4 {}
                  ORDER BY d.due_at, d.id LIMIT $5",
                 is_open(&open)
             );
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(after.0).bind(after.1).bind(until).bind(limit);
-            Ok(query.fetch_all(&read).await?.iter().map(job).collect())
+            jobs(&read, dialect, &JOB, &sql, &[lane, after.0, after.1, until, limit]).await
         })
     }
 
     fn past_deadline(&self, lane: i64, now: Millis, limit: i64, open: Arc<Open>) -> Asked<Vec<Job>> {
-        let read = self.ahead.clone();
+        let (read, dialect) = (self.ahead.clone(), self.database.dialect);
         Box::pin(async move {
             let sql = format!(
-                "SELECT {JOB}, NULL AS page, '' AS data, NULL AS lang, NULL AS miniprogram_state
-                 FROM due d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
+                "FROM due d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
                  WHERE d.lane = $1 AND d.due_at <= $2 AND d.state = 0 AND m.expires_at <= $2 {}
                  ORDER BY d.due_at, d.id LIMIT $3",
                 is_open(&open)
             );
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(now).bind(limit);
-            Ok(query.fetch_all(&read).await?.iter().map(job).collect())
+            jobs(&read, dialect, &without_body(), &sql, &[lane, now, limit]).await
         })
     }
 
@@ -159,7 +219,7 @@ impl Queue for Store {
         now: Millis,
         open: Arc<Open>,
     ) -> Asked<(Vec<Job>, Next)> {
-        let read = self.ahead.clone();
+        let (read, dialect) = (self.ahead.clone(), self.database.dialect);
         Box::pin(async move {
             let among = format!(
                 "FROM due d WHERE d.lane = $1 AND (d.due_at, d.id) > ($2, $3) AND d.due_at <= $4 {} ORDER BY d.due_at, d.id",
@@ -169,12 +229,10 @@ impl Queue for Store {
             let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(after.0).bind(after.1).bind(now);
             let next = query.fetch_optional(&read).await?.map(|row| (row.get("due_at"), row.get("id")));
             let sql = format!(
-                "SELECT {JOB}, NULL AS page, '' AS data, NULL AS lang, NULL AS miniprogram_state
-                 FROM (SELECT d.* {among} LIMIT {SLICE}) d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
+                "FROM (SELECT d.* {among} LIMIT {SLICE}) d JOIN reminder m ON m.id = d.id JOIN recipient p ON p.id = m.recipient
                  WHERE m.expires_at <= $4 ORDER BY d.due_at, d.id"
             );
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(after.0).bind(after.1).bind(now);
-            Ok((query.fetch_all(&read).await?.iter().map(job).collect(), next))
+            Ok((jobs(&read, dialect, &without_body(), &sql, &[lane, after.0, after.1, now]).await?, next))
         })
     }
 

@@ -31,14 +31,14 @@ pub(super) async fn correct(
         "SELECT code, reason, text, (SELECT m.schedule FROM reminder m WHERE m.id = outcome.id) AS schedule FROM outcome {this}"
     );
     let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(at).bind(id);
-    let Some(row) = query.fetch_optional(&mut *tx.conn).await? else { return Ok(()) };
+    let Some(row) = query.fetch_optional(tx.conn().await?).await? else { return Ok(()) };
     let reason = match said(read(&row).as_ref(), row.get::<Option<String>, _>("text").as_deref()) {
         Some(before) => Reason::Corrected { reason: Box::new(reason), before },
         None => reason,
     };
     let sql = format!("UPDATE outcome SET state = $4, code = $5, reason = $6, text = NULL, ended_at = $7 {this}");
     let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(at).bind(id);
-    query.bind(state.word()).bind(reason.code()).bind(stored(&reason)).bind(tx.now).execute(&mut *tx.conn).await?;
+    query.bind(state.word()).bind(reason.code()).bind(stored(&reason)).bind(tx.now).execute(tx.conn().await?).await?;
     let before: Option<String> = row.get("code");
     let from = Stand { state: State::Unconfirmed, code: before.as_deref() };
     tx.tally.reminder(lane, row.get("schedule"), Some(from), Some(Stand { state, code: Some(reason.code()) }));

@@ -48,7 +48,8 @@ pub(super) async fn recipients(
 
 /// Those of `users` who were forgotten. A known user is not among them, so only unknown ones need to be asked for.
 pub(super) async fn forgotten(tx: &mut Tx<'_>, users: &[(i64, &str)]) -> sqlx::Result<HashSet<(i64, String)>> {
-    forgotten_among(&mut *tx.conn, tx.dialect, tx.names, users).await
+    let (conn, dialect, names) = tx.parts().await?;
+    forgotten_among(conn, dialect, names, users).await
 }
 
 /// The same on any connection.

@@ -128,6 +128,12 @@ pub(super) async fn find(conn: &mut AnyConnection, names: &Names, id: ReminderId
     Ok(row.map(|row| stored(&row, names)))
 }
 
+/// The same in a transaction.
+pub(super) async fn find_in(tx: &mut Tx<'_>, id: ReminderId) -> sqlx::Result<Option<Stored>> {
+    let (conn, _, names) = tx.parts().await?;
+    find(conn, names, id).await
+}
+
 /// Reads the columns of [`STORED`] and [`OF_DUE`], and `ended`: the word of its last outcome's state.
 pub(super) fn stored(row: &AnyRow, names: &Names) -> Stored {
     let lane: i64 = row.get("lane");
@@ -193,7 +199,7 @@ pub(super) async fn of_recipient(tx: &mut Tx<'_>, recipient: i64) -> sqlx::Resul
                                      UNION SELECT u.reminder FROM unheld u WHERE u.recipient = p.id)
          {LIVING} WHERE p.id = $1"
     );
-    let rows = sqlx::query(AssertSqlSafe(sql)).bind(recipient).fetch_all(&mut *tx.conn).await?;
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(recipient).fetch_all(tx.conn().await?).await?;
     Ok(rows.iter().map(|row| stored(row, tx.names)).collect())
 }
 

@@ -61,6 +61,12 @@ pub enum Once<T> {
     Before(Earlier),
 }
 
+async fn earlier_in(tx: &mut Tx<'_>, request: &Request) -> sqlx::Result<Option<Earlier>> {
+    let now = tx.now;
+    let (conn, _, names) = tx.parts().await?;
+    earlier(conn, names, now, request).await
+}
+
 async fn earlier(
     conn: &mut AnyConnection,
     names: &Names,
@@ -104,7 +110,7 @@ async fn remember(
         .bind(digest)
         .bind(reminder.map(|id| id.0))
         .bind(templates)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await
         .map(drop)
 }
@@ -117,7 +123,7 @@ impl Single for InsertOnce {
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Once<Inserted>> {
         let Self(request, new) = self;
-        if let Some(earlier) = earlier(&mut *tx.conn, tx.names, tx.now, request).await? {
+        if let Some(earlier) = earlier_in(tx, request).await? {
             return Ok(Once::Before(earlier));
         }
         let verdict = insert(tx, std::slice::from_ref(new)).await?[0];
@@ -144,7 +150,7 @@ impl Single for RecordOnce {
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Once<Option<Added>>> {
         let Self(request, report) = self;
-        if let Some(earlier) = earlier(&mut *tx.conn, tx.names, tx.now, request).await? {
+        if let Some(earlier) = earlier_in(tx, request).await? {
             return Ok(Once::Before(earlier));
         }
         let added = record(tx, std::slice::from_ref(report)).await?.swap_remove(0);
@@ -166,7 +172,7 @@ pub(super) async fn forget(tx: &mut Tx<'_>) -> sqlx::Result<u64> {
     let sql =
         "DELETE FROM request WHERE (day, app, tag) IN (SELECT day, app, tag FROM request WHERE day < $1 LIMIT $2)";
     let before = tx.now.div_euclid(DAY) - KNOWN_DAYS - 1;
-    Ok(sqlx::query(sql).bind(before).bind(SLICE).execute(&mut *tx.conn).await?.rows_affected())
+    Ok(sqlx::query(sql).bind(before).bind(SLICE).execute(tx.conn().await?).await?.rows_affected())
 }
 
 impl Store {

@@ -49,7 +49,7 @@ impl Single for SetPause {
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Paused> {
         let sql = "SELECT id, paused_at, cancelled_at FROM schedule WHERE name = $1";
-        let Some(row) = sqlx::query(sql).bind(&self.name).fetch_optional(&mut *tx.conn).await? else {
+        let Some(row) = sqlx::query(sql).bind(&self.name).fetch_optional(tx.conn().await?).await? else {
             return Ok(Paused::NotFound);
         };
         let (id, paused_at) = (row.get::<i64, _>("id"), row.get::<Option<Millis>, _>("paused_at"));
@@ -60,7 +60,7 @@ impl Single for SetPause {
             return Ok(Paused::Already(paused_at));
         }
         let set = sqlx::query("UPDATE schedule SET paused_at = $2 WHERE id = $1");
-        set.bind(id).bind(self.pause.then_some(tx.now)).execute(&mut *tx.conn).await?;
+        set.bind(id).bind(self.pause.then_some(tx.now)).execute(tx.conn().await?).await?;
         write_down(tx, id, &self.by, if self.pause { "pause" } else { "resume" }, &self.detail).await?;
         tx.schedule_changed(id).await?;
         Ok(Paused::Yes)

@@ -84,7 +84,7 @@ impl Single for Begin {
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<TaskBegun> {
         let sql =
             "SELECT id, cancelled_at, task, task_by, task_nonce, task_beat, task_detail FROM schedule WHERE name = $1";
-        let Some(row) = sqlx::query(sql).bind(&self.name).fetch_optional(&mut *tx.conn).await? else {
+        let Some(row) = sqlx::query(sql).bind(&self.name).fetch_optional(tx.conn().await?).await? else {
             return Ok(TaskBegun::NotFound);
         };
         // A load or a preparation that was cut off stands in nobody's way.
@@ -100,7 +100,7 @@ impl Single for Begin {
                  cursor_at = NULL, cursor_id = NULL, cancelled_at = CASE WHEN $2 = 'cancel' THEN $5 ELSE cancelled_at END,
                  next_at = CASE WHEN $2 = 'cancel' THEN NULL ELSE next_at END WHERE id = $1";
         let query = sqlx::query(sql).bind(id).bind(self.kind.word()).bind(&self.by).bind(&nonce).bind(tx.now);
-        query.bind(self.shift).execute(&mut *tx.conn).await?;
+        query.bind(self.shift).execute(tx.conn().await?).await?;
         let detail = self.shift.map_or_else(String::new, |by| format!("{by} ms"));
         write_down(tx, id, &self.by, self.kind.word(), &detail).await?;
         tx.schedule_changed(id).await?;
@@ -132,7 +132,7 @@ impl Single for Next {
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Step> {
         let sql = "SELECT task_shift, cursor_at, cursor_id FROM schedule WHERE id = $1 AND task_nonce = $2";
         let query = sqlx::query(sql).bind(self.0.id).bind(&self.0.nonce);
-        let Some(row) = query.fetch_optional(&mut *tx.conn).await? else { return Ok(Step::Lost) };
+        let Some(row) = query.fetch_optional(tx.conn().await?).await? else { return Ok(Step::Lost) };
         let by: Option<Millis> = row.get("task_shift");
         let cursor = row.get::<Option<i64>, _>("cursor_at").zip(row.get::<Option<i64>, _>("cursor_id"));
         let last = match (self.0.kind, by) {
@@ -142,7 +142,7 @@ impl Single for Next {
         match last {
             Some((at, id)) => {
                 let sql = "UPDATE schedule SET cursor_at = $2, cursor_id = $3, task_beat = $4 WHERE id = $1";
-                sqlx::query(sql).bind(self.0.id).bind(at).bind(id).bind(tx.now).execute(&mut *tx.conn).await?;
+                sqlx::query(sql).bind(self.0.id).bind(at).bind(id).bind(tx.now).execute(tx.conn().await?).await?;
                 Ok(Step::More)
             }
             None => {
@@ -162,8 +162,8 @@ impl Single for Next {
 async fn finish(tx: &mut Tx<'_>, id: i64, by: Millis) -> sqlx::Result<()> {
     let sql = "UPDATE schedule SET shift = shift + $2, first_at = first_at + $2, last_at = last_at + $2, task = NULL, task_by = NULL,
              task_nonce = NULL, task_beat = NULL, task_detail = NULL, task_shift = NULL, cursor_at = NULL, cursor_id = NULL WHERE id = $1";
-    let shifted = sqlx::query("SELECT shift FROM schedule WHERE id = $1").bind(id).fetch_one(&mut *tx.conn).await?;
-    sqlx::query(sql).bind(id).bind(by).execute(&mut *tx.conn).await?;
+    let shifted = sqlx::query("SELECT shift FROM schedule WHERE id = $1").bind(id).fetch_one(tx.conn().await?).await?;
+    sqlx::query(sql).bind(id).bind(by).execute(tx.conn().await?).await?;
     if by != 0 {
         occurrences::shift(tx, id, by, shifted.get("shift")).await?;
     }
@@ -196,7 +196,7 @@ async fn shift_some(
     let order = if back { "DESC" } else { "ASC" };
     let sql = format!("SELECT {MOVABLE} FROM {} {LIVING} ORDER BY m.at {order}, m.id {order}", slice(back, MOVED));
     let query = sqlx::query(AssertSqlSafe(sql)).bind(schedule).bind(after.0).bind(after.1);
-    let rows = query.fetch_all(&mut *tx.conn).await?;
+    let rows = query.fetch_all(tx.conn().await?).await?;
     let now = tx.now;
     // Its owner may have changed a deadline since all were compared: such a one stays where it is.
     let moved = rows.iter().filter(|row| is_movable(row, now)).filter_map(|row| Moved::of(row, by, now).ok());
@@ -217,7 +217,7 @@ async fn cancel_some(
         slice(false, CANCELLED)
     );
     let query = sqlx::query(AssertSqlSafe(sql)).bind(schedule).bind(after.0).bind(after.1);
-    let rows = query.fetch_all(&mut *tx.conn).await?;
+    let rows = query.fetch_all(tx.conn().await?).await?;
     let all: Vec<Stored> = rows.iter().map(|row| stored(row, tx.names)).collect();
     let waiting: Vec<&Stored> = all.iter().filter(|stored| stored.due.state == State::Scheduled).collect();
     let ended_at = tx.now;
@@ -272,7 +272,7 @@ impl Single for GiveUp {
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
         let sql = "SELECT id FROM schedule WHERE id = $1 AND task_nonce = $2 AND cursor_at IS NULL";
         let query = sqlx::query(sql).bind(self.0.id).bind(&self.0.nonce);
-        if query.fetch_optional(&mut *tx.conn).await?.is_some() {
+        if query.fetch_optional(tx.conn().await?).await?.is_some() {
             finish(tx, self.0.id, 0).await?;
         }
         Ok(())
@@ -442,7 +442,7 @@ impl Single for TakeUp {
              JOIN schedule_tally t ON t.schedule = s.id AND t.name = 'scheduled' AND t.n > 0
              WHERE s.cancelled_at IS NOT NULL AND s.task IS NULL";
         let mut works = Vec::new();
-        for row in sqlx::query(dead).bind(tx.now - DEAD_AFTER).fetch_all(&mut *tx.conn).await? {
+        for row in sqlx::query(dead).bind(tx.now - DEAD_AFTER).fetch_all(tx.conn().await?).await? {
             let (id, kind): (i64, String) = (row.get("id"), row.get("task"));
             let kind = if kind == TaskKind::Shift.word() { TaskKind::Shift } else { TaskKind::Cancel };
             let nonce = nonce(tx.now);
@@ -453,7 +453,7 @@ impl Single for TakeUp {
             );
             let query = sqlx::query(AssertSqlSafe(sql)).bind(id).bind(kind.word());
             let query = query.bind(row.get::<Option<String>, _>("task_by")).bind(&nonce).bind(tx.now);
-            query.execute(&mut *tx.conn).await?;
+            query.execute(tx.conn().await?).await?;
             tx.schedule_changed(id).await?;
             let uncompared =
                 row.get::<Option<i64>, _>("task_shift").filter(|_| row.get::<Option<i64>, _>("cursor_at").is_none());

@@ -376,7 +376,7 @@ fn short(row: &AnyRow, names: &Names) -> ScheduleRow {
 /// The same of one schedule in a transaction.
 pub(super) async fn schedule_of(tx: &mut Tx<'_>, id: i64) -> sqlx::Result<ScheduleRow> {
     let sql = format!("SELECT {COLUMNS}, {LONG} FROM schedule s WHERE s.id = $1");
-    let row = sqlx::query(AssertSqlSafe(sql)).bind(id).fetch_one(&mut *tx.conn).await?;
+    let row = sqlx::query(AssertSqlSafe(sql)).bind(id).fetch_one(tx.conn().await?).await?;
     Ok(whole(&row, tx.names))
 }
 
@@ -409,7 +409,7 @@ async fn begin_load(tx: &mut Tx<'_>, load: &BeginLoad) -> sqlx::Result<Begun> {
     let template = tx.names.template(app, &load.template);
     let sql =
         "SELECT id, app, cancelled_at, task, task_by, task_nonce, task_beat, task_detail FROM schedule WHERE name = $1";
-    let there = sqlx::query(sql).bind(&load.name).fetch_optional(&mut *tx.conn).await?;
+    let there = sqlx::query(sql).bind(&load.name).fetch_optional(tx.conn().await?).await?;
     if let Some(row) = &there {
         let other: i64 = row.get("app");
         if other != app {
@@ -435,7 +435,7 @@ async fn begin_load(tx: &mut Tx<'_>, load: &BeginLoad) -> sqlx::Result<Begun> {
     let query = sqlx::query(sql).bind(&load.name).bind(app).bind(template).bind(&load.path).bind(&text);
     let query = query.bind(&load.digest).bind(&load.zone).bind(&load.quiet).bind(tx.now).bind(&load.by);
     let query = query.bind(&nonce).bind(i64::from(load.forget_shift));
-    let row = query.bind(i64::from(load.in_folder)).fetch_one(&mut *tx.conn).await?;
+    let row = query.bind(i64::from(load.in_folder)).fetch_one(tx.conn().await?).await?;
     let id: i64 = row.get("id");
     write_down(tx, id, &load.by, "load", &load.digest).await?;
     tx.schedule_changed(id).await?;
@@ -445,7 +445,7 @@ async fn begin_load(tx: &mut Tx<'_>, load: &BeginLoad) -> sqlx::Result<Begun> {
 /// Whether the task of this nonce still has a schedule: another may have taken it over.
 pub(super) async fn has_task(tx: &mut Tx<'_>, schedule: i64, nonce: &str) -> sqlx::Result<bool> {
     let sql = "SELECT id FROM schedule WHERE id = $1 AND task_nonce = $2";
-    Ok(sqlx::query(sql).bind(schedule).bind(nonce).fetch_optional(&mut *tx.conn).await?.is_some())
+    Ok(sqlx::query(sql).bind(schedule).bind(nonce).fetch_optional(tx.conn().await?).await?.is_some())
 }
 
 /// Stores who did what to a schedule.
@@ -458,7 +458,7 @@ pub(super) async fn write_down(
 ) -> sqlx::Result<()> {
     let sql = "INSERT INTO audit (at, actor, action, reminder, detail, schedule) VALUES ($1, $2, $3, NULL, $4, $5)";
     let query = sqlx::query(sql).bind(tx.now).bind(by).bind(action).bind(detail).bind(schedule);
-    query.execute(&mut *tx.conn).await.map(drop)
+    query.execute(tx.conn().await?).await.map(drop)
 }
 
 /// A row of a file was tried.
@@ -476,7 +476,7 @@ impl Single for Trial {
              VALUES ($1, $2, 'try', NULL, $3, (SELECT id FROM schedule WHERE name = $4))";
         let detail = format!("{} {}", self.name, self.digest);
         let query = sqlx::query(sql).bind(tx.now).bind(&self.by).bind(detail).bind(&self.name);
-        query.execute(&mut *tx.conn).await.map(drop)
+        query.execute(tx.conn().await?).await.map(drop)
     }
 }
 
@@ -493,7 +493,7 @@ impl Single for Beat {
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
         let sql = "UPDATE schedule SET task_beat = $3, task_detail = $4 WHERE id = $1 AND task_nonce = $2";
         let query = sqlx::query(sql).bind(self.id).bind(&self.nonce).bind(tx.now).bind(&self.detail);
-        Ok(query.execute(&mut *tx.conn).await?.rows_affected() == 1)
+        Ok(query.execute(tx.conn().await?).await?.rows_affected() == 1)
     }
 }
 
@@ -509,7 +509,8 @@ impl Single for Finish {
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
         let FinishLoad { digest, first_at, last_at, report, complete, recurs, upcoming, left_out } = &self.finish;
-        let app = sqlx::query("SELECT app FROM schedule WHERE id = $1").bind(self.id).fetch_one(&mut *tx.conn).await?;
+        let app =
+            sqlx::query("SELECT app FROM schedule WHERE id = $1").bind(self.id).fetch_one(tx.conn().await?).await?;
         let app: i64 = app.get("app");
         let report = without_forgotten(tx, app, report, false).await?;
         let sql = "UPDATE schedule SET first_at = $3, last_at = $4, report = $5, incomplete = CASE WHEN $6 = 1 THEN 0 ELSE incomplete END,
@@ -519,7 +520,7 @@ impl Single for Finish {
              WHERE id = $1 AND task_nonce = $2";
         let query = sqlx::query(sql).bind(self.id).bind(&self.nonce).bind(first_at).bind(last_at).bind(report);
         let query = query.bind(i64::from(*complete)).bind(tx.now).bind(digest);
-        if query.execute(&mut *tx.conn).await?.rows_affected() == 0 {
+        if query.execute(tx.conn().await?).await?.rows_affected() == 0 {
             return Ok(false);
         }
         if *complete {
@@ -534,7 +535,7 @@ impl Single for Finish {
             let query = query.bind(recurs.map(|recurs| recurs.edition)).bind(recurs.and_then(|recurs| recurs.next_at));
             let query = query.bind(recurs.map(|recurs| recurs.since)).bind(upcoming);
             let query = query.bind(recurs.map(|recurs| recurs.file_since));
-            query.bind(recurs.and_then(|recurs| recurs.decided)).execute(&mut *tx.conn).await?;
+            query.bind(recurs.and_then(|recurs| recurs.decided)).execute(tx.conn().await?).await?;
             left_out::write(tx, self.id, left_out).await?;
         }
         Ok(true)

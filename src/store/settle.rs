@@ -73,7 +73,7 @@ pub(super) async fn settle(tx: &mut Tx<'_>, entries: &[Entry]) -> sqlx::Result<V
         .touch(
             "DELETE FROM due WHERE (lane, due_at, id, state, fence) IN
                  (SELECT r.lane, r.due_at, r.id, r.state, r.fence FROM {rows})",
-            &keys,
+            keys,
         )
         .await?;
     // `remove`: of two settlements of one row in one transaction the first counts.
@@ -103,12 +103,11 @@ pub(super) async fn settle(tx: &mut Tx<'_>, entries: &[Entry]) -> sqlx::Result<V
             "message_id",
         ];
         let rows = tx.dialect.rows(columns, outcomes.iter().map(NewOutcome::cells));
-        tx.run(
+        tx.later(
             "INSERT INTO outcome (lane, at, id, fence, state, ended_at, began_at, next_at, code, reason, text, message_id)
              SELECT r.lane, r.at, r.id, r.fence, r.state, r.ended_at, r.began_at, r.next_at, r.code, r.reason, r.text, r.message_id FROM {rows}",
-            &rows,
-        )
-        .await?;
+            rows,
+        );
     }
     let living: Vec<&NewOutcome<'_>> = outcomes.iter().filter(|o| o.next_at.is_some()).collect();
     if !living.is_empty() {
@@ -127,12 +126,11 @@ pub(super) async fn settle(tx: &mut Tx<'_>, entries: &[Entry]) -> sqlx::Result<V
         });
         let columns = ["lane", "due_at", "id", "state", "fence", "tries", "unsure", "doubt_since", "schedule"];
         let rows = tx.dialect.rows(columns, rows);
-        tx.run(
+        tx.later(
             "INSERT INTO due (lane, due_at, id, state, fence, tries, unsure, doubt_since, schedule)
              SELECT r.lane, r.due_at, r.id, r.state, r.fence, r.tries, r.unsure, r.doubt_since, r.schedule FROM {rows}",
-            &rows,
-        )
-        .await?;
+            rows,
+        );
     }
     for (entry, outcome) in kept.iter().zip(&outcomes) {
         let (from, to) = (entry.target.due.state.into(), Stand { state: outcome.state, code: outcome.code });
@@ -221,7 +219,7 @@ pub(super) async fn end_scheduled(
     let mut ends = Vec::new();
     let doubtful = if ids.is_empty() { None } else { hold::doubtful(tx).await? };
     for id in ids {
-        if let Some(stored) = reminders::find(&mut *tx.conn, tx.names, *id).await?
+        if let Some(stored) = reminders::find_in(tx, *id).await?
             && let Some(target) = stored.target_in(State::Scheduled)
         {
             let settlement = if doubtful.is_some_and(|last| *id <= last) && stored.due.due_at <= now {

@@ -57,7 +57,8 @@ impl Spent {
 
 /// Those of `used`, by app, whose rows are no longer kept.
 pub(super) async fn spent(tx: &mut Tx<'_>, used: &[(i64, Used<'_>)]) -> sqlx::Result<Spent> {
-    if used.is_empty() || sqlx::query("SELECT app FROM spent LIMIT 1").fetch_optional(&mut *tx.conn).await?.is_none() {
+    if used.is_empty() || sqlx::query("SELECT app FROM spent LIMIT 1").fetch_optional(tx.conn().await?).await?.is_none()
+    {
         return Ok(Spent::default());
     }
     let tags: Vec<(i64, String)> = used.iter().map(|(app, used)| (*app, used.tag(tx.names))).collect();

@@ -44,7 +44,7 @@ impl Single for Keep {
         .bind(tx.names.app(&self.app).id)
         .bind(self.listing.read_at)
         .bind(serde_json::to_string(&self.listing.templates).expect("texts serialise"))
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await
         .map(drop)
     }

@@ -4,10 +4,15 @@ use super::{
     dialect::{Dialect, Rows},
     gates::{self, Known},
     names::Names,
+    procedures::{LATE, Procedures},
     tally::Tally,
 };
 use crate::domain::{Millis, reminder::ReminderId};
-use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
+use sqlx::{
+    Any, AnyConnection, AssertSqlSafe, Row,
+    any::{AnyArguments, AnyRow},
+    query::Query,
+};
 use std::collections::HashSet;
 
 /// What the writer carries from one transaction to the next.
@@ -46,73 +51,149 @@ impl Carried {
     }
 }
 
-/// A write transaction. What it counts is added to the table `tally` just before the writer commits it.
+/// A statement that is run later, since nothing waits for what it answers.
+pub(super) struct Later {
+    pub sql: String,
+    pub parameters: Vec<String>,
+    /// How many rows it must touch.
+    pub touches: Option<usize>,
+}
+
+/// How a transaction goes about rows that have changed since they were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// None has, most likely: if one has, the transaction fails by [`is_late`], and is to be done with care.
+    Swift,
+    /// It looks which they are.
+    Careful,
+}
+
+/// Whether a swift transaction has met a row that had changed since it was read.
+pub(super) fn is_late(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::RowNotFound => true,
+        sqlx::Error::Database(e) => e.message() == LATE,
+        _ => false,
+    }
+}
+
+/// A write transaction. What it counts is added to the table `tally` just before it is committed.
+///
+/// Statements that nothing waits for are kept until one is asked that answers something. A transaction that asks nothing is one statement.
 pub struct Tx<'a> {
-    pub(super) conn: &'a mut AnyConnection,
+    conn: &'a mut AnyConnection,
+    procedures: &'a mut Procedures,
+    /// What is kept. The statement that opens the transaction is not among them.
+    later: Vec<Later>,
+    is_open: bool,
+    way: Way,
     pub(super) dialect: Dialect,
     pub(super) names: &'a Names,
     pub(super) carried: &'a mut Carried,
     pub(super) now: Millis,
     pub(super) tally: Tally,
     /// The schedules that it changes: their gates are others once it is committed.
-    pub(super) gates: Vec<(i64, Known)>,
+    gates: Vec<(i64, Known)>,
 }
 
 impl<'a> Tx<'a> {
     /// Opens the transaction. It does not overwrite what it deletes, even if an earlier one did and failed.
-    pub(super) async fn begin(
-        conn: &'a mut AnyConnection,
+    pub(super) fn begin(
+        (conn, procedures): (&'a mut AnyConnection, &'a mut Procedures),
         dialect: Dialect,
         names: &'a Names,
         carried: &'a mut Carried,
         now: Millis,
-    ) -> sqlx::Result<Self> {
-        if carried.overwrites {
-            sqlx::query("PRAGMA secure_delete = OFF").execute(&mut *conn).await?;
-            carried.overwrites = false;
-        }
-        sqlx::query(dialect.begin()).execute(&mut *conn).await?;
-        Ok(Self { conn, dialect, names, carried, now, tally: Tally::default(), gates: Vec::new() })
+        way: Way,
+    ) -> Self {
+        let (later, tally, gates) = Default::default();
+        Self { conn, procedures, later, is_open: false, way, dialect, names, carried, now, tally, gates }
     }
 
-    /// Writes the counts, as the last statement before the commit. Answers how far the store has come with it, and the gates that change.
-    pub(super) async fn close(mut self) -> sqlx::Result<(Millis, Vec<(i64, Known)>)> {
+    /// Writes the counts and commits. `committing` is set as soon as the database alone knows whether it is kept. Answers how far the store
+    /// has come with it, and the gates that change.
+    pub(super) async fn commit(mut self, committing: &mut bool) -> sqlx::Result<(Millis, Vec<(i64, Known)>)> {
+        let reached = self.count();
+        if !self.is_open && !self.carried.overwrites && self.dialect == Dialect::Sqlite {
+            *committing = true;
+            if self.procedures.run(self.conn, &self.later).await? {
+                return Ok((reached, self.gates));
+            }
+            *committing = false;
+        }
+        self.flush().await?;
+        *committing = true;
+        sqlx::query("COMMIT").execute(&mut *self.conn).await?;
+        Ok((reached, self.gates))
+    }
+
+    /// Writes the counts.
+    fn count(&mut self) -> Millis {
         let reached = self.now.max(self.carried.reached + 1);
         // Lane 0 is no app's.
         let of_schedules: Vec<_> = self.tally.cells_of_schedules().collect();
         let of_schedules =
             (!of_schedules.is_empty()).then(|| self.dialect.rows(["schedule", "name", "n"], of_schedules));
         if let Some(rows) = of_schedules {
-            self.run(
+            self.later(
                 "INSERT INTO schedule_tally (schedule, name, n) SELECT r.schedule, r.name, r.n FROM {rows} WHERE true
                  ON CONFLICT (schedule, name) DO UPDATE SET n = schedule_tally.n + excluded.n",
-                &rows,
-            )
-            .await?;
+                rows,
+            );
         }
         let progress = [0.into(), "progress".into(), reached.into()];
         let rows = self.dialect.rows(["lane", "name", "n"], self.tally.cells().chain([progress]));
-        self.run(
+        self.later(
             "INSERT INTO tally (lane, name, n) SELECT r.lane, r.name, r.n FROM {rows} WHERE true
              ON CONFLICT (lane, name) DO UPDATE SET n = CASE WHEN tally.lane = 0 THEN 0 ELSE tally.n END + excluded.n",
-            &rows,
-        )
-        .await?;
-        Ok((reached, self.gates))
+            rows,
+        );
+        reached
+    }
+
+    /// The connection, for a statement of its own: what was kept for later is done first.
+    pub(super) async fn conn(&mut self) -> sqlx::Result<&mut AnyConnection> {
+        self.flush().await?;
+        Ok(self.conn)
+    }
+
+    /// The same with what a question needs besides.
+    pub(super) async fn parts(&mut self) -> sqlx::Result<(&mut AnyConnection, Dialect, &'a Names)> {
+        self.flush().await?;
+        Ok((self.conn, self.dialect, self.names))
+    }
+
+    /// Opens the transaction, if it is not open, and does what was kept for later.
+    async fn flush(&mut self) -> sqlx::Result<()> {
+        if !self.is_open {
+            if self.carried.overwrites {
+                sqlx::query("PRAGMA secure_delete = OFF").execute(&mut *self.conn).await?;
+                self.carried.overwrites = false;
+            }
+            sqlx::query(self.dialect.begin()).execute(&mut *self.conn).await?;
+            self.is_open = true;
+        }
+        for Later { sql, parameters, touches } in std::mem::take(&mut self.later) {
+            let touched = query(&sql, &parameters).execute(&mut *self.conn).await?.rows_affected();
+            if touches.is_some_and(|touches| touches as u64 != touched) {
+                return Err(sqlx::Error::RowNotFound);
+            }
+        }
+        Ok(())
     }
 
     /// From here on the rows that this transaction deletes are overwritten in the file too. PostgreSQL needs no such thing: its vacuum does it.
     pub(super) async fn overwrite(&mut self) -> sqlx::Result<()> {
         if self.dialect == Dialect::Sqlite {
             (self.carried.overwrites, self.carried.erased) = (true, true);
-            sqlx::query("PRAGMA secure_delete = ON").execute(&mut *self.conn).await?;
+            sqlx::query("PRAGMA secure_delete = ON").execute(self.conn().await?).await?;
         }
         Ok(())
     }
 
     /// A schedule has changed in this transaction: its gate is another as soon as that is committed.
     pub(super) async fn schedule_changed(&mut self, schedule: i64) -> sqlx::Result<()> {
-        let known = gates::read_one(self.conn, schedule).await?;
+        let known = gates::read_one(self.conn().await?, schedule).await?;
         self.gates.extend(known);
         Ok(())
     }
@@ -122,41 +203,51 @@ impl<'a> Tx<'a> {
         self.carried.take_id(self.now)
     }
 
-    /// Runs a statement about many rows.
+    /// Runs a statement about many rows; answers how many it touched.
     pub(super) async fn run(&mut self, text: &str, rows: &Rows) -> sqlx::Result<u64> {
         let sql = self.dialect.sql(text, rows);
-        Ok(bound(&sql, rows).execute(&mut *self.conn).await?.rows_affected())
+        Ok(bound(&sql, rows).execute(self.conn().await?).await?.rows_affected())
+    }
+
+    /// Runs a statement about many rows when the next question is asked, or with the commit.
+    pub(super) fn later(&mut self, text: &str, rows: Rows) {
+        let sql = self.dialect.sql(text, &rows);
+        self.later.push(Later { sql, parameters: rows.parameters, touches: None });
     }
 
     /// Runs a statement that should touch a row of `due` for each of `rows`. `None` if it did; else the ids of those it touched.
     ///
-    /// Answering each id costs more than touching its row, so they are asked for only when some row was late: then the
-    /// statement is undone and run again.
-    pub(super) async fn touch(&mut self, text: &str, rows: &Rows) -> sqlx::Result<Option<HashSet<i64>>> {
-        sqlx::query("SAVEPOINT touch").execute(&mut *self.conn).await?;
-        let touched = self.run(text, rows).await?;
-        let late = if touched == rows.len as u64 {
-            None
-        } else {
-            sqlx::query("ROLLBACK TO SAVEPOINT touch").execute(&mut *self.conn).await?;
-            let touched = self.rows(&format!("{text} RETURNING due.id AS id"), rows).await?;
-            Some(touched.iter().map(|row| row.get("id")).collect())
-        };
-        sqlx::query("RELEASE SAVEPOINT touch").execute(&mut *self.conn).await?;
-        Ok(late)
+    /// Answering each id costs more than touching its row, so they are asked for only when some row was late.
+    pub(super) async fn touch(&mut self, text: &str, rows: Rows) -> sqlx::Result<Option<HashSet<i64>>> {
+        match self.way {
+            Way::Swift => {
+                let (sql, touches) = (self.dialect.sql(text, &rows), Some(rows.len));
+                self.later.push(Later { sql, parameters: rows.parameters, touches });
+                Ok(None)
+            }
+            Way::Careful => {
+                let touched = self.rows(&format!("{text} RETURNING due.id AS id"), &rows).await?;
+                Ok(Some(touched.iter().map(|row| row.get("id")).collect()))
+            }
+        }
     }
 
     /// Runs a statement about many rows that answers rows.
     pub(super) async fn rows(&mut self, text: &str, rows: &Rows) -> sqlx::Result<Vec<AnyRow>> {
         let sql = self.dialect.sql(text, rows);
-        bound(&sql, rows).fetch_all(&mut *self.conn).await
+        bound(&sql, rows).fetch_all(self.conn().await?).await
     }
 }
 
-/// A statement with the parameters of its rows.
-pub(super) fn bound<'q>(sql: &str, rows: &'q Rows) -> sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments> {
+/// A statement with these parameters.
+pub(super) fn query<'q>(sql: &str, parameters: &'q [String]) -> Query<'q, Any, AnyArguments> {
     let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
-    rows.parameters.iter().fold(query, |query, parameter| query.bind(parameter.as_str()))
+    parameters.iter().fold(query, |query, parameter| query.bind(parameter.as_str()))
+}
+
+/// A statement with the parameters of its rows.
+pub(super) fn bound<'q>(sql: &str, rows: &'q Rows) -> Query<'q, Any, AnyArguments> {
+    query(sql, &rows.parameters)
 }
 
 #[cfg(test)]
@@ -173,24 +264,25 @@ mod tests {
         let sql = "CREATE TABLE secret (name PRIMARY KEY, value); CREATE TABLE tally (lane, name, n, PRIMARY KEY (lane, name))";
         sqlx::query(sql).execute(&mut conn).await.expect("made");
         let names = Names::nameless(Pseudonyms::of(&mut conn).await.expect("made"));
-        let mut carried = Carried::after(0, 0);
+        let (mut carried, mut procedures) = (Carried::after(0, 0), Procedures::default());
         for end in ["COMMIT", "ROLLBACK", "an error", "COMMIT"] {
-            let mut tx = Tx::begin(&mut conn, Dialect::Sqlite, &names, &mut carried, 1).await.expect("begins");
+            let mut tx = Tx::begin((&mut conn, &mut procedures), Dialect::Sqlite, &names, &mut carried, 1, Way::Swift);
             let on = async |tx: &mut Tx<'_>| -> i64 {
-                sqlx::query("PRAGMA secure_delete").fetch_one(&mut *tx.conn).await.expect("answers").get(0)
+                let conn = tx.conn().await.expect("begins");
+                sqlx::query("PRAGMA secure_delete").fetch_one(conn).await.expect("answers").get(0)
             };
             assert_eq!(on(&mut tx).await, 0, "before {end}");
             tx.overwrite().await.expect("set");
             assert_eq!(on(&mut tx).await, 1, "before {end}");
             if end == "COMMIT" {
-                tx.close().await.expect("counted");
-                sqlx::query("COMMIT").execute(&mut conn).await.expect("commits");
+                tx.commit(&mut false).await.expect("commits");
                 continue;
             }
             if end == "an error" {
-                assert!(sqlx::query("INSERT INTO nowhere VALUES (1)").execute(&mut *tx.conn).await.is_err());
+                let conn = tx.conn().await.expect("still there");
+                assert!(sqlx::query("INSERT INTO nowhere VALUES (1)").execute(conn).await.is_err());
             }
-            sqlx::query("ROLLBACK").execute(&mut *tx.conn).await.expect("rolls back");
+            sqlx::query("ROLLBACK").execute(tx.conn().await.expect("still there")).await.expect("rolls back");
         }
     }
 }

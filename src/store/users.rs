@@ -85,14 +85,14 @@ async fn forget(tx: &mut Tx<'_>, wish: &Wish) -> sqlx::Result<Forgotten> {
             .bind(place.id)
             .bind(tx.names.pseudonyms().tag(openid))
             .bind(tx.now)
-            .execute(&mut *tx.conn)
+            .execute(tx.conn().await?)
             .await?;
     }
     // Where a row has no key, schedules know it by the openid, even when nothing else of the user is kept.
     sqlx::query("DELETE FROM planned WHERE schedule IN (SELECT s.id FROM schedule s WHERE s.app = $1) AND key = $2")
         .bind(place.id)
         .bind(&wish.openid)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     forget_kept(tx, place.id, &wish.openid).await?;
     let mut done = Forgotten::default();
@@ -139,7 +139,7 @@ async fn erase(tx: &mut Tx<'_>, place: Place, recipient: i64, openid: &str, all:
     let keys = all.iter().filter_map(|stored| Some(Used::Key(stored.key.as_deref()?).tag(names)));
     let mut tags: Vec<(i64, String)> = keys.map(|tag| (place.id, tag)).collect();
     let sql = "SELECT template, event FROM consent WHERE recipient = $1 AND event IS NOT NULL";
-    for tap in sqlx::query(sql).bind(recipient).fetch_all(&mut *tx.conn).await? {
+    for tap in sqlx::query(sql).bind(recipient).fetch_all(tx.conn().await?).await? {
         let event: String = tap.get("event");
         tags.push((place.id, Used::Event(openid, names.code(tap.get("template")), &event).tag(names)));
     }
@@ -180,7 +180,7 @@ async fn erase(tx: &mut Tx<'_>, place: Place, recipient: i64, openid: &str, all:
         // A space is in no openid, so nobody can ask for it.
         "UPDATE recipient SET openid = 'forgotten ' || id WHERE id = $1",
     ] {
-        sqlx::query(AssertSqlSafe(sql)).bind(recipient).execute(&mut *tx.conn).await?;
+        sqlx::query(AssertSqlSafe(sql)).bind(recipient).execute(tx.conn().await?).await?;
     }
     Ok(())
 }
@@ -214,7 +214,7 @@ impl Single for LetIn {
         let deleted = sqlx::query("DELETE FROM forgotten WHERE app = $1 AND tag = $2")
             .bind(tx.names.app(app).id)
             .bind(tx.names.pseudonyms().tag(openid))
-            .execute(&mut *tx.conn)
+            .execute(tx.conn().await?)
             .await?;
         let was = deleted.rows_affected() > 0;
         if was {

@@ -12,9 +12,10 @@ use super::{
     mark::mark,
     names::Names,
     port::{Entry, Job, Marked, OnCommit, Ring},
+    procedures::Procedures,
     progress::Keeper,
     settle::settle,
-    tx::{Carried, Tx},
+    tx::{Carried, Tx, Way, is_late},
 };
 use crate::{
     clock::SharedClock,
@@ -24,7 +25,7 @@ use crate::{
     words::say,
 };
 use sqlx::{AnyConnection, Row};
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior},
@@ -41,6 +42,8 @@ const CHECKPOINT: Duration = Duration::from_secs(60);
 struct WriterTask {
     database: Database,
     conn: Option<AnyConnection>,
+    /// What the connection knows.
+    procedures: Procedures,
     /// SQLite's.
     keeper: Option<Keeper>,
     checkpoint_at: Instant,
@@ -54,6 +57,9 @@ struct WriterTask {
 }
 
 /// Starts the writer on `conn`. It ends when all handles are gone and everything asked is done.
+///
+/// # Errors
+/// When the system gives it no thread.
 pub(super) fn start(
     database: Database,
     conn: AnyConnection,
@@ -62,13 +68,24 @@ pub(super) fn start(
     (names, gates): (Arc<Names>, Kept),
     clock: SharedClock,
     on_commit: watch::Receiver<Option<Arc<OnCommit>>>,
-) -> Writer {
+) -> io::Result<Writer> {
     let (urgent, mut urgent_asked) = mpsc::channel(QUEUE);
     let (ordinary, mut ordinary_asked) = mpsc::channel(QUEUE);
-    let (conn, checkpoint_at) = (Some(conn), Instant::now());
-    let mut task =
-        WriterTask { database, conn, keeper, checkpoint_at, durable: 0, carried, names, gates, clock, on_commit };
-    tokio::spawn(async move {
+    let (conn, checkpoint_at, dialect) = (Some(conn), Instant::now(), database.dialect);
+    let mut task = WriterTask {
+        database,
+        conn,
+        procedures: Procedures::default(),
+        keeper,
+        checkpoint_at,
+        durable: 0,
+        carried,
+        names,
+        gates,
+        clock,
+        on_commit,
+    };
+    let writes = async move {
         let mut seconds = tokio::time::interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut closing = None;
@@ -105,8 +122,16 @@ pub(super) fn start(
         if let Some(Command::Close(answer)) = closing {
             let _ = answer.send(Ok(()));
         }
-    });
-    Writer { urgent, ordinary }
+    };
+    // SQLite's connections belong to no runtime: on a thread of its own, no other is woken to hand on what its thread answers.
+    match dialect {
+        Dialect::Sqlite => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            std::thread::Builder::new().name("writer".into()).spawn(move || runtime.block_on(writes))?;
+        }
+        Dialect::Postgres => drop(tokio::spawn(writes)),
+    }
+    Ok(Writer { urgent, ordinary })
 }
 
 /// All commands of one kind in a group: their rows in one list, and who asked for how many.
@@ -433,25 +458,41 @@ impl WriterTask {
     }
 
     async fn transact(&mut self, group: &mut Group) -> Result<Done, StoreError> {
+        match self.attempt(group, Way::Swift).await? {
+            Some(done) => Ok(done),
+            None => {
+                let done = self.attempt(group, Way::Careful).await?;
+                Ok(done.expect("who is careful is never late"))
+            }
+        }
+    }
+
+    /// `None` if the way was swift and some row had changed since it was read; nothing was kept.
+    async fn attempt(&mut self, group: &mut Group, way: Way) -> Result<Option<Done>, StoreError> {
         self.database.is_there()?;
         if self.conn.is_none() {
             let connect = tokio::time::timeout(CONNECT_LIMIT, self.database.connect_writer());
             let silent = |_| {
                 StoreError::Unavailable(say!("store_no_connection_within", limit = CONNECT_LIMIT.as_millis() as u64))
             };
-            self.conn = Some(connect.await.map_err(silent)??);
+            (self.conn, self.procedures) = (Some(connect.await.map_err(silent)??), Procedures::default());
         }
         let conn = self.conn.as_mut().expect("just connected");
         let now = self.clock.now();
         // From here on the database alone knows whether it is kept.
         let mut committing = false;
         let work = async {
-            let mut tx = Tx::begin(conn, self.database.dialect, &self.names, &mut self.carried, now).await?;
+            let mut tx = Tx::begin(
+                (conn, &mut self.procedures),
+                self.database.dialect,
+                &self.names,
+                &mut self.carried,
+                now,
+                way,
+            );
             let done = group.apply(&mut tx).await?;
             group.trip(false);
-            let (reached, gates) = tx.close().await?;
-            committing = true;
-            sqlx::query("COMMIT").execute(&mut *conn).await?;
+            let (reached, gates) = tx.commit(&mut committing).await?;
             group.trip(true);
             Ok::<(Done, Millis, Vec<(i64, Known)>), sqlx::Error>((done, reached, gates))
         };
@@ -462,11 +503,12 @@ impl WriterTask {
                 if self.database.durability == Durability::Full {
                     self.durable = reached;
                 }
-                Ok(done)
+                Ok(Some(done))
             }
             Ok(Err(e)) => {
                 // The database's own word is that nothing was kept; a broken connection says nothing.
-                let lost = committing && !matches!(e, sqlx::Error::Database(_));
+                let late = way == Way::Swift && is_late(&e);
+                let lost = committing && !late && !matches!(e, sqlx::Error::Database(_));
                 let error = StoreError::from(e);
                 let conn = self.conn.as_mut().expect("still there");
                 let undone = tokio::time::timeout(CONNECT_LIMIT, sqlx::query("ROLLBACK").execute(conn)).await;
@@ -474,6 +516,9 @@ impl WriterTask {
                 let is_open = matches!(undone, Ok(Err(_))) && self.database.dialect == Dialect::Sqlite;
                 if !is_open && !matches!(undone, Ok(Ok(_))) {
                     self.conn = None;
+                }
+                if late {
+                    return Ok(None);
                 }
                 if lost {
                     tracing::error!(error = %error, "the answer to a commit was lost; those who asked were told that it may have been kept");
