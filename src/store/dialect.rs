@@ -4,6 +4,7 @@
 //! A statement about many rows is one statement, because each costs a hand-over to SQLite's thread: a thousand rows in one cost one
 //! hand-over instead of a thousand.
 
+use serde::de::DeserializeOwned;
 use sqlx::{Row, any::AnyRow};
 use std::fmt::Write;
 
@@ -45,6 +46,11 @@ impl<'a> From<Option<&'a str>> for Cell<'a> {
     fn from(value: Option<&'a str>) -> Self {
         Self::Text(value)
     }
+}
+
+/// The rows that [`Dialect::packed`] answers.
+pub(super) fn unpack<T: DeserializeOwned>(row: &AnyRow) -> sqlx::Result<Vec<T>> {
+    serde_json::from_str(row.get("packed")).map_err(|e| sqlx::Error::Decode(e.into()))
 }
 
 /// So many new rows are looked through for what they have in common.

@@ -3,7 +3,7 @@
 use super::{
     Store,
     command::Command,
-    dialect::Dialect,
+    dialect::{Dialect, unpack},
     error::StoreError,
     gates::Gates,
     port::{Asked, Body, Entry, Job, Marked, Next, OnCommit, Open, Queue},
@@ -108,9 +108,7 @@ async fn jobs(
     let sql = dialect.packed(columns, from);
     let query = sqlx::query(AssertSqlSafe(sql));
     let row = parameters.iter().fold(query, |query, n| query.bind(*n)).fetch_one(read).await?;
-    let packed: Vec<Packed> =
-        serde_json::from_str(row.get("packed")).map_err(|e| StoreError::from(sqlx::Error::Decode(e.into())))?;
-    let mut jobs: Vec<Job> = packed.into_iter().map(Job::from).collect();
+    let mut jobs: Vec<Job> = unpack::<Packed>(&row)?.into_iter().map(Job::from).collect();
     // As they are selected, most likely; nothing says so.
     jobs.sort_by_key(|job| (job.due.due_at, job.due.id));
     Ok(jobs)

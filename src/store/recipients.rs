@@ -1,11 +1,11 @@
 //! Users as rows: an openid stands in `recipient` alone, and everything else names a small integer.
 
 use super::{
-    dialect::Dialect,
+    dialect::{Dialect, Rows},
     names::Names,
     tx::{Tx, bound},
 };
-use sqlx::{AnyConnection, Row, any::AnyRow};
+use sqlx::{AnyConnection, Row};
 use std::collections::{HashMap, HashSet};
 
 /// Finds, and with `create` makes, the rows of users; of those who were forgotten there is none.
@@ -17,19 +17,12 @@ pub(super) async fn recipients(
     let mut users: Vec<(i64, &str)> = wanted.iter().map(|(app, openid)| (*app, openid.as_str())).collect();
     users.sort_unstable();
     users.dedup();
-    let mut found = HashMap::with_capacity(users.len());
     if users.is_empty() {
-        return Ok(found);
+        return Ok(HashMap::new());
     }
     const COLUMNS: [&str; 2] = ["app", "openid"];
     let wanted = tx.dialect.rows(COLUMNS, users.iter().map(|(app, openid)| [(*app).into(), (*openid).into()]));
-    let mut keep = |rows: Vec<AnyRow>| {
-        for row in rows {
-            found.insert((row.get("app"), row.get("openid")), row.get("id"));
-        }
-    };
-    let find = "SELECT p.app, p.openid, p.id FROM {rows} JOIN recipient p ON p.app = r.app AND p.openid = r.openid";
-    keep(tx.rows(find, &wanted).await?);
+    let mut found = find(tx, &wanted).await?;
     if create {
         users.retain(|(app, openid)| !found.contains_key(&(*app, (*openid).to_owned())));
         let gone = forgotten(tx, &users).await?;
@@ -37,13 +30,19 @@ pub(super) async fn recipients(
         if !users.is_empty() {
             let missing = tx.dialect.rows(COLUMNS, users.iter().map(|(app, openid)| [(*app).into(), (*openid).into()]));
             let create = "INSERT INTO recipient (app, openid) SELECT r.app, r.openid FROM {rows} WHERE true
-                 ON CONFLICT (app, openid) DO UPDATE SET app = excluded.app RETURNING app, openid, id";
-            for row in tx.rows(create, &missing).await? {
-                found.insert((row.get("app"), row.get("openid")), row.get("id"));
-            }
+                 ON CONFLICT (app, openid) DO NOTHING";
+            tx.run(create, &missing).await?;
+            found.extend(find(tx, &missing).await?);
         }
     }
     Ok(found)
+}
+
+/// The users of these rows (app, openid) who are known.
+async fn find(tx: &mut Tx<'_>, wanted: &Rows) -> sqlx::Result<HashMap<(i64, String), i64>> {
+    let from = "FROM {rows} JOIN recipient p ON p.app = r.app AND p.openid = r.openid";
+    let rows: Vec<(i64, String, i64)> = tx.packed(&["p.app", "p.openid", "p.id"], from, wanted).await?;
+    Ok(rows.into_iter().map(|(app, openid, id)| ((app, openid), id)).collect())
 }
 
 /// Those of `users` who were forgotten. A known user is not among them, so only unknown ones need to be asked for.

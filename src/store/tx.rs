@@ -1,13 +1,14 @@
 //! One write transaction, as the writer hands it to the functions that own the statements.
 
 use super::{
-    dialect::{Dialect, Rows},
+    dialect::{Dialect, Rows, unpack},
     gates::{self, Known},
     names::Names,
     procedures::{LATE, Procedures},
     tally::Tally,
 };
 use crate::domain::{Millis, reminder::ReminderId};
+use serde::de::DeserializeOwned;
 use sqlx::{
     Any, AnyConnection, AssertSqlSafe, Row,
     any::{AnyArguments, AnyRow},
@@ -230,6 +231,17 @@ impl<'a> Tx<'a> {
                 Ok(Some(touched.iter().map(|row| row.get("id")).collect()))
             }
         }
+    }
+
+    /// Reads these columns of the rows that `from` brings, all in one value.
+    pub(super) async fn packed<T: DeserializeOwned>(
+        &mut self,
+        columns: &[&str],
+        from: &str,
+        rows: &Rows,
+    ) -> sqlx::Result<Vec<T>> {
+        let sql = self.dialect.packed(columns, &self.dialect.sql(from, rows));
+        unpack(&bound(&sql, rows).fetch_one(self.conn().await?).await?)
     }
 
     /// Runs a statement about many rows that answers rows.
