@@ -1,22 +1,19 @@
 //! The header `Idempotency-Key`, as draft-ietf-httpapi-idempotency-key-header-07 has it (read on 2026-11-27): a call that is repeated with it is
-//! answered and not done again. And what else is asked beside a body: where it is not taken, it is refused and not passed over.
+//! answered and not done again.
 
-use super::{openapi, problem::Problem};
+use super::problem::Problem;
 use crate::{domain::timing::cut, store::requests::Request as Asked, words::say};
 use axum::{
-    extract::{FromRequestParts, MatchedPath, Request},
+    extract::FromRequestParts,
     http::{HeaderMap, HeaderValue, request::Parts},
-    middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use serde::Serialize;
 
 /// The header.
-const NAME: &str = "idempotency-key";
+pub(super) const NAME: &str = "idempotency-key";
 /// Characters of a key.
 const MAX_KEY: usize = 255;
-/// The parameter by which a call is tried and not done.
-const DRY_RUN: &str = "dry_run";
 /// The key that a call names, if it names one.
 pub(super) struct Key(Option<String>);
 
@@ -89,26 +86,6 @@ pub(super) fn without_key(asked: &Option<Asked>) -> Result<(), Problem> {
 pub(super) fn marked(mut response: Response) -> Response {
     response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     response
-}
-
-/// Refuses what a call asks beside its body where it is not taken: whoever counts on it would be deceived.
-pub(super) async fn where_taken(request: Request, next: Next) -> Response {
-    match refusal(&request) {
-        Some(problem) => problem.into_response(),
-        None => next.run(request).await,
-    }
-}
-
-fn refusal(request: &Request) -> Option<Problem> {
-    let route = request.extensions().get::<MatchedPath>()?.as_str();
-    // Of a route that lacks the method, its caller is told that instead.
-    let refused = |name| route.starts_with("/v1/") && openapi::takes(route, request.method(), name) == Some(false);
-    if request.headers().contains_key(NAME) && refused(NAME) {
-        return Some(Problem::new("idempotency_key_not_taken", say!("idempotency_key_elsewhere")));
-    }
-    let mut names = request.uri().query().unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
-    (names.any(|name| name == DRY_RUN) && refused(DRY_RUN))
-        .then(|| Problem::new("bad_query", say!("dry_run_elsewhere")).at("/dry_run"))
 }
 
 #[cfg(test)]

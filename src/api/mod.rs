@@ -4,6 +4,7 @@ mod access;
 mod apps;
 mod auth;
 mod batch;
+mod beside;
 mod batches;
 mod by_name;
 mod bulk;
@@ -226,7 +227,7 @@ impl Api {
             .fallback(access::nothing)
             .method_not_allowed_fallback(access::no_method)
             .layer(CatchPanicLayer::custom(|_| Problem::new("internal", say!("fault_of_tixing")).into_response()))
-            .layer(middleware::from_fn(idempotency::where_taken))
+            .layer(middleware::from_fn(beside::where_taken))
             .layer(middleware::from_fn_with_state(Arc::clone(&self.metrics), access::with_request_id))
             .with_state(self.clone())
     }

@@ -14,9 +14,6 @@ use std::{
 const MEMORY: u64 = 512 << 20;
 /// The allocator reserves addresses that it does not use: so many bytes at once.
 const RESERVED: u64 = 3 << 30;
-/// What its allocator is told by its environment. What mimalloc reserves counts as memory only once it is used: otherwise the first gibibyte
-/// would count before there is a limit, and whether anything beyond it was to be had would be a matter of luck.
-pub const ALLOCATOR: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
 /// The time that its processor may work on it, in seconds.
 const SECONDS: u64 = 120;
 

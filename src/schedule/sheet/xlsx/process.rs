@@ -1,7 +1,6 @@
 //! The child from the outside: it is started, listened to, and always ended.
 
 use super::{
-    child::ALLOCATOR,
     choose::Request,
     frames::{Frame, read},
     package::damaged,
@@ -22,6 +21,9 @@ use std::{
 const SILENCE: Duration = Duration::from_secs(180);
 /// What a request may have in bytes: it is an argument of a program.
 const MAX_REQUEST: usize = 120 << 10;
+/// What the child's allocator is told by its environment. What mimalloc reserves counts as memory only once it is used: otherwise the first gibibyte
+/// would count before there is a limit, and whether anything beyond it was to be had would be a matter of luck.
+const ALLOCATOR: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
 /// The verb of the child, which no help names.
 pub const VERB: &str = "sheet-child";
 
