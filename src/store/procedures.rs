@@ -4,14 +4,21 @@
 //! statements. So a transaction of which nothing needs to be known in between becomes one statement: an insert into a view whose trigger
 //! runs the statements, and whose columns are their parameters. View and trigger belong to the connection and are never stored.
 
-use super::tx::{Later, query};
-use sqlx::{AnyConnection, AssertSqlSafe};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, any::AnyArguments, query::Query};
 use std::{collections::HashMap, fmt::Write};
 
 /// At most so many: there are as many kinds of transactions, each with its statements, and what comes beyond is run statement by statement.
 const MOST: usize = 64;
 /// What a trigger says when a statement has not touched as many rows as it must.
 pub(super) const LATE: &str = "a row is late";
+
+/// A statement that is run later, since nothing waits for what it answers.
+pub(super) struct Later {
+    pub sql: String,
+    pub parameters: Vec<String>,
+    /// How many rows it must touch.
+    pub touches: Option<usize>,
+}
 
 /// The procedures that a connection knows: the numbers of their views, by their statements.
 #[derive(Debug, Default)]
@@ -54,6 +61,12 @@ impl Procedures {
         self.0.insert(body, number);
         Ok(number)
     }
+}
+
+/// A statement with these parameters.
+pub(super) fn query<'q>(sql: &str, parameters: &'q [String]) -> Query<'q, Any, AnyArguments> {
+    let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
+    parameters.iter().fold(query, |query, parameter| query.bind(parameter.as_str()))
 }
 
 /// Appends a statement whose parameters are columns of the view, counted from `first` on: its `$1` is `NEW.p4` if `first` is 3.

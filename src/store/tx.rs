@@ -4,13 +4,13 @@ use super::{
     dialect::{Dialect, Rows, unpack},
     gates::{self, Known},
     names::Names,
-    procedures::{LATE, Procedures},
+    procedures::{LATE, Later, Procedures, query},
     tally::Tally,
 };
 use crate::domain::{Millis, reminder::ReminderId};
 use serde::de::DeserializeOwned;
 use sqlx::{
-    Any, AnyConnection, AssertSqlSafe, Row,
+    Any, AnyConnection, Row,
     any::{AnyArguments, AnyRow},
     query::Query,
 };
@@ -50,14 +50,6 @@ impl Carried {
         self.next_id = id + 1;
         ReminderId(id)
     }
-}
-
-/// A statement that is run later, since nothing waits for what it answers.
-pub(super) struct Later {
-    pub sql: String,
-    pub parameters: Vec<String>,
-    /// How many rows it must touch.
-    pub touches: Option<usize>,
 }
 
 /// How a transaction goes about rows that have changed since they were read.
@@ -249,12 +241,6 @@ impl<'a> Tx<'a> {
         let sql = self.dialect.sql(text, rows);
         bound(&sql, rows).fetch_all(self.conn().await?).await
     }
-}
-
-/// A statement with these parameters.
-pub(super) fn query<'q>(sql: &str, parameters: &'q [String]) -> Query<'q, Any, AnyArguments> {
-    let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
-    parameters.iter().fold(query, |query, parameter| query.bind(parameter.as_str()))
 }
 
 /// A statement with the parameters of its rows.
