@@ -1,6 +1,7 @@
 //! Text that a terminal may be given. What a platform or a caller has written can hold characters that a terminal obeys (colours, the title
 //! of its window, an answer typed in the reader's name) or that turn the order of a line round: they are shown, not sent.
 
+use crate::domain::outcome::turns;
 use std::{
     borrow::Cow,
     fmt::{self, Write},
@@ -9,9 +10,8 @@ use std::{
 /// Whether a terminal would do something other than show it. Line breaks and tabs belong to the layout of what is written.
 fn acts(c: char) -> bool {
     let breaks = matches!(c, '\n' | '\t');
-    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let ends_line = matches!(c, '\u{2028}' | '\u{2029}');
-    (c.is_control() && !breaks) || turns || ends_line
+    (c.is_control() && !breaks) || turns(c) || ends_line
 }
 
 /// The text with such characters written as JSON writes them, `\u001b`: so that JSON stays the same JSON.

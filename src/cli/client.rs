@@ -67,7 +67,7 @@ pub async fn connect_or_make(config: Config, voice: Voice) -> Result<Client, Fai
         if tokio::net::UnixStream::connect(&socket).await.is_ok() {
             return Ok(Client { http, lang: voice.lang, listen, zones, own: None });
         }
-        match Store::open(&config.store.url, config.store.durability, &config.apps, Arc::clone(&clock)).await {
+        match Store::open_as_it_is(&config.store.url, config.store.durability, &config.apps, Arc::clone(&clock)).await {
             Ok(store) => break store,
             // A daemon that has just started will listen in a moment.
             Err(OpenError::InUse { .. }) if clock.monotonic() - begun < STARTING => {}

@@ -310,7 +310,7 @@ async fn recur(
                 }
             }
             Err(why) => {
-                tracing::error!(?why, "the recurring schedules could not be looked at; it is tried again");
+                tracing::error!(%why, "the recurring schedules could not be looked at; it is tried again");
             }
         }
     }

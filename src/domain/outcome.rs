@@ -113,10 +113,15 @@ impl Reaction {
     }
 }
 
-/// What a platform says, fit to be kept and shown: without control characters, which a database may refuse and a terminal obey, and at most
-/// `most` characters.
+/// Whether a character turns the order of a line round.
+pub fn turns(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// What a platform says, fit to be kept and shown: without characters that a database may refuse or a terminal obey, and at most `most`
+/// characters.
 pub fn clean(text: &str, most: usize) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(most).collect()
+    text.chars().map(|c| if c.is_control() || turns(c) { ' ' } else { c }).take(most).collect()
 }
 
 impl Outcome {

@@ -7,7 +7,7 @@ use crate::{
         Millis,
         consent::Tickets,
         options::{Options, SendOption},
-        outcome::{Outcome, Reaction},
+        outcome::{Outcome, Reaction, clean},
         page::PageRules,
         pointer,
         template::{FieldRules, Kind},
@@ -279,7 +279,7 @@ impl Facts {
             return Outcome::Unknown { cause: say!("answered_in_doubt", code = code, why = known.meaning()) };
         }
         let reaction = known.map_or(unlisted, |known| known.reaction);
-        Outcome::Answered { code, text: text.chars().take(300).collect(), reaction }
+        Outcome::Answered { code, text: clean(text, 300), reaction }
     }
 
     /// What its pushes tell of; nothing where it has none.

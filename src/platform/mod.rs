@@ -62,7 +62,7 @@ pub fn popup_words() -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::template::Profile;
+    use crate::domain::{outcome::Outcome, template::Profile};
     use serde_json::json;
 
     /// The field that names what begins.
@@ -83,6 +83,15 @@ mod tests {
                 );
             }
             assert_eq!((facts.fields.check)(field(facts), "a\u{200b}", Profile::Strict), Ok(()), "{}", facts.word);
+        }
+    }
+
+    #[test]
+    fn what_a_platform_says_has_nothing_that_a_terminal_obeys() {
+        for facts in BUILT {
+            let told = facts.answered("1".into(), "a\u{1b}[31mb\u{202e}c", facts.codes[0].reaction);
+            let Outcome::Answered { text, .. } = told else { panic!("{}: {told:?}", facts.word) };
+            assert_eq!(text, "a [31mb c", "{}", facts.word);
         }
     }
 

@@ -23,6 +23,7 @@ use crate::{
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    fmt,
     hash::{BuildHasher, RandomState},
     io,
     sync::Arc,
@@ -44,6 +45,16 @@ pub enum Failure {
     Store(StoreError),
     /// The disk that holds what was read failed.
     Disk(io::Error),
+}
+
+/// In English, for logs.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(e) => e.fmt(f),
+            Self::Disk(e) => e.fmt(f),
+        }
+    }
 }
 
 impl From<StoreError> for Failure {

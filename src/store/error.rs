@@ -92,7 +92,8 @@ pub(super) fn is_not_granted(code: &str) -> bool {
 fn of_database(code: &str, message: &str) -> StoreError {
     let is_busy = code.parse::<i64>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)) && code.len() < 5;
     StoreError::Unavailable(match code {
-        "13" | "53100" => return StoreError::Passing(say!("store_disk_full")),
+        // 4874: there is no room for the index of SQLite's log.
+        "13" | "4874" | "53100" => return StoreError::Passing(say!("store_disk_full")),
         _ if is_busy => return StoreError::Passing(say!("store_locked")),
         "28000" => return StoreError::Wrong(say!("postgres_role_unknown", role = say!("its_role"))),
         "28P01" => return StoreError::Wrong(say!("postgres_password_wrong", role = say!("its_role"))),

@@ -129,6 +129,7 @@ pub struct Store {
     listings: Arc<RwLock<HashMap<String, Arc<Listing>>>>,
     upgraded: Option<Upgraded>,
     on_commit: watch::Sender<Option<Arc<OnCommit>>>,
+    trouble: pulse::Trouble,
     /// When the last backup was made; 0 without one.
     last_backup: Arc<AtomicI64>,
 }

@@ -5,7 +5,10 @@ use super::{
     database::{self, Database, in_time},
     dialect::{Dialect, shown},
     error::{OpenError, StoreError},
-    file, gates, identity, names, progress, schema, tally, templates,
+    file, gates, identity, names, progress,
+    pulse::Trouble,
+    schema::{self, Older},
+    tally, templates,
     tx::Carried,
     writer,
 };
@@ -27,6 +30,29 @@ impl Store {
     /// # Errors
     /// A sentence: another daemon has it, it is not ours, it is newer, it is damaged, it is too old an SQLite.
     pub async fn open(url: &str, durability: Durability, apps: &[App], clock: SharedClock) -> Result<Self, OpenError> {
+        Self::open_with(url, durability, apps, clock, Older::BroughtUp).await
+    }
+
+    /// The same for whoever only looks, or does one thing: a store with an older schema is refused and not changed.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and where the schema is older.
+    pub async fn open_as_it_is(
+        url: &str,
+        durability: Durability,
+        apps: &[App],
+        clock: SharedClock,
+    ) -> Result<Self, OpenError> {
+        Self::open_with(url, durability, apps, clock, Older::Refused).await
+    }
+
+    async fn open_with(
+        url: &str,
+        durability: Durability,
+        apps: &[App],
+        clock: SharedClock,
+        older: Older,
+    ) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         let dialect = Dialect::of(url);
         let path = url.strip_prefix("sqlite:").map(|path| file::real(path.as_ref())).transpose()?;
@@ -54,7 +80,7 @@ impl Store {
                 return Err(OpenError::Wrong(say!("store_lost_its_log", store = url, log = log.to_string_lossy())));
             }
         }
-        let upgraded = schema::migrate(&mut conn, dialect, url, &*clock).await?;
+        let upgraded = schema::migrate(&mut conn, dialect, url, &*clock, older).await?;
         let compared = in_time(async {
             Ok::<_, sqlx::Error>(match &path {
                 Some(path) => progress::compare(&mut conn, path, clock.now()).await,
@@ -83,11 +109,25 @@ impl Store {
         let keeper = path.map(progress::Keeper::new);
         let gates = gates::Kept::default();
         gates.replace(read_gates);
-        let known = (Arc::clone(&names), gates.clone());
-        let writer = writer::start(database.clone(), conn, keeper, carried, known, Arc::clone(&clock), told)
-            .map_err(|e| sql_failed(sqlx::Error::Io(e)))?;
+        let (known, trouble) = ((Arc::clone(&names), gates.clone()), Trouble::default());
+        let writer =
+            writer::start(database.clone(), conn, keeper, carried, known, Arc::clone(&clock), told, trouble.clone())
+                .map_err(|e| sql_failed(sqlx::Error::Io(e)))?;
         let last_backup = Arc::new(backup.into());
-        Ok(Self { database, read, ahead, writer, clock, names, gates, listings, upgraded, on_commit, last_backup })
+        Ok(Self {
+            database,
+            read,
+            ahead,
+            writer,
+            clock,
+            names,
+            gates,
+            listings,
+            upgraded,
+            on_commit,
+            trouble,
+            last_backup,
+        })
     }
 }
 
@@ -119,7 +159,7 @@ async fn make(path: &Path, clock: &dyn Clock) -> Result<Option<file::Lock>, Open
     for pragma in ["PRAGMA journal_mode = MEMORY", "PRAGMA synchronous = OFF", &id] {
         sqlx::query(AssertSqlSafe(pragma.to_owned())).execute(&mut conn).await.map_err(sql_failed)?;
     }
-    schema::migrate(&mut conn, Dialect::Sqlite, &format!("sqlite:{}", path.display()), clock).await?;
+    schema::migrate(&mut conn, Dialect::Sqlite, &format!("sqlite:{}", path.display()), clock, Older::BroughtUp).await?;
     conn.close().await.map_err(sql_failed)?;
     new.finish(path).map_err(|e| OpenError::of_file(&e, cannot(Message::text(e.to_string()))))
 }

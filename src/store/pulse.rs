@@ -1,9 +1,13 @@
 //! Whether the store can be read and written now.
 
 use super::{Store, command::Single, dialect::Dialect, error::StoreError, file, tx::Tx};
-use crate::words::say;
+use crate::words::{Message, say};
 use rustix::process::geteuid;
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 /// The tables that a reminder goes through.
 const TABLES: &str = "recipient, consent, reminder, unheld, due, outcome, idempotency, tally";
@@ -12,6 +16,27 @@ const ROOM: u64 = 256 * 1024;
 /// A table that somebody has for a moment only is asked for again.
 const TRIES: u32 = 3;
 const AGAIN: Duration = Duration::from_millis(300);
+
+/// So long the store counts as one that cannot be written after a commit has failed. The engine tries again sooner.
+const TROUBLED: Duration = Duration::from_secs(3);
+
+/// Why the last commit failed, if it did: a store may be full where it keeps reminders and still take the little that [`Store::writes`] writes.
+#[derive(Clone, Default)]
+pub(super) struct Trouble(Arc<Mutex<Option<(Instant, Message)>>>);
+
+impl Trouble {
+    /// A commit that brought rows is done, or has failed.
+    pub fn committed(&self, done: Result<(), Message>) {
+        *self.0.lock().expect("whole") = done.err().map(|why| (Instant::now(), why));
+    }
+
+    fn now(&self) -> Result<(), StoreError> {
+        match &*self.0.lock().expect("whole") {
+            Some((at, why)) if at.elapsed() < TROUBLED => Err(StoreError::Unavailable(why.clone())),
+            _ => Ok(()),
+        }
+    }
+}
 
 /// A write of nothing but how far the store has come, which each transaction writes.
 struct Beat;
@@ -34,12 +59,13 @@ impl Store {
         self.writer.do_one_next(Beat).await
     }
 
-    /// Reads, and looks whether there is room for what is to be written, and whether nobody keeps a table for himself.
+    /// Reads, and looks whether there is room for what is to be written, whether nobody keeps a table for himself, and how the last commit went.
     ///
     /// # Errors
     /// What is in the way.
     pub async fn reads(&self) -> Result<(), StoreError> {
         self.database.is_there()?;
+        self.trouble.now()?;
         if let Some(file) = self.database.file.as_ref() {
             has_room(file.path())?;
         }

@@ -56,6 +56,15 @@ impl Upgraded {
     }
 }
 
+/// What becomes of a store whose schema is older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Older {
+    /// It is brought up to date.
+    BroughtUp,
+    /// It is not opened.
+    Refused,
+}
+
 /// Brings the schema up to date, and answers what it was if it was another. SQLite keeps a backup from before, as of the present time.
 ///
 /// # Errors
@@ -65,6 +74,7 @@ pub(super) async fn migrate(
     dialect: Dialect,
     url: &str,
     clock: &dyn Clock,
+    older: Older,
 ) -> Result<Option<Upgraded>, OpenError> {
     trip("start.before_migration");
     let newest = dialect.newest_schema();
@@ -80,6 +90,10 @@ pub(super) async fn migrate(
     }
     let mut upgraded = None;
     if applied > 0 && applied < newest {
+        if older == Older::Refused {
+            let what = say!("store_too_old", store = shown(url), schema = applied, newest = newest);
+            return Err(OpenError::Wrong(what));
+        }
         let backup = url.strip_prefix("sqlite:").map(|path| PathBuf::from(format!("{path}.before-{newest}")));
         if let Some(backup) = backup.as_ref().filter(|backup| !backup.exists()) {
             let made = copy::write(conn, backup, applied, || clock.now()).await;

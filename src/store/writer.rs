@@ -14,6 +14,7 @@ use super::{
     port::{Entry, Job, Marked, OnCommit, Ring},
     procedures::Procedures,
     progress::Keeper,
+    pulse::Trouble,
     settle::settle,
     tx::{Carried, Tx, Way, is_late},
 };
@@ -54,6 +55,7 @@ struct WriterTask {
     gates: Kept,
     clock: SharedClock,
     on_commit: watch::Receiver<Option<Arc<OnCommit>>>,
+    trouble: Trouble,
 }
 
 /// Starts the writer on `conn`. It ends when all handles are gone and everything asked is done.
@@ -68,6 +70,7 @@ pub(super) fn start(
     (names, gates): (Arc<Names>, Kept),
     clock: SharedClock,
     on_commit: watch::Receiver<Option<Arc<OnCommit>>>,
+    trouble: Trouble,
 ) -> io::Result<Writer> {
     let (urgent, mut urgent_asked) = mpsc::channel(QUEUE);
     let (ordinary, mut ordinary_asked) = mpsc::channel(QUEUE);
@@ -84,6 +87,7 @@ pub(super) fn start(
         gates,
         clock,
         on_commit,
+        trouble,
     };
     let writes = async move {
         let mut seconds = tokio::time::interval(Duration::from_secs(1));
@@ -258,6 +262,12 @@ impl Group {
         let singles = self.singles.iter().filter_map(|single| single.trip_points());
         let here = here.into_iter().filter_map(|(here, points)| here.then_some(points));
         here.chain(singles).for_each(|points| trip(points[usize::from(after)]));
+    }
+
+    /// Whether it has more than what is asked one by one.
+    fn brings_rows(&self) -> bool {
+        let rows = [self.settles.rows.len(), self.marks.rows.len(), self.records.rows.len(), self.inserts.rows.len()];
+        rows.iter().any(|n| *n > 0)
     }
 
     /// The instants that the engine should look at again.
@@ -448,6 +458,9 @@ impl WriterTask {
     async fn commit(&mut self, group: &mut Group) -> Result<Done, StoreError> {
         let started = std::time::Instant::now();
         let done = self.transact(group).await;
+        if group.brings_rows() && !matches!(done, Err(StoreError::Refused(_))) {
+            self.trouble.committed(done.as_ref().map(drop).map_err(StoreError::message));
+        }
         if done.is_ok() {
             let told = self.on_commit.borrow().clone();
             if let Some(told) = told {

@@ -596,6 +596,11 @@ async fn a_backup_that_an_upgrade_or_an_older_version_made_is_verified_and_resto
     for version in [2, 3, 8, 9, 12, 15] {
         let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
         of_schema(&site, version).await;
+        for looks in [&["key", "list"][..], &["reminder", "list"], &["doctor"]] {
+            let (_, out, said) = site.run(looks);
+            let said = out + &said;
+            assert!(said.contains("tixing migrate") && said.contains(&format!("({version}, ")), "{version}: {said}");
+        }
         let (code, _, said) = site.run(&["migrate"]);
         let backup = format!("tixing.db.before-{newest}");
         assert!(

@@ -368,6 +368,35 @@ async fn a_store_that_somebody_has_locked_is_not_ready_within_five_seconds_and_d
     }
 }
 
+/// The disk of one table may be full, and that of others not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_keeps_no_reminder_is_not_ready_though_it_can_be_written() {
+    use sqlx::{Connection, Executor};
+    if !postgres::available() {
+        return;
+    }
+    let url = postgres::fresh_url();
+    let site = Site::new(&url, "http://127.0.0.1:1", "");
+    let program = site.serve_with_key();
+    becomes_ready(&program, true).await;
+    sqlx::any::install_default_drivers();
+    let mut other = sqlx::AnyConnection::connect(&url).await.expect("opens");
+    for sql in [
+        "CREATE FUNCTION is_full() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN RAISE EXCEPTION USING ERRCODE = ''53100'', MESSAGE = ''full''; END'",
+        "CREATE TRIGGER is_full BEFORE INSERT ON reminder EXECUTE FUNCTION is_full()",
+    ] {
+        other.execute(sql).await.expect("made");
+    }
+    assert_eq!(program.post("/v1/reminders", &body("o1", 60_000)).await.0.as_u16(), 503);
+    let said = becomes_ready(&program, false).await;
+    assert!(said.contains("disk"), "{said}");
+    other.execute("DROP TRIGGER is_full ON reminder").await.expect("room again");
+    becomes_ready(&program, true).await;
+    assert_eq!(program.post("/v1/reminders", &body("o1", 60_000)).await.0.as_u16(), 201);
+    assert!(program.terminate().0.success());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_app_that_is_paused_is_not_unready_and_is_named() {
     let sandbox = SandboxServer::start(1).await;
