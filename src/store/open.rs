@@ -111,7 +111,7 @@ impl Store {
         gates.replace(read_gates);
         let (known, trouble) = ((Arc::clone(&names), gates.clone()), Trouble::default());
         let writer =
-            writer::start(database.clone(), conn, keeper, carried, known, Arc::clone(&clock), told, trouble.clone())
+            writer::start(database.clone(), conn, keeper, carried, known, Arc::clone(&clock), (told, trouble.clone()))
                 .map_err(|e| sql_failed(sqlx::Error::Io(e)))?;
         let last_backup = Arc::new(backup.into());
         Ok(Self {

@@ -34,7 +34,7 @@ impl Procedures {
             if let Some(touches) = touches {
                 parameters.push(touches.to_string());
                 let n = parameters.len();
-                write!(body, "SELECT RAISE(ABORT, '{LATE}') WHERE changes() <> CAST(NEW.p{n} AS INTEGER);\n")
+                writeln!(body, "SELECT RAISE(ABORT, '{LATE}') WHERE changes() <> CAST(NEW.p{n} AS INTEGER);")
                     .expect("a String takes everything");
             }
         }

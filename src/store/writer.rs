@@ -69,8 +69,7 @@ pub(super) fn start(
     carried: Carried,
     (names, gates): (Arc<Names>, Kept),
     clock: SharedClock,
-    on_commit: watch::Receiver<Option<Arc<OnCommit>>>,
-    trouble: Trouble,
+    (on_commit, trouble): (watch::Receiver<Option<Arc<OnCommit>>>, Trouble),
 ) -> io::Result<Writer> {
     let (urgent, mut urgent_asked) = mpsc::channel(QUEUE);
     let (ordinary, mut ordinary_asked) = mpsc::channel(QUEUE);

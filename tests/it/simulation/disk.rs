@@ -82,6 +82,7 @@ fn open(folder: &Path, apps: &[App], clock: SharedClock) -> Store {
 
 /// What is written down.
 #[derive(Clone)]
+#[allow(clippy::large_enum_variant, reason = "a life has one")]
 enum Books {
     Model(Arc<Mutex<Model>>),
     Store(Store),
