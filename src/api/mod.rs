@@ -61,7 +61,7 @@ use crate::{
 use auth::Keys;
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{DefaultBodyLimit, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -226,6 +226,8 @@ impl Api {
             .route("/docs", get(docs::page))
             .fallback(access::nothing)
             .method_not_allowed_fallback(access::no_method)
+            // Who reads a body has a bound of its own: 64 KiB, a batch's line, a table's 512 MiB.
+            .layer(DefaultBodyLimit::disable())
             .layer(CatchPanicLayer::custom(|_| Problem::new("internal", say!("fault_of_tixing")).into_response()))
             .layer(middleware::from_fn(beside::where_taken))
             .layer(middleware::from_fn_with_state(Arc::clone(&self.metrics), access::with_request_id))

@@ -76,6 +76,24 @@ async fn a_program_plans_and_loads_a_file_and_is_told_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_of_some_megabytes_is_read_planned_and_loaded_over_http() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
+    let program = site.serve_with_key();
+    let remark = "备".repeat(10_000);
+    let table: String = (0..200).map(|i| format!("o{i},读书会,{remark}\n")).collect();
+    let table = format!("openid,名称,备注\n{table}");
+    assert!(table.len() > 5 << 20, "{} bytes", table.len());
+    let (status, seen) = send(&program, "/v1/sheet?limit=1", form(None, &[("名单.csv", &table)])).await;
+    assert_eq!((status, &seen["total"]), (200, &200.into()), "{}", seen["detail"]);
+    for path in ["/v1/schedules/plan", "/v1/schedules/apply"] {
+        let (status, told) = send(&program, path, form(Some(SCHEDULE), &[("名单.csv", &table)])).await;
+        assert_eq!((status, &told["rows"]["right"]), (200, &200.into()), "{path} {told}");
+    }
+    assert!(program.terminate().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thirty_uploads_at_once_take_turns() {
     let sandbox = SandboxServer::start(1).await;
     let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
