@@ -14,7 +14,10 @@ use crate::{
         consent::{Allowance, Feed, Report, Ticket},
         draft::Tap,
     },
-    platform::{facts::Choice, popup},
+    platform::{
+        facts::{Choice, Misread},
+        popup,
+    },
     store::{Pseudonyms, Store, consents::Consent},
     words::{Message, Voice, say},
 };
@@ -187,7 +190,9 @@ fn by_words(app: &App, words: &BTreeMap<String, Value>) -> Result<Results, Inval
     for (name, word) in words.iter().filter(|(name, _)| !["errMsg", "errCode"].contains(&name.as_str())) {
         let choice = popup::word(popup, word, &["results", name]);
         let choice = choice.map_err(|wrong| Invalid::new("bad_value", wrong.at, wrong.why))?;
-        sort(app, name, choice, &mut results, &mut ignored);
+        let sorted = sort(app, name, choice, &mut results, &mut ignored);
+        let sorted = sorted.map_err(|why| Misread::at(&["results", name], why));
+        sorted.map_err(|wrong| Invalid::new("bad_value", wrong.at, wrong.why))?;
     }
     if results.is_empty() && ignored.is_empty() {
         return Err(Invalid::new("bad_value", "/results", say!("no_template_reported")));
@@ -221,20 +226,44 @@ fn by_result(
             }
             _ => name,
         };
-        sort(app, &name, choice, &mut results, &mut ignored);
+        sort(app, &name, choice, &mut results, &mut ignored)
+            .map_err(|why| Problem::new("bad_value", why).at("/result"))?;
+    }
+    if results.is_empty() && ignored.is_empty() {
+        return Err(Problem::new("bad_value", say!("no_template_reported")).at("/result"));
     }
     Ok((results, ignored))
 }
 
 /// Puts a template to those that the user has answered for, or to those that add nothing.
-fn sort(app: &App, name: &str, choice: Choice, results: &mut BTreeMap<String, bool>, ignored: &mut Vec<Ignored>) {
-    match app.terms(None).template(name, "") {
-        Ok(template) => match choice {
-            Choice::Nothing(why) => ignored.push(Ignored::new(name, why)),
-            Choice::Granted => drop(results.insert(template.code.clone(), true)),
-            Choice::Refused => drop(results.entry(template.code.clone()).or_insert(false)),
-        },
-        Err(unknown) => ignored.push(Ignored::new(name, unknown.detail)),
+///
+/// # Errors
+/// That the report has another answer for it already, under another name.
+fn sort(
+    app: &App,
+    name: &str,
+    choice: Choice,
+    results: &mut BTreeMap<String, bool>,
+    ignored: &mut Vec<Ignored>,
+) -> Result<(), Message> {
+    let template = match app.terms(None).template(name, "") {
+        Ok(template) => template.code.clone(),
+        Err(unknown) => {
+            ignored.push(Ignored::new(name, unknown.detail));
+            return Ok(());
+        }
+    };
+    let accepted = match choice {
+        Choice::Nothing(why) => {
+            ignored.push(Ignored::new(name, why));
+            return Ok(());
+        }
+        Choice::Granted => true,
+        Choice::Refused => false,
+    };
+    match results.insert(template, accepted) {
+        Some(other) if other != accepted => Err(say!("template_answered_twice")),
+        _ => Ok(()),
     }
 }
 

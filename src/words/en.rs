@@ -163,7 +163,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
 
     // What is wrong with an input: fields, times, drafts (domain).
     ("time_too_long", "has {found} characters; a time has at most {most}"),
-    ("not_a_time", "«{text}» is not a time that exists; write 2027-03-01T10:00:00+08:00, or 2027-03-01T10:00 in the app's zone"),
+    ("not_a_time", "«{text}» is not a time as it is written here, or there is no such day or hour; write 2027-03-01T10:00:00+08:00 (in an address, %2B for the +), or 2027-03-01T10:00 in the app's zone"),
     ("time_without_zone", "«{text}» has no UTC offset and the app has no timezone; add +08:00 or Z, or set the app's timezone"),
     ("time_out_of_range", "«{text}» is out of range"),
     ("wall_time_twice", "this wall time happens twice; the first is taken"),
@@ -339,6 +339,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("not_forgotten", "this user was not forgotten, so there is nothing to undo"),
     ("not_an_absolute_path", "this is not an absolute path; write one like /var/backups/tixing.db"),
     ("not_on_hold", "the store is not on hold"),
+    ("template_answered_twice", "the same template is named twice, by its id and by its name, once accepted and once refused: report the one answer that the user gave"),
     ("no_template_reported", "names no template; pass on what wx.requestSubscribeMessage gave, like {\"<template id>\": \"accept\"}"),
     ("result_and_results", "`result` and `results` are both given: give the client's whole object as `result`, or the words by template as `results`"),
     ("no_result", "neither `result` nor `results` is given: pass on what the client's call gave"),

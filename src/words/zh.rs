@@ -163,7 +163,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
 
     // 输入有什么问题：字段、时间、草稿（domain）。
     ("time_too_long", "有 {found} 个字符；时间最多 {most} 个字符"),
-    ("not_a_time", "「{text}」不是有效时间；请写成 2027-03-01T10:00:00+08:00，或按应用时区写成 2027-03-01T10:00"),
+    ("not_a_time", "「{text}」不是可识别的时间写法，或该日期、时刻不存在；请写成 2027-03-01T10:00:00+08:00（在网址中 + 写作 %2B），或不带时区的 2027-03-01T10:00（按应用的时区）"),
     ("time_without_zone", "「{text}」没有 UTC 偏移，且应用未设置时区；请加上 +08:00 或 Z，或为应用设置 timezone"),
     ("time_out_of_range", "「{text}」超出可表示的范围"),
     ("wall_time_twice", "该本地时间会出现两次，取第一次"),
@@ -339,6 +339,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("not_forgotten", "该用户没有要求过删除，无需恢复"),
     ("not_an_absolute_path", "请使用绝对路径，例如 /var/backups/tixing.db"),
     ("not_on_hold", "数据存储未处于待放行状态"),
+    ("template_answered_twice", "同一模板以 id 和名称各出现一次，且一次同意、一次拒绝：请只上报用户的那一个选择"),
     ("no_template_reported", "没有包含任何模板；请原样传入弹窗结果，例如 {\"<模板 id>\": \"accept\"}"),
     ("result_and_results", "同时给出了 `result` 和 `results`：请只给其一——`result` 为客户端接口返回的整个对象，`results` 为各模板的结果"),
     ("no_result", "缺少 `result` 或 `results`：请原样传入客户端接口返回的结果"),

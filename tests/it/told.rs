@@ -117,6 +117,20 @@ async fn what_the_user_did_is_recorded_as_they_did_it_and_what_was_not_is_said_w
         "{lines:?}"
     );
 
+    // What says nothing is not passed over, nor is what says two things of one template.
+    for (how, said, param) in [
+        ("results", json!({"errMsg": "requestSubscribeMessage:ok"}), "/results"),
+        ("result", json!({"errMsg": "requestSubscribeMessage:ok"}), "/result"),
+        ("result", json!({"errMsg": "requestSubscribeMessage:fail", "errCode": 20004}), "/result"),
+        ("results", json!({"event-start": "accept", EVENT: "reject"}), "/results/event-start"),
+        ("results", json!({"event-start": "reject", EVENT: "accept"}), "/results/event-start"),
+        ("result", json!({"event-start": "reject", EVENT: "accept"}), "/result"),
+    ] {
+        let (status, answer) = program.post("/v1/consents", &json!({"app": "coffee", "openid": "o2", how: said})).await;
+        let told = (status.as_u16(), answer["code"].as_str(), answer["param"].as_str());
+        assert_eq!(told, (422, Some("bad_value"), Some(param)), "{said}: {answer}");
+    }
+
     // A key that stands twice says two things.
     for (path, text) in [
         ("/v1/consents", r#"{"app":"coffee","openid":"o1","results":{"event-start":"accept","event-start":"reject"}}"#),

@@ -98,7 +98,7 @@ const MINIPROGRAM_STATE: SendOption =
 /// Whether a word of the popup grants a consent: `accept` does, and every word that begins with `acceptWith`, also one that is not
 /// documented yet.
 pub fn grants(word: &str) -> Option<bool> {
-    let accepted = word == "accept" || word.starts_with("acceptWith");
+    let accepted = word == "accept" || word.strip_prefix("acceptWith").is_some_and(|how| !how.is_empty());
     (accepted || FACTS.popup.words.contains(&word)).then_some(accepted)
 }
 
@@ -112,6 +112,7 @@ mod tests {
             ("accept", Some(true)),
             ("acceptWithAlert", Some(true)),
             ("acceptWithSomethingNew", Some(true)),
+            ("acceptWith", None),
             ("reject", Some(false)),
             ("ban", Some(false)),
             ("filter", Some(false)),
