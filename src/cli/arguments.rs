@@ -588,6 +588,9 @@ pub struct Add {
     /// The user has just accepted: record that consent and hold it.
     #[arg(long)]
     pub accepted: bool,
+    /// Your own id of the user's tap: told twice, it counts once.
+    #[arg(long, value_name = "ID", requires = "accepted")]
+    pub event: Option<String>,
     /// Take the consent at the instant instead of now.
     #[arg(long)]
     pub at_fire: bool,

@@ -55,6 +55,7 @@ pub async fn run(client: &Client, verb: Consent, out: Out) -> Result<(), Failure
         }
         return Ok(());
     }
+    out.tell_beside(&answer);
     let balances = of_app(&answer["balances"], &answer["app"]);
     rows(&balances, &["template", "name", "available", "held", "used", "void"], client, out);
     if answer["history"].is_array() {

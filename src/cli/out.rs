@@ -50,6 +50,18 @@ impl Out {
         talk!("{}", message.say(self.voice));
     }
 
+    /// Says what the API tells beside an answer: what it passed over and why, and what it warns of.
+    pub fn tell_beside(self, answer: &Value) {
+        let each = |name: &str| answer[name].as_array().into_iter().flatten();
+        for passed_over in each("ignored") {
+            let told = |member: &str| passed_over[member].as_str().unwrap_or_default();
+            talk!("{}: {}", told("template"), told("why"));
+        }
+        for warning in each("warnings") {
+            talk!("{}", warning["detail"].as_str().unwrap_or_default());
+        }
+    }
+
     /// Says it as data.
     pub fn show(self, message: &Message) {
         data!("{}", message.say(self.voice));

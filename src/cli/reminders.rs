@@ -40,6 +40,7 @@ pub async fn run(client: &Client, verb: Reminder, out: Out) -> Result<(), Failur
                     out.tell(&say!("would_be_stored"));
                 } else {
                     data!("{}", text(&answer["id"]));
+                    out.tell_beside(&answer);
                 }
             }
         },
@@ -203,6 +204,9 @@ fn body(add: Add) -> Result<Value, Failure> {
     }
     if add.accepted {
         body["accepted"] = json!({ "source": "cli" });
+        if let Some(event) = add.event {
+            body["accepted"]["event"] = event.into();
+        }
     }
     Ok(body)
 }
@@ -234,6 +238,8 @@ async fn add_many(client: &Client, file: &Path, dry_run: bool, out: Out) -> Resu
                 let at = error["param"].as_str().map_or(String::new(), |param| format!(" {param}"));
                 let detail = text(&error["detail"]);
                 progress.aside(|| data!("{}:{}:{at} {detail}", file.display(), answer["line"]));
+            } else if answer["warnings"].is_array() {
+                progress.aside(|| out.tell_beside(&answer));
             }
             if ends_early {
                 broken_off = Some(text(&error["detail"]));

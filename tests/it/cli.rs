@@ -368,3 +368,23 @@ fn an_app_is_paused_and_resumed_and_everything_that_looks_says_so() {
     let (_, why, _) = site.run(&["reminder", "explain", &id]);
     assert!(!why.contains("paused"), "{why}");
 }
+
+#[test]
+fn what_is_passed_over_or_may_count_twice_is_told_on_the_command_line_too() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let program = site.serve();
+    let user = ["--app", "coffee", "--openid", "o1", "--template", "event-start"];
+    let consent = |more: &[&str]| site.run(&[&["consent", "add"], &user[..], more].concat());
+    assert_eq!(consent(&[]).2, "");
+    let (code, _, said) = consent(&[]);
+    assert!(code == 0 && said.contains("a few seconds before"), "{said}");
+    let (code, _, said) = consent(&["--template", "nobody-knows", "--event", "tap-1"]);
+    assert!(code == 0 && said.contains("nobody-knows: "), "{said}");
+    let data = ["--at", "+1h", "--data", "thing1=周三读书会", "--data", "time2=10:00"];
+    let reminder = |more: &[&str]| site.run(&[&["reminder", "add", "--accepted"], &user[..], &data, more].concat());
+    let (code, _, said) = reminder(&[]);
+    assert!(code == 0 && said.contains("`event`"), "{said}");
+    let (code, _, said) = reminder(&["--event", "tap-2"]);
+    assert!(code == 0 && said.is_empty(), "{said}");
+    assert!(program.terminate().0.success());
+}
