@@ -14,7 +14,7 @@ use crate::{
     config::App,
     domain::{
         Millis,
-        draft::{Checked, openid},
+        draft::{Change, Checked, openid},
         push::Delivery,
         reminder::{Claim, NewReminder, ReminderId, State as ReminderState},
         story::Event,
@@ -328,6 +328,9 @@ impl Api {
                 return Err(on_hold());
             }
             let change = check::change(&self.config, &self.store, &stored, body.clone(), self.clock.now())?;
+            if is_as_it_stands(&change, &stored) {
+                return self.whole(&stored).await;
+            }
             let changed = self.store.change(id, change).await?;
             stored = self.visible_of(caller, id).await?;
             if changed != Changed::Meanwhile {
@@ -497,6 +500,16 @@ pub async fn change(
 pub async fn cancel(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
     api.cancel_one(&caller, api.visible(&caller, &id).await?).await
+}
+
+/// Whether a change would leave a reminder as it is. The data of one that waits beyond its instant are news even if they are the same.
+fn is_as_it_stands(change: &Change, stored: &Stored) -> bool {
+    let waits_longer = stored.due.due_at != stored.due.at;
+    let same_at = |(at, local_at): &(_, _)| *at == stored.due.at && *local_at == stored.local_at && !waits_longer;
+    change.at.as_ref().is_none_or(same_at)
+        && change.expires_at.is_none_or(|expires_at| expires_at == stored.due.expires_at)
+        && change.page.as_ref().is_none_or(|page| *page == stored.page)
+        && change.data.as_ref().is_none_or(|data| *data == stored.data && !waits_longer)
 }
 
 fn on_hold() -> Problem {

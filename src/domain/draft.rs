@@ -269,7 +269,7 @@ impl ChangeDraft {
             problems.keep(terms.page.check(path.as_deref()));
             change.page = Some(path);
         }
-        if let Some(data) = self.data
+        if let Some(data) = self.data.filter(|data| !data.is_empty())
             && let Some(template) = problems.keep(terms.template(standing.template, "/template"))
         {
             let (data, seen) = completed(data, standing, template.fields(terms.listing));
