@@ -27,7 +27,12 @@ impl PageRules {
         let Some(page) = page else { return if self.needed { bad(say!("page_needed")) } else { Ok(()) } };
         bounded(page, self.most, "/page")?;
         let path = page.split(['?', '#']).next().unwrap_or_default();
-        let leaves = path.contains("://") || path.split(['/', '\\']).any(|segment| segment == "..");
+        // «//host/…» and «scheme:…» are addresses.
+        let slashes = path.len() - path.trim_start_matches(['/', '\\']).len();
+        let leaves = slashes > 1
+            || path.contains("://")
+            || path.split('/').next().is_some_and(|first| first.contains(':'))
+            || path.split(['/', '\\']).any(|segment| segment == "..");
         if leaves || page.chars().any(char::is_whitespace) {
             return bad(if self.query { say!("not_a_page") } else { say!("not_a_bare_page") });
         }
@@ -51,6 +56,11 @@ mod tests {
             ("pages/a..b/..c", true),
             ("", false),
             ("https://example.com", false),
+            ("//example.com/a", false),
+            ("/\\example.com", false),
+            ("http:/example.com", false),
+            ("javascript:alert(1)", false),
+            ("pages/a:b", true),
             ("../evil", false),
             ("pages/../../evil?x=1", false),
             ("pages/..", false),

@@ -64,11 +64,12 @@ pub fn digits(value: &str, most: usize) -> Result<(), Message> {
 }
 
 /// Characters that show nothing though they are no white space: zero-width ones, marks of direction, and the blank letters and patterns of
-/// Hangul, Khmer and Braille. Source: `Default_Ignorable_Code_Point` of Unicode, and U+2800.
+/// Hangul, Khmer and Braille. Source: `Default_Ignorable_Code_Point` of Unicode, U+2800,
+/// and the marks of annotations from U+FFF9.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
         | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }

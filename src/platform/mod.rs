@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn what_shows_nothing_is_empty_on_every_platform() {
         for facts in BUILT {
-            for value in ["", " ", "\u{200b}", "\u{feff}\u{3000}", "\u{2060}\u{200d}"] {
+            for value in ["", " ", "\u{200b}", "\u{feff}\u{3000}", "\u{2060}\u{200d}", "\u{fff9}"] {
                 let told = (facts.fields.check)(field(facts), value, Profile::Strict);
                 assert_eq!(
                     told.map_err(|why| why.key().to_owned()),
