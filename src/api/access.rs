@@ -71,6 +71,8 @@ pub(super) async fn no_method(method: Method) -> Problem {
 
 /// There is nothing at a path.
 pub(super) async fn nothing(uri: Uri) -> Problem {
-    let detail = if uri.path().ends_with('/') { say!("nothing_at_slash") } else { say!("nothing_at_path") };
+    let path = uri.path();
+    let ends_with_slash = path != "/" && path.ends_with('/');
+    let detail = if ends_with_slash { say!("nothing_at_slash") } else { say!("nothing_at_path") };
     Problem::new("not_found", detail)
 }

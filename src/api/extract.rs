@@ -112,8 +112,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
                     (what.split('`').nth(1), what)
                 }
             };
-            let param = param.map(|name| pointer([name]));
-            Problem { param, ..Problem::new("bad_query", say!("query_not_as_documented", text = text)) }
+            let detail = match param.filter(|_| text.starts_with("duplicate field")) {
+                Some(name) => say!("param_doubled", name = cut(name)),
+                None => say!("query_not_as_documented", text = text),
+            };
+            Problem { param: param.map(|name| pointer([name])), ..Problem::new("bad_query", detail) }
         })
     }
 }

@@ -41,6 +41,10 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 
 /// A text that is not UTF-8 from this byte on.
 fn not_utf8(bytes: &[u8], at: usize) -> Message {
+    // Plain letters of UTF-16 have a zero byte each, which no other text in JSON has.
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
+        return say!("body_in_utf16");
+    }
     let is_gbk = !GB18030.decode_without_bom_handling(bytes).1;
     if is_gbk { say!("body_in_gbk", at = at + 1) } else { say!("body_not_utf8", at = at + 1) }
 }
@@ -229,6 +233,11 @@ mod tests {
         assert!(english.contains("GBK") && chinese.contains("GBK"), "{english} {chinese}");
         let (_, english, _) = refused::<ReminderBody>(b"{\"app\":\"\xff\xff\xff\"}");
         assert!(english.contains("byte 9") && !english.contains("GBK"), "{english}");
+        let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [wide.clone(), [b"\xff\xfe".to_vec(), wide].concat()] {
+            let (_, english, chinese) = refused::<ReminderBody>(&bytes);
+            assert!(english.contains("UTF-16") && chinese.contains("UTF-16"), "{english} {chinese}");
+        }
         let marked = format!("\u{feff}{text}");
         assert!(parse::<ReminderBody>(marked.as_bytes()).is_ok(), "a mark in front says nothing");
     }

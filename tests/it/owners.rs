@@ -158,6 +158,10 @@ async fn what_was_chosen_is_answered_back_and_when_it_was_sent_and_changed_last(
         let (_, changed) = door.call(Method::PATCH, &path(&made), &json!({"page": "p"})).await;
         assert_eq!((&changed["updated_at"], &changed["lang"]), (&json!(rfc3339(START + 500)), &json!("en_US")));
         door.clock.advance(500);
+        for nothing in [json!({}), json!({"data": {}}), json!({"page": "p"}), json!({"data": made["data"]})] {
+            let (status, same) = door.call(Method::PATCH, &path(&made), &nothing).await;
+            assert_eq!((status, &same["updated_at"]), (200, &changed["updated_at"]), "{nothing} changes nothing");
+        }
         let (_, gone) = door.call(Method::DELETE, &path(&made), &Value::Null).await;
         assert_eq!((&gone["updated_at"], &gone["sent_at"]), (&json!(rfc3339(START + 1_000)), &Value::Null));
         let sent = was_sent(door, "o3").await;
@@ -274,11 +278,14 @@ async fn a_list_is_newest_first_of_several_states_or_of_what_changed_since() {
             ("state=scheduled,done", "/state"),
             ("state=scheduled,", "/state"),
             ("state=", "/state"),
+            ("state=sent&state=failed", "/state"),
             ("order=up", "/order"),
             ("changed_since=yesterday", "/changed_since"),
         ] {
             let answer = door.call(Method::GET, &format!("/v1/reminders?{query}"), &Value::Null).await;
             assert_eq!(refusal(&answer), (400, "bad_query", param), "{query}: {}", answer.1);
+            let told = answer.1["detail"].as_str().expect("a sentence");
+            assert_eq!(told.contains("state=sent,failed"), query.contains("&state="), "{query}: {told}");
         }
     })
     .await;

@@ -362,6 +362,7 @@ async fn bodies_and_addresses_that_are_nearly_right_are_told_what_was_meant() {
             "without Content-Encoding",
         ),
         (Method::POST, "/v1/reminders/", json, good.clone().into(), 404, "leave the slash out"),
+        (Method::GET, "/", json, "".into(), 404, "/docs lists what there is"),
         (Method::PUT, one, json, good.clone().into(), 405, "does not know PUT"),
         (Method::OPTIONS, one, &[], Vec::new(), 405, "called by back ends"),
         (
