@@ -53,7 +53,7 @@ impl FromStr for ReminderId {
     }
 }
 
-/// Where a reminder stands. The last five are final (I8).
+/// Where a reminder stands. The last five are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = ReminderState)]

@@ -604,6 +604,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("docs_body", "Request body"),
     ("docs_errors", "Error codes"),
     ("docs_errors_text", "An error is application/problem+json. Programs read `code` and `param`, which are the same in both languages; `title` and `detail` are in the language that Accept-Language asks for, and `type` leads to the line here."),
+    ("docs_warnings", "Warnings"),
+    ("docs_warnings_text", "What was done is done; `warnings` of the answer says what to look at."),
     ("docs_reasons", "Reasons of a reminder"),
     ("docs_reasons_text", "`reason` says in one word why a reminder is as it is. Other words are codes of the platform: its page in docs/platforms says what follows from each."),
     ("docs_column_code", "code"),

@@ -604,6 +604,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("docs_body", "请求体"),
     ("docs_errors", "错误码"),
     ("docs_errors_text", "错误以 application/problem+json 返回。程序请读取 `code` 和 `param`，两种语言下相同；`title` 和 `detail` 的语言由 Accept-Language 决定；`type` 指向这里对应的一行。"),
+    ("docs_warnings", "警告"),
+    ("docs_warnings_text", "操作已经完成；答复中的 `warnings` 指出需要留意的地方。"),
     ("docs_reasons", "提醒的原因"),
     ("docs_reasons_text", "`reason` 用一个词说明提醒为何处于当前状态。其他取值是平台的错误码，含义见 docs/platforms 中该平台的页面。"),
     ("docs_column_code", "代码"),
