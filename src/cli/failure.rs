@@ -91,9 +91,13 @@ impl Failure {
     pub fn of_command(self, command: &clap::Command) -> Self {
         match self {
             Self::Refused(mut problem) => {
-                if let Some(flag) = problem["param"].as_str().and_then(|param| flag::of(command, param)) {
-                    problem["flag"] = flag.into();
-                }
+                let name = |one: &mut Value| {
+                    if let Some(flag) = one["param"].as_str().and_then(|param| flag::of(command, param)) {
+                        one["flag"] = flag.into();
+                    }
+                };
+                name(&mut problem);
+                problem["problems"].as_array_mut().into_iter().flatten().for_each(name);
                 Self::Refused(problem)
             }
             other => other,
@@ -111,8 +115,17 @@ impl Failure {
     }
 }
 
-/// A refusal of the API as one sentence.
+/// A refusal of the API: one sentence, or a line for each field at fault.
 fn refusal(problem: &Value) -> Message {
+    let fields = problem["problems"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut lines = fields.iter().filter(|one| one["param"].is_string()).rev().map(sentence);
+    match lines.next() {
+        Some(last) => lines.fold(last, |rest, line| say!("lines", first = line, rest = rest)),
+        None => sentence(problem),
+    }
+}
+
+fn sentence(problem: &Value) -> Message {
     let text = |name: &str| problem[name].as_str();
     let field = text("flag").or_else(|| text("param")).map(|field| say!("refused_field", param = field));
     let detail = text("detail").map_or_else(|| say!("refused_without_reason"), Message::text);
@@ -139,5 +152,24 @@ impl From<StartError> for Failure {
 impl From<Message> for Failure {
     fn from(what: Message) -> Self {
         Self::Failed(what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::manual, *};
+
+    #[test]
+    fn every_field_at_fault_is_told_on_a_line_with_its_flag() {
+        let command = manual::command();
+        let add = command.find_subcommand("reminder").and_then(|command| command.find_subcommand("add"));
+        let wrong = |param: &str, detail: &str| json!({ "param": param, "detail": detail, "code": "bad_field" });
+        let mut problem = wrong("/openid", "has a space");
+        problem["status"] = 422.into();
+        problem["problems"] = json!([wrong("/openid", "has a space"), wrong("/data/foo", "is no field")]);
+        let failure = Failure::Refused(problem).of_command(add.expect("there is one"));
+        let said = failure.say(Voice::default());
+        assert_eq!(said, "--openid: has a space (bad_field)\n--data foo: is no field (bad_field)");
+        assert_eq!(failure.json()["error"]["problems"][1]["flag"], "--data foo");
     }
 }

@@ -3,7 +3,7 @@
 use clap::{Arg, Command};
 
 /// Fields that have another name on the command line.
-const OTHERWISE: &[(&str, &str)] = &[("results", "template"), ("to", "file"), ("source", "accepted")];
+const OTHERWISE: &[(&str, &str)] = &[("results", "template"), ("to", "file"), ("source", "accepted"), ("app", "names")];
 
 /// The flag or argument of `command` that a JSON pointer is about, if it has one: `--expires-at`, `<ID>`, `--data thing1`.
 pub fn of(command: &Command, pointer: &str) -> Option<String> {
@@ -52,6 +52,7 @@ mod tests {
             ("schedules shift", "/by", Some("<BY>")),
             ("backup", "/to", Some("<FILE>")),
             ("doubt resolve", "/as", Some("--as")),
+            ("app pause", "/app", Some("<APP>")),
             ("user forget", "/openid", Some("--openid")),
             ("reminder add", "", None),
             ("reminder add", "at", None),
