@@ -39,6 +39,8 @@ pub struct Client {
     listen: SocketAddr,
     /// Of the apps that have one.
     zones: BTreeMap<String, Tz>,
+    /// The one that all apps have, if they have one.
+    zone: Option<Tz>,
     /// The store and its API if they are opened for this command; else the daemon is asked.
     own: Option<(Store, Router)>,
 }
@@ -60,12 +62,12 @@ pub async fn connect(config: Config, voice: Voice) -> Result<Client, Failure> {
 pub async fn connect_or_make(config: Config, voice: Voice) -> Result<Client, Failure> {
     let socket = config.server.socket.clone();
     let zones = config.apps.iter().filter_map(|app| Some((app.name.clone(), app.timezone?))).collect();
-    let (http, listen) = (http(&socket)?, config.server.listen);
+    let (http, listen, zone) = (http(&socket)?, config.server.listen, config.zone());
     let clock = SystemClock::shared();
     let begun = clock.monotonic();
     let store = loop {
         if tokio::net::UnixStream::connect(&socket).await.is_ok() {
-            return Ok(Client { http, lang: voice.lang, listen, zones, own: None });
+            return Ok(Client { http, lang: voice.lang, listen, zones, zone, own: None });
         }
         match Store::open_as_it_is(&config.store.url, config.store.durability, &config.apps, Arc::clone(&clock)).await {
             Ok(store) => break store,
@@ -78,7 +80,7 @@ pub async fn connect_or_make(config: Config, voice: Voice) -> Result<Client, Fai
         }
     };
     let api = Api::new(Arc::new(config), store.clone(), clock, Arc::new(Metrics::default()), None).await;
-    Ok(Client { http, lang: voice.lang, listen, zones, own: Some((store, api.owner_router())) })
+    Ok(Client { http, lang: voice.lang, listen, zones, zone, own: Some((store, api.owner_router())) })
 }
 
 fn http(socket: &Path) -> Result<reqwest::Client, Failure> {
@@ -106,9 +108,9 @@ impl Client {
         format!("http://{}", self.listen)
     }
 
-    /// The voice that speaks about an app: times are in the app's zone.
+    /// The voice that speaks about an app: times are in the app's zone; without an app in that of all apps, if they have one.
     pub fn voice_for(&self, app: Option<&str>, voice: Voice) -> Voice {
-        voice.in_zone(app.and_then(|app| self.zones.get(app).copied()).or(voice.zone))
+        voice.in_zone(app.and_then(|app| self.zones.get(app).copied()).or(self.zone).or(voice.zone))
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Failure> {
