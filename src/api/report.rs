@@ -191,7 +191,7 @@ fn by_words(app: &App, words: &BTreeMap<String, Value>) -> Result<Results, Inval
         let choice = popup::word(popup, word, &["results", name]);
         let choice = choice.map_err(|wrong| Invalid::new("bad_value", wrong.at, wrong.why))?;
         let sorted = sort(app, name, choice, &mut results, &mut ignored);
-        let sorted = sorted.map_err(|why| Misread::at(&["results", name], why));
+        let sorted = sorted.map_err(|why| Misread::at(["results", name], why));
         sorted.map_err(|wrong| Invalid::new("bad_value", wrong.at, wrong.why))?;
     }
     if results.is_empty() && ignored.is_empty() {
