@@ -41,7 +41,9 @@ fn all_are_theirs(site: &Site, after: &str) {
 fn as_user(site: &Site, args: &[&str]) -> Command {
     let program = site.path("program");
     if !program.exists() {
-        std::fs::copy(env!("CARGO_BIN_EXE_tixing"), &program).expect("copied");
+        // By another process: were it open for writing here, a program that another test starts would hold it open, and it could not be run.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_tixing")).arg(&program).status();
+        assert!(copied.expect("cp is there").success());
         std::fs::set_permissions(site.path("."), std::fs::Permissions::from_mode(0o777)).expect("set");
     }
     let mut command = Command::new(program);
