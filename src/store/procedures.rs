@@ -5,7 +5,7 @@
 //! runs the statements, and whose columns are their parameters. View and trigger belong to the connection and are never stored.
 
 use sqlx::{Any, AnyConnection, AssertSqlSafe, any::AnyArguments, query::Query};
-use std::{collections::HashMap, fmt::Write};
+use std::{borrow::Cow, collections::HashMap, fmt::Write};
 
 /// At most so many: there are as many kinds of transactions, each with its statements, and what comes beyond is run statement by statement.
 const MOST: usize = 64;
@@ -27,12 +27,12 @@ pub(super) struct Procedures(HashMap<String, usize>);
 impl Procedures {
     /// Runs statements in a transaction of their own. `false` if that is not possible: then nothing was run.
     pub async fn run(&mut self, conn: &mut AnyConnection, all: &[Later]) -> sqlx::Result<bool> {
-        let (mut body, mut parameters) = (String::new(), Vec::new());
+        let (mut body, mut parameters) = (String::new(), Vec::<Cow<'_, str>>::new());
         for Later { sql, parameters: own, touches } in all {
             append(&mut body, sql, parameters.len());
-            parameters.extend(own.iter().cloned());
+            parameters.extend(own.iter().map(Cow::from));
             if let Some(touches) = touches {
-                parameters.push(touches.to_string());
+                parameters.push(touches.to_string().into());
                 let n = parameters.len();
                 writeln!(body, "SELECT RAISE(ABORT, '{LATE}') WHERE changes() <> CAST(NEW.p{n} AS INTEGER);")
                     .expect("a String takes everything");
@@ -49,12 +49,15 @@ impl Procedures {
         Ok(true)
     }
 
+    /// Makes both or neither: whoever asked rolls back what has failed, and the number is free again.
     async fn make(&mut self, conn: &mut AnyConnection, body: String, parameters: usize) -> sqlx::Result<usize> {
         let number = self.0.len();
         let columns: Vec<String> = (1..=parameters).map(|n| format!("NULL AS p{n}")).collect();
         let text = format!(
-            "CREATE TEMP VIEW procedure_{number} AS SELECT {};
-             CREATE TEMP TRIGGER run_procedure_{number} INSTEAD OF INSERT ON procedure_{number} BEGIN\n{body}END;",
+            "BEGIN;
+             CREATE TEMP VIEW procedure_{number} AS SELECT {};
+             CREATE TEMP TRIGGER run_procedure_{number} INSTEAD OF INSERT ON procedure_{number} BEGIN\n{body}END;
+             COMMIT;",
             columns.join(", ")
         );
         sqlx::raw_sql(AssertSqlSafe(text)).execute(conn).await?;
@@ -64,9 +67,9 @@ impl Procedures {
 }
 
 /// A statement with these parameters.
-pub(super) fn query<'q>(sql: &str, parameters: &'q [String]) -> Query<'q, Any, AnyArguments> {
+pub(super) fn query<'q>(sql: &str, parameters: &'q [impl AsRef<str>]) -> Query<'q, Any, AnyArguments> {
     let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
-    parameters.iter().fold(query, |query, parameter| query.bind(parameter.as_str()))
+    parameters.iter().fold(query, |query, parameter| query.bind(parameter.as_ref()))
 }
 
 /// Appends a statement whose parameters are columns of the view, counted from `first` on: its `$1` is `NEW.p4` if `first` is 3.

@@ -1,7 +1,7 @@
 //! Whether the store can be read and written now.
 
 use super::{Store, command::Single, dialect::Dialect, error::StoreError, file, tx::Tx};
-use crate::words::{Message, say};
+use crate::words::say;
 use rustix::process::geteuid;
 use std::{
     path::Path,
@@ -22,17 +22,17 @@ const TROUBLED: Duration = Duration::from_secs(3);
 
 /// Why the last commit failed, if it did: a store may be full where it keeps reminders and still take the little that [`Store::writes`] writes.
 #[derive(Clone, Default)]
-pub(super) struct Trouble(Arc<Mutex<Option<(Instant, Message)>>>);
+pub(super) struct Trouble(Arc<Mutex<Option<(Instant, StoreError)>>>);
 
 impl Trouble {
     /// A commit that brought rows is done, or has failed.
-    pub fn committed(&self, done: Result<(), Message>) {
+    pub fn committed(&self, done: Result<(), StoreError>) {
         *self.0.lock().expect("whole") = done.err().map(|why| (Instant::now(), why));
     }
 
     fn now(&self) -> Result<(), StoreError> {
         match &*self.0.lock().expect("whole") {
-            Some((at, why)) if at.elapsed() < TROUBLED => Err(StoreError::Unavailable(why.clone())),
+            Some((at, why)) if at.elapsed() < TROUBLED => Err(why.clone()),
             _ => Ok(()),
         }
     }

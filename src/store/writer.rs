@@ -458,7 +458,7 @@ impl WriterTask {
         let started = std::time::Instant::now();
         let done = self.transact(group).await;
         if group.brings_rows() && !matches!(done, Err(StoreError::Refused(_))) {
-            self.trouble.committed(done.as_ref().map(drop).map_err(StoreError::message));
+            self.trouble.committed(done.as_ref().map(drop).map_err(Clone::clone));
         }
         if done.is_ok() {
             let told = self.on_commit.borrow().clone();

@@ -391,6 +391,7 @@ async fn a_store_that_keeps_no_reminder_is_not_ready_though_it_can_be_written() 
     assert_eq!(program.post("/v1/reminders", &body("o1", 60_000)).await.0.as_u16(), 503);
     let said = becomes_ready(&program, false).await;
     assert!(said.contains("disk"), "{said}");
+    assert_eq!(said.matches("the store is unavailable:").count(), 1, "it is said once: {said}");
     other.execute("DROP TRIGGER is_full ON reminder").await.expect("room again");
     becomes_ready(&program, true).await;
     assert_eq!(program.post("/v1/reminders", &body("o1", 60_000)).await.0.as_u16(), 201);
