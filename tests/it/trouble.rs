@@ -228,8 +228,9 @@ async fn i3_a_store_whose_file_is_taken_away_takes_nothing_more_and_is_not_repla
     assert_eq!((status.as_u16(), refused["code"].as_str()), (503, Some("unavailable")), "{refused}");
     let ready = program.http.get(format!("{}/readyz", program.base)).send().await.expect("an answer");
     assert_eq!(ready.status(), 503);
-    let (key, log) = (program.key.clone(), program.kill());
-    assert!(log.contains("its file was removed or replaced"), "{log}");
+    program.logs("its file was removed or replaced").await;
+    let key = program.key.clone();
+    program.kill();
     let (status, said) = site.try_serve().err().expect("it does not begin anew");
     assert!(status.code() == Some(78) && said.contains("is gone, and what belongs beside it"), "{said}");
     std::fs::rename(site.path("elsewhere.db"), site.path("tixing.db")).expect("put back");

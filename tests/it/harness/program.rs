@@ -9,7 +9,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{Arc, Mutex, mpsc},
     time::{Duration, Instant},
 };
 use tixing::{
@@ -166,14 +166,13 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间" }}
             .expect("the program runs");
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let (said, says) = mpsc::channel::<String>();
+        let log = Log::default();
+        let kept = log.clone();
         let reader = std::thread::spawn(move || {
-            let mut all = String::new();
             for line in stderr.lines().map_while(Result::ok) {
-                all.push_str(&line);
-                all.push('\n');
+                kept.add(&line);
                 let _ = said.send(line);
             }
-            all
         });
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
@@ -183,13 +182,14 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间" }}
                         let base = format!("http://{address}");
                         tixing::platform::transport::install_crypto();
                         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-                        return Ok(Program { child, base, http, key: String::new(), log: Some(reader) });
+                        return Ok(Program { child, base, http, key: String::new(), log, reader: Some(reader) });
                     }
                 }
                 Err(_) => {
                     let _ = child.kill();
                     let status = child.wait().expect("it ends");
-                    return Err((status, reader.join().expect("read")));
+                    reader.join().expect("read");
+                    return Err((status, log.all()));
                 }
             }
         }
@@ -219,13 +219,30 @@ fn address_in(line: &str) -> Option<String> {
     Some(rest.split_whitespace().next().expect("an address").to_owned())
 }
 
+/// What a daemon has written so far.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<String>>);
+
+impl Log {
+    fn add(&self, line: &str) {
+        let mut all = self.0.lock().expect("whole");
+        all.push_str(line);
+        all.push('\n');
+    }
+
+    fn all(&self) -> String {
+        self.0.lock().expect("whole").clone()
+    }
+}
+
 /// A running daemon.
 pub struct Program {
     child: Child,
     pub base: String,
     pub http: reqwest::Client,
     pub key: String,
-    log: Option<std::thread::JoinHandle<String>>,
+    log: Log,
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 /// A test that fails leaves no daemon behind.
@@ -246,11 +263,19 @@ impl Program {
         self.child.try_wait().expect("it is ours").is_some()
     }
 
-    /// SIGKILL.
-    pub fn kill(mut self) -> String {
+    /// SIGKILL. What it has not yet written of its log is lost: see [`Self::logs`].
+    pub fn kill(mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it ends");
-        self.log.take().expect("read once").join().expect("read")
+    }
+
+    /// Waits until the log says `what`. The daemon answers a request before its log is written.
+    pub async fn logs(&self, what: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.log.all().contains(what) {
+            assert!(Instant::now() < deadline, "{what:?} is not in the log after 30 s: {}", self.log.all());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Sends a signal, such as `-HUP`.
@@ -267,7 +292,8 @@ impl Program {
     /// The exit status and the log, once it has ended.
     pub fn wait_for_end(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().expect("it ends");
-        (status, self.log.take().expect("read once").join().expect("read"))
+        self.reader.take().expect("read once").join().expect("read");
+        (status, self.log.all())
     }
 
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::Result<(StatusCode, Value)> {
