@@ -1,13 +1,15 @@
 //! What tixing does in a second, beside what this machine can do at all. It prints; it asserts nothing.
 //!
 //! `cargo bench -- NAME…` with names among: floor spike spike20 bulk single steady erasing planning plan load look prepare stored; `--postgres` for PostgreSQL,
-//! `--stored N` for the size of a store that `bulk` and `stored` meet, `--n N` for the number of reminders, `--rate N` for those a second of `steady`. `soak --minutes N` runs only
+//! `--stored N` for the size of a store that `bulk` and `stored` meet, `--n N` for the number of reminders, `--rate N` for those a second of `steady`,
+//! `--counted` for what `perf` counts of a spike (it wants root, and slows down what it counts). `soak --minutes N` runs only
 //! when it is named.
 
 #[allow(dead_code, reason = "shared with the tests, which use more of it")]
 #[path = "../../tests/it/harness/postgres.rs"]
 mod postgres;
 
+mod counted;
 mod look;
 mod marketer;
 mod prepare;
@@ -15,6 +17,7 @@ mod soak;
 mod usage;
 
 use axum::{Router, extract::State, routing::post};
+use counted::Counted;
 use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
@@ -67,6 +70,7 @@ fn main() {
         stored: value("--stored", 0),
         n: value("--n", 200_000),
         rate: value("--rate", 1_000),
+        counted: args.iter().any(|a| a == "--counted"),
     };
     let named = |name: &str| {
         args.iter().all(|a| a.starts_with("--") || a.parse::<usize>().is_ok()) || args.iter().any(|a| a == name)
@@ -116,6 +120,13 @@ fn main() {
             bench.bulk().await;
         }
     });
+}
+
+/// Prints what was counted for each of `n`.
+fn told(counted: Option<Counted>, n: usize) {
+    if let Some(counted) = counted {
+        println!("  {}", counted.end(n));
+    }
 }
 
 /// A platform that says yes: in a process of its own, as lean as hyper allows.
@@ -172,6 +183,8 @@ struct Bench {
     n: usize,
     /// Of the steady second.
     rate: usize,
+    /// Whether `perf` counts what floor and spike do.
+    counted: bool,
 }
 
 /// How a crowd comes due.
@@ -244,6 +257,10 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
             .expect("good")
     }
 
+    fn count(&self) -> Option<Counted> {
+        self.counted.then(Counted::begin).flatten()
+    }
+
     fn database(&self) -> &'static str {
         if self.postgres { "PostgreSQL" } else { "SQLite" }
     }
@@ -252,6 +269,7 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
     async fn floor(&self, latency_ms: u64, connections: usize) -> f64 {
         let sink = Sink::start(latency_ms);
         let (url, n) = (sink.url.clone(), self.n);
+        let counted = self.count();
         let rate = tokio::task::spawn_blocking(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async move {
@@ -277,6 +295,7 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
         });
         let rate = rate.await.expect("it runs");
         println!("floor: bare reqwest, {connections} connections, {latency_ms} ms: {rate:.0}/s");
+        told(counted, n);
         rate
     }
 
@@ -307,7 +326,8 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
         self.fill(daemon.api.store(), n, |i| due + (i * spread / n) as Millis).await;
         let left = due - clock.now();
         assert!(left > 0, "the filling took too long");
-        tokio::time::sleep(Duration::from_millis(left as u64)).await;
+        let counted = self.count();
+        tokio::time::sleep(Duration::from_millis((due - clock.now()).max(0) as u64)).await;
         let before = usage();
         let begun = Instant::now();
         let sent = || async { daemon.api.store().tally().await.expect("answers")["coffee"]["sent"] as usize };
@@ -330,6 +350,7 @@ fields = {{ thing1 = "活动名称", time2 = "开始时间", thing5 = "活动地
             silence * 1e3,
             after.since(&before, n),
         );
+        told(counted, n);
         daemon.stop().await.expect("stops");
         rate
     }

@@ -121,7 +121,9 @@ pub fn turns(c: char) -> bool {
 /// What a platform says, fit to be kept and shown: without characters that a database may refuse or a terminal obey, and at most `most`
 /// characters.
 pub fn clean(text: &str, most: usize) -> String {
-    text.chars().map(|c| if c.is_control() || turns(c) { ' ' } else { c }).take(most).collect()
+    let mut clean = String::with_capacity(text.len().min(4 * most));
+    clean.extend(text.chars().map(|c| if c.is_control() || turns(c) { ' ' } else { c }).take(most));
+    clean
 }
 
 impl Outcome {

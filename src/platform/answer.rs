@@ -4,6 +4,7 @@ use super::{Answer, status::of_platform};
 use crate::{domain::outcome::Outcome, words::say};
 use serde::Deserialize;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// The body as JSON, if the answer is the platform's.
 ///
@@ -20,8 +21,11 @@ pub fn object(answer: &Answer) -> Result<Value, Outcome> {
 /// That it is no object.
 pub fn body(answer: &Answer) -> Result<Value, Outcome> {
     // Control characters have been seen inside strings, which strict JSON forbids.
-    let lenient: Vec<u8> = answer.body.iter().map(|b| if *b < 0x20 { b' ' } else { *b }).collect();
-    let text = String::from_utf8_lossy(&lenient);
+    let mut bytes = Cow::from(&*answer.body);
+    if bytes.iter().any(|b| *b < 0x20) {
+        bytes.to_mut().iter_mut().filter(|b| **b < 0x20).for_each(|b| *b = b' ');
+    }
+    let text = String::from_utf8_lossy(&bytes);
     let unreadable = || Outcome::Unknown { cause: say!("answer_unreadable", bytes = answer.body.len()) };
     let mut deserializer = serde_json::Deserializer::from_str(text.trim_start_matches('\u{feff}'));
     let value = Value::deserialize(&mut deserializer).map_err(|_| unreadable())?;

@@ -12,7 +12,7 @@ pub struct Request {
     /// Absolute, with its query. It may carry a token, so it is never logged.
     pub url: String,
     /// Names in lower case. A value may be a token, so none is logged.
-    pub headers: Vec<(Cow<'static, str>, String)>,
+    pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     /// Empty for a GET.
     pub body: Bytes,
 }
@@ -35,13 +35,13 @@ impl Request {
     /// A POST of a form.
     pub fn form(url: String, pairs: &[(&str, &str)]) -> Self {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        let headers = vec![("content-type".into(), "application/x-www-form-urlencoded".to_owned())];
+        let headers = vec![("content-type".into(), "application/x-www-form-urlencoded".into())];
         Self { method: Method::Post, url, headers, body: body.into() }
     }
 
     /// A POST of JSON.
     pub fn json(url: String, body: impl Into<Bytes>) -> Self {
-        let headers = vec![("content-type".into(), "application/json".to_owned())];
+        let headers = vec![("content-type".into(), "application/json".into())];
         Self { method: Method::Post, url, headers, body: body.into() }
     }
 }

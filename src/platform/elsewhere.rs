@@ -105,7 +105,7 @@ impl Tokens for Elsewhere {
     fn request(&self, _force: bool) -> Request {
         let mut request = Request::get(self.source.url.clone());
         if let Some((name, value)) = Source::split(self.source.header.expose_secret()) {
-            request.headers.push((name.to_ascii_lowercase().into(), value.to_owned()));
+            request.headers.push((name.to_ascii_lowercase().into(), value.to_owned().into()));
         }
         request
     }
@@ -171,7 +171,7 @@ mod tests {
         let tokens = elsewhere.tokens().expect("has tokens");
         let request = tokens.request(false);
         assert_eq!(request.url, "https://tokens.example/coffee");
-        assert_eq!(request.headers, [("x-key".into(), "s3cret".to_owned())]);
+        assert_eq!(request.headers, [("x-key".into(), "s3cret".into())]);
         assert!(tokens.request(true) == request, "a forced one would end what others hold");
     }
 

@@ -14,19 +14,19 @@ use crate::{
 /// # Errors
 /// What follows from a status that is not 200: whether something in between has passed the request on.
 pub fn of_platform(answer: &Answer) -> Result<(), Outcome> {
-    let refused = |code: String, text: String, reaction| Err(Outcome::Answered { code, text, reaction });
-    let said = format!("HTTP {}", answer.status);
+    let refused =
+        |code: String, reaction| Err(Outcome::Answered { code, text: format!("HTTP {}", answer.status), reaction });
     match answer.status {
         200 => Ok(()),
         // A body without a length, or too long a one, is refused before it is read.
-        411..=413 => refused(format!("http_{}", answer.status), said, Reaction::Pause { pause: MINUTE }),
+        411..=413 => refused(format!("http_{}", answer.status), Reaction::Pause { pause: MINUTE }),
         429 => {
             let pause = answer.retry_after.unwrap_or(MINUTE).clamp(SECOND, HOUR);
-            refused("http_429".into(), said, Reaction::Pause { pause })
+            refused("http_429".into(), Reaction::Pause { pause })
         }
         // (408 may come from a relay that has passed the request on.)
-        400..=407 | 409..=499 => refused(format!("http_{}", answer.status), said, Reaction::Busy { first: 2 * SECOND }),
-        300..=399 => refused("http_redirect".into(), said, Reaction::Pause { pause: MINUTE }),
+        400..=407 | 409..=499 => refused(format!("http_{}", answer.status), Reaction::Busy { first: 2 * SECOND }),
+        300..=399 => refused("http_redirect".into(), Reaction::Pause { pause: MINUTE }),
         status => Err(Outcome::Unknown { cause: say!("gateway_answered", status = status) }),
     }
 }

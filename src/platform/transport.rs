@@ -7,10 +7,25 @@ use crate::{
     words::{Message, say},
 };
 use bytes::BytesMut;
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use reqwest::{
+    Url,
+    header::{HeaderName, HeaderValue},
+};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    str::FromStr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 /// An answer longer than this is not read further: no platform needs more than a few hundred bytes.
 pub const MAX_ANSWER: usize = 64 * 1024;
+
+/// So many addresses are kept; then all are forgotten.
+const MAX_ADDRESSES: usize = 64;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +73,50 @@ pub struct HttpTransport {
     limits: Limits,
     /// The address of the proxy that it goes by.
     proxy: Option<String>,
+    addresses: Addresses,
+}
+
+/// Addresses that were read before. An app sends to the same one until its token changes, and to read one costs as much as to write a message.
+#[derive(Clone, Default)]
+struct Addresses(Arc<Mutex<HashMap<String, Url>>>);
+
+impl Addresses {
+    /// The request as reqwest has it.
+    fn written(&self, request: Request) -> Result<reqwest::Request, Failure> {
+        let unfit = |why: &dyn std::error::Error| Failure::NotSent(say!("no_connection", cause = innermost(why)));
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+        };
+        let url = self.read(request.url).map_err(|e| unfit(&e))?;
+        let mut written = reqwest::Request::new(method, url);
+        for (name, value) in request.headers {
+            let name = HeaderName::try_from(&*name).map_err(|e| unfit(&e))?;
+            let value = match value {
+                Cow::Borrowed(constant) => HeaderValue::from_static(constant),
+                Cow::Owned(value) => HeaderValue::try_from(value).map_err(|e| unfit(&e))?,
+            };
+            written.headers_mut().insert(name, value);
+        }
+        if request.method == Method::Post {
+            *written.body_mut() = Some(request.body.into());
+        }
+        Ok(written)
+    }
+
+    fn read(&self, address: String) -> Result<Url, <Url as FromStr>::Err> {
+        let mut known = self.0.lock().expect("whole");
+        if let Some(url) = known.get(&address) {
+            return Ok(url.clone());
+        }
+        let url: Url = address.parse()?;
+        // Some platforms want what is signed in the address: no two are the same.
+        if known.len() >= MAX_ADDRESSES {
+            known.clear();
+        }
+        known.insert(address, url.clone());
+        Ok(url)
+    }
 }
 
 impl HttpTransport {
@@ -66,7 +125,7 @@ impl HttpTransport {
     /// # Errors
     /// When the machine's TLS roots cannot be read.
     pub fn new(limits: Limits) -> reqwest::Result<Self> {
-        Ok(Self { client: Ok(client(limits, None)?), limits, proxy: None })
+        Ok(Self { client: Ok(client(limits, None)?), limits, proxy: None, addresses: Addresses::default() })
     }
 
     async fn receive(sent: impl Future<Output = reqwest::Result<reqwest::Response>>) -> Result<Answer, Lost> {
@@ -80,15 +139,22 @@ impl HttpTransport {
         let retry_after = response.headers().get(reqwest::header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|seconds| seconds.to_str().ok()?.trim().parse::<u32>().ok());
         let retry_after = retry_after.map(|seconds| Millis::from(seconds) * SECOND);
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await? {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(Lost::TooLong(status));
-            }
-            body.extend_from_slice(&chunk);
+        // Most answers come in one piece, which is not copied.
+        let mut body = response.chunk().await?.unwrap_or_default();
+        let mut more = BytesMut::new();
+        while body.len() + more.len() <= MAX_ANSWER
+            && let Some(chunk) = response.chunk().await?
+        {
+            more.extend_from_slice(&chunk);
+        }
+        if body.len() + more.len() > MAX_ANSWER {
+            return Err(Lost::TooLong(status));
+        }
+        if !more.is_empty() {
+            body = [body, more.freeze()].concat().into();
         }
         trip("send.after_answer");
-        Ok(Answer { status, body: body.freeze(), date, retry_after })
+        Ok(Answer { status, body, date, retry_after })
     }
 }
 
@@ -119,12 +185,11 @@ impl Transport for HttpTransport {
                 return Box::pin(async move { Err(failure) });
             }
         };
-        let call = match request.method {
-            Method::Get => client.get(request.url),
-            Method::Post => client.post(request.url).body(request.body),
+        let written = match self.addresses.written(request) {
+            Ok(written) => written,
+            Err(failure) => return Box::pin(async move { Err(failure) }),
         };
-        let call = request.headers.into_iter().fold(call, |call, (name, value)| call.header(&*name, value));
-        let (sent, proxy) = (call.send(), self.proxy.clone());
+        let (sent, proxy) = (client.execute(written), self.proxy.clone());
         Box::pin(async move {
             match Self::receive(sent).await {
                 // Only a proxy answers so, and it has passed nothing on.
@@ -142,7 +207,8 @@ impl Transport for HttpTransport {
         let client = client(self.limits, Some(proxy));
         // The first client was built, so the machine's TLS roots are there; a call will tell if they no longer are.
         let client = client.map_err(|e| say!("no_connection", cause = innermost(&e.without_url())));
-        Some(Arc::new(Self { client, limits: self.limits, proxy: Some(proxy.url.clone()) }))
+        let (limits, addresses) = (self.limits, self.addresses.clone());
+        Some(Arc::new(Self { client, limits, proxy: Some(proxy.url.clone()), addresses }))
     }
 }
 

@@ -87,7 +87,7 @@ impl Alipay {
         pairs.push(("sign", &sign));
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
         let mut request = Request::form(format!("{}?{query}", self.gateway), &[("biz_content", biz_content)]);
-        request.headers = vec![("content-type".into(), "application/x-www-form-urlencoded;charset=utf-8".to_owned())];
+        request.headers = vec![("content-type".into(), "application/x-www-form-urlencoded;charset=utf-8".into())];
         request
     }
 

@@ -128,7 +128,7 @@ fn our_requests_are_the_recorded_ones_byte_for_byte() {
         assert_eq!(String::from_utf8_lossy(&request.body), text(&vector, "form_body"), "{id}");
         assert_eq!(
             request.headers,
-            [("content-type".into(), "application/x-www-form-urlencoded;charset=utf-8".to_owned())]
+            [("content-type".into(), "application/x-www-form-urlencoded;charset=utf-8".into())]
         );
         seen += 1;
     }

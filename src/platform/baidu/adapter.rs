@@ -10,7 +10,7 @@ use crate::{
         Account, Adapter, Answer, Auth, Granted, Request, Send,
         adapter::Tokens,
         answer::{number, object, text_or_number},
-        values,
+        values::Values,
     },
     words::say,
 };
@@ -75,7 +75,7 @@ fn scene_type(ticket: &Ticket) -> Option<&'static str> {
 
 impl Adapter for Baidu {
     fn build(&self, send: &Send<'_>, auth: &Auth, _now: Millis) -> Request {
-        let data = serde_json::to_string(&values::wrapped(send.data)).expect("texts serialise");
+        let data = serde_json::to_string(&Values::of(send.data)).expect("texts serialise");
         let page = send.page.map(|page| ("page", page.trim_start_matches('/')));
         let message = [("template_id", send.template), ("data", &*data)];
         let scene = send.ticket.and_then(|ticket| Some((ticket, scene_type(ticket)?)));
@@ -221,7 +221,7 @@ mod tests {
         let (like, query_like) = parts(recorded["path"].as_str().expect("a path"));
         assert_eq!(path.strip_prefix("https://openapi.baidu.com"), Some(like));
         assert_eq!(query, query_like);
-        assert_eq!(request.headers, [("content-type".into(), "application/x-www-form-urlencoded".to_owned())]);
+        assert_eq!(request.headers, [("content-type".into(), "application/x-www-form-urlencoded".into())]);
         assert_eq!(pairs(&request.body), pairs(recorded["body"].as_str().expect("a form").as_bytes()));
     }
 

@@ -122,7 +122,7 @@ impl Listings for Douyin {
     fn request(&self, auth: &Auth, _now: Millis) -> Request {
         let url = format!("{}?page_num=1&page_size={PAGE_SIZE}", self.url(TEMPLATES_PATH));
         let mut request = signed(Request::get(url), auth);
-        request.headers.push(("content-type".into(), "application/json".to_owned()));
+        request.headers.push(("content-type".into(), "application/json".into()));
         request
     }
 
@@ -141,7 +141,7 @@ impl Listings for Douyin {
 
 fn signed(mut request: Request, auth: &Auth) -> Request {
     if let Auth::Token(token) = auth {
-        request.headers.push(("access-token".into(), token.expose_secret().to_owned()));
+        request.headers.push(("access-token".into(), token.expose_secret().to_owned().into()));
     }
     request
 }
@@ -223,7 +223,7 @@ mod tests {
     /// The path, the headers that matter and what the body means.
     fn essence(request: &Request) -> (String, Vec<(String, String)>, Value) {
         let path = request.url.strip_prefix("https://open.douyin.com").expect("the host").to_owned();
-        let headers = request.headers.iter().map(|(name, value)| (name.to_string(), value.clone()));
+        let headers = request.headers.iter().map(|(name, value)| (name.to_string(), value.to_string()));
         let mut headers: Vec<_> = headers.collect();
         headers.sort();
         (path, headers, serde_json::from_slice(&request.body).expect("JSON"))
@@ -347,7 +347,7 @@ mod tests {
             request.url,
             "https://open.douyin.com/api/notification/v2/subscription/query_app_tpl/?page_num=1&page_size=50"
         );
-        assert!(request.headers.contains(&("access-token".into(), "clt.x".to_owned())));
+        assert!(request.headers.contains(&("access-token".into(), "clt.x".into())));
         let body = |total: u32| {
             let one = json!({ "msg_id": "MSG1", "template_id": 1, "title": "体检提醒", "classification": 1,
                 "host_list": ["douyin"], "keyword_list": ["提醒事项", "时间"] });

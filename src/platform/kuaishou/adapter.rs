@@ -167,7 +167,7 @@ mod tests {
 
     fn is_like(request: &Request, composed: &Value) {
         assert_eq!(request.method, Method::Post);
-        assert_eq!(request.headers, [("content-type".into(), "application/x-www-form-urlencoded".to_owned())]);
+        assert_eq!(request.headers, [("content-type".into(), "application/x-www-form-urlencoded".into())]);
         let composed_body = composed["body"].as_str().expect("a form");
         assert_eq!(pairs(&request.url, &request.body), pairs("", composed_body.as_bytes()));
     }

@@ -7,7 +7,7 @@ use crate::platform::{
     Account, Adapter, Answer, Auth, Granted, Quota, Request, Send,
     adapter::{Listings, Quotas, Tokens},
     answer::{number, object, text_or_number},
-    values::{self, Wrapped},
+    values::Values,
 };
 use crate::{
     domain::{
@@ -19,7 +19,6 @@ use crate::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// Path of the token call.
 pub const TOKEN_PATH: &str = "/cgi-bin/stable_token";
@@ -30,6 +29,9 @@ pub const SEND_PATH: &str = "/cgi-bin/message/subscribe/send";
 pub const QUOTA_PATH: &str = "/cgi-bin/openapi/quota/get";
 /// Path of the call that lists templates. Its own daily quota is small: it is asked at starts, daily and by command.
 pub const TEMPLATES_PATH: &str = "/wxaapi/newtmpl/gettemplate";
+
+/// Bytes of a message beside its values, mostly; a longer one grows.
+const ROOM: usize = 512;
 
 /// The adapter of one mini-program.
 pub struct Wechat {
@@ -64,7 +66,7 @@ struct Message<'a> {
     // Always explicit: the documentation says both «required» and «default formal».
     miniprogram_state: &'a str,
     lang: &'a str,
-    data: BTreeMap<&'a str, Wrapped<'a>>,
+    data: Values<'a>,
 }
 
 impl Adapter for Wechat {
@@ -76,9 +78,10 @@ impl Adapter for Wechat {
             page: send.page.map(|page| page.trim_start_matches('/')),
             miniprogram_state: MINIPROGRAM_STATE.of(send.options),
             lang: LANG.of(send.options),
-            data: values::wrapped(send.data),
+            data: Values::of(send.data),
         };
-        let body = serde_json::to_vec(&message).expect("texts serialise");
+        let mut body = Vec::with_capacity(ROOM + 2 * send.data.len());
+        serde_json::to_writer(&mut body, &message).expect("texts serialise");
         Request::json(self.url(SEND_PATH, auth), body)
     }
 
@@ -232,7 +235,7 @@ mod tests {
             base_url: "https://api.weixin.qq.com",
             appid: "wx0123456789abcdef",
             secrets: &secrets,
-            settings: &BTreeMap::new(),
+            settings: &std::collections::BTreeMap::new(),
         })
     }
 

@@ -66,7 +66,7 @@ pub async fn deliver(router: Router, request: Request, date: Option<Millis>) -> 
         platform::Method::Post => Method::POST,
     };
     let head = HttpRequest::builder().method(method).uri(request.url).header("content-length", request.body.len());
-    let head = request.headers.iter().fold(head, |head, (name, value)| head.header(&**name, value));
+    let head = request.headers.iter().fold(head, |head, (name, value)| head.header(&**name, &**value));
     let request = head.body(Body::from(request.body)).expect("a request");
     let response = router.oneshot(request).await.expect("infallible");
     if response.extensions().get::<Hang>().is_some() {
