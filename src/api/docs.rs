@@ -124,6 +124,8 @@ const OPERATIONS: &[(&str, &str)] = &[
     ("read_schedule_feed", "op_read_schedule_feed"),
     ("show_schedule", "op_show_schedule"),
     ("list_schedule_problems", "op_list_schedule_problems"),
+    ("report_schedule", "op_report_schedule"),
+    ("download_schedule_report", "op_download_schedule_report"),
     ("pause_schedule", "op_pause_schedule"),
     ("resume_schedule", "op_resume_schedule"),
     ("shift_schedule", "op_shift_schedule"),

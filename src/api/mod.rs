@@ -36,6 +36,7 @@ mod plans;
 mod problem;
 mod pulse;
 mod reminders;
+mod schedule_report;
 mod schedules;
 mod schema;
 mod stats;
@@ -97,6 +98,8 @@ pub struct Api {
     taps: Arc<Taps>,
     /// Turns of those who hand in files.
     files: Arc<Semaphore>,
+    /// The turn of those who want to know how a schedule went: all its reminders are counted.
+    reports: Arc<Semaphore>,
     /// How tables are read.
     reader: Arc<sheet::Reader>,
     list_time: Duration,
@@ -114,6 +117,7 @@ impl Api {
         counted::begin_counters(&metrics);
         let (keys, places, taps, list_time) = (Arc::default(), Arc::default(), Arc::default(), LIST_TIME);
         let (files, reader) = (Arc::new(Semaphore::new(plans::AT_ONCE)), Arc::default());
+        let reports = Arc::new(Semaphore::new(1));
         let (batches, pulse, refreshes) = Default::default();
         let api = Self {
             config,
@@ -128,6 +132,7 @@ impl Api {
             pulse,
             refreshes,
             files,
+            reports,
             reader,
             list_time,
         };
@@ -190,6 +195,8 @@ impl Api {
             .route("/reminders/{id}/explain", get(explain::explain))
             .route("/schedules", get(schedules::list))
             .route("/schedules/{name}/problems", get(schedules::problems))
+            .route("/schedules/{name}/report", get(schedule_report::report))
+            .route("/schedules/{name}/report.xlsx", get(schedule_report::workbook))
             .route("/schedules/{name}/pause", post(schedules::pause))
             .route("/schedules/{name}/resume", post(schedules::resume))
             .route("/apps/{name}/pause", post(apps::pause))

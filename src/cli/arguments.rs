@@ -474,6 +474,14 @@ pub enum Schedules {
         /// Its name.
         name: String,
     },
+    /// Show how one went: how many were reached, and why the others were not.
+    Report {
+        /// Its name.
+        name: String,
+        /// Write it as a workbook, with each reminder and what became of it; ends in .xlsx.
+        #[arg(long, value_name = "FILE", conflicts_with = "json")]
+        save: Option<PathBuf>,
+    },
     /// Let no new send of it begin; deadlines run on.
     Pause {
         /// Its name.

@@ -20,7 +20,7 @@ use reqwest::{
     multipart::Form,
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io::Write, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tower::ServiceExt;
 
 /// How long a daemon may take from its lock to its socket, in milliseconds.
@@ -177,6 +177,21 @@ impl Client {
         self.while_alive(answer).await
     }
 
+    /// What stands at a path, written to a file as it comes.
+    pub async fn download(&self, path: &str, to: &mut (impl Write + Send)) -> Result<(), Failure> {
+        let answer = async {
+            let mut response = self.send(self.http.get(format!("http://tixing{path}"))).await?;
+            if !response.status().is_success() {
+                return Err(refused(response.status(), &response.text().await.unwrap_or_default()));
+            }
+            while let Some(chunk) = response.chunk().await.map_err(broken)? {
+                to.write_all(&chunk).map_err(|e| Failure::Failed(say!("download_unwritten", why = e.to_string())))?;
+            }
+            Ok(())
+        };
+        self.while_alive(answer).await
+    }
+
     /// A batch: the body streams out, the answer's lines are handed over as they come.
     pub async fn batch(&self, path: &str, body: reqwest::Body, line: impl FnMut(&str)) -> Result<(), Failure> {
         let request = self.http.post(format!("http://tixing{path}")).header(CONTENT_TYPE, "application/x-ndjson");
@@ -222,6 +237,13 @@ impl Client {
             store.close().await;
         }
     }
+}
+
+/// The path of a schedule, whose name may have any letters.
+pub fn schedule(name: &str, rest: &str) -> String {
+    let mut url = reqwest::Url::parse("http://tixing/v1/schedules").expect("a URL");
+    url.path_segments_mut().expect("it has a path").push(name);
+    format!("{}{rest}", url.path())
 }
 
 /// The query string of these parameters; those without a value are left out.

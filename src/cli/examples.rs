@@ -61,6 +61,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ("schedules list", &[("What is active", "schedules list --state active")]),
     ("schedules show", &[("One", "schedules show spring-tasting")]),
     ("schedules problems", &[("Its wrong rows and cells", "schedules problems spring-tasting")]),
+    ("schedules report", &[("How it went", "schedules report spring-tasting"), ("With each reminder", "schedules report spring-tasting --save spring.xlsx")]),
     ("schedules pause", &[("Until it is resumed", "schedules pause spring-tasting")]),
     ("schedules resume", &[("It says what the pause has left behind", "schedules resume spring-tasting")]),
     ("schedules shift", &[("Half an hour later", "schedules shift spring-tasting 30m"), ("Earlier", "schedules shift spring-tasting -15m")]),

@@ -28,6 +28,7 @@ mod plans;
 mod progress;
 mod reminders;
 mod safekeeping;
+mod report;
 mod schedules;
 mod sandbox;
 mod sheet;
@@ -36,7 +37,6 @@ mod templates;
 mod told;
 mod users;
 mod which;
-mod word;
 
 use crate::{
     clock::SystemClock,

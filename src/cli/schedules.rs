@@ -2,17 +2,17 @@
 
 use super::{
     arguments::Schedules,
-    client::{Client, query},
+    client::{Client, query, schedule},
     failure::Failure,
     out::{Out, data},
     progress::during,
+    report,
     table::{rows, text},
-    word::word,
 };
 use crate::{
     domain::timing::parse_instant,
     schedule::{compare::REMOVALS as MOST_REMOVED, when::cron::zone_said},
-    words::{Message, Voice, say},
+    words::{Message, Voice, say, word::word},
 };
 use chrono_tz::Tz;
 use reqwest::Method;
@@ -40,7 +40,7 @@ pub async fn run(client: &Client, verb: Schedules, out: Out) -> Result<(), Failu
             rows(&items, &members, client, out);
         }
         Schedules::Show { name } => {
-            let schedule = client.ask(Method::GET, &path(&name, ""), None).await?;
+            let schedule = client.ask(Method::GET, &schedule(&name, ""), None).await?;
             if out.json {
                 data!("{schedule}");
             } else {
@@ -49,19 +49,20 @@ pub async fn run(client: &Client, verb: Schedules, out: Out) -> Result<(), Failu
             }
         }
         Schedules::Problems { name } => {
-            let answer = client.ask(Method::GET, &path(&name, "/problems"), None).await?;
+            let answer = client.ask(Method::GET, &schedule(&name, "/problems"), None).await?;
             if out.json {
                 data!("{answer}");
             } else {
                 problems(&answer, out);
             }
         }
+        Schedules::Report { name, save } => report::run(client, &name, save.as_deref(), out).await?,
         Schedules::Pause { name } => {
-            let answer = client.ask(Method::POST, &path(&name, "/pause"), None).await?;
+            let answer = client.ask(Method::POST, &schedule(&name, "/pause"), None).await?;
             out.done(&answer, &say!("schedule_paused", name = name));
         }
         Schedules::Resume { name } => {
-            let answer = client.ask(Method::POST, &path(&name, "/resume"), None).await?;
+            let answer = client.ask(Method::POST, &schedule(&name, "/resume"), None).await?;
             let (expired, overdue, ahead) = (&answer["expired"], &answer["overdue"], &answer["ahead"]);
             let said = say!("schedule_resumed", name = name, expired = expired, overdue = overdue, ahead = ahead);
             out.done(&answer, &said);
@@ -69,8 +70,8 @@ pub async fn run(client: &Client, verb: Schedules, out: Out) -> Result<(), Failu
         Schedules::Shift { name, by, yes } => shift(client, &name, &by, yes, out).await?,
         Schedules::Cancel { name } => {
             let cancelled = |schedule: &Value| schedule["reminders"]["cancelled"].as_i64().unwrap_or_default();
-            let before = cancelled(&client.ask(Method::GET, &path(&name, ""), None).await?);
-            let of_it = path(&name, "");
+            let before = cancelled(&client.ask(Method::GET, &schedule(&name, ""), None).await?);
+            let of_it = schedule(&name, "");
             let ended = client.ask(Method::DELETE, &of_it, None);
             let answer = during(out, say!("cancelling_schedule", name = name), ended).await?;
             let n = (cancelled(&answer) - before).max(0);
@@ -89,7 +90,7 @@ async fn shift(client: &Client, name: &str, by: &str, yes: bool, out: Out) -> Re
     let body = || Some(json!({ "by": by }));
     let asks = !yes && out.can_ask();
     if asks {
-        let planned = client.ask(Method::POST, &path(name, "/shift?dry_run=true"), body()).await?;
+        let planned = client.ask(Method::POST, &schedule(name, "/shift?dry_run=true"), body()).await?;
         let (moves, at_once) = (&planned["plan"]["moves"], &planned["plan"]["at_once"]);
         if at_once.as_u64().is_some_and(|n| n > 0) && planned["plan"]["too_far"] == 0 {
             out.tell(&say!("shift_sends_at_once", moves = moves, n = at_once));
@@ -99,7 +100,7 @@ async fn shift(client: &Client, name: &str, by: &str, yes: bool, out: Out) -> Re
             }
         }
     }
-    let call = path(name, "/shift");
+    let call = schedule(name, "/shift");
     let shifted = client.ask(Method::POST, &call, body());
     let answer = during(out, say!("shifting_schedule", name = name), shifted).await?;
     out.done(&answer, &say!("schedule_shifted", name = name, by = by));
@@ -107,13 +108,6 @@ async fn shift(client: &Client, name: &str, by: &str, yes: bool, out: Out) -> Re
         out.tell(&say!("shifted_at_once", n = n));
     }
     Ok(())
-}
-
-/// The path of a schedule, whose name may have any letters.
-fn path(name: &str, rest: &str) -> String {
-    let mut url = reqwest::Url::parse("http://tixing/v1/schedules").expect("a URL");
-    url.path_segments_mut().expect("it has a path").push(name);
-    format!("{}{rest}", url.path())
 }
 
 /// A schedule as a row of a table: its counts beside its other members.

@@ -4,11 +4,10 @@ use super::{
     client::Client,
     grid::{by_columns, by_tabs},
     out::{Out, data},
-    word,
 };
 use crate::{
     domain::timing::parse_instant,
-    words::{Message, Voice},
+    words::{Message, Voice, word},
 };
 use serde_json::Value;
 

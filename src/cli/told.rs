@@ -1,9 +1,8 @@
 //! A reminder as a person reads it: what it is, what it says, and what became of it.
 
-use super::word;
 use crate::{
     domain::timing::parse_instant,
-    words::{Message, Voice, say},
+    words::{Message, Voice, say, word},
 };
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;

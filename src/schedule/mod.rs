@@ -11,6 +11,7 @@
 //! recur     what becomes of occurrences at one look               (pure)
 //! prepare   the reminders of an occurrence, ahead of it
 //! annotate  the rows as a workbook again, with what is wrong
+//! report    how a schedule went, and the workbook of it
 //! folder    the folder is watched, and what changes in it is loaded
 //! ```
 
@@ -34,6 +35,7 @@ pub mod render;
 pub mod row;
 pub mod look;
 pub mod annotate;
+pub mod report;
 pub mod named;
 pub mod folder;
 #[cfg(test)]

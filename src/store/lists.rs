@@ -20,7 +20,7 @@ use std::{
 };
 
 /// Rows that one statement looks at.
-const SLICE: usize = 2_000;
+pub(super) const SLICE: usize = 2_000;
 /// Reminders of one user that one statement reads whole.
 const AT_ONCE: usize = 500;
 

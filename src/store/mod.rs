@@ -47,6 +47,7 @@ pub mod pushes;
 pub mod doubts;
 pub mod users;
 mod mentions;
+pub mod schedule_report;
 pub mod schedules;
 pub mod planned;
 mod planned_write;

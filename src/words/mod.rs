@@ -5,6 +5,7 @@
 
 mod en;
 mod zh;
+pub mod word;
 
 use chrono::{DateTime, SecondsFormat, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -406,8 +407,10 @@ mod tests {
         }
         let mut found = Vec::new();
         walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-        // This file, which says how it is done.
-        found.retain(|(file, _)| !file.contains("src/words/"));
+        // The catalogue, and this file, which says how it is done.
+        found.retain(|(file, _)| {
+            !["en", "zh", "mod"].iter().any(|name| file.ends_with(&format!("src/words/{name}.rs")))
+        });
         found
     }
 

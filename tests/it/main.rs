@@ -49,6 +49,7 @@ mod recurring;
 mod uploads;
 mod loads;
 mod folder;
+mod schedule_reports;
 mod schedules_cli;
 mod annotate;
 mod starters;

@@ -19,6 +19,8 @@ mod names;
 mod pending;
 mod rows;
 
+pub(super) use rows::serial;
+
 use super::sheet::{
     Kind,
     copied::{PROBLEMS_NAME, RAGGED_NAME},
@@ -36,7 +38,7 @@ use std::{
 /// A cell has so many characters.
 const MAX_CHARS: usize = 32_767;
 /// A sheet of a workbook has so many rows.
-const MAX_ROWS: u32 = 1_048_576;
+pub(super) const MAX_ROWS: u32 = 1_048_576;
 
 /// A problem, as it is told.
 #[derive(Debug, Clone, Default)]
@@ -116,12 +118,12 @@ pub fn write(
     Ok(copied)
 }
 
-fn unwritten(e: XlsxError) -> Message {
+pub(super) fn unwritten(e: XlsxError) -> Message {
     say!("annotate_unwritten", why = e.to_string())
 }
 
 /// No more than a cell may have.
-fn limited(text: &str) -> String {
+pub(super) fn limited(text: &str) -> String {
     text.chars().take(MAX_CHARS).collect()
 }
 

@@ -108,7 +108,7 @@ fn write_cell(page: &mut Worksheet, row: u32, column: u16, cell: &Cell, format: 
 }
 
 /// A spreadsheet's serial day, with 1900 as its first year.
-fn serial(at: NaiveDateTime, shows: Shows) -> f64 {
+pub fn serial(at: NaiveDateTime, shows: Shows) -> f64 {
     let start = NaiveDate::from_ymd_opt(1899, 12, 30).expect("a day");
     let fraction = f64::from(at.num_seconds_from_midnight()) / 86_400.0;
     if shows == Shows::Time {
