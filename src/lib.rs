@@ -4,7 +4,9 @@
 //!
 //! ```text
 //! main ─ cli ─ daemon        starts and connects everything: the only place that knows all the others
+//!   console                  pages for people, over what the API answers
 //!   api │ callback           JSON for programs │ the platforms' pushes
+//!         findings           how it stands and what to do, by what the API answers
 //!         schedule           a marketer's file becomes reminders
 //!         engine             which reminder is sent when, in which order, how many at once
 //!         sandbox            simulates the platforms: for the demo, for tests, for staging
@@ -35,6 +37,8 @@ pub mod metrics;
 pub mod engine;
 pub mod schedule;
 pub mod api;
+pub mod findings;
+pub mod console;
 pub mod callback;
 pub mod daemon;
 pub mod cli;

@@ -35,6 +35,26 @@ impl Caller {
         Self { key: None, name: "the command line".into(), scope: Scope::Admin, apps: None, owner: true }
     }
 
+    /// Somebody who came by a link of the command line to the console.
+    pub fn by_link() -> Self {
+        Self { name: "a link of the command line".into(), owner: false, ..Self::owner() }
+    }
+
+    /// Whether its key has this name.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.key.is_some_and(|id| self.name == named(id, name))
+    }
+
+    /// Whether it may do things of this scope.
+    pub fn can(&self, needed: Scope) -> bool {
+        self.scope.includes(needed)
+    }
+
+    /// The number of its key, if it has one.
+    pub fn key(&self) -> Option<i64> {
+        self.key
+    }
+
     /// Who it is, for the record of what people decide.
     pub fn name(&self) -> &str {
         &self.name
@@ -132,7 +152,7 @@ impl Keys {
                     key.hash,
                     Caller {
                         key: Some(key.id),
-                        name: format!("key {} ({})", key.id, key.name),
+                        name: named(key.id, &key.name),
                         scope: key.scope,
                         apps: key.apps,
                         owner: false,
@@ -149,10 +169,20 @@ impl Keys {
         self.living.read().unwrap_or_else(PoisonError::into_inner).get(&hash(key)).cloned()
     }
 
+    /// The living key of this number.
+    pub(super) fn by_id(&self, id: i64) -> Option<Caller> {
+        let living = self.living.read().unwrap_or_else(PoisonError::into_inner);
+        living.values().find(|caller| caller.key == Some(id)).cloned()
+    }
+
     fn lives(&self, caller: &Caller) -> bool {
         let living = self.living.read().unwrap_or_else(PoisonError::into_inner);
         caller.key.is_none() || living.values().any(|other| other.key == caller.key)
     }
+}
+
+fn named(id: i64, name: &str) -> String {
+    format!("key {id} ({name})")
 }
 
 fn hash(key: &str) -> String {
@@ -229,7 +259,7 @@ impl Api {
         if self.keys.lives(caller) { Ok(()) } else { Err(Problem::new("unauthorized", say!("key_unknown"))) }
     }
 
-    fn known(&self, key: &str) -> Result<Caller, Problem> {
+    pub(super) fn known(&self, key: &str) -> Result<Caller, Problem> {
         self.keys.caller(key.trim()).ok_or_else(|| Problem::new("unauthorized", say!("key_unknown")))
     }
 }

@@ -139,6 +139,7 @@ const OPERATIONS: &[(&str, &str)] = &[
     ("list_templates", "op_list_templates"),
     ("refresh_templates", "op_refresh_templates"),
     ("make_backup", "op_make_backup"),
+    ("open_console", "op_open_console"),
     ("show_hold", "op_show_hold"),
     ("end_hold", "op_end_hold"),
     ("create_key", "op_create_key"),

@@ -11,6 +11,7 @@ mod bulk;
 mod by_key;
 mod calendar;
 mod check;
+mod console;
 mod consents;
 mod counted;
 mod report;
@@ -96,6 +97,8 @@ pub struct Api {
     pulse: Arc<Pulse>,
     refreshes: Arc<templates::Refreshes>,
     taps: Arc<Taps>,
+    /// Links to the console that were given out.
+    links: Arc<console::Links>,
     /// Turns of those who hand in files.
     files: Arc<Semaphore>,
     /// The turn of those who want to know how a schedule went: all its reminders are counted.
@@ -118,7 +121,7 @@ impl Api {
         let (keys, places, taps, list_time) = (Arc::default(), Arc::default(), Arc::default(), LIST_TIME);
         let (files, reader) = (Arc::new(Semaphore::new(plans::AT_ONCE)), Arc::default());
         let reports = Arc::new(Semaphore::new(1));
-        let (batches, pulse, refreshes) = Default::default();
+        let (batches, pulse, refreshes, links) = Default::default();
         let api = Self {
             config,
             store,
@@ -131,6 +134,7 @@ impl Api {
             batches,
             pulse,
             refreshes,
+            links,
             files,
             reports,
             reader,
@@ -164,12 +168,12 @@ impl Api {
 
     /// For programs: every `/v1` call needs a key.
     pub fn router(&self) -> Router {
-        self.build(None)
+        self.build(Who::Key)
     }
 
     /// For callers on this machine's socket, whose permissions let only its owner in: no key needed.
     pub fn owner_router(&self) -> Router {
-        self.build(Some(Caller::owner()))
+        self.build(Who::Caller(Caller::owner()))
     }
 
     /// Metrics alone, for a listener of their own.
@@ -177,11 +181,12 @@ impl Api {
         Router::new().route("/metrics", get(health::metrics)).with_state(self.clone())
     }
 
-    fn build(&self, caller: Option<Caller>) -> Router {
+    fn build(&self, who: Who) -> Router {
+        let owner = if let Who::Caller(owner) = &who { Some(owner.clone()) } else { None };
         let feed = Router::new()
             .route("/schedules.ics", get(feed::feed))
             .layer(middleware::from_fn(in_time))
-            .layer(middleware::from_fn_with_state((self.clone(), caller.clone()), feed::authenticated));
+            .layer(middleware::from_fn_with_state((self.clone(), owner), feed::authenticated));
         let v1 = Router::new()
             .route("/consents", post(consents::record).get(consents::show))
             .route("/consents/ask", get(consents::ask))
@@ -222,8 +227,9 @@ impl Api {
             .route("/schedules/try", post(plans::attempt))
             .route("/sheet", post(sheets::read))
             .route("/backup", post(safekeeping::backup))
+            .route("/console/open", post(console::open))
             .route("/release", post(safekeeping::release).get(safekeeping::held))
-            .layer(middleware::from_fn_with_state((self.clone(), caller), authenticated));
+            .layer(middleware::from_fn_with_state((self.clone(), who), authenticated));
         Router::new()
             .nest("/v1", v1.merge(feed))
             .route("/healthz", get(health::healthy))
@@ -253,14 +259,28 @@ async fn in_time(request: Request, next: Next) -> Response {
     })
 }
 
-async fn authenticated(State((api, owner)): State<(Api, Option<Caller>)>, request: Request, next: Next) -> Response {
-    let caller = match owner {
-        Some(owner) => Ok(owner),
+async fn authenticated(State((api, who)): State<(Api, Who)>, mut request: Request, next: Next) -> Response {
+    let caller = match who {
+        Who::Caller(caller) => Ok(caller),
+        Who::Extension => {
+            request.extensions_mut().remove().ok_or_else(|| Problem::new("unauthorized", say!("no_api_key")))
+        }
         // A key of the feed opens nothing here, not even what everybody else may look at.
-        None => api.authenticate(request.headers()).and_then(|caller| caller.may(Scope::Read).map(|()| caller)),
+        Who::Key => api.authenticate(request.headers()).and_then(|caller| caller.may(Scope::Read).map(|()| caller)),
     };
     match caller {
         Ok(caller) => access::go_on_as(caller, request, next).await,
         Err(problem) => problem.into_response(),
     }
+}
+
+/// How a router knows who asks.
+#[derive(Clone)]
+enum Who {
+    /// By the API key in the head of the request.
+    Key,
+    /// It is always the same.
+    Caller(Caller),
+    /// By what stands in the request's extensions.
+    Extension,
 }

@@ -1,7 +1,7 @@
 //! The API's own description.
 
 use super::{
-    apps, batch, bulk, by_key, consents, docs, doubts, explain, explain_user, feed, health, keys,
+    apps, batch, bulk, by_key, consents, console, docs, doubts, explain, explain_user, feed, health, keys,
     ndjson::Written,
     plans, prepare,
     problem::{self, ProblemJson},
@@ -45,7 +45,7 @@ use utoipa::{
         users::let_in, plans::plan, plans::apply, plans::attempt, sheets::read, schedules::list, feed::feed, schedules::show, schedules::problems, schedule_report::report, schedule_report::workbook,
         schedules::pause, schedules::resume, schedules::shift, schedules::cancel, explain_user::explain_user, stats::stats, apps::pause, apps::resume,
         doubts::doubts, doubts::resolve, templates::templates, templates::refresh, safekeeping::backup, safekeeping::held,
-        safekeeping::release, keys::create_key, keys::list_keys,
+        safekeeping::release, console::open, keys::create_key, keys::list_keys,
         keys::revoke_key, health::healthy, health::ready, health::metrics, document, docs::page,
     ),
     components(schemas(ProblemJson, Written, OrderWord)),

@@ -102,6 +102,9 @@ pub enum Verb {
         /// What is asked, as JSON.
         request: String,
     },
+    /// The console, the pages for people.
+    #[command(subcommand)]
+    Console(Console),
     /// Write a consistent copy of the store, while the daemon runs.
     Backup {
         /// Where to; must not exist yet.
@@ -508,6 +511,12 @@ pub enum Schedules {
         /// Its name.
         name: String,
     },
+}
+
+#[derive(Subcommand)]
+pub enum Console {
+    /// Print a link by which somebody signs in once, as admin, within five minutes.
+    Open,
 }
 
 #[derive(Subcommand)]

@@ -113,6 +113,11 @@ impl Client {
         voice.in_zone(app.and_then(|app| self.zones.get(app).copied()).or(self.zone).or(voice.zone))
     }
 
+    /// Whether a daemon answers, and not this command by itself.
+    pub fn is_served(&self) -> bool {
+        self.own.is_none()
+    }
+
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Failure> {
         let request = request.header(ACCEPT_LANGUAGE, if self.lang == Lang::Zh { "zh" } else { "en" });
         let Some((_, router)) = &self.own else {

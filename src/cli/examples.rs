@@ -74,6 +74,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ("user forget", &[("Erase it", "user forget --app coffee --openid o-user-1")]),
     ("user let-in", &[("They have come back", "user let-in --app coffee --openid o-user-1")]),
     ("sheet", &[("What is read of a list", "sheet holders.xlsx --limit 5"), ("Its encoding is known", "sheet list.csv --encoding gb18030")]),
+    ("console open", &[("A link for whoever has no key", "console open")]),
     ("backup", &[("While the daemon runs", "backup /var/backups/tixing.db")]),
     ("verify", &[("Whether a backup is whole", "verify /var/backups/tixing.db")]),
     ("restore", &[("While the daemon is stopped", "restore /var/backups/tixing.db")]),

@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(names[0], "tixing.1");
         for (name, page) in &pages {
             assert!(page.contains(".SH \"EXIT STATUS\"") && page.contains(".TH "), "{name}: {page}");
-            let groups = ["app", "key", "consent", "reminder", "schedules", "doubt", "template", "user"];
+            let groups = ["app", "key", "consent", "reminder", "schedules", "doubt", "template", "user", "console"];
             let is_group = groups.iter().any(|group| *name == format!("tixing-{group}.1"));
             assert!(is_group || page.contains(".SH EXAMPLES"), "{name}: {page}");
         }

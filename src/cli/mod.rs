@@ -10,6 +10,7 @@ mod check;
 mod clean;
 mod client;
 mod consents;
+mod console;
 mod demo;
 mod doctor;
 mod doubts;
@@ -199,6 +200,7 @@ async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Verb::Template(verb) => templates::run(&reach(cli.config, false, out).await?, verb, out).await,
         Verb::Sheet(sheet) => sheet::run(&sheet, out),
         Verb::SheetChild { .. } => unreachable!("it ran before there was a runtime"),
+        Verb::Console(arguments::Console::Open) => console::open(&reach(cli.config, false, out).await?, out).await,
         Verb::Backup { file } => safekeeping::backup(configured(cli.config, Wanted::None)?, &file, out).await,
         Verb::Verify { file } => safekeeping::verify(&file, out).await,
         Verb::Restore { file } => safekeeping::restore(configured(cli.config, Wanted::None)?, file, out).await,

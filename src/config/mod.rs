@@ -3,6 +3,7 @@
 //! Each group of keys has a file: its shape in the TOML (`Raw`), its check, and the checked type.
 
 mod server;
+mod console;
 mod store;
 mod retention;
 mod schedules;
@@ -21,6 +22,7 @@ mod place;
 
 pub use app::{App, zone};
 pub use check::{Problem, Problems, unknown_word};
+pub use console::Console;
 pub use place::line;
 pub use schedules::Schedules;
 pub use server::{Format, Level, Server};
@@ -47,6 +49,8 @@ pub struct Config {
     pub path: PathBuf,
     /// Listening.
     pub server: Server,
+    /// The pages for people, if they are served.
+    pub console: Option<Console>,
     /// The database.
     pub store: Store,
     /// The watched folder, if there is one.
@@ -68,6 +72,7 @@ impl Config {
     /// Whether a daemon that runs with one can take over the other: all but the secrets and the log's level is the same.
     pub fn is_like(&self, other: &Self) -> bool {
         self.server.is_like(&other.server)
+            && self.console == other.console
             && self.store == other.store
             && self.schedules == other.schedules
             && self.retention == other.retention
@@ -116,6 +121,8 @@ struct Raw {
     proxy: Option<proxy::Raw>,
     #[serde(default)]
     server: server::Raw,
+    #[serde(default)]
+    console: console::Raw,
     #[serde(default)]
     store: store::Raw,
     schedules: Option<schedules::Raw>,
@@ -200,6 +207,7 @@ fn parse_with(
         warnings: Vec::new(),
     };
     let server = raw.server.check(&mut check);
+    let console = raw.console.check(server.as_ref(), &mut check);
     let store = raw.store.check(&mut check);
     let schedules = raw.schedules.and_then(|schedules| schedules.check(&mut check));
     let retention = raw.retention.check(&mut check);
@@ -207,7 +215,7 @@ fn parse_with(
     let Check { problems, warnings, .. } = check;
     match (server, store, problems.is_empty()) {
         (Some(server), Some(store), true) => {
-            Ok(Config { path: path.to_owned(), server, store, schedules, retention, apps, warnings })
+            Ok(Config { path: path.to_owned(), server, console, store, schedules, retention, apps, warnings })
         }
         _ => Err(Problems(problems)),
     }

@@ -12,7 +12,7 @@ use crate::{
     callback::Callbacks,
     clock::SharedClock,
     config::{self, App, Config, Level},
-    descriptors,
+    console, descriptors,
     domain::{Millis, timing::rfc3339},
     engine::{Engine, Signals, alarm},
     http,
@@ -163,7 +163,10 @@ impl Daemon {
 
         let stop_http = CancellationToken::new();
         let callbacks = Callbacks::new(&config.apps, store.clone(), Arc::clone(&clock), Arc::clone(&metrics));
-        let open_to_all = api.router().merge(callbacks.router());
+        let mut open_to_all = api.router().merge(callbacks.router());
+        if let Some(settings) = &config.console {
+            open_to_all = open_to_all.merge(console::router(api.clone(), settings.clone(), Arc::clone(&clock)));
+        }
         let mut servers =
             vec![tokio::spawn(http::serve_at_most(connections, listener, open_to_all, stop_http.clone()))];
         if let Some(address) = config.server.metrics {

@@ -14,7 +14,7 @@ use body::{Answered, Asked};
 use crowd::{Busy, Crowd, Member, Watched};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
@@ -39,16 +39,29 @@ pub struct Hang;
 #[derive(Debug, Clone, Copy)]
 pub struct HostMissing;
 
+/// Put into a request's extensions: the address at the other end of its connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
 /// Something that connections come from.
 pub trait Listener: Send + Sync + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// The address at its other end, if it has one.
+    fn peer(_: &Self::Stream) -> Option<IpAddr> {
+        None
+    }
+
     /// The next connection.
     fn next(&self) -> impl Future<Output = std::io::Result<Self::Stream>> + Send;
 }
 
 impl Listener for TcpListener {
     type Stream = TcpStream;
+
+    fn peer(stream: &TcpStream) -> Option<IpAddr> {
+        stream.peer_addr().ok().map(|address| address.ip())
+    }
 
     async fn next(&self) -> std::io::Result<TcpStream> {
         let (stream, _) = self.accept().await?;
@@ -72,7 +85,7 @@ pub async fn serve(listener: impl Listener, router: Router, stop: CancellationTo
 }
 
 /// Serves `router` on at most so many connections at once, until `stop`; then lets requests under way finish.
-pub async fn serve_at_most(most: usize, listener: impl Listener, router: Router, stop: CancellationToken) {
+pub async fn serve_at_most<L: Listener>(most: usize, listener: L, router: Router, stop: CancellationToken) {
     let crowd = Crowd::new(most);
     let connections = TaskTracker::new();
     let watch = tokio::spawn(Arc::clone(&crowd).watch());
@@ -88,7 +101,8 @@ pub async fn serve_at_most(most: usize, listener: impl Listener, router: Router,
         };
         match accepted {
             Ok((stream, member)) => {
-                connections.spawn(keep(stream, member, router.clone(), stop.clone()));
+                let peer = L::peer(&stream).map(Peer);
+                connections.spawn(keep(stream, peer, member, router.clone(), stop.clone()));
             }
             Err(e) => {
                 // Out of file descriptors, mostly: those in use must end first.
@@ -105,13 +119,15 @@ pub async fn serve_at_most(most: usize, listener: impl Listener, router: Router,
 /// Serves one connection to its end.
 async fn keep(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Option<Peer>,
     member: Arc<Member>,
     router: Router,
     stop: CancellationToken,
 ) {
     let asked = Arc::clone(&member);
-    let service =
-        hyper::service::service_fn(move |request: Request<Incoming>| answer(router.clone(), request, asked.begin()));
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        answer(router.clone(), peer, request, asked.begin())
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         // The crowd knows a slow head from a connection that rests; hyper has one time for both.
         .header_read_timeout(None)
@@ -132,9 +148,17 @@ async fn keep(
 #[error("hung up on purpose")]
 struct HungUp;
 
-async fn answer(router: Router, request: Request<Incoming>, busy: Arc<Busy>) -> Result<Response<Answered>, HungUp> {
+async fn answer(
+    router: Router,
+    peer: Option<Peer>,
+    request: Request<Incoming>,
+    busy: Arc<Busy>,
+) -> Result<Response<Answered>, HungUp> {
     let (asked, rest) = Asked::of(request, Arc::clone(&busy));
     let mut asked = asked.map(Body::new);
+    if let Some(peer) = peer {
+        asked.extensions_mut().insert(peer);
+    }
     if asked.version() == Version::HTTP_11 && !asked.headers().contains_key(header::HOST) {
         asked.extensions_mut().insert(HostMissing);
     }

@@ -70,6 +70,7 @@ mod mint;
 mod spent;
 mod tickets;
 pub mod keys;
+pub mod sessions;
 mod templates;
 pub mod hold;
 mod audit;

@@ -368,6 +368,11 @@ mod tests {
                 let named = parts[1..].iter().filter_map(|part| Some(part.split_once('=')?.0.trim().to_owned()));
                 found.push((key, named.collect(), file.clone()));
             }
+            // On a page of the console.
+            for said in text.split("frame.say(\"").skip(1) {
+                let key = said.split('"').next().unwrap_or_default().to_owned();
+                found.push((key, BTreeSet::new(), file.clone()));
+            }
             for tagged in text.split("tag = \"say\"").skip(1) {
                 let body = tagged.split("\n}").next().unwrap_or_default().split_once('{').map_or("", |(_, body)| body);
                 let mut in_variant = false;
@@ -400,7 +405,7 @@ mod tests {
                 let path = entry.path();
                 if path.is_dir() {
                     walk(&path, found);
-                } else if path.extension().is_some_and(|e| e == "rs") {
+                } else if path.extension().is_some_and(|e| e == "rs" || e == "html") {
                     found.push((path.display().to_string(), fs::read_to_string(&path).expect("readable")));
                 }
             }

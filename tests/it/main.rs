@@ -22,6 +22,7 @@ mod cli;
 mod fuzz;
 mod tidy;
 mod pages;
+mod console;
 mod crash;
 mod safekeeping;
 mod busy;

@@ -69,6 +69,8 @@ fn layers_point_downward_only() {
         ("schedule", &["words", "domain", "clock", "config", "metrics", "store", "platform"]),
         ("callback", &["words", "domain", "clock", "config", "metrics", "store", "platform"]),
         ("api", &["words", "domain", "clock", "config", "http", "metrics", "store", "platform", "engine", "schedule"]),
+        ("findings", &["words", "domain", "config"]),
+        ("console", &["words", "domain", "clock", "config", "http", "store", "schedule", "findings", "api"]),
     ];
     let all = [
         "words",
@@ -86,6 +88,8 @@ fn layers_point_downward_only() {
         "schedule",
         "api",
         "callback",
+        "findings",
+        "console",
         "daemon",
         "cli",
     ];

@@ -1,10 +1,11 @@
 //! The daemon's process: whether one runs, and the limits that it runs under.
 
-use super::{
-    files::{mode, octal},
-    report::{Level, Report},
+use super::files::{mode, octal};
+use crate::{
+    descriptors,
+    findings::{Level, Report},
+    words::say,
 };
-use crate::{descriptors, words::say};
 use std::path::Path;
 
 /// Files that a daemon should be able to have open: each connection is one.

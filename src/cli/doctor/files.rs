@@ -1,8 +1,8 @@
 //! Files: who can read and write them, whether the store's are whole, and how much room there is.
 
-use super::report::{Level, Report};
 use crate::{
     config::Config,
+    findings::{Level, Report},
     store::{file, filesystem},
     words::{Message, say},
 };

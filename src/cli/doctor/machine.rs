@@ -1,9 +1,9 @@
 //! The machine and how the daemon is set up on it: durability, retention, limits, the systemd unit.
 
-use super::report::{Level, Report};
 use crate::{
     config::{Config, Durability},
     domain::{DAY, Millis},
+    findings::{Level, Report},
     words::{Message, say},
 };
 

@@ -1,11 +1,9 @@
 //! `tixing doctor`: everything that can be wrong, looked at, each with what to do.
 
-mod report;
 mod files;
 mod machine;
 mod daemon;
 mod store;
-mod books;
 mod platform;
 
 use super::{
@@ -15,10 +13,10 @@ use super::{
 use crate::{
     clock::SystemClock,
     config::{self, Config, Wanted},
+    findings::{Check, Level, Report},
     platform::transport::{HttpTransport, Limits},
     words::{Message, say},
 };
-use report::{Level, Report};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use unicode_width::UnicodeWidthStr;
@@ -82,7 +80,7 @@ fn show(report: &Report, out: Out) {
     let checks = &report.checks;
     if out.json {
         let worst = checks.iter().map(|check| check.level).max().unwrap_or(Level::Ok);
-        let checks: Vec<Value> = checks.iter().map(report::Check::json).collect();
+        let checks: Vec<Value> = checks.iter().map(Check::json).collect();
         data!("{}", json!({ "worst": worst.word(), "checks": checks }));
         return;
     }

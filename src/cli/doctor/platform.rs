@@ -1,9 +1,5 @@
 //! One app's platform: whether it is reached, accepts our credentials, and has the templates as they are configured.
 
-use super::{
-    books::{instant, told},
-    report::{Level, Report, Subject},
-};
 use crate::{
     clock::SystemClock,
     config::{App, ENDS_SOON},
@@ -12,6 +8,10 @@ use crate::{
         consent::Feeds,
         outcome::Outcome,
         template::{Listing, Template},
+    },
+    findings::{
+        Level, Report, Subject,
+        books::{instant, told},
     },
     platform::{
         Adapter, Answer, Auth, Request,

@@ -1,12 +1,9 @@
 //! The daemon and its store: whether they answer, and what the daemon knows.
 
-use super::{
-    super::{client, failure::Failure},
-    books,
-    report::{Level, Report, Subject},
-};
+use super::super::{client, failure::Failure};
 use crate::{
     config::{App, Config},
+    findings::{Level, Report, Subject, books},
     words::{Message, say},
 };
 use reqwest::Method;

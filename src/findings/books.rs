@@ -1,6 +1,6 @@
 //! The books: how each app stands by the daemon's counts, and which reminders nobody sends.
 
-use super::report::{Level, Report, Subject};
+use super::{Level, Report, Subject};
 use crate::{
     config::App,
     domain::{MINUTE, timing::parse_instant},

@@ -1,4 +1,6 @@
-//! The doctor's report: each thing that was looked at, and its finding.
+//! What was looked at, how it stands, and what to do about it: for `doctor` and for the console.
+
+pub mod books;
 
 use crate::{
     config::App,

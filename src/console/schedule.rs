@@ -1,0 +1,282 @@
+//! One schedule: how it stands, and what can be done to it. What is done is said before, and what it came to after.
+
+use super::{
+    Console,
+    ask::{error, html, part},
+    frame::{Frame, When, number, percent, text},
+    person::Person,
+};
+use crate::{
+    store::keys::Scope,
+    words::{Message, say},
+};
+use askama::Template;
+use axum::{
+    Form,
+    extract::{Path, Query, State},
+    http::{HeaderMap, Method, StatusCode},
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// A number with its word, and its part of all in per cent.
+struct Count {
+    state: &'static str,
+    word: String,
+    n: String,
+    part: i64,
+}
+
+/// A reason and how often it came.
+struct Why {
+    state: String,
+    reason: String,
+    n: String,
+}
+
+#[derive(Template)]
+#[template(path = "schedule.html", config = "src/console/askama.toml")]
+struct Page {
+    frame: Frame,
+    name: String,
+    href: String,
+    app: String,
+    template: String,
+    state: String,
+    done: String,
+    problem: String,
+    incomplete: bool,
+    orphaned: bool,
+    first: Option<When>,
+    last: Option<When>,
+    paused: Option<When>,
+    loaded: Option<When>,
+    recurs: String,
+    next: Vec<When>,
+    counts: Vec<Count>,
+    reasons: Vec<Why>,
+    problems: Vec<Bad>,
+    more: String,
+    task: String,
+    text: String,
+    writes: bool,
+    over: bool,
+}
+
+/// A wrong cell.
+struct Bad {
+    place: String,
+    value: String,
+    detail: String,
+    fix: String,
+}
+
+/// Problems of the last load that are shown.
+const SHOWN: usize = 50;
+
+/// What was done before, in the query string.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Done {
+    done: String,
+}
+
+/// How it stands.
+pub async fn page(
+    State(console): State<Console>,
+    person: Person,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    Query(done): Query<Done>,
+) -> Response {
+    let (href, path) = (format!("/console/schedules/{}", part(&name)), format!("/v1/schedules/{}", part(&name)));
+    let frame = console.frame(Some(&person), &headers, &href);
+    let schedule = match console.ask(&person, frame.voice, Method::GET, &path, None).await {
+        Ok(schedule) => schedule,
+        Err(refused) => return refused.page(frame),
+    };
+    let told = console.ask(&person, frame.voice, Method::GET, &format!("{path}/problems"), None).await;
+    let told = told.unwrap_or_default();
+    let all: Vec<&Value> = told["problems"].as_array().into_iter().flatten().collect();
+    let more = told["more_problems"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_i64()).sum::<i64>();
+    let more = more + all.len().saturating_sub(SHOWN) as i64;
+    let writes = person.caller.can(Scope::Write);
+    let page = Page {
+        done: what_was_done(&done.done).map(|done| done.say(frame.voice)).unwrap_or_default(),
+        problems: all.into_iter().take(SHOWN).map(|problem| bad(problem, writes)).collect(),
+        more: if more > 0 { say!("console_more_problems", n = number(more)).say(frame.voice) } else { String::new() },
+        counts: counts(&schedule, &frame),
+        reasons: reasons(&schedule, &frame),
+        first: frame.when(&schedule["first_at"]),
+        last: frame.when(&schedule["last_at"]),
+        paused: frame.when(&schedule["paused_at"]),
+        loaded: frame.when(&schedule["loaded_at"]),
+        recurs: text(&schedule["recurs"]),
+        next: schedule["next"].as_array().into_iter().flatten().filter_map(|one| frame.when(&one["event"])).collect(),
+        incomplete: schedule["incomplete"] == true,
+        orphaned: schedule["orphaned"] == true,
+        problem: text(&schedule["problem"]),
+        task: task(&schedule["task"], &frame),
+        app: text(&schedule["app"]),
+        template: text(&schedule["template"]),
+        state: text(&schedule["state"]),
+        text: text(&schedule["text"]),
+        writes,
+        over: schedule["state"] == "ended" || schedule["state"] == "cancelled",
+        name,
+        href,
+        frame,
+    };
+    html(&page).into_response()
+}
+
+fn counts(schedule: &Value, frame: &Frame) -> Vec<Count> {
+    const STATES: [&str; 8] =
+        ["sent", "scheduled", "sending", "in_doubt", "failed", "expired", "unconfirmed", "cancelled"];
+    let n = |state: &str| schedule["reminders"][state].as_i64().unwrap_or_default();
+    let all: i64 = STATES.iter().map(|state| n(state)).sum();
+    let count = |state| Count { state, word: frame.word(state), n: number(n(state)), part: percent(n(state), all) };
+    STATES.into_iter().filter(|state| n(state) > 0).map(count).collect()
+}
+
+fn reasons(schedule: &Value, frame: &Frame) -> Vec<Why> {
+    let all = schedule["reasons"].as_array().into_iter().flatten();
+    let why = |one: &Value| Why {
+        state: frame.word(one["state"].as_str().unwrap_or_default()),
+        reason: frame.word(one["reason"].as_str().unwrap_or_default()),
+        n: number(one["n"].as_i64().unwrap_or_default()),
+    };
+    all.map(why).collect()
+}
+
+fn task(task: &Value, frame: &Frame) -> String {
+    match task.is_object() {
+        true => say!("about_task", kind = task["kind"], by = task["by"], detail = task["detail"]).say(frame.voice),
+        false => String::new(),
+    }
+}
+
+/// What stands in a cell may be an openid, which is nothing for those who may only look.
+fn bad(problem: &Value, writes: bool) -> Bad {
+    let number = ["row", "line"].iter().find_map(|member| problem[*member].as_i64());
+    let cell = problem["cell"].as_str().or(problem["column"].as_str()).unwrap_or_default();
+    let row = number.map(|n| format!(":{n}")).unwrap_or_default();
+    Bad {
+        place: format!("{}{row} {cell}", text(&problem["file"])).trim().to_owned(),
+        value: if writes { text(&problem["value"]) } else { String::new() },
+        detail: text(&problem[if writes { "detail" } else { "code" }]),
+        fix: if writes { text(&problem["fix"]) } else { String::new() },
+    }
+}
+
+#[derive(Template)]
+#[template(path = "confirm.html", config = "src/console/askama.toml")]
+struct ConfirmPage {
+    frame: Frame,
+    name: String,
+    href: String,
+    act: String,
+    title: String,
+    /// What will happen.
+    will: Vec<String>,
+    /// By how much to move, as it was typed.
+    by: Option<String>,
+    wrong: String,
+    /// Nothing can be done before more is typed.
+    ready: bool,
+}
+
+/// By how much, typed into a form.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct By {
+    by: String,
+}
+
+fn title(act: &str) -> Option<Message> {
+    Some(match act {
+        "pause" => say!("console_pause"),
+        "resume" => say!("console_resume"),
+        "shift" => say!("console_shift"),
+        "cancel" => say!("console_cancel"),
+        _ => return None,
+    })
+}
+
+fn what_was_done(act: &str) -> Option<Message> {
+    Some(match act {
+        "pause" => say!("console_paused"),
+        "resume" => say!("console_resumed"),
+        "shift" => say!("console_shifted"),
+        "cancel" => say!("console_cancelled"),
+        _ => return None,
+    })
+}
+
+/// What will happen, before it does.
+pub async fn confirm(
+    State(console): State<Console>,
+    person: Person,
+    headers: HeaderMap,
+    Path((name, act)): Path<(String, String)>,
+    Query(By { by }): Query<By>,
+) -> Response {
+    let (href, path) = (format!("/console/schedules/{}", part(&name)), format!("/v1/schedules/{}", part(&name)));
+    let frame = console.frame(Some(&person), &headers, &href);
+    let Some(title) = title(&act) else {
+        return error(frame, StatusCode::NOT_FOUND, say!("console_no_page"));
+    };
+    let schedule = match console.ask(&person, frame.voice, Method::GET, &path, None).await {
+        Ok(schedule) => schedule,
+        Err(refused) => return refused.page(frame),
+    };
+    let n = |state: &str| schedule["reminders"][state].as_i64().unwrap_or_default();
+    let waiting = number(n("scheduled"));
+    let mut will = match act.as_str() {
+        "pause" => vec![say!("console_will_pause", n = waiting)],
+        "resume" => vec![say!("console_will_resume", n = waiting)],
+        "cancel" => vec![say!("console_will_cancel", n = waiting), say!("console_cannot_be_undone")],
+        _ => Vec::new(),
+    };
+    let (mut wrong, mut ready) = (String::new(), act != "shift");
+    if act == "shift" && !by.is_empty() {
+        let asked = format!("{path}/shift?dry_run=true");
+        match console.ask(&person, frame.voice, Method::POST, &asked, Some(json!({ "by": by }))).await {
+            Ok(planned) => {
+                let of = |member: &str| planned["plan"][member].as_i64().unwrap_or_default();
+                will.push(say!("console_will_shift", n = number(of("moves")), by = by));
+                will.extend((of("at_once") > 0).then(|| say!("console_will_go_at_once", n = number(of("at_once")))));
+                will.extend((of("too_far") > 0).then(|| say!("console_too_far", n = number(of("too_far")))));
+                ready = of("too_far") == 0;
+            }
+            Err(refused) => wrong = refused.detail,
+        }
+    }
+    let will = will.iter().map(|message| message.say(frame.voice)).collect();
+    let by = (act == "shift").then_some(by);
+    html(&ConfirmPage { title: title.say(frame.voice), name, href, act, will, by, wrong, ready, frame }).into_response()
+}
+
+/// It is done.
+pub async fn act(
+    State(console): State<Console>,
+    person: Person,
+    headers: HeaderMap,
+    Path((name, act)): Path<(String, String)>,
+    Form(By { by }): Form<By>,
+) -> Response {
+    let (href, path) = (format!("/console/schedules/{}", part(&name)), format!("/v1/schedules/{}", part(&name)));
+    let frame = console.frame(Some(&person), &headers, &href);
+    let (method, path, body) = match act.as_str() {
+        "pause" | "resume" => (Method::POST, format!("{path}/{act}"), None),
+        "shift" => (Method::POST, format!("{path}/shift"), Some(json!({ "by": by }))),
+        "cancel" => (Method::DELETE, path, None),
+        _ => return error(frame, StatusCode::NOT_FOUND, say!("console_no_page")),
+    };
+    match console.ask(&person, frame.voice, method, &path, body).await {
+        // So that a reload does nothing a second time.
+        Ok(_) => Redirect::to(&format!("{href}?done={act}")).into_response(),
+        Err(refused) => refused.page(frame),
+    }
+}

@@ -1,0 +1,317 @@
+//! The console over real HTTP, by the real program: who gets in, what they see, and what another site cannot do.
+
+use crate::harness::{
+    EVENT,
+    program::{Program, SandboxServer, Site, body, now},
+};
+use reqwest::{StatusCode, redirect::Policy};
+use serde_json::json;
+use tixing::domain::{SECOND, timing::rfc3339};
+
+/// A browser's part of HTTP: a cookie jar, and no redirects that are not looked at.
+struct Browser {
+    http: reqwest::Client,
+    base: String,
+    cookies: Vec<(String, String)>,
+}
+
+/// What came: status, where it leads to, the page.
+struct Answer {
+    status: StatusCode,
+    to: String,
+    text: String,
+    headers: reqwest::header::HeaderMap,
+}
+
+impl Browser {
+    fn new(program: &Program) -> Self {
+        let http = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().expect("a client");
+        Self { http, base: program.base.clone(), cookies: Vec::new() }
+    }
+
+    fn cookies(&self) -> String {
+        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
+    async fn send(&mut self, request: reqwest::RequestBuilder) -> Answer {
+        let answer = request.header("cookie", self.cookies()).send().await.expect("an answer");
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        for cookie in headers.get_all("set-cookie") {
+            let text = cookie.to_str().expect("text");
+            let (name, value) = text.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
+            assert!(text.contains("HttpOnly") && text.contains("SameSite=Lax") && text.contains("Path=/"), "{text}");
+            self.cookies.retain(|(known, _)| known != name);
+            if !text.contains("Max-Age=0") {
+                self.cookies.push((name.into(), value.into()));
+            }
+        }
+        let to = headers.get("location").and_then(|to| to.to_str().ok()).unwrap_or_default().to_owned();
+        Answer { status, to, text: answer.text().await.expect("a page"), headers }
+    }
+
+    async fn get(&mut self, path: &str) -> Answer {
+        let request = self.http.get(format!("{}{path}", self.base));
+        self.send(request).await
+    }
+
+    /// A form of a page of ours.
+    async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Answer {
+        let request = self.http.post(format!("{}{path}", self.base)).header("sec-fetch-site", "same-origin");
+        let body =
+            reqwest::Url::parse_with_params("http://x", form).expect("pairs").query().unwrap_or_default().to_owned();
+        self.send(request.header("content-type", "application/x-www-form-urlencoded").body(body)).await
+    }
+
+    async fn sign_in(&mut self, name: &str, key: &str) -> Answer {
+        self.post("/console/login", &[("name", name), ("key", key)]).await
+    }
+}
+
+fn site(url: &str, platform: &str, more: &str) -> Site {
+    let site = Site::new(url, platform, "timezone = \"Asia/Shanghai\"");
+    let text = std::fs::read_to_string(site.path("tixing.toml")).expect("written");
+    let text = text.replace("[store]", &format!("[console]\nenabled = true\n{more}\n[store]"));
+    std::fs::write(site.path("tixing.toml"), text).expect("written");
+    site
+}
+
+fn key(site: &Site, args: &[&str]) -> String {
+    let (code, key, said) = site.run(&[&["key", "create"], args].concat());
+    assert_eq!(code, 0, "{said}");
+    key.trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_signs_in_by_the_name_and_the_key_and_out_again() {
+    let site = site("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let program = site.serve();
+    let mut browser = Browser::new(&program);
+    let away = browser.get("/console/schedules?state=active").await;
+    assert_eq!(
+        (away.status.as_u16(), away.to.as_str()),
+        (303, "/console/login?next=%2Fconsole%2Fschedules%3Fstate%3Dactive")
+    );
+    let login = browser.get(&away.to).await;
+    assert!(login.text.contains("<html lang=\"zh-CN\">") && login.text.contains("登录"), "{}", login.text);
+    for (name, value) in
+        [("referrer-policy", "no-referrer"), ("x-content-type-options", "nosniff"), ("cache-control", "no-store")]
+    {
+        assert_eq!(login.headers[name], value);
+    }
+    let policy = login.headers["content-security-policy"].to_str().expect("text");
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    let key = key(&site, &["--name", "小王", "--scope", "write"]);
+    for (name, wrong) in [("小王", "tx_wrong"), ("小李", key.as_str()), ("", ""), ("小王", "")] {
+        let refused = browser.sign_in(name, wrong).await;
+        assert!(
+            refused.status == 403 && refused.text.contains("不匹配") && !refused.text.contains("tx_"),
+            "{}",
+            refused.text
+        );
+        assert!(browser.cookies.is_empty());
+    }
+    let planted = "x".repeat(52);
+    browser.cookies.push(("tixing".into(), planted.clone()));
+    let in_now = browser.post("/console/login", &[("name", "小王"), ("key", &key), ("next", "//evil.example")]).await;
+    assert_eq!((in_now.status.as_u16(), in_now.to.as_str()), (303, "/console"));
+    let cookie = browser.cookies.iter().find(|(name, _)| name == "tixing").expect("a session").1.clone();
+    assert!(cookie != planted && cookie.len() > 40, "a session is new at the sign-in");
+    let page = browser.get("/console").await;
+    assert!(page.status == 200 && page.text.contains("总览") && page.text.contains("(小王)"), "{}", page.text);
+    browser.post("/console/lang", &[("lang", "en"), ("next", "/console")]).await;
+    assert!(browser.get("/console").await.text.contains("<html lang=\"en\">"));
+    assert_eq!(browser.get("/console/nowhere").await.status, 404);
+    assert_eq!(browser.get("/console/logout").await.status, 405, "nothing is changed by a GET");
+    assert_eq!(browser.post("/console/logout", &[]).await.to, "/console/login");
+    browser.cookies.push(("tixing".into(), cookie));
+    assert_eq!(browser.get("/console").await.status, 303, "the session is gone, not only its cookie");
+    let (_, log) = program.terminate();
+    assert!(!log.contains(&key), "no key in the log");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_key_ends_its_sessions_within_five_seconds_and_a_restart_ends_none() {
+    let site = site("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let program = site.serve();
+    let key = key(&site, &["--name", "w", "--scope", "write"]);
+    let mut browser = Browser::new(&program);
+    assert_eq!(browser.sign_in("w", &key).await.status, 303);
+    assert!(program.terminate().0.success());
+    let program = site.serve();
+    browser.base.clone_from(&program.base);
+    assert_eq!(browser.get("/console").await.status, 200, "who was signed in still is");
+    assert_eq!(site.run(&["key", "revoke", "1"]).0, 0);
+    let revoked = std::time::Instant::now();
+    while browser.get("/console").await.status == 200 {
+        assert!(revoked.elapsed().as_secs() < 5, "a revoked key still opens pages");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(program.terminate().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_other_site_sends_a_form_and_no_address_tries_more_than_ten_times_a_minute() {
+    let site = site("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let program = site.serve();
+    let key = key(&site, &["--name", "w", "--scope", "write"]);
+    let mut browser = Browser::new(&program);
+    let host = program.base.trim_start_matches("http://").to_owned();
+    let form = format!("name=w&key={key}");
+    let foreign: [(&str, &str, &str); 5] = [
+        ("sec-fetch-site", "cross-site", &host),
+        ("sec-fetch-site", "same-site", &host),
+        ("origin", "https://evil.example", &host),
+        ("origin", "http://evil.example", "evil.example"),
+        ("accept", "*/*", &host),
+    ];
+    for (name, value, host) in foreign {
+        let request =
+            browser.http.post(format!("{}/console/login", browser.base)).header(name, value).header("host", host);
+        let answer =
+            browser.send(request.header("content-type", "application/x-www-form-urlencoded").body(form.clone())).await;
+        assert!(answer.status == 403 && browser.cookies.is_empty(), "{name}: {value}");
+        assert!(answer.text.contains("不是从本控制台"), "{}", answer.text);
+    }
+    let request =
+        browser.http.post(format!("{}/console/login", browser.base)).header("origin", format!("http://{host}"));
+    let answer =
+        browser.send(request.header("content-type", "application/x-www-form-urlencoded").body(form.clone())).await;
+    assert_eq!(answer.status, 303, "an older browser names the origin alone");
+    for _ in 0..9 {
+        assert_eq!(browser.sign_in("w", "wrong").await.status, 403);
+    }
+    assert_eq!(browser.sign_in("w", &key).await.status, 429);
+    assert!(program.terminate().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_of_the_command_line_signs_in_once() {
+    let site = site("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    assert!(site.serve().terminate().0.success());
+    let (code, _, said) = site.run(&["console", "open"]);
+    assert!(code == 69 && said.contains("tixing serve"), "{code}: {said}");
+    let program = site.serve();
+    let (code, link, said) = site.run(&["console", "open"]);
+    assert!(code == 0 && said.contains("five minutes"), "{said}");
+    let path = link.trim().split_once("/console/").map(|(_, path)| format!("/console/{path}")).expect("a link");
+    let mut browser = Browser::new(&program);
+    // A chat program looks at what people paste.
+    for _ in 0..3 {
+        assert_eq!(browser.get(&path).await.status, 200);
+    }
+    assert_eq!(browser.post(&path, &[]).await.status, 303);
+    assert!(browser.get("/console").await.text.contains("总览"));
+    let mut another = Browser::new(&program);
+    let dead = another.post(&path, &[]).await;
+    assert!(
+        dead.status == 403 && another.cookies.is_empty() && dead.text.contains("tixing console open"),
+        "{}",
+        dead.text
+    );
+    let (_, log) = program.terminate();
+    assert!(!log.contains(path.rsplit('/').next().expect("a secret")), "no secret of a link in the log");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_marketer_watches_a_schedule_stops_it_and_learns_how_it_went() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = site("sqlite:tixing.db", &sandbox.url, "");
+    let mut program = site.serve();
+    program.key = site.key();
+    for user in ["o1", "o2"] {
+        sandbox.sandbox.world().tap("wx0123456789abcdef", user, EVENT, true);
+        let report = json!({ "app": "coffee", "openid": user, "results": { "event-start": "accept" } });
+        assert_eq!(program.post("/v1/consents", &report).await.0, 200);
+    }
+    let at = rfc3339(now() + 3_600 * SECOND);
+    // Names and cells from outside are hostile.
+    let hostile = "<script>alert(1)</script>";
+    let file = format!(
+        "name = \"春季\"\napp = \"coffee\"\ntemplate = \"event-start\"\nat = {at}\naudience = {{ file = \"l.csv\" }}\n[data]\nthing1 = \"{{{{名称}}}}\"\ntime2 = \"{{{{@event | datetime}}}}\"\n"
+    );
+    std::fs::write(site.path("s.toml"), file).expect("written");
+    std::fs::write(site.path("l.csv"), format!("openid,名称\no1,<b>茶</b>\no2,茶会\no3,{hostile}\n")).expect("written");
+    assert_eq!(site.run(&["load", "s.toml", "--yes"]).0, 3);
+
+    let writes = key(&site, &["--name", "w", "--scope", "write"]);
+    let mut browser = Browser::new(&program);
+    browser.sign_in("w", &writes).await;
+    let list = browser.get("/console/schedules").await.text;
+    assert!(
+        list.contains("春季") && list.contains("/console/schedules/%E6%98%A5%E5%AD%A3") && list.contains("进行中"),
+        "{list}"
+    );
+    let its = "/console/schedules/%E6%98%A5%E5%AD%A3";
+    let page = browser.get(its).await.text;
+    assert!(page.contains("l.csv:4") && page.contains("&#60;script&#62;") && !page.contains(hostile), "{page}");
+    let confirm = browser.get(&format!("{its}/pause")).await.text;
+    assert!(confirm.contains("有 2 条提醒在等待"), "{confirm}");
+    assert!(browser.get(its).await.text.contains("进行中"), "to look at what would happen does nothing");
+    let done = browser.post(&format!("{its}/pause"), &[]).await;
+    assert_eq!((done.status.as_u16(), done.to.as_str()), (303, format!("{its}?done=pause").as_str()));
+    assert!(browser.get(&done.to).await.text.contains("已暂停"));
+    assert_eq!(browser.post(&format!("{its}/resume"), &[]).await.status, 303);
+    let wrong = browser.get(&format!("{its}/shift?by=soon")).await.text;
+    assert!(wrong.contains("soon") && wrong.contains("role=\"alert\""), "{wrong}");
+    let planned = browser.get(&format!("{its}/shift?by=-2h")).await.text;
+    assert!(planned.contains("将平移 2 条") && planned.contains("立即发送"), "{planned}");
+    assert_eq!(browser.post(&format!("{its}/shift"), &[("by", "-2h")]).await.status, 303);
+    program.wait("/v1/schedules/%E6%98%A5%E5%AD%A3", 30, |shown| shown["reminders"]["sent"] == 2).await;
+    let report = browser.get(&format!("{its}/report")).await.text;
+    assert!(report.contains("已发送人数") && report.contains("该行有错误"), "{report}");
+    let book = browser.get(&format!("{its}/report.xlsx")).await;
+    assert!(book.status == 200 && book.headers["content-disposition"].to_str().is_ok_and(|d| d.contains("filename*")));
+    let found = browser.post("/console/search", &[("app", "coffee"), ("wanted", "o1")]).await.text;
+    let id = found.split("/console/reminders/").nth(1).and_then(|rest| rest.split('"').next()).expect("a reminder");
+    let reminder = browser.get(&format!("/console/reminders/{id}")).await.text;
+    assert!(
+        reminder.contains("&#60;b&#62;茶") && reminder.contains("活动名称") && reminder.contains("已发送"),
+        "{reminder}"
+    );
+    let id = id.replace("%5F", "_");
+    assert_eq!(browser.post("/console/search", &[("wanted", &id)]).await.status, 303, "an id leads to its reminder");
+    assert_eq!(browser.post(&format!("{its}/explode"), &[]).await.status, 404);
+
+    // Who may only look does nothing; who has another app sees nothing of this one.
+    let (reads, other) = (
+        key(&site, &["--name", "r", "--scope", "read"]),
+        key(&site, &["--name", "t", "--scope", "write", "--app", "tea"]),
+    );
+    let mut looks = Browser::new(&program);
+    looks.sign_in("r", &reads).await;
+    let page = looks.get(its).await.text;
+    assert!(!page.contains("/cancel") && !page.contains("&#60;script"), "{page}");
+    assert_eq!(looks.post(&format!("{its}/cancel"), &[]).await.status, 403);
+    let mut elsewhere = Browser::new(&program);
+    elsewhere.sign_in("t", &other).await;
+    assert_eq!(elsewhere.get(its).await.status, 404);
+    assert!(!elsewhere.get("/console/schedules").await.text.contains("春季"));
+    assert!(!elsewhere.get("/console").await.text.contains("coffee"));
+    assert_eq!(browser.post(&format!("{its}/cancel"), &[]).await.status, 303);
+    let (_, log) = program.terminate();
+    assert!(!log.contains("wanted") && !log.contains("o1"), "no openid in the log: {log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_console_that_is_not_enabled_is_not_there_and_one_behind_tls_takes_its_cookie_by_tls_alone() {
+    let off = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let program = off.serve_with_key();
+    assert_eq!(Browser::new(&program).get("/console").await.status, 404);
+    let (code, _, said) = off.run(&["console", "open"]);
+    assert!(code == 4 && said.contains("enabled = true"), "{said}");
+    let (status, _) = program.post("/v1/reminders", &body("o1", 60_000)).await;
+    assert_eq!(status, 201);
+    assert!(program.terminate().0.success());
+    let tls = site("sqlite:tixing.db", "http://127.0.0.1:1", "origin = \"https://tixing.example\"\nlang = \"en\"");
+    let program = tls.serve();
+    let key = key(&tls, &["--name", "w", "--scope", "write"]);
+    let mut browser = Browser::new(&program);
+    assert!(browser.get("/console/login").await.text.contains("<html lang=\"en\">"));
+    let request =
+        browser.http.post(format!("{}/console/login", browser.base)).header("origin", "https://tixing.example");
+    let request = request.header("content-type", "application/x-www-form-urlencoded").body(format!("name=w&key={key}"));
+    let answer = browser.send(request).await;
+    let cookie = answer.headers["set-cookie"].to_str().expect("text");
+    assert!(cookie.starts_with("__Host-tixing=") && cookie.contains("; Secure"), "{cookie}");
+    assert!(program.terminate().0.success());
+}
