@@ -65,6 +65,12 @@ impl Caller {
         if self.owner { say!("the_command_line") } else { Message::text(&self.name) }
     }
 
+    /// The name of its key, as the person whose key it is reads it.
+    pub fn person(&self) -> &str {
+        let of_key = self.key.and_then(|id| self.name.strip_prefix(&format!("key {id} ("))?.strip_suffix(')'));
+        of_key.unwrap_or(&self.name)
+    }
+
     /// Whether the caller is at home on this machine.
     pub fn is_owner(&self) -> bool {
         self.owner

@@ -63,7 +63,10 @@ impl Console {
             config.apps.iter().filter(seen).filter(|app| app.rules.testers.is_some()).map(|app| app.name.as_str());
         Frame {
             voice,
-            who: person.map(|person| person.caller.told().say(voice)),
+            who: person.map(|person| match person.caller.key() {
+                Some(_) => person.caller.person().to_owned(),
+                None => say!("console_by_link").say(voice),
+            }),
             path: path.to_owned(),
             test: test.collect::<Vec<_>>().join(", "),
             clock: time(voice, now),

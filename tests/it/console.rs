@@ -117,7 +117,11 @@ async fn somebody_signs_in_by_the_name_and_the_key_and_out_again() {
     let cookie = browser.cookies.iter().find(|(name, _)| name == "tixing").expect("a session").1.clone();
     assert!(cookie != planted && cookie.len() > 40, "a session is new at the sign-in");
     let page = browser.get("/console").await;
-    assert!(page.status == 200 && page.text.contains("总览") && page.text.contains("(小王)"), "{}", page.text);
+    assert!(
+        page.status == 200 && page.text.contains("总览") && page.text.contains("<span class=\"who\">小王</span>"),
+        "{}",
+        page.text
+    );
     browser.post("/console/lang", &[("lang", "en"), ("next", "/console")]).await;
     assert!(browser.get("/console").await.text.contains("<html lang=\"en\">"));
     assert_eq!(browser.get("/console/nowhere").await.status, 404);
