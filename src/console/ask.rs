@@ -22,6 +22,9 @@ struct ErrorPage {
     detail: String,
 }
 
+/// The kind of most bodies.
+const JSON: &str = "application/json";
+
 /// What the API refused, in the reader's language.
 #[derive(Debug)]
 pub struct Refused {
@@ -70,15 +73,29 @@ impl Console {
         path: &str,
         body: Option<Value>,
     ) -> Result<Value, Refused> {
-        let answer = self.answer(person, voice, method, path, body).await;
-        let status = answer.status();
-        let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let (status, value) = self.ask_with(person, voice, method, path, JSON, body).await;
         if status.is_success() {
             return Ok(value);
         }
         let text = |member: &str| value[member].as_str().unwrap_or_default().to_owned();
         Err(Refused { status, detail: text("detail"), request_id: text("request_id") })
+    }
+
+    /// Asks the API by a body of another kind; its status and its JSON, whichever they are.
+    pub async fn ask_with(
+        &self,
+        person: &Person,
+        voice: Voice,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Body,
+    ) -> (StatusCode, Value) {
+        let answer = self.send(person, voice, method, path, kind, body).await;
+        let status = answer.status();
+        let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
     /// The API's answer as it is.
@@ -91,13 +108,26 @@ impl Console {
         body: Option<Value>,
     ) -> Response {
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.send(person, voice, method, path, JSON, body).await
+    }
+
+    async fn send(
+        &self,
+        person: &Person,
+        voice: Voice,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Body,
+    ) -> Response {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().expect("a path of ours");
         let language = if voice.lang == Lang::Zh { "zh" } else { "en" };
-        request.headers_mut().insert(header::ACCEPT_LANGUAGE, HeaderValue::from_static(language));
-        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        request.headers_mut().insert(header::HOST, HeaderValue::from_static("tixing"));
+        let headers = request.headers_mut();
+        headers.insert(header::ACCEPT_LANGUAGE, HeaderValue::from_static(language));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(kind).expect("a kind of ours"));
+        headers.insert(header::HOST, HeaderValue::from_static("tixing"));
         request.extensions_mut().insert(person.caller.clone());
         let Ok(answer) = self.asked.clone().oneshot(request).await;
         answer

@@ -6,12 +6,13 @@
 //! guard      what every answer carries, and which forms are taken
 //! ask        the API is asked, and what it refuses becomes a page
 //! frame      what stands around every page, and how numbers and times are written
-//! overview │ schedules │ schedule │ report │ search │ reminder      a page each
+//! overview │ schedules │ schedule │ draft │ report │ search │ reminder      a page each
 //! pages/     their templates; assets/  the style sheet
 //! ```
 
 mod ask;
 mod assets;
+mod draft;
 mod frame;
 mod guard;
 mod overview;
@@ -51,6 +52,8 @@ struct Console {
 pub fn router(api: Api, settings: config::Console, clock: SharedClock) -> Router {
     let asked = api.person_router();
     let console = Console { api, asked, settings: Arc::new(settings), clock, attempts: Arc::default() };
+    // Whoever reads the files counts their bytes.
+    let hands_in = post(draft::hand_in).layer(DefaultBodyLimit::disable());
     Router::new()
         .route("/console", get(overview::page))
         .route("/console/", get(overview::page))
@@ -59,6 +62,10 @@ pub fn router(api: Api, settings: config::Console, clock: SharedClock) -> Router
         .route("/console/lang", post(session::choose_language))
         .route("/console/open/{secret}", get(session::link).post(session::use_link))
         .route("/console/schedules", get(schedules::page))
+        .route("/console/new", get(draft::form).merge(hands_in))
+        .route("/console/drafts/{id}", get(draft::check))
+        .route("/console/drafts/{id}/load", post(draft::load))
+        .route("/console/drafts/{id}/discard", post(draft::discard))
         .route("/console/schedules/{name}", get(schedule::page))
         .route("/console/schedules/{name}/report", get(report::page))
         .route("/console/schedules/{name}/report.xlsx", get(report::workbook))

@@ -210,6 +210,7 @@ fn what_was_done(act: &str) -> Option<Message> {
         "resume" => say!("console_resumed"),
         "shift" => say!("console_shifted"),
         "cancel" => say!("console_cancelled"),
+        "load" => say!("console_was_loaded"),
         _ => return None,
     })
 }

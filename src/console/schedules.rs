@@ -6,6 +6,7 @@ use super::{
     frame::{Frame, When, number, percent, text},
     person::Person,
 };
+use crate::store::keys::Scope;
 use askama::Template;
 use axum::{
     extract::{Query, State},
@@ -69,6 +70,7 @@ impl Line {
 #[template(path = "schedules.html", config = "src/console/askama.toml")]
 struct Page {
     frame: Frame,
+    writes: bool,
     apps: Vec<String>,
     app: String,
     state: String,
@@ -112,5 +114,6 @@ pub async fn page(
     let apps = apps.filter(|app| person.caller.sees(app)).collect();
     let files = each("files").iter().map(|file| (text(&file["path"]), text(&file["detail"]))).collect();
     let Wanted { app, state } = wanted;
-    html(&Page { frame, apps, app, state, living, ended, files }).into_response()
+    let writes = person.caller.can(Scope::Write);
+    html(&Page { frame, writes, apps, app, state, living, ended, files }).into_response()
 }

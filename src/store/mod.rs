@@ -71,6 +71,7 @@ mod spent;
 mod tickets;
 pub mod keys;
 pub mod sessions;
+pub mod drafts;
 mod templates;
 pub mod hold;
 mod audit;

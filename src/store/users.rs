@@ -6,6 +6,7 @@
 use super::{
     Store, audit,
     command::{Command, Single},
+    drafts,
     error::StoreError,
     hold,
     kept::forget_kept,
@@ -95,6 +96,7 @@ async fn forget(tx: &mut Tx<'_>, wish: &Wish) -> sqlx::Result<Forgotten> {
         .execute(tx.conn().await?)
         .await?;
     forget_kept(tx, place.id, &wish.openid).await?;
+    drafts::forget_of_app(tx, place.id).await?;
     let mut done = Forgotten::default();
     let user = (place.id, wish.openid.clone());
     if let Some(recipient) = recipients(tx, std::slice::from_ref(&user), false).await?.get(&user) {

@@ -319,3 +319,165 @@ async fn a_console_that_is_not_enabled_is_not_there_and_one_behind_tls_takes_its
     assert!(cookie.starts_with("__Host-tixing=") && cookie.contains("; Secure"), "{cookie}");
     assert!(program.terminate().0.success());
 }
+
+/// A form with files.
+fn files(schedule: Option<&str>, tables: &[(&str, &str)]) -> reqwest::multipart::Form {
+    let part = |text: &str, name: &str| reqwest::multipart::Part::text(text.to_owned()).file_name(name.to_owned());
+    let mut form = reqwest::multipart::Form::new();
+    if let Some(schedule) = schedule {
+        form = form.part("schedule", part(schedule, "春季.toml"));
+    }
+    for (name, text) in tables {
+        form = form.part("tables", part(text, name));
+    }
+    form
+}
+
+impl Browser {
+    async fn hand_in(&mut self, form: reqwest::multipart::Form) -> Answer {
+        let request = self.http.post(format!("{}/console/new", self.base)).header("sec-fetch-site", "same-origin");
+        self.send(request.multipart(form)).await
+    }
+}
+
+/// The value of a hidden input.
+fn hidden(page: &str, name: &str) -> String {
+    let after = page.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap_or_else(|| panic!("no {name}: {page}"));
+    after.split('"').next().expect("a value").to_owned()
+}
+
+fn schedule(table: &str) -> String {
+    let at = rfc3339(now() + 3_600 * SECOND);
+    format!(
+        "name = \"春季\"\napp = \"coffee\"\ntemplate = \"event-start\"\nat = {at}\naudience = {{ file = \"{table}\" }}\n[data]\nthing1 = \"{{{{名称}}}}\"\ntime2 = \"{{{{@event | datetime}}}}\"\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_marketer_hands_in_files_mends_them_and_loads_them_once() {
+    for database in crate::harness::databases() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let site = site(&crate::harness::fresh_url(database, folder.path()), "http://127.0.0.1:1", "");
+        let mut program = site.serve();
+        program.key = site.key();
+        let accepted =
+            |i: usize| json!({ "app": "coffee", "openid": format!("o{i}"), "results": { "event-start": "accept" } });
+        let reports: String = (0..1_100).map(|i| format!("{}\n", accepted(i))).collect();
+        assert_eq!(program.batch("/v1/consents/batch", reports).await.len(), 1_100);
+        let mut browser = Browser::new(&program);
+        let writes = key(&site, &["--name", "w", "--scope", "write"]);
+        browser.sign_in("w", &writes).await;
+        assert!(browser.get("/console/new").await.text.contains("multipart/form-data"));
+
+        // What can't be taken is said, and nothing of it is kept.
+        let toml = schedule("名 单\"一\".csv");
+        let refused = [
+            (files(None, &[("a.csv", "openid\no1\n")]), "请选择计划文件"),
+            (files(Some(&toml), &[("a.csv", "x"), ("a.csv", "y")]), "a.csv"),
+            (files(Some(&toml), &[("schedule", "x")]), "文件名无法使用"),
+            (files(Some(&toml), &[("x".repeat(300).as_str(), "x")]), "文件名无法使用"),
+        ];
+        for (form, said) in refused {
+            let answer = browser.hand_in(form).await;
+            assert!(answer.status == 422 && answer.text.contains(said), "{said}: {}", answer.text);
+        }
+
+        // A wrong cell; then the mended table.
+        let rows = |name: &str, n: usize| -> String {
+            (0..n).fold("openid,名称\n".to_owned(), |all, i| {
+                format!("{all}o{i},{}\n", if i == 1 { name } else { "茶会" })
+            })
+        };
+        let toml = schedule("名单.csv");
+        let handed = browser
+            .hand_in(files(Some(&toml), &[("../名单.csv", &rows("一二三四五六七八九十一二三四五六七八九十零", 3))]))
+            .await;
+        assert!(handed.status == 303 && handed.to.starts_with("/console/drafts/"), "{}", handed.text);
+        let check = browser.get(&handed.to).await.text;
+        assert!(
+            check.contains("3 行：2 正确，1 有错误")
+                && check.contains("名单.csv:3 B3")
+                && check.contains("《春季》2 条"),
+            "{check}"
+        );
+        let handed = browser.hand_in(files(Some(&toml), &[("名单.csv", &rows("读书会", 1_050))])).await;
+        let check = browser.get(&handed.to).await.text;
+        assert!(check.contains("1,050 行：1,050 正确") && check.contains("《春季》1,050 条"), "{check}");
+        let digest = hidden(&check, "digest");
+        let load = format!("{}/load", handed.to);
+        let unread = browser.post(&load, &[("digest", &digest)]).await;
+        assert!(unread.to.ends_with("?tried=number"), "above a thousand the number is typed: {}", unread.to);
+        assert!(browser.get(&unread.to).await.text.contains("请输入人数 1,050"));
+        assert!(browser.post(&load, &[("digest", "other"), ("people", "1050")]).await.to.ends_with("?tried=changed"));
+        let (_, none) = program.get("/v1/schedules/%E6%98%A5%E5%AD%A3").await;
+        assert_eq!(none["code"], "not_found", "nothing is loaded before it is confirmed");
+
+        // A draft is nobody else's.
+        let mut other = Browser::new(&program);
+        other.sign_in("o", &key(&site, &["--name", "o", "--scope", "admin"])).await;
+        assert_eq!(other.get(&handed.to).await.status, 404);
+        assert_eq!(other.post(&load, &[("digest", &digest), ("people", "1050")]).await.status, 404);
+        other.post(&format!("{}/discard", handed.to), &[]).await;
+
+        let loaded = browser.post(&load, &[("digest", &digest), ("people", "1,050")]).await;
+        assert_eq!(loaded.to, "/console/schedules/%E6%98%A5%E5%AD%A3?done=load", "{}", loaded.text);
+        assert!(browser.get(&loaded.to).await.text.contains("已加载"));
+        assert_eq!(
+            browser.post(&load, &[("digest", &digest), ("people", "1050")]).await.status,
+            404,
+            "a second click loads nothing"
+        );
+        let (_, shown) = program.get("/v1/schedules/%E6%98%A5%E5%AD%A3").await;
+        assert_eq!((&shown["reminders"]["scheduled"], &shown["text"]), (&1_050.into(), &toml.as_str().into()));
+
+        // Removals want a word.
+        let handed = browser.hand_in(files(Some(&toml), &[("名单.csv", &rows("读书会", 100))])).await;
+        let check = browser.get(&handed.to).await.text;
+        assert!(check.contains("name=\"removals\""), "{check}");
+        let (load, digest) = (format!("{}/load", handed.to), hidden(&check, "digest"));
+        assert_eq!(browser.post(&load, &[("digest", &digest)]).await.status, 422);
+        assert_eq!(browser.post(&load, &[("digest", &digest), ("removals", "yes")]).await.status, 303);
+
+        // Whoever may only look hands in nothing.
+        let mut looks = Browser::new(&program);
+        looks.sign_in("r", &key(&site, &["--name", "r", "--scope", "read"])).await;
+        assert_eq!(looks.hand_in(files(Some(&toml), &[])).await.status, 403);
+        // An eleventh draft is refused; a user who is forgotten takes the drafts along.
+        let mut last = String::new();
+        for _ in 0..9 {
+            let handed = browser.hand_in(files(Some(&toml), &[("名单.csv", "openid,名称\no1,茶\n")])).await;
+            assert_eq!(handed.status, 303, "{}", handed.text);
+            last = handed.to;
+        }
+        assert_eq!(browser.hand_in(files(Some(&toml), &[])).await.status, 409);
+        browser.post(&format!("{last}/discard"), &[]).await;
+        let handed = browser.hand_in(files(Some(&toml), &[("名单.csv", "openid,名称\nonobody-else,茶\n")])).await;
+        let wish = json!({ "app": "coffee", "openid": "onobody-else" });
+        assert_eq!(program.post("/v1/users/forget", &wish).await.0, 200);
+        assert_eq!(browser.get(&handed.to).await.status, 404);
+        assert!(program.terminate().0.success());
+        for file in ["tixing.db", "tixing.db-wal"] {
+            let bytes = std::fs::read(folder.path().join(file)).unwrap_or_default();
+            assert!(!bytes.windows(12).any(|window| window == b"onobody-else"), "i9: {file} names who was forgotten");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_of_some_megabytes_comes_through_in_pieces_and_one_beyond_the_bound_is_refused() {
+    let site = site("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let program = site.serve();
+    let mut browser = Browser::new(&program);
+    browser.sign_in("w", &key(&site, &["--name", "w", "--scope", "write"])).await;
+    let toml = schedule("l.csv");
+    let filler = "备".repeat(1_000);
+    let rows: String = (0..1_200).map(|i| format!("o{i},茶会,{filler}\n")).collect();
+    let handed = browser.hand_in(files(Some(&toml), &[("l.csv", &format!("openid,名称,备注\n{rows}"))])).await;
+    assert_eq!(handed.status, 303, "{}", handed.text);
+    let check = browser.get(&handed.to).await.text;
+    assert!(check.contains("1,200 行：1,200 正确"), "{check}");
+    let large = "x".repeat(65 * 1024 * 1024);
+    let refused = browser.hand_in(files(Some(&toml), &[("l.csv", &large)])).await;
+    assert_eq!(refused.status, 422, "{}", refused.text);
+    assert!(program.terminate().0.success());
+}
