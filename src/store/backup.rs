@@ -11,7 +11,7 @@ use super::{
     file,
     hold::{Overdue, overdue},
     keys::{self, KeyName},
-    progress, schema,
+    progress, schema, sessions,
     states::LIVING_WORDS,
     tally,
     tx::Tx,
@@ -280,12 +280,13 @@ async fn former_keys(store: &Path) -> Result<Vec<keys::Revoked>, Message> {
     read.await.map_err(|e| StoreError::from(e).message())
 }
 
-/// Revokes in the copy what was revoked since; answers these keys, and those that live.
+/// Revokes in the copy what was revoked since, and ends all sessions of the console; answers these keys, and those that live.
 async fn with_revoked(copy: &Path, gone: &[keys::Revoked]) -> Result<(Vec<KeyName>, Vec<KeyName>), Message> {
     let change = async {
         let mut conn = alone(copy).await?;
         let revoked = keys::revoke_again(&mut conn, gone).await?;
         let living = keys::living(&mut conn).await?;
+        sessions::end_all(&mut conn).await?;
         conn.close().await?;
         Ok::<_, sqlx::Error>((revoked, living))
     };

@@ -2,7 +2,7 @@
 
 use super::{Store, command::Single, error::StoreError, tx::Tx};
 use crate::domain::{DAY, MINUTE, Millis};
-use sqlx::Row;
+use sqlx::{AnyConnection, Row};
 
 /// A session ends so long after it was begun, however much is asked.
 pub const LONGEST: Millis = 7 * DAY;
@@ -64,6 +64,11 @@ impl Single for End {
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
         sqlx::query("DELETE FROM session WHERE hash = $1").bind(&self.0).execute(tx.conn().await?).await.map(drop)
     }
+}
+
+/// Ends all sessions of a copy: one that was ended since lives in it.
+pub(super) async fn end_all(conn: &mut AnyConnection) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM session").execute(conn).await.map(drop)
 }
 
 impl Store {

@@ -481,3 +481,21 @@ async fn a_table_of_some_megabytes_comes_through_in_pieces_and_one_beyond_the_bo
     assert_eq!(refused.status, 422, "{}", refused.text);
     assert!(program.terminate().0.success());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_was_ended_does_not_live_again_when_a_backup_is_restored() {
+    let site = site("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let program = site.serve();
+    let mut browser = Browser::new(&program);
+    browser.sign_in("w", &key(&site, &["--name", "w", "--scope", "write"])).await;
+    let cookies = browser.cookies.clone();
+    assert_eq!(site.run(&["backup", "copy.db"]).0, 0);
+    browser.post("/console/logout", &[]).await;
+    assert!(program.terminate().0.success());
+    let (code, _, said) = site.run(&["restore", "copy.db"]);
+    assert_eq!(code, 0, "{said}");
+    let program = site.serve();
+    (browser.base, browser.cookies) = (program.base.clone(), cookies);
+    assert_eq!(browser.get("/console").await.status, 303);
+    assert!(program.terminate().0.success());
+}
