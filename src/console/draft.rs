@@ -285,12 +285,6 @@ fn checked(frame: Frame, id: &str, status: StatusCode, plan: &Value, tried: &str
     let more = counted + all.len().saturating_sub(SHOWN) as i64;
     let voice = frame.voice;
     let said = |message: Message| message.say(voice);
-    let wrong = match tried {
-        "changed" => said(say!("console_plan_changed")),
-        "number" => said(say!("console_wrong_number", n = number(goes))),
-        _ if !usable && all.is_empty() => text(&plan["detail"]),
-        _ => String::new(),
-    };
     let verdict = say!(
         "console_verdict",
         read = number(n("rows", "read")),
@@ -308,9 +302,19 @@ fn checked(frame: Frame, id: &str, status: StatusCode, plan: &Value, tried: &str
         (say!("console_new"), n("reminders", "new")),
         (say!("console_changed"), n("reminders", "changed")),
         (say!("console_removed"), n("reminders", "removed")),
+        (say!("console_without"), n("reminders", "no_consent")),
         (say!("console_late"), n("reminders", "late")),
     ];
+    let held = plan["reach"]["held_elsewhere"].as_array().into_iter().flatten();
+    let held = held.map(|one| (say!("console_held_by", by = one["by"]), one["reminders"].as_i64().unwrap_or_default()));
     let (first, last) = (frame.when(&plan["first_at"]), frame.when(&plan["last_at"]));
+    let wrong = match tried {
+        "changed" => said(say!("console_plan_changed")),
+        "number" => said(say!("console_wrong_number", n = number(goes))),
+        _ if !usable && all.is_empty() => text(&plan["detail"]),
+        _ if usable && first.is_none() => said(say!("console_nothing_to_send")),
+        _ => String::new(),
+    };
     let without = n("reminders", "no_consent");
     let sentence = first.as_ref().map(|first| {
         say!("console_sentence", at = first.at, n = number(goes), name = plan["schedule"], without = number(without))
@@ -332,7 +336,12 @@ fn checked(frame: Frame, id: &str, status: StatusCode, plan: &Value, tried: &str
         app: text(&plan["app"]),
         wrong,
         verdict: if plan["rows"].is_object() { said(verdict) } else { String::new() },
-        reach: reach.into_iter().filter(|(_, n)| *n > 0).map(|(title, n)| (said(title), number(n))).collect(),
+        reach: reach
+            .into_iter()
+            .chain(held)
+            .filter(|(_, n)| *n > 0)
+            .map(|(title, n)| (said(title), number(n)))
+            .collect(),
         first,
         last,
         takes: plan["takes_ms"].as_i64().filter(|ms| *ms > 0).map(|ms| voice.span(ms)).unwrap_or_default(),

@@ -1798,4 +1798,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_mended", "Hand in mended files"),
     ("console_discard", "Discard"),
     ("console_was_loaded", "It is loaded."),
+    ("console_without", "reminders without a consent"),
+    ("console_held_by", "consents that «{by}» holds"),
+    ("console_nothing_to_send", "There is nothing to send: see below why."),
 ];

@@ -1798,4 +1798,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_mended", "上传修改后的文件"),
     ("console_discard", "丢弃"),
     ("console_was_loaded", "已加载。"),
+    ("console_without", "无可用订阅的提醒"),
+    ("console_held_by", "被「{by}」占用的订阅"),
+    ("console_nothing_to_send", "没有可发送的提醒，原因见下。"),
 ];
