@@ -111,7 +111,8 @@ impl Console {
         self.send(person, voice, method, path, JSON, body).await
     }
 
-    async fn send(
+    /// The same with a body of another kind.
+    pub async fn send(
         &self,
         person: &Person,
         voice: Voice,

@@ -3,10 +3,12 @@
 use super::{
     Console,
     ask::{error, html, part},
+    card::Card,
     frame::{Frame, When, number, text},
     person::Person,
 };
 use crate::{
+    config::Config,
     store::{StoreError, drafts::MAX_DRAFTS, keys::Scope},
     words::{Message, say},
 };
@@ -18,7 +20,9 @@ use axum::{
     http::{HeaderMap, Method, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
+use bytes::BytesMut;
 use data_encoding::BASE32_NOPAD;
+use futures_util::StreamExt;
 use rand::RngExt;
 use serde::Deserialize;
 use serde_json::Value;
@@ -62,6 +66,8 @@ struct CheckPage {
     first: Option<When>,
     last: Option<When>,
     takes: String,
+    /// Messages as they will be sent, and whose they are.
+    samples: Vec<(String, Card)>,
     problems: Vec<Bad>,
     more: String,
     notes: Vec<String>,
@@ -232,6 +238,66 @@ impl Console {
         let (kind, body) = self.files(id, files);
         Ok(Some(self.ask_with(person, frame.voice, Method::POST, path, &kind, body).await))
     }
+
+    /// The same with some of the reminders, as lines of JSON: the first, and the one with the longest texts.
+    async fn plan_and_samples(&self, person: &Person, frame: &Frame, id: &str) -> Result<Option<Planned>, StoreError> {
+        let Some(files) = self.api.store().draft(id, owner(person), self.clock.now()).await? else { return Ok(None) };
+        let (kind, body) = self.files(id, files);
+        let answer =
+            self.send(person, frame.voice, Method::POST, "/v1/schedules/plan?reminders=true", &kind, body).await;
+        let (mut status, mut lines) = (answer.status(), answer.into_body().into_data_stream());
+        let (mut rest, mut last, mut samples) = (BytesMut::new(), Bytes::new(), Samples::default());
+        while let Some(Ok(chunk)) = lines.next().await {
+            rest.extend_from_slice(&chunk);
+            while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+                last = rest.split_to(end + 1).freeze();
+                samples.look_at(&last);
+            }
+        }
+        let plan: Value = serde_json::from_slice(if rest.is_empty() { &last } else { &rest }).unwrap_or_default();
+        // What can't be used is found when the answer has begun, and is told in its last line.
+        if let Some(refused) = plan["status"].as_u64().and_then(|n| StatusCode::from_u16(u16::try_from(n).ok()?).ok()) {
+            status = refused;
+        }
+        Ok(Some(Planned { status, plan, samples: samples.read() }))
+    }
+}
+
+/// A plan, and some of its reminders.
+struct Planned {
+    status: StatusCode,
+    plan: Value,
+    samples: Vec<Value>,
+}
+
+/// The first reminder that will be sent, and the one with the longest texts.
+#[derive(Default)]
+struct Samples {
+    first: Bytes,
+    longest: Bytes,
+    /// How long the texts of that are, and if nothing else, of the first.
+    length: usize,
+}
+
+impl Samples {
+    fn look_at(&mut self, line: &Bytes) {
+        // Members stand in the order of their names, so no line is read whole: there may be a million.
+        let place = |part: &[u8]| line.windows(part.len()).position(|window| window == part);
+        let (Some(data), Some(event)) = (place(b"\"data\":"), place(b"\"event\":")) else { return };
+        let will_go = [&b"\"change\":\"new\""[..], b"\"change\":\"changed\""];
+        let goes = will_go.iter().any(|change| line[..data].windows(change.len()).any(|window| window == *change));
+        let length = event.saturating_sub(data);
+        if goes && self.first.is_empty() {
+            (self.first, self.length) = (line.clone(), length);
+        } else if goes && length > self.length {
+            (self.longest, self.length) = (line.clone(), length);
+        }
+    }
+
+    fn read(&self) -> Vec<Value> {
+        let lines = [&self.first, &self.longest].into_iter().filter(|line| !line.is_empty());
+        lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    }
 }
 
 /// By which name a part is kept; none of one without a file.
@@ -259,21 +325,22 @@ pub async fn check(
     Query(Tried { tried }): Query<Tried>,
 ) -> Response {
     let frame = console.frame(Some(&person), &headers, "/console/new");
-    let (status, plan) = match console.plan(&person, &frame, &id, "/v1/schedules/plan").await {
-        Ok(Some(answer)) => answer,
+    let planned = match console.plan_and_samples(&person, &frame, &id).await {
+        Ok(Some(planned)) => planned,
         Ok(None) => return error(frame, StatusCode::NOT_FOUND, say!("console_no_draft")),
         Err(e) => return console.unavailable(&headers, &e),
     };
-    if let Some(app) = plan["app"].as_str() {
+    if let Some(app) = planned.plan["app"].as_str() {
         let known = console.api.config().apps.iter().any(|known| known.name == app);
         if let (true, Err(e)) = (known, console.api.store().set_draft_app(&id, app).await) {
             return console.unavailable(&headers, &e);
         }
     }
-    html(&checked(frame, &id, status, &plan, &tried)).into_response()
+    html(&checked(frame, &id, &planned, &tried, console.api.config())).into_response()
 }
 
-fn checked(frame: Frame, id: &str, status: StatusCode, plan: &Value, tried: &str) -> CheckPage {
+fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, config: &Config) -> CheckPage {
+    let Planned { status, plan, samples } = planned;
     let n = |part: &str, member: &str| plan[part][member].as_i64().unwrap_or_default();
     let goes = n("reminders", "new") + n("reminders", "changed");
     let each = |member: &str| plan[member].as_array().into_iter().flatten();
@@ -330,10 +397,17 @@ fn checked(frame: Frame, id: &str, status: StatusCode, plan: &Value, tried: &str
             fix: text(&problem["fix"]),
         }
     };
+    let (app, template) = (text(&plan["app"]), text(&plan["template"]));
+    let sample = |one: &Value| {
+        let card = Card::of(config, &app, &template, &one["data"]);
+        (say!("console_row_of", row = one["row"], user = one["openid"]).say(voice), card)
+    };
+    let samples = samples.iter().map(sample).collect();
     CheckPage {
+        samples,
         href: format!("/console/drafts/{}", part(id)),
         name: text(&plan["schedule"]),
-        app: text(&plan["app"]),
+        app,
         wrong,
         verdict: if plan["rows"].is_object() { said(verdict) } else { String::new() },
         reach: reach

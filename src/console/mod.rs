@@ -12,6 +12,7 @@
 
 mod ask;
 mod assets;
+mod card;
 mod draft;
 mod frame;
 mod guard;

@@ -3,6 +3,7 @@
 use super::{
     Console,
     ask::{html, part},
+    card::Card,
     frame::{Frame, When, text},
     person::Person,
 };
@@ -21,11 +22,7 @@ struct Page {
     frame: Frame,
     id: String,
     state: String,
-    app: String,
-    title: String,
-    /// Label and value of each field, as the message shows them.
-    fields: Vec<(String, String)>,
-    erased: bool,
+    card: Card,
     page: String,
     at: Option<When>,
     deadline: Option<When>,
@@ -52,22 +49,14 @@ pub async fn page(
         (Err(refused), _) | (_, Err(refused)) => return refused.page(frame),
     };
     let (app, code) = (text(&reminder["app"]), text(&reminder["template"]));
-    let config = console.api.config();
-    let template = config.apps.iter().find(|known| known.name == app).and_then(|app| app.template(&code));
-    let label =
-        |key: &str| template.and_then(|template| template.fields.get(key)).map_or_else(|| key.to_owned(), Clone::clone);
-    let values = reminder["data"].as_object().into_iter().flatten();
-    let fields: Vec<(String, String)> =
-        values.map(|(key, value)| (label(key), value.as_str().unwrap_or_default().to_owned())).collect();
+    let card = Card::of(console.api.config(), &app, &code, &reminder["data"]);
     let said = &story[if frame.voice.lang == Lang::Zh { "zh" } else { "en" }];
     let evidence = story["evidence"].as_array().into_iter().flatten();
     let schedule = text(&reminder["schedule"]);
     let page = Page {
         id,
         state: text(&reminder["state"]),
-        title: template.map(|template| template.title.clone()).filter(|title| !title.is_empty()).unwrap_or(code),
-        erased: fields.is_empty(),
-        fields,
+        card,
         page: text(&reminder["page"]),
         at: frame.when(&reminder["at"]),
         deadline: frame.when(&reminder["expires_at"]),
@@ -75,7 +64,6 @@ pub async fn page(
         schedule,
         why: text(said),
         evidence: evidence.filter_map(Value::as_str).map(str::to_owned).collect(),
-        app,
         frame,
     };
     html(&page).into_response()

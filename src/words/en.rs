@@ -1801,4 +1801,6 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_without", "reminders without a consent"),
     ("console_held_by", "consents that «{by}» holds"),
     ("console_nothing_to_send", "There is nothing to send: see below why."),
+    ("console_as_sent", "As people will get it"),
+    ("console_row_of", "row {row}, {user}"),
 ];

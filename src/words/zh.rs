@@ -1801,4 +1801,6 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_without", "无可用订阅的提醒"),
     ("console_held_by", "被「{by}」占用的订阅"),
     ("console_nothing_to_send", "没有可发送的提醒，原因见下。"),
+    ("console_as_sent", "用户将收到的消息"),
+    ("console_row_of", "第 {row} 行，{user}"),
 ];

@@ -403,6 +403,10 @@ async fn a_marketer_hands_in_files_mends_them_and_loads_them_once() {
         let handed = browser.hand_in(files(Some(&toml), &[("名单.csv", &rows("读书会", 1_050))])).await;
         let check = browser.get(&handed.to).await.text;
         assert!(check.contains("1,050 行：1,050 正确") && check.contains("《春季》1,050 条"), "{check}");
+        assert!(
+            check.contains("第 3 行，o1") && check.contains("<dd>读书会</dd>"),
+            "and the one with the longest texts: {check}"
+        );
         let digest = hidden(&check, "digest");
         let load = format!("{}/load", handed.to);
         let unread = browser.post(&load, &[("digest", &digest)]).await;
