@@ -103,6 +103,8 @@ pub struct Api {
     files: Arc<Semaphore>,
     /// The turn of those who want to know how a schedule went: all its reminders are counted.
     reports: Arc<Semaphore>,
+    /// The turn of those who want that as a workbook, which takes ten times as long.
+    books: Arc<Semaphore>,
     /// How tables are read.
     reader: Arc<sheet::Reader>,
     list_time: Duration,
@@ -120,7 +122,7 @@ impl Api {
         counted::begin_counters(&metrics);
         let (keys, places, taps, list_time) = (Arc::default(), Arc::default(), Arc::default(), LIST_TIME);
         let (files, reader) = (Arc::new(Semaphore::new(plans::AT_ONCE)), Arc::default());
-        let reports = Arc::new(Semaphore::new(1));
+        let (reports, books) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
         let (batches, pulse, refreshes, links) = Default::default();
         let api = Self {
             config,
@@ -137,6 +139,7 @@ impl Api {
             links,
             files,
             reports,
+            books,
             reader,
             list_time,
         };

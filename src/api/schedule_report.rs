@@ -127,7 +127,10 @@ impl Api {
         let row = self.visible_schedule(caller, name).await?;
         let zone: Tz = row.zone.parse().unwrap_or(Tz::UTC);
         let (counts, as_of) = (self.store.schedule_counts(row.id).await?, self.clock.now());
-        let went: Went = self.store.schedule_went(row.id).await?;
+        let went: Went = {
+            let _turn = self.reports.acquire().await;
+            self.store.schedule_went(row.id).await?
+        };
         let load = row.report.as_deref().map(|stored| told(stored, voice)).unwrap_or_default();
         let platform = self.config.apps.iter().find(|app| app.name == row.app).map(|app| app.platform);
         let known = Known { load: &load, recurs: row.since.is_some(), counts: &counts, went: &went, platform, zone };
@@ -146,7 +149,6 @@ pub async fn report(
     voice: Voice,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    let _turn = api.reports.acquire().await;
     let Counted { row, report, state, zone, voice, as_of, .. } = api.counted(&caller, &name, voice).await?;
     let first = report.steps.first().map_or(0, |(_, n)| *n);
     let share = |n: i64| (first > 0).then(|| (n as f64 / first as f64 * 10_000.0).round() / 10_000.0);
@@ -185,7 +187,7 @@ pub async fn workbook(
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let file = {
-        let _turn = api.reports.acquire().await;
+        let _turn = api.books.acquire().await;
         let counted = api.counted(&caller, &name, voice).await?;
         api.written(counted, caller.may(Scope::Write).is_ok()).await?
     };
