@@ -473,6 +473,53 @@ pub async fn load(
     }
 }
 
+#[derive(Template)]
+#[template(path = "tried.html", config = "src/console/askama.toml")]
+struct TriedPage {
+    frame: Frame,
+    href: String,
+    wrong: String,
+    /// The testers' reminders, each with the address of its page.
+    sent: Vec<(String, String)>,
+    /// Testers without a consent.
+    without: String,
+}
+
+/// Which row is tried.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Row {
+    key: String,
+}
+
+/// One row's message goes to the testers now, and to nobody else.
+pub async fn attempt(
+    State(console): State<Console>,
+    person: Person,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    Form(Row { key }): Form<Row>,
+) -> Response {
+    let frame = console.frame(Some(&person), &headers, "/console/new");
+    let row = if key.trim().is_empty() { String::new() } else { format!("?key={}", part(key.trim())) };
+    let (status, tried) = match console.plan(&person, &frame, &id, &format!("/v1/schedules/try{row}")).await {
+        Ok(Some(answer)) => answer,
+        Ok(None) => return error(frame, StatusCode::NOT_FOUND, say!("console_no_draft")),
+        Err(e) => return console.unavailable(&headers, &e),
+    };
+    let each = |member: &str| tried[member].as_array().into_iter().flatten();
+    let sent =
+        each("sent").map(|one| (text(&one["openid"]), format!("/console/reminders/{}", part(&text(&one["id"])))));
+    let without: Vec<&str> = each("no_consent").filter_map(Value::as_str).collect();
+    let without = match without.is_empty() {
+        true => String::new(),
+        false => say!("console_testers_without", testers = without).say(frame.voice),
+    };
+    let wrong = if status.is_success() { String::new() } else { text(&tried["detail"]) };
+    let sent = sent.collect();
+    html(&TriedPage { href: format!("/console/drafts/{}", part(&id)), wrong, sent, without, frame }).into_response()
+}
+
 /// What was handed in is not wanted any more.
 pub async fn discard(
     State(console): State<Console>,

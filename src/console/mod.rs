@@ -66,6 +66,7 @@ pub fn router(api: Api, settings: config::Console, clock: SharedClock) -> Router
         .route("/console/new", get(draft::form).merge(hands_in))
         .route("/console/drafts/{id}", get(draft::check))
         .route("/console/drafts/{id}/load", post(draft::load))
+        .route("/console/drafts/{id}/try", post(draft::attempt))
         .route("/console/drafts/{id}/discard", post(draft::discard))
         .route("/console/schedules/{name}", get(schedule::page))
         .route("/console/schedules/{name}/report", get(report::page))

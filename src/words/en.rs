@@ -1803,4 +1803,10 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_nothing_to_send", "There is nothing to send: see below why."),
     ("console_as_sent", "As people will get it"),
     ("console_row_of", "row {row}, {user}"),
+    ("console_try", "Send it to the testers"),
+    ("console_try_note", "One row's message goes out now, to the app's testers alone; each needs a consent. It counts for nothing else."),
+    ("console_try_row", "The key of the row; the first right row if nothing stands here"),
+    ("console_tried", "Sent to these testers; each links to how it went."),
+    ("console_testers_without", "These testers have no consent, and got nothing: {testers}"),
+    ("console_back_to_check", "Back to the check"),
 ];

@@ -1803,4 +1803,10 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_nothing_to_send", "没有可发送的提醒，原因见下。"),
     ("console_as_sent", "用户将收到的消息"),
     ("console_row_of", "第 {row} 行，{user}"),
+    ("console_try", "先发给测试人员"),
+    ("console_try_note", "立即把一行的消息发给应用的测试人员，每位测试人员需要有可用订阅；不影响正式发送。"),
+    ("console_try_row", "行键（不填则用第一条正确的行）"),
+    ("console_tried", "已发给以下测试人员，点击查看结果。"),
+    ("console_testers_without", "以下测试人员没有可用订阅，未发送：{testers}"),
+    ("console_back_to_check", "返回检查"),
 ];

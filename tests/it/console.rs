@@ -503,3 +503,37 @@ async fn a_session_that_was_ended_does_not_live_again_when_a_backup_is_restored(
     assert_eq!(browser.get("/console").await.status, 303);
     assert!(program.terminate().0.success());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_goes_to_the_testers_first_and_to_nobody_else() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = site("sqlite:tixing.db", &sandbox.url, "");
+    let text = std::fs::read_to_string(site.path("tixing.toml")).expect("written");
+    let more = "timezone = \"Asia/Shanghai\"\ntesters = [\"o-tester\", \"o-other\"]";
+    std::fs::write(site.path("tixing.toml"), text.replace("timezone = \"Asia/Shanghai\"", more)).expect("written");
+    let mut program = site.serve();
+    program.key = site.key();
+    sandbox.sandbox.world().tap("wx0123456789abcdef", "o-tester", EVENT, true);
+    for user in ["o-tester", "o1"] {
+        let report = json!({ "app": "coffee", "openid": user, "results": { "event-start": "accept" } });
+        assert_eq!(program.post("/v1/consents", &report).await.0, 200);
+    }
+    let mut browser = Browser::new(&program);
+    browser.sign_in("w", &key(&site, &["--name", "w", "--scope", "write"])).await;
+    let handed = browser.hand_in(files(Some(&schedule("l.csv")), &[("l.csv", "openid,名称\no1,茶会\n")])).await;
+    let tried = browser.post(&format!("{}/try", handed.to), &[("key", "")]).await;
+    assert!(
+        tried.status == 200 && tried.text.contains("o-tester") && tried.text.contains("未发送：o-other"),
+        "{}",
+        tried.text
+    );
+    let reminder =
+        tried.text.split("/console/reminders/").nth(1).and_then(|rest| rest.split('"').next()).expect("a link");
+    let path = format!("/v1/reminders/{}", reminder.replace("%5F", "_"));
+    program.wait(&path, 30, |shown| shown["state"] == "sent").await;
+    let nobody = browser.post(&format!("{}/try", handed.to), &[("key", "nobody")]).await.text;
+    assert!(nobody.contains("role=\"alert\""), "{nobody}");
+    assert!(browser.get(&handed.to).await.text.contains("《春季》1 条"), "the draft is as it was");
+    assert_eq!(sandbox.sandbox.world().messages().len(), 1);
+    assert!(program.terminate().0.success());
+}
