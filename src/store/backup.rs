@@ -95,6 +95,10 @@ pub(super) async fn last(conn: &mut AnyConnection) -> sqlx::Result<Millis> {
 pub async fn verify(path: &Path) -> Result<Contents, Message> {
     sqlx::any::install_default_drivers();
     let name = utf8(path)?;
+    // To open a pipe is to wait for whoever writes to it.
+    if path.metadata().is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+        return Err(say!("store_no_backup", file = name, what = say!("store_no_regular_file")));
+    }
     let opened = File::open(path).map_err(|e| match e.kind() {
         ErrorKind::NotFound => say!("store_file_missing_here"),
         _ => say!("store_file_unread", why = e.to_string()),

@@ -1809,4 +1809,5 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_tried", "Sent to these testers; each links to how it went."),
     ("console_testers_without", "These testers have no consent, and got nothing: {testers}"),
     ("console_back_to_check", "Back to the check"),
+    ("store_no_regular_file", "is no regular file"),
 ];

@@ -1809,4 +1809,5 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_tried", "已发给以下测试人员，点击查看结果。"),
     ("console_testers_without", "以下测试人员没有可用订阅，未发送：{testers}"),
     ("console_back_to_check", "返回检查"),
+    ("store_no_regular_file", "不是普通文件"),
 ];

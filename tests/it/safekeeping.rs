@@ -129,7 +129,9 @@ fn what_is_no_good_backup_is_refused_and_the_store_left_alone() {
     write("damaged.db", &damaged);
     std::fs::copy(site.path("tixing.db"), site.path("store.db")).expect("copied");
     std::fs::create_dir(site.path("folder.db")).expect("made");
-    for name in ["folder.db", "half.db", "text.db", "empty.db", "damaged.db", "store.db", "nowhere.db"] {
+    // Nobody writes to it, so to read from it is to wait for ever.
+    assert!(std::process::Command::new("mkfifo").arg(site.path("pipe.db")).status().is_ok_and(|made| made.success()));
+    for name in ["folder.db", "pipe.db", "half.db", "text.db", "empty.db", "damaged.db", "store.db", "nowhere.db"] {
         let (code, _, said) = site.run(&["verify", name]);
         assert!(code == 1 && said.contains(name), "{name}: {code} {said}");
         let (code, _, said) = site.run(&["restore", name]);
