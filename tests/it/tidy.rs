@@ -335,3 +335,41 @@ fn what_the_project_says_has_no_machine_in_it() {
         }
     }
 }
+
+/// What is left of a page without what it computes, and without its tags.
+fn own_words(page: &str) -> String {
+    let mut left = page.to_owned();
+    for (begin, end) in [("{{", "}}"), ("{%", "%}"), ("<", ">")] {
+        while let Some(from) = left.find(begin) {
+            let to = left[from..].find(end).map_or(left.len(), |at| from + at + end.len());
+            left.replace_range(from..to, " ");
+        }
+    }
+    left
+}
+
+#[test]
+fn pages_have_no_words_of_their_own_and_trust_nothing_from_outside() {
+    let read = own_words("<p class=\"a\">{{ frame.say(\"x\") }} · 3 {% if a %}<b title=\"{{ y }}\">{% endif %}</p>");
+    assert!(!read.contains(char::is_alphabetic), "{read}");
+    let mut pages = 0;
+    for entry in fs::read_dir(root().join("src/console/pages")).expect("readable").flatten() {
+        let (path, page) = (entry.path(), fs::read_to_string(entry.path()).expect("readable"));
+        // The brand is the one word that no language changes.
+        let words = own_words(&page).replace("tixing", "");
+        assert!(
+            !words.contains(char::is_alphabetic),
+            "{} says something that is not in the catalogue: {words}",
+            path.display()
+        );
+        for attribute in ["aria-label=\"", "title=\"", "placeholder=\"", "alt=\""] {
+            let computed = page.split(attribute).skip(1).all(|value| value.starts_with("{{"));
+            assert!(computed, "{}: {attribute} is not from the catalogue", path.display());
+        }
+        for trusting in ["|safe", "| safe", "<script", "style=", " onclick", "javascript:"] {
+            assert!(!page.contains(trusting), "{}: {trusting}", path.display());
+        }
+        pages += 1;
+    }
+    assert!(pages > 10, "{pages}");
+}
