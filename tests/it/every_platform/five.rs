@@ -13,11 +13,11 @@ async fn the_same_reminder_goes_out_on_all_and_who_refused_or_turned_it_off_has_
     let (mut sent, mut off) = (Vec::new(), Vec::new());
     for case in &CASES {
         desk.accepts(case, &case.user(1), "event-start", ACCEPT).await;
-        sent.push(desk.remind(case, &Desk::body(case, &case.user(1), SECOND)).await);
+        sent.push(desk.remind(case, &Desk::body(case, &case.user(1), 2 * SECOND)).await);
         // Who refused has nothing to be reminded by, and is told so at once.
         let told = desk.answers(case, &case.user(2), "event-start", ACCEPT, "reject").await;
         assert_eq!(told["recorded"], json!([]), "{}: {told}", case.app());
-        let (status, refused) = desk.daemon.post("/v1/reminders", &Desk::body(case, &case.user(2), SECOND)).await;
+        let (status, refused) = desk.daemon.post("/v1/reminders", &Desk::body(case, &case.user(2), 2 * SECOND)).await;
         assert_eq!((status.as_u16(), &refused["code"]), (409, &json!("no_consent")), "{}: {refused}", case.app());
         // Who turns it off on the phone has accepted before.
         desk.accepts(case, &case.user(3), "event-start", ACCEPT).await;
@@ -53,13 +53,13 @@ async fn a_token_that_dies_is_renewed_and_a_secret_that_was_reset_stops_its_own_
         let (app, has_tokens) = (case.app(), case.secret.is_some());
         // Those before this one are stopped, and it sends all the same.
         desk.accepts(case, &case.user(1), "event-start", ACCEPT).await;
-        let path = desk.remind(case, &Desk::body(case, &case.user(1), SECOND)).await;
+        let path = desk.remind(case, &Desk::body(case, &case.user(1), 2 * SECOND)).await;
         desk.becomes(&path, "sent").await;
         if has_tokens {
             // The platform forgets all tokens: a new one is fetched, and the message goes.
             world().faults = Faults { token_revoked: true, ..Faults::default() };
             desk.accepts(case, &case.user(2), "event-start", ACCEPT).await;
-            let path = desk.remind(case, &Desk::body(case, &case.user(2), SECOND)).await;
+            let path = desk.remind(case, &Desk::body(case, &case.user(2), 2 * SECOND)).await;
             let sent = desk.becomes(&path, "sent").await;
             let attempts = sent["attempts"].as_array().expect("attempts").iter();
             let refused: Vec<&str> = attempts.filter_map(|attempt| attempt["code"].as_str()).collect();
@@ -72,7 +72,7 @@ async fn a_token_that_dies_is_renewed_and_a_secret_that_was_reset_stops_its_own_
         desk.accepts(case, &case.user(3), "event-start", ACCEPT).await;
         world().add_app(reset);
         world().faults = Faults { token_revoked: has_tokens, ..Faults::default() };
-        let stopped = desk.remind(case, &Desk::body(case, &case.user(3), SECOND)).await;
+        let stopped = desk.remind(case, &Desk::body(case, &case.user(3), 2 * SECOND)).await;
         let stats = format!("/v1/stats?app={app}");
         let stats = desk.daemon.wait(&stats, 20, |stats| !stats["apps"][0]["paused"].is_null()).await;
         let code = case.secret.unwrap_or(case.stranger);

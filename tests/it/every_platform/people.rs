@@ -62,7 +62,7 @@ async fn in_test_mode_only_testers_are_reached() {
     for case in &CASES {
         for openid in [tester(case), case.user(8)] {
             desk.accepts(case, &openid, "event-start", ACCEPT).await;
-            paths.push((case, openid.clone(), desk.remind(case, &Desk::body(case, &openid, SECOND)).await));
+            paths.push((case, openid.clone(), desk.remind(case, &Desk::body(case, &openid, 2 * SECOND)).await));
         }
     }
     for (case, openid, path) in &paths {
@@ -99,12 +99,12 @@ async fn what_was_sent_what_was_refused_and_what_lacked_a_consent_is_explained_i
         let (sent, refused, lacks) = (case.user(1), case.user(2), case.user(3));
         desk.accepts(case, &sent, "event-start", ACCEPT).await;
         desk.claims(case, &refused).await;
-        let mut at_fire = Desk::body(case, &lacks, SECOND);
+        let mut at_fire = Desk::body(case, &lacks, 2 * SECOND);
         at_fire["consent"] = "at_fire".into();
         paths.push((
             case,
-            desk.remind(case, &Desk::body(case, &sent, SECOND)).await,
-            desk.remind(case, &Desk::body(case, &refused, SECOND)).await,
+            desk.remind(case, &Desk::body(case, &sent, 2 * SECOND)).await,
+            desk.remind(case, &Desk::body(case, &refused, 2 * SECOND)).await,
             desk.remind(case, &at_fire).await,
         ));
     }

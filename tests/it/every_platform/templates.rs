@@ -78,7 +78,7 @@ async fn a_reminders_keywords_are_sent_in_the_templates_order_and_others_are_ref
         }
         desk.accepts(case, &case.user(1), "event-start", ACCEPT).await;
         // As a program may write it: the last one first.
-        let text = Desk::body(case, &case.user(1), SECOND);
+        let text = Desk::body(case, &case.user(1), 2 * SECOND);
         let data =
             format!("{{\"{third}\":\"二楼露台\",\"{second}\":\"2031年3月1日 19:30\",\"{first}\":\"春季品鉴会\"}}");
         let text = text.to_string().replacen(&text["data"].to_string(), &data, 1);
@@ -126,7 +126,7 @@ async fn a_template_that_was_changed_at_the_platform_burns_no_consent_and_is_tol
             }
             assert!(desk.sandbox.sandbox.world().set_templates(&app.appid, templates));
             desk.accepts(case, &case.user(1), "event-start", ACCEPT).await;
-            paths.push(desk.remind(case, &Desk::body(case, &case.user(1), SECOND)).await);
+            paths.push(desk.remind(case, &Desk::body(case, &case.user(1), 2 * SECOND)).await);
         }
         for ((case, path), outcome) in CASES.iter().zip(&paths).zip(outcomes) {
             let app = case.app();
