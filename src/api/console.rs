@@ -90,3 +90,20 @@ impl Api {
         self.build(Who::Extension)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_works_once_for_five_minutes_and_a_crowd_of_them_is_bounded() {
+        let links = Links::default();
+        let (early, _) = links.give(0);
+        assert!(links.take(&early, LINK_LIVES - 1) && !links.take(&early, LINK_LIVES - 1));
+        let (late, _) = links.give(0);
+        assert!(!links.take(&late, LINK_LIVES));
+        let given: Vec<String> = (0..100).map(|now| links.give(now).0).collect();
+        assert_eq!(links.0.lock().expect("whole").len(), MAX_LINKS);
+        assert!(links.take(&given[99], 100) && !links.take(&given[0], 100), "the oldest went");
+    }
+}

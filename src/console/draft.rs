@@ -6,6 +6,7 @@ use super::{
     card::Card,
     frame::{Frame, When, number, text},
     person::Person,
+    problems::{self, Bad, SHOWN},
 };
 use crate::{
     config::Config,
@@ -42,8 +43,6 @@ const IDLE: Duration = Duration::from_secs(30);
 const SCHEDULE: &str = "schedule";
 /// Above so many people their number is typed.
 const TYPED_ABOVE: i64 = 1_000;
-/// Problems and notes that are shown.
-const SHOWN: usize = 50;
 
 #[derive(Template)]
 #[template(path = "new.html", config = "src/console/askama.toml")]
@@ -74,16 +73,10 @@ struct CheckPage {
     /// What will be done, in a sentence; empty where nothing can be.
     sentence: String,
     digest: String,
+    /// How many reminders go, as the reader has seen it.
+    seen: i64,
     typed: bool,
     removals: bool,
-}
-
-/// A wrong cell.
-struct Bad {
-    place: String,
-    value: String,
-    detail: String,
-    fix: String,
 }
 
 /// What the form of the check says.
@@ -91,6 +84,7 @@ struct Bad {
 #[serde(default)]
 pub struct Confirmed {
     digest: String,
+    seen: String,
     people: String,
     removals: String,
 }
@@ -275,7 +269,7 @@ struct Planned {
 struct Samples {
     first: Bytes,
     longest: Bytes,
-    /// How long the texts of that are, and if nothing else, of the first.
+    /// How long the longest texts are so far, those of the first included.
     length: usize,
 }
 
@@ -348,8 +342,6 @@ fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, config: &Conf
     let has = |code: &str| all.iter().any(|problem| problem["code"] == code);
     let removals = has("removes_too_many");
     let usable = status.is_success() || removals;
-    let counted = plan["more_problems"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_i64()).sum::<i64>();
-    let more = counted + all.len().saturating_sub(SHOWN) as i64;
     let voice = frame.voice;
     let said = |message: Message| message.say(voice);
     let verdict = say!(
@@ -386,17 +378,7 @@ fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, config: &Conf
     let sentence = first.as_ref().map(|first| {
         say!("console_sentence", at = first.at, n = number(goes), name = plan["schedule"], without = number(without))
     });
-    let bad = |problem: &&Value| {
-        let row = ["row", "line"].iter().find_map(|member| problem[*member].as_i64());
-        let row = row.map(|n| format!(":{n}")).unwrap_or_default();
-        let cell = problem["cell"].as_str().or(problem["column"].as_str()).unwrap_or_default();
-        Bad {
-            place: format!("{}{row} {cell}", text(&problem["file"])).trim().to_owned(),
-            value: text(&problem["value"]),
-            detail: text(&problem["detail"]),
-            fix: text(&problem["fix"]),
-        }
-    };
+    let (problems, more) = problems::of(plan, true, voice);
     let (app, template) = (text(&plan["app"]), text(&plan["template"]));
     let sample = |one: &Value| {
         let card = Card::of(config, &app, &template, &one["data"]);
@@ -419,11 +401,12 @@ fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, config: &Conf
         first,
         last,
         takes: plan["takes_ms"].as_i64().filter(|ms| *ms > 0).map(|ms| voice.span(ms)).unwrap_or_default(),
-        problems: all.iter().take(SHOWN).map(bad).collect(),
-        more: if more > 0 { said(say!("console_more_problems", n = number(more))) } else { String::new() },
+        problems,
+        more,
         notes: each("notes").take(SHOWN).map(|note| text(&note["detail"])).collect(),
         sentence: sentence.filter(|_| usable).map(said).unwrap_or_default(),
         digest: text(&plan["digest"]),
+        seen: goes,
         typed: goes > TYPED_ABOVE,
         removals,
         frame,
@@ -440,8 +423,8 @@ pub async fn load(
 ) -> Response {
     let frame = console.frame(Some(&person), &headers, "/console/new");
     let again = |what: &str| Redirect::to(&format!("/console/drafts/{}?tried={what}", part(&id))).into_response();
-    let removals = if confirmed.removals.is_empty() { "" } else { "&allow_removals=true" };
-    let path = format!("/v1/schedules/plan?reminders=false{removals}");
+    let removals = format!("allow_removals={}", !confirmed.removals.is_empty());
+    let path = format!("/v1/schedules/plan?{removals}");
     let planned = match console.plan(&person, &frame, &id, &path).await {
         Ok(Some((_, planned))) => planned,
         // A second click finds it loaded.
@@ -450,14 +433,15 @@ pub async fn load(
     };
     let n = |member: &str| planned["reminders"][member].as_i64().unwrap_or_default();
     let goes = n("new") + n("changed");
-    if planned["digest"].as_str() != Some(&confirmed.digest) {
+    // The digest is of the files alone: consents may have come or gone since.
+    if planned["digest"].as_str() != Some(&confirmed.digest) || confirmed.seen != goes.to_string() {
         return again("changed");
     }
     let typed: String = confirmed.people.chars().filter(char::is_ascii_digit).collect();
     if goes > TYPED_ABOVE && typed != goes.to_string() {
         return again("number");
     }
-    let path = format!("/v1/schedules/apply?digest={}{removals}", part(&confirmed.digest));
+    let path = format!("/v1/schedules/apply?digest={}&{removals}", part(&confirmed.digest));
     match console.plan(&person, &frame, &id, &path).await {
         Ok(Some((status, loaded))) if status.is_success() => {
             if let Err(e) = console.api.store().discard_draft(&id, owner(&person)).await {

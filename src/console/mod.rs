@@ -18,6 +18,7 @@ mod frame;
 mod guard;
 mod overview;
 mod person;
+mod problems;
 mod reminder;
 mod report;
 mod schedule;

@@ -5,6 +5,7 @@ use super::{
     ask::{error, html, part},
     frame::{Frame, When, number, percent, text},
     person::Person,
+    problems::{self, Bad},
 };
 use crate::{
     store::keys::Scope,
@@ -64,17 +65,6 @@ struct Page {
     over: bool,
 }
 
-/// A wrong cell.
-struct Bad {
-    place: String,
-    value: String,
-    detail: String,
-    fix: String,
-}
-
-/// Problems of the last load that are shown.
-const SHOWN: usize = 50;
-
 /// What was done before, in the query string.
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -98,14 +88,12 @@ pub async fn page(
     };
     let told = console.ask(&person, frame.voice, Method::GET, &format!("{path}/problems"), None).await;
     let told = told.unwrap_or_default();
-    let all: Vec<&Value> = told["problems"].as_array().into_iter().flatten().collect();
-    let more = told["more_problems"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_i64()).sum::<i64>();
-    let more = more + all.len().saturating_sub(SHOWN) as i64;
     let writes = person.caller.can(Scope::Write);
+    let (problems, more) = problems::of(&told, writes, frame.voice);
     let page = Page {
         done: what_was_done(&done.done).map(|done| done.say(frame.voice)).unwrap_or_default(),
-        problems: all.into_iter().take(SHOWN).map(|problem| bad(problem, writes)).collect(),
-        more: if more > 0 { say!("console_more_problems", n = number(more)).say(frame.voice) } else { String::new() },
+        problems,
+        more,
         counts: counts(&schedule, &frame),
         reasons: reasons(&schedule, &frame),
         first: frame.when(&schedule["first_at"]),
@@ -154,19 +142,6 @@ fn task(task: &Value, frame: &Frame) -> String {
     match task.is_object() {
         true => say!("about_task", kind = task["kind"], by = task["by"], detail = task["detail"]).say(frame.voice),
         false => String::new(),
-    }
-}
-
-/// What stands in a cell may be an openid, which is nothing for those who may only look.
-fn bad(problem: &Value, writes: bool) -> Bad {
-    let number = ["row", "line"].iter().find_map(|member| problem[*member].as_i64());
-    let cell = problem["cell"].as_str().or(problem["column"].as_str()).unwrap_or_default();
-    let row = number.map(|n| format!(":{n}")).unwrap_or_default();
-    Bad {
-        place: format!("{}{row} {cell}", text(&problem["file"])).trim().to_owned(),
-        value: if writes { text(&problem["value"]) } else { String::new() },
-        detail: text(&problem[if writes { "detail" } else { "code" }]),
-        fix: if writes { text(&problem["fix"]) } else { String::new() },
     }
 }
 

@@ -266,6 +266,17 @@ mod tests {
     use crate::domain::settle::DOUBT_LOOK;
 
     #[test]
+    fn more_addresses_than_are_kept_are_read_all_the_same() {
+        let addresses = Addresses::default();
+        for i in 0..3 * MAX_ADDRESSES {
+            let written = addresses.written(Request::get(format!("https://p.example/{i}?a=b"))).expect("good");
+            assert_eq!(written.url().as_str(), format!("https://p.example/{i}?a=b"));
+        }
+        assert!(addresses.0.lock().expect("whole").len() <= MAX_ADDRESSES);
+        assert!(matches!(addresses.written(Request::get("no address".into())), Err(Failure::NotSent(_))));
+    }
+
+    #[test]
     fn i2_a_doubt_is_looked_at_when_no_byte_of_its_request_is_on_its_way_any_more() {
         let limits = Limits::default();
         assert!(limits.unheard + Duration::from_secs(2) <= Duration::from_millis(DOUBT_LOOK.unsigned_abs()));

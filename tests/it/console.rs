@@ -6,7 +6,10 @@ use crate::harness::{
 };
 use reqwest::{StatusCode, redirect::Policy};
 use serde_json::json;
-use tixing::domain::{SECOND, timing::rfc3339};
+use tixing::{
+    clock::Clock,
+    domain::{SECOND, timing::rfc3339},
+};
 
 /// A browser's part of HTTP: a cookie jar, and no redirects that are not looked at.
 struct Browser {
@@ -407,12 +410,18 @@ async fn a_marketer_hands_in_files_mends_them_and_loads_them_once() {
             check.contains("第 3 行，o1") && check.contains("<dd>读书会</dd>"),
             "and the one with the longest texts: {check}"
         );
-        let digest = hidden(&check, "digest");
+        let (digest, seen) = (hidden(&check, "digest"), hidden(&check, "seen"));
         let load = format!("{}/load", handed.to);
-        let unread = browser.post(&load, &[("digest", &digest)]).await;
+        let unread = browser.post(&load, &[("digest", &digest), ("seen", &seen)]).await;
         assert!(unread.to.ends_with("?tried=number"), "above a thousand the number is typed: {}", unread.to);
         assert!(browser.get(&unread.to).await.text.contains("请输入人数 1,050"));
-        assert!(browser.post(&load, &[("digest", "other"), ("people", "1050")]).await.to.ends_with("?tried=changed"));
+        assert!(
+            browser
+                .post(&load, &[("digest", "other"), ("seen", &seen), ("people", "1050")])
+                .await
+                .to
+                .ends_with("?tried=changed")
+        );
         let (_, none) = program.get("/v1/schedules/%E6%98%A5%E5%AD%A3").await;
         assert_eq!(none["code"], "not_found", "nothing is loaded before it is confirmed");
 
@@ -420,17 +429,25 @@ async fn a_marketer_hands_in_files_mends_them_and_loads_them_once() {
         let mut other = Browser::new(&program);
         other.sign_in("o", &key(&site, &["--name", "o", "--scope", "admin"])).await;
         assert_eq!(other.get(&handed.to).await.status, 404);
-        assert_eq!(other.post(&load, &[("digest", &digest), ("people", "1050")]).await.status, 404);
+        let all = [("digest", digest.as_str()), ("seen", &seen), ("people", "1,050")];
+        assert_eq!(other.post(&load, &all).await.status, 404);
         other.post(&format!("{}/discard", handed.to), &[]).await;
 
-        let loaded = browser.post(&load, &[("digest", &digest), ("people", "1,050")]).await;
+        // The files are the same, and somebody's consent is gone meanwhile.
+        let mut holds = body("o5", 3_600_000);
+        holds.as_object_mut().expect("an object").remove("accepted");
+        let (status, held) = program.post("/v1/reminders", &holds).await;
+        assert_eq!(status, 201, "{held}");
+        let changed = browser.post(&load, &all).await;
+        assert!(changed.to.ends_with("?tried=changed"), "{}", changed.to);
+        let again = browser.get(&changed.to).await.text;
+        assert!(again.contains("情况有变化") && again.contains("《春季》1,049 条"), "{again}");
+        let path = format!("/v1/reminders/{}", held["id"].as_str().expect("an id"));
+        program.call(reqwest::Method::DELETE, &path, None).await.expect("an answer");
+        let loaded = browser.post(&load, &all).await;
         assert_eq!(loaded.to, "/console/schedules/%E6%98%A5%E5%AD%A3?done=load", "{}", loaded.text);
         assert!(browser.get(&loaded.to).await.text.contains("已加载"));
-        assert_eq!(
-            browser.post(&load, &[("digest", &digest), ("people", "1050")]).await.status,
-            404,
-            "a second click loads nothing"
-        );
+        assert_eq!(browser.post(&load, &all).await.status, 404, "a second click loads nothing");
         let (_, shown) = program.get("/v1/schedules/%E6%98%A5%E5%AD%A3").await;
         assert_eq!((&shown["reminders"]["scheduled"], &shown["text"]), (&1_050.into(), &toml.as_str().into()));
 
@@ -438,9 +455,11 @@ async fn a_marketer_hands_in_files_mends_them_and_loads_them_once() {
         let handed = browser.hand_in(files(Some(&toml), &[("名单.csv", &rows("读书会", 100))])).await;
         let check = browser.get(&handed.to).await.text;
         assert!(check.contains("name=\"removals\""), "{check}");
-        let (load, digest) = (format!("{}/load", handed.to), hidden(&check, "digest"));
-        assert_eq!(browser.post(&load, &[("digest", &digest)]).await.status, 422);
-        assert_eq!(browser.post(&load, &[("digest", &digest), ("removals", "yes")]).await.status, 303);
+        let (load, digest, seen) = (format!("{}/load", handed.to), hidden(&check, "digest"), hidden(&check, "seen"));
+        let untold = browser.post(&load, &[("digest", &digest), ("seen", &seen)]).await;
+        assert_eq!(untold.status, 422, "{}", untold.to);
+        let told = [("digest", digest.as_str()), ("seen", &seen), ("removals", "yes")];
+        assert!(browser.post(&load, &told).await.to.contains("done=load"));
 
         // Whoever may only look hands in nothing.
         let mut looks = Browser::new(&program);
@@ -536,4 +555,38 @@ async fn a_message_goes_to_the_testers_first_and_to_nobody_else() {
     assert!(browser.get(&handed.to).await.text.contains("《春季》1 条"), "the draft is as it was");
     assert_eq!(sandbox.sandbox.world().messages().len(), 1);
     assert!(program.terminate().0.success());
+}
+
+#[tokio::test]
+async fn sessions_and_drafts_end_when_their_time_is_over() {
+    crate::harness::on_both(async |test: crate::harness::TestStore| {
+        let (store, idle) = (&test.store, 3_600 * SECOND);
+        let lives = async |hash: &str| store.session(hash, idle, test.clock.now()).await.expect("answers").is_some();
+        store.begin_session("a".into(), Some(1), idle).await.expect("begun");
+        store.begin_session("b".into(), None, idle).await.expect("begun");
+        test.clock.advance(idle - 1);
+        assert!(lives("a").await, "and is seen");
+        test.clock.advance(2);
+        assert!(lives("a").await && !lives("b").await);
+        // Whoever goes on and on is asked for the key after seven days all the same.
+        let (begun, week) = (test.clock.now() - idle - 1, 7 * 24 * 3_600 * SECOND);
+        while lives("a").await {
+            test.clock.advance(idle / 2);
+            assert!(test.clock.now() - begun <= week + idle);
+        }
+        assert!(test.clock.now() - begun >= week);
+        assert!(store.begin_draft("d".into(), 1).await.expect("answers"));
+        store.add_to_draft("d", "schedule", 0, b"x".to_vec()).await.expect("kept");
+        let there = async |owner| store.draft("d", owner, test.clock.now()).await.expect("answers").is_some();
+        test.clock.advance(24 * 3_600 * SECOND - 1);
+        assert!(there(1).await && !there(2).await);
+        test.clock.advance(1);
+        assert!(!there(1).await);
+        for i in 0..10 {
+            assert!(store.begin_draft(format!("e{i}"), 1).await.expect("answers"), "the old one does not count");
+        }
+        assert!(!store.begin_draft("f".into(), 1).await.expect("answers"));
+        assert!(store.draft_piece("d", "schedule", 0).await.expect("answers").is_empty(), "its pieces are gone");
+    })
+    .await;
 }
