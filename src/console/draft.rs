@@ -1,55 +1,36 @@
-//! A schedule from its files to its reminders: handed in, checked, loaded. What was handed in is kept between the pages, for a day at most.
+//! A draft is checked, tried, mended and loaded.
 
 use super::{
     Console,
     ask::{error, html, part},
     card::Card,
+    choices::Choices,
+    extract::{Asked, Posted},
     frame::{Frame, When, number, text},
     person::Person,
     problems::{self, Bad, SHOWN},
+    start::draft,
+    upload::{INCOMING, SCHEDULE, owner},
 };
 use crate::{
     config::Config,
-    store::{StoreError, drafts::MAX_DRAFTS, keys::Scope},
-    words::{Message, say},
+    store::StoreError,
+    words::{Message, Voice, say},
 };
 use askama::Template;
 use axum::{
-    Form,
-    body::{Body, Bytes},
-    extract::{Multipart, Path, Query, State, multipart::Field},
-    http::{HeaderMap, Method, StatusCode},
+    body::Bytes,
+    extract::{Multipart, Path, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
 use bytes::BytesMut;
-use data_encoding::BASE32_NOPAD;
 use futures_util::StreamExt;
-use rand::RngExt;
 use serde::Deserialize;
 use serde_json::Value;
-use std::{collections::BTreeMap, time::Duration};
 
-/// Bytes of a draft.
-const MAX_DRAFT: usize = 64 * 1024 * 1024;
-/// Bytes of a piece.
-const PIECE: usize = 1024 * 1024;
-/// Tables of a draft.
-const MAX_TABLES: usize = 8;
-/// Characters of a file's name.
-const MAX_NAME: usize = 200;
-/// Time without a byte after which an upload is let go.
-const IDLE: Duration = Duration::from_secs(30);
-/// The file of the schedule, by the name of its part.
-const SCHEDULE: &str = "schedule";
 /// Above so many people their number is typed.
 const TYPED_ABOVE: i64 = 1_000;
-
-#[derive(Template)]
-#[template(path = "new.html", config = "src/console/askama.toml")]
-struct NewPage {
-    frame: Frame,
-    wrong: String,
-}
 
 #[derive(Template)]
 #[template(path = "check.html", config = "src/console/askama.toml")]
@@ -77,6 +58,15 @@ struct CheckPage {
     seen: i64,
     typed: bool,
     removals: bool,
+    /// Whether the form can show the file.
+    has_form: bool,
+    /// Whether one of its tables can be handed in anew.
+    has_tables: bool,
+    /// The message that is shown beside the first and the longest: which of them.
+    at: i64,
+    before: i64,
+    after: i64,
+    last_of_all: String,
 }
 
 /// What the form of the check says.
@@ -89,137 +79,17 @@ pub struct Confirmed {
     removals: String,
 }
 
-/// What the check is to say of an attempt to load, in the query string.
+/// What the check is to show, in the query string.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub struct Tried {
+pub struct Looked {
+    /// What came of an attempt to load.
     tried: String,
-}
-
-/// Why an upload was not taken.
-enum Untaken {
-    Wrong(Message),
-    Store(StoreError),
-}
-
-impl From<StoreError> for Untaken {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-/// By what a draft's owner is known.
-fn owner(person: &Person) -> i64 {
-    person.caller.key().unwrap_or(0)
-}
-
-/// The form.
-pub async fn form(State(console): State<Console>, person: Person, headers: HeaderMap) -> Response {
-    let frame = console.frame(Some(&person), &headers, "/console/new");
-    html(&NewPage { frame, wrong: String::new() }).into_response()
-}
-
-/// Files are handed in.
-pub async fn hand_in(
-    State(console): State<Console>,
-    person: Person,
-    headers: HeaderMap,
-    parts: Option<Multipart>,
-) -> Response {
-    let frame = console.frame(Some(&person), &headers, "/console/new");
-    let again = |frame: Frame, status: StatusCode, wrong: Message| {
-        let wrong = wrong.say(frame.voice);
-        (status, html(&NewPage { frame, wrong })).into_response()
-    };
-    if !person.caller.can(Scope::Write) {
-        return error(frame, StatusCode::FORBIDDEN, say!("console_only_looks"));
-    }
-    let Some(parts) = parts else { return again(frame, StatusCode::BAD_REQUEST, say!("not_multipart")) };
-    let random: [u8; 20] = rand::rng().random();
-    let id = BASE32_NOPAD.encode(&random).to_lowercase();
-    match console.api.store().begin_draft(id.clone(), owner(&person)).await {
-        Ok(true) => {}
-        Ok(false) => return again(frame, StatusCode::CONFLICT, say!("console_too_many_drafts", most = MAX_DRAFTS)),
-        Err(e) => return console.unavailable(&headers, &e),
-    }
-    match console.take_in(&id, parts).await {
-        Ok(()) => Redirect::to(&format!("/console/drafts/{id}")).into_response(),
-        Err(untaken) => {
-            let discarded = console.api.store().discard_draft(&id, owner(&person)).await;
-            match (untaken, discarded) {
-                (Untaken::Wrong(wrong), Ok(())) => again(frame, StatusCode::UNPROCESSABLE_ENTITY, wrong),
-                (Untaken::Store(e), _) | (_, Err(e)) => console.unavailable(&headers, &e),
-            }
-        }
-    }
+    /// Which message is to be shown, from 1 on.
+    at: String,
 }
 
 impl Console {
-    /// Takes in the parts of an upload, piece by piece: it costs no more memory than a piece.
-    async fn take_in(&self, id: &str, mut parts: Multipart) -> Result<(), Untaken> {
-        let broken = || Untaken::Wrong(say!("console_upload_broke_off"));
-        let (mut left, mut files) = (MAX_DRAFT, BTreeMap::<String, i64>::new());
-        loop {
-            let next = tokio::time::timeout(IDLE, parts.next_field()).await.map_err(|_| broken())?;
-            let Some(mut field) = next.map_err(|_| broken())? else { break };
-            let Some(name) = name_of(&field)? else { continue };
-            if files.contains_key(&name) {
-                return Err(Untaken::Wrong(say!("table_sent_twice", name = name)));
-            }
-            if files.len() > MAX_TABLES {
-                return Err(Untaken::Wrong(say!("too_many_tables", most = MAX_TABLES)));
-            }
-            let (mut piece, mut n) = (Vec::new(), 0);
-            loop {
-                let chunk = tokio::time::timeout(IDLE, field.chunk()).await.map_err(|_| broken())?;
-                let Some(chunk) = chunk.map_err(|_| broken())? else { break };
-                left = left
-                    .checked_sub(chunk.len())
-                    .ok_or_else(|| Untaken::Wrong(say!("table_too_large", most = MAX_DRAFT)))?;
-                piece.extend_from_slice(&chunk);
-                if piece.len() >= PIECE {
-                    self.api.store().add_to_draft(id, &name, n, std::mem::take(&mut piece)).await?;
-                    n += 1;
-                }
-            }
-            self.api.store().add_to_draft(id, &name, n, piece).await?;
-            files.insert(name, n + 1);
-        }
-        match files.contains_key(SCHEDULE) {
-            true => Ok(()),
-            false => Err(Untaken::Wrong(say!("console_no_schedule_file"))),
-        }
-    }
-
-    /// The files of a draft as the API takes them.
-    fn files(&self, id: &str, files: Vec<(String, i64)>) -> (String, Body) {
-        let boundary = format!("tixing-{id}");
-        // The schedule first: what follows is read by it.
-        let (schedule, tables): (Vec<_>, Vec<_>) = files.into_iter().partition(|(name, _)| name == SCHEDULE);
-        let mut steps = Vec::new();
-        for (name, pieces) in schedule.into_iter().chain(tables) {
-            let quoted = name.replace(['"', '\r', '\n'], "_");
-            steps.push(Err(format!(
-                "--{boundary}\r\ncontent-disposition: form-data; name=\"{quoted}\"; filename=\"{quoted}\"\r\ncontent-type: application/octet-stream\r\n\r\n"
-            )));
-            steps.extend((0..pieces).map(|n| Ok((name.clone(), n))));
-            steps.push(Err("\r\n".to_owned()));
-        }
-        steps.push(Err(format!("--{boundary}--\r\n")));
-        let (store, id) = (self.api.store().clone(), id.to_owned());
-        let stream = futures_util::stream::unfold(steps.into_iter(), move |mut steps| {
-            let (store, id) = (store.clone(), id.clone());
-            async move {
-                let bytes = match steps.next()? {
-                    Err(text) => Ok(Bytes::from(text)),
-                    Ok((file, n)) => store.draft_piece(&id, &file, n).await.map(Bytes::from),
-                };
-                Some((bytes.map_err(|e| std::io::Error::other(e.to_string())), steps))
-            }
-        });
-        (format!("multipart/form-data; boundary={boundary}"), Body::from_stream(stream))
-    }
-
     /// A draft's plan, or what a load of it came to: the API's answer, also where the file can't be used.
     async fn plan(
         &self,
@@ -233,14 +103,21 @@ impl Console {
         Ok(Some(self.ask_with(person, frame.voice, Method::POST, path, &kind, body).await))
     }
 
-    /// The same with some of the reminders, as lines of JSON: the first, and the one with the longest texts.
-    async fn plan_and_samples(&self, person: &Person, frame: &Frame, id: &str) -> Result<Option<Planned>, StoreError> {
+    /// The same with some of the reminders, as lines of JSON: the `at`th that goes if that is not 0, the first, and the one with the longest
+    /// texts.
+    pub async fn plan_and_samples(
+        &self,
+        person: &Person,
+        frame: &Frame,
+        id: &str,
+        at: i64,
+    ) -> Result<Option<Planned>, StoreError> {
         let Some(files) = self.api.store().draft(id, owner(person), self.clock.now()).await? else { return Ok(None) };
         let (kind, body) = self.files(id, files);
         let answer =
             self.send(person, frame.voice, Method::POST, "/v1/schedules/plan?reminders=true", &kind, body).await;
         let (mut status, mut lines) = (answer.status(), answer.into_body().into_data_stream());
-        let (mut rest, mut last, mut samples) = (BytesMut::new(), Bytes::new(), Samples::default());
+        let (mut rest, mut last, mut samples) = (BytesMut::new(), Bytes::new(), Samples { at, ..Samples::default() });
         while let Some(Ok(chunk)) = lines.next().await {
             rest.extend_from_slice(&chunk);
             while let Some(end) = rest.iter().position(|b| *b == b'\n') {
@@ -258,15 +135,19 @@ impl Console {
 }
 
 /// A plan, and some of its reminders.
-struct Planned {
+pub struct Planned {
     status: StatusCode,
-    plan: Value,
+    /// The plan, or why there is none.
+    pub plan: Value,
     samples: Vec<Value>,
 }
 
-/// The first reminder that will be sent, and the one with the longest texts.
+/// The first reminder that will be sent, the one with the longest texts, and one of which the place is known.
 #[derive(Default)]
 struct Samples {
+    at: i64,
+    n: i64,
+    chosen: Bytes,
     first: Bytes,
     longest: Bytes,
     /// How long the longest texts are so far, those of the first included.
@@ -281,6 +162,10 @@ impl Samples {
         let will_go = [&b"\"change\":\"new\""[..], b"\"change\":\"changed\""];
         let goes = will_go.iter().any(|change| line[..data].windows(change.len()).any(|window| window == *change));
         let length = event.saturating_sub(data);
+        self.n += i64::from(goes);
+        if goes && self.n == self.at {
+            self.chosen = line.clone();
+        }
         if goes && self.first.is_empty() {
             (self.first, self.length) = (line.clone(), length);
         } else if goes && length > self.length {
@@ -289,25 +174,9 @@ impl Samples {
     }
 
     fn read(&self) -> Vec<Value> {
-        let lines = [&self.first, &self.longest].into_iter().filter(|line| !line.is_empty());
+        let lines = [&self.chosen, &self.first, &self.longest].into_iter().filter(|line| !line.is_empty());
         lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()
     }
-}
-
-/// By which name a part is kept; none of one without a file.
-fn name_of(field: &Field<'_>) -> Result<Option<String>, Untaken> {
-    let file = field.file_name().unwrap_or_default();
-    if file.is_empty() {
-        return Ok(None);
-    }
-    if field.name() == Some(SCHEDULE) {
-        return Ok(Some(SCHEDULE.to_owned()));
-    }
-    // What stands before it is a folder of the sender's.
-    let name = file.rsplit(['/', '\\']).next().unwrap_or_default();
-    let is_name =
-        !name.is_empty() && name != SCHEDULE && name.chars().count() <= MAX_NAME && !name.chars().any(char::is_control);
-    if is_name { Ok(Some(name.to_owned())) } else { Err(Untaken::Wrong(say!("console_bad_file_name"))) }
 }
 
 /// Who gets what and when, before it goes out.
@@ -316,10 +185,11 @@ pub async fn check(
     person: Person,
     headers: HeaderMap,
     Path(id): Path<String>,
-    Query(Tried { tried }): Query<Tried>,
+    Asked(Looked { tried, at }): Asked<Looked>,
 ) -> Response {
+    let at = at.parse().unwrap_or(0);
     let frame = console.frame(Some(&person), &headers, "/console/new");
-    let planned = match console.plan_and_samples(&person, &frame, &id).await {
+    let planned = match console.plan_and_samples(&person, &frame, &id, at).await {
         Ok(Some(planned)) => planned,
         Ok(None) => return error(frame, StatusCode::NOT_FOUND, say!("console_no_draft")),
         Err(e) => return console.unavailable(&headers, &e),
@@ -330,11 +200,20 @@ pub async fn check(
             return console.unavailable(&headers, &e);
         }
     }
-    html(&checked(frame, &id, &planned, &tried, console.api.config())).into_response()
+    let (text, files) = match console.draft_files(&person, &id).await {
+        Ok(found) => found,
+        Err(e) => return console.unavailable(&headers, &e),
+    };
+    let frame = frame.of_app(&planned.plan["app"]);
+    let page = checked(frame, &id, &planned, &tried, console.api.config());
+    let at = at.clamp(0, page.seen);
+    let (before, after) = ((at - 1).max(0), if at < page.seen { at + 1 } else { 0 });
+    let has_form = Choices::of(&text).is_some();
+    html(&CheckPage { has_form, has_tables: !files.is_empty(), at, before, after, ..page }).into_response()
 }
 
 fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, config: &Config) -> CheckPage {
-    let Planned { status, plan, samples } = planned;
+    let Planned { status, plan, .. } = planned;
     let n = |part: &str, member: &str| plan[part][member].as_i64().unwrap_or_default();
     let goes = n("reminders", "new") + n("reminders", "changed");
     let each = |member: &str| plan[member].as_array().into_iter().flatten();
@@ -371,6 +250,7 @@ fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, config: &Conf
         "changed" => said(say!("console_plan_changed")),
         "number" => said(say!("console_wrong_number", n = number(goes))),
         _ if !usable && all.is_empty() => text(&plan["detail"]),
+        _ if !usable => said(say!("console_unusable")),
         _ if usable && first.is_none() => said(say!("console_nothing_to_send")),
         _ => String::new(),
     };
@@ -379,19 +259,19 @@ fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, config: &Conf
         say!("console_sentence", at = first.at, n = number(goes), name = plan["schedule"], without = number(without))
     });
     let (problems, more) = problems::of(plan, true, voice);
-    let (app, template) = (text(&plan["app"]), text(&plan["template"]));
-    let sample = |one: &Value| {
-        let card = Card::of(config, &app, &template, &one["data"]);
-        (say!("console_row_of", row = one["row"], user = one["openid"]).say(voice), card)
-    };
-    let samples = samples.iter().map(sample).collect();
     CheckPage {
-        samples,
-        href: format!("/console/drafts/{}", part(id)),
+        samples: samples(planned, config, voice),
+        has_form: false,
+        has_tables: false,
+        at: 0,
+        before: 0,
+        after: 0,
+        last_of_all: number(goes),
+        href: draft(id),
         name: text(&plan["schedule"]),
-        app,
+        app: text(&plan["app"]),
         wrong,
-        verdict: if plan["rows"].is_object() { said(verdict) } else { String::new() },
+        verdict: if n("rows", "read") > 0 { said(verdict) } else { String::new() },
         reach: reach
             .into_iter()
             .chain(held)
@@ -413,16 +293,89 @@ fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, config: &Conf
     }
 }
 
+/// Some of the messages, and whose they are.
+pub fn samples(planned: &Planned, config: &Config, voice: Voice) -> Vec<(String, Card)> {
+    let (app, template) = (text(&planned.plan["app"]), text(&planned.plan["template"]));
+    let sample = |one: &Value| {
+        let card = Card::of(config, &app, &template, &one["data"]);
+        (say!("console_row_of", row = one["row"], user = one["openid"]).say(voice), card)
+    };
+    planned.samples.iter().map(sample).collect()
+}
+
+impl Console {
+    /// The text of a draft's schedule, and the names of its tables.
+    async fn draft_files(&self, person: &Person, id: &str) -> Result<(String, Vec<String>), StoreError> {
+        let Some(files) = self.api.store().draft(id, owner(person), self.clock.now()).await? else {
+            return Ok(Default::default());
+        };
+        let tables =
+            files.into_iter().map(|(name, _)| name).filter(|name| name != SCHEDULE && !name.starts_with(INCOMING));
+        Ok((self.schedule_of(id).await?, tables.collect()))
+    }
+}
+
+/// Another table takes the place of one of the draft's; all else stays as it was chosen.
+pub async fn mend(
+    State(console): State<Console>,
+    person: Person,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    parts: Option<Multipart>,
+) -> Response {
+    let frame = console.frame(Some(&person), &headers, "/console/new");
+    match console.api.store().draft(&id, owner(&person), console.clock.now()).await {
+        Ok(Some(_)) => {}
+        Ok(None) => return error(frame, StatusCode::NOT_FOUND, say!("console_no_draft")),
+        Err(e) => return console.unavailable(&headers, &e),
+    }
+    let tables = match console.draft_files(&person, &id).await {
+        Ok((_, tables)) => tables,
+        Err(e) => return console.unavailable(&headers, &e),
+    };
+    let Some(parts) = parts else { return error(frame, StatusCode::BAD_REQUEST, say!("not_multipart")) };
+    match console.take_in_place(&id, parts, None, &tables).await {
+        Ok(()) => Redirect::to(&draft(&id)).into_response(),
+        Err(untaken) => match untaken.told() {
+            Ok((status, wrong)) => error(frame, status, wrong),
+            Err(e) => console.unavailable(&headers, &e),
+        },
+    }
+}
+
+/// The schedule's file, as it is loaded.
+pub async fn file(
+    State(console): State<Console>,
+    person: Person,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Response {
+    match console.draft_files(&person, &id).await {
+        Ok((text, _)) if text.is_empty() => {
+            let frame = console.frame(Some(&person), &headers, "/console/new");
+            error(frame, StatusCode::NOT_FOUND, say!("console_no_draft"))
+        }
+        Ok((text, _)) => {
+            let mut response = text.into_response();
+            let (kind, place) = ("application/toml; charset=utf-8", "attachment; filename*=UTF-8''schedule.toml");
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+            response.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(place));
+            response
+        }
+        Err(e) => console.unavailable(&headers, &e),
+    }
+}
+
 /// What was seen is loaded.
 pub async fn load(
     State(console): State<Console>,
     person: Person,
     headers: HeaderMap,
     Path(id): Path<String>,
-    Form(confirmed): Form<Confirmed>,
+    Posted(confirmed): Posted<Confirmed>,
 ) -> Response {
     let frame = console.frame(Some(&person), &headers, "/console/new");
-    let again = |what: &str| Redirect::to(&format!("/console/drafts/{}?tried={what}", part(&id))).into_response();
+    let again = |what: &str| Redirect::to(&format!("{}?tried={what}", draft(&id))).into_response();
     let removals = format!("allow_removals={}", !confirmed.removals.is_empty());
     let path = format!("/v1/schedules/plan?{removals}");
     let planned = match console.plan(&person, &frame, &id, &path).await {
@@ -482,7 +435,7 @@ pub async fn attempt(
     person: Person,
     headers: HeaderMap,
     Path(id): Path<String>,
-    Form(Row { key }): Form<Row>,
+    Posted(Row { key }): Posted<Row>,
 ) -> Response {
     let frame = console.frame(Some(&person), &headers, "/console/new");
     let row = if key.trim().is_empty() { String::new() } else { format!("?key={}", part(key.trim())) };
@@ -501,7 +454,7 @@ pub async fn attempt(
     };
     let wrong = if status.is_success() { String::new() } else { text(&tried["detail"]) };
     let sent = sent.collect();
-    html(&TriedPage { href: format!("/console/drafts/{}", part(&id)), wrong, sent, without, frame }).into_response()
+    html(&TriedPage { href: draft(&id), wrong, sent, without, frame }).into_response()
 }
 
 /// What was handed in is not wanted any more.

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, header};
 use chrono::{Offset, TimeZone};
 use chrono_tz::Tz;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Where a request's name stands, for the log and for the page of an error.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -49,6 +50,8 @@ pub struct Frame {
     /// The request's name in the log.
     pub request_id: String,
     now: Millis,
+    /// Each app's own zone, where it has one.
+    zones: BTreeMap<String, Tz>,
 }
 
 impl Console {
@@ -73,6 +76,7 @@ impl Console {
             in_clear: self.settings.is_in_clear(&config.server),
             request_id: id.unwrap_or_default().to_owned(),
             now,
+            zones: config.apps.iter().filter_map(|app| Some((app.name.clone(), app.timezone?))).collect(),
         }
     }
 }
@@ -105,17 +109,43 @@ impl Frame {
 
     /// The style sheet.
     pub fn style(&self) -> String {
-        format!("/console/assets/{}", *assets::STYLE_NAME)
+        assets::style()
+    }
+
+    /// The script.
+    pub fn script(&self) -> String {
+        assets::script()
+    }
+
+    /// The same for a page about one app: times stand in that app's zone.
+    #[must_use]
+    pub fn of_app(mut self, app: &Value) -> Self {
+        self.voice = self.voice_of(app);
+        self.clock = time(self.voice, self.now);
+        self
+    }
+
+    fn voice_of(&self, app: &Value) -> Voice {
+        match app.as_str().and_then(|app| self.zones.get(app)) {
+            Some(zone) => self.voice.in_zone(Some(*zone)),
+            None => self.voice,
+        }
     }
 
     /// A time of JSON, with its zone, and how far away it is.
     pub fn when(&self, time_of: &Value) -> Option<When> {
+        self.when_of(&Value::Null, time_of)
+    }
+
+    /// The same in the zone of an app.
+    pub fn when_of(&self, app: &Value, time_of: &Value) -> Option<When> {
+        let voice = self.voice_of(app);
         let at = time_of.as_str().and_then(|text| parse_instant(text, None).ok())?.at;
         let away = match at - self.now {
             ms if ms >= 0 => say!("console_in", span = self.voice.span(ms)),
             ms => say!("console_ago", span = self.voice.span(-ms)),
         };
-        Some(When { at: time(self.voice, at), away: away.say(self.voice) })
+        Some(When { at: time(voice, at), away: away.say(self.voice) })
     }
 }
 

@@ -6,16 +6,24 @@
 //! guard      what every answer carries, and which forms are taken
 //! ask        the API is asked, and what it refuses becomes a page
 //! frame      what stands around every page, and how numbers and times are written
-//! overview │ schedules │ schedule │ draft │ report │ search │ reminder      a page each
-//! pages/     their templates; assets/  the style sheet
+//! extract    what browsers send with a page
+//! numbers    how a schedule stands; live  numbers that change while somebody looks
+//! upload     files that are handed in; choices    a schedule's file as a form sees it
+//! overview │ schedules │ schedule │ start │ form │ draft │ report │ search │ reminder      a page each
+//! pages/     their templates; assets/  the style sheet and the script
 //! ```
 
 mod ask;
 mod assets;
 mod card;
+mod choices;
 mod draft;
+mod extract;
+mod form;
 mod frame;
 mod guard;
+mod live;
+mod numbers;
 mod overview;
 mod person;
 mod problems;
@@ -25,6 +33,8 @@ mod schedule;
 mod schedules;
 mod search;
 mod session;
+mod start;
+mod upload;
 
 use crate::{api::Api, clock::SharedClock, config};
 use axum::{
@@ -34,10 +44,14 @@ use axum::{
     routing::{get, post},
 };
 use guard::Attempts;
+use live::Live;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// Bytes of a form.
 const MAX_FORM: usize = 64 * 1024;
+/// Bytes of a form with the texts of a message: as much as a schedule's file, and what encoding them adds.
+const MAX_TEXTS: usize = 1024 * 1024;
 
 /// What all pages share. Cheap to clone.
 #[derive(Clone)]
@@ -48,14 +62,18 @@ struct Console {
     settings: Arc<config::Console>,
     clock: SharedClock,
     attempts: Arc<Attempts>,
+    live: Arc<Live>,
+    stop: CancellationToken,
 }
 
-/// The pages, under `/console`.
-pub fn router(api: Api, settings: config::Console, clock: SharedClock) -> Router {
+/// The pages, under `/console`. Those that change while somebody looks at them end at `stop`.
+pub fn router(api: Api, settings: config::Console, clock: SharedClock, stop: CancellationToken) -> Router {
     let asked = api.person_router();
-    let console = Console { api, asked, settings: Arc::new(settings), clock, attempts: Arc::default() };
+    let (attempts, live) = (Arc::default(), Arc::default());
+    let console = Console { api, asked, settings: Arc::new(settings), clock, attempts, live, stop };
     // Whoever reads the files counts their bytes.
-    let hands_in = post(draft::hand_in).layer(DefaultBodyLimit::disable());
+    let unbounded = DefaultBodyLimit::disable;
+    let hands_in = post(start::hand_in).layer(unbounded());
     Router::new()
         .route("/console", get(overview::page))
         .route("/console/", get(overview::page))
@@ -64,12 +82,20 @@ pub fn router(api: Api, settings: config::Console, clock: SharedClock) -> Router
         .route("/console/lang", post(session::choose_language))
         .route("/console/open/{secret}", get(session::link).post(session::use_link))
         .route("/console/schedules", get(schedules::page))
-        .route("/console/new", get(draft::form).merge(hands_in))
+        .route("/console/new", get(start::form).merge(hands_in))
         .route("/console/drafts/{id}", get(draft::check))
+        .route(
+            "/console/drafts/{id}/form",
+            get(form::page).merge(post(form::save).layer(DefaultBodyLimit::max(MAX_TEXTS))),
+        )
+        .route("/console/drafts/{id}/table", post(draft::mend).layer(unbounded()))
+        .route("/console/drafts/{id}/schedule.toml", get(draft::file))
         .route("/console/drafts/{id}/load", post(draft::load))
         .route("/console/drafts/{id}/try", post(draft::attempt))
         .route("/console/drafts/{id}/discard", post(draft::discard))
         .route("/console/schedules/{name}", get(schedule::page))
+        .route("/console/schedules/{name}/live", get(live::stream))
+        .route("/console/schedules/{name}/again", post(start::again).layer(unbounded()))
         .route("/console/schedules/{name}/report", get(report::page))
         .route("/console/schedules/{name}/report.xlsx", get(report::workbook))
         .route("/console/schedules/{name}/{act}", get(schedule::confirm).post(schedule::act))

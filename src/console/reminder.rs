@@ -48,6 +48,7 @@ pub async fn page(
         (Ok(reminder), Ok(story)) => (reminder, story),
         (Err(refused), _) | (_, Err(refused)) => return refused.page(frame),
     };
+    let frame = frame.of_app(&reminder["app"]);
     let (app, code) = (text(&reminder["app"]), text(&reminder["template"]));
     let card = Card::of(console.api.config(), &app, &code, &reminder["data"]);
     let said = &story[if frame.voice.lang == Lang::Zh { "zh" } else { "en" }];

@@ -64,6 +64,7 @@ pub async fn page(
         Ok(report) => report,
         Err(refused) => return refused.page(frame),
     };
+    let frame = frame.of_app(&report["app"]);
     let each = |member: &str| report[member].as_array().cloned().unwrap_or_default();
     let (steps, losses) = (each("steps"), each("losses"));
     let n = |of: &Value| of["n"].as_i64().unwrap_or_default();

@@ -3,7 +3,9 @@
 use super::{
     Console,
     ask::{error, html, part},
-    frame::{Frame, When, number, percent, text},
+    extract::{Asked, Posted},
+    frame::{Frame, When, number, text},
+    numbers::{Count, Newest, Why, counts, is_over, reasons},
     person::Person,
     problems::{self, Bad},
 };
@@ -13,28 +15,12 @@ use crate::{
 };
 use askama::Template;
 use axum::{
-    Form,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::{HeaderMap, Method, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-/// A number with its word, and its part of all in per cent.
-struct Count {
-    state: &'static str,
-    word: String,
-    n: String,
-    part: i64,
-}
-
-/// A reason and how often it came.
-struct Why {
-    state: String,
-    reason: String,
-    n: String,
-}
 
 #[derive(Template)]
 #[template(path = "schedule.html", config = "src/console/askama.toml")]
@@ -63,6 +49,8 @@ struct Page {
     text: String,
     writes: bool,
     over: bool,
+    rate: String,
+    newest: Vec<Newest>,
 }
 
 /// What was done before, in the query string.
@@ -78,7 +66,7 @@ pub async fn page(
     person: Person,
     headers: HeaderMap,
     Path(name): Path<String>,
-    Query(done): Query<Done>,
+    Asked(done): Asked<Done>,
 ) -> Response {
     let (href, path) = (format!("/console/schedules/{}", part(&name)), format!("/v1/schedules/{}", part(&name)));
     let frame = console.frame(Some(&person), &headers, &href);
@@ -86,9 +74,11 @@ pub async fn page(
         Ok(schedule) => schedule,
         Err(refused) => return refused.page(frame),
     };
+    let frame = frame.of_app(&schedule["app"]);
     let told = console.ask(&person, frame.voice, Method::GET, &format!("{path}/problems"), None).await;
     let told = told.unwrap_or_default();
     let writes = person.caller.can(Scope::Write);
+    let newest = console.newest(&person, &frame, &name).await;
     let (problems, more) = problems::of(&told, writes, frame.voice);
     let page = Page {
         done: what_was_done(&done.done).map(|done| done.say(frame.voice)).unwrap_or_default(),
@@ -111,31 +101,14 @@ pub async fn page(
         state: text(&schedule["state"]),
         text: text(&schedule["text"]),
         writes,
-        over: schedule["state"] == "ended" || schedule["state"] == "cancelled",
+        over: is_over(&schedule),
+        rate: String::new(),
+        newest,
         name,
         href,
         frame,
     };
     html(&page).into_response()
-}
-
-fn counts(schedule: &Value, frame: &Frame) -> Vec<Count> {
-    const STATES: [&str; 8] =
-        ["sent", "scheduled", "sending", "in_doubt", "failed", "expired", "unconfirmed", "cancelled"];
-    let n = |state: &str| schedule["reminders"][state].as_i64().unwrap_or_default();
-    let all: i64 = STATES.iter().map(|state| n(state)).sum();
-    let count = |state| Count { state, word: frame.word(state), n: number(n(state)), part: percent(n(state), all) };
-    STATES.into_iter().filter(|state| n(state) > 0).map(count).collect()
-}
-
-fn reasons(schedule: &Value, frame: &Frame) -> Vec<Why> {
-    let all = schedule["reasons"].as_array().into_iter().flatten();
-    let why = |one: &Value| Why {
-        state: frame.word(one["state"].as_str().unwrap_or_default()),
-        reason: frame.word(one["reason"].as_str().unwrap_or_default()),
-        n: number(one["n"].as_i64().unwrap_or_default()),
-    };
-    all.map(why).collect()
 }
 
 fn task(task: &Value, frame: &Frame) -> String {
@@ -196,7 +169,7 @@ pub async fn confirm(
     person: Person,
     headers: HeaderMap,
     Path((name, act)): Path<(String, String)>,
-    Query(By { by }): Query<By>,
+    Asked(By { by }): Asked<By>,
 ) -> Response {
     let (href, path) = (format!("/console/schedules/{}", part(&name)), format!("/v1/schedules/{}", part(&name)));
     let frame = console.frame(Some(&person), &headers, &href);
@@ -240,7 +213,7 @@ pub async fn act(
     person: Person,
     headers: HeaderMap,
     Path((name, act)): Path<(String, String)>,
-    Form(By { by }): Form<By>,
+    Posted(By { by }): Posted<By>,
 ) -> Response {
     let (href, path) = (format!("/console/schedules/{}", part(&name)), format!("/v1/schedules/{}", part(&name)));
     let frame = console.frame(Some(&person), &headers, &href);

@@ -3,13 +3,14 @@
 use super::{
     Console,
     ask::{html, part},
+    extract::Asked,
     frame::{Frame, When, number, percent, text},
     person::Person,
 };
 use crate::store::keys::Scope;
 use askama::Template;
 use axum::{
-    extract::{Query, State},
+    extract::State,
     http::{HeaderMap, Method},
     response::{IntoResponse, Response},
 };
@@ -51,7 +52,8 @@ impl Line {
                 problem = frame.say(key);
             }
         }
-        let next = frame.when(&schedule["next"][0]["event"]).or_else(|| frame.when(&schedule["first_at"]));
+        let next = frame.when_of(&schedule["app"], &schedule["next"][0]["event"]);
+        let next = next.or_else(|| frame.when_of(&schedule["app"], &schedule["first_at"]));
         Self {
             href: format!("/console/schedules/{}", part(&name)),
             name,
@@ -95,7 +97,7 @@ pub async fn page(
     State(console): State<Console>,
     person: Person,
     headers: HeaderMap,
-    Query(wanted): Query<Wanted>,
+    Asked(wanted): Asked<Wanted>,
 ) -> Response {
     let frame = console.frame(Some(&person), &headers, "/console/schedules");
     let pairs = [("app", &wanted.app), ("state", &wanted.state)];

@@ -3,13 +3,13 @@
 use super::{
     Console,
     ask::{html, part},
+    extract::Posted,
     frame::{Frame, When, number, text},
     person::Person,
 };
 use crate::domain::reminder::ReminderId;
 use askama::Template;
 use axum::{
-    Form,
     extract::State,
     http::{HeaderMap, Method},
     response::{IntoResponse, Redirect, Response},
@@ -88,7 +88,7 @@ pub async fn find(
     State(console): State<Console>,
     person: Person,
     headers: HeaderMap,
-    Form(given): Form<Wanted>,
+    Posted(given): Posted<Wanted>,
 ) -> Response {
     let mut page = console.searching(&person, &headers, given);
     if page.wanted.parse::<ReminderId>().is_ok() {

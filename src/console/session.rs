@@ -3,6 +3,7 @@
 use super::{
     Console,
     ask::{error, html},
+    extract::{Asked, Posted},
     frame::{Frame, LANGUAGE, cookie},
     guard::address,
     person::Person,
@@ -16,8 +17,7 @@ use crate::{
 };
 use askama::Template;
 use axum::{
-    Form,
-    extract::{Extension, FromRequestParts, Path, Query, State},
+    extract::{Extension, FromRequestParts, Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
@@ -117,6 +117,13 @@ impl Console {
         Ok(caller.map(|caller| Person { caller, hash }))
     }
 
+    /// Whether somebody still is. To ask this is no use of the session.
+    pub async fn is_signed_in(&self, person: &Person) -> bool {
+        let found = self.api.store().look_at_session(&person.hash, self.settings.session, self.clock.now()).await;
+        // What the store does not answer ends nobody's session.
+        found.is_err() || found.is_ok_and(|found| found.is_some_and(|found| self.api.caller_of(found.key).is_some()))
+    }
+
     /// The page that says that the store did not answer.
     pub fn unavailable(&self, headers: &HeaderMap, why: &StoreError) -> Response {
         tracing::warn!(error = %why, "a page of the console could not be made");
@@ -142,7 +149,7 @@ impl FromRequestParts<Console> for Person {
 }
 
 /// The form.
-pub async fn form(State(console): State<Console>, headers: HeaderMap, Query(next): Query<Next>) -> Response {
+pub async fn form(State(console): State<Console>, headers: HeaderMap, Asked(next): Asked<Next>) -> Response {
     let frame = console.frame(None, &headers, "");
     html(&LoginPage { frame, next: inside(&next.next).to_owned(), name: String::new(), wrong: None }).into_response()
 }
@@ -152,7 +159,7 @@ pub async fn sign_in(
     State(console): State<Console>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
-    Form(given): Form<SignIn>,
+    Posted(given): Posted<SignIn>,
 ) -> Response {
     let again = |status: StatusCode, wrong: Message| {
         let frame = console.frame(None, &headers, "");
@@ -185,7 +192,7 @@ pub async fn sign_out(State(console): State<Console>, person: Person, headers: H
 }
 
 /// The language of this browser from now on.
-pub async fn choose_language(State(console): State<Console>, Form(chosen): Form<Language>) -> Response {
+pub async fn choose_language(State(console): State<Console>, Posted(chosen): Posted<Language>) -> Response {
     let lang = if chosen.lang == "en" { "en" } else { "zh" };
     let next = if chosen.next.starts_with("/console/login") { "/console/login" } else { inside(&chosen.next) };
     let mut response = Redirect::to(next).into_response();

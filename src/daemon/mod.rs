@@ -165,7 +165,8 @@ impl Daemon {
         let callbacks = Callbacks::new(&config.apps, store.clone(), Arc::clone(&clock), Arc::clone(&metrics));
         let mut open_to_all = api.router().merge(callbacks.router());
         if let Some(settings) = &config.console {
-            open_to_all = open_to_all.merge(console::router(api.clone(), settings.clone(), Arc::clone(&clock)));
+            let pages = console::router(api.clone(), settings.clone(), Arc::clone(&clock), stop_http.clone());
+            open_to_all = open_to_all.merge(pages);
         }
         let mut servers =
             vec![tokio::spawn(http::serve_at_most(connections, listener, open_to_all, stop_http.clone()))];

@@ -68,6 +68,29 @@ impl Single for Add {
     }
 }
 
+/// A file of a draft goes, and another one takes its name.
+struct Replace {
+    draft: String,
+    file: String,
+    by: Option<String>,
+}
+
+impl Single for Replace {
+    type Done = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
+        tx.overwrite().await?;
+        let sql = "DELETE FROM draft_piece WHERE draft = $1 AND file = $2";
+        sqlx::query(sql).bind(&self.draft).bind(&self.file).execute(tx.conn().await?).await?;
+        if let Some(by) = &self.by {
+            let sql = "UPDATE draft_piece SET file = $2 WHERE draft = $1 AND file = $3";
+            let query = sqlx::query(sql).bind(&self.draft).bind(&self.file).bind(by);
+            query.execute(tx.conn().await?).await?;
+        }
+        Ok(())
+    }
+}
+
 /// It is known whose users a draft names.
 struct SetApp(String, String);
 
@@ -112,6 +135,32 @@ impl Store {
     /// When nothing was kept.
     pub async fn add_to_draft(&self, draft: &str, file: &str, n: i64, bytes: Vec<u8>) -> Result<(), StoreError> {
         self.writer.do_one(Add { draft: draft.into(), file: file.into(), n, bytes }).await
+    }
+
+    /// Lets a file of a draft take another's name, which goes.
+    ///
+    /// # Errors
+    /// When all is as it was.
+    pub async fn replace_in_draft(&self, draft: &str, file: &str, by: &str) -> Result<(), StoreError> {
+        self.writer.do_one(Replace { draft: draft.into(), file: file.into(), by: Some(by.into()) }).await
+    }
+
+    /// Forgets a file of a draft.
+    ///
+    /// # Errors
+    /// When it is still there.
+    pub async fn drop_from_draft(&self, draft: &str, file: &str) -> Result<(), StoreError> {
+        self.writer.do_one(Replace { draft: draft.into(), file: file.into(), by: None }).await
+    }
+
+    /// The drafts of an owner, the newest first, each with the time at which it was begun.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn drafts(&self, owner: i64, now: Millis) -> Result<Vec<(String, Millis)>, StoreError> {
+        let sql = "SELECT id, made_at FROM draft WHERE owner = $1 AND made_at > $2 ORDER BY made_at DESC LIMIT 100";
+        let rows = sqlx::query(sql).bind(owner).bind(now - LIVES).fetch_all(&self.read).await?;
+        Ok(rows.iter().map(|row| (row.get("id"), row.get("made_at"))).collect())
     }
 
     /// The names of a draft's files, each with the number of its pieces; `None` if its owner has no such draft.

@@ -85,15 +85,23 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn session(&self, hash: &str, idle: Millis, now: Millis) -> Result<Option<Session>, StoreError> {
-        let sql = "SELECT key, made_at, seen_at FROM session WHERE hash = $1";
-        let row = sqlx::query(sql).bind(hash).fetch_optional(&self.read).await?;
-        let session =
-            row.map(|row| Session { key: row.get("key"), made_at: row.get("made_at"), seen_at: row.get("seen_at") });
-        let Some(session) = session.filter(|session| session.lives(idle, now)) else { return Ok(None) };
+        let Some(session) = self.look_at_session(hash, idle, now).await? else { return Ok(None) };
         if now - session.seen_at >= SEEN_EVERY {
             self.writer.do_one(Seen(hash.to_owned())).await?;
         }
         Ok(Some(session))
+    }
+
+    /// The same without its being a request: a session that nobody uses ends though it is looked at.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn look_at_session(&self, hash: &str, idle: Millis, now: Millis) -> Result<Option<Session>, StoreError> {
+        let sql = "SELECT key, made_at, seen_at FROM session WHERE hash = $1";
+        let row = sqlx::query(sql).bind(hash).fetch_optional(&self.read).await?;
+        let session =
+            row.map(|row| Session { key: row.get("key"), made_at: row.get("made_at"), seen_at: row.get("seen_at") });
+        Ok(session.filter(|session| session.lives(idle, now)))
     }
 
     /// Ends a session; also one that there is not.

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use std::{borrow::Cow, collections::HashMap, fmt, sync::LazyLock};
 
 /// A language that tixing speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum Lang {
     /// English.
     #[default]

@@ -366,6 +366,8 @@ fn pages_have_no_words_of_their_own_and_trust_nothing_from_outside() {
             let computed = page.split(attribute).skip(1).all(|value| value.starts_with("{{"));
             assert!(computed, "{}: {attribute} is not from the catalogue", path.display());
         }
+        // The one script is a file of ours.
+        let page = page.replace("<script type=\"module\" src=\"{{ frame.script() }}\"></script>", "");
         for trusting in ["|safe", "| safe", "<script", "style=", " onclick", "javascript:"] {
             assert!(!page.contains(trusting), "{}: {trusting}", path.display());
         }

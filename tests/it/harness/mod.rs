@@ -1,6 +1,7 @@
 //! What the tests share: fixtures, throw-away databases.
 
 pub mod book;
+pub mod browser;
 pub mod door;
 pub mod model;
 pub mod postgres;

@@ -1,5 +1,9 @@
 //! The console over real HTTP, by the real program: who gets in, what they see, and what another site cannot do.
 
+mod browser;
+mod form;
+mod live;
+
 use crate::harness::{
     EVENT,
     program::{Program, SandboxServer, Site, body, now},

@@ -1,0 +1,88 @@
+//! How a schedule stands, in numbers: for its page, and for whoever looks on.
+
+use super::{
+    Console,
+    ask::part,
+    frame::{Frame, number, percent, text},
+    person::Person,
+};
+use crate::domain::timing::rfc3339;
+use axum::http::Method;
+use serde_json::Value;
+
+/// Reminders that are shown, by their instants.
+const NEWEST: usize = 20;
+
+/// A number with its word, and its part of all in per cent.
+pub struct Count {
+    /// The state.
+    pub state: &'static str,
+    /// Its word.
+    pub word: String,
+    /// How many.
+    pub n: String,
+    /// In per cent.
+    pub part: i64,
+}
+
+/// A reason and how often it came.
+pub struct Why {
+    /// The state that came of it.
+    pub state: String,
+    /// The reason.
+    pub reason: String,
+    /// How often.
+    pub n: String,
+}
+
+/// A reminder whose instant has come.
+#[derive(Clone)]
+pub struct Newest {
+    /// Its page.
+    pub href: String,
+    /// Its instant.
+    pub at: String,
+    /// Its state.
+    pub state: String,
+}
+
+impl Console {
+    /// The reminders of a schedule whose instants have come last.
+    pub async fn newest(&self, person: &Person, frame: &Frame, name: &str) -> Vec<Newest> {
+        let now = part(&rfc3339(self.clock.now()));
+        let path = format!("/v1/reminders?schedule={}&to={now}&order=newest&limit={NEWEST}", part(name));
+        let listed = self.ask(person, frame.voice, Method::GET, &path, None).await.unwrap_or_default();
+        let one = |one: &Value| Newest {
+            href: format!("/console/reminders/{}", part(&text(&one["id"]))),
+            at: frame.when(&one["at"]).map(|when| when.at).unwrap_or_default(),
+            state: text(&one["state"]),
+        };
+        listed["items"].as_array().into_iter().flatten().map(one).collect()
+    }
+}
+
+/// Whether nothing more is to come of it.
+pub fn is_over(schedule: &Value) -> bool {
+    schedule["state"] == "ended" || schedule["state"] == "cancelled"
+}
+
+/// How many reminders stand how.
+pub fn counts(schedule: &Value, frame: &Frame) -> Vec<Count> {
+    const STATES: [&str; 8] =
+        ["sent", "scheduled", "sending", "in_doubt", "failed", "expired", "unconfirmed", "cancelled"];
+    let n = |state: &str| schedule["reminders"][state].as_i64().unwrap_or_default();
+    let all: i64 = STATES.iter().map(|state| n(state)).sum();
+    let count = |state| Count { state, word: frame.word(state), n: number(n(state)), part: percent(n(state), all) };
+    STATES.into_iter().filter(|state| n(state) > 0).map(count).collect()
+}
+
+/// Why some did not go.
+pub fn reasons(schedule: &Value, frame: &Frame) -> Vec<Why> {
+    let all = schedule["reasons"].as_array().into_iter().flatten();
+    let why = |one: &Value| Why {
+        state: frame.word(one["state"].as_str().unwrap_or_default()),
+        reason: frame.word(one["reason"].as_str().unwrap_or_default()),
+        n: number(one["n"].as_i64().unwrap_or_default()),
+    };
+    all.map(why).collect()
+}

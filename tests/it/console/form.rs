@@ -1,0 +1,216 @@
+//! A schedule made by the form, by plain forms: no JavaScript runs here.
+
+use super::{Browser, hidden, key, site};
+use crate::harness::program::now;
+use reqwest::multipart::{Form, Part};
+use serde_json::json;
+use tixing::domain::{SECOND, timing::rfc3339};
+
+/// What a browser sends of the page on which a schedule begins.
+fn begins(typed: &[(&'static str, &str)], table: Option<(&str, &[u8])>) -> Form {
+    let form = typed.iter().fold(Form::new(), |form, (name, text)| form.text(*name, (*text).to_owned()));
+    // A browser sends a part also where no file was chosen.
+    let (name, bytes) = table.unwrap_or(("", b""));
+    form.part("table", Part::bytes(bytes.to_vec()).file_name(name.to_owned()))
+}
+
+impl Browser {
+    async fn send_files(&mut self, path: &str, form: Form) -> super::Answer {
+        let request = self.http.post(format!("{}{path}", self.base)).header("sec-fetch-site", "same-origin");
+        self.send(request.multipart(form)).await
+    }
+}
+
+/// Whether an option of a list is chosen.
+fn chosen(page: &str, value: &str) -> bool {
+    page.contains(&format!("<option value=\"{value}\" selected>"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_marketer_makes_a_schedule_of_a_table_mends_it_and_makes_the_next_version() {
+    for database in crate::harness::databases() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let site = site(&crate::harness::fresh_url(database, folder.path()), "http://127.0.0.1:1", "");
+        let mut program = site.serve();
+        program.key = site.key();
+        for user in ["oAAAAAAAAAAAAAAAAAAAAAAAAAA1", "oAAAAAAAAAAAAAAAAAAAAAAAAAA2", "oAAAAAAAAAAAAAAAAAAAAAAAAAA3"] {
+            let report = json!({ "app": "coffee", "openid": user, "results": { "event-start": "accept" } });
+            assert_eq!(program.post("/v1/consents", &report).await.0, 200);
+        }
+        let mut browser = Browser::new(&program);
+        browser.sign_in("w", &key(&site, &["--name", "w", "--scope", "write", "--app", "coffee"])).await;
+        let page = browser.get("/console/new").await.text;
+        assert!(page.contains("value=\"coffee/event-start\"") && !page.contains("tea/"), "only its own app: {page}");
+
+        // What is missing is asked for, and what was typed stays.
+        let template = ("template", "coffee/event-start");
+        let refused: [(Form, &str); 6] = [
+            (begins(&[template, ("name", " "), ("who", "table")], None), "请填写计划名称"),
+            (begins(&[template, ("name", "春季"), ("who", "table")], None), "请选择表格"),
+            (begins(&[template, ("name", "春季"), ("who", "list"), ("list", " ")], None), "请粘贴 openid"),
+            (begins(&[("template", "coffee/nothing"), ("name", "春季")], None), "请选择模板"),
+            (begins(&[("template", "tea/event-start"), ("name", "春季")], None), "请选择模板"),
+            (begins(&[template, ("name", &"长".repeat(1_100_000))], None), "表单内容过大"),
+        ];
+        for (form, said) in refused {
+            let answer = browser.send_files("/console/new", form).await;
+            assert!(answer.status == 422 && answer.text.contains(said), "{said}: {}", answer.text);
+            assert!(!said.contains("表格") || answer.text.contains("value=\"春季\""), "{}", answer.text);
+        }
+        assert!(!browser.get("/console/new").await.text.contains("/console/drafts/"), "nothing is kept of it");
+
+        // A list as Excel writes it in China, with a wrong cell.
+        let at = rfc3339(now() + 3_600 * SECOND);
+        let table = |second: &str| {
+            let text = format!(
+                "微信openid,报名编号,活动名称,开始时间\noAAAAAAAAAAAAAAAAAAAAAAAAAA1,A1,茶会,{at}\noAAAAAAAAAAAAAAAAAAAAAAAAAA2,A2,{second},{at}\n"
+            );
+            encoding_rs::GB18030.encode(&text).0.into_owned()
+        };
+        let wrong = table("一二三四五六七八九十一二三四五六七八九十零");
+        let form = begins(&[template, ("name", "春季"), ("who", "table")], Some(("..\\名单.csv", &wrong)));
+        let begun = browser.send_files("/console/new", form).await;
+        assert!(begun.status == 303 && begun.to.ends_with("/form"), "{}", begun.text);
+        let draft = begun.to.trim_end_matches("/form").to_owned();
+        let page = browser.get(&begun.to).await.text;
+        assert!(page.contains("名单.csv") && page.contains("<td>茶会</td>") && page.contains("GB18030"), "{page}");
+        assert!(page.contains("以下是根据列名的猜测"), "{page}");
+        for column in ["微信openid", "报名编号", "开始时间"] {
+            assert!(chosen(&page, column), "{column}: {page}");
+        }
+        assert!(page.contains("value=\"{{活动名称}}\"") && page.contains("value=\"{{@event | datetime}}\""), "{page}");
+        assert!(page.contains("data-most=\"20\""), "the field's own rule: {page}");
+
+        // What is typed stands in the file, right or wrong, and in the form again.
+        let typed = [
+            ("openid", "微信openid"),
+            ("key", "报名编号"),
+            ("encoding", ""),
+            ("timing", "column"),
+            ("column", "开始时间"),
+            ("n0", "soon"),
+            ("unit0", "h"),
+            ("side0", "before"),
+            ("clock", ""),
+            ("expires", "event"),
+            ("quiet_hours", "none"),
+            ("data.thing1", "{{活动名称}}"),
+            ("data.time2", "{{@event | datetime}}"),
+            ("page", ""),
+        ];
+        let saved = browser.post(&begun.to, &typed).await;
+        assert_eq!((saved.status.as_u16(), &saved.to), (303, &draft), "{}", saved.text);
+        let check = browser.get(&draft).await.text;
+        assert!(check.contains("soonh") && !check.contains("name=\"digest\""), "{check}");
+        let mut typed = typed.to_vec();
+        typed.retain(|(name, _)| *name != "n0");
+        typed.extend([("n0", "30"), ("look", "1")]);
+        typed.iter_mut().filter(|(name, _)| *name == "unit0").for_each(|unit| unit.1 = "m");
+        let looked = browser.post(&begun.to, &typed).await;
+        assert!(looked.to.ends_with("/form?look=1#cards"), "{}", looked.to);
+        let page = browser.get(looked.to.trim_end_matches("#cards")).await.text;
+        assert!(
+            page.contains("<dd>茶会</dd>") && page.contains("最多允许 20 个"),
+            "the message and what is wrong: {page}"
+        );
+        assert!(page.contains("value=\"30\"") && !page.contains("以下是根据列名的猜测"), "{page}");
+
+        // The mended table under another name; all else stays.
+        let mended = Form::new().part("table", Part::bytes(table("读书会")).file_name("名单 (1).csv"));
+        let again = browser.send_files(&format!("{draft}/table"), mended).await;
+        assert_eq!((again.status.as_u16(), &again.to), (303, &draft), "{}", again.text);
+        let check = browser.get(&format!("{draft}?at=2")).await.text;
+        assert!(check.contains("2 行：2 正确") && check.contains("<dd>读书会</dd>"), "{check}");
+        let none = browser.send_files(&format!("{draft}/table"), Form::new().text("x", "y")).await;
+        assert!(none.status == 422 && none.text.contains("请选择表格"), "{}", none.text);
+        let file = browser.get(&format!("{draft}/schedule.toml")).await;
+        assert!(file.text.contains("at = { before = [\"30m\"], column = \"开始时间\" }"), "{}", file.text);
+        assert!(browser.get("/console/new").await.text.contains(&draft), "a draft is found again");
+
+        // Nobody else sees or changes it.
+        let mut other = Browser::new(&program);
+        other.sign_in("o", &key(&site, &["--name", "o", "--scope", "admin"])).await;
+        for path in [format!("{draft}/form"), format!("{draft}/schedule.toml"), draft.clone()] {
+            assert_eq!(other.get(&path).await.status, 404, "{path}");
+        }
+        assert_eq!(other.post(&begun.to, &typed).await.status, 404);
+        let stolen = Form::new().part("table", Part::bytes(b"openid\n".to_vec()).file_name("名单.csv"));
+        assert_eq!(other.send_files(&format!("{draft}/table"), stolen).await.status, 404);
+
+        let all = [("digest", hidden(&check, "digest")), ("seen", hidden(&check, "seen"))];
+        let all: Vec<(&str, &str)> = all.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let loaded = browser.post(&format!("{draft}/load"), &all).await;
+        assert!(loaded.to.ends_with("?done=load"), "{}", loaded.text);
+        let path = "/v1/schedules/%E6%98%A5%E5%AD%A3";
+        let (_, shown) = program.get(path).await;
+        assert_eq!((&shown["reminders"]["scheduled"], &shown["text"]), (&2.into(), &file.text.into()));
+
+        // The next version: the same file with another table, whatever that is called.
+        let third = [table("读书会"), b"oAAAAAAAAAAAAAAAAAAAAAAAAAA3,A3,".to_vec()].concat();
+        let third = [third, encoding_rs::GB18030.encode(&format!("品茶,{at}\n")).0.into_owned()].concat();
+        let form = Form::new().part("table", Part::bytes(third).file_name("新名单.csv"));
+        let next = browser.send_files("/console/schedules/%E6%98%A5%E5%AD%A3/again", form).await;
+        assert!(next.to.starts_with("/console/drafts/"), "{}", next.text);
+        let check = browser.get(&next.to).await.text;
+        assert!(check.contains("3 行：3 正确") && check.contains("《春季》1 条"), "one is new: {check}");
+        assert_eq!(browser.post(&format!("{}/discard", next.to), &[]).await.status, 303);
+
+        // A pasted list, and everybody.
+        let time = [
+            ("timing", "once"),
+            ("time", "2031-03-01T10:00"),
+            ("data.thing1", "茶会"),
+            ("data.time2", "{{@event | datetime}}"),
+        ];
+        let list = "oAAAAAAAAAAAAAAAAAAAAAAAAAA3\r\noAAAAAAAAAAAAAAAAAAAAAAAAAA9\r\n";
+        for (who, name, verdict) in [("list", "夏季", "2 行：2 正确"), ("everybody", "秋季", "《秋季》1 条")]
+        {
+            let form = begins(&[template, ("name", name), ("who", who), ("list", list)], None);
+            let begun = browser.send_files("/console/new", form).await;
+            assert_eq!(begun.status, 303, "{}", begun.text);
+            assert_eq!(browser.get(&begun.to).await.status, 200);
+            let saved = browser.post(&begun.to, &time).await;
+            let check = browser.get(&saved.to).await.text;
+            assert!(check.contains(verdict) && check.contains("2031-03-01 10:00 (UTC+8)"), "{who}: {check}");
+        }
+        // A form that is none, and one that is too large, get a page.
+        let request =
+            browser.http.post(format!("{}/console/search", browser.base)).header("sec-fetch-site", "same-origin");
+        let answer = browser.send(request.body("x")).await;
+        assert!(answer.status == 400 && answer.text.contains("表单无法读取"), "{}", answer.text);
+        let large = browser.post("/console/search", &[("wanted", &"x".repeat(70_000))]).await;
+        assert!(large.status == 413 && large.text.contains("表单内容过大"), "{}", large.text);
+        assert!(program.terminate().0.success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_table_brings_is_hostile_also_in_the_form() {
+    let site = site("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let program = site.serve();
+    let mut browser = Browser::new(&program);
+    browser.sign_in("w", &key(&site, &["--name", "w", "--scope", "write"])).await;
+    let hostile = "\"><script>alert(1)</script>";
+    let quoted = hostile.replace('"', "\"\"");
+    let table = format!("openid,\"{quoted}\",a|b\no1,\"{quoted}\",{{{{x}}}}\n");
+    let name = format!("春{hostile}");
+    let form = begins(
+        &[("template", "coffee/event-start"), ("name", &name), ("who", "table")],
+        Some(("名\"单'<b>.csv", table.as_bytes())),
+    );
+    let begun = browser.send_files("/console/new", form).await;
+    assert_eq!(begun.status, 303, "{}", begun.text);
+    let page = browser.get(&begun.to).await.text;
+    assert!(page.contains("&#62;&#60;script&#62;") && !page.contains("<script>alert"), "{page}");
+    assert!(page.contains("{{&#34;a|b&#34;}}"), "{page}");
+    let draft = begun.to.trim_end_matches("/form");
+    assert!(!browser.get(draft).await.text.contains("<script>alert"));
+    assert!(!browser.get("/console/new").await.text.contains("<script>alert"));
+    // A file that is not TOML has no form, and the check says at which line.
+    let broken = super::files(Some("name = \n"), &[]);
+    let handed = browser.hand_in(broken).await;
+    let check = browser.get(&handed.to).await.text;
+    assert!(check.contains("role=\"alert\"") && !check.contains("/form\""), "{check}");
+    assert_eq!(browser.get(&format!("{}/form", handed.to)).await.status, 422);
+    assert!(program.terminate().0.success());
+}
