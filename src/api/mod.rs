@@ -44,6 +44,7 @@ mod stats;
 mod safekeeping;
 mod sheets;
 mod templates;
+mod today;
 mod uploads;
 mod users;
 
@@ -105,6 +106,8 @@ pub struct Api {
     reports: Arc<Semaphore>,
     /// The turn of those who want that as a workbook, which takes ten times as long.
     books: Arc<Semaphore>,
+    /// What goes out today, as it was counted last.
+    today: Arc<today::Counted>,
     /// How tables are read.
     reader: Arc<sheet::Reader>,
     list_time: Duration,
@@ -123,7 +126,7 @@ impl Api {
         let (keys, places, taps, list_time) = (Arc::default(), Arc::default(), Arc::default(), LIST_TIME);
         let (files, reader) = (Arc::new(Semaphore::new(plans::AT_ONCE)), Arc::default());
         let (reports, books) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
-        let (batches, pulse, refreshes, links) = Default::default();
+        let (batches, pulse, refreshes, links, today) = Default::default();
         let api = Self {
             config,
             store,
@@ -140,6 +143,7 @@ impl Api {
             files,
             reports,
             books,
+            today,
             reader,
             list_time,
         };
@@ -215,6 +219,7 @@ impl Api {
             .route("/users/forget", post(users::forget))
             .route("/users/let-in", post(users::let_in))
             .route("/stats", get(stats::stats))
+            .route("/today", get(today::today))
             .route("/keys", post(keys::create_key).get(keys::list_keys))
             .route("/keys/{id}", axum::routing::delete(keys::revoke_key))
             .layer(middleware::from_fn(in_time))

@@ -7,7 +7,7 @@ use super::{
     problem::{self, ProblemJson},
     reminders, safekeeping, schedule_report, schedules,
     schema::OrderWord,
-    sheets, stats, templates, users,
+    sheets, stats, templates, today, users,
 };
 use crate::words::Message;
 use axum::{
@@ -42,7 +42,7 @@ use utoipa::{
     paths(
         reminders::insert, batch::reminders, reminders::list, reminders::show, explain::explain, reminders::change,
         reminders::cancel, by_key::show, by_key::change, by_key::cancel, bulk::cancel, bulk::shift, consents::record, batch::consents, prepare::prepare, consents::show, consents::ask, users::export, users::forget,
-        users::let_in, plans::plan, plans::apply, plans::attempt, sheets::read, schedules::list, feed::feed, schedules::show, schedules::problems, schedule_report::report, schedule_report::workbook,
+        users::let_in, plans::plan, plans::apply, plans::attempt, sheets::read, today::today, schedules::list, feed::feed, schedules::show, schedules::problems, schedule_report::report, schedule_report::workbook,
         schedules::pause, schedules::resume, schedules::shift, schedules::cancel, explain_user::explain_user, stats::stats, apps::pause, apps::resume,
         doubts::doubts, doubts::resolve, templates::templates, templates::refresh, safekeeping::backup, safekeeping::held,
         safekeeping::release, console::open, keys::create_key, keys::list_keys,

@@ -20,7 +20,13 @@ impl Card {
         let label = |key: &String| known.and_then(|known| known.fields.get(key)).unwrap_or(key).clone();
         let values = data.as_object().into_iter().flatten();
         let fields = values.map(|(key, value)| (label(key), value.as_str().unwrap_or_default().to_owned()));
-        let title = known.map(|known| known.title.clone()).filter(|title| !title.is_empty());
-        Self { app: app.to_owned(), title: title.unwrap_or_else(|| template.to_owned()), fields: fields.collect() }
+        Self { app: app.to_owned(), title: title_of(config, app, template), fields: fields.collect() }
     }
+}
+
+/// What people call a template: its title, else its alias.
+pub fn title_of(config: &Config, app: &str, template: &str) -> String {
+    let known = config.apps.iter().find(|known| known.name == app).and_then(|app| app.template(template));
+    let title = known.map(|known| known.title.clone()).filter(|title| !title.is_empty());
+    title.or_else(|| known?.name.clone()).unwrap_or_else(|| template.to_owned())
 }

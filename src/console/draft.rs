@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    domain::SECOND,
     store::StoreError,
     words::{Message, Voice, say},
 };
@@ -163,7 +164,7 @@ impl Samples {
         let goes = will_go.iter().any(|change| line[..data].windows(change.len()).any(|window| window == *change));
         let length = event.saturating_sub(data);
         self.n += i64::from(goes);
-        if goes && self.n == self.at {
+        if goes && self.n == self.at && self.at > 1 {
             self.chosen = line.clone();
         }
         if goes && self.first.is_empty() {
@@ -206,7 +207,7 @@ pub async fn check(
     };
     let frame = frame.of_app(&planned.plan["app"]);
     let page = checked(frame, &id, &planned, &tried, console.api.config());
-    let at = at.clamp(0, page.seen);
+    let at = at.clamp(1, page.seen.max(1));
     let (before, after) = ((at - 1).max(0), if at < page.seen { at + 1 } else { 0 });
     let has_form = Choices::of(&text).is_some();
     html(&CheckPage { has_form, has_tables: !files.is_empty(), at, before, after, ..page }).into_response()
@@ -280,7 +281,7 @@ fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, config: &Conf
             .collect(),
         first,
         last,
-        takes: plan["takes_ms"].as_i64().filter(|ms| *ms > 0).map(|ms| voice.span(ms)).unwrap_or_default(),
+        takes: plan["takes_ms"].as_i64().filter(|ms| *ms >= SECOND).map(|ms| voice.span(ms)).unwrap_or_default(),
         problems,
         more,
         notes: each("notes").take(SHOWN).map(|note| text(&note["detail"])).collect(),

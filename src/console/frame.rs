@@ -104,7 +104,9 @@ impl Frame {
 
     /// Whether the page lies under this address.
     pub fn is_at(&self, path: &str) -> bool {
-        if path == "/console" { self.path == path } else { self.path.starts_with(path) }
+        let is_new = path == "/console/schedules"
+            && ["/console/new", "/console/drafts/"].iter().any(|new| self.path.starts_with(new));
+        if path == "/console" { self.path == path } else { is_new || self.path.starts_with(path) }
     }
 
     /// The style sheet.

@@ -3,7 +3,7 @@
 use super::{
     Console,
     ask::html,
-    frame::{Frame, number},
+    frame::{Frame, number, percent},
     person::Person,
     schedules::Line,
 };
@@ -37,6 +37,16 @@ struct Standing {
     rate: String,
 }
 
+/// An hour of today.
+struct Hour {
+    at: String,
+    waiting: String,
+    sent: String,
+    failed: String,
+    all: i64,
+    part: i64,
+}
+
 #[derive(Template)]
 #[template(path = "overview.html", config = "src/console/askama.toml")]
 struct Page {
@@ -44,6 +54,8 @@ struct Page {
     findings: Vec<Finding>,
     apps: Vec<Standing>,
     next: Vec<Line>,
+    hours: Vec<Hour>,
+    partial: bool,
 }
 
 /// The overview.
@@ -84,7 +96,33 @@ pub async fn page(State(console): State<Console>, person: Person, headers: Heade
     };
     schedules.sort_by_key(|schedule| instant(schedule));
     let next = schedules.into_iter().take(NEXT).map(|schedule| Line::of(schedule, &frame)).collect();
-    html(&Page { frame, findings, apps, next }).into_response()
+    let today = console.ask(&person, frame.voice, Method::GET, "/v1/today", None).await.unwrap_or_default();
+    let hours = hours(&today, &frame);
+    html(&Page { findings, apps, next, hours, partial: today["partial"] == true, frame }).into_response()
+}
+
+/// What goes out today: an hour is as long as it has reminders, beside the fullest one.
+fn hours(today: &Value, frame: &Frame) -> Vec<Hour> {
+    let n = |hour: &Value, states: &[&str]| -> i64 {
+        states.iter().filter_map(|state| hour["reminders"][*state].as_i64()).sum()
+    };
+    let hour = |one: &Value| {
+        let (waiting, sent) = (n(one, &["scheduled"]), n(one, &["sent"]));
+        let failed = n(one, &["failed", "expired", "unconfirmed"]);
+        Hour {
+            at: frame.when(&one["hour"]).map(|when| when.at).unwrap_or_default(),
+            waiting: number(waiting),
+            sent: number(sent),
+            failed: number(failed),
+            all: waiting + sent + failed,
+            part: 0,
+        }
+    };
+    let mut hours: Vec<Hour> = today["hours"].as_array().into_iter().flatten().map(hour).collect();
+    hours.retain(|hour| hour.all > 0);
+    let most = hours.iter().map(|hour| hour.all).max().unwrap_or_default();
+    hours.iter_mut().for_each(|hour| hour.part = percent(hour.all, most));
+    hours
 }
 
 /// What `doctor` says of the same counts, in the same words.

@@ -3,6 +3,7 @@
 use super::{
     Console,
     ask::{error, html, part},
+    card::title_of,
     extract::{Asked, Posted},
     frame::{Frame, When, number, text},
     numbers::{Count, Newest, Why, counts, is_over, reasons},
@@ -97,7 +98,7 @@ pub async fn page(
         problem: text(&schedule["problem"]),
         task: task(&schedule["task"], &frame),
         app: text(&schedule["app"]),
-        template: text(&schedule["template"]),
+        template: title_of(console.api.config(), &text(&schedule["app"]), &text(&schedule["template"])),
         state: text(&schedule["state"]),
         text: text(&schedule["text"]),
         writes,

@@ -69,6 +69,7 @@ mod pseudonyms;
 mod mint;
 mod spent;
 mod tickets;
+pub mod today;
 pub mod keys;
 pub mod sessions;
 pub mod drafts;

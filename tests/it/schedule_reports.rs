@@ -3,7 +3,7 @@
 use crate::{
     harness::{
         EVENT, START, TestStore, databases, fresh_url, on_both,
-        program::{SandboxServer, Site, now},
+        program::{SandboxServer, Site, body, now},
     },
     in_use::{load, loaded, of_row, stored},
 };
@@ -139,4 +139,34 @@ async fn a_report_counts_more_reminders_than_one_look_reads() {
         assert_eq!(test.store.schedule_went(id + 1).await.expect("answers").people, 0);
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_out_today_is_told_by_the_hour_to_those_whose_app_it_is() {
+    for database in databases() {
+        let sandbox = SandboxServer::start(1).await;
+        let store = tempfile::tempdir().expect("a folder");
+        let url = fresh_url(database, store.path());
+        let site = Site::new(&url, &sandbox.url, "timezone = \"Asia/Shanghai\"");
+        let program = site.serve_with_key();
+        sandbox.sandbox.world().tap("wx0123456789abcdef", "o1", EVENT, true);
+        // One is sent now, one finds no consent, one goes in two days.
+        let two_days = 2 * 24 * 3_600_000;
+        for (openid, accepted, ms) in [("o1", true, 500), ("o2", false, 500), ("o3", true, two_days)] {
+            let mut reminder = body(openid, ms);
+            reminder["accepted"] = accepted.into();
+            let (status, answer) = program.post("/v1/reminders", &reminder).await;
+            assert_eq!(status, if accepted { 201 } else { 409 }, "{answer}");
+        }
+        program.wait("/v1/stats?app=coffee", 30, |stats| stats["apps"][0]["reminders"]["sent"] == 1).await;
+        let (status, today) = program.get("/v1/today?app=coffee").await;
+        assert_eq!((status.as_u16(), &today["timezone"]), (200, &"Asia/Shanghai".into()), "{today}");
+        let hours = today["hours"].as_array().expect("hours");
+        assert!(hours.len() == 1 && hours[0]["reminders"] == json!({ "sent": 1 }), "{today}");
+        assert!(today["from"].as_str().is_some_and(|from| from.ends_with("16:00:00.000Z")), "{today}");
+        let (_, tea) = program.get("/v1/today?app=tea").await;
+        assert_eq!((&tea["hours"], &tea["timezone"]), (&json!([]), &"Europe/Berlin".into()), "{tea}");
+        assert_eq!(program.get("/v1/today?app=cofee").await.0, 422);
+        assert!(program.terminate().0.success());
+    }
 }

@@ -126,12 +126,20 @@ impl Report {
             }));
         }
         losses.sort_by_key(|loss| (loss.step, -loss.n));
-        let mut hours: BTreeMap<Millis, BTreeMap<&'static str, i64>> = BTreeMap::new();
-        for ((quarter, state), n) in &went.quarters {
-            *hours.entry(hour(*quarter, *zone)).or_default().entry(state).or_default() += n;
-        }
-        Self { steps, losses, hours }
+        Self { steps, losses, hours: by_hour(&went.quarters, *zone) }
     }
+}
+
+/// Quarters of an hour, put together to the hours of a zone.
+pub fn by_hour(
+    quarters: &BTreeMap<(Millis, &'static str), i64>,
+    zone: Tz,
+) -> BTreeMap<Millis, BTreeMap<&'static str, i64>> {
+    let mut hours: BTreeMap<Millis, BTreeMap<&'static str, i64>> = BTreeMap::new();
+    for ((quarter, state), n) in quarters {
+        *hours.entry(hour(*quarter, zone)).or_default().entry(state).or_default() += n;
+    }
+    hours
 }
 
 /// When the hour of a zone began in which a quarter of an hour lies.

@@ -73,7 +73,7 @@ struct Says {
 const ZH: Says = Says {
     lang: "zh-CN",
     verdict: "3 行：3 正确",
-    tried: "已发送给以下测试人员",
+    tried: "已发给以下测试人员",
     paused: "已暂停",
     sent: "已发送 3",
     live: "数字实时更新中",
@@ -134,7 +134,7 @@ async fn flows(width: u32, says: &Says, scheme: &str) {
     chromium.says(says.verdict).await;
     chromium.look().await;
     chromium.go("a[rel=next]").await;
-    chromium.says("1 / 3").await;
+    chromium.says("2 / 3").await;
     chromium.click("details:has(form[action$='/try']) summary").await;
     chromium.go("form[action$='/try'] button").await;
     chromium.says(says.tried).await;

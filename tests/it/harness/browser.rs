@@ -29,6 +29,7 @@ pub struct Chromium {
     url: String,
     base: String,
     http: reqwest::Client,
+    width: u32,
     /// Pages that were looked at, by their titles.
     pub looked_at: Vec<String>,
 }
@@ -84,7 +85,7 @@ impl Chromium {
         let capabilities = json!({
             "goog:chromeOptions": { "args": [
                 "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--no-first-run", "--disable-gpu",
-                "--no-proxy-server", format!("--window-size={},{}", width.max(500), height)
+                "--no-proxy-server", "--hide-scrollbars", format!("--window-size={},{}", width.max(500), height)
             ] },
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" }
         });
@@ -92,7 +93,7 @@ impl Chromium {
         let client = ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&url).await;
         let client = client.expect("the browser starts");
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let chromium = Self { client, driver, url, base: base.to_owned(), http, looked_at: Vec::new() };
+        let chromium = Self { client, driver, url, base: base.to_owned(), http, width, looked_at: Vec::new() };
         // No window is as narrow as a phone, so the page's own size is set.
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         chromium.devtools("Emulation.setDeviceMetricsOverride", size).await;
@@ -235,10 +236,12 @@ impl Chromium {
     /// Where somebody can look at it, if `TIXING_SCREENSHOTS` names a folder.
     async fn screenshot(&self, title: &str) {
         let Some(folder) = std::env::var_os("TIXING_SCREENSHOTS") else { return };
-        let png = self.client.screenshot().await.expect("a picture");
+        let whole = json!({ "cmd": "Page.captureScreenshot", "params": { "captureBeyondViewport": true } });
+        let picture = self.driver_says("goog/cdp/execute", whole).await;
+        let png =
+            data_encoding::BASE64.decode(picture["data"].as_str().expect("a picture").as_bytes()).expect("base64");
         let name: String = title.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
-        let place =
-            PathBuf::from(folder).join(format!("{}-{:02}-{name}.png", std::process::id(), self.looked_at.len()));
+        let place = PathBuf::from(folder).join(format!("{}-{:02}-{name}.png", self.width, self.looked_at.len()));
         std::fs::write(place, png).expect("written");
     }
 
