@@ -125,6 +125,7 @@ const OPERATIONS: &[(&str, &str)] = &[
     ("show_schedule", "op_show_schedule"),
     ("list_schedule_problems", "op_list_schedule_problems"),
     ("report_schedule", "op_report_schedule"),
+    ("annotate_schedule", "op_annotate_schedule"),
     ("count_today", "op_today"),
     ("download_schedule_report", "op_download_schedule_report"),
     ("pause_schedule", "op_pause_schedule"),

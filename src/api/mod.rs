@@ -1,6 +1,7 @@
 //! JSON for programs: `/v1` behind keys, health and documentation open to all.
 
 mod access;
+mod annotated;
 mod apps;
 mod auth;
 mod batch;
@@ -232,6 +233,7 @@ impl Api {
             .route("/templates/refresh", post(templates::refresh))
             .route("/schedules/plan", post(plans::plan))
             .route("/schedules/apply", post(plans::apply))
+            .route("/schedules/annotate", post(annotated::annotate))
             .route("/schedules/try", post(plans::attempt))
             .route("/sheet", post(sheets::read))
             .route("/backup", post(safekeeping::backup))

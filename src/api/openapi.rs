@@ -1,7 +1,7 @@
 //! The API's own description.
 
 use super::{
-    apps, batch, bulk, by_key, consents, console, docs, doubts, explain, explain_user, feed, health, keys,
+    annotated, apps, batch, bulk, by_key, consents, console, docs, doubts, explain, explain_user, feed, health, keys,
     ndjson::Written,
     plans, prepare,
     problem::{self, ProblemJson},
@@ -42,7 +42,7 @@ use utoipa::{
     paths(
         reminders::insert, batch::reminders, reminders::list, reminders::show, explain::explain, reminders::change,
         reminders::cancel, by_key::show, by_key::change, by_key::cancel, bulk::cancel, bulk::shift, consents::record, batch::consents, prepare::prepare, consents::show, consents::ask, users::export, users::forget,
-        users::let_in, plans::plan, plans::apply, plans::attempt, sheets::read, today::today, schedules::list, feed::feed, schedules::show, schedules::problems, schedule_report::report, schedule_report::workbook,
+        users::let_in, plans::plan, plans::apply, plans::attempt, annotated::annotate, sheets::read, today::today, schedules::list, feed::feed, schedules::show, schedules::problems, schedule_report::report, schedule_report::workbook,
         schedules::pause, schedules::resume, schedules::shift, schedules::cancel, explain_user::explain_user, stats::stats, apps::pause, apps::resume,
         doubts::doubts, doubts::resolve, templates::templates, templates::refresh, safekeeping::backup, safekeeping::held,
         safekeeping::release, console::open, keys::create_key, keys::list_keys,

@@ -195,6 +195,28 @@ impl Api {
         Ok((turn, upload))
     }
 
+    /// What a plan of these files says, also where they can't be used, and by which zone people read it.
+    pub(super) async fn planned(
+        &self,
+        caller: &Caller,
+        voice: Voice,
+        query: FileQuery,
+        upload: &Upload,
+    ) -> Result<(Value, Option<chrono_tz::Tz>), Problem> {
+        if !upload.input.has_schedule {
+            return Err(Problem::new("no_file", say!("no_schedule_part")));
+        }
+        let mut input = upload.input.clone();
+        input.path = query.path.filter(|_| caller.is_owner());
+        let by = caller.name().to_owned();
+        let (strict, allow_removals, revive) = (query.strict, query.allow_removals, query.revive);
+        let options = Options { strict, allow_removals, revive, digest: None, by, in_folder: false };
+        let progress: Progress = Arc::new(|_, _| {});
+        let planning = self.office().plan(Arc::new(input), &options, &progress).await.map_err(failure)?;
+        caller_may_touch(caller, planning.plan.app.as_deref())?;
+        Ok((planning.plan.json(voice.in_zone(planning.plan.zone)), planning.plan.zone))
+    }
+
     async fn work(
         self,
         caller: Caller,

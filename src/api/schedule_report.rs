@@ -28,7 +28,7 @@ use axum::{
     response::Response,
 };
 use chrono_tz::Tz;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use std::{collections::BTreeMap, fs::File, io::Seek};
 use tokio_util::io::ReaderStream;
@@ -38,6 +38,9 @@ use utoipa::ToSchema;
 const PAGE: usize = 1_000;
 /// What spreadsheets call a workbook.
 const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+
+/// What stands in the name of a file as it is.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
 /// How a schedule went.
 #[derive(Debug, Serialize, ToSchema)]
@@ -191,11 +194,16 @@ pub async fn workbook(
         let counted = api.counted(&caller, &name, voice).await?;
         api.written(counted, caller.may(Scope::Write).is_ok()).await?
     };
+    as_book(file, &format!("{name}-report.xlsx"))
+}
+
+/// A file that has no name, as a workbook under this one.
+pub(super) fn as_book(file: File, name: &str) -> Result<Response, Problem> {
     let length = file.metadata().map_err(disk)?.len();
     let body = Body::from_stream(ReaderStream::new(tokio::fs::File::from_std(file)));
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    let named = format!("attachment; filename*=UTF-8''{}-report.xlsx", utf8_percent_encode(&name, NON_ALPHANUMERIC));
+    let named = format!("attachment; filename*=UTF-8''{}", utf8_percent_encode(name, PLAIN));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(XLSX));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(header::CONTENT_DISPOSITION, HeaderValue::try_from(named).expect("it is ASCII"));
@@ -260,7 +268,9 @@ fn row(stored: &Stored, user: String, platform: Option<&'static Facts>) -> Row {
 }
 
 /// Work on files, where it keeps nobody from being answered.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Message> + Send + 'static) -> Result<T, Problem> {
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Message> + Send + 'static,
+) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|_| Problem::new("internal", say!("fault_of_tixing")))?.map_err(|why| {
         tracing::warn!(error = %why, "the folder for temporary files failed");
@@ -268,6 +278,7 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Message> + Se
     })
 }
 
-fn unwritten(e: &std::io::Error) -> Message {
+/// A file could not be written.
+pub(super) fn unwritten(e: &std::io::Error) -> Message {
     say!("annotate_unwritten", why = e.to_string())
 }

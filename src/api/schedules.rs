@@ -22,7 +22,7 @@ use crate::{
         occurrences::OccurrenceRow,
         schedule_pause::{Paused, Resumed},
         schedule_tasks::{ShiftPlan, TaskBegun, Work},
-        schedules::{ScheduleRow, ScheduleState, TaskKind},
+        schedules::{Act, ScheduleRow, ScheduleState, TaskKind},
     },
     words::{Message, Voice, say},
 };
@@ -87,6 +87,11 @@ pub struct ScheduleJson {
     /// The latest occurrences of which nothing was sent to anybody, the latest first; not in lists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     left_out: Vec<LeftOutJson>,
+    /// Who did what, the latest first, up to 20; not in lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    history: Vec<ActJson>,
+    /// How many rows the last load refused.
+    refused_rows: u64,
     /// How many reminders there are of each state.
     reminders: BTreeMap<&'static str, i64>,
     /// Why those have ended that were not sent.
@@ -98,6 +103,20 @@ pub struct ScheduleJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     text: Option<String>,
+}
+
+/// What somebody did to a schedule.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ScheduleAct)]
+pub struct ActJson {
+    #[schema(format = DateTime)]
+    at: String,
+    /// The name of the key; `folder` for the watched folder.
+    by: String,
+    /// `load`, `pause`, `resume`, `shift`, `cancel`, `try`, `orphan` or `found`.
+    action: String,
+    /// The digest of what was loaded, or by how much it was shifted.
+    detail: String,
 }
 
 /// An occurrence to come.
@@ -169,6 +188,8 @@ impl From<OccurrenceRow> for OccurrenceJson {
 const TO_COME: usize = 5;
 const PREPARED: i64 = 20;
 const LEFT_OUT: i64 = 20;
+/// Acts that are shown of a schedule.
+const HISTORY: i64 = 20;
 
 /// The next occurrences of a schedule.
 fn next(row: &ScheduleRow, now: Millis) -> Vec<NextJson> {
@@ -319,6 +340,8 @@ impl ScheduleJson {
             next: next(&row, now),
             occurrences: Vec::new(),
             left_out: Vec::new(),
+            history: Vec::new(),
+            refused_rows: report["rows"]["refused"].as_u64().unwrap_or_default(),
             task: row.task.map(|task| TaskJson {
                 kind: task.kind,
                 since: rfc3339(task.since()),
@@ -428,6 +451,7 @@ pub async fn list(
     let (now, mut counts) = (api.clock.now(), api.store.all_schedule_counts().await?);
     let problems = api.store.folder_problems().await?;
     let (rows, removed) = (api.store.schedules().await?, api.store.removed_by_folder().await?);
+    let refused = api.store.refused_rows().await?;
     let zone = |problem: &FolderProblem| {
         let of = rows.iter().find(|row| problem.schedule.as_ref() == Some(&row.name) && caller.sees(&row.app));
         api.zone_of(of, problem.app.as_deref())
@@ -441,7 +465,12 @@ pub async fn list(
             let voice = api.voice_of(&row.app, voice);
             // Reports are left out of lists.
             let removed_by_folder = removed.get(&row.id).copied().unwrap_or_default();
-            items.push(ScheduleJson { removed_by_folder, ..ScheduleJson::of(row, &counts, &problems, now, voice) });
+            let refused_rows = refused.get(&row.id).copied().unwrap_or_default();
+            items.push(ScheduleJson {
+                removed_by_folder,
+                refused_rows,
+                ..ScheduleJson::of(row, &counts, &problems, now, voice)
+            });
         }
     }
     let is_wanted = |(problem, _): &(FolderProblem, String)| {
@@ -470,8 +499,10 @@ pub async fn show(
     let occurrences = api.store.occurrences(row.id, PREPARED).await?.into_iter().map(OccurrenceJson::from).collect();
     let left_out = api.store.left_out(row.id, LEFT_OUT).await?;
     let left_out = left_out.into_iter().map(|one| LeftOutJson::of(one, voice)).collect();
+    let act = |act: Act| ActJson { at: rfc3339(act.at), by: act.by, action: act.action, detail: act.detail };
+    let history = api.store.history(row.id, HISTORY).await?.into_iter().map(act).collect();
     let schedule = ScheduleJson::of(row, &counts, &problems, api.clock.now(), voice);
-    Ok(json(StatusCode::OK, &ScheduleJson { occurrences, left_out, ..schedule }))
+    Ok(json(StatusCode::OK, &ScheduleJson { occurrences, left_out, history, ..schedule }))
 }
 
 /// What the last load said of rows and cells: 1,000 problems at most, and as many notes.

@@ -36,6 +36,11 @@ pub struct Refused {
 }
 
 impl Refused {
+    fn of(status: StatusCode, problem: &Value) -> Self {
+        let text = |member: &str| problem[member].as_str().unwrap_or_default().to_owned();
+        Self { status, detail: text("detail"), request_id: text("request_id") }
+    }
+
     /// The page that says so.
     pub fn page(self, mut frame: Frame) -> Response {
         let Self { status, detail, request_id } = self;
@@ -58,6 +63,16 @@ pub fn error(frame: Frame, status: StatusCode, detail: Message) -> Response {
     (status, html(&ErrorPage { frame, status: status.as_u16(), title, detail })).into_response()
 }
 
+/// A file that the API has answered with, or the page that says why there is none.
+pub async fn file(answer: Response, frame: Frame) -> Response {
+    let status = answer.status();
+    if status.is_success() {
+        return answer;
+    }
+    let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    Refused::of(status, &serde_json::from_slice(&body).unwrap_or_default()).page(frame)
+}
+
 /// A page as an answer.
 pub fn html(page: &impl Template) -> Html<String> {
     Html(page.render().expect("pages are written to memory"))
@@ -78,8 +93,7 @@ impl Console {
         if status.is_success() {
             return Ok(value);
         }
-        let text = |member: &str| value[member].as_str().unwrap_or_default().to_owned();
-        Err(Refused { status, detail: text("detail"), request_id: text("request_id") })
+        Err(Refused::of(status, &value))
     }
 
     /// Asks the API by a body of another kind; its status and its JSON, whichever they are.

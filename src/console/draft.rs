@@ -2,7 +2,7 @@
 
 use super::{
     Console,
-    ask::{error, html, part},
+    ask::{error, file as file_or_page, html, part},
     card::Card,
     choices::Choices,
     extract::{Asked, Posted},
@@ -247,18 +247,22 @@ fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, config: &Conf
     let held = plan["reach"]["held_elsewhere"].as_array().into_iter().flatten();
     let held = held.map(|one| (say!("console_held_by", by = one["by"]), one["reminders"].as_i64().unwrap_or_default()));
     let (first, last) = (frame.when(&plan["first_at"]), frame.when(&plan["last_at"]));
+    let next = frame.when(&plan["next"][0]["event"]);
     let wrong = match tried {
         "changed" => said(say!("console_plan_changed")),
         "number" => said(say!("console_wrong_number", n = number(goes))),
         _ if !usable && all.is_empty() => text(&plan["detail"]),
         _ if !usable => said(say!("console_unusable")),
-        _ if usable && first.is_none() => said(say!("console_nothing_to_send")),
+        _ if usable && first.is_none() && next.is_none() => said(say!("console_nothing_to_send")),
         _ => String::new(),
     };
     let without = n("reminders", "no_consent");
+    // What recurs has its people by each occurrence.
+    let recurs = next.map(|next| say!("console_sentence_recurs", at = next.at, name = plan["schedule"]));
     let sentence = first.as_ref().map(|first| {
         say!("console_sentence", at = first.at, n = number(goes), name = plan["schedule"], without = number(without))
     });
+    let sentence = recurs.or(sentence);
     let (problems, more) = problems::of(plan, true, voice);
     CheckPage {
         samples: samples(planned, config, voice),
@@ -342,6 +346,24 @@ pub async fn mend(
             Err(e) => console.unavailable(&headers, &e),
         },
     }
+}
+
+/// The tables as a workbook, each wrong cell marked.
+pub async fn problems_book(
+    State(console): State<Console>,
+    person: Person,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Response {
+    let frame = console.frame(Some(&person), &headers, "/console/new");
+    let files = match console.api.store().draft(&id, owner(&person), console.clock.now()).await {
+        Ok(Some(files)) => files,
+        Ok(None) => return error(frame, StatusCode::NOT_FOUND, say!("console_no_draft")),
+        Err(e) => return console.unavailable(&headers, &e),
+    };
+    let (kind, body) = console.files(&id, files);
+    let answer = console.send(&person, frame.voice, Method::POST, "/v1/schedules/annotate", &kind, body).await;
+    file_or_page(answer, frame).await
 }
 
 /// The schedule's file, as it is loaded.

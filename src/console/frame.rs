@@ -2,7 +2,7 @@
 
 use super::{Console, assets, person::Person};
 use crate::{
-    domain::{Millis, timing::parse_instant},
+    domain::{Millis, SECOND, timing::parse_instant},
     words::{Message, Voice, say},
 };
 use axum::http::{HeaderMap, header};
@@ -144,6 +144,7 @@ impl Frame {
         let voice = self.voice_of(app);
         let at = time_of.as_str().and_then(|text| parse_instant(text, None).ok())?.at;
         let away = match at - self.now {
+            ms if ms.abs() < SECOND => say!("console_now"),
             ms if ms >= 0 => say!("console_in", span = self.voice.span(ms)),
             ms => say!("console_ago", span = self.voice.span(-ms)),
         };

@@ -89,6 +89,7 @@ pub fn router(api: Api, settings: config::Console, clock: SharedClock, stop: Can
             get(form::page).merge(post(form::save).layer(DefaultBodyLimit::max(MAX_TEXTS))),
         )
         .route("/console/drafts/{id}/table", post(draft::mend).layer(unbounded()))
+        .route("/console/drafts/{id}/problems.xlsx", get(draft::problems_book))
         .route("/console/drafts/{id}/schedule.toml", get(draft::file))
         .route("/console/drafts/{id}/load", post(draft::load))
         .route("/console/drafts/{id}/try", post(draft::attempt))

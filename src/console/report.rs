@@ -2,7 +2,7 @@
 
 use super::{
     Console,
-    ask::{html, part},
+    ask::{file, html, part},
     frame::{Frame, number, percent, text},
     person::Person,
 };
@@ -103,5 +103,5 @@ pub async fn workbook(
 ) -> Response {
     let frame = console.frame(Some(&person), &headers, "/console/schedules");
     let path = format!("/v1/schedules/{}/report.xlsx", part(&name));
-    console.answer(&person, frame.voice, Method::GET, &path, None).await
+    file(console.answer(&person, frame.voice, Method::GET, &path, None).await, frame).await
 }

@@ -50,6 +50,7 @@ struct Page {
     text: String,
     writes: bool,
     over: bool,
+    history: Vec<Act>,
     rate: String,
     newest: Vec<Newest>,
 }
@@ -59,6 +60,22 @@ struct Page {
 #[serde(default)]
 pub struct Done {
     done: String,
+}
+
+/// What somebody did.
+struct Act {
+    at: Option<When>,
+    by: String,
+    what: String,
+}
+
+fn history(schedule: &Value, frame: &Frame) -> Vec<Act> {
+    let act = |act: &Value| {
+        let action = act["action"].as_str().unwrap_or_default();
+        let word = title(action).map_or_else(|| crate::words::word::word(action), |title| title);
+        Act { at: frame.when(&act["at"]), by: text(&act["by"]), what: word.say(frame.voice) }
+    };
+    schedule["history"].as_array().into_iter().flatten().map(act).collect()
 }
 
 /// How it stands.
@@ -103,6 +120,7 @@ pub async fn page(
         text: text(&schedule["text"]),
         writes,
         over: is_over(&schedule),
+        history: history(&schedule, &frame),
         rate: String::new(),
         newest,
         name,

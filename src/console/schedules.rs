@@ -7,7 +7,7 @@ use super::{
     frame::{Frame, When, number, percent, text},
     person::Person,
 };
-use crate::store::keys::Scope;
+use crate::{store::keys::Scope, words::say};
 use askama::Template;
 use axum::{
     extract::State,
@@ -47,6 +47,10 @@ impl Line {
         let waiting = n("scheduled") + n("sending") + n("in_doubt");
         let name = text(&schedule["name"]);
         let mut problem = text(&schedule["problem"]);
+        let refused = schedule["refused_rows"].as_i64().unwrap_or_default();
+        if refused > 0 && problem.is_empty() {
+            problem = say!("console_refused_rows", n = number(refused)).say(frame.voice);
+        }
         for (member, key) in [("incomplete", "console_incomplete"), ("orphaned", "console_orphaned")] {
             if schedule[member] == true && problem.is_empty() {
                 problem = frame.say(key);

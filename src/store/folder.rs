@@ -142,11 +142,11 @@ fn filed(row: &AnyRow, names: &Names, now: Millis) -> Filed {
 }
 
 impl Dialect {
-    /// How many reminders the last load of a schedule cancelled.
-    fn removed(self) -> &'static str {
+    /// A number of what the last load of a schedule said.
+    fn of_report(self, part: &str, name: &str) -> String {
         match self {
-            Self::Sqlite => "CAST(s.report ->> '$.reminders.removed' AS INTEGER)",
-            Self::Postgres => "CAST(CAST(s.report AS jsonb) #>> '{reminders,removed}' AS BIGINT)",
+            Self::Sqlite => format!("CAST(s.report ->> '$.{part}.{name}' AS INTEGER)"),
+            Self::Postgres => format!("CAST(CAST(s.report AS jsonb) #>> '{{{part},{name}}}' AS BIGINT)"),
         }
     }
 }
@@ -157,13 +157,25 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn removed_by_folder(&self) -> Result<HashMap<i64, u64>, StoreError> {
-        let sql = format!(
-            "SELECT s.id, {} AS n FROM schedule s WHERE s.in_folder = 1 AND s.report IS NOT NULL",
-            self.database.dialect.removed()
-        );
-        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&self.read).await?;
-        let removed = rows.iter().filter_map(|row| Some((row.get("id"), row.get::<Option<i64>, _>("n")?)));
-        Ok(removed.filter_map(|(id, n)| Some((id, u64::try_from(n).ok().filter(|n| *n > 0)?))).collect())
+        let of = self.database.dialect.of_report("reminders", "removed");
+        let sql = format!("SELECT s.id, {of} AS n FROM schedule s WHERE s.in_folder = 1 AND s.report IS NOT NULL");
+        self.of_reports(&sql).await
+    }
+
+    /// How many rows the last load of each schedule refused, by the schedule; none of those where there were none.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn refused_rows(&self) -> Result<HashMap<i64, u64>, StoreError> {
+        let of = self.database.dialect.of_report("rows", "refused");
+        let sql = format!("SELECT s.id, {of} AS n FROM schedule s WHERE s.report IS NOT NULL");
+        self.of_reports(&sql).await
+    }
+
+    async fn of_reports(&self, sql: &str) -> Result<HashMap<i64, u64>, StoreError> {
+        let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&self.read).await?;
+        let told = rows.iter().filter_map(|row| Some((row.get("id"), row.get::<Option<i64>, _>("n")?)));
+        Ok(told.filter_map(|(id, n)| Some((id, u64::try_from(n).ok().filter(|n| *n > 0)?))).collect())
     }
 
     /// All schedules.

@@ -448,6 +448,19 @@ pub(super) async fn has_task(tx: &mut Tx<'_>, schedule: i64, nonce: &str) -> sql
     Ok(sqlx::query(sql).bind(schedule).bind(nonce).fetch_optional(tx.conn().await?).await?.is_some())
 }
 
+/// What somebody did to a schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Act {
+    /// When.
+    pub at: Millis,
+    /// Who: the name of a key, or a part of tixing.
+    pub by: String,
+    /// One word, such as `load` or `pause`.
+    pub action: String,
+    /// The digest of what was loaded, or by how much it was shifted.
+    pub detail: String,
+}
+
 /// Stores who did what to a schedule.
 pub(super) async fn write_down(
     tx: &mut Tx<'_>,
@@ -549,6 +562,22 @@ impl Store {
     /// When nothing was kept.
     pub async fn write_down_trial(&self, name: &str, by: &str, digest: &str) -> Result<(), StoreError> {
         self.writer.do_one(Trial { name: name.into(), by: by.into(), digest: digest.into() }).await
+    }
+
+    /// Who did what to a schedule, the latest first, at most so many.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn history(&self, schedule: i64, most: i64) -> Result<Vec<Act>, StoreError> {
+        let sql = "SELECT at, actor, action, detail FROM audit WHERE schedule = $1 ORDER BY id DESC LIMIT $2";
+        let rows = sqlx::query(sql).bind(schedule).bind(most).fetch_all(&self.read).await?;
+        let act = |row: &AnyRow| Act {
+            at: row.get("at"),
+            by: row.get("actor"),
+            action: row.get("action"),
+            detail: row.get("detail"),
+        };
+        Ok(rows.iter().map(act).collect())
     }
 
     /// The schedule of a name.

@@ -6,6 +6,10 @@ use super::{Lang, Message, Voice, say};
 pub fn word(word: &str) -> Message {
     match word {
         "active" => say!("word_active"),
+        "load" => say!("word_load"),
+        "try" => say!("word_try"),
+        "orphan" => say!("word_orphan"),
+        "found" => say!("word_found"),
         "paused" => say!("word_paused"),
         "ended" => say!("word_ended"),
         "cancelled" => say!("word_cancelled"),

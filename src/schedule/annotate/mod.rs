@@ -11,12 +11,14 @@
 //! rows      the rows of a table, written again
 //! names     the names of sheets
 //! pending   formulas without a result
+//! planned   what a plan says of its tables
 //! ```
 
 mod list;
 mod marks;
 mod names;
 mod pending;
+pub mod planned;
 mod rows;
 
 pub(super) use rows::serial;

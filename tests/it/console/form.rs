@@ -115,6 +115,10 @@ async fn a_marketer_makes_a_schedule_of_a_table_mends_it_and_makes_the_next_vers
         );
         assert!(page.contains("value=\"30\"") && !page.contains("以下是根据列名的猜测"), "{page}");
 
+        let book = browser.get(&format!("{draft}/problems.xlsx")).await;
+        let disposition = book.headers["content-disposition"].to_str().expect("text");
+        assert!(book.status == 200 && disposition.contains("filename*=UTF-8''"), "{disposition}");
+
         // The mended table under another name; all else stays.
         let mended = Form::new().part("table", Part::bytes(table("读书会")).file_name("名单 (1).csv"));
         let again = browser.send_files(&format!("{draft}/table"), mended).await;
@@ -154,6 +158,20 @@ async fn a_marketer_makes_a_schedule_of_a_table_mends_it_and_makes_the_next_vers
         let check = browser.get(&next.to).await.text;
         assert!(check.contains("3 行：3 正确") && check.contains("《春季》1 条"), "one is new: {check}");
         assert_eq!(browser.post(&format!("{}/discard", next.to), &[]).await.status, 303);
+
+        let page = browser.get(&loaded.to).await.text;
+        assert!(page.contains("操作记录") && page.contains("加载 · key 2 (w)"), "who did what: {page}");
+        // One that recurs has no first instant, and is loaded all the same.
+        let recurs = "name = \"weekly\"\napp = \"coffee\"\ntemplate = \"event-start\"\nat = { cron = \"0 19 * * MON\" }\naudience = \"consented\"\n[data]\nthing1 = \"茶会\"\ntime2 = \"{{@event | datetime}}\"\n";
+        let handed = browser.hand_in(super::files(Some(recurs), &[])).await;
+        let form = browser.get(&format!("{}/form", handed.to)).await.text;
+        assert!(form.contains("cron") && form.contains("value=\"as_written\" checked"), "{form}");
+        let check = browser.get(&handed.to).await.text;
+        assert!(check.contains("《weekly》按周期重复"), "{check}");
+        let all = [("digest", hidden(&check, "digest")), ("seen", hidden(&check, "seen"))];
+        let all: Vec<(&str, &str)> = all.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let loaded = browser.post(&format!("{}/load", handed.to), &all).await;
+        assert_eq!(loaded.to, "/console/schedules/weekly?done=load", "{}", loaded.text);
 
         // A pasted list, and everybody.
         let time = [
