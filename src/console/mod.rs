@@ -46,6 +46,7 @@ use axum::{
 use guard::Attempts;
 use live::Live;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// Bytes of a form.
@@ -63,14 +64,16 @@ struct Console {
     clock: SharedClock,
     attempts: Arc<Attempts>,
     live: Arc<Live>,
+    /// Turns of those who hand in files.
+    uploads: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
 /// The pages, under `/console`. Those that change while somebody looks at them end at `stop`.
 pub fn router(api: Api, settings: config::Console, clock: SharedClock, stop: CancellationToken) -> Router {
     let asked = api.person_router();
-    let (attempts, live) = (Arc::default(), Arc::default());
-    let console = Console { api, asked, settings: Arc::new(settings), clock, attempts, live, stop };
+    let (attempts, live, uploads) = (Arc::default(), Arc::default(), Arc::new(Semaphore::new(upload::AT_ONCE)));
+    let console = Console { api, asked, settings: Arc::new(settings), clock, attempts, live, uploads, stop };
     // Whoever reads the files counts their bytes.
     let unbounded = DefaultBodyLimit::disable;
     let hands_in = post(start::hand_in).layer(unbounded());

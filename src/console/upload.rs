@@ -26,6 +26,10 @@ const MAX_NAME: usize = 200;
 const MAX_TYPED: usize = 1024 * 1024;
 /// Time without a byte after which an upload is let go.
 const IDLE: Duration = Duration::from_secs(30);
+/// Uploads that are taken in at once: each holds a piece in memory, and pieces are written beside what the engine writes.
+pub const AT_ONCE: usize = 4;
+/// How long an upload waits for its turn.
+const TURN: Duration = Duration::from_secs(60);
 /// The file of the schedule, by the name of its part.
 pub const SCHEDULE: &str = "schedule";
 /// How the name begins under which a file lies that is to take another's place. No file that is handed in has such a name.
@@ -155,6 +159,8 @@ impl Console {
 
     async fn take(&self, id: &str, mut parts: Multipart, under: Option<&str>) -> Result<Handed, Untaken> {
         let broken = || Untaken::Wrong(say!("console_upload_broke_off"));
+        let turn = tokio::time::timeout(TURN, self.uploads.acquire()).await;
+        let _turn = turn.map_err(|_| Untaken::Wrong(say!("files_under_way", most = AT_ONCE)))?;
         let (mut left, mut left_to_type, mut handed) = (MAX_DRAFT, MAX_TYPED, Handed::default());
         loop {
             let next = tokio::time::timeout(IDLE, parts.next_field()).await.map_err(|_| broken())?;

@@ -232,3 +232,55 @@ async fn what_a_table_brings_is_hostile_also_in_the_form() {
     assert_eq!(browser.get(&format!("{}/form", handed.to)).await.status, 422);
     assert!(program.terminate().0.success());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_uploads_at_once_take_turns_and_one_that_breaks_off_leaves_nothing() {
+    let sandbox = crate::harness::program::SandboxServer::start(1).await;
+    let site = site("sqlite:tixing.db", &sandbox.url, "");
+    let mut program = site.serve();
+    program.key = site.key();
+    let mut marketers = Vec::new();
+    for i in 0..10 {
+        let mut browser = Browser::new(&program);
+        let name = format!("w{i}");
+        // Ten attempts a minute an address: a link signs in as well, but all links are one person.
+        browser.sign_in(&name, &key(&site, &["--name", &name, "--scope", "write"])).await;
+        marketers.push(browser);
+    }
+    let row = format!("o1,茶会,{}\n", "备".repeat(300));
+    let table = format!("openid,活动名称,备注\n{}", row.repeat(2_000));
+    let requests = marketers.iter().flat_map(|browser| (0..10).map(move |_| browser));
+    let requests = requests.map(|browser| {
+        let form = begins(
+            &[("template", "coffee/event-start"), ("name", "春季"), ("who", "table")],
+            Some(("名单.csv", table.as_bytes())),
+        );
+        let request = browser.http.post(format!("{}/console/new", browser.base));
+        request.header("sec-fetch-site", "same-origin").header("cookie", browser.cookies()).multipart(form).send()
+    });
+    // Meanwhile a reminder goes at its instant.
+    sandbox.sandbox.world().tap("wx0123456789abcdef", "o2", crate::harness::EVENT, true);
+    let (status, answer) = program.post("/v1/reminders", &crate::harness::program::body("o2", 300)).await;
+    assert_eq!(status, 201, "{answer}");
+    let answers = futures_util::future::join_all(requests).await;
+    let taken = answers.iter().filter(|answer| answer.as_ref().is_ok_and(|answer| answer.status() == 303)).count();
+    assert_eq!(taken, 100, "each waits for its turn: {answers:?}");
+    program.wait("/v1/stats?app=coffee", 30, |stats| stats["apps"][0]["reminders"]["sent"] == 1).await;
+
+    // An upload that ends in the middle of its table.
+    let mut cut = Browser::new(&program);
+    cut.cookies.clone_from(&marketers[0].cookies);
+    let drafts = cut.get("/console/new").await.text.matches("/console/drafts/").count();
+    assert_eq!(drafts, 10);
+    let first = cut.get("/console/new").await.text;
+    let draft = first.split("href=\"/console/drafts/").nth(1).and_then(|rest| rest.split('"').next()).expect("one");
+    cut.post(&format!("/console/drafts/{draft}/discard"), &[]).await;
+    let body = "--x\r\ncontent-disposition: form-data; name=\"schedule\"; filename=\"a.toml\"\r\n\r\nname = 1\r\n--x\r\ncontent-disposition: form-data; name=\"t\"; filename=\"a.csv\"\r\n\r\nopenid\r\n";
+    let request = cut.http.post(format!("{}/console/new", cut.base)).header("sec-fetch-site", "same-origin");
+    let request = request.header("content-type", "multipart/form-data; boundary=x").body(body);
+    let answer = cut.send(request).await;
+    assert!(answer.status == 422 && answer.text.contains("上传中断"), "{}", answer.text);
+    let drafts = cut.get("/console/new").await.text.matches("/console/drafts/").count();
+    assert_eq!(drafts, 9, "nothing of it is kept");
+    assert!(program.terminate().0.success());
+}
