@@ -15,6 +15,7 @@ use crate::{
         consent::ConsentState,
         draft::openid,
         schedule::Upcoming,
+        timing::cut,
     },
     schedule::{named::Inline, when::cron::occurrence_said},
     store::{
@@ -30,6 +31,7 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use unicode_normalization::UnicodeNormalization;
 use utoipa::ToSchema;
 
 /// Reminders of one user in one schedule that are explained.
@@ -42,8 +44,12 @@ const AT_MOST: usize = 100;
 pub struct UserQuery {
     /// The schedule's name.
     schedule: String,
-    #[param(pattern = "^[!-~]{1,128}$")]
-    openid: String,
+    /// The user; either this or `key`.
+    #[param(pattern = "^[!-~]{1,128}$", nullable = false)]
+    openid: Option<String>,
+    /// The key of a row.
+    #[param(max_length = 128, nullable = false)]
+    key: Option<String>,
 }
 
 /// What became of a user in a schedule.
@@ -58,22 +64,33 @@ pub struct UserExplanation {
     reminders: Vec<Explanation>,
 }
 
-/// What became of a user in a schedule, reminder by reminder; where nothing is stored for them, why.
+/// What became of a user in a schedule, or of a row by its key, reminder by reminder; where nothing is stored for a user, why.
 #[utoipa::path(get, path = "/v1/reminders/explain", operation_id = "explain_user", tag = "schedules", params(UserQuery), responses(
     (status = 200, description = "In English and in Chinese", body = UserExplanation),
-    (status = 404, description = "`not_found`: there is no such schedule")))]
+    (status = 404, description = "`not_found`: there is no such schedule, or no reminder of such a row")))]
 pub async fn explain_user(
     State(api): State<Api>,
     caller: Caller,
     voice: Voice,
     Query(query): Query<UserQuery>,
 ) -> Result<Response, Problem> {
-    openid(&query.openid)?;
+    let whose = match (query.openid, query.key) {
+        (Some(user), None) => Whose::User(user),
+        (None, Some(key)) => Whose::Row(key),
+        _ => return Err(Problem::new("bad_query", say!("openid_or_key")).at("/openid")),
+    };
+    if let Whose::User(user) = &whose {
+        openid(user)?;
+    }
     let schedule = api.visible_schedule(&caller, &query.schedule).await?;
     check::app(&api.config, &schedule.app)?;
+    let user = match whose {
+        Whose::User(user) => user,
+        Whose::Row(key) => return api.of_row(&schedule, &key, voice).await,
+    };
     let filter = Filter {
         apps: vec![schedule.app.clone()],
-        openid: Some(query.openid.clone()),
+        openid: Some(user.clone()),
         schedule: Some(schedule.id),
         limit: AT_MOST,
         ..Filter::default()
@@ -83,10 +100,10 @@ pub async fn explain_user(
         occurrences.extend(stored.origin.as_ref().map(|origin| origin.occurrence.clone()));
         reminders.push(api.explanation(&stored, voice).await?);
     }
-    let absence = api.absence(&schedule, &query.openid).await?;
+    let absence = api.absence(&schedule, &user).await?;
     let mut stories = Vec::new();
     if !absence.is_of_all() {
-        stories.extend(api.missing(&schedule, &query.openid, &occurrences).await?.iter().map(Missing::story));
+        stories.extend(api.missing(&schedule, &user, &occurrences).await?.iter().map(Missing::story));
         // Of these nobody has anything.
         let left_out = api.store.left_out(schedule.id, LEFT_OUT).await?;
         let told = |one: &LeftOutRow| one.story(&schedule.name, told_of(&schedule, &one.name, one.event_at));
@@ -95,14 +112,13 @@ pub async fn explain_user(
     if reminders.is_empty() && stories.is_empty() {
         stories.push(absence.story());
     }
-    let zone = api.config.zone_of(&schedule.app);
-    let all = |said: fn(&Explanation) -> &str, lang| -> String {
-        let voice = Voice::new(lang).in_zone(zone);
-        let told = reminders.iter().map(|reminder| said(reminder).to_owned());
-        told.chain(stories.iter().map(|story| story.say(voice))).collect::<Vec<_>>().join("\n")
-    };
-    let (en, zh) = (all(Explanation::english, Lang::En), all(Explanation::chinese, Lang::Zh));
-    Ok(json(StatusCode::OK, &UserExplanation { schedule: schedule.name, en, zh, reminders }))
+    Ok(api.told(&schedule, reminders, &stories))
+}
+
+/// Whom an explanation is about.
+enum Whose {
+    User(String),
+    Row(String),
 }
 
 /// Occurrences of which nothing is stored for a user that are told: those whose deadlines are ahead, and those that are over.
@@ -114,6 +130,35 @@ const LEFT_OUT: i64 = 5;
 const LOOKED_AT: i64 = 200;
 
 impl Api {
+    /// What became of a row.
+    async fn of_row(&self, schedule: &ScheduleRow, key: &str, voice: Voice) -> Result<Response, Problem> {
+        let key: String = key.nfkc().collect();
+        let mut reminders = Vec::new();
+        // No text of PostgreSQL has it.
+        if !key.contains('\0') {
+            for id in self.store.reminders_of_row(schedule.id, key.trim(), AT_MOST as i64).await? {
+                if let Some(stored) = self.store.reminder(id).await? {
+                    reminders.push(self.explanation(&stored, voice).await?);
+                }
+            }
+        }
+        if reminders.is_empty() {
+            return Err(Problem::new("not_found", say!("no_reminder_of_row", key = cut(&key), name = schedule.name)));
+        }
+        Ok(self.told(schedule, reminders, &[]))
+    }
+
+    fn told(&self, schedule: &ScheduleRow, reminders: Vec<Explanation>, stories: &[Message]) -> Response {
+        let zone = self.config.zone_of(&schedule.app);
+        let all = |said: fn(&Explanation) -> &str, lang| -> String {
+            let voice = Voice::new(lang).in_zone(zone);
+            let told = reminders.iter().map(|reminder| said(reminder).to_owned());
+            told.chain(stories.iter().map(|story| story.say(voice))).collect::<Vec<_>>().join("\n")
+        };
+        let (en, zh) = (all(Explanation::english, Lang::En), all(Explanation::chinese, Lang::Zh));
+        json(StatusCode::OK, &UserExplanation { schedule: schedule.name.clone(), en, zh, reminders })
+    }
+
     /// The occurrences of a schedule in which a user has nothing, though it has others for somebody.
     async fn missing(
         &self,

@@ -92,6 +92,9 @@ pub struct ScheduleJson {
     history: Vec<ActJson>,
     /// How many rows the last load refused.
     refused_rows: u64,
+    /// How many people the right rows of the last load named; null of one that prepares its occurrences, and where no load has ended.
+    #[schema(required = true)]
+    people: Option<u64>,
     /// How many reminders there are of each state.
     reminders: BTreeMap<&'static str, i64>,
     /// Why those have ended that were not sent.
@@ -341,6 +344,7 @@ impl ScheduleJson {
             occurrences: Vec::new(),
             left_out: Vec::new(),
             history: Vec::new(),
+            people: report["reach"]["people"].as_u64().filter(|_| !prepares),
             refused_rows: report["rows"]["refused"].as_u64().unwrap_or_default(),
             task: row.task.map(|task| TaskJson {
                 kind: task.kind,
@@ -451,7 +455,7 @@ pub async fn list(
     let (now, mut counts) = (api.clock.now(), api.store.all_schedule_counts().await?);
     let problems = api.store.folder_problems().await?;
     let (rows, removed) = (api.store.schedules().await?, api.store.removed_by_folder().await?);
-    let refused = api.store.refused_rows().await?;
+    let (refused, people) = (api.store.refused_rows().await?, api.store.people_of_loads().await?);
     let zone = |problem: &FolderProblem| {
         let of = rows.iter().find(|row| problem.schedule.as_ref() == Some(&row.name) && caller.sees(&row.app));
         api.zone_of(of, problem.app.as_deref())
@@ -466,9 +470,11 @@ pub async fn list(
             // Reports are left out of lists.
             let removed_by_folder = removed.get(&row.id).copied().unwrap_or_default();
             let refused_rows = refused.get(&row.id).copied().unwrap_or_default();
+            let people = people.get(&row.id).copied().filter(|_| row.since.is_none());
             items.push(ScheduleJson {
                 removed_by_folder,
                 refused_rows,
+                people,
                 ..ScheduleJson::of(row, &counts, &problems, now, voice)
             });
         }

@@ -6,9 +6,9 @@ use super::{
     card::Card,
     choices::Choices,
     extract::{Asked, Posted},
-    frame::{Frame, When, number, text},
+    frame::{Frame, When, number, percent, text},
     person::Person,
-    problems::{self, Bad, SHOWN},
+    problems::{Problems, SHOWN},
     start::draft,
     upload::{INCOMING, SCHEDULE, owner},
 };
@@ -42,15 +42,14 @@ struct CheckPage {
     app: String,
     wrong: String,
     verdict: String,
-    /// Rows, people, consents, reminders: each with its words.
-    reach: Vec<(String, String)>,
+    /// Rows, people, consents, reminders: each with its words, and in per cent of the rows.
+    reach: Vec<(String, String, i64)>,
     first: Option<When>,
     last: Option<When>,
     takes: String,
     /// Messages as they will be sent, and whose they are.
     samples: Vec<(String, Card)>,
-    problems: Vec<Bad>,
-    more: String,
+    problems: Problems,
     notes: Vec<String>,
     /// What will be done, in a sentence; empty where nothing can be.
     sentence: String,
@@ -88,6 +87,8 @@ pub struct Looked {
     tried: String,
     /// Which message is to be shown, from 1 on.
     at: String,
+    /// Which page of the problems.
+    problems: String,
 }
 
 impl Console {
@@ -186,7 +187,7 @@ pub async fn check(
     person: Person,
     headers: HeaderMap,
     Path(id): Path<String>,
-    Asked(Looked { tried, at }): Asked<Looked>,
+    Asked(Looked { tried, at, problems }): Asked<Looked>,
 ) -> Response {
     let at = at.parse().unwrap_or(0);
     let frame = console.frame(Some(&person), &headers, "/console/new");
@@ -206,14 +207,14 @@ pub async fn check(
         Err(e) => return console.unavailable(&headers, &e),
     };
     let frame = frame.of_app(&planned.plan["app"]);
-    let page = checked(frame, &id, &planned, &tried, console.api.config());
+    let page = checked(frame, &id, &planned, &tried, problems.parse().unwrap_or(1), console.api.config());
     let at = at.clamp(1, page.seen.max(1));
     let (before, after) = ((at - 1).max(0), if at < page.seen { at + 1 } else { 0 });
     let has_form = Choices::of(&text).is_some();
     html(&CheckPage { has_form, has_tables: !files.is_empty(), at, before, after, ..page }).into_response()
 }
 
-fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, config: &Config) -> CheckPage {
+fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, problems: usize, config: &Config) -> CheckPage {
     let Planned { status, plan, .. } = planned;
     let n = |part: &str, member: &str| plan[part][member].as_i64().unwrap_or_default();
     let goes = n("reminders", "new") + n("reminders", "changed");
@@ -263,7 +264,6 @@ fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, config: &Conf
         say!("console_sentence", at = first.at, n = number(goes), name = plan["schedule"], without = number(without))
     });
     let sentence = recurs.or(sentence);
-    let (problems, more) = problems::of(plan, true, voice);
     CheckPage {
         samples: samples(planned, config, voice),
         has_form: false,
@@ -281,13 +281,12 @@ fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, config: &Conf
             .into_iter()
             .chain(held)
             .filter(|(_, n)| *n > 0)
-            .map(|(title, n)| (said(title), number(n)))
+            .map(|(title, part)| (said(title), number(part), percent(part, n("rows", "read").max(goes))))
             .collect(),
         first,
         last,
         takes: plan["takes_ms"].as_i64().filter(|ms| *ms >= SECOND).map(|ms| voice.span(ms)).unwrap_or_default(),
-        problems,
-        more,
+        problems: Problems::of(plan, problems, true, voice),
         notes: each("notes").take(SHOWN).map(|note| text(&note["detail"])).collect(),
         sentence: sentence.filter(|_| usable).map(said).unwrap_or_default(),
         digest: text(&plan["digest"]),

@@ -447,6 +447,6 @@ pub async fn save(
     if let Err(e) = console.put_schedule(&id, choices.write()).await {
         return console.unavailable(&headers, &e);
     }
-    let to = if said.contains_key("look") { format!("{}/form?look=1#cards", draft(&id)) } else { draft(&id) };
+    let to = if said.contains_key("look") { format!("{}/form?look=1", draft(&id)) } else { draft(&id) };
     Redirect::to(&to).into_response()
 }

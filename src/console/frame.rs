@@ -1,7 +1,8 @@
 //! What stands around every page, and how numbers and times are written.
 
-use super::{Console, assets, person::Person};
+use super::{Console, assets, card, person::Person};
 use crate::{
+    config::Config,
     domain::{Millis, SECOND, timing::parse_instant},
     words::{Message, Voice, say},
 };
@@ -9,7 +10,7 @@ use axum::http::{HeaderMap, header};
 use chrono::{Offset, TimeZone};
 use chrono_tz::Tz;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Where a request's name stands, for the log and for the page of an error.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -50,6 +51,7 @@ pub struct Frame {
     /// The request's name in the log.
     pub request_id: String,
     now: Millis,
+    config: Arc<Config>,
     /// Each app's own zone, where it has one.
     zones: BTreeMap<String, Tz>,
 }
@@ -76,6 +78,7 @@ impl Console {
             in_clear: self.settings.is_in_clear(&config.server),
             request_id: id.unwrap_or_default().to_owned(),
             now,
+            config: Arc::clone(config),
             zones: config.apps.iter().filter_map(|app| Some((app.name.clone(), app.timezone?))).collect(),
         }
     }
@@ -132,6 +135,11 @@ impl Frame {
             Some(zone) => self.voice.in_zone(Some(*zone)),
             None => self.voice,
         }
+    }
+
+    /// What people call a template.
+    pub fn title_of(&self, app: &Value, template: &Value) -> String {
+        card::title_of(&self.config, app.as_str().unwrap_or_default(), template.as_str().unwrap_or_default())
     }
 
     /// A time of JSON, with its zone, and how far away it is.

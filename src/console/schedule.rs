@@ -8,7 +8,7 @@ use super::{
     frame::{Frame, When, number, text},
     numbers::{Count, Newest, Why, counts, is_over, reasons},
     person::Person,
-    problems::{self, Bad},
+    problems::Problems,
 };
 use crate::{
     store::keys::Scope,
@@ -44,8 +44,7 @@ struct Page {
     next: Vec<When>,
     counts: Vec<Count>,
     reasons: Vec<Why>,
-    problems: Vec<Bad>,
-    more: String,
+    problems: Problems,
     task: String,
     text: String,
     writes: bool,
@@ -55,11 +54,13 @@ struct Page {
     newest: Vec<Newest>,
 }
 
-/// What was done before, in the query string.
+/// What was done before, and what is to be shown, in the query string.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct Done {
     done: String,
+    /// Which page of the problems is shown.
+    problems: String,
 }
 
 /// What somebody did.
@@ -97,11 +98,10 @@ pub async fn page(
     let told = told.unwrap_or_default();
     let writes = person.caller.can(Scope::Write);
     let newest = console.newest(&person, &frame, &name).await;
-    let (problems, more) = problems::of(&told, writes, frame.voice);
+    let problems = Problems::of(&told, done.problems.parse().unwrap_or(1), writes, frame.voice);
     let page = Page {
         done: what_was_done(&done.done).map(|done| done.say(frame.voice)).unwrap_or_default(),
         problems,
-        more,
         counts: counts(&schedule, &frame),
         reasons: reasons(&schedule, &frame),
         first: frame.when(&schedule["first_at"]),

@@ -25,6 +25,10 @@ pub struct Line {
     pub href: String,
     /// Its app.
     pub app: String,
+    /// What people call its template.
+    pub template: String,
+    /// How many people the last load was for; nothing where it is not known.
+    pub people: String,
     /// One word, in which JSON has it.
     pub state: String,
     /// Its next instant.
@@ -62,6 +66,8 @@ impl Line {
             href: format!("/console/schedules/{}", part(&name)),
             name,
             app: text(&schedule["app"]),
+            template: frame.title_of(&schedule["app"], &schedule["template"]),
+            people: schedule["people"].as_i64().map(number).unwrap_or_default(),
             state: text(&schedule["state"]),
             next: next.filter(|_| waiting > 0 || schedule["state"] == "active"),
             done: percent(all - waiting, all),

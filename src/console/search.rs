@@ -7,7 +7,7 @@ use super::{
     frame::{Frame, When, number, text},
     person::Person,
 };
-use crate::domain::reminder::ReminderId;
+use crate::{domain::reminder::ReminderId, words::Lang};
 use askama::Template;
 use axum::{
     extract::State,
@@ -47,6 +47,11 @@ struct Page {
     balances: Vec<Balance>,
     reminders: Vec<Line>,
     more: bool,
+    /// The schedules in which one can look, and the chosen one.
+    schedules: Vec<String>,
+    schedule: String,
+    /// What became of the person, or of the row, in it.
+    told: Vec<String>,
 }
 
 /// What somebody looks for.
@@ -55,14 +60,20 @@ struct Page {
 pub struct Wanted {
     app: String,
     wanted: String,
+    schedule: String,
 }
 
+/// Schedules that are offered.
+const OFFERED: usize = 200;
 /// Reminders of a person that are shown.
 const SHOWN: usize = 100;
 
 impl Console {
-    fn searching(&self, person: &Person, headers: &HeaderMap, given: Wanted) -> Page {
+    async fn searching(&self, person: &Person, headers: &HeaderMap, given: Wanted) -> Page {
         let frame = self.frame(Some(person), headers, "/console/search");
+        let listed = self.ask(person, frame.voice, Method::GET, "/v1/schedules", None).await.unwrap_or_default();
+        let schedules = listed["items"].as_array().into_iter().flatten().map(|one| text(&one["name"]));
+        let schedules = schedules.take(OFFERED).collect();
         let apps = self.api.config().apps.iter().map(|app| app.name.clone());
         Page {
             frame,
@@ -74,13 +85,16 @@ impl Console {
             balances: Vec::new(),
             reminders: Vec::new(),
             more: false,
+            schedules,
+            schedule: given.schedule,
+            told: Vec::new(),
         }
     }
 }
 
 /// The form.
 pub async fn page(State(console): State<Console>, person: Person, headers: HeaderMap) -> Response {
-    html(&console.searching(&person, &headers, Wanted::default())).into_response()
+    html(&console.searching(&person, &headers, Wanted::default()).await).into_response()
 }
 
 /// What there is. An id leads to its reminder.
@@ -90,9 +104,13 @@ pub async fn find(
     headers: HeaderMap,
     Posted(given): Posted<Wanted>,
 ) -> Response {
-    let mut page = console.searching(&person, &headers, given);
+    let mut page = console.searching(&person, &headers, given).await;
     if page.wanted.parse::<ReminderId>().is_ok() {
         return Redirect::to(&format!("/console/reminders/{}", part(&page.wanted))).into_response();
+    }
+    if !page.schedule.is_empty() && !page.wanted.is_empty() {
+        console.explain(&person, &mut page).await;
+        return html(&page).into_response();
     }
     page.asked = !page.wanted.is_empty();
     if page.asked {
@@ -108,7 +126,40 @@ pub async fn find(
     html(&page).into_response()
 }
 
+impl Console {
+    /// What became of a row of a schedule by its key, or of a person in it.
+    async fn explain(&self, person: &Person, page: &mut Page) {
+        let voice = page.frame.voice;
+        let of = |what: &str| {
+            format!("/v1/reminders/explain?schedule={}&{what}={}", part(&page.schedule), part(&page.wanted))
+        };
+        let mut answer = self.ask(person, voice, Method::GET, &of("key"), None).await;
+        if answer.is_err() {
+            answer = self.ask(person, voice, Method::GET, &of("openid"), None).await;
+        }
+        match answer {
+            Ok(told) => {
+                let said = text(&told[if voice.lang == Lang::Zh { "zh" } else { "en" }]);
+                page.told = said.lines().map(str::to_owned).collect();
+                page.list(told["reminders"].as_array().into_iter().flatten());
+            }
+            Err(refused) => page.wrong = refused.detail,
+        }
+    }
+}
+
 impl Page {
+    fn list<'a>(&mut self, reminders: impl Iterator<Item = &'a Value>) {
+        let line = |one: &Value| Line {
+            href: format!("/console/reminders/{}", part(one["id"].as_str().unwrap_or_default())),
+            id: text(&one["id"]),
+            state: text(&one["state"]),
+            at: self.frame.when_of(&one["app"], &one["at"]),
+            schedule: text(&one["schedule"]),
+        };
+        self.reminders = reminders.map(line).collect();
+    }
+
     fn fill(&mut self, consents: &Value, reminders: &Value) {
         let n = |of: &Value, member: &str| number(of[member].as_i64().unwrap_or_default());
         let balances = consents["balances"].as_array().into_iter().flatten().map(|one| Balance {
@@ -118,14 +169,7 @@ impl Page {
             used: n(one, "used"),
         });
         self.balances = balances.collect();
-        let line = |one: &Value| Line {
-            href: format!("/console/reminders/{}", part(one["id"].as_str().unwrap_or_default())),
-            id: text(&one["id"]),
-            state: text(&one["state"]),
-            at: self.frame.when(&one["at"]),
-            schedule: text(&one["schedule"]),
-        };
-        self.reminders = reminders["items"].as_array().into_iter().flatten().map(line).collect();
+        self.list(reminders["items"].as_array().into_iter().flatten());
         self.more = reminders["next"].is_string();
     }
 }

@@ -172,6 +172,16 @@ impl Store {
         self.of_reports(&sql).await
     }
 
+    /// How many people the right rows of the last load of each schedule named, by the schedule.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn people_of_loads(&self) -> Result<HashMap<i64, u64>, StoreError> {
+        let of = self.database.dialect.of_report("reach", "people");
+        let sql = format!("SELECT s.id, {of} AS n FROM schedule s WHERE s.report IS NOT NULL");
+        self.of_reports(&sql).await
+    }
+
     async fn of_reports(&self, sql: &str) -> Result<HashMap<i64, u64>, StoreError> {
         let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&self.read).await?;
         let told = rows.iter().filter_map(|row| Some((row.get("id"), row.get::<Option<i64>, _>("n")?)));

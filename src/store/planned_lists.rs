@@ -124,6 +124,16 @@ impl Store {
         Ok(found.iter().map(|row| (row.get("id"), row.get("openid"))).collect())
     }
 
+    /// The reminders of a row of a schedule by its key, at most so many, the latest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn reminders_of_row(&self, schedule: i64, key: &str, most: i64) -> Result<Vec<ReminderId>, StoreError> {
+        let sql = "SELECT reminder FROM planned WHERE schedule = $1 AND key = $2 ORDER BY reminder DESC LIMIT $3";
+        let rows = sqlx::query(sql).bind(schedule).bind(key).bind(most).fetch_all(&self.read).await?;
+        Ok(rows.iter().map(|row| ReminderId(row.get("reminder"))).collect())
+    }
+
     /// What waits of a schedule at `from` and later, in order of (instant, id), after this; fewer than `limit` are the last.
     ///
     /// # Errors

@@ -107,8 +107,8 @@ async fn a_marketer_makes_a_schedule_of_a_table_mends_it_and_makes_the_next_vers
         typed.extend([("n0", "30"), ("look", "1")]);
         typed.iter_mut().filter(|(name, _)| *name == "unit0").for_each(|unit| unit.1 = "m");
         let looked = browser.post(&begun.to, &typed).await;
-        assert!(looked.to.ends_with("/form?look=1#cards"), "{}", looked.to);
-        let page = browser.get(looked.to.trim_end_matches("#cards")).await.text;
+        assert!(looked.to.ends_with("/form?look=1"), "{}", looked.to);
+        let page = browser.get(&looked.to).await.text;
         assert!(
             page.contains("<dd>茶会</dd>") && page.contains("最多允许 20 个"),
             "the message and what is wrong: {page}"
@@ -161,6 +161,17 @@ async fn a_marketer_makes_a_schedule_of_a_table_mends_it_and_makes_the_next_vers
 
         let page = browser.get(&loaded.to).await.text;
         assert!(page.contains("操作记录") && page.contains("加载 · key 2 (w)"), "who did what: {page}");
+        let list = browser.get("/console/schedules").await.text;
+        assert!(list.contains("<td>event-start</td>") && list.contains("<td>2</td>"), "template and people: {list}");
+        // Why somebody got it or not: by the key of a row, and by an openid that is in no row.
+        let of = |wanted: &'static str| [("app", "coffee"), ("wanted", wanted), ("schedule", "春季")];
+        let found = browser.post("/console/search", &of("A2")).await.text;
+        assert!(found.contains("/console/reminders/") && found.contains("春季"), "{found}");
+        let nobody = browser.post("/console/search", &of("oAAAAAAAAAAAAAAAAAAAAAAAAAA9")).await.text;
+        assert!(
+            nobody.contains("class=\"why\"") && nobody.contains("春季") && !nobody.contains("/console/reminders/"),
+            "{nobody}"
+        );
         // One that recurs has no first instant, and is loaded all the same.
         let recurs = "name = \"weekly\"\napp = \"coffee\"\ntemplate = \"event-start\"\nat = { cron = \"0 19 * * MON\" }\naudience = \"consented\"\n[data]\nthing1 = \"茶会\"\ntime2 = \"{{@event | datetime}}\"\n";
         let handed = browser.hand_in(super::files(Some(recurs), &[])).await;
