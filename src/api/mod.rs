@@ -104,7 +104,7 @@ pub struct Api {
     /// Turns of those who hand in files.
     files: Arc<Semaphore>,
     /// The turn of those who want to know how a schedule went: all its reminders are counted.
-    reports: Arc<Semaphore>,
+    reports: Arc<schedule_report::Remembered>,
     /// The turn of those who want that as a workbook, which takes ten times as long.
     books: Arc<Semaphore>,
     /// What goes out today, as it was counted last.
@@ -126,7 +126,7 @@ impl Api {
         counted::begin_counters(&metrics);
         let (keys, places, taps, list_time) = (Arc::default(), Arc::default(), Arc::default(), LIST_TIME);
         let (files, reader) = (Arc::new(Semaphore::new(plans::AT_ONCE)), Arc::default());
-        let (reports, books) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
+        let (reports, books) = (Arc::default(), Arc::new(Semaphore::new(1)));
         let (batches, pulse, refreshes, links, today) = Default::default();
         let api = Self {
             config,
