@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 /// What was counted is told so long to others.
-const FRESH: Duration = Duration::from_secs(20);
+const FRESH: Duration = Duration::from_secs(5);
 
 /// What was counted last, by app and by the day's beginning.
 pub(super) type Counted = Mutex<HashMap<(String, Millis), (Instant, Quarters)>>;
@@ -74,7 +74,7 @@ impl Api {
 /// What goes out today, hour by hour of the app's zone, or of the one that all apps share, else UTC: by the instants of the reminders, and how
 /// they stand.
 #[utoipa::path(get, path = "/v1/today", operation_id = "count_today", tag = "operations", params(OfApp), responses(
-    (status = 200, description = "Counted now, or up to 20 seconds ago", body = TodayJson)))]
+    (status = 200, description = "Counted now, or up to 5 seconds ago", body = TodayJson)))]
 pub async fn today(State(api): State<Api>, caller: Caller, Query(query): Query<OfApp>) -> Result<Response, Problem> {
     caller.may(Scope::Read)?;
     query.check(&api, &caller)?;

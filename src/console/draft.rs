@@ -258,10 +258,20 @@ fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, problems: usi
         _ => String::new(),
     };
     let without = n("reminders", "no_consent");
+    let takes = plan["takes_ms"].as_i64().filter(|ms| *ms >= SECOND).map(|ms| voice.span(ms)).unwrap_or_default();
     // What recurs has its people by each occurrence.
     let recurs = next.map(|next| say!("console_sentence_recurs", at = next.at, name = plan["schedule"]));
     let sentence = first.as_ref().map(|first| {
-        say!("console_sentence", at = first.at, n = number(goes), name = plan["schedule"], without = number(without))
+        let takes = Some(takes.as_str()).filter(|takes| !takes.is_empty());
+        let takes = takes.map(|takes| say!("console_sentence_takes", takes = takes));
+        say!(
+            "console_sentence",
+            at = first.at,
+            n = number(goes),
+            name = plan["schedule"],
+            takes = takes,
+            without = number(without)
+        )
     });
     let sentence = recurs.or(sentence);
     CheckPage {
@@ -285,7 +295,7 @@ fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, problems: usi
             .collect(),
         first,
         last,
-        takes: plan["takes_ms"].as_i64().filter(|ms| *ms >= SECOND).map(|ms| voice.span(ms)).unwrap_or_default(),
+        takes,
         problems: Problems::of(plan, problems, true, voice),
         notes: each("notes").take(SHOWN).map(|note| text(&note["detail"])).collect(),
         sentence: sentence.filter(|_| usable).map(said).unwrap_or_default(),

@@ -226,7 +226,10 @@ fn guess(choices: &mut Choices, seen: &Value, template: &Value) -> bool {
     for (key, label) in template["fields"].as_object().into_iter().flatten() {
         let label = label.as_str().unwrap_or_default();
         let is_time = ["time", "date"].contains(&field_type(key)) || label.contains("时间");
+        // «活动地点» is what a column «地点» has.
+        let near = |column: &&&str| column.chars().count() > 1 && (label.contains(**column) || column.contains(label));
         let column = columns.iter().find(|column| **column == label);
+        let column = column.or_else(|| columns.iter().filter(|_| !label.is_empty()).find(near));
         let text = match (column, is_time) {
             (_, true) => "{{@event | datetime}}".to_owned(),
             (Some(column), false) => variable(column),

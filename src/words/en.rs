@@ -1786,7 +1786,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_changed", "changed"),
     ("console_removed", "would be cancelled"),
     ("console_late", "too late"),
-    ("console_sentence", "From {at} on {n} reminders of «{name}» go out; {without} people have no consent and get nothing."),
+    ("console_sentence", "From {at} on {n} reminders of «{name}» go out{takes}; {without} people have no consent and get nothing."),
     ("console_new_schedule", "New schedule"),
     ("console_schedule_file", "The schedule's file (TOML)"),
     ("console_tables", "Its tables (CSV or XLSX), under the names by which the file calls them"),
@@ -1927,4 +1927,5 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_in_schedule_note", "With a schedule the answer says also why somebody got nothing, and a row is found by its key."),
     ("console_page_before", "previous page"),
     ("console_page_after", "next page"),
+    ("console_sentence_takes", ", in about {takes}"),
 ];

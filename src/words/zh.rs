@@ -1786,7 +1786,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_changed", "变更"),
     ("console_removed", "将取消"),
     ("console_late", "时间已过"),
-    ("console_sentence", "{at} 起发送《{name}》{n} 条；{without} 人无可用订阅，不发送。"),
+    ("console_sentence", "{at} 起发送《{name}》{n} 条{takes}；{without} 人无可用订阅，不发送。"),
     ("console_new_schedule", "新建计划"),
     ("console_schedule_file", "计划文件（TOML）"),
     ("console_tables", "表格（CSV 或 XLSX），文件名与计划文件中一致"),
@@ -1927,4 +1927,5 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_in_schedule_note", "选择计划后，可以查到某人为什么没有收到，也可以用行编号查找。"),
     ("console_page_before", "上一页"),
     ("console_page_after", "下一页"),
+    ("console_sentence_takes", "，约 {takes} 发完"),
 ];
