@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{schedule::Change, timing::parse_instant},
-    words::{Message, Voice, say},
+    words::{Message, Voice, say, word::stage},
 };
 use serde_json::Value;
 
@@ -340,17 +340,6 @@ fn place(problem: &Value, voice: Voice) -> String {
         });
     let parts: Vec<String> = [part("file"), line, row, part("cell"), part("column")].into_iter().flatten().collect();
     parts.join(" ")
-}
-
-/// How far the reading or writing of a file has come.
-fn stage(progress: &Value) -> Message {
-    let rows = progress["rows"].as_u64().unwrap_or_default();
-    match progress["stage"].as_str() {
-        Some("reading") => say!("stage_reading", rows = rows),
-        Some("comparing") => say!("stage_comparing", rows = rows),
-        Some("writing") => say!("stage_writing", rows = rows),
-        _ => say!("stage_removing", rows = rows),
-    }
 }
 
 #[cfg(test)]

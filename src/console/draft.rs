@@ -16,20 +16,36 @@ use crate::{
     config::Config,
     domain::SECOND,
     store::StoreError,
-    words::{Message, Voice, say},
+    words::{Lang, Message, Voice, say, word::stage},
 };
 use askama::Template;
 use axum::{
     body::Bytes,
     extract::{Multipart, Path, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
-    response::{IntoResponse, Redirect, Response},
+    response::{
+        IntoResponse, Redirect, Response,
+        sse::{Event, Sse},
+    },
 };
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::Value;
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
 
+/// A draft of more MiB tells how far its check is.
+const LARGE: i64 = 8;
+/// A check that was told so is remembered so long.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// A load is waited for so long before its schedule's page is shown.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Above so many people their number is typed.
 const TYPED_ABOVE: i64 = 1_000;
 
@@ -69,6 +85,78 @@ struct CheckPage {
     last_of_all: String,
 }
 
+#[derive(Template)]
+#[template(path = "checking.html", config = "src/console/askama.toml")]
+struct CheckingPage {
+    frame: Frame,
+    href: String,
+}
+
+/// Checks of large drafts, for the page that comes after their progress was told.
+#[derive(Default)]
+pub struct Checks(Mutex<HashMap<String, Checked>>);
+
+struct Checked {
+    at: Instant,
+    owner: i64,
+    lang: Lang,
+    planned: Arc<Planned>,
+}
+
+impl Checks {
+    fn put(&self, id: &str, person: &Person, lang: Lang, planned: Planned) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, check| check.at.elapsed() < REMEMBERED);
+        all.insert(
+            id.to_owned(),
+            Checked { at: Instant::now(), owner: owner(person), lang, planned: Arc::new(planned) },
+        );
+    }
+
+    fn get(&self, id: &str, person: &Person, lang: Lang) -> Option<Arc<Planned>> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let check = all.get(id).filter(|check| check.owner == owner(person) && check.lang == lang)?;
+        (check.at.elapsed() < REMEMBERED).then(|| Arc::clone(&check.planned))
+    }
+
+    /// A draft is another now.
+    pub fn forget(&self, id: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+}
+
+/// How far the check of a draft is, as it goes on; then it is remembered for a moment.
+pub async fn progress(
+    State(console): State<Console>,
+    person: Person,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Response {
+    let frame = console.frame(Some(&person), &headers, "");
+    let (tell, told) = watch::channel(String::new());
+    let stop = console.stop.clone();
+    tokio::spawn(async move {
+        let voice = frame.voice;
+        let hear = |progress: &Value| {
+            let _ = tell.send(say!("console_checking_at", stage = stage(progress)).say(voice));
+        };
+        if let Ok(Some(planned)) = console.plan_and_samples(&person, voice, &id, 0, hear).await {
+            console.checks.put(&id, &person, voice.lang, planned);
+        }
+    });
+    let stream = futures_util::stream::unfold(Some(told), async |told| {
+        let mut told = told?;
+        match told.changed().await {
+            Ok(()) => {
+                let text = told.borrow_and_update().clone();
+                Some((Ok::<_, Infallible>(Event::default().event("progress").data(text)), Some(told)))
+            }
+            Err(_) => Some((Ok(Event::default().event("done").data("")), None)),
+        }
+    });
+    Sse::new(stream.take_until(async move { stop.cancelled().await })).into_response()
+}
+
 /// What the form of the check says.
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -89,6 +177,8 @@ pub struct Looked {
     at: String,
     /// Which page of the problems.
     problems: String,
+    /// Whether to wait for the check of a large draft without being told how far it is.
+    now: String,
 }
 
 impl Console {
@@ -96,35 +186,38 @@ impl Console {
     async fn plan(
         &self,
         person: &Person,
-        frame: &Frame,
+        voice: Voice,
         id: &str,
         path: &str,
     ) -> Result<Option<(StatusCode, Value)>, StoreError> {
         let Some(files) = self.api.store().draft(id, owner(person), self.clock.now()).await? else { return Ok(None) };
         let (kind, body) = self.files(id, files);
-        Ok(Some(self.ask_with(person, frame.voice, Method::POST, path, &kind, body).await))
+        Ok(Some(self.ask_with(person, voice, Method::POST, path, &kind, body).await))
     }
 
-    /// The same with some of the reminders, as lines of JSON: the `at`th that goes if that is not 0, the first, and the one with the longest
-    /// texts.
+    /// The same with some of the reminders, as lines of JSON: the `at`th that goes if that is more than 1, the first, and the one with the longest
+    /// texts. `tell` hears how far it is.
     pub async fn plan_and_samples(
         &self,
         person: &Person,
-        frame: &Frame,
+        voice: Voice,
         id: &str,
         at: i64,
+        tell: impl Fn(&Value),
     ) -> Result<Option<Planned>, StoreError> {
         let Some(files) = self.api.store().draft(id, owner(person), self.clock.now()).await? else { return Ok(None) };
         let (kind, body) = self.files(id, files);
-        let answer =
-            self.send(person, frame.voice, Method::POST, "/v1/schedules/plan?reminders=true", &kind, body).await;
+        let answer = self.send(person, voice, Method::POST, "/v1/schedules/plan?reminders=true", &kind, body).await;
         let (mut status, mut lines) = (answer.status(), answer.into_body().into_data_stream());
         let (mut rest, mut last, mut samples) = (BytesMut::new(), Bytes::new(), Samples { at, ..Samples::default() });
         while let Some(Ok(chunk)) = lines.next().await {
             rest.extend_from_slice(&chunk);
             while let Some(end) = rest.iter().position(|b| *b == b'\n') {
                 last = rest.split_to(end + 1).freeze();
-                samples.look_at(&last);
+                match last.starts_with(b"{\"progress\":") {
+                    true => tell(&serde_json::from_slice::<Value>(&last).unwrap_or_default()["progress"]),
+                    false => samples.look_at(&last),
+                }
             }
         }
         let plan: Value = serde_json::from_slice(if rest.is_empty() { &last } else { &rest }).unwrap_or_default();
@@ -187,14 +280,25 @@ pub async fn check(
     person: Person,
     headers: HeaderMap,
     Path(id): Path<String>,
-    Asked(Looked { tried, at, problems }): Asked<Looked>,
+    Asked(Looked { tried, at, problems, now }): Asked<Looked>,
 ) -> Response {
     let at = at.parse().unwrap_or(0);
     let frame = console.frame(Some(&person), &headers, "/console/new");
-    let planned = match console.plan_and_samples(&person, &frame, &id, at).await {
-        Ok(Some(planned)) => planned,
+    let pieces: i64 = match console.api.store().draft(&id, owner(&person), console.clock.now()).await {
+        Ok(Some(files)) => files.iter().map(|(_, pieces)| pieces).sum(),
         Ok(None) => return error(frame, StatusCode::NOT_FOUND, say!("console_no_draft")),
         Err(e) => return console.unavailable(&headers, &e),
+    };
+    let planned = match console.checks.get(&id, &person, frame.voice.lang).filter(|_| at <= 1) {
+        Some(planned) => planned,
+        None if pieces > LARGE && now.is_empty() && at == 0 => {
+            return html(&CheckingPage { href: draft(&id), frame }).into_response();
+        }
+        None => match console.plan_and_samples(&person, frame.voice, &id, at, |_| {}).await {
+            Ok(Some(planned)) => Arc::new(planned),
+            Ok(None) => return error(frame, StatusCode::NOT_FOUND, say!("console_no_draft")),
+            Err(e) => return console.unavailable(&headers, &e),
+        },
     };
     if let Some(app) = planned.plan["app"].as_str() {
         let known = console.api.config().apps.iter().any(|known| known.name == app);
@@ -348,6 +452,7 @@ pub async fn mend(
         Err(e) => return console.unavailable(&headers, &e),
     };
     let Some(parts) = parts else { return error(frame, StatusCode::BAD_REQUEST, say!("not_multipart")) };
+    console.checks.forget(&id);
     match console.take_in_place(&id, parts, None, &tables).await {
         Ok(()) => Redirect::to(&draft(&id)).into_response(),
         Err(untaken) => match untaken.told() {
@@ -410,7 +515,7 @@ pub async fn load(
     let again = |what: &str| Redirect::to(&format!("{}?tried={what}", draft(&id))).into_response();
     let removals = format!("allow_removals={}", !confirmed.removals.is_empty());
     let path = format!("/v1/schedules/plan?{removals}");
-    let planned = match console.plan(&person, &frame, &id, &path).await {
+    let planned = match console.plan(&person, frame.voice, &id, &path).await {
         Ok(Some((_, planned))) => planned,
         // A second click finds it loaded.
         Ok(None) => return error(frame, StatusCode::NOT_FOUND, say!("console_no_draft")),
@@ -427,14 +532,31 @@ pub async fn load(
         return again("number");
     }
     let path = format!("/v1/schedules/apply?digest={}&{removals}", part(&confirmed.digest));
-    match console.plan(&person, &frame, &id, &path).await {
-        Ok(Some((status, loaded))) if status.is_success() => {
-            if let Err(e) = console.api.store().discard_draft(&id, owner(&person)).await {
-                return console.unavailable(&headers, &e);
+    let name = text(&planned["schedule"]);
+    let href = format!("/console/schedules/{}", part(&name));
+    // It goes on though its caller goes away, and whoever waits long is led to the page where it is seen going on.
+    let mut loading = tokio::spawn({
+        let (console, person, id, voice) = (console.clone(), person.clone(), id.clone(), frame.voice);
+        async move {
+            let done = console.plan(&person, voice, &id, &path).await?;
+            if done.as_ref().is_some_and(|(status, _)| status.is_success()) {
+                console.api.store().discard_draft(&id, owner(&person)).await?;
             }
-            let name = loaded["schedule"].as_str().unwrap_or_default();
-            Redirect::to(&format!("/console/schedules/{}?done=load", part(name))).into_response()
+            Ok::<_, StoreError>(done)
         }
+    });
+    let done = loop {
+        if let Ok(done) = tokio::time::timeout(PATIENCE, &mut loading).await {
+            break done;
+        }
+        let shown =
+            console.ask(&person, frame.voice, Method::GET, &format!("/v1/schedules/{}", part(&name)), None).await;
+        if shown.is_ok_and(|shown| shown["task"]["kind"] == "load") {
+            return Redirect::to(&format!("{href}?done=loading")).into_response();
+        }
+    };
+    match done.unwrap_or(Ok(None)) {
+        Ok(Some((status, _))) if status.is_success() => Redirect::to(&format!("{href}?done=load")).into_response(),
         Ok(Some((StatusCode::CONFLICT, refused))) if refused["code"] == "plan_changed" => again("changed"),
         Ok(Some((status, refused))) => error(frame, status, Message::text(text(&refused["detail"]))),
         Ok(None) => error(frame, StatusCode::NOT_FOUND, say!("console_no_draft")),
@@ -471,7 +593,7 @@ pub async fn attempt(
 ) -> Response {
     let frame = console.frame(Some(&person), &headers, "/console/new");
     let row = if key.trim().is_empty() { String::new() } else { format!("?key={}", part(key.trim())) };
-    let (status, tried) = match console.plan(&person, &frame, &id, &format!("/v1/schedules/try{row}")).await {
+    let (status, tried) = match console.plan(&person, frame.voice, &id, &format!("/v1/schedules/try{row}")).await {
         Ok(Some(answer)) => answer,
         Ok(None) => return error(frame, StatusCode::NOT_FOUND, say!("console_no_draft")),
         Err(e) => return console.unavailable(&headers, &e),

@@ -177,7 +177,7 @@ pub async fn page(
         seen.as_ref().is_some_and(|(status, seen)| status.is_success() && guess(&mut choices, seen, &template));
     let (cards, wrong) = match look.is_empty() {
         true => (Vec::new(), String::new()),
-        false => match console.plan_and_samples(&person, &frame, &id, 0).await {
+        false => match console.plan_and_samples(&person, frame.voice, &id, 0, |_| {}).await {
             Ok(Some(planned)) => {
                 let first = planned.plan["problems"][0]["detail"].as_str().unwrap_or_default().to_owned();
                 (samples(&planned, console.api.config(), frame.voice), first)
@@ -447,6 +447,7 @@ pub async fn save(
     };
     let said: Said = said.into_iter().collect();
     choices.take(&said);
+    console.checks.forget(&id);
     if let Err(e) = console.put_schedule(&id, choices.write()).await {
         return console.unavailable(&headers, &e);
     }

@@ -4,7 +4,7 @@ use super::{
     Console,
     ask::part,
     frame::{Frame, number},
-    numbers::{Count, Newest, Why, counts, is_over, reasons},
+    numbers::{Count, Newest, Why, counts, is_over, reasons, task},
     person::Person,
 };
 use crate::words::{Lang, say};
@@ -77,6 +77,7 @@ struct Numbers<'a> {
     frame: &'a Frame,
     counts: Vec<Count>,
     reasons: Vec<Why>,
+    task: String,
     rate: String,
     newest: &'a [Newest],
 }
@@ -109,7 +110,14 @@ impl Console {
             last.newest = self.newest(person, &frame, name).await;
         }
         let (counts, reasons) = (counts(&schedule, &frame), reasons(&schedule, &frame));
-        let numbers = Numbers { counts, reasons, rate, newest: &last.newest, frame: &frame };
+        let numbers = Numbers {
+            counts,
+            reasons,
+            task: task(&schedule["task"], &frame),
+            rate,
+            newest: &last.newest,
+            frame: &frame,
+        };
         let html = numbers.render().expect("pages are written to memory");
         (last.html, last.is_over) = (html.into(), is_over(&schedule));
         Some((Arc::clone(&last.html), last.is_over))

@@ -64,6 +64,7 @@ struct Console {
     clock: SharedClock,
     attempts: Arc<Attempts>,
     live: Arc<Live>,
+    checks: Arc<draft::Checks>,
     /// Turns of those who hand in files.
     uploads: Arc<Semaphore>,
     stop: CancellationToken,
@@ -72,8 +73,9 @@ struct Console {
 /// The pages, under `/console`. Those that change while somebody looks at them end at `stop`.
 pub fn router(api: Api, settings: config::Console, clock: SharedClock, stop: CancellationToken) -> Router {
     let asked = api.person_router();
-    let (attempts, live, uploads) = (Arc::default(), Arc::default(), Arc::new(Semaphore::new(upload::AT_ONCE)));
-    let console = Console { api, asked, settings: Arc::new(settings), clock, attempts, live, uploads, stop };
+    let (attempts, live, checks) = Default::default();
+    let uploads = Arc::new(Semaphore::new(upload::AT_ONCE));
+    let console = Console { api, asked, settings: Arc::new(settings), clock, attempts, live, checks, uploads, stop };
     // Whoever reads the files counts their bytes.
     let unbounded = DefaultBodyLimit::disable;
     let hands_in = post(start::hand_in).layer(unbounded());
@@ -92,6 +94,7 @@ pub fn router(api: Api, settings: config::Console, clock: SharedClock, stop: Can
             get(form::page).merge(post(form::save).layer(DefaultBodyLimit::max(MAX_TEXTS))),
         )
         .route("/console/drafts/{id}/table", post(draft::mend).layer(unbounded()))
+        .route("/console/drafts/{id}/progress", get(draft::progress))
         .route("/console/drafts/{id}/problems.xlsx", get(draft::problems_book))
         .route("/console/drafts/{id}/schedule.toml", get(draft::file))
         .route("/console/drafts/{id}/load", post(draft::load))

@@ -6,7 +6,7 @@ use super::{
     frame::{Frame, number, percent, text},
     person::Person,
 };
-use crate::domain::timing::rfc3339;
+use crate::{domain::timing::rfc3339, words::say};
 use axum::http::Method;
 use serde_json::Value;
 
@@ -63,7 +63,7 @@ impl Console {
 
 /// Whether nothing more is to come of it.
 pub fn is_over(schedule: &Value) -> bool {
-    schedule["state"] == "ended" || schedule["state"] == "cancelled"
+    schedule["task"].is_null() && (schedule["state"] == "ended" || schedule["state"] == "cancelled")
 }
 
 /// How many reminders stand how.
@@ -85,4 +85,12 @@ pub fn reasons(schedule: &Value, frame: &Frame) -> Vec<Why> {
         n: number(one["n"].as_i64().unwrap_or_default()),
     };
     all.map(why).collect()
+}
+
+/// What is being done to it, in words.
+pub fn task(task: &Value, frame: &Frame) -> String {
+    match task.is_object() {
+        true => say!("about_task", kind = task["kind"], by = task["by"], detail = task["detail"]).say(frame.voice),
+        false => String::new(),
+    }
 }

@@ -3,6 +3,7 @@
 use crate::api::Caller;
 
 /// Somebody who is signed in.
+#[derive(Clone)]
 pub struct Person {
     /// As whom the API is asked.
     pub caller: Caller,

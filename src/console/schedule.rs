@@ -6,7 +6,7 @@ use super::{
     card::title_of,
     extract::{Asked, Posted},
     frame::{Frame, When, number, text},
-    numbers::{Count, Newest, Why, counts, is_over, reasons},
+    numbers::{Count, Newest, Why, counts, is_over, reasons, task},
     person::Person,
     problems::Problems,
 };
@@ -130,13 +130,6 @@ pub async fn page(
     html(&page).into_response()
 }
 
-fn task(task: &Value, frame: &Frame) -> String {
-    match task.is_object() {
-        true => say!("about_task", kind = task["kind"], by = task["by"], detail = task["detail"]).say(frame.voice),
-        false => String::new(),
-    }
-}
-
 #[derive(Template)]
 #[template(path = "confirm.html", config = "src/console/askama.toml")]
 struct ConfirmPage {
@@ -178,6 +171,7 @@ fn what_was_done(act: &str) -> Option<Message> {
         "shift" => say!("console_shifted"),
         "cancel" => say!("console_cancelled"),
         "load" => say!("console_was_loaded"),
+        "loading" => say!("console_is_loading"),
         _ => return None,
     })
 }

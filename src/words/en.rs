@@ -1928,4 +1928,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_page_before", "previous page"),
     ("console_page_after", "next page"),
     ("console_sentence_takes", ", in about {takes}"),
+    ("console_checking", "Checking …"),
+    ("console_checking_at", "Checking. {stage}"),
+    ("console_is_loading", "It is being loaded; this page shows how far it is."),
+    ("console_uploading", "Uploading"),
 ];

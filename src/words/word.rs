@@ -1,6 +1,7 @@
 //! The words of the API as a person reads them: states, and why something ended.
 
 use super::{Lang, Message, Voice, say};
+use serde_json::Value;
 
 /// A word of the API in the reader's language: a state, or why something ended. A platform's code stays what it is.
 pub fn word(word: &str) -> Message {
@@ -53,6 +54,17 @@ pub fn cell(member: &str, text: &str, voice: Voice) -> String {
     match voice.lang == Lang::Zh && MEMBERS.contains(&member) {
         true => word(text).say(voice),
         false => text.to_owned(),
+    }
+}
+
+/// How far the reading or writing of a file has come.
+pub fn stage(progress: &Value) -> Message {
+    let rows = progress["rows"].as_u64().unwrap_or_default();
+    match progress["stage"].as_str() {
+        Some("reading") => say!("stage_reading", rows = rows),
+        Some("comparing") => say!("stage_comparing", rows = rows),
+        Some("writing") => say!("stage_writing", rows = rows),
+        _ => say!("stage_removing", rows = rows),
     }
 }
 

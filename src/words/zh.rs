@@ -1928,4 +1928,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_page_before", "上一页"),
     ("console_page_after", "下一页"),
     ("console_sentence_takes", "，约 {takes} 发完"),
+    ("console_checking", "正在检查……"),
+    ("console_checking_at", "正在检查：{stage}"),
+    ("console_is_loading", "正在加载，本页会显示进度。"),
+    ("console_uploading", "正在上传"),
 ];

@@ -49,6 +49,72 @@ addEventListener("pageshow", (event) => {
   if (event.persisted) document.querySelectorAll("[aria-busy] button").forEach((button) => (button.disabled = false));
 });
 
+// A large file tells how much of it is there.
+const LARGE = 1 << 20;
+for (const form of document.querySelectorAll("form[enctype='multipart/form-data']")) {
+  form.addEventListener("submit", (event) => {
+    const files = [...form.querySelectorAll("input[type=file]")].flatMap((input) => [...input.files]);
+    if (files.reduce((sum, file) => sum + file.size, 0) < LARGE) return;
+    event.preventDefault();
+    const said = document.createElement("p");
+    said.setAttribute("role", "status");
+    const bar = document.createElement("progress");
+    bar.max = 100;
+    bar.setAttribute("aria-label", document.body.dataset.uploading);
+    said.append(document.body.dataset.uploading, " ", bar);
+    form.append(said);
+    const request = new XMLHttpRequest();
+    request.upload.addEventListener("progress", ({ loaded, total }) => (bar.value = (100 * loaded) / total));
+    request.addEventListener("load", () => {
+      const led = new URL(request.responseURL);
+      if (led.pathname !== new URL(form.action).pathname) return location.assign(led);
+      document.open();
+      document.write(request.responseText);
+      document.close();
+    });
+    // Whatever went wrong: the browser sends it again, and shows what comes.
+    request.addEventListener("error", () => form.submit());
+    request.open("POST", form.action);
+    request.send(new FormData(form));
+  });
+}
+
+// What is asked before something is done is asked above the page.
+for (const link of document.querySelectorAll("a.asks")) {
+  link.addEventListener("click", async (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const answer = await fetch(link.href);
+    if (!answer.ok || answer.redirected) return location.assign(link.href);
+    const asked = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main");
+    const dialog = document.createElement("dialog");
+    dialog.append(...asked.childNodes);
+    const title = dialog.querySelector("h1");
+    title.id = "asked";
+    dialog.setAttribute("aria-labelledby", title.id);
+    dialog.querySelector(".back")?.addEventListener("click", (event) => {
+      event.preventDefault();
+      dialog.close();
+    });
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      link.focus();
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+// How far the check of a large table is.
+const progress = document.querySelector("[data-progress]");
+if (progress) {
+  const source = new EventSource(progress.dataset.progress);
+  const next = () => location.replace(progress.dataset.next);
+  source.addEventListener("progress", (event) => (progress.textContent = event.data));
+  source.addEventListener("done", next);
+  source.onerror = next;
+}
+
 // Numbers that change while they are looked at. The page's own address sends them, a second each, until it is hidden or its end.
 const live = document.querySelector("[data-live]");
 if (live) {

@@ -151,15 +151,20 @@ async fn flows(width: u32, says: &Says, scheme: &str) {
     // F2: watched without a reload; stopped, and moved.
     chromium.says(says.live).await;
     chromium.look().await;
-    chromium.go("a[href$='/pause']").await;
+    chromium.click("a[href$='/pause']").await;
+    chromium.find("dialog[open]").await;
     chromium.look().await;
-    chromium.go("main button.primary").await;
+    // Whoever goes back is where they were.
+    chromium.click("dialog .back").await;
+    chromium.find("a[href$='/pause']:focus").await;
+    chromium.click("a[href$='/pause']").await;
+    chromium.go("dialog button.primary").await;
     chromium.says(says.paused).await;
-    chromium.go("a[href$='/resume']").await;
-    chromium.go("main button.primary").await;
-    chromium.go("a[href$='/shift']").await;
-    chromium.write("#by", "-2h").await;
-    chromium.go("main form[method=get] button").await;
+    chromium.click("a[href$='/resume']").await;
+    chromium.go("dialog button.primary").await;
+    chromium.click("a[href$='/shift']").await;
+    chromium.write("dialog #by", "-2h").await;
+    chromium.go("dialog form[method=get] button").await;
     chromium.look().await;
     chromium.go("main button.primary").await;
     chromium.says(says.sent).await;
@@ -240,8 +245,9 @@ async fn a_schedule_is_made_by_the_keyboard_alone() {
     chromium.says(ZH.verdict).await;
     follow("form[action$='/load'] button").await;
     assert!(chromium.path().await.ends_with("?done=load"));
-    follow("a[href$='/cancel']").await;
-    follow("main button.primary").await;
+    press("a[href$='/cancel']", enter).await;
+    chromium.find("dialog[open]").await;
+    follow("dialog button.primary").await;
     chromium.says("已取消").await;
     chromium.close().await;
     assert!(office.program.terminate().0.success());

@@ -295,3 +295,41 @@ async fn a_hundred_uploads_at_once_take_turns_and_one_that_breaks_off_leaves_not
     assert_eq!(drafts, 9, "nothing of it is kept");
     assert!(program.terminate().0.success());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_table_tells_how_far_its_check_is_and_its_load_goes_on_without_its_caller() {
+    let site = site("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let mut program = site.serve();
+    program.key = site.key();
+    let mut browser = Browser::new(&program);
+    browser.sign_in("w", &key(&site, &["--name", "w", "--scope", "write"])).await;
+    let filler = "备".repeat(110);
+    let rows: String = (0..30_000).map(|i| format!("o{i},茶会,{filler}\n")).collect();
+    let toml = super::schedule("l.csv").replace("[data]", "consent = \"at_fire\"\n[data]");
+    let handed = browser.hand_in(super::files(Some(&toml), &[("l.csv", &format!("openid,名称,备注\n{rows}"))])).await;
+    let page = browser.get(&handed.to).await.text;
+    assert!(page.contains("data-progress") && page.contains("?now=1"), "{page}");
+    let mut other = Browser::new(&program);
+    other.sign_in("o", &key(&site, &["--name", "o", "--scope", "admin"])).await;
+    let nothing = other.get(&format!("{}/progress", handed.to)).await.text;
+    assert!(nothing.contains("event: done") && !nothing.contains("event: progress"), "{nothing}");
+    let told = browser.get(&format!("{}/progress", handed.to)).await.text;
+    assert!(told.contains("event: progress") && told.contains("正在检查：") && told.contains("event: done"), "{told}");
+    assert_eq!(other.get(&format!("{}?now=1", handed.to)).await.status, 404, "what is remembered is nobody else's");
+    let check = browser.get(&handed.to).await.text;
+    assert!(check.contains("30,000 行：30,000 正确"), "it is remembered: {check}");
+    let people = hidden(&check, "seen");
+    let all = [("digest", hidden(&check, "digest")), ("seen", people.clone()), ("people", people)];
+    let all: Vec<(&str, &str)> = all.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let loaded = browser.post(&format!("{}/load", handed.to), &all).await;
+    assert!(loaded.to.contains("?done=load"), "{}", loaded.text);
+    let done = |shown: &serde_json::Value| shown["reminders"]["scheduled"] == 30_000 && shown["task"].is_null();
+    program.wait("/v1/schedules/%E6%98%A5%E5%AD%A3", 60, done).await;
+    // The draft goes when its load has ended.
+    let begun = std::time::Instant::now();
+    while browser.get(&handed.to).await.status != 404 {
+        assert!(begun.elapsed().as_secs() < 10, "the draft stays");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(program.terminate().0.success());
+}
