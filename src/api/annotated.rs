@@ -39,11 +39,17 @@ pub async fn annotate(
     let (reader, voice) = (Arc::clone(&api.reader), voice.in_zone(zone));
     let file = aside(move || {
         let find = |name: &str| upload.input.tables.get(name).cloned();
-        let planned = of_plan(&plan, find, &reader, voice)?;
+        let planned = match of_plan(&plan, find, &reader, voice) {
+            Ok(planned) => planned,
+            Err(why) => return Ok(Err(why)),
+        };
         let mut file = tempfile::tempfile().map_err(|e| unwritten(&e))?;
         annotate::write(planned.sheets, &planned.told, planned.more, voice, &std::env::temp_dir(), &mut file)?;
         file.rewind().map_err(|e| unwritten(&e))?;
-        Ok(file)
+        Ok(Ok(file))
     });
-    as_book(file.await?, &format!("{}.xlsx", say!("annotate_sheet").say(voice)))
+    as_book(
+        file.await?.map_err(|why| Problem::new("no_file", why))?,
+        &format!("{}.xlsx", say!("annotate_sheet").say(voice)),
+    )
 }

@@ -77,7 +77,7 @@ pub async fn explain_user(
     let whose = match (query.openid, query.key) {
         (Some(user), None) => Whose::User(user),
         (None, Some(key)) => Whose::Row(key),
-        _ => return Err(Problem::new("bad_query", say!("openid_or_key")).at("/openid")),
+        _ => return Err(Problem::new("bad_value", say!("openid_or_key")).at("/openid")),
     };
     if let Whose::User(user) = &whose {
         openid(user)?;

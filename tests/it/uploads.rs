@@ -51,6 +51,14 @@ async fn a_program_plans_and_loads_a_file_and_is_told_what_is_wrong() {
     let (_, shown) = program.get("/v1/schedules/spring").await;
     assert_eq!(shown["problem"], "1 of 2 rows were refused", "{shown}");
 
+    // The same as a workbook; where there is no table, it is said.
+    let request = program.http.post(format!("{}/v1/schedules/annotate", program.base)).bearer_auth(&program.key);
+    let book = request.multipart(good()).send().await.expect("an answer");
+    assert_eq!(book.status(), 200);
+    assert!(book.bytes().await.expect("a file").starts_with(b"PK"), "a workbook");
+    let (status, answer) = send(&program, "/v1/schedules/annotate", form(Some(SCHEDULE), &[])).await;
+    assert_eq!((status, &answer["code"]), (422, &"no_file".into()), "{answer}");
+
     let refused = [
         (form(Some(&SCHEDULE.replace("名单.csv", "../名单.csv")), &[]), 422, "outside_folder"),
         (form(Some(SCHEDULE), &[("../名单.csv", table)]), 422, "outside_folder"),
