@@ -54,6 +54,10 @@ pub struct CancelBody {
     /// The `count` that the same call with `dry_run=true` has answered.
     #[serde(default, deserialize_with = "whole")]
     expect: Option<u64>,
+    /// Only the earliest so many: to go by parts where more than 10,000 suit the filter, also at one instant. Repeat while `more` is true.
+    #[schema(minimum = 1, maximum = 10000)]
+    #[serde(default, deserialize_with = "whole")]
+    limit: Option<u64>,
 }
 
 /// Which reminders to move, and by how much.
@@ -83,6 +87,11 @@ pub struct ShiftBody {
     /// The `count` that the same call with `dry_run=true` has answered.
     #[serde(default, deserialize_with = "whole")]
     expect: Option<u64>,
+    /// Only the earliest so many: to go by parts where more than 10,000 suit the filter, also at one instant. Repeat while `more` is true. `from` and
+    /// `to` must then lie no further apart than they are moved: else some would be moved twice.
+    #[schema(minimum = 1, maximum = 10000)]
+    #[serde(default, deserialize_with = "whole")]
+    limit: Option<u64>,
 }
 
 /// What was cancelled, or would be.
@@ -92,6 +101,10 @@ pub struct CancelledMany {
     dry_run: bool,
     /// Reminders that are cancelled, or would be.
     count: u64,
+    /// Whether more suit the filter than `limit` has let through; where there is a `limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    more: Option<bool>,
 }
 
 /// What was moved, or would be.
@@ -101,6 +114,10 @@ pub struct ShiftedMany {
     dry_run: bool,
     /// Reminders that have moved, or would.
     count: u64,
+    /// Whether more suit the filter than `limit` has let through; where there is a `limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    more: Option<bool>,
     /// Those of them whose new instants have passed: they are sent at once.
     at_once: u64,
     /// Reminders whose deadlines would be passed, or the ends of the consents that they hold: if there is one, nothing moves.
@@ -120,9 +137,14 @@ impl Api {
     }
 
     /// What a filter lets through.
-    async fn choose(&self, filter: Option<&Filter>) -> Result<Chosen, Problem> {
+    async fn choose(&self, filter: Option<&Filter>, limit: Option<u64>) -> Result<Chosen, Problem> {
+        let most = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        if let Some(found) = most.filter(|most| !(1..=AT_MOST).contains(most)) {
+            let detail = say!("query_out_of_bounds", found = found, least = 1, most = AT_MOST);
+            return Err(Problem::new("bad_value", detail).at("/limit"));
+        }
         let Some(filter) = filter else { return Ok(Chosen::default()) };
-        match self.store.choose(filter, FIND_TIME).await? {
+        match self.store.choose(filter, most, FIND_TIME).await? {
             Choice::All(chosen) => Ok(chosen),
             Choice::TooMany => Err(Problem::new("too_many_at_once", say!("too_many_at_once", most = AT_MOST))),
             Choice::TooLong => Err(Problem::new("too_long", say!("bulk_too_long", seconds = FIND_TIME.as_secs()))),
@@ -151,7 +173,7 @@ fn changed() -> Problem {
 }
 
 /// Cancel all scheduled reminders that suit a filter, in one transaction: all of them, or none. Ask with `dry_run=true` how many that is, and
-/// give that number as `expect`. At most 10,000 in one call; of a whole schedule `DELETE /v1/schedules/{name}` cancels any number.
+/// give that number as `expect`. At most 10,000 in one call: go by parts with `limit`; of a whole schedule `DELETE /v1/schedules/{name}` cancels any number.
 #[utoipa::path(post, path = "/v1/reminders/cancel", operation_id = "cancel_reminders", request_body = CancelBody, tag = "reminders",
     params(DryRun), responses((status = 200, description = "All are cancelled, or would be", body = CancelledMany),
     (status = 409, description = "`count_changed`, `changed_meanwhile`, `on_hold`"),
@@ -164,24 +186,26 @@ pub async fn cancel(
     Json(body): Json<CancelBody>,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
-    let CancelBody { app, openid, template, schedule, state, from, to, expect } = body;
+    let CancelBody { app, openid, template, schedule, state, from, to, expect, limit } = body;
     let filter = ListQuery { app, openid, template, schedule, state, from, to, ..ListQuery::default() };
     let filter = api.bulk_filter(&caller, filter)?;
     api.must_not_be_on_hold().await?;
     let _place = api.places.take(caller.name())?;
     if query.dry_run {
-        let count = api.choose(filter.as_ref()).await?.count();
-        return Ok(json(StatusCode::OK, &CancelledMany { dry_run: true, count }));
+        let chosen = api.choose(filter.as_ref(), limit).await?;
+        let answer = CancelledMany { dry_run: true, count: chosen.count(), more: limit.map(|_| chosen.more()) };
+        return Ok(json(StatusCode::OK, &answer));
     }
     let expect = expected(expect)?;
     for _ in 0..TRIES {
-        let chosen = api.choose(filter.as_ref()).await?;
+        let chosen = api.choose(filter.as_ref(), limit).await?;
+        let more = limit.map(|_| chosen.more());
         if chosen.count() != expect {
             return Err(differs(chosen.count(), expect));
         }
         if let Bulk::Done(count) = api.store.cancel_all(chosen, caller.name()).await? {
             tracing::warn!(reminders = count, by = caller.name(), "reminders were cancelled by a filter");
-            return Ok(json(StatusCode::OK, &CancelledMany { dry_run: false, count }));
+            return Ok(json(StatusCode::OK, &CancelledMany { dry_run: false, count, more }));
         }
     }
     Err(changed())
@@ -189,7 +213,7 @@ pub async fn cancel(
 
 /// Move the instants of all scheduled reminders that suit a filter, in one transaction: all of them, or none. Deadlines move along, as when one
 /// is changed; of a schedule's reminders those that were given as a duration. Ask with `dry_run=true` first, and give its `count` as `expect`.
-/// At most 10,000 in one call; of a whole schedule `POST /v1/schedules/{name}/shift` moves any number.
+/// At most 10,000 in one call: go by parts with `limit`; of a whole schedule `POST /v1/schedules/{name}/shift` moves any number.
 #[utoipa::path(post, path = "/v1/reminders/shift", operation_id = "shift_reminders", request_body = ShiftBody, tag = "reminders",
     params(DryRun), responses((status = 200, description = "All have moved, or would", body = ShiftedMany),
     (status = 409, description = "`count_changed`, `changed_meanwhile`, `shift_too_far`, `on_hold`"),
@@ -202,20 +226,27 @@ pub async fn shift(
     Json(body): Json<ShiftBody>,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Write)?;
-    let ShiftBody { app, openid, template, schedule, state, from, to, by, expect } = body;
+    let ShiftBody { app, openid, template, schedule, state, from, to, by, expect, limit } = body;
     let by = shift_by(&by)?;
     let filter = ListQuery { app, openid, template, schedule, state, from, to, ..ListQuery::default() };
     let filter = api.bulk_filter(&caller, filter)?;
+    let span = filter.as_ref().and_then(|filter| Some(filter.to?.saturating_sub(filter.from?)));
+    if limit.is_some() && filter.is_some() && span.is_none_or(|span| span > by.saturating_abs()) {
+        return Err(Problem::new("bad_value", say!("shift_by_parts")).at("/limit"));
+    }
     api.must_not_be_on_hold().await?;
     let _place = api.places.take(caller.name())?;
     if query.dry_run {
-        let plan = api.store.plan_shift_all(&api.choose(filter.as_ref()).await?, by).await?;
-        let answer = ShiftedMany { dry_run: true, count: plan.moves, at_once: plan.at_once, too_far: plan.too_far };
+        let chosen = api.choose(filter.as_ref(), limit).await?;
+        let plan = api.store.plan_shift_all(&chosen, by).await?;
+        let (count, at_once, too_far) = (plan.moves, plan.at_once, plan.too_far);
+        let answer = ShiftedMany { dry_run: true, count, more: limit.map(|_| chosen.more()), at_once, too_far };
         return Ok(json(StatusCode::OK, &answer));
     }
     let expect = expected(expect)?;
     for _ in 0..TRIES {
-        let chosen = api.choose(filter.as_ref()).await?;
+        let chosen = api.choose(filter.as_ref(), limit).await?;
+        let more = limit.map(|_| chosen.more());
         let Bulk::Done(plan) = api.store.shift_all(chosen, by, expect, caller.name()).await? else { continue };
         if plan.too_far > 0 {
             return Err(Problem::new("shift_too_far", say!("shift_too_far", n = plan.too_far)));
@@ -224,7 +255,7 @@ pub async fn shift(
             return Err(differs(plan.moves, expect));
         }
         tracing::warn!(reminders = plan.moves, by = caller.name(), shift_ms = by, "reminders were moved by a filter");
-        let answer = ShiftedMany { dry_run: false, count: plan.moves, at_once: plan.at_once, too_far: 0 };
+        let answer = ShiftedMany { dry_run: false, count: plan.moves, more, at_once: plan.at_once, too_far: 0 };
         return Ok(json(StatusCode::OK, &answer));
     }
     Err(changed())

@@ -55,6 +55,53 @@ pub async fn shift(client: &Client, by: String, filter: Filter, counted: Counted
     run(client, "shift", filter, Some(&by), counted, out, question, done).await
 }
 
+/// So many are cancelled or moved at once. More are done by parts.
+const PART: u64 = 10_000;
+
+/// Does all of a filter that lets more than [`PART`] through, part by part.
+async fn by_parts(
+    client: &Client,
+    path: &str,
+    mut body: Value,
+    counted: &Counted,
+    out: Out,
+    done: impl Fn(&Value) -> Message,
+) -> Result<(), Failure> {
+    body["limit"] = PART.into();
+    let dry = format!("{path}?dry_run=true");
+    let mut planned = client.ask(Method::POST, &dry, Some(body.clone())).await?;
+    if counted.dry_run {
+        out.done(&planned, &say!("would_be_more_than", n = PART));
+        return Ok(());
+    }
+    if !counted.yes {
+        if !out.can_ask() {
+            return Err(Failure::Usage(say!("say_yes_to_more_than", n = PART)));
+        }
+        if !out.asks(&say!("go_on_with_more_than", n = PART)).map_err(Failure::Failed)? {
+            out.tell(&say!("nothing_done"));
+            return Ok(());
+        }
+    }
+    let mut n = 0;
+    loop {
+        body["expect"] = planned["count"].clone();
+        let asked = client.ask(Method::POST, path, Some(body.clone()));
+        let asked = during(out, say!("done_so_far", n = n), asked).await;
+        if asked.is_err() && n > 0 {
+            out.tell(&say!("done_so_far", n = n));
+        }
+        let mut answer = asked?;
+        n += answer["count"].as_u64().unwrap_or_default();
+        if answer["more"] != true {
+            answer["count"] = n.into();
+            out.done(&answer, &done(&answer));
+            return Ok(());
+        }
+        planned = client.ask(Method::POST, &dry, Some(body.clone())).await?;
+    }
+}
+
 /// Counts, asks whoever is there, and does it if the number is still the same.
 #[expect(clippy::too_many_arguments, reason = "the two verbs differ in three of them")]
 async fn run(
@@ -80,7 +127,12 @@ async fn run(
         None => {
             let first = format!("{path}?dry_run=true");
             let counting = client.ask(Method::POST, &first, Some(body.clone()));
-            let planned = during(out, say!("counting"), counting).await?;
+            let planned = match during(out, say!("counting"), counting).await {
+                Err(Failure::Refused(problem)) if problem["code"] == "too_many_at_once" => {
+                    return by_parts(client, &path, body, &counted, out, done).await;
+                }
+                planned => planned?,
+            };
             let n = planned["count"].as_u64().unwrap_or_default();
             if counted.dry_run || n == 0 {
                 out.done(&planned, &say!("would_be_so_many", n = n));

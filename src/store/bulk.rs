@@ -26,18 +26,27 @@ const PAGE: usize = 1_000;
 
 /// The waiting reminders that a filter lets through, by id, each with its fence as it was when they were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Chosen(Vec<(i64, i64)>);
+pub struct Chosen {
+    all: Vec<(i64, i64)>,
+    /// There are more: these are the earliest, as many as were wanted.
+    more: bool,
+}
 
 impl Chosen {
+    /// Whether there are more.
+    pub fn more(&self) -> bool {
+        self.more
+    }
+
     /// How many.
     pub fn count(&self) -> u64 {
-        self.0.len() as u64
+        self.all.len() as u64
     }
 
     /// A page of them, as rows of `id`.
     fn pages<'a>(&'a self, tx: &Tx<'_>) -> Vec<(&'a [(i64, i64)], Rows)> {
         let rows = |page: &'a [(i64, i64)]| (page, tx.dialect.rows(["id"], page.iter().map(|(id, _)| [(*id).into()])));
-        self.0.chunks(PAGE).map(rows).collect()
+        self.all.chunks(PAGE).map(rows).collect()
     }
 }
 
@@ -169,11 +178,12 @@ fn plan_of(rows: &[AnyRow], by: Millis, now: Millis, plan: &mut ShiftPlan) -> Ve
 }
 
 impl Store {
-    /// The waiting reminders that a filter lets through. Its states, order, place and limit are not asked.
+    /// The waiting reminders that a filter lets through; with `most` the earliest of them, at most so many. Its states, order, place and limit
+    /// are not asked.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn choose(&self, filter: &Filter, within: Duration) -> Result<Choice, StoreError> {
+    pub async fn choose(&self, filter: &Filter, most: Option<usize>, within: Duration) -> Result<Choice, StoreError> {
         let (until, mut chosen) = (Instant::now() + within, Vec::new());
         let mut filter = Filter {
             states: vec![State::Scheduled],
@@ -187,14 +197,17 @@ impl Store {
             let page = self.page(&filter, left).await?;
             let Some(page) = page.filter(|page| !page.cut_short) else { return Ok(Choice::TooLong) };
             chosen.extend(page.items.iter().map(|stored| (stored.due.id.0, stored.due.fence)));
-            if chosen.len() > AT_MOST {
+            let more = most.is_some_and(|most| chosen.len() > most || (chosen.len() == most && page.next.is_some()));
+            if let Some(most) = most.filter(|_| more) {
+                chosen.truncate(most);
+            } else if chosen.len() > AT_MOST {
                 return Ok(Choice::TooMany);
             }
             filter.after = page.next;
-            if page.next.is_none() {
+            if more || page.next.is_none() {
                 chosen.sort_unstable();
                 chosen.dedup();
-                return Ok(Choice::All(Chosen(chosen)));
+                return Ok(Choice::All(Chosen { all: chosen, more }));
             }
             // A page that is read at once is never cut short, so the time is looked at here too.
             if left.is_zero() {
@@ -233,7 +246,7 @@ impl Store {
     pub async fn plan_shift_all(&self, chosen: &Chosen, by: Millis) -> Result<ShiftPlan, StoreError> {
         let (mut plan, dialect) = (ShiftPlan::default(), self.database.dialect);
         let mut conn = self.read.acquire().await?;
-        for page in chosen.0.chunks(PAGE) {
+        for page in chosen.all.chunks(PAGE) {
             let rows = dialect.rows(["id"], page.iter().map(|(id, _)| -> [Cell<'_>; 1] { [(*id).into()] }));
             let sql = format!("SELECT {MOVABLE} FROM {{rows}} JOIN reminder m ON m.id = r.id {LIVING}");
             let sql = dialect.sql(&sql, &rows);

@@ -147,7 +147,8 @@ async fn what_changes_between_the_count_and_the_deed_is_not_touched_and_neither_
     on_both_doors(async |door| {
         filled(door).await;
         let filter = Filter { apps: vec!["coffee".into()], ..Filter::default() };
-        let chosen = async || match door.store().choose(&filter, Duration::from_secs(60)).await.expect("answers") {
+        let chosen = async || match door.store().choose(&filter, None, Duration::from_secs(60)).await.expect("answers")
+        {
             Choice::All(chosen) => chosen,
             other => panic!("{other:?}"),
         };
@@ -185,13 +186,57 @@ async fn more_than_a_call_may_do_is_refused_with_the_way_to_do_it_in_parts() {
             assert!(detail.contains("10000") && detail.contains("`from` and `to`"), "{detail}");
         }
         let filter = Filter { apps: vec!["coffee".into()], ..Filter::default() };
-        let soon = door.store().choose(&filter, Duration::ZERO).await.expect("answers");
+        let soon = door.store().choose(&filter, None, Duration::ZERO).await.expect("answers");
         assert_eq!(soon, Choice::TooLong, "a part is not taken for all");
         let part = json!({"app": "coffee", "to": rfc3339(START + 610_000), "expect": AT_MOST});
         assert_eq!(door.post(CANCEL, &part).await.1["count"], AT_MOST);
         let rest = json!({"app": "coffee", "expect": 1});
         assert_eq!(door.post(CANCEL, &rest).await.1["count"], 1);
         assert_eq!(door.get("/v1/stats").await["apps"][0]["reminders"]["cancelled"], AT_MOST + 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn more_than_a_call_may_do_at_one_instant_is_done_part_by_part() {
+    on_both_doors(async |door| {
+        let new = |_| NewReminder { claim: Claim::AtFire, ..reminder("o1", START + 600_000) };
+        let news: Vec<NewReminder> = (0..AT_MOST + 2_001).map(new).collect();
+        for some in news.chunks(4_000) {
+            door.store().insert(some.to_vec()).await.expect("inserted");
+        }
+        for limit in [0, AT_MOST + 1] {
+            let wrong = json!({"app": "coffee", "expect": 1, "limit": limit});
+            assert_eq!(refusal(&door.post(CANCEL, &wrong).await), (422, "bad_value", "/limit"), "{limit}");
+        }
+        // What was moved must not be found again.
+        let (from, to) = (rfc3339(START + 600_000), rfc3339(START + 600_001));
+        let shift = "/v1/reminders/shift";
+        for (from, to) in [(None, Some(&to)), (Some(&from), Some(&rfc3339(START + 4_300_000)))] {
+            let unclear = json!({"app": "coffee", "from": from, "to": to, "by": "1h", "expect": 1, "limit": 9_000});
+            assert_eq!(refusal(&door.post(shift, &unclear).await), (422, "bad_value", "/limit"));
+        }
+        let mut moved = 0;
+        loop {
+            let part = json!({"app": "coffee", "from": from, "to": to, "by": "1h", "limit": 9_000});
+            let planned = door.post(&format!("{shift}?dry_run=true"), &part).await.1;
+            let mut part = part;
+            part["expect"] = planned["count"].clone();
+            let done = door.post(shift, &part).await.1;
+            assert_eq!(done["count"], planned["count"], "{done}");
+            moved += done["count"].as_u64().expect("a number");
+            if done["more"] == false {
+                break;
+            }
+        }
+        assert_eq!(moved as usize, AT_MOST + 2_001, "each once");
+        let first = json!({"app": "coffee", "limit": AT_MOST, "expect": AT_MOST});
+        let done = door.post(CANCEL, &first).await.1;
+        assert_eq!((&done["count"], &done["more"]), (&AT_MOST.into(), &true.into()));
+        let rest = json!({"app": "coffee", "limit": AT_MOST, "expect": 2_001});
+        let done = door.post(CANCEL, &rest).await.1;
+        assert_eq!((&done["count"], &done["more"]), (&2_001.into(), &false.into()));
+        assert_eq!(door.get("/v1/stats").await["apps"][0]["reminders"]["cancelled"], AT_MOST + 2_001);
     })
     .await;
 }
