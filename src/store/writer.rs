@@ -6,7 +6,7 @@ use super::{
     consents,
     database::{BUSY_TIMEOUT, Database},
     dialect::Dialect,
-    error::StoreError,
+    error::{StoreError, is_collision},
     gates::{Kept, Known},
     insert,
     mark::mark,
@@ -56,6 +56,26 @@ struct WriterTask {
     clock: SharedClock,
     on_commit: watch::Receiver<Option<Arc<OnCommit>>>,
     trouble: Trouble,
+}
+
+/// What became of a transaction that was tried.
+enum Tried {
+    /// It is committed.
+    Done(Done),
+    /// Its way was swift, and some row had changed since it was read.
+    Late,
+    /// Another writer was first.
+    Collided(StoreError),
+}
+
+/// So often a transaction is done again because another writer was first.
+const COLLISIONS: u32 = 3;
+/// A pause before that, longer each time.
+const COLLIDED: Duration = Duration::from_millis(10);
+
+/// Up to ten milliseconds.
+fn jitter() -> Duration {
+    Duration::from_micros(rand::random_range(0..10_000))
 }
 
 /// Starts the writer on `conn`. It ends when all handles are gone and everything asked is done.
@@ -470,17 +490,31 @@ impl WriterTask {
     }
 
     async fn transact(&mut self, group: &mut Group) -> Result<Done, StoreError> {
-        match self.attempt(group, Way::Swift).await? {
-            Some(done) => Ok(done),
-            None => {
-                let done = self.attempt(group, Way::Careful).await?;
-                Ok(done.expect("who is careful is never late"))
+        let (mut way, mut collisions) = (Way::Swift, 0);
+        loop {
+            match self.attempt(group, way).await? {
+                Tried::Done(done) => return Ok(done),
+                Tried::Late => {
+                    assert!(way == Way::Swift, "who is careful is never late");
+                    way = Way::Careful;
+                }
+                Tried::Collided(error) => {
+                    collisions += 1;
+                    if collisions > COLLISIONS {
+                        tracing::error!(error = %error, "a commit failed; nothing of it was kept, and those who asked were told");
+                        return Err(error);
+                    }
+                    tracing::debug!(error = %error, collisions, "another writer was first; the commit is done again");
+                    // Whoever was first is through by then; both again at the same time would meet again.
+                    tokio::time::sleep(COLLIDED * collisions + jitter()).await;
+                    way = Way::Careful;
+                }
             }
         }
     }
 
-    /// `None` if the way was swift and some row had changed since it was read; nothing was kept.
-    async fn attempt(&mut self, group: &mut Group, way: Way) -> Result<Option<Done>, StoreError> {
+    /// Nothing was kept unless it is done.
+    async fn attempt(&mut self, group: &mut Group, way: Way) -> Result<Tried, StoreError> {
         self.database.is_there()?;
         if self.conn.is_none() {
             let connect = tokio::time::timeout(CONNECT_LIMIT, self.database.connect_writer());
@@ -515,12 +549,13 @@ impl WriterTask {
                 if self.database.durability == Durability::Full {
                     self.durable = reached;
                 }
-                Ok(Some(done))
+                Ok(Tried::Done(done))
             }
             Ok(Err(e)) => {
                 // The database's own word is that nothing was kept; a broken connection says nothing.
                 let late = way == Way::Swift && is_late(&e);
                 let lost = committing && !late && !matches!(e, sqlx::Error::Database(_));
+                let collided = is_collision(&e);
                 let error = StoreError::from(e);
                 let conn = self.conn.as_mut().expect("still there");
                 let undone = tokio::time::timeout(CONNECT_LIMIT, sqlx::query("ROLLBACK").execute(conn)).await;
@@ -530,7 +565,10 @@ impl WriterTask {
                     self.conn = None;
                 }
                 if late {
-                    return Ok(None);
+                    return Ok(Tried::Late);
+                }
+                if collided {
+                    return Ok(Tried::Collided(error));
                 }
                 if lost {
                     tracing::error!(error = %error, "the answer to a commit was lost; those who asked were told that it may have been kept");

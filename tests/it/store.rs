@@ -1,6 +1,9 @@
 //! One suite for both databases: what the store promises, statement by statement.
 
-use crate::harness::{DIGEST, EVENT, START, TestStore, accept, accepted_reminder, on_both, open, reminder};
+use crate::harness::{
+    DIGEST, EVENT, START, TestStore, accept, accepted_reminder, databases, fresh, on_both, open, reminder,
+};
+use sqlx::{AnyConnection, Connection, Row};
 use tixing::{
     domain::{
         consent::{Balance, ConsentState},
@@ -639,4 +642,41 @@ async fn a_reminder_of_a_suspended_template_is_looked_at_as_soon_as_its_data_are
         assert_eq!(due(&store, START + 2_000).await.len(), 1, "it does not wait for its old instant");
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_meets_another_writer_is_done_again_on_what_that_one_has_left() {
+    for database in databases().into_iter().filter(|database| *database == "postgres") {
+        let TestStore { store, url, .. } = &fresh(database).await;
+        store.record(vec![accept("coffee", "o1", EVENT)]).await.expect("recorded");
+        // Another writer adds the next consent of the same user, and has not committed yet.
+        let mut other = AnyConnection::connect(url).await.expect("connects");
+        let mut first = other.begin().await.expect("begins");
+        let sql = "INSERT INTO consent (recipient, template, n, granted_at, source) SELECT recipient, template, n + 1, granted_at, 'other' FROM consent";
+        assert_eq!(sqlx::query(sql).execute(&mut *first).await.expect("inserted").rows_affected(), 1);
+        let recorded = tokio::spawn({
+            let store = store.clone();
+            async move { store.record(vec![accept("coffee", "o1", EVENT), accept("tea", "o2", EVENT)]).await }
+        });
+        // It waits for the other's row; when that is there, its own number is taken.
+        let waits = "SELECT COUNT(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let mut looks = AnyConnection::connect(url).await.expect("connects");
+        let begun = std::time::Instant::now();
+        while sqlx::query(waits).fetch_one(&mut looks).await.expect("answers").get::<i64, _>("n") == 0 {
+            assert!(begun.elapsed().as_secs() < 20, "it never waits");
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        first.commit().await.expect("commits");
+        let recorded = recorded.await.expect("no fault").expect("it is done again");
+        assert_eq!(recorded, [Some(1), Some(1)], "and so is what came with it, once");
+        assert_eq!(store.consents("coffee", "o1").await.expect("answers").len(), 3, "nobody's consent is lost");
+        // A row that is there for good refuses again and again, and then the caller is told.
+        let forced = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '40001'; END $$";
+        for sql in [forced, "CREATE TRIGGER refuse BEFORE INSERT ON consent FOR EACH ROW EXECUTE FUNCTION refuse()"] {
+            sqlx::query(sql).execute(&mut looks).await.expect("made");
+        }
+        assert!(store.record(vec![accept("coffee", "o1", EVENT)]).await.is_err());
+        sqlx::query("DROP TRIGGER refuse ON consent").execute(&mut looks).await.expect("dropped");
+        assert_eq!(store.record(vec![accept("coffee", "o1", EVENT)]).await.expect("recorded"), [Some(1)]);
+    }
 }
