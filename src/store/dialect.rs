@@ -207,6 +207,14 @@ impl Dialect {
         format!("SELECT {packed} AS packed FROM (SELECT {selected} {from}) AS j")
     }
 
+    /// The end of a statement that reads rows and keeps every other writer from them until the transaction ends. SQLite has one writer.
+    pub const fn for_update(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE",
+        }
+    }
+
     /// Opens a transaction that may write. SQLite takes the write lock at once, so that it never finds itself unable to later.
     pub fn begin(self) -> &'static str {
         match self {

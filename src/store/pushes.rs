@@ -171,7 +171,7 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
     let user = users.get(&(place.id, push.openid.clone()));
     let Some((user, template)) = user.zip(known_template(tx, place, &receipt.template)) else { return Ok("unmatched") };
     let sql = format!(
-        "SELECT m.id, m.at, d.state, d.doubt_since, o.state AS ended, o.message_id, q.pushed_at, o.ended_at,
+        "SELECT m.id, m.at, d.due_at, d.state, d.doubt_since, o.state AS ended, o.message_id, q.pushed_at, o.ended_at,
                 (SELECT COUNT(*) FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
                     AND x.state IN ('in_doubt', 'sent', 'unconfirmed') AND (x.began_at IS NOT NULL OR x.code = 'interrupted')) AS requests
          FROM reminder m {LIVING}
@@ -192,7 +192,19 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
         Joined::Nothing => return Ok("unmatched"),
     };
     let (id, at) = (rows[index].get::<i64, _>("id"), rows[index].get::<i64, _>("at"));
-    let state = candidates[index].state;
+    // Whoever settles the attempt at the same time is waited for, or waits: either the settlement finds the receipt, or the receipt finds what
+    // the settlement has left.
+    if let Some(due_at) = rows[index].get::<Option<i64>, _>("due_at") {
+        let sql = format!("SELECT id FROM due WHERE lane = $1 AND due_at = $2 AND id = $3{}", tx.dialect.for_update());
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(place.lane).bind(due_at).bind(id);
+        query.fetch_optional(tx.conn().await?).await?;
+    }
+    let now = reminders::find_in(tx, ReminderId(id)).await?;
+    let state = match &now {
+        Some(now) if now.due.state == State::Scheduled && now.due.doubt_since.is_some() => State::InDoubt,
+        Some(now) => now.due.state,
+        None => candidates[index].state,
+    };
     sqlx::query(
         "INSERT INTO receipt (lane, at, id, pushed_at, received_at, failure, text, message_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
@@ -208,7 +220,7 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
     .await?;
     match state {
         State::InDoubt => {
-            if let Some(stored) = reminders::find_in(tx, ReminderId(id)).await?
+            if let Some(stored) = now
                 && let Some(target) = stored.target_in(stored.due.state)
             {
                 let entry = Entry { target, settlement: received(), began_at: None, ended_at: tx.now };

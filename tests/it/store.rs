@@ -8,6 +8,7 @@ use tixing::{
     domain::{
         consent::{Balance, ConsentState},
         draft::Change,
+        push::{Item, Push, Receipt},
         reason::Reason,
         reminder::{Claim, NewReminder, ReminderId, State},
         settle::{Consent, Counted, Next, Settlement},
@@ -18,6 +19,7 @@ use tixing::{
         keys::{NewApiKey, Scope},
         lists::Filter,
         port::{Entry, Job, Marked, Queue},
+        pushes::NewPush,
     },
     words::Message,
 };
@@ -644,6 +646,50 @@ async fn a_reminder_of_a_suspended_template_is_looked_at_as_soon_as_its_data_are
     .await;
 }
 
+/// Waits until a statement waits for a row that another transaction has.
+async fn somebody_waits(looks: &mut AnyConnection) {
+    let waits =
+        "SELECT COUNT(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let begun = std::time::Instant::now();
+    while sqlx::query(waits).fetch_one(&mut *looks).await.expect("answers").get::<i64, _>("n") == 0 {
+        assert!(begun.elapsed().as_secs() < 20, "nobody waits");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_that_comes_while_another_writer_settles_its_attempt_leaves_no_doubt() {
+    for database in databases().into_iter().filter(|database| *database == "postgres") {
+        let TestStore { store, url, clock, .. } = &fresh(database).await;
+        let id = created(store, accepted_reminder("o1", START + 10)).await;
+        let jobs = due(store, START + 20).await;
+        store.mark(jobs).await.expect("marked");
+        clock.advance(1_000);
+        // Another writer leaves the attempt in doubt, and has not committed yet: it has seen no receipt.
+        let mut other = AnyConnection::connect(url).await.expect("connects");
+        let mut doubt = other.begin().await.expect("begins");
+        for sql in [
+            "UPDATE due SET state = 2, fence = fence + 1, doubt_since = due_at",
+            "INSERT INTO outcome (lane, at, id, fence, state, ended_at, began_at, next_at, code)
+             SELECT lane, due_at, id, 1, 'in_doubt', due_at + 5, due_at + 1, due_at, 'lost' FROM due",
+        ] {
+            assert_eq!(sqlx::query(sql).execute(&mut *doubt).await.expect("written").rows_affected(), 1);
+        }
+        let receipt = Receipt { template: EVENT.into(), message_id: None, failure: None, text: "success".into() };
+        let push = Push { openid: "o1".into(), at: START + 900, items: vec![Item::Receipt(receipt)], id: None };
+        let pushed = tokio::spawn({
+            let store = store.clone();
+            async move { store.push(NewPush { app: "coffee".into(), push }).await }
+        });
+        let mut looks = AnyConnection::connect(url).await.expect("connects");
+        somebody_waits(&mut looks).await;
+        doubt.commit().await.expect("commits");
+        assert_eq!(pushed.await.expect("no fault").expect("taken").receipts, ["delivered"]);
+        let stored = store.reminder(id).await.expect("answers").expect("there");
+        assert_eq!(stored.due.state, State::Sent, "the receipt has settled it");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_meets_another_writer_is_done_again_on_what_that_one_has_left() {
     for database in databases().into_iter().filter(|database| *database == "postgres") {
@@ -659,13 +705,8 @@ async fn a_commit_that_meets_another_writer_is_done_again_on_what_that_one_has_l
             async move { store.record(vec![accept("coffee", "o1", EVENT), accept("tea", "o2", EVENT)]).await }
         });
         // It waits for the other's row; when that is there, its own number is taken.
-        let waits = "SELECT COUNT(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
         let mut looks = AnyConnection::connect(url).await.expect("connects");
-        let begun = std::time::Instant::now();
-        while sqlx::query(waits).fetch_one(&mut looks).await.expect("answers").get::<i64, _>("n") == 0 {
-            assert!(begun.elapsed().as_secs() < 20, "it never waits");
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        somebody_waits(&mut looks).await;
         first.commit().await.expect("commits");
         let recorded = recorded.await.expect("no fault").expect("it is done again");
         assert_eq!(recorded, [Some(1), Some(1)], "and so is what came with it, once");
