@@ -4,7 +4,7 @@ use super::{
     Console,
     ask::part,
     frame::{Frame, number},
-    numbers::{Count, Newest, Why, counts, is_over, reasons, task},
+    numbers::{Count, Newest, Why, counts, is_over, punctuality, reasons, task},
     person::Person,
 };
 use crate::words::{Lang, say};
@@ -79,6 +79,7 @@ struct Numbers<'a> {
     reasons: Vec<Why>,
     task: String,
     rate: String,
+    punctuality: String,
     newest: &'a [Newest],
 }
 
@@ -115,6 +116,7 @@ impl Console {
             reasons,
             task: task(&schedule["task"], &frame),
             rate,
+            punctuality: punctuality(&last.newest, frame.voice),
             newest: &last.newest,
             frame: &frame,
         };

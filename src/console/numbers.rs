@@ -6,7 +6,13 @@ use super::{
     frame::{Frame, number, percent, text},
     person::Person,
 };
-use crate::{domain::timing::rfc3339, words::say};
+use crate::{
+    domain::{
+        Millis,
+        timing::{parse_instant, rfc3339},
+    },
+    words::{Voice, say},
+};
 use axum::http::Method;
 use serde_json::Value;
 
@@ -44,6 +50,17 @@ pub struct Newest {
     pub at: String,
     /// Its state.
     pub state: String,
+    /// Milliseconds from its instant until the platform had accepted it.
+    took: Option<Millis>,
+}
+
+/// How long the last ones took from their instants until the platform had accepted them; nothing where none was sent.
+pub fn punctuality(newest: &[Newest], voice: Voice) -> String {
+    let mut all: Vec<Millis> = newest.iter().filter_map(|one| one.took).collect();
+    all.sort_unstable();
+    let (Some(middle), Some(longest)) = (all.get(all.len() / 2), all.last()) else { return String::new() };
+    let (middle, longest) = (voice.span(*middle), voice.span(*longest));
+    say!("console_punctuality", n = all.len(), middle = middle, longest = longest).say(voice)
 }
 
 impl Console {
@@ -52,10 +69,13 @@ impl Console {
         let now = part(&rfc3339(self.clock.now()));
         let path = format!("/v1/reminders?schedule={}&to={now}&order=newest&limit={NEWEST}", part(name));
         let listed = self.ask(person, frame.voice, Method::GET, &path, None).await.unwrap_or_default();
+        let instant =
+            |of: &Value| of.as_str().and_then(|text| parse_instant(text, None).ok()).map(|instant| instant.at);
         let one = |one: &Value| Newest {
             href: format!("/console/reminders/{}", part(&text(&one["id"]))),
             at: frame.when(&one["at"]).map(|when| when.at).unwrap_or_default(),
             state: text(&one["state"]),
+            took: instant(&one["sent_at"]).zip(instant(&one["at"])).map(|(sent, at)| (sent - at).max(0)),
         };
         listed["items"].as_array().into_iter().flatten().map(one).collect()
     }

@@ -6,7 +6,7 @@ use super::{
     card::title_of,
     extract::{Asked, Posted},
     frame::{Frame, When, number, text},
-    numbers::{Count, Newest, Why, counts, is_over, reasons, task},
+    numbers::{Count, Newest, Why, counts, is_over, punctuality, reasons, task},
     person::Person,
     problems::Problems,
 };
@@ -51,6 +51,7 @@ struct Page {
     over: bool,
     history: Vec<Act>,
     rate: String,
+    punctuality: String,
     newest: Vec<Newest>,
 }
 
@@ -122,6 +123,7 @@ pub async fn page(
         over: is_over(&schedule),
         history: history(&schedule, &frame),
         rate: String::new(),
+        punctuality: punctuality(&newest, frame.voice),
         newest,
         name,
         href,

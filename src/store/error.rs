@@ -83,11 +83,13 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Whether PostgreSQL has turned a transaction back because of what another writer did at the same time: the same again meets what that one
-/// has left. `40001`: it could not be put in a row with the other; `40P01`: each waited for the other; `23505`: the other was first with a key.
+/// Whether PostgreSQL has turned a transaction back because of what another writer did at the same time: the two could not be put in a row, or
+/// each waited for the other, or the other was first with a key. The same again meets what that one has left.
 pub(super) fn is_collision(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|e| e.code());
-    code.is_some_and(|code| matches!(&*code, "40001" | "40P01" | "23505"))
+    // The class, and what it is in that.
+    let parts = code.as_ref().and_then(|code| code.split_at_checked(2));
+    matches!(parts, Some(("40", "001" | "P01") | ("23", "505")))
 }
 
 /// PostgreSQL's class of rules of access, and in it the privilege that is lacking.

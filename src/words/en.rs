@@ -1937,4 +1937,5 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("say_yes_to_more_than", "more than {n} reminders suit: repeat with --yes"),
     ("go_on_with_more_than", "More than {n} reminders suit, and are done part by part. Go on?"),
     ("done_so_far", "{n} are done"),
+    ("console_punctuality", "From the instant until the platform has accepted it: {middle} in the middle, {longest} at most (the last {n})."),
 ];

@@ -65,6 +65,7 @@ struct Says {
     tried: &'static str,
     paused: &'static str,
     sent: &'static str,
+    punctual: &'static str,
     live: &'static str,
     reached: &'static str,
     why: &'static str,
@@ -76,6 +77,7 @@ const ZH: Says = Says {
     tried: "已发给以下测试人员",
     paused: "已暂停",
     sent: "已发送 3",
+    punctual: "最近 3 条",
     live: "数字实时更新中",
     reached: "已发送人数",
     why: "已发送",
@@ -86,6 +88,7 @@ const EN: Says = Says {
     tried: "Sent to these testers",
     paused: "It is paused",
     sent: "sent 3",
+    punctual: "the last 3",
     live: "Numbers are live",
     reached: "people to whom it was sent",
     why: "sent",
@@ -168,6 +171,7 @@ async fn flows(width: u32, says: &Says, scheme: &str) {
     chromium.look().await;
     chromium.go("main button.primary").await;
     chromium.says(says.sent).await;
+    chromium.says(says.punctual).await;
     chromium.look().await;
 
     // F3: how it went.
