@@ -74,7 +74,7 @@ struct Act {
 fn history(schedule: &Value, frame: &Frame) -> Vec<Act> {
     let act = |act: &Value| {
         let action = act["action"].as_str().unwrap_or_default();
-        let word = title(action).map_or_else(|| crate::words::word::word(action), |title| title);
+        let word = title(action).unwrap_or_else(|| crate::words::word::word(action));
         Act { at: frame.when(&act["at"]), by: text(&act["by"]), what: word.say(frame.voice) }
     };
     schedule["history"].as_array().into_iter().flatten().map(act).collect()
