@@ -4,7 +4,7 @@ use super::{Browser, key, site};
 use crate::harness::program::{Program, now};
 use futures_util::StreamExt;
 use reqwest::{Method, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tixing::domain::{SECOND, timing::rfc3339};
 
@@ -54,11 +54,10 @@ async fn numbers_come_each_second_until_the_schedule_or_the_session_ends() {
     assert!(says(&mut stream, "event: numbers").await);
     assert!(says(&mut stream, "每秒 0 条").await, "how many a second is known of two looks");
     let keys = site.run(&["key", "list", "--json"]).1;
-    let id = keys.split("\"name\":\"w\"").next().and_then(|before| before.rsplit("\"id\":").next());
-    let id = id.and_then(|rest| rest.split(',').next()).unwrap_or_default().trim().to_owned();
-    let id = if id.is_empty() { "2".to_owned() } else { id };
+    let mut keys = keys.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let id = keys.find(|key| key["name"] == "w").expect("its key")["id"].to_string();
     let revoked = Instant::now();
-    assert_eq!(site.run(&["key", "revoke", &id]).0, 0, "{keys}");
+    assert_eq!(site.run(&["key", "revoke", &id]).0, 0, "{id}");
     while stream.chunk().await.is_ok_and(|chunk| chunk.is_some()) {}
     assert!(revoked.elapsed().as_secs() < 10, "the stream ends with the key");
     let mut stream = look(&other).await;
