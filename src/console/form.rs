@@ -6,10 +6,10 @@ use super::{
     ask::{error, html},
     card::Card,
     choices::{Choices, ENTRIES, Entry, Said, Timing, UNITS, variable},
-    draft::samples,
     extract::{Asked, Posted},
     frame::{Frame, text},
     person::Person,
+    plan::samples,
     start::draft,
     upload::owner,
 };

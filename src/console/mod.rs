@@ -9,13 +9,15 @@
 //! extract    what browsers send with a page
 //! numbers    how a schedule stands; live  numbers that change while somebody looks
 //! upload     files that are handed in; choices    a schedule's file as a form sees it
-//! overview │ schedules │ schedule │ start │ form │ draft │ report │ search │ reminder      a page each
+//! plan       what would come of a draft
+//! overview │ schedules │ schedule │ start │ form │ check │ draft │ report │ search │ reminder      a page each
 //! pages/     their templates; assets/  the style sheet and the script
 //! ```
 
 mod ask;
 mod assets;
 mod card;
+mod check;
 mod choices;
 mod draft;
 mod extract;
@@ -26,6 +28,7 @@ mod live;
 mod numbers;
 mod overview;
 mod person;
+mod plan;
 mod problems;
 mod reminder;
 mod report;
@@ -64,7 +67,7 @@ struct Console {
     clock: SharedClock,
     attempts: Arc<Attempts>,
     live: Arc<Live>,
-    checks: Arc<draft::Checks>,
+    checks: Arc<plan::Checks>,
     /// Turns of those who hand in files.
     uploads: Arc<Semaphore>,
     stop: CancellationToken,
@@ -88,13 +91,13 @@ pub fn router(api: Api, settings: config::Console, clock: SharedClock, stop: Can
         .route("/console/open/{secret}", get(session::link).post(session::use_link))
         .route("/console/schedules", get(schedules::page))
         .route("/console/new", get(start::form).merge(hands_in))
-        .route("/console/drafts/{id}", get(draft::check))
+        .route("/console/drafts/{id}", get(check::check))
         .route(
             "/console/drafts/{id}/form",
             get(form::page).merge(post(form::save).layer(DefaultBodyLimit::max(MAX_TEXTS))),
         )
         .route("/console/drafts/{id}/table", post(draft::mend).layer(unbounded()))
-        .route("/console/drafts/{id}/progress", get(draft::progress))
+        .route("/console/drafts/{id}/progress", get(plan::progress))
         .route("/console/drafts/{id}/problems.xlsx", get(draft::problems_book))
         .route("/console/drafts/{id}/schedule.toml", get(draft::file))
         .route("/console/drafts/{id}/load", post(draft::load))

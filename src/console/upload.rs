@@ -33,7 +33,7 @@ const TURN: Duration = Duration::from_secs(60);
 /// The file of the schedule, by the name of its part.
 pub const SCHEDULE: &str = "schedule";
 /// How the name begins under which a file lies that is to take another's place. No file that is handed in has such a name.
-pub const INCOMING: char = '\u{1}';
+const INCOMING: char = '\u{1}';
 
 /// Why an upload was not taken.
 pub enum Untaken {
@@ -155,6 +155,16 @@ impl Console {
     pub async fn schedule_of(&self, id: &str) -> Result<String, StoreError> {
         let bytes = self.api.store().draft_piece(id, SCHEDULE, 0).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The text of a draft's schedule, and the names of its tables.
+    pub async fn draft_files(&self, person: &Person, id: &str) -> Result<(String, Vec<String>), StoreError> {
+        let Some(files) = self.api.store().draft(id, owner(person), self.clock.now()).await? else {
+            return Ok(Default::default());
+        };
+        let tables =
+            files.into_iter().map(|(name, _)| name).filter(|name| name != SCHEDULE && !name.starts_with(INCOMING));
+        Ok((self.schedule_of(id).await?, tables.collect()))
     }
 
     async fn take(&self, id: &str, mut parts: Multipart, under: Option<&str>) -> Result<Handed, Untaken> {
