@@ -4,7 +4,7 @@ use super::{Console, card::Card, frame::text, person::Person, upload::owner};
 use crate::{
     config::Config,
     store::StoreError,
-    words::{Lang, Voice, say, word::stage},
+    words::{Lang, Message, Voice, say, word::stage},
 };
 use axum::{
     body::Bytes,
@@ -86,7 +86,7 @@ pub struct Planned {
     pub status: StatusCode,
     /// The plan, or why there is none.
     pub plan: Value,
-    samples: Vec<Value>,
+    samples: Vec<(&'static str, Value)>,
 }
 
 /// The first reminder that will be sent, the one with the longest texts, and one of which the place is known.
@@ -99,6 +99,15 @@ struct Samples {
     longest: Bytes,
     /// How long the longest texts are so far, those of the first included.
     length: usize,
+    strangest: Bytes,
+    /// How strange the strangest is so far.
+    strangeness: usize,
+}
+
+/// How much of a message's values is seldom meant: what is beyond the usual planes of Unicode, such as emoji, what JSON has to escape, and what
+/// looks like a tag or a variable.
+fn strangeness(values: &[u8]) -> usize {
+    values.iter().filter(|byte| **byte >= 0xf0 || b"\\<{".contains(byte)).count()
 }
 
 impl Samples {
@@ -113,6 +122,13 @@ impl Samples {
         if goes && self.n == self.at && self.at > 1 {
             self.chosen = line.clone();
         }
+        if goes {
+            // The object's own brace is none.
+            let strange = strangeness(&line[data..event.max(data)]).saturating_sub(1);
+            if strange > self.strangeness {
+                (self.strangest, self.strangeness) = (line.clone(), strange);
+            }
+        }
         if goes && self.first.is_empty() {
             (self.first, self.length) = (line.clone(), length);
         } else if goes && length > self.length {
@@ -120,18 +136,32 @@ impl Samples {
         }
     }
 
-    fn read(&self) -> Vec<Value> {
-        let lines = [&self.chosen, &self.first, &self.longest].into_iter().filter(|line| !line.is_empty());
-        lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    /// What they are, and why they are shown. None is shown twice.
+    fn read(&self) -> Vec<(&'static str, Value)> {
+        let all = [
+            ("console_chosen", &self.chosen),
+            ("console_first", &self.first),
+            ("console_longest", &self.longest),
+            ("console_strangest", &self.strangest),
+        ];
+        let mut read: Vec<(&'static str, Value)> = Vec::new();
+        for (why, line) in all {
+            let Ok(reminder) = serde_json::from_slice::<Value>(line) else { continue };
+            if !read.iter().any(|(_, known)| *known == reminder) {
+                read.push((why, reminder));
+            }
+        }
+        read
     }
 }
 
 /// Some of the messages, and whose they are.
 pub fn samples(planned: &Planned, config: &Config, voice: Voice) -> Vec<(String, Card)> {
     let (app, template) = (text(&planned.plan["app"]), text(&planned.plan["template"]));
-    let sample = |one: &Value| {
+    let sample = |(why, one): &(&'static str, Value)| {
         let card = Card::of(config, &app, &template, &one["data"]);
-        (say!("console_row_of", row = one["row"], user = one["openid"]).say(voice), card)
+        let whose = say!("console_row_of", row = one["row"], user = one["openid"]);
+        (format!("{} · {}", Message::new(why).say(voice), whose.say(voice)), card)
     };
     planned.samples.iter().map(sample).collect()
 }
@@ -206,4 +236,36 @@ pub async fn progress(
         }
     });
     Sse::new(stream.take_until(async move { stop.cancelled().await })).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_first_the_longest_the_strangest_and_a_chosen_message_are_shown_once_each() {
+        let line = |row: i64, text: &str, change: &str| {
+            let line = json!({ "row": row, "data": { "thing1": text }, "event": "x", "change": change });
+            Bytes::from(format!("{line}\n"))
+        };
+        let shown = |at: i64| -> Vec<(&'static str, i64)> {
+            let mut samples = Samples { at, ..Samples::default() };
+            for (row, text, change) in [
+                (1, "很长很长很长很长很长很长的不发", "late"),
+                (2, "茶会", "new"),
+                (3, "茶会🎉", "new"),
+                (4, "一个很长很长的名称", "changed"),
+                (5, "<b>茶</b>{{名称}}", "new"),
+                (6, "茶", "same"),
+            ] {
+                samples.look_at(&line(row, text, change));
+            }
+            samples.read().into_iter().map(|(why, one)| (why, one["row"].as_i64().expect("a row"))).collect()
+        };
+        let usual = [("console_first", 2), ("console_longest", 4), ("console_strangest", 5)];
+        assert_eq!(shown(0), usual);
+        assert_eq!(shown(2), [("console_chosen", 3), usual[0], usual[1], usual[2]]);
+        assert_eq!(shown(3)[..2], [("console_chosen", 4), ("console_first", 2)], "none is shown twice");
+    }
 }

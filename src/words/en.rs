@@ -1938,4 +1938,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("go_on_with_more_than", "More than {n} reminders suit, and are done part by part. Go on?"),
     ("done_so_far", "{n} are done"),
     ("console_punctuality", "From the instant until the platform has accepted it: {middle} in the middle, {longest} at most (the last {n})."),
+    ("console_chosen", "This one"),
+    ("console_first", "First"),
+    ("console_longest", "Longest"),
+    ("console_strangest", "Strangest"),
 ];

@@ -1938,4 +1938,8 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("go_on_with_more_than", "符合条件的提醒超过 {n} 条，将分批处理。继续吗？"),
     ("done_so_far", "已完成 {n} 条"),
     ("console_punctuality", "从发送时间到平台接受：中位数 {middle}，最长 {longest}（最近 {n} 条）。"),
+    ("console_chosen", "这一条"),
+    ("console_first", "第一条"),
+    ("console_longest", "最长"),
+    ("console_strangest", "最特殊"),
 ];
