@@ -4,7 +4,7 @@ use super::{
     Api,
     auth::Caller,
     extract::Query,
-    plans::{FileQuery, FilesBody},
+    plans::{AnnotateQuery, FilesBody},
     problem::Problem,
     schedule_report::{BookSchema, as_book, aside, unwritten},
 };
@@ -21,7 +21,7 @@ use std::{io::Seek, sync::Arc};
 
 /// The tables of a schedule as a workbook, each wrong cell marked and explained, and all problems on a sheet of their own. It can be loaded in
 /// the place of the table.
-#[utoipa::path(post, path = "/v1/schedules/annotate", operation_id = "annotate_schedule", tag = "schedules", params(FileQuery),
+#[utoipa::path(post, path = "/v1/schedules/annotate", operation_id = "annotate_schedule", tag = "schedules", params(AnnotateQuery),
     request_body(content = FilesBody, content_type = "multipart/form-data"), responses(
     (status = 200, description = "The workbook", body = BookSchema, content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
     (status = 422, description = "No table could be read")))]
@@ -29,13 +29,13 @@ pub async fn annotate(
     State(api): State<Api>,
     caller: Caller,
     voice: Voice,
-    Query(query): Query<FileQuery>,
+    Query(query): Query<AnnotateQuery>,
     request: Request,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Read)?;
     let (_turn, upload) = api.receive(&caller, request).await?;
     let upload = Arc::new(upload);
-    let (plan, zone) = api.planned(&caller, voice, query, &upload).await?;
+    let (plan, zone) = api.planned(&caller, voice, query.into(), &upload).await?;
     let (reader, voice) = (Arc::clone(&api.reader), voice.in_zone(zone));
     let file = aside(move || {
         let find = |name: &str| upload.input.tables.get(name).cloned();

@@ -54,7 +54,7 @@ pub struct CancelBody {
     /// The `count` that the same call with `dry_run=true` has answered.
     #[serde(default, deserialize_with = "whole")]
     expect: Option<u64>,
-    /// Only the earliest so many: to go by parts where more than 10,000 suit the filter, also at one instant. Repeat while `more` is true.
+    /// Only the earliest so many: to go by parts where more than 10,000 suit the filter, also at one instant. Repeat while `more` is true and `count` is not 0.
     #[schema(minimum = 1, maximum = 10000)]
     #[serde(default, deserialize_with = "whole")]
     limit: Option<u64>,
@@ -87,7 +87,7 @@ pub struct ShiftBody {
     /// The `count` that the same call with `dry_run=true` has answered.
     #[serde(default, deserialize_with = "whole")]
     expect: Option<u64>,
-    /// Only the earliest so many: to go by parts where more than 10,000 suit the filter, also at one instant. Repeat while `more` is true. `from` and
+    /// Only the earliest so many: to go by parts where more than 10,000 suit the filter, also at one instant. Repeat while `more` is true and `count` is not 0. `from` and
     /// `to` must then lie no further apart than they are moved: else some would be moved twice.
     #[schema(minimum = 1, maximum = 10000)]
     #[serde(default, deserialize_with = "whole")]

@@ -17,7 +17,7 @@ use crate::{
         schedule::Upcoming,
         timing::cut,
     },
-    schedule::{named::Inline, when::cron::occurrence_said},
+    schedule::{named::Inline, row::normal, when::cron::occurrence_said},
     store::{
         consents::ended,
         kept::{KeptOfUser, Part},
@@ -31,7 +31,6 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use unicode_normalization::UnicodeNormalization;
 use utoipa::ToSchema;
 
 /// Reminders of one user in one schedule that are explained.
@@ -132,11 +131,11 @@ const LOOKED_AT: i64 = 200;
 impl Api {
     /// What became of a row.
     async fn of_row(&self, schedule: &ScheduleRow, key: &str, voice: Voice) -> Result<Response, Problem> {
-        let key: String = key.nfkc().collect();
+        let key = normal(key);
         let mut reminders = Vec::new();
         // No text of PostgreSQL has it.
         if !key.contains('\0') {
-            for id in self.store.reminders_of_row(schedule.id, key.trim(), AT_MOST as i64).await? {
+            for id in self.store.reminders_of_row(schedule.id, &key, AT_MOST as i64).await? {
                 if let Some(stored) = self.store.reminder(id).await? {
                     reminders.push(self.explanation(&stored, voice).await?);
                 }

@@ -74,6 +74,31 @@ pub struct FileQuery {
     path: Option<String>,
 }
 
+impl FileQuery {
+    /// What a plan or a load of this caller may do.
+    fn options(self, caller: &Caller) -> Options {
+        let Self { strict, allow_removals, revive, digest, .. } = self;
+        Options { strict, allow_removals, revive, digest, by: caller.name().to_owned(), in_folder: false }
+    }
+}
+
+/// What a load of the file may do: what is wrong depends on that.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct AnnotateQuery {
+    /// It may cancel most of what waits.
+    allow_removals: bool,
+    /// It may bring a cancelled schedule back.
+    revive: bool,
+}
+
+impl From<AnnotateQuery> for FileQuery {
+    fn from(AnnotateQuery { allow_removals, revive }: AnnotateQuery) -> Self {
+        Self { allow_removals, revive, ..Self::default() }
+    }
+}
+
 /// Which row, and to whom.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, default)]
@@ -207,10 +232,8 @@ impl Api {
             return Err(Problem::new("no_file", say!("no_schedule_part")));
         }
         let mut input = upload.input.clone();
-        input.path = query.path.filter(|_| caller.is_owner());
-        let by = caller.name().to_owned();
-        let (strict, allow_removals, revive) = (query.strict, query.allow_removals, query.revive);
-        let options = Options { strict, allow_removals, revive, digest: None, by, in_folder: false };
+        input.path = query.path.clone().filter(|_| caller.is_owner());
+        let options = query.options(caller);
         let progress: Progress = Arc::new(|_, _| {});
         let planning = self.office().plan(Arc::new(input), &options, &progress).await.map_err(failure)?;
         caller_may_touch(caller, planning.plan.app.as_deref())?;
@@ -231,17 +254,10 @@ impl Api {
         if !upload.input.has_schedule {
             return Err(Problem::new("no_file", say!("no_schedule_part")));
         }
-        upload.input.path = query.path.filter(|_| caller.is_owner());
-        let options = Options {
-            strict: query.strict,
-            allow_removals: query.allow_removals,
-            revive: query.revive,
-            digest: query.digest,
-            by: caller.name().to_owned(),
-            in_folder: false,
-        };
+        upload.input.path = query.path.clone().filter(|_| caller.is_owner());
+        let (reminders, options) = (query.reminders, query.options(&caller));
         let (tell, told) = mpsc::channel(LINES);
-        let job = Job { office: self.office(), caller, voice, options, loads, reminders: query.reminders };
+        let job = Job { office: self.office(), caller, voice, options, loads, reminders };
         let task = tokio::spawn(async move {
             // Until the end: the folder with the tables, and the turn.
             let (_turn, upload) = (turn, upload);

@@ -454,8 +454,7 @@ pub async fn list(
     let state = query.state.as_deref().map(|word| ScheduleState::from_word(word).ok_or_else(unknown)).transpose()?;
     let (now, mut counts) = (api.clock.now(), api.store.all_schedule_counts().await?);
     let problems = api.store.folder_problems().await?;
-    let (rows, removed) = (api.store.schedules().await?, api.store.removed_by_folder().await?);
-    let (refused, people) = (api.store.refused_rows().await?, api.store.people_of_loads().await?);
+    let (rows, numbers) = (api.store.schedules().await?, api.store.numbers_of_loads().await?);
     let zone = |problem: &FolderProblem| {
         let of = rows.iter().find(|row| problem.schedule.as_ref() == Some(&row.name) && caller.sees(&row.app));
         api.zone_of(of, problem.app.as_deref())
@@ -468,12 +467,12 @@ pub async fn list(
         if is_wanted && state.is_none_or(|state| row.state(&counts, now) == state) {
             let voice = api.voice_of(&row.app, voice);
             // Reports are left out of lists.
-            let removed_by_folder = removed.get(&row.id).copied().unwrap_or_default();
-            let refused_rows = refused.get(&row.id).copied().unwrap_or_default();
-            let people = people.get(&row.id).copied().filter(|_| row.since.is_none());
+            let numbers = numbers.get(&row.id).copied().unwrap_or_default();
+            let removed_by_folder = if row.in_folder { numbers.removed } else { 0 };
+            let people = numbers.people.filter(|_| row.since.is_none());
             items.push(ScheduleJson {
                 removed_by_folder,
-                refused_rows,
+                refused_rows: numbers.refused,
                 people,
                 ..ScheduleJson::of(row, &counts, &problems, now, voice)
             });

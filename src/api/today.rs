@@ -23,6 +23,8 @@ use std::{
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
+/// So many reminders of an app that wait, and so many that have ended, are counted at most.
+const MOST: i64 = 2_000_000;
 /// What was counted is told so long to others.
 const FRESH: Duration = Duration::from_secs(5);
 
@@ -59,13 +61,11 @@ impl Api {
     async fn quarters_of(&self, app: &str, from: Millis, to: Millis) -> Result<Quarters, StoreError> {
         // One at a time: whoever asks meanwhile waits for the same counts.
         let mut counted = self.today.lock().await;
-        counted.retain(|(_, begun), _| *begun >= from);
-        if let Some((at, quarters)) = counted.get(&(app.to_owned(), from))
-            && at.elapsed() < FRESH
-        {
+        counted.retain(|_, (at, _)| at.elapsed() < FRESH);
+        if let Some((_, quarters)) = counted.get(&(app.to_owned(), from)) {
             return Ok(quarters.clone());
         }
-        let quarters = self.store.quarters(app, from, to).await?;
+        let quarters = self.store.quarters(app, from, to, MOST).await?;
         counted.insert((app.to_owned(), from), (Instant::now(), quarters.clone()));
         Ok(quarters)
     }

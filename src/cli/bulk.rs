@@ -93,7 +93,8 @@ async fn by_parts(
         }
         let mut answer = asked?;
         n += answer["count"].as_u64().unwrap_or_default();
-        if answer["more"] != true {
+        // What cannot be moved stays among those that suit the filter.
+        if answer["more"] != true || answer["count"] == 0 {
             answer["count"] = n.into();
             out.done(&answer, &done(&answer));
             return Ok(());

@@ -65,12 +65,18 @@ pub fn error(frame: Frame, status: StatusCode, detail: Message) -> Response {
 
 /// A file that the API has answered with, or the page that says why there is none.
 pub async fn file(answer: Response, frame: Frame) -> Response {
-    let status = answer.status();
-    if status.is_success() {
+    if answer.status().is_success() {
         return answer;
     }
+    let (status, problem) = read(answer).await;
+    Refused::of(status, &problem).page(frame)
+}
+
+/// An answer's status and its JSON; null if it has none.
+async fn read(answer: Response) -> (StatusCode, Value) {
+    let status = answer.status();
     let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    Refused::of(status, &serde_json::from_slice(&body).unwrap_or_default()).page(frame)
+    (status, serde_json::from_slice(&body).unwrap_or_default())
 }
 
 /// A page as an answer.
@@ -106,10 +112,7 @@ impl Console {
         kind: &str,
         body: Body,
     ) -> (StatusCode, Value) {
-        let answer = self.send(person, voice, method, path, kind, body).await;
-        let status = answer.status();
-        let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        (status, serde_json::from_slice(&body).unwrap_or_default())
+        read(self.send(person, voice, method, path, kind, body).await).await
     }
 
     /// The API's answer as it is.

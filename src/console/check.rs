@@ -11,7 +11,7 @@ use super::{
     plan::{Planned, samples},
     problems::{Problems, SHOWN},
     start::draft,
-    upload::owner,
+    upload::tables,
 };
 use crate::{
     config::Config,
@@ -100,14 +100,17 @@ pub async fn check(
 ) -> Response {
     let at = at.parse().unwrap_or(0);
     let frame = console.frame(Some(&person), &headers, "/console/new");
-    let pieces: i64 = match console.api.store().draft(&id, owner(&person), console.clock.now()).await {
-        Ok(Some(files)) => files.iter().map(|(_, pieces)| pieces).sum(),
-        Ok(None) => return error(frame, StatusCode::NOT_FOUND, say!("console_no_draft")),
-        Err(e) => return console.unavailable(&headers, &e),
+    let files = match console.files_of(&person, &headers, &id).await {
+        Ok(files) => files,
+        Err(answer) => return answer,
     };
-    let planned = match console.checks.get(&id, &person, frame.voice.lang).filter(|_| at <= 1) {
+    let pieces: i64 = files.iter().map(|(_, pieces)| pieces).sum();
+    // What has changed since is not what is remembered.
+    let is_first_look = at == 0 && tried.is_empty() && problems.is_empty();
+    let remembered = console.checks.get(&id, &person, frame.voice.lang).filter(|_| at <= 1 && tried.is_empty());
+    let planned = match remembered {
         Some(planned) => planned,
-        None if pieces > LARGE && now.is_empty() && at == 0 => {
+        None if pieces > LARGE && now.is_empty() && is_first_look => {
             return html(&CheckingPage { href: draft(&id), frame }).into_response();
         }
         None => match console.plan_and_samples(&person, frame.voice, &id, at, |_| {}).await {
@@ -122,8 +125,8 @@ pub async fn check(
             return console.unavailable(&headers, &e);
         }
     }
-    let (text, files) = match console.draft_files(&person, &id).await {
-        Ok(found) => found,
+    let text = match console.schedule_of(&id).await {
+        Ok(text) => text,
         Err(e) => return console.unavailable(&headers, &e),
     };
     let frame = frame.of_app(&planned.plan["app"]);
@@ -131,7 +134,7 @@ pub async fn check(
     let at = at.clamp(1, page.seen.max(1));
     let (before, after) = ((at - 1).max(0), if at < page.seen { at + 1 } else { 0 });
     let has_form = Choices::of(&text).is_some();
-    html(&CheckPage { has_form, has_tables: !files.is_empty(), at, before, after, ..page }).into_response()
+    html(&CheckPage { has_form, has_tables: !tables(files).is_empty(), at, before, after, ..page }).into_response()
 }
 
 fn checked(frame: Frame, id: &str, planned: &Planned, tried: &str, problems: usize, config: &Config) -> CheckPage {

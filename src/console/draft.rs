@@ -8,7 +8,7 @@ use super::{
     frame::{Frame, text},
     person::Person,
     start::draft,
-    upload::owner,
+    upload::{owner, tables},
 };
 use crate::{
     store::StoreError,
@@ -46,19 +46,16 @@ pub async fn mend(
     parts: Option<Multipart>,
 ) -> Response {
     let frame = console.frame(Some(&person), &headers, "/console/new");
-    match console.api.store().draft(&id, owner(&person), console.clock.now()).await {
-        Ok(Some(_)) => {}
-        Ok(None) => return error(frame, StatusCode::NOT_FOUND, say!("console_no_draft")),
-        Err(e) => return console.unavailable(&headers, &e),
-    }
-    let tables = match console.draft_files(&person, &id).await {
-        Ok((_, tables)) => tables,
-        Err(e) => return console.unavailable(&headers, &e),
+    let tables = match console.files_of(&person, &headers, &id).await {
+        Ok(files) => tables(files),
+        Err(answer) => return answer,
     };
     let Some(parts) = parts else { return error(frame, StatusCode::BAD_REQUEST, say!("not_multipart")) };
-    console.checks.forget(&id);
     match console.take_in_place(&id, parts, None, &tables).await {
-        Ok(()) => Redirect::to(&draft(&id)).into_response(),
+        Ok(()) => {
+            console.checks.forget(&id);
+            Redirect::to(&draft(&id)).into_response()
+        }
         Err(untaken) => match untaken.told() {
             Ok((status, wrong)) => error(frame, status, wrong),
             Err(e) => console.unavailable(&headers, &e),
@@ -74,10 +71,9 @@ pub async fn problems_book(
     Path(id): Path<String>,
 ) -> Response {
     let frame = console.frame(Some(&person), &headers, "/console/new");
-    let files = match console.api.store().draft(&id, owner(&person), console.clock.now()).await {
-        Ok(Some(files)) => files,
-        Ok(None) => return error(frame, StatusCode::NOT_FOUND, say!("console_no_draft")),
-        Err(e) => return console.unavailable(&headers, &e),
+    let files = match console.files_of(&person, &headers, &id).await {
+        Ok(files) => files,
+        Err(answer) => return answer,
     };
     let (kind, body) = console.files(&id, files);
     let answer = console.send(&person, frame.voice, Method::POST, "/v1/schedules/annotate", &kind, body).await;
@@ -91,12 +87,11 @@ pub async fn file(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Response {
-    match console.draft_files(&person, &id).await {
-        Ok((text, _)) if text.is_empty() => {
-            let frame = console.frame(Some(&person), &headers, "/console/new");
-            error(frame, StatusCode::NOT_FOUND, say!("console_no_draft"))
-        }
-        Ok((text, _)) => {
+    if let Err(answer) = console.files_of(&person, &headers, &id).await {
+        return answer;
+    }
+    match console.schedule_of(&id).await {
+        Ok(text) => {
             let mut response = text.into_response();
             let (kind, place) = ("application/toml; charset=utf-8", "attachment; filename*=UTF-8''schedule.toml");
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

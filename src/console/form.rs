@@ -447,10 +447,10 @@ pub async fn save(
     };
     let said: Said = said.into_iter().collect();
     choices.take(&said);
-    console.checks.forget(&id);
     if let Err(e) = console.put_schedule(&id, choices.write()).await {
         return console.unavailable(&headers, &e);
     }
+    console.checks.forget(&id);
     let to = if said.contains_key("look") { format!("{}/form?look=1", draft(&id)) } else { draft(&id) };
     Redirect::to(&to).into_response()
 }

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, header};
 use chrono::{Offset, TimeZone};
 use chrono_tz::Tz;
 use serde_json::Value;
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// Where a request's name stands, for the log and for the page of an error.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -52,8 +52,6 @@ pub struct Frame {
     pub request_id: String,
     now: Millis,
     config: Arc<Config>,
-    /// Each app's own zone, where it has one.
-    zones: BTreeMap<String, Tz>,
 }
 
 impl Console {
@@ -79,7 +77,6 @@ impl Console {
             request_id: id.unwrap_or_default().to_owned(),
             now,
             config: Arc::clone(config),
-            zones: config.apps.iter().filter_map(|app| Some((app.name.clone(), app.timezone?))).collect(),
         }
     }
 }
@@ -131,10 +128,7 @@ impl Frame {
     }
 
     fn voice_of(&self, app: &Value) -> Voice {
-        match app.as_str().and_then(|app| self.zones.get(app)) {
-            Some(zone) => self.voice.in_zone(Some(*zone)),
-            None => self.voice,
-        }
+        app.as_str().map_or(self.voice, |app| self.voice.in_zone(self.config.zone_of(app)))
     }
 
     /// What people call a template.

@@ -90,35 +90,20 @@ impl Console {
         (status, html(&NewPage { frame, wrong, templates, name, who, list, drafts })).into_response()
     }
 
-    /// What was handed in becomes a draft, if the person may have one.
-    async fn begin_draft<F>(
-        &self,
-        person: &Person,
-        headers: &HeaderMap,
-        typed: &mut Said,
-        fill: F,
-    ) -> Result<String, Response>
+    /// What was handed in becomes a draft, if the person may have one. Else the page on which it begins says why, with what `fill` has found typed.
+    async fn begin_draft<F>(&self, person: &Person, headers: &HeaderMap, fill: F) -> Result<String, Response>
     where
-        F: AsyncFnOnce(&Self, &str) -> Result<Said, (Said, Untaken)>,
+        F: AsyncFnOnce(&str, &mut Said) -> Result<(), Untaken>,
     {
         if !person.caller.can(Scope::Write) {
             let frame = self.frame(Some(person), headers, "/console/new");
             return Err(error(frame, StatusCode::FORBIDDEN, say!("console_only_looks")));
         }
-        let made = self.draft_of(person, async |console, id| {
-            let filled = fill(console, id).await;
-            let (said, filled) = match filled {
-                Ok(said) => (said, Ok(())),
-                Err((said, untaken)) => (said, Err(untaken)),
-            };
-            *typed = said;
-            filled
-        });
-        match made.await.map_err(Untaken::told) {
+        let mut typed = Said::new();
+        let begun = self.draft_of(person, async |id| fill(id, &mut typed).await).await;
+        match begun.map_err(Untaken::told) {
             Ok(id) => Ok(id),
-            Err(Ok((status, wrong))) => {
-                Err(self.new_page(person, headers, status, Some(wrong), &std::mem::take(typed)).await)
-            }
+            Err(Ok((status, wrong))) => Err(self.new_page(person, headers, status, Some(wrong), &typed).await),
             Err(Err(e)) => Err(self.unavailable(headers, &e)),
         }
     }
@@ -146,15 +131,12 @@ pub async fn hand_in(
             .new_page(&person, &headers, StatusCode::BAD_REQUEST, Some(say!("not_multipart")), &Said::new())
             .await;
     };
-    let (mut typed, mut is_written) = (Said::new(), true);
-    let begun = console.begin_draft(&person, &headers, &mut typed, async |console, id| {
-        let handed = console.take_in(id, parts).await.map_err(|untaken| (Said::new(), untaken))?;
-        if handed.files.iter().any(|file| file == SCHEDULE) {
-            return Ok(handed.typed);
-        }
-        is_written = false;
-        let filled = begin(console, &person, id, &handed).await;
-        filled.map_err(|untaken| (handed.typed.clone(), untaken)).map(|()| handed.typed)
+    let mut is_written = true;
+    let begun = console.begin_draft(&person, &headers, async |id, typed| {
+        let handed = console.take_in(id, parts).await?;
+        typed.clone_from(&handed.typed);
+        is_written = handed.files.iter().any(|file| file == SCHEDULE);
+        if is_written { Ok(()) } else { begin(&console, &person, id, &handed).await }
     });
     match begun.await {
         Ok(id) if is_written => Redirect::to(&draft(&id)).into_response(),
@@ -221,18 +203,14 @@ pub async fn again(
     let text = schedule["text"].as_str().unwrap_or_default().to_owned();
     let app = schedule["app"].as_str().unwrap_or_default().to_owned();
     let table = Choices::of(&text).map(|choices| choices.of_people("file").to_owned()).filter(|file| !file.is_empty());
-    let mut typed = Said::new();
-    let begun = console.begin_draft(&person, &headers, &mut typed, async |console, id| {
-        let filled = async {
-            console.put_schedule(id, text).await?;
-            console.api.store().set_draft_app(id, &app).await?;
-            match (parts, &table) {
-                // A table's folder is where the file was loaded; here there is its name alone.
-                (Some(parts), Some(table)) => console.take_in_place(id, parts, Some(table), &[]).await,
-                _ => Ok(()),
-            }
-        };
-        filled.await.map_err(|untaken| (Said::new(), untaken)).map(|()| Said::new())
+    let begun = console.begin_draft(&person, &headers, async |id, _| {
+        console.put_schedule(id, text).await?;
+        console.api.store().set_draft_app(id, &app).await?;
+        match (parts, &table) {
+            // A table's folder is where the file was loaded; here there is its name alone.
+            (Some(parts), Some(table)) => console.take_in_place(id, parts, Some(table), &[]).await,
+            _ => Ok(()),
+        }
     });
     match begun.await {
         Ok(id) => Redirect::to(&draft(&id)).into_response(),

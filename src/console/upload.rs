@@ -1,6 +1,6 @@
 //! Files that browsers hand in. They are kept as a draft, in pieces, for a day at most.
 
-use super::{Console, choices::Said, person::Person};
+use super::{Console, ask::error, choices::Said, person::Person};
 use crate::{
     store::{StoreError, drafts::MAX_DRAFTS},
     words::{Message, say},
@@ -8,7 +8,8 @@ use crate::{
 use axum::{
     body::{Body, Bytes},
     extract::{Multipart, multipart::Field},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use data_encoding::BASE32_NOPAD;
 use rand::RngExt;
@@ -80,6 +81,12 @@ fn random() -> String {
     BASE32_NOPAD.encode(&random).to_lowercase()
 }
 
+/// The names of a draft's tables.
+pub fn tables(files: Vec<(String, i64)>) -> Vec<String> {
+    let names = files.into_iter().map(|(name, _)| name);
+    names.filter(|name| name != SCHEDULE && !name.starts_with(INCOMING)).collect()
+}
+
 /// By what a draft's owner is known.
 pub fn owner(person: &Person) -> i64 {
     person.caller.key().unwrap_or(0)
@@ -89,13 +96,13 @@ impl Console {
     /// Begins a draft, and lets `fill` put its files into it; if that fails nothing is kept. Answers its id.
     pub async fn draft_of<F>(&self, person: &Person, fill: F) -> Result<String, Untaken>
     where
-        F: AsyncFnOnce(&Self, &str) -> Result<(), Untaken>,
+        F: AsyncFnOnce(&str) -> Result<(), Untaken>,
     {
         let id = random();
         if !self.api.store().begin_draft(id.clone(), owner(person)).await? {
             return Err(Untaken::TooMany);
         }
-        match fill(self, &id).await {
+        match fill(&id).await {
             Ok(()) => Ok(id),
             Err(untaken) => {
                 self.api.store().discard_draft(&id, owner(person)).await?;
@@ -157,14 +164,24 @@ impl Console {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The text of a draft's schedule, and the names of its tables.
-    pub async fn draft_files(&self, person: &Person, id: &str) -> Result<(String, Vec<String>), StoreError> {
-        let Some(files) = self.api.store().draft(id, owner(person), self.clock.now()).await? else {
-            return Ok(Default::default());
-        };
-        let tables =
-            files.into_iter().map(|(name, _)| name).filter(|name| name != SCHEDULE && !name.starts_with(INCOMING));
-        Ok((self.schedule_of(id).await?, tables.collect()))
+    /// The files of a draft, each with the number of its pieces.
+    ///
+    /// # Errors
+    /// The page that says that the person has no such draft, or that the store does not answer.
+    pub async fn files_of(
+        &self,
+        person: &Person,
+        headers: &HeaderMap,
+        id: &str,
+    ) -> Result<Vec<(String, i64)>, Response> {
+        match self.api.store().draft(id, owner(person), self.clock.now()).await {
+            Ok(Some(files)) => Ok(files),
+            Ok(None) => {
+                let frame = self.frame(Some(person), headers, "/console/new");
+                Err(error(frame, StatusCode::NOT_FOUND, say!("console_no_draft")))
+            }
+            Err(e) => Err(self.unavailable(headers, &e)),
+        }
     }
 
     async fn take(&self, id: &str, mut parts: Multipart, under: Option<&str>) -> Result<Handed, Untaken> {

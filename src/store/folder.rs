@@ -141,6 +141,17 @@ fn filed(row: &AnyRow, names: &Names, now: Millis) -> Filed {
     }
 }
 
+/// What the last load of a schedule said in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NumbersOfLoad {
+    /// Reminders that it cancelled.
+    pub removed: u64,
+    /// Rows that it refused.
+    pub refused: u64,
+    /// People whom its right rows named.
+    pub people: Option<u64>,
+}
+
 impl Dialect {
     /// A number of what the last load of a schedule said.
     fn of_report(self, part: &str, name: &str) -> String {
@@ -152,40 +163,24 @@ impl Dialect {
 }
 
 impl Store {
-    /// How many reminders the last load of each schedule of the folder cancelled, by the schedule; none of those where there were none.
+    /// What the last load of each schedule said in numbers, by the schedule.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn removed_by_folder(&self) -> Result<HashMap<i64, u64>, StoreError> {
-        let of = self.database.dialect.of_report("reminders", "removed");
-        let sql = format!("SELECT s.id, {of} AS n FROM schedule s WHERE s.in_folder = 1 AND s.report IS NOT NULL");
-        self.of_reports(&sql).await
-    }
-
-    /// How many rows the last load of each schedule refused, by the schedule; none of those where there were none.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn refused_rows(&self) -> Result<HashMap<i64, u64>, StoreError> {
-        let of = self.database.dialect.of_report("rows", "refused");
-        let sql = format!("SELECT s.id, {of} AS n FROM schedule s WHERE s.report IS NOT NULL");
-        self.of_reports(&sql).await
-    }
-
-    /// How many people the right rows of the last load of each schedule named, by the schedule.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn people_of_loads(&self) -> Result<HashMap<i64, u64>, StoreError> {
-        let of = self.database.dialect.of_report("reach", "people");
-        let sql = format!("SELECT s.id, {of} AS n FROM schedule s WHERE s.report IS NOT NULL");
-        self.of_reports(&sql).await
-    }
-
-    async fn of_reports(&self, sql: &str) -> Result<HashMap<i64, u64>, StoreError> {
-        let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&self.read).await?;
-        let told = rows.iter().filter_map(|row| Some((row.get("id"), row.get::<Option<i64>, _>("n")?)));
-        Ok(told.filter_map(|(id, n)| Some((id, u64::try_from(n).ok().filter(|n| *n > 0)?))).collect())
+    pub async fn numbers_of_loads(&self) -> Result<HashMap<i64, NumbersOfLoad>, StoreError> {
+        let of = |part, name| self.database.dialect.of_report(part, name);
+        let (removed, refused, people) = (of("reminders", "removed"), of("rows", "refused"), of("reach", "people"));
+        let sql = format!(
+            "SELECT s.id, {removed} AS removed, {refused} AS refused, {people} AS people FROM schedule s WHERE s.report IS NOT NULL"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&self.read).await?;
+        let number = |row: &AnyRow, name: &str| row.get::<Option<i64>, _>(name).and_then(|n| u64::try_from(n).ok());
+        let numbers = |row: &AnyRow| NumbersOfLoad {
+            removed: number(row, "removed").unwrap_or_default(),
+            refused: number(row, "refused").unwrap_or_default(),
+            people: number(row, "people"),
+        };
+        Ok(rows.iter().map(|row| (row.get("id"), numbers(row))).collect())
     }
 
     /// All schedules.

@@ -5,9 +5,6 @@ use crate::domain::{Millis, reminder::State};
 use sqlx::{AssertSqlSafe, Row};
 use std::collections::BTreeMap;
 
-/// So many reminders that wait, and so many that have ended, are counted at most.
-pub const MOST: i64 = 2_000_000;
-
 /// How many reminders stand where, by the quarter of an hour of their instants.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quarters {
@@ -18,11 +15,11 @@ pub struct Quarters {
 }
 
 impl Store {
-    /// Counts an app's reminders whose instants lie from `from` on and before `to`.
+    /// Counts an app's reminders whose instants lie from `from` on and before `to`: at most so many that wait, and so many that have ended.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn quarters(&self, app: &str, from: Millis, to: Millis) -> Result<Quarters, StoreError> {
+    pub async fn quarters(&self, app: &str, from: Millis, to: Millis, most: i64) -> Result<Quarters, StoreError> {
         let lane = self.names.app(app).lane;
         let mut quarters = Quarters::default();
         let waiting = "SELECT due_at AS at, 'scheduled' AS state FROM due WHERE lane = $1 AND due_at >= $2 AND due_at < $3 ORDER BY due_at";
@@ -30,7 +27,7 @@ impl Store {
             "SELECT at, state FROM outcome WHERE lane = $1 AND at >= $2 AND at < $3 AND next_at IS NULL ORDER BY at";
         for rows in [waiting, ended] {
             let sql = format!(
-                "SELECT x.at / {QUARTER} AS quarter, x.state, COUNT(*) AS n FROM ({rows} LIMIT {MOST}) x GROUP BY x.at / {QUARTER}, x.state"
+                "SELECT x.at / {QUARTER} AS quarter, x.state, COUNT(*) AS n FROM ({rows} LIMIT {most}) x GROUP BY x.at / {QUARTER}, x.state"
             );
             let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(from).bind(to);
             let mut counted = 0;
@@ -40,7 +37,7 @@ impl Store {
                 *quarters.n.entry((quarter * QUARTER, state)).or_default() += n;
                 counted += n;
             }
-            quarters.partial |= counted >= MOST;
+            quarters.partial |= counted >= most;
         }
         Ok(quarters)
     }

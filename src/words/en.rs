@@ -1932,7 +1932,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_checking_at", "Checking. {stage}"),
     ("console_is_loading", "It is being loaded; this page shows how far it is."),
     ("console_uploading", "Uploading"),
-    ("shift_by_parts", "limit goes by parts, and what was moved must not be moved again: give from and to, no further apart than by"),
+    ("shift_by_parts", "more than 10,000 are moved part by part, and none must be moved twice: give from and to, no further apart than by"),
     ("would_be_more_than", "more than {n} reminders"),
     ("say_yes_to_more_than", "more than {n} reminders suit: repeat with --yes"),
     ("go_on_with_more_than", "More than {n} reminders suit, and are done part by part. Go on?"),

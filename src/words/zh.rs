@@ -1932,7 +1932,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_checking_at", "正在检查：{stage}"),
     ("console_is_loading", "正在加载，本页会显示进度。"),
     ("console_uploading", "正在上传"),
-    ("shift_by_parts", "limit 用于分批处理；为了不重复移动，请填写 from 和 to，且间隔不超过 by"),
+    ("shift_by_parts", "超过 10,000 条时分批移动；为了不重复移动，请填写 from 和 to，且间隔不超过 by"),
     ("would_be_more_than", "超过 {n} 条提醒"),
     ("say_yes_to_more_than", "符合条件的提醒超过 {n} 条：请加 --yes 再次执行"),
     ("go_on_with_more_than", "符合条件的提醒超过 {n} 条，将分批处理。继续吗？"),

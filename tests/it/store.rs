@@ -721,3 +721,28 @@ async fn a_commit_that_meets_another_writer_is_done_again_on_what_that_one_has_l
         assert_eq!(store.record(vec![accept("coffee", "o1", EVENT)]).await.expect("recorded"), [Some(1)]);
     }
 }
+
+#[tokio::test]
+async fn of_more_reminders_than_are_counted_for_a_day_the_earliest_are() {
+    on_both(async |TestStore { store, .. }| {
+        let (quarter, day) = (15 * 60_000, 24 * 3_600_000);
+        for i in 0..5 {
+            created(&store, accepted_reminder(&format!("o{i}"), START + i * quarter)).await;
+        }
+        let counted = store.quarters("coffee", START, START + day, 5).await.expect("answers");
+        assert_eq!(
+            (counted.n.values().sum::<i64>(), counted.partial),
+            (5, true),
+            "as many as may be: there may be more"
+        );
+        let counted = store.quarters("coffee", START, START + day, 6).await.expect("answers");
+        assert_eq!((counted.n.len(), counted.partial), (5, false));
+        let counted = store.quarters("coffee", START, START + day, 3).await.expect("answers");
+        assert!(
+            counted.partial && counted.n.keys().all(|(at, state)| *at < START + 3 * quarter && *state == "scheduled")
+        );
+        let counted = store.quarters("tea", START, START + day, 3).await.expect("answers");
+        assert_eq!(counted, Default::default(), "nothing of another app");
+    })
+    .await;
+}

@@ -18,6 +18,7 @@ mod occurrence;
 
 pub use bind::{Table, Tables, bind};
 pub use occurrence::Occurrence;
+pub use person::normal;
 
 use super::{
     file::File,

@@ -12,7 +12,7 @@ use unicode_normalization::{UnicodeNormalization, is_nfkc};
 const MOST_OF_KEY: usize = 128;
 
 /// As openids and keys are compared: NFKC, trimmed.
-fn normal(text: &str) -> String {
+pub fn normal(text: &str) -> String {
     let text: Cow<'_, str> = if is_nfkc(text) { text.into() } else { text.nfkc().collect::<String>().into() };
     text.trim().to_owned()
 }

@@ -235,6 +235,17 @@ async fn what_a_table_brings_is_hostile_also_in_the_form() {
     let draft = begun.to.trim_end_matches("/form");
     assert!(!browser.get(draft).await.text.contains("<script>alert"));
     assert!(!browser.get("/console/new").await.text.contains("<script>alert"));
+    // More tables than a schedule has, and a mended one that could be either of two.
+    let tables: Vec<String> = (0..9).map(|i| format!("{i}.csv")).collect();
+    let tables: Vec<(&str, &str)> = tables.iter().map(|name| (name.as_str(), "openid\no1\n")).collect();
+    let many = browser.hand_in(super::files(Some("name = \"s\"\n"), &tables)).await;
+    assert!(many.status == 422 && many.text.contains("最多附带 8 个表格"), "{}", many.text);
+    let two = browser.hand_in(super::files(Some("name = \"s\"\n"), &tables[..2])).await;
+    let other = Form::new().part("table", Part::bytes(b"openid\n".to_vec()).file_name("新.csv"));
+    let unclear = browser.send_files(&format!("{}/table", two.to), other).await;
+    assert!(unclear.status == 422 && unclear.text.contains("无法确定"), "{}", unclear.text);
+    let named = Form::new().part("table", Part::bytes(b"openid\n".to_vec()).file_name("1.csv"));
+    assert_eq!(browser.send_files(&format!("{}/table", two.to), named).await.status, 303);
     // A file that is not TOML has no form, and the check says at which line.
     let broken = super::files(Some("name = \n"), &[]);
     let handed = browser.hand_in(broken).await;
@@ -318,6 +329,17 @@ async fn a_large_table_tells_how_far_its_check_is_and_its_load_goes_on_without_i
     assert_eq!(other.get(&format!("{}?now=1", handed.to)).await.status, 404, "what is remembered is nobody else's");
     let check = browser.get(&handed.to).await.text;
     assert!(check.contains("30,000 行：30,000 正确"), "it is remembered: {check}");
+    // What is shown after a change is made anew, and a mended table is another.
+    let changed = browser.get(&format!("{}?tried=changed", handed.to)).await.text;
+    assert!(changed.contains("情况有变化") && changed.contains("30,000 行"), "{changed}");
+    let mended = Form::new()
+        .part("table", Part::bytes(format!("openid,名称,备注\n{rows}o30000,茶会,\n").into_bytes()).file_name("l.csv"));
+    assert_eq!(browser.send_files(&format!("{}/table", handed.to), mended).await.status, 303);
+    assert!(browser.get(&handed.to).await.text.contains("data-progress"), "it is checked again");
+    let original =
+        Form::new().part("table", Part::bytes(format!("openid,名称,备注\n{rows}").into_bytes()).file_name("l.csv"));
+    assert_eq!(browser.send_files(&format!("{}/table", handed.to), original).await.status, 303);
+    let check = browser.get(&format!("{}?now=1", handed.to)).await.text;
     let people = hidden(&check, "seen");
     let all = [("digest", hidden(&check, "digest")), ("seen", people.clone()), ("people", people)];
     let all: Vec<(&str, &str)> = all.iter().map(|(name, value)| (*name, value.as_str())).collect();
