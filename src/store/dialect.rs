@@ -215,6 +215,15 @@ impl Dialect {
         }
     }
 
+    /// How many may write at the same time. On PostgreSQL the lowest bits of an id say which of them gave it out, so that no two give out the
+    /// same. SQLite has one writer, whose ids follow each other.
+    pub(super) const fn slots(self) -> i64 {
+        match self {
+            Self::Sqlite => 1,
+            Self::Postgres => 64,
+        }
+    }
+
     /// Opens a transaction that may write. SQLite takes the write lock at once, so that it never finds itself unable to later.
     pub fn begin(self) -> &'static str {
         match self {

@@ -24,6 +24,9 @@ use std::{
 };
 use tokio::sync::watch;
 
+/// The slot of a store that has no other beside it.
+const ALONE: i64 = 0;
+
 impl Store {
     /// Opens the store, brings its schema up to date, and makes the configured apps and templates known.
     ///
@@ -99,7 +102,12 @@ impl Store {
             let gates = gates::read(&mut conn).await?;
             let backup = backup::last(&mut conn).await?;
             let last = sqlx::query("SELECT COALESCE(MAX(id), 0) AS last FROM reminder").fetch_one(&mut conn).await?;
-            let carried = Carried::after(last.get("last"), tally::reached(&mut conn).await?.unwrap_or_default());
+            let carried = Carried::after(
+                last.get("last"),
+                tally::reached(&mut conn).await?.unwrap_or_default(),
+                dialect,
+                ALONE,
+            );
             let read = database::reading(dialect, database::READERS).connect(&full_url).await?;
             let ahead = database::reading(dialect, database::READERS_AHEAD).connect(&full_url).await?;
             Ok::<_, sqlx::Error>((names, listings, gates, carried, backup, read, ahead))

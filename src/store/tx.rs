@@ -19,8 +19,12 @@ use std::collections::HashSet;
 /// What the writer carries from one transaction to the next.
 #[derive(Debug)]
 pub struct Carried {
-    /// Ids are in the order of time, and none is given out twice, whatever the clock does.
+    /// Ids are in the order of time, and none is given out twice, whatever the clock does. The ids of several writers are in that order as
+    /// far as their clocks agree, and become visible in the order of the commits: so nothing goes on behind the largest id that it has seen.
     next_id: i64,
+    /// Which of several writers this one is, below [`Dialect::slots`]: its ids are the ones that leave this remainder.
+    slot: i64,
+    slots: i64,
     /// How far the store has come: the instant of its last commit.
     reached: Millis,
     /// Whether the connection may still overwrite what is deleted.
@@ -30,9 +34,11 @@ pub struct Carried {
 }
 
 impl Carried {
-    /// Continues after the largest id stored, in a store that has come to `reached`.
-    pub fn after(last: i64, reached: Millis) -> Self {
-        Self { next_id: last + 1, reached, overwrites: false, erased: true }
+    /// The writer of a slot continues after the largest id stored, in a store that has come to `reached`.
+    pub fn after(last: i64, reached: Millis, dialect: Dialect, slot: i64) -> Self {
+        let slots = dialect.slots();
+        assert!((0..slots).contains(&slot), "there are {slots} slots");
+        Self { next_id: last + 1, slot, slots, reached, overwrites: false, erased: true }
     }
 
     /// How far the store has come: the instant of its last commit.
@@ -46,7 +52,8 @@ impl Carried {
     }
 
     fn take_id(&mut self, now: Millis) -> ReminderId {
-        let id = self.next_id.max(ReminderId::first_at(now).0);
+        let least = self.next_id.max(ReminderId::first_at(now).0);
+        let id = least + (self.slot - least).rem_euclid(self.slots);
         self.next_id = id + 1;
         ReminderId(id)
     }
@@ -254,6 +261,23 @@ mod tests {
     use crate::store::pseudonyms::Pseudonyms;
     use sqlx::Connection;
 
+    #[test]
+    fn ids_of_two_slots_are_never_the_same_and_sqlite_leaves_none_out() {
+        let first = ReminderId::first_at(1_800_000_000_000).0;
+        for (dialect, slot, last, ids) in [
+            (Dialect::Sqlite, 0, 0, [first, first + 1]),
+            (Dialect::Sqlite, 0, first + 6, [first + 7, first + 8]),
+            (Dialect::Postgres, 0, 0, [first, first + 64]),
+            (Dialect::Postgres, 5, 0, [first + 5, first + 69]),
+            (Dialect::Postgres, 5, first + 5, [first + 69, first + 133]),
+            (Dialect::Postgres, 63, first + 64, [first + 127, first + 191]),
+        ] {
+            let mut carried = Carried::after(last, 0, dialect, slot);
+            let given = [carried.take_id(1_800_000_000_000).0, carried.take_id(1_799_999_999_999).0];
+            assert_eq!(given, ids, "{dialect:?} {slot} {last}");
+        }
+    }
+
     /// What a user was told is overwritten where they are forgotten, and nowhere else: it would make every send dearer.
     #[tokio::test]
     async fn what_one_transaction_wants_overwritten_is_no_concern_of_the_next_however_the_first_ends() {
@@ -262,7 +286,7 @@ mod tests {
         let sql = "CREATE TABLE secret (name PRIMARY KEY, value); CREATE TABLE tally (lane, name, n, PRIMARY KEY (lane, name))";
         sqlx::query(sql).execute(&mut conn).await.expect("made");
         let names = Names::nameless(Pseudonyms::of(&mut conn).await.expect("made"));
-        let (mut carried, mut procedures) = (Carried::after(0, 0), Procedures::default());
+        let (mut carried, mut procedures) = (Carried::after(0, 0, Dialect::Sqlite, 0), Procedures::default());
         for end in ["COMMIT", "ROLLBACK", "an error", "COMMIT"] {
             let mut tx = Tx::begin((&mut conn, &mut procedures), Dialect::Sqlite, &names, &mut carried, 1, Way::Swift);
             let on = async |tx: &mut Tx<'_>| -> i64 {
