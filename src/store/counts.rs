@@ -20,7 +20,8 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn tally(&self) -> Result<BTreeMap<String, BTreeMap<String, i64>>, StoreError> {
-        let rows = sqlx::query("SELECT lane, name, n FROM tally").fetch_all(&self.read).await?;
+        let sql = "SELECT lane, name, CAST(SUM(n) AS BIGINT) AS n FROM tally GROUP BY lane, name";
+        let rows = sqlx::query(sql).fetch_all(&self.read).await?;
         let mut tally: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
         for name in self.names.apps.keys() {
             let words = State::ALL.into_iter().map(State::word);

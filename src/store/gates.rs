@@ -104,8 +104,8 @@ impl Kept {
 fn columns() -> String {
     format!(
         "s.id, s.name, (SELECT l.id FROM lane l WHERE l.app = s.app AND l.shard = 0) AS lane, s.quiet, s.zone, s.paused_at, s.task,
-         (SELECT MAX(t.n) FROM schedule_tally t
-          WHERE t.schedule = s.id AND t.name IN ({LIVING_WORDS}) AND t.n > 0 AND s.cancelled_at IS NOT NULL) AS cancelled"
+         (SELECT CAST(NULLIF(SUM(t.n), 0) AS BIGINT) FROM schedule_tally t
+          WHERE t.schedule = s.id AND t.name IN ({LIVING_WORDS}) AND s.cancelled_at IS NOT NULL) AS cancelled"
     )
 }
 

@@ -439,8 +439,8 @@ impl Single for TakeUp {
         let dead = "SELECT s.id, s.task, s.task_by, s.task_shift, s.cursor_at, 0 AS again FROM schedule s WHERE s.task IN ('shift', 'cancel') AND s.task_beat <= $1
              UNION ALL
              SELECT s.id, 'cancel' AS task, 'tixing' AS task_by, s.task_shift, s.cursor_at, 1 AS again FROM schedule s
-             JOIN schedule_tally t ON t.schedule = s.id AND t.name = 'scheduled' AND t.n > 0
-             WHERE s.cancelled_at IS NOT NULL AND s.task IS NULL";
+             WHERE s.cancelled_at IS NOT NULL AND s.task IS NULL
+                 AND (SELECT SUM(t.n) FROM schedule_tally t WHERE t.schedule = s.id AND t.name = 'scheduled') > 0";
         let mut works = Vec::new();
         for row in sqlx::query(dead).bind(tx.now - DEAD_AFTER).fetch_all(tx.conn().await?).await? {
             let (id, kind): (i64, String) = (row.get("id"), row.get("task"));

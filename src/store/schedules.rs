@@ -609,7 +609,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn schedule_counts(&self, id: i64) -> Result<BTreeMap<String, i64>, StoreError> {
-        let sql = "SELECT name, n FROM schedule_tally WHERE schedule = $1 AND n <> 0";
+        let sql = "SELECT name, CAST(SUM(n) AS BIGINT) AS n FROM schedule_tally WHERE schedule = $1 GROUP BY name HAVING SUM(n) <> 0";
         let rows = sqlx::query(sql).bind(id).fetch_all(&self.read).await?;
         Ok(rows.iter().map(|row| (row.get("name"), row.get("n"))).collect())
     }
@@ -619,8 +619,8 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn all_schedule_counts(&self) -> Result<BTreeMap<i64, BTreeMap<String, i64>>, StoreError> {
-        let rows =
-            sqlx::query("SELECT schedule, name, n FROM schedule_tally WHERE n <> 0").fetch_all(&self.read).await?;
+        let sql = "SELECT schedule, name, CAST(SUM(n) AS BIGINT) AS n FROM schedule_tally GROUP BY schedule, name HAVING SUM(n) <> 0";
+        let rows = sqlx::query(sql).fetch_all(&self.read).await?;
         let mut all: BTreeMap<i64, BTreeMap<String, i64>> = BTreeMap::new();
         for row in rows {
             all.entry(row.get("schedule")).or_default().insert(row.get("name"), row.get("n"));

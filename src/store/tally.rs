@@ -1,4 +1,7 @@
 //! How many there are of each, by lane and by schedule: changed in the transaction that changes the rows, so that nothing ever counts rows.
+//!
+//! On PostgreSQL each writer adds to rows of its own slot. What there is of something is the sum over the slots, and one slot alone may be
+//! below zero: what one writer has stored another ends.
 
 use super::dialect::Cell;
 use crate::domain::{Millis, consent::ConsentState, ledger::Move, reminder::State};
@@ -113,6 +116,6 @@ impl Tally {
 /// How far the store has come: the instant of its last commit, raised where two would be equal or the clock was set back. `None` for a
 /// store that has not written it down yet.
 pub(super) async fn reached(conn: &mut AnyConnection) -> sqlx::Result<Option<Millis>> {
-    let row = sqlx::query("SELECT n FROM tally WHERE lane = 0 AND name = 'progress'").fetch_optional(conn).await?;
-    Ok(row.map(|row| row.get("n")))
+    let row = sqlx::query("SELECT MAX(n) AS n FROM tally WHERE lane = 0 AND name = 'progress'").fetch_one(conn).await?;
+    Ok(row.get("n"))
 }

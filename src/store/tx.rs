@@ -51,6 +51,14 @@ impl Carried {
         self.reached = reached;
     }
 
+    /// Completes a statement about counts: where several may write, each has rows of its own, so that no commit waits for another's.
+    fn of_slot(&self, text: &str) -> String {
+        if self.slots == 1 {
+            return text.replace("{, slot}", "").replace("{, own slot}", "");
+        }
+        text.replace("{, slot}", ", slot").replace("{, own slot}", &format!(", {}", self.slot))
+    }
+
     fn take_id(&mut self, now: Millis) -> ReminderId {
         let least = self.next_id.max(ReminderId::first_at(now).0);
         let id = least + (self.slot - least).rem_euclid(self.slots);
@@ -136,16 +144,20 @@ impl<'a> Tx<'a> {
             (!of_schedules.is_empty()).then(|| self.dialect.rows(["schedule", "name", "n"], of_schedules));
         if let Some(rows) = of_schedules {
             self.later(
-                "INSERT INTO schedule_tally (schedule, name, n) SELECT r.schedule, r.name, r.n FROM {rows} WHERE true
-                 ON CONFLICT (schedule, name) DO UPDATE SET n = schedule_tally.n + excluded.n",
+                &self.carried.of_slot(
+                    "INSERT INTO schedule_tally (schedule, name{, slot}, n) SELECT r.schedule, r.name{, own slot}, r.n FROM {rows}
+                     WHERE true ON CONFLICT (schedule, name{, slot}) DO UPDATE SET n = schedule_tally.n + excluded.n",
+                ),
                 rows,
             );
         }
         let progress = [0.into(), "progress".into(), reached.into()];
         let rows = self.dialect.rows(["lane", "name", "n"], self.tally.cells().chain([progress]));
         self.later(
-            "INSERT INTO tally (lane, name, n) SELECT r.lane, r.name, r.n FROM {rows} WHERE true
-             ON CONFLICT (lane, name) DO UPDATE SET n = CASE WHEN tally.lane = 0 THEN 0 ELSE tally.n END + excluded.n",
+            &self.carried.of_slot(
+                "INSERT INTO tally (lane, name{, slot}, n) SELECT r.lane, r.name{, own slot}, r.n FROM {rows} WHERE true
+                 ON CONFLICT (lane, name{, slot}) DO UPDATE SET n = CASE WHEN tally.lane = 0 THEN 0 ELSE tally.n END + excluded.n",
+            ),
             rows,
         );
         reached
