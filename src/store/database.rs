@@ -16,6 +16,8 @@ pub(crate) struct Database {
     pub(super) durability: Durability,
     /// SQLite's file.
     pub(super) file: Option<file::Identity>,
+    /// Whether no other may write to it. Those among several have no such right to lose, and a slot each.
+    pub(super) alone: bool,
     /// Its lock, until the store is closed. Each part of the store that may open the file again has a share in it.
     pub(super) lock: Arc<Mutex<Option<file::Lock>>>,
 }
@@ -29,7 +31,8 @@ impl Database {
         }
     }
 
-    /// The connection that writes. On PostgreSQL it also holds the right to be the only daemon; losing it means losing that right.
+    /// The connection that writes. On PostgreSQL it also holds the right to be the only daemon, if that is to be; losing it means losing that
+    /// right.
     pub(super) async fn connect_writer(&self) -> Result<AnyConnection, StoreError> {
         let connected = AnyConnection::connect(&self.url).await;
         let mut conn = connected.map_err(|e| postgres::told(e, &self.url))?;
@@ -55,6 +58,9 @@ impl Database {
                     .execute(&mut conn)
                     .await?;
                 sqlx::query("SET statement_timeout = '20s'").execute(&mut conn).await?;
+                if !self.alone {
+                    return Ok(conn);
+                }
                 // A daemon that was killed holds it until the server has noticed, which takes a moment.
                 for left in (0..30).rev() {
                     let row = sqlx::query("SELECT pg_try_advisory_lock(8391361) AS got").fetch_one(&mut conn).await?;

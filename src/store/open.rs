@@ -33,7 +33,7 @@ impl Store {
     /// # Errors
     /// A sentence: another daemon has it, it is not ours, it is newer, it is damaged, it is too old an SQLite.
     pub async fn open(url: &str, durability: Durability, apps: &[App], clock: SharedClock) -> Result<Self, OpenError> {
-        Self::open_with(url, durability, apps, clock, Older::BroughtUp).await
+        Self::open_with(url, durability, apps, clock, (Older::BroughtUp, None)).await
     }
 
     /// The same for whoever only looks, or does one thing: a store with an older schema is refused and not changed.
@@ -46,7 +46,26 @@ impl Store {
         apps: &[App],
         clock: SharedClock,
     ) -> Result<Self, OpenError> {
-        Self::open_with(url, durability, apps, clock, Older::Refused).await
+        Self::open_with(url, durability, apps, clock, (Older::Refused, None)).await
+    }
+
+    /// The same as [`Self::open`] beside others that write to the same PostgreSQL database: without the right to be alone. For the daemon
+    /// among several. No two that are open at the same time may have the same slot, which is one of 64.
+    ///
+    /// # Errors
+    /// As [`Self::open`], except that another daemon may have it.
+    ///
+    /// # Panics
+    /// When it is not PostgreSQL, or there is no such slot.
+    pub async fn open_beside(
+        url: &str,
+        durability: Durability,
+        apps: &[App],
+        clock: SharedClock,
+        slot: i64,
+    ) -> Result<Self, OpenError> {
+        assert!(Dialect::of(url) == Dialect::Postgres, "SQLite has one writer");
+        Self::open_with(url, durability, apps, clock, (Older::BroughtUp, Some(slot))).await
     }
 
     async fn open_with(
@@ -54,7 +73,7 @@ impl Store {
         durability: Durability,
         apps: &[App],
         clock: SharedClock,
-        older: Older,
+        (older, beside): (Older, Option<i64>),
     ) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         let dialect = Dialect::of(url);
@@ -66,7 +85,7 @@ impl Store {
         let full_url = path.as_ref().map_or_else(|| url.to_owned(), |path| file::url(path, "rw"));
         let file = path.as_deref().and_then(file::Identity::of);
         let lock = Arc::new(Mutex::new(lock));
-        let database = Database { url: full_url.clone(), dialect, durability, file, lock };
+        let database = Database { url: full_url.clone(), dialect, durability, file, alone: beside.is_none(), lock };
         let failed = |e: StoreError| {
             let what = say!("store_not_opened", store = shown(url), why = e.message());
             e.into_open_error(what, dialect)
@@ -97,8 +116,11 @@ impl Store {
         let learnt = in_time(async {
             let names = Arc::new(names::learn(&mut conn, apps).await?);
             let listings = templates::read(&mut conn, &names).await?;
-            // Whoever did something to a schedule is gone: the store has one daemon.
-            sqlx::query("UPDATE schedule SET task_beat = 0 WHERE task IS NOT NULL").execute(&mut conn).await?;
+            // Whoever did something to a schedule is gone where the store has one daemon. Among several they may be alive elsewhere, and are
+            // gone when their beat stops.
+            if beside.is_none() {
+                sqlx::query("UPDATE schedule SET task_beat = 0 WHERE task IS NOT NULL").execute(&mut conn).await?;
+            }
             let gates = gates::read(&mut conn).await?;
             let backup = backup::last(&mut conn).await?;
             let last = sqlx::query("SELECT COALESCE(MAX(id), 0) AS last FROM reminder").fetch_one(&mut conn).await?;
@@ -106,7 +128,7 @@ impl Store {
                 last.get("last"),
                 tally::reached(&mut conn).await?.unwrap_or_default(),
                 dialect,
-                ALONE,
+                beside.unwrap_or(ALONE),
             );
             let read = database::reading(dialect, database::READERS).connect(&full_url).await?;
             let ahead = database::reading(dialect, database::READERS_AHEAD).connect(&full_url).await?;

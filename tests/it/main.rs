@@ -61,4 +61,5 @@ mod metrics;
 mod owners;
 mod idempotency;
 mod feed;
+mod several_writers;
 mod sheet;
