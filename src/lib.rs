@@ -8,6 +8,7 @@
 //!   api │ callback           JSON for programs │ the platforms' pushes
 //!         findings           how it stands and what to do, by what the API answers
 //!         schedule           a marketer's file becomes reminders
+//!         cluster            this daemon among several: who is alive, whose a lane is
 //!         engine             which reminder is sent when, in which order, how many at once
 //!         sandbox            simulates the platforms: for the demo, for tests, for staging
 //!         store              all SQL
@@ -35,6 +36,7 @@ pub mod descriptors;
 pub mod sandbox;
 pub mod metrics;
 pub mod engine;
+pub mod cluster;
 pub mod schedule;
 pub mod api;
 pub mod findings;

@@ -94,7 +94,13 @@ pub async fn refresh(
     let names = apps.map(|app| app.name.as_str()).filter(|app| wanted.covers(&caller, app));
     let names = api.refreshes.take(names.collect(), api.clock.monotonic())?.into_iter();
     let before: Vec<(&str, u64)> = names.map(|app| (app, asked(app).times)).collect();
-    before.iter().for_each(|(app, _)| signals.read_templates(app));
+    for (app, _) in &before {
+        match signals.status().lanes.get(*app).is_some_and(|lane| lane.elsewhere) {
+            // Whoever has the app's lane asks, so that nobody asks twice.
+            true => api.store.want_templates(app).await?,
+            false => signals.read_templates(app),
+        }
+    }
     let answered = async {
         while before.iter().any(|(app, n)| asked(app).times == *n) {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -34,9 +34,11 @@ use crate::{
     words::{Message, say},
 };
 use chrono_tz::Tz;
+use data_encoding::HEXLOWER;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use std::collections::{HashMap, HashSet};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// One mini-program.
 #[derive(Debug, Clone)]
@@ -170,6 +172,17 @@ impl App {
     pub fn pushes(&self) -> Option<Box<dyn Pushes>> {
         let (pushes, secrets) = self.platform.pushes.as_ref().zip(self.callback.as_ref())?;
         Some((pushes.reader)(&self.account(), secrets).expect("the configuration has checked the secrets' shape"))
+    }
+
+    /// A digest of what daemons must agree on that share a database: all that decides when and how a message goes, and no secret.
+    pub fn digest(&self) -> String {
+        let rules = &self.rules;
+        let testers: BTreeSet<&String> = rules.testers.iter().flatten().collect();
+        let rules = (rules.quiet_hours, testers, rules.testers.is_some(), rules.exclusive, rules.receipt_wait);
+        let limits = (self.rate, self.concurrency, self.consents, self.ask_at_once, self.timezone);
+        let app = (self.platform.word, &self.appid, &self.settings, &self.base_url, rules, limits, &self.templates);
+        let digest = Sha256::digest(format!("{app:?}"));
+        HEXLOWER.encode(&digest[..8])
     }
 
     /// Whether all but the secrets is the same.

@@ -69,6 +69,11 @@ impl Config {
         self.apps.iter().map(|app| u64::from(app.concurrency)).sum()
     }
 
+    /// What daemons must agree on that share a database: a digest of each app, by its name.
+    pub fn digests(&self) -> BTreeMap<String, String> {
+        self.apps.iter().map(|app| (app.name.clone(), app.digest())).collect()
+    }
+
     /// Whether a daemon that runs with one can take over the other: all but the secrets and the log's level is the same.
     pub fn is_like(&self, other: &Self) -> bool {
         self.server.is_like(&other.server)

@@ -14,6 +14,8 @@ pub struct Server {
     pub metrics: Option<SocketAddr>,
     /// The command line on this machine speaks here.
     pub socket: PathBuf,
+    /// What this daemon is called among several; the machine's name if nothing is said.
+    pub node: Option<String>,
     /// How much the log says, unless `TIXING_LOG` says otherwise.
     pub log: Level,
     /// How it is written.
@@ -74,6 +76,7 @@ pub(super) struct Raw {
     listen: String,
     metrics: Option<String>,
     socket: PathBuf,
+    node: Option<String>,
     log: Level,
     log_format: Format,
 }
@@ -81,7 +84,7 @@ pub(super) struct Raw {
 impl Default for Raw {
     fn default() -> Self {
         let (listen, socket) = ("127.0.0.1:8700".into(), "tixing.sock".into());
-        Self { listen, metrics: None, socket, log: Level::default(), log_format: Format::default() }
+        Self { listen, metrics: None, socket, node: None, log: Level::default(), log_format: Format::default() }
     }
 }
 
@@ -93,9 +96,18 @@ impl Raw {
         if metrics.is_some_and(|metrics| metrics.port() != 0 && Some(metrics) == listen) {
             check.problem(&place.key("metrics"), say!("metrics_at_listen"));
         }
+        let node = self.node.as_deref().and_then(|text| check.good(&place.key("node"), node_name(text)));
         let (socket, log, log_format) = (check.base.join(&self.socket), self.log, self.log_format);
-        Some(Server { listen: listen?, metrics, socket, log, log_format })
+        Some(Server { listen: listen?, metrics, socket, node, log, log_format })
     }
+}
+
+/// So long may the name of a node be.
+const NODE_NAME: usize = 64;
+
+fn node_name(text: &str) -> Result<String, Message> {
+    let good = !text.trim().is_empty() && text.chars().count() <= NODE_NAME && !text.chars().any(char::is_control);
+    if good { Ok(text.to_owned()) } else { Err(say!("not_a_node_name", most = NODE_NAME)) }
 }
 
 fn address(text: &str) -> Result<SocketAddr, Message> {
@@ -112,7 +124,7 @@ mod tests {
             (
                 "listen =",
                 "listn =",
-                "tixing.toml:3: unknown key or value «listn»; allowed are listen, metrics, socket, log, log_format; did you mean «listen»?",
+                "tixing.toml:3: unknown key or value «listn»; allowed are listen, metrics, socket, node, log, log_format; did you mean «listen»?",
             ),
             ("127.0.0.1:8700", "localhost", "tixing.toml:3: «localhost» is not an address"),
             ("[store]", "metrics = \"127.0.0.1:8700\"\n[store]", "tixing.toml:4: metrics have the address of listen"),

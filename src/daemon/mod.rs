@@ -4,6 +4,7 @@ mod notify;
 mod opening;
 mod dumps;
 mod renewal;
+mod several;
 
 pub use dumps::forbid as forbid_dumps;
 
@@ -14,7 +15,7 @@ use crate::{
     config::{self, App, Config, Level},
     console, descriptors,
     domain::{Millis, timing::rfc3339},
-    engine::{Engine, Signals, alarm},
+    engine::{Engine, Signals, alarm, duties::Duties},
     http,
     metrics::{By, Metrics, begin},
     platform::transport::{HttpTransport, Limits},
@@ -31,6 +32,7 @@ use notify::tell;
 use rand::RngExt;
 use renewal::Renewal;
 use sd_notify::NotifyState;
+use several::{Candidate, Joined};
 use std::{
     fs::{DirBuilder, Permissions},
     io::ErrorKind,
@@ -99,6 +101,8 @@ pub struct Daemon {
     servers: Vec<tokio::task::JoinHandle<()>>,
     bells: tokio_cron_scheduler::JobScheduler,
     callbacks: Arc<Callbacks>,
+    /// Among several daemons: this one's membership.
+    joined: Option<Joined>,
     /// The look at the watched folder ends with the daemon.
     folder: Option<AbortOnDropHandle<()>>,
     folder_bell: Bell,
@@ -116,24 +120,39 @@ impl Daemon {
     pub async fn start(config: Config, clock: SharedClock) -> Result<Self, StartError> {
         let config = Arc::new(config);
         // The store first: its lock names the daemon that is running already, where a taken port would not.
-        let store = Store::open(&config.store.url, config.store.durability, &config.apps, Arc::clone(&clock)).await?;
-        Self::start_with(store, config, clock).await
+        let candidate = Candidate::of(&config)?;
+        let store = opening::once(&config, candidate.as_ref(), &clock).await?;
+        Self::start_with(store, candidate, config, clock).await
     }
 
     /// As [`Self::start`], as soon as the database answers.
     async fn start_patiently(config: Config, clock: SharedClock) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let store = opening::open(&config, &clock).await?;
-        Self::start_with(store, config, clock).await
+        let candidate = Candidate::of(&config)?;
+        let store = opening::open(&config, candidate.as_ref(), &clock).await?;
+        Self::start_with(store, candidate, config, clock).await
     }
 
-    async fn start_with(store: Store, config: Arc<Config>, clock: SharedClock) -> Result<Self, StartError> {
+    async fn start_with(
+        store: Store,
+        candidate: Option<Candidate>,
+        config: Arc<Config>,
+        clock: SharedClock,
+    ) -> Result<Self, StartError> {
+        if let Some(candidate) = &candidate {
+            candidate.sign()?;
+        }
         let url = shown(&config.store.url);
         let silent = |_| StartError::Unreachable(say!("store_silent", store = url));
-        tokio::time::timeout(START_LIMIT, Self::start_on(store, config, clock)).await.map_err(silent)?
+        tokio::time::timeout(START_LIMIT, Self::start_on(store, candidate, config, clock)).await.map_err(silent)?
     }
 
-    async fn start_on(store: Store, config: Arc<Config>, clock: SharedClock) -> Result<Self, StartError> {
+    async fn start_on(
+        store: Store,
+        candidate: Option<Candidate>,
+        config: Arc<Config>,
+        clock: SharedClock,
+    ) -> Result<Self, StartError> {
         let connections = share_open_files(&config)?;
         let listener = bind(config.server.listen).await?;
         let address = listener.local_addr().map_err(|e| cannot_start(say!("part_listener"), &e))?;
@@ -141,6 +160,11 @@ impl Daemon {
         let transport =
             HttpTransport::new(Limits::default()).map_err(|e| cannot_start(say!("part_http_client"), &e))?;
         let seed = rand::rng().random();
+        let signals = Arc::new(Signals::default());
+        let transport = match candidate {
+            Some(_) => transport.gated(several::gate(Arc::clone(&signals), Arc::clone(&clock))),
+            None => transport,
+        };
         let engine = Engine::new(
             Arc::new(store.clone()),
             Arc::new(transport),
@@ -149,7 +173,8 @@ impl Daemon {
             &config.apps,
             seed,
         );
-        let signals = engine.signals();
+        let engine = engine.told_by(Arc::clone(&signals));
+        let engine = if candidate.is_some() { engine.among_several() } else { engine };
         let hold = store.hold().await.map_err(|e| say!("store_unread", why = e.message()))?;
         signals.hold(hold.is_some());
         let api = Api::new(
@@ -183,14 +208,18 @@ impl Daemon {
         let socket = http::serve_at_most(descriptors::SOCKET, socket, api.owner_router(), stop_http.clone());
         servers.push(tokio::spawn(socket));
 
+        let duties = Duties::default();
+        let joined = candidate.map(|candidate| Joined::begin(candidate, &store, &signals, &clock, &metrics, &duties));
         let folder_bell = Bell::default();
-        let folder = watch(&config, &store, &clock, &signals, &folder_bell);
+        let folder = watch(&config, &store, &clock, (&signals, &duties), &folder_bell);
         let (retention, walk, ours) = (config.retention, Walk::default(), Arc::clone(&clock));
         let recurring = Arc::new(Notify::new());
         let (rung, measured) = (Arc::clone(&recurring), Arc::clone(&metrics));
-        tokio::spawn(recur(api.office(), Arc::clone(&signals), measured, rung, stop_http.clone()));
+        let prepares = (Arc::clone(&signals), duties.clone());
+        tokio::spawn(recur(api.office(), prepares, measured, rung, stop_http.clone()));
         let (signals_rung, apps) = (Arc::clone(&signals), config.apps.clone());
-        let bells = alarm::Bells { signals: signals_rung, store, metrics, clock, retention, walk, recurring, apps };
+        let bells =
+            alarm::Bells { signals: signals_rung, store, metrics, clock, retention, walk, recurring, apps, duties };
         bells.measure().await;
         let bells = alarm::start(bells).await.map_err(|e| cannot_start(say!("part_bells"), &e))?;
         let stop_engine = CancellationToken::new();
@@ -205,6 +234,7 @@ impl Daemon {
             servers,
             bells,
             callbacks,
+            joined,
             folder,
             folder_bell,
             apps: config.apps.clone(),
@@ -231,6 +261,9 @@ impl Daemon {
     /// When sends under way did not end in time.
     pub async fn stop(mut self) -> Result<(), Message> {
         trip("stop.begun");
+        if let Some(joined) = &self.joined {
+            joined.leave();
+        }
         self.stop_engine.cancel();
         // A load that it cuts off is completed by the next start.
         drop(self.folder.take());
@@ -240,6 +273,9 @@ impl Daemon {
         let joined = tokio::task::spawn_blocking(move || engine.join());
         let finished = tokio::time::timeout(STOP_LIMIT, joined).await;
         trip("stop.engine_ended");
+        if let Some(joined) = self.joined {
+            joined.end().await;
+        }
         self.stop_http.cancel();
         // A stop ends even if the store is silent: requests that wait for it are dropped, and sends that it has not settled are in doubt.
         let servers = async {
@@ -274,7 +310,7 @@ fn watch(
     config: &Arc<Config>,
     store: &Store,
     clock: &SharedClock,
-    signals: &Arc<Signals>,
+    (signals, duties): (&Arc<Signals>, &Duties),
     bell: &Bell,
 ) -> Option<AbortOnDropHandle<()>> {
     let dir = config.schedules.as_ref()?.dir.clone();
@@ -285,9 +321,9 @@ fn watch(
         reader: Arc::default(),
         batches: Default::default(),
     };
-    let (clock, signals) = (Arc::clone(clock), Arc::clone(signals));
+    let (clock, signals, duties) = (Arc::clone(clock), Arc::clone(signals), duties.clone());
     let looks = folder::watch::run(Folder::new(office, dir), bell.clone(), clock, move || {
-        signals.status().clock_distrusted.is_none()
+        signals.status().clock_distrusted.is_none() && duties.has("folder")
     });
     Some(AbortOnDropHandle::new(tokio::spawn(looks)))
 }
@@ -296,7 +332,7 @@ fn watch(
 /// or a clock is distrusted, nothing is prepared either: a wrong clock would prepare the occurrences of years.
 async fn recur(
     office: Office,
-    signals: Arc<Signals>,
+    (signals, duties): (Arc<Signals>, Duties),
     metrics: Arc<Metrics>,
     rung: Arc<Notify>,
     stop: CancellationToken,
@@ -304,7 +340,7 @@ async fn recur(
     begin(&metrics.occurrences, ["prepared", "missed"].map(|what| By { what }));
     while bell::rings(&rung, &stop).await {
         let status = signals.status();
-        if signals.is_on_hold() || !status.clock_trusted || !status.ready {
+        if signals.is_on_hold() || !status.clock_trusted || !status.ready || !duties.has("schedules") {
             continue;
         }
         match office.prepare_due().await {

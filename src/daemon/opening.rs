@@ -1,7 +1,7 @@
 //! The store is opened, however long its server is away: a daemon that ended instead would be started again a few times and then never, and
 //! nobody would be told what it waits for.
 
-use super::notify::tell;
+use super::{notify::tell, several::Candidate};
 use crate::{
     clock::SharedClock,
     config::Config,
@@ -24,8 +24,12 @@ const EXTEND_BY: u32 = 60_000_000;
 ///
 /// # Errors
 /// What does not pass by waiting for a server.
-pub(super) async fn open(config: &Config, clock: &SharedClock) -> Result<Store, OpenError> {
-    let opening = patiently(config, clock);
+pub(super) async fn open(
+    config: &Config,
+    candidate: Option<&Candidate>,
+    clock: &SharedClock,
+) -> Result<Store, OpenError> {
+    let opening = patiently(config, candidate, clock);
     tokio::pin!(opening);
     let mut ticks = tokio::time::interval(EXTEND_EVERY);
     loop {
@@ -36,12 +40,29 @@ pub(super) async fn open(config: &Config, clock: &SharedClock) -> Result<Store, 
     }
 }
 
-async fn patiently(config: &Config, clock: &SharedClock) -> Result<Store, OpenError> {
+/// Tries it once.
+///
+/// # Errors
+/// As [`Store::open`] and [`Store::open_among`].
+pub(super) async fn once(
+    config: &Config,
+    candidate: Option<&Candidate>,
+    clock: &SharedClock,
+) -> Result<Store, OpenError> {
+    let (store, clock) = (&config.store, Arc::clone(clock));
+    match candidate {
+        Some(candidate) => {
+            Store::open_among(&store.url, store.durability, &config.apps, clock, candidate.joins()).await
+        }
+        None => Store::open(&store.url, store.durability, &config.apps, clock).await,
+    }
+}
+
+async fn patiently(config: &Config, candidate: Option<&Candidate>, clock: &SharedClock) -> Result<Store, OpenError> {
     let begun = clock.monotonic();
     let mut told_at = None;
     loop {
-        let store = &config.store;
-        let opened = Store::open(&store.url, store.durability, &config.apps, Arc::clone(clock)).await;
+        let opened = once(config, candidate, clock).await;
         let waited = (clock.monotonic() - begun) / SECOND;
         let Err(OpenError::Unreachable(what)) = opened else {
             if told_at.is_some() {

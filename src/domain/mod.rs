@@ -23,6 +23,7 @@ pub mod absence;
 pub mod schedule;
 pub mod left_out;
 pub mod masked;
+pub mod node;
 
 use crate::words::{Message, say};
 

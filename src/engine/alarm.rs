@@ -1,7 +1,7 @@
 //! tokio-cron-scheduler rings bells, nothing more. It was seen to fire late, early, twice and overlapping, so each bell only asks
 //! the engine or the store to look for itself, and is harmless whenever and however often it rings.
 
-use super::Signals;
+use super::{Signals, duties::Duties};
 use crate::{
     clock::SharedClock,
     config::App,
@@ -48,6 +48,8 @@ pub struct Bells {
     pub recurring: Arc<Notify>,
     /// The apps that are configured.
     pub apps: Vec<App>,
+    /// What this daemon does for all.
+    pub duties: Duties,
 }
 
 /// Starts the bells: every half minute a look for expired reminders, every ten seconds the gauges and what was cut off of schedules, and
@@ -73,6 +75,7 @@ pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
         })?)
         .await?;
     let (store, signals, clock) = (bells.store.clone(), Arc::clone(&bells.signals), Arc::clone(&bells.clock));
+    let duties = bells.duties.clone();
     let bells = Arc::new(Mutex::new(bells));
     for (schedule, all) in [("*/10 * * * * *", true), ("* * * * * *", false)] {
         let bells = Arc::clone(&bells);
@@ -91,16 +94,16 @@ pub async fn start(bells: Bells) -> Result<JobScheduler, JobSchedulerError> {
         });
         scheduler.add(ring?).await?;
     }
-    let tasks = Arc::new(Mutex::new((store, signals, clock)));
+    let tasks = Arc::new(Mutex::new((store, signals, clock, duties)));
     let ring = Job::new_async("*/10 * * * * *", move |_, _| {
         let tasks = Arc::clone(&tasks);
         Box::pin(async move {
             // One that takes long is not rung twice.
             let Ok(tasks) = tasks.try_lock() else { return };
-            let (store, signals, clock) = &*tasks;
+            let (store, signals, clock, duties) = &*tasks;
             // If the store does not answer, the engine tells of it.
             let _ = store.read_gates().await;
-            if !signals.is_on_hold() {
+            if !signals.is_on_hold() && duties.has("schedules") {
                 let _ = store.take_up_tasks(clock.now()).await;
             }
         })
@@ -115,8 +118,10 @@ impl Bells {
     /// store on hold, before somebody has looked at it.
     pub async fn tidy(&mut self) {
         // If the store does not answer, the engine tells of it; old rows stay a little longer.
-        let _ = self.store.tidy().await;
-        if self.signals.is_on_hold() || !self.signals.status().clock_trusted {
+        if self.duties.has("retention") {
+            let _ = self.store.tidy().await;
+        }
+        if self.signals.is_on_hold() || !self.signals.status().clock_trusted || !self.duties.has("retention") {
             return;
         }
         let now = self.clock.now();
@@ -138,7 +143,11 @@ impl Bells {
         let now = self.clock.now();
         let status = self.signals.status();
         self.metrics.held.set(i64::from(self.signals.is_on_hold()));
-        for (app, lane) in &status.lanes {
+        let ours = status.lanes.iter().filter(|(_, lane)| !lane.elsewhere);
+        if ours.clone().count() < status.lanes.len() {
+            self.metrics.forget_lanes();
+        }
+        for (app, lane) in ours {
             let by_app = ByApp { app: app.clone() };
             let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
             self.metrics
@@ -155,7 +164,11 @@ impl Bells {
             self.metrics.token_expiry.get_or_create(&by_app).set(seconds(left));
         }
         // If the store does not answer, the engine tells of it.
-        let _ = timeout(TURN, self.measure_store(now)).await;
+        if self.duties.has("gauges") {
+            let _ = timeout(TURN, self.measure_store(now)).await;
+        } else {
+            self.metrics.forget_store();
+        }
         let _ = timeout(TURN, self.measure_database()).await;
     }
 

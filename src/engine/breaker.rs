@@ -71,6 +71,12 @@ impl Breakers {
         breaker.suspension = Some(Suspension { until, blame: None, code: code.to_owned(), why: why.clone() });
     }
 
+    /// Another has found that the template keeps being refused.
+    pub fn inherit(&mut self, template: i64, suspension: Suspension) {
+        let breaker = Breaker { refused: IN_A_ROW, opened: 1, suspension: Some(suspension), probe: None };
+        self.0.insert(template, breaker);
+    }
+
     /// The platform accepted a message of the template.
     pub fn accepted(&mut self, template: i64) {
         // Nearly always there is none.

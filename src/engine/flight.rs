@@ -1,11 +1,18 @@
 //! The flight of one message: picked at its instant, marked, sent, settled.
 
-use super::{Done, Engine, done::Sent, lane::Pick, limited, settlements::Pending};
+use super::{
+    Done, Engine,
+    done::Sent,
+    lane::{Holding, Pick},
+    limited,
+    settlements::Pending,
+};
 use crate::{
     domain::{
         Millis,
         consent::Ticket,
         decide::{Decision, consent_ended, gave_up, no_consent, turned_off},
+        node::Marker,
         outcome::{Outcome, Reaction},
         reminder::State,
         settle::{Next, Settlement, gate_closed, settle, store_failed},
@@ -28,7 +35,10 @@ impl Engine {
         let lane = &mut self.lanes[i];
         let may_send = lane.pause.is_none() && lane.may_ask(now);
         let mut marks = Vec::new();
-        for pick in lane.pick(now, may_send) {
+        let (owned, monotonic) = (self.owned.clone(), self.clock.monotonic());
+        let gone = Marker::Gone(Millis::MAX);
+        let marker = |node| owned.as_ref().map_or(gone, |owned| owned.marker(node, monotonic));
+        for pick in lane.pick(now, may_send, marker) {
             match pick {
                 Pick::Mark(job) => marks.push(job),
                 Pick::Settle(job, settlement) => self.settle_unmarked(i, &job, settlement, now),
@@ -75,6 +85,10 @@ impl Engine {
                     // It was changed: as it is now it may have been read meanwhile, and passed over because this one was under way.
                     self.lanes[i].ring(Ring::EVERYTHING);
                 }
+                Marked::Fenced => {
+                    self.release(i, &job);
+                    self.fenced(i);
+                }
                 Marked::TurnedOff => {
                     let settlement = turned_off(&job.due, &self.lanes[i].app.rules, now);
                     self.settle_instead(i, &job, settlement, now);
@@ -105,6 +119,18 @@ impl Engine {
         self.store_failed(error, now);
     }
 
+    /// A lane is not this node's any more, or its gates have closed: until somebody has looked nothing is begun in it.
+    fn fenced(&mut self, i: usize) {
+        let lane = &mut self.lanes[i];
+        if lane.hold.may_begin() {
+            lane.hold = Holding::Unsure;
+            self.metrics.fenced_marks.get_or_create(&ByApp { app: lane.app.name.clone() }).inc();
+            self.signals.meet_fence();
+        }
+        // As it is now it is read again.
+        lane.ring(Ring::EVERYTHING);
+    }
+
     /// A job that was to be marked, and was not, is no longer under way.
     fn release(&mut self, i: usize, job: &Job) {
         let lane = &mut self.lanes[i];
@@ -126,7 +152,9 @@ impl Engine {
         // Marking took its time: the gate is asked once more at the very last moment, as it is now.
         let decision = lane.decide(&job, self.store.gates().here(lane.id, job.schedule), now);
         let goes = matches!(decision, Decision::Send | Decision::Resend);
-        let Some(auth) = lane.auth(now).filter(|_| goes) else {
+        // A process that stood still since the mark may have lost its lanes: nothing of it leaves then.
+        let trusted = self.signals.is_trusted(self.clock.monotonic());
+        let Some(auth) = lane.auth(now).filter(|_| goes && trusted) else {
             let until = if let Decision::Wait { until } = decision { until } else { now };
             let settlement = gate_closed(&job.due, until);
             self.settle_marked(i, &job, settlement, None, now);
@@ -291,7 +319,9 @@ impl Engine {
 
     /// Queues the settlement of a job that was never marked.
     pub(super) fn settle_unmarked(&mut self, i: usize, job: &Job, settlement: Settlement, now: Millis) {
-        let entry = Entry { target: job.target(false), settlement, began_at: None, ended_at: now };
+        let mut target = job.target(false);
+        target.epoch = self.lanes[i].hold.epoch();
+        let entry = Entry { target, settlement, began_at: None, ended_at: now };
         self.settlements.push(Pending { lane: i, marked: false, entry }, self.clock.now());
     }
 
@@ -324,6 +354,9 @@ impl Engine {
                 tracing::info!(reminder = %due.id, app = lane.app.name, "had been changed or settled already; nothing was written");
                 // As it is now it may have been read meanwhile, and passed over because this one was under way.
                 lane.ring(Ring::EVERYTHING);
+                if entry.target.epoch.is_some() {
+                    self.signals.meet_fence();
+                }
             }
             match entry.settlement.next {
                 Next::Again { due_at: at, .. } | Next::Doubt { look_at: at } => lane.ring(Ring { from: at, until: at }),

@@ -39,8 +39,8 @@ pub async fn assume_sent(store: &dyn Queue, lane: i64, last_id: ReminderId, now:
             Marked::NoConsent => Some(end(job, false, assumed_sent_without_consent(), now)),
             // It is not to be sent again, and holds what its first request may have spent.
             Marked::NotSole | Marked::TurnedOff | Marked::Ended { .. } => Some(end(job, false, assumed_sent(), now)),
-            // Its owner cancelled it just now.
-            Marked::Late => None,
+            // Its owner cancelled it just now. No epoch is counted on here: while the store is on hold nobody else marks.
+            Marked::Late | Marked::Fenced => None,
         });
         let settles: Vec<Entry> = waiting.chain(begun.iter().map(|job| end(job, false, assumed_sent(), now))).collect();
         ended += store.settle(settles).await?.into_iter().filter(|written| *written).count() as u64;

@@ -1,11 +1,12 @@
 //! One app's due-ordered stream, as the engine holds it in memory: what has been read, what is under way, and why nothing is sent if the app is paused.
 
 use super::{
+    breaker::Suspension,
     errands::Errands,
     gates::{self, Behind},
     rate::Rate,
     remarks::Remarks,
-    signals::{Pause, QuotaAsked},
+    signals::{LaneStatus, Pause, QuotaAsked, SuspendedTemplate},
     spacing::Spacing,
     stream::{Reach, Read, Stream},
     templates::Templates,
@@ -17,8 +18,9 @@ use crate::{
         MINUTE, Millis, SECOND,
         decide::{Decision, cut_off, decide, open_doubt},
         gate::{Gate, Quiet},
+        node::{Marker, NodeId},
         outcome::Outcome,
-        reminder::ReminderId,
+        reminder::{ReminderId, State},
         settle::{Settlement, backoff},
     },
     metrics::{ByApp, ByAppAnd, Metrics, begin},
@@ -44,6 +46,14 @@ const FRUITLESS_IN_A_ROW: u32 = 5;
 
 /// After so long without sends, because of a pause or because the machine slept, the overdue are a backlog.
 pub const BACKLOG_AFTER: Millis = 60 * SECOND;
+
+/// What another node answers for, or may still answer for, is looked at again so soon.
+const OTHERS: Millis = 250;
+
+/// The sooner of both.
+fn sooner(first: Option<Millis>, other: Millis) -> Option<Millis> {
+    Some(first.map_or(other, |first| first.min(other)))
+}
 
 /// One app's lane.
 pub struct Lane {
@@ -102,6 +112,33 @@ pub struct Lane {
     pub spacing: Spacing,
     pub unlisted: Unlisted,
     quiet_until: Millis,
+    /// Whose it is: this node's, under this epoch, or another's.
+    pub hold: Holding,
+}
+
+/// Whose a lane is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holding {
+    /// The only daemon's.
+    Alone,
+    /// This node's, under this epoch.
+    Ours(i64),
+    /// A mark has shown that it is not so any more, or that its gates have closed: until somebody has looked nothing is begun.
+    Unsure,
+    /// Another node's, or nobody's: what is under way is finished, and nothing is begun.
+    Elsewhere,
+}
+
+impl Holding {
+    /// Whether something may be begun.
+    pub fn may_begin(self) -> bool {
+        matches!(self, Self::Alone | Self::Ours(_))
+    }
+
+    /// The epoch that marks count on.
+    pub fn epoch(self) -> Option<i64> {
+        if let Self::Ours(epoch) = self { Some(epoch) } else { None }
+    }
 }
 
 /// What is to be done with a job at this instant.
@@ -119,6 +156,7 @@ fn begin_counters(metrics: &Metrics, app: &App) {
     let by = |what| ByAppAnd { app: app.name.clone(), what };
     begin(&metrics.sends, Outcome::LABELS.map(by));
     begin(&metrics.errors, app.platform.codes.iter().map(|known| known.code).chain(["other"]).map(by));
+    begin(&metrics.fenced_marks, [ByApp { app: app.name.clone() }]);
     begin(&metrics.unlisted_codes, [ByApp { app: app.name.clone() }]);
 }
 
@@ -174,6 +212,7 @@ impl Lane {
             failures: 0,
             fruitless: 0,
             quiet_until: 0,
+            hold: Holding::Alone,
         }
     }
 
@@ -221,6 +260,28 @@ impl Lane {
         self.sorted = false;
     }
 
+    /// The lane is this node's from now on; the last owner has left what it knew.
+    pub fn begin(&mut self, left: LaneStatus, now: Millis) {
+        self.token = Token::after(left.forced);
+        self.pause = left.pause.filter(|pause| now < pause.until);
+        self.failures = u32::from(self.pause.is_some());
+        (self.fruitless, self.quiet_until, self.quota) = (0, 0, left.quota);
+        self.rate.resume(left.halved, now);
+        for SuspendedTemplate { template, code, why, until, blame } in left.suspended {
+            if let Some(number) = self.templates.number(&template) {
+                self.templates.breakers.inherit(number, Suspension { until, blame, code, why });
+            }
+        }
+        self.errands = Errands::new(None, now);
+        (self.wake_suspended, self.behind) = (true, Behind::default());
+        self.resume(now);
+    }
+
+    /// The lane is another's: what was read of it is dropped.
+    pub fn end(&mut self, now: Millis) {
+        self.begin_streams(now);
+    }
+
     /// Another secret: what waited because of the old one is tried at once.
     pub fn renew(&mut self, adapter: Arc<dyn Adapter>, transport: Arc<dyn Transport>, now: Millis) {
         (self.adapter, self.transport) = (adapter, transport);
@@ -230,9 +291,9 @@ impl Lane {
         }
     }
 
-    /// Whether the first look at the queue is done.
+    /// Whether the first look at the queue is done, or is another's.
     pub fn looked(&self) -> bool {
-        self.live.has_looked() && self.backlog.has_looked()
+        self.hold == Holding::Elsewhere || self.live.has_looked() && self.backlog.has_looked()
     }
 
     /// The clock was set back: waits last no longer because of it.
@@ -316,7 +377,7 @@ impl Lane {
 
     /// Takes out of the buffers the jobs that can be acted upon now: all that are settled without a call, and as many sends as the gate lets
     /// through.
-    pub fn pick(&mut self, now: Millis, may_send: bool) -> Vec<Pick> {
+    pub fn pick(&mut self, now: Millis, may_send: bool, marker: impl Fn(NodeId) -> Marker) -> Vec<Pick> {
         let mut window = if may_send && !self.marking && self.quiet_until <= now { self.window() } else { 0 };
         let mut picks = Vec::new();
         // When the first user who waits may have another message, and whether anything but such users keeps this look from going on.
@@ -331,6 +392,13 @@ impl Lane {
                 if self.active.contains(&job.due.id) {
                     // Read twice, as it was and as it is, and under way already: its settlement will ring.
                     taken.push((*place, None));
+                    continue;
+                }
+                let marker = job.marker.map_or(Marker::Gone(Millis::MAX), &marker);
+                if job.due.state == State::Sending && !marker.has_let_go() {
+                    // Another node answers for it: its user has a message under way.
+                    users.insert(job.recipient);
+                    first_free = sooner(first_free, now + OTHERS);
                     continue;
                 }
                 let on_doubt = self.templates.on_doubt(job.template);
@@ -348,6 +416,10 @@ impl Lane {
                         self.active.insert(job.due.id);
                         taken.push((*place, Some(decision)));
                     }
+                    // Bytes of its first request may leave at any time, as long as it is not proved that their node is gone.
+                    Decision::Send | Decision::Resend if job.due.state == State::InDoubt && !marker.lets_resend() => {
+                        first_free = sooner(first_free, now + OTHERS);
+                    }
                     Decision::Send | Decision::Resend => {
                         let throttled = window > 0 && !self.rate.ready(backlog, now);
                         if throttled && self.throttled_last.replace(job.due.id) != Some(job.due.id) {
@@ -362,7 +434,7 @@ impl Lane {
                             continue;
                         }
                         if let Some(until) = self.spacing.waits(job.recipient, now) {
-                            first_free = Some(first_free.map_or(until, |first: Millis| first.min(until)));
+                            first_free = sooner(first_free, until);
                             continue;
                         }
                         if let Some(waits) = self.templates.suspends(job, &self.active, now) {
@@ -387,6 +459,7 @@ impl Lane {
                     Decision::CutOff => Pick::CutOff(job),
                     decision => {
                         job.blind = decision == Decision::Resend;
+                        job.epoch = self.hold.epoch();
                         self.busy.insert(job.recipient);
                         self.in_flight += 1;
                         Pick::Mark(job)

@@ -19,15 +19,17 @@ mod breaker;
 mod sweep;
 mod flight;
 mod settlements;
+mod ownership;
 mod done;
 mod token;
 mod errands;
 mod questions;
 mod clockwatch;
 pub mod hold;
+pub mod duties;
 pub mod alarm;
 
-pub use signals::{Signals, Status};
+pub use signals::{Owned, Signals, Status};
 pub use stream::Reach;
 
 use crate::{
@@ -45,7 +47,7 @@ use crate::{
 use clockwatch::ClockWatch;
 use done::Done;
 use errands::Errands;
-use lane::{BACKLOG_AFTER, Lane};
+use lane::{BACKLOG_AFTER, Holding, Lane};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use settlements::Settlements;
 use signals::SuspendedTemplate;
@@ -86,6 +88,8 @@ pub struct Engine {
     rng: StdRng,
     /// Nothing new is begun any more.
     stopping: bool,
+    /// The lanes that are this node's; nothing for who is alone.
+    owned: Option<Owned>,
 }
 
 impl Engine {
@@ -112,15 +116,7 @@ impl Engine {
             lane
         };
         begin(&metrics.store_errors, StoreError::WORDS.map(|what| By { what }));
-        let signals = Arc::new(Signals::default());
-        let (told, commit) = (Arc::clone(&signals), metrics.commit.clone());
-        store.on_commit(Box::new(move |ring, took| {
-            commit.observe(took.as_secs_f64());
-            if let Some(ring) = ring {
-                told.ring(ring);
-            }
-        }));
-        Self {
+        let engine = Self {
             lanes: apps.iter().map(lane).collect(),
             clockwatch: ClockWatch::new(now, clock.monotonic()),
             seen_at: clock.monotonic(),
@@ -128,7 +124,7 @@ impl Engine {
             transport,
             clock,
             metrics,
-            signals,
+            signals: Arc::default(),
             tasks: JoinSet::new(),
             store_runtime: Handle::current(),
             settlements: Settlements::new(),
@@ -136,7 +132,31 @@ impl Engine {
             reread_at: now + REREAD_EVERY,
             rng: StdRng::seed_from_u64(seed),
             stopping: false,
-        }
+            owned: None,
+        };
+        engine.told_by(Arc::default())
+    }
+
+    /// The same, told by these signals.
+    #[must_use]
+    pub fn told_by(mut self, signals: Arc<Signals>) -> Self {
+        let (told, commit) = (Arc::clone(&signals), self.metrics.commit.clone());
+        self.store.on_commit(Box::new(move |ring, took| {
+            commit.observe(took.as_secs_f64());
+            if let Some(ring) = ring {
+                told.ring(ring);
+            }
+        }));
+        self.signals = signals;
+        self
+    }
+
+    /// The same for a daemon among several: no lane is its own before it is told so.
+    #[must_use]
+    pub fn among_several(mut self) -> Self {
+        self.lanes.iter_mut().for_each(|lane| lane.hold = Holding::Elsewhere);
+        self.signals.trust_until(Millis::MIN);
+        self
     }
 
     /// The same with other bounds on the jobs in memory.
@@ -224,6 +244,9 @@ impl Engine {
                 lane.renew(app.adapter().into(), way, now);
             }
         }
+        if let Some(owned) = told.owned {
+            self.own(owned, now);
+        }
         let reread = now >= self.reread_at;
         if reread {
             self.reread_at = now + REREAD_EVERY;
@@ -242,7 +265,7 @@ impl Engine {
             lane.look_at_gates(Arc::clone(&gates), now);
             lane.wait_for_token(now);
             lane.rate.recover(now);
-            if self.stopping || !store_answers {
+            if self.stopping || !store_answers || !lane.hold.may_begin() {
                 continue;
             }
             if may_act {
@@ -304,7 +327,7 @@ impl Engine {
 
     /// Whether reminders may be sent or ended: by this clock, and from this store.
     fn may_act(&self) -> bool {
-        self.clockwatch.trusted() && !self.signals.is_on_hold()
+        self.clockwatch.trusted() && !self.signals.is_on_hold() && self.signals.is_trusted(self.clock.monotonic())
     }
 
     /// Instants that were reckoned by a clock that has been set back since lie too far ahead.
@@ -320,7 +343,11 @@ impl Engine {
     fn next_wake(&self) -> Millis {
         let now = self.clock.now();
         let acts = self.may_act() && !self.stopping;
-        let lanes = self.lanes.iter().filter(|_| acts).filter_map(|lane| lane.next_wake(now, lane.may_ask(now)));
+        let lanes = self
+            .lanes
+            .iter()
+            .filter(|lane| acts && lane.hold.may_begin())
+            .filter_map(|lane| lane.next_wake(now, lane.may_ask(now)));
         let settle = self.settlements.next_wake().map(|at| at.max(self.store_retry_at));
         lanes.chain(settle).min().unwrap_or(Millis::MAX).min(now + POLL)
     }
@@ -391,18 +418,30 @@ impl Engine {
     /// Tells everybody who asks how things stand.
     fn publish(&self) {
         let now = self.clock.now();
+        let idle = self.settlements.is_empty() && self.lanes.iter().all(|lane| lane.in_flight == 0);
+        self.signals.idle.store(idle, std::sync::atomic::Ordering::Release);
         self.signals.publish(|status| {
-            status.ready = status.ready || self.lanes.iter().all(Lane::looked);
+            let told = self.owned.is_some() || self.lanes.iter().all(|lane| lane.hold == Holding::Alone);
+            status.ready = status.ready || told && self.lanes.iter().all(Lane::looked);
+            status.trusted = self.signals.is_trusted(self.clock.monotonic());
             status.clock_distrusted = self.clockwatch.distrusted().cloned();
             status.clock_trusted = self.clockwatch.trusted();
             for lane in &self.lanes {
+                if lane.hold == Holding::Elsewhere {
+                    continue;
+                }
                 let at = status.lane(&lane.app.name);
+                at.elsewhere = false;
                 at.next_due = lane.next_due();
                 at.in_flight = lane.in_flight;
                 at.token_expires_at = lane.token.expires_at();
                 at.token_failed = lane.token.failing();
                 at.rate = lane.rate.per_second();
                 at.quota = lane.quota;
+                at.halved = lane.rate.halved();
+                if at.forced.len() != lane.token.forced().len() {
+                    at.forced = lane.token.forced().to_vec();
+                }
                 at.out_of_step = lane.templates.out_of_step();
                 if at.unlisted.iter().map(|(_, n)| n).sum::<u64>() != lane.unlisted.total() {
                     at.unlisted = lane.unlisted.all().map(|(code, n)| (code.to_owned(), n)).collect();
@@ -414,6 +453,7 @@ impl Engine {
                         code: suspension.code.clone(),
                         why: suspension.why.clone(),
                         until: suspension.until,
+                        blame: suspension.blame,
                     }
                 }));
                 // This happens at each step: sentences are copied only when they have changed.

@@ -35,6 +35,17 @@ impl Rate {
         (most >> self.halved).max(1)
     }
 
+    /// How often it was halved, and when that last changed.
+    pub fn halved(&self) -> (u32, Millis) {
+        (self.halved, self.halved_at)
+    }
+
+    /// Goes on from what another has learnt.
+    pub fn resume(&mut self, (halved, at): (u32, Millis), now: Millis) {
+        (self.halved, self.halved_at) = (halved.min(16), at.min(now));
+        self.set_paces();
+    }
+
     /// Whether a send, of the backlog or not, may leave now.
     pub fn ready(&self, backlog: bool, now: Millis) -> bool {
         self.all.ready(now) && (!backlog || self.backlog.ready(now))

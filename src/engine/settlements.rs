@@ -111,7 +111,16 @@ mod tests {
             unsure: 0,
             doubt_since: None,
         };
-        let target = Target { due, lane: 1, recipient: 1, template: 1, standing: false, schedule: None };
+        let target = Target {
+            due,
+            lane: 1,
+            recipient: 1,
+            template: 1,
+            standing: false,
+            schedule: None,
+            marker: None,
+            epoch: None,
+        };
         let entry = Entry { target, settlement: assumed_sent(), began_at: None, ended_at: 0 };
         Pending { lane: 0, marked: true, entry }
     }

@@ -1,23 +1,75 @@
 //! What others tell the engine, and what it tells them.
 
-use crate::{config::App, domain::Millis, platform::Quota, store::port::Ring, words::Message};
+use crate::{
+    config::App,
+    domain::{
+        Millis,
+        node::{Marker, NodeId, Watch},
+    },
+    platform::{Quota, code::Blame},
+    store::port::Ring,
+    words::Message,
+};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 use tokio::sync::Notify;
 
 /// The engine's signals: others call, and the engine looks at its next step.
-#[derive(Default)]
 pub struct Signals {
     told: Mutex<Told>,
     on_hold: AtomicBool,
     pub(super) woken: Notify,
     heartbeat: AtomicI64,
     status: Mutex<Status>,
+    /// Until when, by the monotonic clock, its lanes are surely its own.
+    trust_until: AtomicI64,
+    /// It has met a lane that is not, or whose gates have closed.
+    fenced: Notify,
+    /// Nothing is under way.
+    pub(super) idle: AtomicBool,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self {
+            told: Mutex::default(),
+            on_hold: AtomicBool::default(),
+            woken: Notify::default(),
+            heartbeat: AtomicI64::default(),
+            status: Mutex::default(),
+            // Who is alone trusts for ever.
+            trust_until: Millis::MAX.into(),
+            fenced: Notify::default(),
+            idle: AtomicBool::default(),
+        }
+    }
+}
+
+/// The lanes that are this node's, and what it has seen of the other nodes.
+#[derive(Debug, Clone)]
+pub struct Owned {
+    /// This node.
+    pub me: NodeId,
+    /// Its lanes, and the epoch of each.
+    pub epochs: BTreeMap<i64, i64>,
+    /// What it has seen of the others.
+    pub watch: Arc<Watch>,
+    /// What the last owner of each lane said of it.
+    pub statuses: BTreeMap<i64, String>,
+}
+
+impl Owned {
+    /// How the node stands that marked a row.
+    pub fn marker(&self, node: NodeId, monotonic: Millis) -> Marker {
+        // What this one has marked and is not about any more is nobody's.
+        if node == self.me { Marker::Gone(Millis::MAX) } else { self.watch.marker(node, monotonic) }
+    }
 }
 
 /// What the engine was told since its last step.
@@ -31,6 +83,8 @@ pub(super) struct Told {
     pub read_templates: Vec<String>,
     /// Apps with new secrets.
     pub renewed: Vec<App>,
+    /// The lanes that are this node's from now on.
+    pub owned: Option<Owned>,
 }
 
 /// What the engine last saw.
@@ -38,6 +92,8 @@ pub(super) struct Told {
 pub struct Status {
     /// The first look at the queue is done.
     pub ready: bool,
+    /// Its lanes are surely its own.
+    pub trusted: bool,
     /// Why the clock is distrusted, and nothing is sent, if it is.
     pub clock_distrusted: Option<Message>,
     /// A platform has had the opportunity to contradict the clock, and has not.
@@ -46,8 +102,9 @@ pub struct Status {
     pub lanes: BTreeMap<String, LaneStatus>,
 }
 
-/// One lane's.
-#[derive(Debug, Clone, Default)]
+/// One lane's. Where several daemons share a database its owner writes it down: others tell it, and the next owner goes on from it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LaneStatus {
     /// Why the app is paused, if it is.
     pub pause: Option<Pause>,
@@ -71,10 +128,17 @@ pub struct LaneStatus {
     pub out_of_step: usize,
     /// Codes that nobody has listed, and how often the platform has answered with each since the start.
     pub unlisted: Vec<(String, u64)>,
+    /// How often the rate was halved, and when that last changed.
+    pub halved: (u32, Millis),
+    /// When new tokens were forced, within a day.
+    pub forced: Vec<Millis>,
+    /// It is another node's, and this is what that one last said.
+    #[serde(skip)]
+    pub elsewhere: bool,
 }
 
 /// Why nothing of an app is sent for now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     /// Since when.
     pub since: Millis,
@@ -87,7 +151,7 @@ pub struct Pause {
 }
 
 /// A template of which nothing is sent for now, since the platform keeps refusing its messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuspendedTemplate {
     /// The platform's id.
     pub template: String,
@@ -97,10 +161,12 @@ pub struct SuspendedTemplate {
     pub why: Message,
     /// When the next message of it is tried.
     pub until: Millis,
+    /// What of the template is to blame; `None` if it is banned.
+    pub blame: Option<Blame>,
 }
 
 /// Readings of the platform's list of templates.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TemplatesAsked {
     /// How many there were since the start.
     pub times: u64,
@@ -109,7 +175,7 @@ pub struct TemplatesAsked {
 }
 
 /// What the platform said was left of the day's sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuotaAsked {
     /// What it said.
     pub quota: Quota,
@@ -161,6 +227,40 @@ impl Signals {
         self.on_hold.load(Ordering::Acquire)
     }
 
+    /// The lanes that are this node's from now on.
+    ///
+    /// # Panics
+    /// When somebody panicked while telling.
+    pub fn own(&self, owned: Owned) {
+        self.tell(|told| told.owned = Some(owned));
+    }
+
+    /// Its lanes are surely its own until this instant of the monotonic clock.
+    pub fn trust_until(&self, monotonic: Millis) {
+        self.trust_until.store(monotonic, Ordering::Release);
+        self.woken.notify_one();
+    }
+
+    /// Whether its lanes are surely its own, by the monotonic clock.
+    pub fn is_trusted(&self, monotonic: Millis) -> bool {
+        monotonic < self.trust_until.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing is under way: all that was marked is settled.
+    pub fn is_idle(&self) -> bool {
+        self.idle.load(Ordering::Acquire)
+    }
+
+    /// Waits until the engine meets a lane that is not its own, or whose gates have closed.
+    pub async fn fenced(&self) {
+        self.fenced.notified().await;
+    }
+
+    /// The engine has met one.
+    pub(super) fn meet_fence(&self) {
+        self.fenced.notify_one();
+    }
+
     /// When the engine's loop last went round, on the monotonic clock.
     pub fn heartbeat(&self) -> Millis {
         self.heartbeat.load(Ordering::Acquire)
@@ -192,6 +292,13 @@ impl Signals {
     /// Changes what others see.
     pub(super) fn publish(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.status.lock().expect("nobody panics while writing it"));
+    }
+}
+
+impl LaneStatus {
+    /// What others tell of it, and the next owner goes on from: what changes with every message is left out.
+    pub fn to_keep(&self) -> Self {
+        Self { next_due: None, in_flight: 0, ..self.clone() }
     }
 }
 

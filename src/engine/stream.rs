@@ -257,6 +257,8 @@ mod tests {
             standing: false,
             schedule: schedule(id),
             blind: false,
+            marker: None,
+            epoch: None,
             body,
         }
     }

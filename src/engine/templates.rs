@@ -37,6 +37,11 @@ pub struct Templates {
 }
 
 impl Templates {
+    /// A configured template's number in the store, by the platform's id.
+    pub fn number(&self, code: &str) -> Option<i64> {
+        self.configured.iter().find(|(_, known)| known.code == code).map(|(number, _)| *number)
+    }
+
     /// Those that the app is configured with. `number` is a template's in the store.
     pub fn new(app: Arc<App>, number: impl Fn(&Template) -> Option<i64>) -> Self {
         let configured = |t: &Template| Some((number(t)?, Configured { code: t.code.clone(), on_doubt: t.on_doubt }));

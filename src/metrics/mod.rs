@@ -113,6 +113,14 @@ pub struct Metrics {
     pub erased: Family<By, Counter>,
     /// Sends that waited for the app's rate.
     pub throttled: Family<ByApp, Counter>,
+    /// Nodes that live, as this one sees it.
+    pub nodes: Gauge,
+    /// Lanes that no node has who works.
+    pub lanes_without_owner: Gauge,
+    /// Nodes whose lanes this one has taken.
+    pub takeovers: Counter,
+    /// Marks that were refused because the lane was another node's by then, or its gates had closed.
+    pub fenced_marks: Family<ByApp, Counter>,
     /// Requests.
     pub requests: Family<ByRequest, Counter>,
     /// Requests that were refused or failed, by the code of the problem.
@@ -170,6 +178,10 @@ impl Default for Metrics {
             occurrences: Family::default(),
             erased: Family::default(),
             throttled: Family::default(),
+            nodes: Gauge::default(),
+            lanes_without_owner: Gauge::default(),
+            takeovers: Counter::default(),
+            fenced_marks: Family::default(),
             requests: Family::default(),
             problems: Family::default(),
             store_errors: Family::default(),
@@ -231,7 +243,19 @@ impl Default for Metrics {
             metrics.occurrences.clone(),
         );
         r.register("erased", "What went because its term was over", metrics.erased.clone());
+        r.register("nodes", "Daemons that share the database and live", metrics.nodes.clone());
+        r.register("lanes_without_owner", "Apps whose reminders nobody sends", metrics.lanes_without_owner.clone());
+        r.register(
+            "takeovers",
+            "Daemons that fell silent and whose lanes this one gave to others",
+            metrics.takeovers.clone(),
+        );
         r.register("throttled_sends", "Sends that waited for the app's rate", metrics.throttled.clone());
+        r.register(
+            "fenced_marks",
+            "Looks at a lane that was another node's by then, or whose gates had closed",
+            metrics.fenced_marks.clone(),
+        );
         r.register("http_requests", "Requests by route and status", metrics.requests.clone());
         r.register("http_problems", "Requests that were refused or failed, by code", metrics.problems.clone());
         let what = "Times that the store did not do what the engine asked of it";
@@ -253,6 +277,29 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Another daemon tells of the store: what this one has told of it is over.
+    pub fn forget_store(&self) {
+        let of_apps = [
+            &self.drift,
+            &self.due,
+            &self.incomplete_schedules,
+            &self.orphaned_schedules,
+            &self.unconfigured_schedules,
+        ];
+        of_apps.into_iter().for_each(Family::clear);
+        [&self.reminders, &self.consents, &self.schedules].into_iter().for_each(Family::clear);
+        self.oldest_overdue.clear();
+        self.unprepared.clear();
+        self.folder_problems.set(0);
+    }
+
+    /// Other daemons have some apps: what this one has told of them is over.
+    pub fn forget_lanes(&self) {
+        let of_apps = [&self.paused, &self.rate, &self.suspended_templates, &self.out_of_step, &self.quota_left];
+        of_apps.into_iter().for_each(Family::clear);
+        self.token_expiry.clear();
+    }
+
     /// With what the system says of this process, which began at `began_at`, milliseconds since 1970.
     ///
     /// # Panics

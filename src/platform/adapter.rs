@@ -139,7 +139,7 @@ pub struct Granted {
 }
 
 /// What is left of an API's calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Quota {
     /// Calls a day.
     pub limit: i64,

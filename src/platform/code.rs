@@ -23,7 +23,7 @@ pub struct Code {
 }
 
 /// What of a template a refusal blames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Blame {
     /// The account has no such template.
     Gone,

@@ -15,6 +15,7 @@ pub mod values;
 pub mod characters;
 pub mod popup;
 pub mod proxy;
+mod gate;
 pub mod transport;
 pub mod token;
 pub mod elsewhere;

@@ -64,6 +64,16 @@ pub struct Token {
 }
 
 impl Token {
+    /// None yet; new ones were forced at these instants, by whoever asked before.
+    pub fn after(forced: Vec<Millis>) -> Self {
+        Self { forced, ..Self::default() }
+    }
+
+    /// When new ones were forced, within a day.
+    pub fn forced(&self) -> &[Millis] {
+        &self.forced
+    }
+
     /// The token to send with, if there is one.
     pub fn usable(&self, now: Millis) -> Option<&SecretString> {
         self.now.as_ref().filter(|(_, until)| now < *until).map(|(token, _)| token)

@@ -1,6 +1,6 @@
 //! The only HTTP client. It tells apart what was never sent from what may have arrived.
 
-use super::{Answer, Method, Request, proxy::Proxy};
+use super::{Answer, Method, Request, gate::Closed, proxy::Proxy};
 use crate::{
     domain::{Millis, SECOND, outcome::clean},
     trip::trip,
@@ -20,6 +20,8 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
+
+pub use super::gate::Gate;
 
 /// An answer longer than this is not read further: no platform needs more than a few hundred bytes.
 pub const MAX_ANSWER: usize = 64 * 1024;
@@ -74,6 +76,8 @@ pub struct HttpTransport {
     /// The address of the proxy that it goes by.
     proxy: Option<String>,
     addresses: Addresses,
+    /// What is asked just before a request leaves.
+    gate: Option<Gate>,
 }
 
 /// Addresses that were read before. An app sends to the same one until its token changes, and to read one costs as much as to write a message.
@@ -82,7 +86,7 @@ struct Addresses(Arc<Mutex<HashMap<String, Url>>>);
 
 impl Addresses {
     /// The request as reqwest has it.
-    fn written(&self, request: Request) -> Result<reqwest::Request, Failure> {
+    fn written(&self, request: Request, gate: Option<&Gate>) -> Result<reqwest::Request, Failure> {
         let unfit = |why: &dyn std::error::Error| Failure::NotSent(say!("no_connection", cause = innermost(why)));
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
@@ -99,7 +103,10 @@ impl Addresses {
             written.headers_mut().insert(name, value);
         }
         if request.method == Method::Post {
-            *written.body_mut() = Some(request.body.into());
+            *written.body_mut() = Some(match gate {
+                Some(gate) => gate.body(request.body),
+                None => request.body.into(),
+            });
         }
         Ok(written)
     }
@@ -125,7 +132,13 @@ impl HttpTransport {
     /// # Errors
     /// When the machine's TLS roots cannot be read.
     pub fn new(limits: Limits) -> reqwest::Result<Self> {
-        Ok(Self { client: Ok(client(limits, None)?), limits, proxy: None, addresses: Addresses::default() })
+        Ok(Self { client: Ok(client(limits, None)?), limits, proxy: None, addresses: Addresses::default(), gate: None })
+    }
+
+    /// The same for a daemon among several: nothing leaves while the gate is closed.
+    #[must_use]
+    pub fn gated(self, gate: Gate) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 
     async fn receive(sent: impl Future<Output = reqwest::Result<reqwest::Response>>) -> Result<Answer, Lost> {
@@ -185,7 +198,10 @@ impl Transport for HttpTransport {
                 return Box::pin(async move { Err(failure) });
             }
         };
-        let written = match self.addresses.written(request) {
+        if self.gate.as_ref().is_some_and(|gate| !gate.is_open()) {
+            return Box::pin(async { Err(Failure::NotSent(say!("node_not_trusted"))) });
+        }
+        let written = match self.addresses.written(request, self.gate.as_ref()) {
             Ok(written) => written,
             Err(failure) => return Box::pin(async move { Err(failure) }),
         };
@@ -207,8 +223,8 @@ impl Transport for HttpTransport {
         let client = client(self.limits, Some(proxy));
         // The first client was built, so the machine's TLS roots are there; a call will tell if they no longer are.
         let client = client.map_err(|e| say!("no_connection", cause = innermost(&e.without_url())));
-        let (limits, addresses) = (self.limits, self.addresses.clone());
-        Some(Arc::new(Self { client, limits, proxy: Some(proxy.url.clone()), addresses }))
+        let (limits, addresses, gate) = (self.limits, self.addresses.clone(), self.gate.clone());
+        Some(Arc::new(Self { client, limits, proxy: Some(proxy.url.clone()), addresses, gate }))
     }
 }
 
@@ -239,6 +255,9 @@ fn failure(error: reqwest::Error, proxy: Option<String>) -> Failure {
     // Without the URL: it carries the token.
     let error = error.without_url();
     let cause = innermost(&error);
+    if is_closed(&error) {
+        return Failure::NotSent(say!("node_not_trusted"));
+    }
     if error.is_connect() || error.is_builder() {
         Failure::NotSent(match proxy {
             None => say!("no_connection", cause = cause),
@@ -250,6 +269,18 @@ fn failure(error: reqwest::Error, proxy: Option<String>) -> Failure {
     } else {
         Failure::Unknown(say!("connection_broke", cause = cause))
     }
+}
+
+/// Whether the gate was closed when the body was to leave.
+fn is_closed(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut at = Some(error);
+    while let Some(error) = at {
+        if error.is::<Closed>() {
+            return true;
+        }
+        at = error.source();
+    }
+    false
 }
 
 fn innermost(error: &dyn std::error::Error) -> String {
@@ -269,11 +300,11 @@ mod tests {
     fn more_addresses_than_are_kept_are_read_all_the_same() {
         let addresses = Addresses::default();
         for i in 0..3 * MAX_ADDRESSES {
-            let written = addresses.written(Request::get(format!("https://p.example/{i}?a=b"))).expect("good");
+            let written = addresses.written(Request::get(format!("https://p.example/{i}?a=b")), None).expect("good");
             assert_eq!(written.url().as_str(), format!("https://p.example/{i}?a=b"));
         }
         assert!(addresses.0.lock().expect("whole").len() <= MAX_ADDRESSES);
-        assert!(matches!(addresses.written(Request::get("no address".into())), Err(Failure::NotSent(_))));
+        assert!(matches!(addresses.written(Request::get("no address".into()), None), Err(Failure::NotSent(_))));
     }
 
     #[test]

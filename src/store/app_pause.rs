@@ -30,6 +30,8 @@ impl Single for SetPause {
         if is_paused == self.pause {
             return Ok(());
         }
+        let app = tx.names.app(&self.app).id;
+        tx.raise_epoch(&format!("app = {app}")).await?;
         write_down(tx, &self.by, if self.pause { PAUSE } else { RESUME }, &self.app).await
     }
 

@@ -78,6 +78,11 @@ impl Database {
     }
 }
 
+/// Gives up the right to be alone.
+pub(super) async fn let_others_in(conn: &mut AnyConnection) -> sqlx::Result<()> {
+    sqlx::query("SELECT pg_advisory_unlock(8391361)").execute(conn).await.map(drop)
+}
+
 /// How long a step of opening may take. A change of the schema takes as long as it takes.
 pub(super) const OPEN_LIMIT: Duration = Duration::from_secs(15);
 

@@ -207,6 +207,14 @@ impl Dialect {
         format!("SELECT {packed} AS packed FROM (SELECT {selected} {from}) AS j")
     }
 
+    /// Who marked the living row `d`. SQLite has one daemon.
+    pub const fn marker(self) -> &'static str {
+        match self {
+            Self::Sqlite => "NULL",
+            Self::Postgres => "d.node",
+        }
+    }
+
     /// The end of a statement that reads rows and keeps every other writer from them until the transaction ends. SQLite has one writer.
     pub const fn for_update(self) -> &'static str {
         match self {

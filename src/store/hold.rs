@@ -148,6 +148,8 @@ impl Single for SetHold {
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
         let now = tx.now;
         let as_of = last_known(tx.conn().await?, now).await?;
+        // No mark that is under way slips past it.
+        tx.raise_epoch("true").await?;
         hold(tx.conn().await?, Reason::Restored, as_of).await
     }
 }

@@ -1,7 +1,8 @@
 //! Reminders are marked `sending`, before the first byte of them leaves.
 
 use super::{
-    hold,
+    dialect::Dialect,
+    fence, hold,
     ledgers::{self, Claimant, Ledgers, Wanted},
     paid::{Paid, paid},
     port::{Job, Marked},
@@ -20,6 +21,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Marked>> {
     let paid = paid(tx, &holders(tx, jobs)).await?;
     let mut stopped = ended(jobs, &paid, tx.now);
+    let fenced = jobs.iter().filter(|job| !fence::lets(tx, job.lane, job.epoch));
+    stopped.extend(fenced.map(|job| (job.due.id, Marked::Fenced)));
     let asks = jobs.iter().filter(|job| job.due.needs_sole() || job.due.is_doubtful());
     let asks: Vec<&Job> = asks.filter(|job| !stopped.contains_key(&job.due.id)).collect();
     let restored = !asks.is_empty() && hold::was_restored(tx).await?;
@@ -30,7 +33,8 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
             stopped.insert(job.due.id, Marked::NotSole);
         }
     }
-    let (without, taken, mut ledgers) = take_consents(tx, jobs).await?;
+    let ours: Vec<&Job> = jobs.iter().filter(|job| stopped.get(&job.due.id) != Some(&Marked::Fenced)).collect();
+    let (without, taken, mut ledgers) = take_consents(tx, &ours).await?;
     for id in without {
         stopped.entry(id).or_insert(Marked::NoConsent);
     }
@@ -43,12 +47,15 @@ pub(super) async fn mark(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<Vec<Mark
         Some(HashSet::new())
     } else {
         let keys = tx.dialect.rows(states::KEY, keys);
-        tx.touch(
-            "UPDATE due SET state = 1, fence = due.fence + 1 FROM {rows}
-             WHERE due.lane = r.lane AND due.due_at = r.due_at AND due.id = r.id AND due.state = r.state AND due.fence = r.fence",
-            keys,
-        )
-        .await?
+        let by = match (tx.dialect, tx.me()) {
+            (Dialect::Postgres, Some(me)) => format!(", node = {}", me.0),
+            _ => String::new(),
+        };
+        let sql = format!(
+            "UPDATE due SET state = 1, fence = due.fence + 1{by} FROM {{rows}}
+             WHERE due.lane = r.lane AND due.due_at = r.due_at AND due.id = r.id AND due.state = r.state AND due.fence = r.fence"
+        );
+        tx.touch(&sql, keys).await?
     };
     let mut verdicts = Vec::with_capacity(jobs.len());
     for job in jobs {
@@ -118,11 +125,12 @@ async fn was_turned_off(tx: &mut Tx<'_>, job: &Job) -> sqlx::Result<bool> {
 /// taken one, and the ledgers to be written.
 async fn take_consents(
     tx: &mut Tx<'_>,
-    jobs: &[Job],
+    jobs: &[&Job],
 ) -> sqlx::Result<(HashSet<ReminderId>, HashSet<ReminderId>, Ledgers)> {
     let holding = holding(tx, jobs).await?;
     let asks: Vec<&Job> = jobs
         .iter()
+        .copied()
         .filter(|job| job.standing || (job.claim == Claim::AtFire && !holding.contains(&job.due.id.0)))
         .collect();
     let wanted: BTreeSet<Wanted> = asks
@@ -153,9 +161,9 @@ async fn take_consents(
 }
 
 /// Which of the jobs that claim at the instant hold a consent from an earlier try.
-async fn holding(tx: &mut Tx<'_>, jobs: &[Job]) -> sqlx::Result<HashSet<i64>> {
-    let tried: Vec<Claimant> =
-        jobs.iter().filter(|job| job.claim == Claim::AtFire && job.due.fence > 0).map(claimant).collect();
+async fn holding(tx: &mut Tx<'_>, jobs: &[&Job]) -> sqlx::Result<HashSet<i64>> {
+    let tried = jobs.iter().filter(|job| job.claim == Claim::AtFire && job.due.fence > 0);
+    let tried: Vec<Claimant> = tried.map(|job| claimant(job)).collect();
     if tried.is_empty() {
         return Ok(HashSet::new());
     }

@@ -7,6 +7,7 @@
 //! writer                                          the one task that writes
 //! requests                                        what is done once, however often it is asked
 //! insert │ mark │ settle │ wake │ change          the steps of a reminder
+//! fence │ nodes                                   several daemons: whose a lane is, and that nobody else marks in it
 //! bulk                                            whatever a filter lets through is cancelled or moved at once
 //! consents │ pushes │ doubts │ users │ retention  what else happens
 //! mentions                                        where texts name a user
@@ -20,7 +21,7 @@
 //! audit                                           who decided what
 //! ledgers │ paid │ tickets │ tally                consents, what pays for a reminder, and how many there are of each
 //! command │ port                                  what is asked of the writer │ what the engine sees
-//! tx │ procedures                                 one transaction, and how it becomes one statement
+//! me │ tx │ procedures                                 one transaction, and how it becomes one statement
 //! names │ states │ schema │ database │ file       what all of them stand on
 //! ```
 
@@ -32,7 +33,10 @@ pub mod reminders;
 mod insert;
 pub mod requests;
 mod queue;
+mod fence;
+mod me;
 mod mark;
+pub mod nodes;
 mod settle;
 mod reasons;
 mod wake;
@@ -134,6 +138,10 @@ pub struct Store {
     upgraded: Option<Upgraded>,
     on_commit: watch::Sender<Option<Arc<OnCommit>>>,
     trouble: pulse::Trouble,
+    /// Which node this is among several.
+    me: me::Me,
+    /// The connection that it beats on.
+    line: Arc<tokio::sync::Mutex<Option<sqlx::AnyConnection>>>,
     /// When the last backup was made; 0 without one.
     last_backup: Arc<AtomicI64>,
 }

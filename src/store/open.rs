@@ -5,7 +5,11 @@ use super::{
     database::{self, Database, in_time},
     dialect::{Dialect, shown},
     error::{OpenError, StoreError},
-    file, gates, identity, names, progress,
+    file, gates, identity,
+    me::Me,
+    names,
+    nodes::{self, NewNode, Proof},
+    progress,
     pulse::Trouble,
     schema::{self, Older},
     tally, templates,
@@ -27,13 +31,23 @@ use tokio::sync::watch;
 /// The slot of a store that has no other beside it.
 const ALONE: i64 = 0;
 
+/// Who else may write to the store.
+enum Beside {
+    /// Nobody.
+    Nobody,
+    /// Others, each with another slot than this one.
+    Others(i64),
+    /// Other nodes: this one joins them.
+    Nodes(NewNode, Proof),
+}
+
 impl Store {
     /// Opens the store, brings its schema up to date, and makes the configured apps and templates known.
     ///
     /// # Errors
     /// A sentence: another daemon has it, it is not ours, it is newer, it is damaged, it is too old an SQLite.
     pub async fn open(url: &str, durability: Durability, apps: &[App], clock: SharedClock) -> Result<Self, OpenError> {
-        Self::open_with(url, durability, apps, clock, (Older::BroughtUp, None)).await
+        Self::open_with(url, durability, apps, clock, (Older::BroughtUp, Beside::Nobody)).await
     }
 
     /// The same for whoever only looks, or does one thing: a store with an older schema is refused and not changed.
@@ -46,7 +60,7 @@ impl Store {
         apps: &[App],
         clock: SharedClock,
     ) -> Result<Self, OpenError> {
-        Self::open_with(url, durability, apps, clock, (Older::Refused, None)).await
+        Self::open_with(url, durability, apps, clock, (Older::Refused, Beside::Nobody)).await
     }
 
     /// The same as [`Self::open`] beside others that write to the same PostgreSQL database: without the right to be alone. For the daemon
@@ -65,7 +79,21 @@ impl Store {
         slot: i64,
     ) -> Result<Self, OpenError> {
         assert!(Dialect::of(url) == Dialect::Postgres, "SQLite has one writer");
-        Self::open_with(url, durability, apps, clock, (Older::BroughtUp, Some(slot))).await
+        Self::open_with(url, durability, apps, clock, (Older::BroughtUp, Beside::Others(slot))).await
+    }
+
+    /// The same for a daemon among several on one PostgreSQL database: it joins the nodes. Those of which `proof` says that they have ended are gone.
+    ///
+    /// # Errors
+    /// As [`Self::open`]: a command that has the database for itself, or a daemon that shares with nobody, keeps it out.
+    pub async fn open_among(
+        url: &str,
+        durability: Durability,
+        apps: &[App],
+        clock: SharedClock,
+        (new, proof): (NewNode, Proof),
+    ) -> Result<Self, OpenError> {
+        Self::open_with(url, durability, apps, clock, (Older::BroughtUp, Beside::Nodes(new, proof))).await
     }
 
     async fn open_with(
@@ -73,7 +101,7 @@ impl Store {
         durability: Durability,
         apps: &[App],
         clock: SharedClock,
-        (older, beside): (Older, Option<i64>),
+        (older, beside): (Older, Beside),
     ) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         let dialect = Dialect::of(url);
@@ -85,7 +113,9 @@ impl Store {
         let full_url = path.as_ref().map_or_else(|| url.to_owned(), |path| file::url(path, "rw"));
         let file = path.as_deref().and_then(file::Identity::of);
         let lock = Arc::new(Mutex::new(lock));
-        let database = Database { url: full_url.clone(), dialect, durability, file, alone: beside.is_none(), lock };
+        // Whoever joins others keeps them out only until it has joined: one at a time brings the schema up to date.
+        let alone = !matches!(beside, Beside::Others(_));
+        let mut database = Database { url: full_url.clone(), dialect, durability, file, alone, lock };
         let failed = |e: StoreError| {
             let what = say!("store_not_opened", store = shown(url), why = e.message());
             e.into_open_error(what, dialect)
@@ -113,12 +143,20 @@ impl Store {
             progress::Error::Sql(e) => sql_failed(e),
             progress::Error::File(e) => e,
         })?;
+        let me = match &beside {
+            Beside::Others(slot) => Me::of_slot(*slot),
+            _ => Me::of_slot(ALONE),
+        };
+        if let Beside::Nodes(new, proof) = &beside {
+            let joined = in_time(nodes::begin(&mut conn, (new, proof), dialect.newest_schema(), clock.now(), &me));
+            joined.await.map_err(failed)?;
+        }
         let learnt = in_time(async {
             let names = Arc::new(names::learn(&mut conn, apps).await?);
             let listings = templates::read(&mut conn, &names).await?;
             // Whoever did something to a schedule is gone where the store has one daemon. Among several they may be alive elsewhere, and are
             // gone when their beat stops.
-            if beside.is_none() {
+            if database.alone && nodes::is_first(&mut conn, dialect, &me).await? {
                 sqlx::query("UPDATE schedule SET task_beat = 0 WHERE task IS NOT NULL").execute(&mut conn).await?;
             }
             let gates = gates::read(&mut conn).await?;
@@ -128,13 +166,17 @@ impl Store {
                 last.get("last"),
                 tally::reached(&mut conn).await?.unwrap_or_default(),
                 dialect,
-                beside.unwrap_or(ALONE),
+                me.clone(),
             );
             let read = database::reading(dialect, database::READERS).connect(&full_url).await?;
             let ahead = database::reading(dialect, database::READERS_AHEAD).connect(&full_url).await?;
             Ok::<_, sqlx::Error>((names, listings, gates, carried, backup, read, ahead))
         });
         let (names, listings, read_gates, carried, backup, read, ahead) = learnt.await.map_err(failed)?;
+        if matches!(beside, Beside::Nodes(..)) {
+            in_time(database::let_others_in(&mut conn)).await.map_err(failed)?;
+            database.alone = false;
+        }
         let (on_commit, told) = watch::channel(None);
         let keeper = path.map(progress::Keeper::new);
         let gates = gates::Kept::default();
@@ -156,6 +198,8 @@ impl Store {
             upgraded,
             on_commit,
             trouble,
+            me,
+            line: Arc::default(),
             last_backup,
         })
     }

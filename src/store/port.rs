@@ -5,6 +5,7 @@ use crate::domain::{
     Millis,
     consent::Ticket,
     due::Due,
+    node::NodeId,
     options::Options,
     reminder::{Claim, State},
     settle::Settlement,
@@ -132,6 +133,10 @@ pub struct Job {
     pub schedule: Option<i64>,
     /// It is in doubt and may be sent again whatever consents there are. The engine says so; the store does not keep it.
     pub blind: bool,
+    /// The node that marked it last, as long as it has not said what came of that.
+    pub marker: Option<NodeId>,
+    /// The epoch of its lane at which it was picked, where several daemons share a database. The engine says so; the store does not keep it.
+    pub epoch: Option<i64>,
     /// What is sent, shared and not copied.
     pub body: Arc<Body>,
 }
@@ -169,6 +174,8 @@ pub enum Marked {
     NotSole,
     /// An earlier request of it may have arrived, and its user has turned the template off since; nothing was written.
     TurnedOff,
+    /// Its lane is another node's by now, or its gates have closed since; nothing was written.
+    Fenced,
 }
 
 /// A settlement and the row that it is written to.
@@ -199,6 +206,10 @@ pub struct Target {
     pub standing: bool,
     /// The schedule that it comes from.
     pub schedule: Option<i64>,
+    /// The node that marked it last and has not said what came of that. A doubt that is written keeps it.
+    pub marker: Option<NodeId>,
+    /// The epoch of the lane that a settlement counts on. What says how a call ended counts on none: it is testimony, whoever has the lane by now.
+    pub epoch: Option<i64>,
 }
 
 impl Job {
@@ -210,7 +221,9 @@ impl Job {
             due.state = State::Sending;
         }
         let Self { lane, recipient, template, standing, schedule, .. } = *self;
-        Target { due, lane, recipient, template, standing, schedule }
+        // Who has marked it says now what came of it.
+        let (marker, epoch) = (self.marker.filter(|_| !marked), self.epoch.filter(|_| !marked));
+        Target { due, lane, recipient, template, standing, schedule, marker, epoch }
     }
 }
 

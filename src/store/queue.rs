@@ -12,6 +12,7 @@ use super::{
 use crate::domain::{
     Millis,
     due::Due,
+    node::NodeId,
     reminder::{Claim, ReminderId},
     settle::SUSPENDED_AT_MOST,
     template::Listing,
@@ -43,10 +44,11 @@ struct Packed(
     String,
     Option<String>,
     Option<String>,
+    Option<i64>,
 );
 
 /// The columns of [`Packed`]: of the living row, the reminder and the user.
-const JOB: [&str; 20] = [
+const JOB: [&str; 21] = [
     "d.lane",
     "d.due_at",
     "d.id",
@@ -67,19 +69,24 @@ const JOB: [&str; 20] = [
     "m.data",
     "m.lang",
     "m.miniprogram_state",
+    MARKER,
 ];
 
+/// Who marked a row. SQLite has one daemon, and no such column.
+const MARKER: &str = "d.node";
+
 /// The same for a job that ends without a call: its body is not read.
-fn without_body() -> [&'static str; 20] {
+fn without_body() -> [&'static str; 21] {
     let mut columns = JOB;
-    columns[16..].copy_from_slice(&["NULL", "''", "NULL", "NULL"]);
+    columns[16..20].copy_from_slice(&["NULL", "''", "NULL", "NULL"]);
     columns
 }
 
 impl From<Packed> for Job {
     fn from(packed: Packed) -> Self {
         let Packed(lane, due_at, id, state, fence, tries, unsure, doubt_since, schedule, at, expires_at, ..) = packed;
-        let Packed(.., recipient, template, at_fire, standing, openid, page, data, lang, miniprogram_state) = packed;
+        let Packed(.., recipient, template, at_fire, standing, openid, page, data, lang, miniprogram_state, marker) =
+            packed;
         let state = living_state(state);
         let options = [("lang", lang), ("miniprogram_state", miniprogram_state)];
         let options = options.into_iter().filter_map(|(name, chosen)| Some((name, chosen?))).collect();
@@ -92,6 +99,8 @@ impl From<Packed> for Job {
             standing: standing != 0,
             schedule,
             blind: false,
+            marker: marker.map(NodeId),
+            epoch: None,
             body: Arc::new(Body { openid, page, data, options }),
         }
     }
@@ -105,7 +114,8 @@ async fn jobs(
     from: &str,
     parameters: &[i64],
 ) -> Result<Vec<Job>, StoreError> {
-    let sql = dialect.packed(columns, from);
+    let columns: Vec<&str> = columns.iter().map(|name| if *name == MARKER { dialect.marker() } else { name }).collect();
+    let sql = dialect.packed(&columns, from);
     let query = sqlx::query(AssertSqlSafe(sql));
     let row = parameters.iter().fold(query, |query, n| query.bind(*n)).fetch_one(read).await?;
     let mut jobs: Vec<Job> = unpack::<Packed>(&row)?.into_iter().map(Job::from).collect();

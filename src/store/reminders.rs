@@ -90,6 +90,8 @@ impl Stored {
             template: self.template_id,
             standing: self.standing,
             schedule: self.origin.as_ref().map(|origin| origin.schedule),
+            marker: None,
+            epoch: None,
         })
     }
 }

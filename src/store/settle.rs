@@ -4,12 +4,12 @@
 //! both lie in the order of the instants, so a burst touches neighbouring pages only.
 
 use super::{
-    dialect::Cell,
-    hold,
+    dialect::{Cell, Dialect},
+    fence, hold,
     ledgers::{self, Claimant},
     port::{Entry, Target},
     reasons, reminders,
-    states::{self, state_number},
+    states::{self, IN_DOUBT, state_number},
     tally::Stand,
     tx::Tx,
 };
@@ -41,6 +41,7 @@ struct NewOutcome<'a> {
     unsure: i64,
     doubt_since: Option<Millis>,
     schedule: Option<i64>,
+    marker: Option<i64>,
 }
 
 impl NewOutcome<'_> {
@@ -67,23 +68,19 @@ pub(super) async fn settle(tx: &mut Tx<'_>, entries: &[Entry]) -> sqlx::Result<V
     if entries.is_empty() {
         return Ok(Vec::new());
     }
-    let keys =
-        tx.dialect.rows(states::KEY, entries.iter().map(|entry| states::key(entry.target.lane, &entry.target.due)));
-    let ours = tx
-        .touch(
-            "DELETE FROM due WHERE (lane, due_at, id, state, fence) IN
-                 (SELECT r.lane, r.due_at, r.id, r.state, r.fence FROM {rows})",
-            keys,
-        )
-        .await?;
-    // `remove`: of two settlements of one row in one transaction the first counts.
-    let written: Vec<bool> = match ours {
-        None => vec![true; entries.len()],
-        Some(mut ours) => entries.iter().map(|entry| ours.remove(&entry.target.due.id.0)).collect(),
-    };
-    let kept = entries.iter().zip(&written).filter(|(_, written)| **written).map(|(entry, _)| entry);
-    let doubts = kept.clone().any(|entry| entry.settlement.leaves_open());
-    let kept: Vec<Cow<'_, Entry>> = kept.map(Cow::Borrowed).collect();
+    let mut entries: Vec<Cow<'_, Entry>> = entries.iter().map(Cow::Borrowed).collect();
+    let mut written = end_living(tx, &entries).await?;
+    if written.contains(&false) && testify(tx, &mut entries, &written).await? {
+        let again: Vec<usize> =
+            (0..entries.len()).filter(|i| !written[*i] && matches!(entries[*i], Cow::Owned(_))).collect();
+        let testimony: Vec<Cow<'_, Entry>> = again.iter().map(|i| entries[*i].clone()).collect();
+        for (i, done) in again.iter().zip(end_living(tx, &testimony).await?) {
+            written[*i] = done;
+        }
+    }
+    let kept = entries.into_iter().zip(&written).filter(|(_, written)| **written).map(|(entry, _)| entry);
+    let kept: Vec<Cow<'_, Entry>> = kept.collect();
+    let doubts = kept.iter().any(|entry| entry.settlement.leaves_open());
     let kept = if doubts { by_receipt(tx, kept).await? } else { kept };
 
     let outcomes: Vec<NewOutcome<'_>> = kept.iter().map(|entry| new_outcome(entry)).collect();
@@ -122,15 +119,17 @@ pub(super) async fn settle(tx: &mut Tx<'_>, entries: &[Entry]) -> sqlx::Result<V
                 o.unsure.into(),
                 o.doubt_since.into(),
                 o.schedule.into(),
+                o.marker.into(),
             ]
         });
-        let columns = ["lane", "due_at", "id", "state", "fence", "tries", "unsure", "doubt_since", "schedule"];
+        let columns = ["lane", "due_at", "id", "state", "fence", "tries", "unsure", "doubt_since", "schedule", "node"];
         let rows = tx.dialect.rows(columns, rows);
-        tx.later(
-            "INSERT INTO due (lane, due_at, id, state, fence, tries, unsure, doubt_since, schedule)
-             SELECT r.lane, r.due_at, r.id, r.state, r.fence, r.tries, r.unsure, r.doubt_since, r.schedule FROM {rows}",
-            rows,
+        let (node, marker) = if tx.dialect == Dialect::Postgres { (", node", ", r.node") } else { ("", "") };
+        let sql = format!(
+            "INSERT INTO due (lane, due_at, id, state, fence, tries, unsure, doubt_since, schedule{node})
+             SELECT r.lane, r.due_at, r.id, r.state, r.fence, r.tries, r.unsure, r.doubt_since, r.schedule{marker} FROM {{rows}}"
         );
+        tx.later(&sql, rows);
     }
     for (entry, outcome) in kept.iter().zip(&outcomes) {
         let (from, to) = (entry.target.due.state.into(), Stand { state: outcome.state, code: outcome.code });
@@ -138,6 +137,68 @@ pub(super) async fn settle(tx: &mut Tx<'_>, entries: &[Entry]) -> sqlx::Result<V
     }
     settle_consents(tx, &kept).await?;
     Ok(written)
+}
+
+/// Takes away the living rows that settlements name, and answers for each whether its row was there.
+async fn end_living(tx: &mut Tx<'_>, entries: &[Cow<'_, Entry>]) -> sqlx::Result<Vec<bool>> {
+    let may: Vec<bool> = entries.iter().map(|entry| fence::lets(tx, entry.target.lane, entry.target.epoch)).collect();
+    let ours = entries.iter().zip(&may).filter(|(_, may)| **may).map(|(entry, _)| &entry.target);
+    let keys: Vec<_> = ours.map(|target| states::key(target.lane, &target.due)).collect();
+    if keys.is_empty() {
+        return Ok(may);
+    }
+    let keys = tx.dialect.rows(states::KEY, keys);
+    let mut touched = tx
+        .touch(
+            "DELETE FROM due WHERE (lane, due_at, id, state, fence) IN
+                 (SELECT r.lane, r.due_at, r.id, r.state, r.fence FROM {rows})",
+            keys,
+        )
+        .await?;
+    // `remove`: of two settlements of one row in one transaction the first counts.
+    let mut was_there =
+        |entry: &Cow<'_, Entry>| touched.as_mut().is_none_or(|ours| ours.remove(&entry.target.due.id.0));
+    Ok(entries.iter().zip(may).map(|(entry, may)| may && was_there(entry)).collect())
+}
+
+/// Finds the rows of calls whose node was held for dead: another has written them down as in doubt meanwhile, and what the node says of its
+/// call counts as a receipt does. Such settlements name the doubt from here on; answers whether there are any.
+async fn testify(tx: &mut Tx<'_>, entries: &mut [Cow<'_, Entry>], written: &[bool]) -> sqlx::Result<bool> {
+    if tx.dialect == Dialect::Sqlite {
+        return Ok(false);
+    }
+    let speaks = |entry: &Entry| {
+        entry.target.due.state == State::Sending && entry.target.marker.is_none() && !entry.settlement.leaves_open()
+    };
+    let late = entries.iter().zip(written).filter(|(entry, written)| !**written && speaks(entry));
+    let keys: Vec<_> = late
+        .map(|(entry, _)| {
+            let Target { lane, due, .. } = &entry.target;
+            [(*lane).into(), due.at.into(), due.id.0.into(), due.fence.into()]
+        })
+        .collect();
+    if keys.is_empty() {
+        return Ok(false);
+    }
+    let keys = tx.dialect.rows(["lane", "at", "id", "fence"], keys);
+    let sql = format!(
+        "SELECT d.id, d.due_at, d.fence FROM {{rows}} JOIN outcome x ON x.lane = r.lane AND x.at = r.at AND x.id = r.id AND x.fence = r.fence
+         JOIN due d ON d.lane = r.lane AND d.due_at = x.next_at AND d.id = r.id
+         WHERE d.state = {IN_DOUBT} AND d.fence = r.fence + 1 AND d.node IS NOT NULL FOR UPDATE OF d"
+    );
+    let doubts = tx.rows(&sql, &keys).await?;
+    for row in &doubts {
+        let id = ReminderId(row.get("id"));
+        let entry = entries
+            .iter_mut()
+            .zip(written)
+            .find(|(entry, written)| !**written && speaks(entry) && entry.target.due.id == id);
+        if let Some((entry, _)) = entry {
+            let due = &mut entry.to_mut().target.due;
+            (due.state, due.due_at, due.fence) = (State::InDoubt, row.get("due_at"), row.get("fence"));
+        }
+    }
+    Ok(!doubts.is_empty())
 }
 
 /// Leaves no doubt where a receipt has come before the attempt is settled.
@@ -180,6 +241,7 @@ fn new_outcome(entry: &Entry) -> NewOutcome<'_> {
         unsure: i64::from(due.unsure) + i64::from(counted == Counted::Unsure),
         doubt_since: if state == State::InDoubt { due.doubt_since.or(Some(entry.ended_at)) } else { due.doubt_since },
         schedule: entry.target.schedule,
+        marker: entry.target.marker.filter(|_| state == State::InDoubt).map(|node| node.0),
     }
 }
 

@@ -51,6 +51,15 @@ impl Single for Keep {
 }
 
 impl Store {
+    /// Reads what is kept again: another node may have asked the platform.
+    pub(super) async fn read_listings(&self) -> Result<(), StoreError> {
+        let mut conn = self.read.acquire().await?;
+        let read = read(&mut conn, &self.names).await?;
+        let read = std::mem::take(&mut *read.write().expect("nobody else has it"));
+        *self.listings.write().expect("no thread panics while keeping one") = read;
+        Ok(())
+    }
+
     /// What the platform listed last as an app's templates, if it was ever read.
     ///
     /// # Panics

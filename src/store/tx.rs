@@ -3,14 +3,15 @@
 use super::{
     dialect::{Dialect, Rows, unpack},
     gates::{self, Known},
+    me::{self, Me},
     names::Names,
     procedures::{LATE, Later, Procedures, query},
     tally::Tally,
 };
-use crate::domain::{Millis, reminder::ReminderId};
+use crate::domain::{Millis, node::NodeId, reminder::ReminderId};
 use serde::de::DeserializeOwned;
 use sqlx::{
-    Any, AnyConnection, Row,
+    Any, AnyConnection, AssertSqlSafe, Row,
     any::{AnyArguments, AnyRow},
     query::Query,
 };
@@ -22,8 +23,7 @@ pub struct Carried {
     /// Ids are in the order of time, and none is given out twice, whatever the clock does. The ids of several writers are in that order as
     /// far as their clocks agree, and become visible in the order of the commits: so nothing goes on behind the largest id that it has seen.
     next_id: i64,
-    /// Which of several writers this one is, below [`Dialect::slots`]: its ids are the ones that leave this remainder.
-    slot: i64,
+    /// How many writers there may be. The slot of this one is below that, and its ids are the ones that leave this remainder.
     slots: i64,
     /// How far the store has come: the instant of its last commit.
     reached: Millis,
@@ -31,14 +31,16 @@ pub struct Carried {
     overwrites: bool,
     /// Whether the log beside the file may still have what was overwritten in the file. At the start nobody knows it.
     pub(super) erased: bool,
+    /// Who writes.
+    me: Me,
 }
 
 impl Carried {
     /// The writer of a slot continues after the largest id stored, in a store that has come to `reached`.
-    pub fn after(last: i64, reached: Millis, dialect: Dialect, slot: i64) -> Self {
+    pub fn after(last: i64, reached: Millis, dialect: Dialect, me: Me) -> Self {
         let slots = dialect.slots();
-        assert!((0..slots).contains(&slot), "there are {slots} slots");
-        Self { next_id: last + 1, slot, slots, reached, overwrites: false, erased: true }
+        assert!((0..slots).contains(&me.slot()), "there are {slots} slots");
+        Self { next_id: last + 1, slots, reached, overwrites: false, erased: true, me }
     }
 
     /// How far the store has come: the instant of its last commit.
@@ -56,12 +58,12 @@ impl Carried {
         if self.slots == 1 {
             return text.replace("{, slot}", "").replace("{, own slot}", "");
         }
-        text.replace("{, slot}", ", slot").replace("{, own slot}", &format!(", {}", self.slot))
+        text.replace("{, slot}", ", slot").replace("{, own slot}", &format!(", {}", self.me.slot()))
     }
 
     fn take_id(&mut self, now: Millis) -> ReminderId {
-        let least = self.next_id.max(ReminderId::first_at(now).0);
-        let id = least + (self.slot - least).rem_euclid(self.slots);
+        let least = self.next_id.max(ReminderId::first_at(now).0).max(self.me.first_id());
+        let id = least + (self.me.slot() - least).rem_euclid(self.slots);
         self.next_id = id + 1;
         ReminderId(id)
     }
@@ -102,6 +104,10 @@ pub struct Tx<'a> {
     pub(super) tally: Tally,
     /// The schedules that it changes: their gates are others once it is committed.
     gates: Vec<(i64, Known)>,
+    /// The lanes and epochs that are this node's until it ends.
+    pub(super) fenced: HashSet<(i64, i64)>,
+    /// Other nodes are to look at once.
+    pub(super) rings: bool,
 }
 
 impl<'a> Tx<'a> {
@@ -114,8 +120,22 @@ impl<'a> Tx<'a> {
         now: Millis,
         way: Way,
     ) -> Self {
-        let (later, tally, gates) = Default::default();
-        Self { conn, procedures, later, is_open: false, way, dialect, names, carried, now, tally, gates }
+        let (later, tally, gates, fenced) = Default::default();
+        Self {
+            conn,
+            procedures,
+            later,
+            is_open: false,
+            way,
+            dialect,
+            names,
+            carried,
+            now,
+            tally,
+            gates,
+            fenced,
+            rings: false,
+        }
     }
 
     /// Writes the counts and commits. `committing` is set as soon as the database alone knows whether it is kept. Answers how far the store
@@ -130,6 +150,9 @@ impl<'a> Tx<'a> {
             *committing = false;
         }
         self.flush().await?;
+        if self.rings && self.dialect == Dialect::Postgres {
+            me::ring(self.conn, self.carried.me.slot()).await?;
+        }
         *committing = true;
         sqlx::query("COMMIT").execute(&mut *self.conn).await?;
         Ok((reached, self.gates))
@@ -161,6 +184,11 @@ impl<'a> Tx<'a> {
             rows,
         );
         reached
+    }
+
+    /// The node that writes, if it is one among several.
+    pub(super) fn me(&self) -> Option<NodeId> {
+        self.carried.me.id()
     }
 
     /// The connection, for a statement of its own: what was kept for later is done first.
@@ -206,7 +234,20 @@ impl<'a> Tx<'a> {
     /// A schedule has changed in this transaction: its gate is another as soon as that is committed.
     pub(super) async fn schedule_changed(&mut self, schedule: i64) -> sqlx::Result<()> {
         let known = gates::read_one(self.conn().await?, schedule).await?;
+        if let Some((_, known)) = &known {
+            self.raise_epoch(&format!("id = {}", known.lane)).await?;
+        }
         self.gates.extend(known);
+        Ok(())
+    }
+
+    /// The gates of these lanes close or open: whoever marks in them looks at them again first, whichever node that is.
+    pub(super) async fn raise_epoch(&mut self, of: &str) -> sqlx::Result<()> {
+        if self.dialect == Dialect::Postgres {
+            let sql = format!("UPDATE lane SET epoch = epoch + 1 WHERE {of}");
+            sqlx::query(AssertSqlSafe(sql)).execute(self.conn().await?).await?;
+            self.rings = true;
+        }
         Ok(())
     }
 
@@ -284,7 +325,7 @@ mod tests {
             (Dialect::Postgres, 5, first + 5, [first + 69, first + 133]),
             (Dialect::Postgres, 63, first + 64, [first + 127, first + 191]),
         ] {
-            let mut carried = Carried::after(last, 0, dialect, slot);
+            let mut carried = Carried::after(last, 0, dialect, Me::of_slot(slot));
             let given = [carried.take_id(1_800_000_000_000).0, carried.take_id(1_799_999_999_999).0];
             assert_eq!(given, ids, "{dialect:?} {slot} {last}");
         }
@@ -298,7 +339,8 @@ mod tests {
         let sql = "CREATE TABLE secret (name PRIMARY KEY, value); CREATE TABLE tally (lane, name, n, PRIMARY KEY (lane, name))";
         sqlx::query(sql).execute(&mut conn).await.expect("made");
         let names = Names::nameless(Pseudonyms::of(&mut conn).await.expect("made"));
-        let (mut carried, mut procedures) = (Carried::after(0, 0, Dialect::Sqlite, 0), Procedures::default());
+        let (mut carried, mut procedures) =
+            (Carried::after(0, 0, Dialect::Sqlite, Me::of_slot(0)), Procedures::default());
         for end in ["COMMIT", "ROLLBACK", "an error", "COMMIT"] {
             let mut tx = Tx::begin((&mut conn, &mut procedures), Dialect::Sqlite, &names, &mut carried, 1, Way::Swift);
             let on = async |tx: &mut Tx<'_>| -> i64 {

@@ -7,6 +7,7 @@ use super::{
     database::{BUSY_TIMEOUT, Database},
     dialect::Dialect,
     error::{StoreError, is_collision},
+    fence,
     gates::{Kept, Known},
     insert,
     mark::mark,
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     config::Durability,
-    domain::{Millis, consent::Report, reason::Reason, reminder::NewReminder},
+    domain::{Millis, SECOND, consent::Report, reason::Reason, reminder::NewReminder},
     trip::trip,
     words::say,
 };
@@ -67,6 +68,9 @@ enum Tried {
     /// Another writer was first.
     Collided(StoreError),
 }
+
+/// What is due within this time is told to other nodes: later ones they read by themselves.
+const SOON: Millis = 15 * SECOND;
 
 /// So often a transaction is done again because another writer was first.
 const COLLISIONS: u32 = 3;
@@ -232,6 +236,7 @@ impl Group {
 
     /// Consents go before inserts, so that a backend may send both at once and the reminder finds its consent.
     async fn apply(&mut self, tx: &mut Tx<'_>) -> sqlx::Result<Done> {
+        fence::keep(tx, fence::epochs(&self.marks.rows, &self.settles.rows)).await?;
         let settles = settle(tx, &self.settles.rows).await?;
         let marks = if self.marks.rows.is_empty() { Vec::new() } else { mark(tx, &self.marks.rows).await? };
         let records = consents::record(tx, &self.records.rows).await?;
@@ -537,6 +542,7 @@ impl WriterTask {
                 way,
             );
             let done = group.apply(&mut tx).await?;
+            tx.rings |= group.ring().is_some_and(|ring| ring.from < now + SOON);
             group.trip(false);
             let (reached, gates) = tx.commit(&mut committing).await?;
             group.trip(true);

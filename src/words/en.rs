@@ -1942,4 +1942,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_first", "First"),
     ("console_longest", "Longest"),
     ("console_strangest", "Strangest"),
+    ("not_a_node_name", "the name of a node has 1 to {most} characters, none of them a control character"),
+    ("node_not_trusted", "this daemon was not heard of by the database for too long: others may have its apps by now, and it sends nothing"),
+    ("node_lock_taken", "another daemon runs with the socket {socket}: each daemon on one machine needs a `server.socket` and a `server.listen` of its own"),
+    ("node_lock_failed", "the file {file} can't be locked ({why}): it shows other daemons that this one has ended; see that its folder can be written"),
+    ("node_no_slot", "all 63 places for daemons on this database are taken, most of them by daemons that have lapsed and may still run: `tixing nodes` lists them, and `tixing nodes bury` frees the place of one that has surely ended"),
 ];

@@ -1942,4 +1942,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("console_first", "第一条"),
     ("console_longest", "最长"),
     ("console_strangest", "最特殊"),
+    ("not_a_node_name", "节点名须为 1 到 {most} 个字符，且不能含控制字符"),
+    ("node_not_trusted", "本守护进程与数据库失联过久：它的应用可能已由其他守护进程接管，因此暂不发送"),
+    ("node_lock_taken", "另一个守护进程正在使用套接字 {socket}：同一台机器上的每个守护进程都要有自己的 `server.socket` 和 `server.listen`"),
+    ("node_lock_failed", "文件 {file} 无法加锁（{why}）：其他守护进程靠它判断本进程是否已结束；请确认所在目录可写"),
+    ("node_no_slot", "这个数据库的 63 个守护进程名额已全部占用，其中多数已失联、但可能仍在运行：用 `tixing nodes` 查看，确认某个进程确实已经结束后，用 `tixing nodes bury` 释放它的名额"),
 ];

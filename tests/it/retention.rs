@@ -301,6 +301,7 @@ async fn nothing_is_erased_by_a_clock_that_is_not_believed_nor_from_a_store_on_h
             retention: TERMS,
             walk: Walk::default(),
             apps: rig.apps.clone(),
+            duties: Default::default(),
         };
         let kept = async |rig: &Rig| all(rig.store()).await[0].data != "{}";
         // A jump of the clock by years.

@@ -430,6 +430,8 @@ impl Model {
             standing: new.standing,
             schedule: new.origin.map(|origin| origin.schedule),
             blind: false,
+            marker: None,
+            epoch: None,
             body: Arc::new(Body { openid: new.openid, page: new.page, data: new.data, options: new.options }),
         }
     }

@@ -1,0 +1,344 @@
+//! This daemon among several on one PostgreSQL: it beats, watches the others, takes over what nobody looks after, and hands over when it ends.
+//! What may be concluded from what is seen is [`crate::domain::node`]'s; the statements are the store's.
+
+pub mod lock;
+
+use crate::{
+    clock::SharedClock,
+    domain::{
+        Millis,
+        node::{BEAT, MOVE_EVERY, NodeId, NodeState, STABLE, TRUST, View, Watch},
+    },
+    engine::{Owned, Signals, duties::Duties},
+    metrics::Metrics,
+    store::{
+        StoreError,
+        nodes::{Looked, NewNode, Nodes},
+    },
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long a beat may take; then it is made anew.
+const BEAT_LIMIT: Duration = Duration::from_millis(1_500);
+/// How long the other questions may.
+const ASK_LIMIT: Duration = Duration::from_secs(3);
+/// While it ends, it looks this often whether all is done.
+const LEAVING: Duration = Duration::from_millis(50);
+/// So long after a node has come back to itself all requests have ended that it had begun before: none lives for longer than ten seconds.
+const REQUESTS: Millis = 15_000;
+/// A clock that is so far from the database's is told of.
+const SKEWED: Millis = 1_000;
+
+/// What a node last saw, for whoever asks it.
+#[derive(Debug, Clone, Default)]
+pub struct Sight {
+    /// This node.
+    pub me: Option<NodeId>,
+    /// When it last beat, by the monotonic clock.
+    pub beat_at: Option<Millis>,
+    /// What it last saw.
+    pub looked: Looked,
+    /// Lanes that nobody had at the last two looks.
+    pub without_owner: usize,
+}
+
+/// This node.
+pub struct Member {
+    nodes: Arc<dyn Nodes>,
+    signals: Arc<Signals>,
+    clock: SharedClock,
+    metrics: Arc<Metrics>,
+    new: NewNode,
+    me: NodeId,
+    watch: Watch,
+    /// What it was before it lapsed. It is gone as soon as nothing of it is under way.
+    former: Vec<(NodeId, Millis)>,
+    /// How often the others have rung, as far as it was heard.
+    heard: BTreeMap<i64, i64>,
+    /// How often somebody wanted the templates of a lane's app read, as far as it was seen.
+    wanted: BTreeMap<i64, i64>,
+    moved_at: Millis,
+    /// What was last told of each lane.
+    told: BTreeMap<i64, String>,
+    owned: BTreeMap<i64, i64>,
+    /// The epochs of all lanes and the last listing, as what is kept in memory was read.
+    version: Option<(BTreeMap<i64, i64>, Millis)>,
+    sight: Arc<Mutex<Sight>>,
+    duties: Duties,
+    /// What is to be read again before the engine learns of a change: gates and listings.
+    refresh: Box<dyn Refresh>,
+}
+
+/// Reads what others may have changed and this node keeps in memory.
+pub trait Refresh: Send {
+    /// Reads it again.
+    fn refresh(&self) -> crate::store::port::Asked<()>;
+}
+
+impl Member {
+    /// The node that has joined as `me`.
+    pub fn new(
+        nodes: Arc<dyn Nodes>,
+        (new, me): (NewNode, NodeId),
+        signals: Arc<Signals>,
+        clock: SharedClock,
+        metrics: Arc<Metrics>,
+        (duties, refresh): (Duties, Box<dyn Refresh>),
+    ) -> Self {
+        duties.of_several();
+        let sight = Arc::new(Mutex::new(Sight { me: Some(me), ..Sight::default() }));
+        Self {
+            nodes,
+            signals,
+            clock,
+            metrics,
+            new,
+            me,
+            watch: Watch::default(),
+            former: Vec::new(),
+            heard: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            moved_at: Millis::MIN / 2,
+            told: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            version: None,
+            sight,
+            duties,
+            refresh,
+        }
+    }
+
+    /// What it sees, for whoever asks.
+    pub fn sight(&self) -> Arc<Mutex<Sight>> {
+        Arc::clone(&self.sight)
+    }
+
+    /// Beats and looks until `stop`; whoever wakes it has it look at once. Then its lanes go to others, it beats until the engine has `ended`, and is
+    /// gone.
+    pub async fn run(mut self, wake: Arc<tokio::sync::Notify>, stop: CancellationToken, ended: CancellationToken) {
+        let signals = Arc::clone(&self.signals);
+        while !stop.is_cancelled() {
+            self.turn().await;
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(BEAT.unsigned_abs())) => {}
+                () = wake.notified() => {}
+                () = signals.fenced() => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        self.leave().await;
+        while !ended.is_cancelled() {
+            self.beat().await;
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(BEAT.unsigned_abs())) => {}
+                () = ended.cancelled() => {}
+            }
+        }
+        let gone = limited(ASK_LIMIT, self.nodes.gone(self.me)).await;
+        if let Err(error) = gone {
+            tracing::warn!(%error, "this node could not say that it has ended; the others find out by themselves");
+        }
+    }
+
+    /// Beats once and looks once, and does what follows. The crank for tests.
+    pub async fn turn(&mut self) {
+        if !self.beat().await {
+            return;
+        }
+        // What it does shows at the next look: who was faster shows, too.
+        for _ in 0..3 {
+            let Ok(looked) = self.look().await else { return };
+            if !self.act(&looked.view).await {
+                return self.take_in(looked).await;
+            }
+        }
+    }
+
+    /// Says that it lives. `false` if that is not known.
+    async fn beat(&mut self) -> bool {
+        let sent = self.clock.monotonic();
+        match limited(BEAT_LIMIT, self.nodes.beat(self.me, self.clock.now())).await {
+            Ok(true) => {
+                // From when it was sent, and not from when it was answered: the answer may be old.
+                self.signals.trust_until(sent + TRUST);
+                self.sight().lock().expect("whole").beat_at = Some(sent);
+                true
+            }
+            Ok(false) => {
+                self.join_anew().await;
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%error, "this node could not say that it lives; without that its lanes go to others");
+                false
+            }
+        }
+    }
+
+    /// Others hold it for dead and have its lanes: it goes on as another node. What is under way is finished, and told.
+    async fn join_anew(&mut self) {
+        self.signals.trust_until(Millis::MIN);
+        self.tell_engine(BTreeMap::new(), BTreeMap::new());
+        match limited(ASK_LIMIT, self.nodes.join(self.new.clone(), self.clock.now())).await {
+            Ok(me) => {
+                tracing::warn!(
+                    was = self.me.0,
+                    now = me.0,
+                    "this node was not heard of for too long, and others have its lanes; it joins anew"
+                );
+                self.former.push((self.me, self.clock.monotonic()));
+                (self.me, self.watch) = (me, Watch::default());
+                self.sight().lock().expect("whole").me = Some(me);
+            }
+            Err(error) => {
+                tracing::error!(%error, "this node was not heard of for too long, and can't join anew; it is tried again")
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<Looked, StoreError> {
+        let looked = limited(ASK_LIMIT, self.nodes.look()).await?;
+        self.watch.saw(&looked.view, self.clock.monotonic());
+        Ok(looked)
+    }
+
+    /// Takes over from whoever has fallen silent, takes lanes that nobody has, and hands over what belongs elsewhere. Answers whether something has
+    /// changed.
+    async fn act(&mut self, view: &View) -> bool {
+        let now = self.clock.monotonic();
+        let mut changed = false;
+        for (silent, beat) in self.watch.silent(now) {
+            if silent == self.me {
+                continue;
+            }
+            let lanes = view.heirs(silent);
+            let taken = limited(ASK_LIMIT, self.nodes.take_over(silent, beat, lanes.clone())).await;
+            if let Ok(true) = taken {
+                let name = view.node(silent).map_or("?", |node| &node.name);
+                tracing::warn!(
+                    node = silent.0,
+                    name,
+                    lanes = lanes.len(),
+                    "a node has fallen silent: its lanes go to others"
+                );
+                self.metrics.takeovers.inc();
+                changed = true;
+            }
+        }
+        for (lane, to) in view.orphans() {
+            let app = lane.app.clone();
+            if let Ok(true) = limited(ASK_LIMIT, self.nodes.give(lane, to)).await {
+                tracing::info!(app, node = to.0, "a lane that nobody had has an owner");
+                changed = true;
+            }
+        }
+        for (former, since) in std::mem::take(&mut self.former) {
+            // Nothing that it had marked is under way any more: that is proof enough.
+            let ended = self.signals.is_idle() || now - since >= REQUESTS;
+            if ended && limited(ASK_LIMIT, self.nodes.gone(former)).await.is_ok() {
+                changed = true;
+            } else {
+                self.former.push((former, since));
+            }
+        }
+        if self.watch.stable_for(now) >= STABLE && now - self.moved_at >= MOVE_EVERY {
+            let elsewhere = view.lanes.iter().filter(|lane| lane.node == Some(self.me));
+            let elsewhere = elsewhere.filter_map(|lane| Some((lane, view.place(lane.lane, &lane.app, None)?)));
+            if let Some((lane, to)) = elsewhere.filter(|(_, to)| *to != self.me).min_by_key(|(lane, _)| lane.lane)
+                && let Ok(true) = limited(ASK_LIMIT, self.nodes.give(lane.clone(), to)).await
+            {
+                tracing::info!(app = lane.app, node = to.0, "a lane goes to the node that should have it");
+                (self.moved_at, changed) = (now, true);
+            }
+        }
+        changed | self.duties.share_out(&*self.nodes, self.me, view).await
+    }
+
+    /// Tells the engine what was seen, and the others how its lanes stand.
+    async fn take_in(&mut self, looked: Looked) {
+        let epochs = looked.view.owned(self.me);
+        let version = (looked.view.lanes.iter().map(|lane| (lane.lane, lane.epoch)).collect(), looked.listed_at);
+        if self.version.as_ref() != Some(&version) {
+            // A gate that has closed raises the epoch: the engine must not go on by what it knew.
+            if let Err(error) = limited(ASK_LIMIT, self.refresh.refresh()).await {
+                tracing::warn!(%error, "what others have changed could not be read; nothing is begun in the lanes that changed");
+                return;
+            }
+            self.version = Some(version);
+        }
+        self.signals.hold(looked.on_hold);
+        self.duties.are(&looked.duties, self.me);
+        let others = looked.rings.iter().filter(|(slot, n)| self.heard.get(slot) != Some(n)).count();
+        self.heard.clone_from(&looked.rings);
+        for lane in looked.view.lanes.iter().filter(|lane| lane.node == Some(self.me)) {
+            let wanted = looked.wanted.get(&lane.lane).copied().unwrap_or_default();
+            if self.wanted.insert(lane.lane, wanted).is_some_and(|before| before != wanted) {
+                self.signals.read_templates(&lane.app);
+            }
+        }
+        self.tell_engine(epochs.clone(), looked.statuses.clone());
+        if others > 0 {
+            self.signals.ring(crate::store::port::Ring::EVERYTHING);
+        }
+        self.owned = epochs;
+        self.tell_others(&looked.view).await;
+        let works = |id| looked.view.node(id).is_some_and(|node| node.state.works());
+        let without = looked.view.lanes.iter().filter(|lane| !lane.node.is_some_and(works)).count();
+        self.metrics.lanes_without_owner.set(i64::try_from(without).unwrap_or(i64::MAX));
+        let nodes = looked.view.nodes.iter().filter(|node| node.state == NodeState::Live).count();
+        self.metrics.nodes.set(i64::try_from(nodes).unwrap_or(i64::MAX));
+        let mut sight = self.sight.lock().expect("whole");
+        (sight.looked, sight.without_owner) = (looked, without);
+    }
+
+    fn tell_engine(&self, epochs: BTreeMap<i64, i64>, statuses: BTreeMap<i64, String>) {
+        self.signals.own(Owned { me: self.me, epochs, watch: Arc::new(self.watch.clone()), statuses });
+    }
+
+    /// Writes down how its lanes stand, where that has changed.
+    async fn tell_others(&mut self, view: &View) {
+        let status = self.signals.status();
+        for (lane, epoch) in &self.owned {
+            let Some(app) = view.lanes.iter().find(|seen| seen.lane == *lane).map(|seen| &seen.app) else { continue };
+            let Some(at) = status.lanes.get(app) else { continue };
+            let text = serde_json::to_string(&at.to_keep()).expect("it serialises");
+            if self.told.get(lane) != Some(&text)
+                && limited(ASK_LIMIT, self.nodes.tell(self.me, *lane, *epoch, text.clone())).await.is_ok()
+            {
+                self.told.insert(*lane, text);
+            }
+        }
+    }
+
+    /// Hands all over. What cannot go to anybody stays its own, and is found by the next one.
+    async fn leave(&mut self) {
+        // Nothing more is marked from here on.
+        self.tell_engine(BTreeMap::new(), BTreeMap::new());
+        for _ in 0..3 {
+            let Ok(looked) = self.look().await else { continue };
+            let heirs = looked.view.heirs(self.me);
+            if limited(ASK_LIMIT, self.nodes.leave(self.me, heirs)).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(LEAVING).await;
+        }
+        tracing::warn!("this node's lanes could not be handed over; the others take them when it is silent");
+    }
+}
+
+/// Waits for an answer, but not for ever.
+async fn limited<T>(limit: Duration, asked: crate::store::port::Asked<T>) -> Result<T, StoreError> {
+    let silent =
+        |_| Err(StoreError::Silent(crate::words::say!("store_no_answer_within", limit = limit.as_millis() as u64)));
+    tokio::time::timeout(limit, asked).await.unwrap_or_else(silent)
+}
+
+/// Whether a clock is so far from the database's that somebody should know.
+pub fn is_skewed(skew: Millis) -> bool {
+    skew.abs() > SKEWED
+}

@@ -1,0 +1,147 @@
+//! This daemon joins others on one PostgreSQL, and leaves them.
+
+use super::StartError;
+use crate::{
+    clock::SharedClock,
+    cluster::{Member, Refresh, Sight, lock::Lock},
+    config::Config,
+    engine::{Signals, duties::Duties},
+    metrics::Metrics,
+    platform::transport::Gate,
+    store::{
+        Dialect, Store,
+        nodes::{NewNode, Proof},
+        port::Asked,
+    },
+    words::say,
+};
+use rand::RngExt;
+use std::{
+    io::ErrorKind,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{sync::Notify, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+/// How long the last word to the database may take.
+const LEAVE_LIMIT: Duration = Duration::from_secs(4);
+
+/// A node before it has joined: its lock is taken, so that its end can be proved, and the one before on this machine is known to have ended.
+#[derive(Clone)]
+pub(super) struct Candidate {
+    new: NewNode,
+    lock: Arc<Mutex<Lock>>,
+}
+
+impl Candidate {
+    /// The candidate of a configuration; nothing where one daemon has its own file.
+    ///
+    /// # Errors
+    /// When another daemon runs with the same socket, or the lock can't be taken.
+    pub fn of(config: &Config) -> Result<Option<Self>, StartError> {
+        if Dialect::of(&config.store.url) == Dialect::Sqlite {
+            return Ok(None);
+        }
+        let path = config.server.socket.with_extension("lock");
+        let lock = Lock::take(&path).map_err(|e| match e.kind() {
+            ErrorKind::WouldBlock => {
+                StartError::Config(say!("node_lock_taken", socket = config.server.socket.to_string_lossy()))
+            }
+            _ => StartError::Config(say!("node_lock_failed", file = path.to_string_lossy(), why = e.to_string())),
+        })?;
+        let secret = format!("{:032x}", rand::rng().random::<u128>());
+        let new = NewNode {
+            name: config.server.node.clone().unwrap_or_else(host_name),
+            machine: crate::cluster::lock::machine(),
+            boot: crate::cluster::lock::boot(),
+            lock: path.to_string_lossy().into_owned(),
+            secret,
+            apps: config.digests(),
+        };
+        Ok(Some(Self { new, lock: Arc::new(Mutex::new(lock)) }))
+    }
+
+    /// What it says of itself, and how it tells that others have ended.
+    pub fn joins(&self) -> (NewNode, Proof) {
+        let lock = Arc::clone(&self.lock);
+        (self.new.clone(), Box::new(move |trace| lock.lock().expect("whole").proves_gone(trace)))
+    }
+
+    /// It has joined: from here on its lock says so.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn sign(&self) -> Result<(), StartError> {
+        let mut lock = self.lock.lock().expect("whole");
+        lock.sign(&self.new.secret).map_err(|e| {
+            StartError::Config(say!("node_lock_failed", file = lock.path().to_string_lossy(), why = e.to_string()))
+        })
+    }
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Lets requests leave as long as the node's lanes are surely its own.
+pub(super) fn gate(signals: Arc<Signals>, clock: SharedClock) -> Gate {
+    Gate::new(move || signals.is_trusted(clock.monotonic()))
+}
+
+struct StoreRefresh(Store);
+
+impl Refresh for StoreRefresh {
+    fn refresh(&self) -> Asked<()> {
+        let store = self.0.clone();
+        Box::pin(async move { store.refresh().await })
+    }
+}
+
+/// A node that has joined.
+pub(super) struct Joined {
+    /// What it sees of the others.
+    pub sight: Arc<Mutex<Sight>>,
+    stop: CancellationToken,
+    ended: CancellationToken,
+    member: JoinHandle<()>,
+    /// Its end can be proved as long as it is held.
+    _candidate: Candidate,
+    _ears: AbortOnDropHandle<()>,
+}
+
+impl Joined {
+    /// Begins to beat.
+    pub fn begin(
+        candidate: Candidate,
+        store: &Store,
+        signals: &Arc<Signals>,
+        clock: &SharedClock,
+        metrics: &Arc<Metrics>,
+        duties: &Duties,
+    ) -> Self {
+        let me = store.node().expect("it has joined");
+        let nodes = Arc::new(store.clone());
+        let refresh = Box::new(StoreRefresh(store.clone()));
+        let names = (candidate.new.clone(), me);
+        let (signals, clock, metrics) = (Arc::clone(signals), Arc::clone(clock), Arc::clone(metrics));
+        let member = Member::new(nodes, names, signals, clock, metrics, (duties.clone(), refresh));
+        let (wake, stop, ended) = (Arc::new(Notify::new()), CancellationToken::new(), CancellationToken::new());
+        let (ears, heard) = (store.clone(), Arc::clone(&wake));
+        let ears = AbortOnDropHandle::new(tokio::spawn(async move { ears.listen(&heard).await }));
+        let sight = member.sight();
+        let member = tokio::spawn(member.run(wake, stop.clone(), ended.clone()));
+        Self { sight, stop, ended, member, _candidate: candidate, _ears: ears }
+    }
+
+    /// Nothing more is begun: the lanes go to others.
+    pub fn leave(&self) {
+        self.stop.cancel();
+    }
+
+    /// Nothing is under way any more: the node is gone.
+    pub async fn end(self) {
+        self.ended.cancel();
+        let _ = tokio::time::timeout(LEAVE_LIMIT, self.member).await;
+    }
+}

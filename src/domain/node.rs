@@ -1,0 +1,335 @@
+//! Several daemons on one database: who is alive, who has which lane, and what may be done about what another has left.
+//!
+//! A node is one start of a daemon. It beats once a second; whoever has not been seen to beat for a while has lapsed, and others take its lanes.
+//! No wall clock decides anything here: every node reckons by its own monotonic clock from what it has sent or seen itself.
+//!
+//! Why that is safe: a beat that was sent at `s` is committed, and then seen by another node at `b ≥ s`. That one waits [`SILENCE`] from `b`;
+//! this one sends nothing after `s` + [`TRUST`]. So three seconds lie between the last first byte of the one and the first mark of the
+//! other. A process that stands still between its look at the clock and the byte can break that; therefore what a node has left in the middle
+//! of being sent is sent again only once it is proved that the node is gone ([`Marker::lets_resend`]).
+
+use super::{Millis, SECOND};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Between two beats.
+pub const BEAT: Millis = SECOND;
+/// So long a node trusts that its lanes are its own, from the moment at which it sent the beat that was written.
+pub const TRUST: Millis = 5 * SECOND;
+/// A node that was not seen to beat for so long has lapsed.
+pub const SILENCE: Millis = 8 * SECOND;
+/// Whoever has not looked for longer than this has seen no silence: the database may have been away for everybody.
+pub const GAP: Millis = 2_500;
+/// So long after a node has lapsed its requests have ended, if it goes on at all.
+pub const REQUESTS_END: Millis = 8 * SECOND;
+/// So long after it is proved that a node is gone no byte of its requests is on its way: longer than the kernel tries.
+pub const BYTES_END: Millis = 12 * SECOND;
+/// The nodes must have been the same for so long before a lane moves from one that lives.
+pub const STABLE: Millis = 30 * SECOND;
+/// Between two lanes that a node hands over while it goes on.
+pub const MOVE_EVERY: Millis = 10 * SECOND;
+
+/// A node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct NodeId(pub i64);
+
+/// How a node stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// It works.
+    Live,
+    /// It finishes what is under way and takes nothing more.
+    Leaving,
+    /// It was not seen to beat, and others have its lanes. It may come back to itself.
+    Lapsed,
+    /// It has ended: it said so, or that was proved.
+    Gone,
+}
+
+impl NodeState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Live, Self::Leaving, Self::Lapsed, Self::Gone];
+
+    /// As it stands in the database and in the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Leaving => "leaving",
+            Self::Lapsed => "lapsed",
+            Self::Gone => "gone",
+        }
+    }
+
+    /// The state of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
+    }
+
+    /// Whether it may have lanes, and finishes what it has begun.
+    pub fn works(self) -> bool {
+        matches!(self, Self::Live | Self::Leaving)
+    }
+}
+
+/// A node, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeSeen {
+    /// Which.
+    pub id: NodeId,
+    /// What its operator calls it.
+    pub name: String,
+    /// How it stands.
+    pub state: NodeState,
+    /// How often it has beaten.
+    pub beat: i64,
+    /// The apps that it is configured with.
+    pub apps: BTreeSet<String>,
+}
+
+/// A lane, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneSeen {
+    /// Which.
+    pub lane: i64,
+    /// Its app.
+    pub app: String,
+    /// Who has it.
+    pub node: Option<NodeId>,
+    /// How often it went to another, or its gates closed: a mark names it, and one that names another does nothing.
+    pub epoch: i64,
+}
+
+/// What one look at the database shows. Nodes that are gone are not in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct View {
+    /// All nodes.
+    pub nodes: Vec<NodeSeen>,
+    /// All lanes.
+    pub lanes: Vec<LaneSeen>,
+}
+
+impl View {
+    /// A node, unless it is gone.
+    pub fn node(&self, id: NodeId) -> Option<&NodeSeen> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// The node that should have the lane of an app: the one that its name draws, so that each node has its share and few lanes move when
+    /// one comes or goes. `without` cannot have it.
+    pub fn place(&self, lane: i64, app: &str, without: Option<NodeId>) -> Option<NodeId> {
+        let fit =
+            |node: &&NodeSeen| node.state == NodeState::Live && Some(node.id) != without && node.apps.contains(app);
+        self.nodes.iter().filter(fit).max_by_key(|node| (drawn(&node.name, lane), node.id)).map(|node| node.id)
+    }
+
+    /// The epochs of the lanes that a node has.
+    pub fn owned(&self, me: NodeId) -> BTreeMap<i64, i64> {
+        self.lanes.iter().filter(|lane| lane.node == Some(me)).map(|lane| (lane.lane, lane.epoch)).collect()
+    }
+
+    /// The lanes that nobody has who works, each with the node that should have it.
+    pub fn orphans(&self) -> Vec<(LaneSeen, NodeId)> {
+        let works = |id| self.node(id).is_some_and(|node| node.state.works());
+        let orphans = self.lanes.iter().filter(|lane| !lane.node.is_some_and(works));
+        orphans.filter_map(|lane| Some((lane.clone(), self.place(lane.lane, &lane.app, None)?))).collect()
+    }
+
+    /// Where the lanes of a node go that ends, as far as somebody can have them.
+    pub fn heirs(&self, of: NodeId) -> Vec<(i64, NodeId)> {
+        let lanes = self.lanes.iter().filter(|lane| lane.node == Some(of));
+        lanes.filter_map(|lane| Some((lane.lane, self.place(lane.lane, &lane.app, Some(of))?))).collect()
+    }
+}
+
+/// A number that the name of a node draws for a lane.
+fn drawn(name: &str, lane: i64) -> [u8; 32] {
+    Sha256::new().chain_update(name).chain_update([0]).chain_update(lane.to_be_bytes()).finalize().into()
+}
+
+/// How the node stands that marked a row last, as the one sees it that has its lane now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marker {
+    /// It works, and answers for what it has marked.
+    Works,
+    /// It has lapsed: for so long it has been known to.
+    Lapsed(Millis),
+    /// It is gone: for so long that has been known.
+    Gone(Millis),
+}
+
+impl Marker {
+    /// Whether what it left in the middle of being sent is nobody's any more, and becomes a doubt.
+    pub fn has_let_go(self) -> bool {
+        match self {
+            Self::Works => false,
+            Self::Lapsed(since) => since >= REQUESTS_END,
+            Self::Gone(_) => true,
+        }
+    }
+
+    /// Whether a doubt that it left may be sent again, if it may be at all: no byte of its request can leave or arrive any more. A node that
+    /// has merely lapsed may stand still just before its byte, for ever as it were.
+    pub fn lets_resend(self) -> bool {
+        matches!(self, Self::Gone(since) if since >= BYTES_END)
+    }
+}
+
+/// What a node has seen of the others, by its own monotonic clock.
+#[derive(Debug, Clone, Default)]
+pub struct Watch {
+    /// Of each node the beat and the state that were seen last, and since when each was the same.
+    nodes: BTreeMap<NodeId, Watched>,
+    looked_at: Option<Millis>,
+    /// Since when the nodes that work have been the same.
+    same_since: Millis,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Watched {
+    beat: i64,
+    beat_since: Millis,
+    state: NodeState,
+    state_since: Millis,
+}
+
+impl Watch {
+    /// Takes in a look that ended at `now`.
+    pub fn saw(&mut self, view: &View, now: Millis) {
+        let gap = self.looked_at.is_none_or(|before| now - before > GAP);
+        self.looked_at = Some(now);
+        let works = |nodes: &BTreeMap<NodeId, Watched>| -> Vec<NodeId> {
+            nodes.iter().filter(|(_, node)| node.state.works()).map(|(id, _)| *id).collect()
+        };
+        let before = works(&self.nodes);
+        for seen in &view.nodes {
+            let new = Watched { beat: seen.beat, beat_since: now, state: seen.state, state_since: now };
+            let node = self.nodes.entry(seen.id).or_insert(new);
+            if gap || node.beat != seen.beat {
+                (node.beat, node.beat_since) = (seen.beat, now);
+            }
+            if node.state != seen.state {
+                (node.state, node.state_since) = (seen.state, now);
+            }
+        }
+        for (id, node) in &mut self.nodes {
+            if node.state != NodeState::Gone && view.node(*id).is_none() {
+                (node.state, node.state_since) = (NodeState::Gone, now);
+            }
+        }
+        if works(&self.nodes) != before {
+            self.same_since = now;
+        }
+        // One that is gone is remembered until it makes no difference any more.
+        self.nodes.retain(|_, node| node.state != NodeState::Gone || now - node.state_since < 2 * BYTES_END);
+    }
+
+    /// The nodes that work, as they say, and were not seen to beat for too long; each with the beat that was seen last.
+    pub fn silent(&self, now: Millis) -> Vec<(NodeId, i64)> {
+        let silent = self.nodes.iter().filter(|(_, node)| node.state.works() && now - node.beat_since >= SILENCE);
+        silent.map(|(id, node)| (*id, node.beat)).collect()
+    }
+
+    /// How the node stands that marked a row. One that is not known ended long ago.
+    pub fn marker(&self, node: NodeId, now: Millis) -> Marker {
+        let Some(watched) = self.nodes.get(&node) else { return Marker::Gone(Millis::MAX) };
+        match watched.state {
+            NodeState::Live | NodeState::Leaving => Marker::Works,
+            NodeState::Lapsed => Marker::Lapsed(now - watched.state_since),
+            NodeState::Gone => Marker::Gone(now - watched.state_since),
+        }
+    }
+
+    /// How long the nodes that work have been the same.
+    pub fn stable_for(&self, now: Millis) -> Millis {
+        now - self.same_since
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(id: i64, beat: i64, state: NodeState) -> NodeSeen {
+        NodeSeen { id: NodeId(id), name: format!("n{id}"), state, beat, apps: ["coffee".into()].into() }
+    }
+
+    fn view(nodes: Vec<NodeSeen>) -> View {
+        View { nodes, lanes: Vec::new() }
+    }
+
+    #[test]
+    fn a_node_is_silent_only_to_one_who_has_looked_all_the_time() {
+        let mut watch = Watch::default();
+        for (now, beat, silent) in [
+            (0, 1, false),
+            (1_000, 2, false),
+            (2_000, 2, false),
+            (4_000, 2, false),
+            (6_000, 2, false),
+            (8_000, 2, false),
+            // Eight seconds after it was seen at 2 for the first time.
+            (9_000, 2, true),
+            (10_000, 3, false),
+            // The looker itself was away, or the database.
+            (20_000, 3, false),
+            (22_000, 3, false),
+            (24_000, 3, false),
+            (26_000, 3, false),
+            (28_000, 3, true),
+        ] {
+            watch.saw(&view(vec![node(1, beat, NodeState::Live)]), now);
+            assert_eq!(!watch.silent(now).is_empty(), silent, "{now}");
+        }
+    }
+
+    #[test]
+    fn i2_what_a_node_left_is_sent_again_only_long_after_it_is_gone() {
+        let (mut watch, id) = (Watch::default(), NodeId(1));
+        let lapsed = vec![node(1, 5, NodeState::Lapsed)];
+        watch.saw(&view(vec![node(1, 5, NodeState::Live)]), 0);
+        assert!(!watch.marker(id, 0).has_let_go());
+        watch.saw(&view(lapsed.clone()), 1_000);
+        assert!(!watch.marker(id, 1_000 + REQUESTS_END - 1).has_let_go());
+        assert!(watch.marker(id, 1_000 + REQUESTS_END).has_let_go());
+        assert!(!watch.marker(id, Millis::MAX).lets_resend(), "it may stand still before its byte");
+        watch.saw(&view(vec![]), 2_000);
+        assert!(watch.marker(id, 2_000).has_let_go() && !watch.marker(id, 2_000 + BYTES_END - 1).lets_resend());
+        assert!(watch.marker(id, 2_000 + BYTES_END).lets_resend());
+        assert_eq!(watch.marker(NodeId(7), 0), Marker::Gone(Millis::MAX), "it ended before this one began");
+    }
+
+    #[test]
+    fn lanes_are_shared_out_and_few_move_when_a_node_comes() {
+        let nodes: Vec<NodeSeen> = (1..=4).map(|id| node(id, 0, NodeState::Live)).collect();
+        let (three, four) = (view(nodes[..3].to_vec()), view(nodes.clone()));
+        let places = |view: &View| -> Vec<NodeId> {
+            (1..=1_000).map(|lane| view.place(lane, "coffee", None).expect("somebody")).collect()
+        };
+        let (before, after) = (places(&three), places(&four));
+        for id in 1..=3 {
+            let n = before.iter().filter(|place| **place == NodeId(id)).count();
+            assert!((250..=420).contains(&n), "{id} has {n} of 1,000");
+        }
+        let moved = before.iter().zip(&after).filter(|(before, after)| before != after);
+        assert!(
+            moved.clone().count() < 330 && moved.clone().all(|(_, after)| *after == NodeId(4)),
+            "only to the new one"
+        );
+        assert_eq!(four.place(1, "tea", None), None, "nobody is configured with it");
+        let mut leaving = four.clone();
+        leaving.nodes.iter_mut().for_each(|node| node.state = NodeState::Leaving);
+        assert_eq!(leaving.place(1, "coffee", None), None, "who leaves takes nothing more");
+    }
+
+    #[test]
+    fn a_lane_is_an_orphan_unless_somebody_has_it_who_works() {
+        let nodes = vec![node(1, 0, NodeState::Live), node(2, 0, NodeState::Lapsed), node(3, 0, NodeState::Leaving)];
+        for (owner, orphan) in [(None, true), (Some(1), false), (Some(2), true), (Some(3), false), (Some(9), true)] {
+            let lane = LaneSeen { lane: 1, app: "coffee".into(), node: owner.map(NodeId), epoch: 4 };
+            let view = View { nodes: nodes.clone(), lanes: vec![lane.clone()] };
+            let wanted = if orphan { vec![(lane, NodeId(1))] } else { Vec::new() };
+            assert_eq!(view.orphans(), wanted, "{owner:?}");
+        }
+    }
+}

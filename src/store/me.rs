@@ -1,0 +1,56 @@
+//! Who writes, where several daemons share a database, and how it makes itself heard.
+
+use crate::domain::node::NodeId;
+use sqlx::{AnyConnection, AssertSqlSafe};
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+/// The node that this process is, as the writer and the engine's reads need it. Shared, since one that has lapsed becomes another.
+#[derive(Debug, Clone)]
+pub(super) struct Me(Arc<Being>);
+
+#[derive(Debug)]
+struct Being {
+    node: AtomicI64,
+    slot: AtomicI64,
+    first_id: AtomicI64,
+}
+
+impl Me {
+    /// Which it is; `None` for who is alone, or only asks.
+    pub fn id(&self) -> Option<NodeId> {
+        Some(NodeId(self.0.node.load(Ordering::Acquire))).filter(|id| id.0 > 0)
+    }
+
+    /// Its slot.
+    pub fn slot(&self) -> i64 {
+        self.0.slot.load(Ordering::Acquire)
+    }
+
+    /// Ids begin behind those that others have given out in the same slot before.
+    pub fn first_id(&self) -> i64 {
+        self.0.first_id.load(Ordering::Acquire)
+    }
+
+    /// No node, and a writer with this slot.
+    pub fn of_slot(slot: i64) -> Self {
+        Self(Arc::new(Being { node: 0.into(), slot: slot.into(), first_id: 0.into() }))
+    }
+
+    /// It is this node from now on, with a slot in which ids up to `last_id` may have been given out.
+    pub fn becomes(&self, id: NodeId, slot: i64, last_id: i64) {
+        self.0.first_id.store(last_id + 1, Ordering::Release);
+        self.0.slot.store(slot, Ordering::Release);
+        self.0.node.store(id.0, Ordering::Release);
+    }
+}
+
+/// Rings with the commit, and says so in the table `ring`: a pooler may swallow what is called out.
+pub(super) async fn ring(conn: &mut AnyConnection, slot: i64) -> sqlx::Result<()> {
+    let sql = format!(
+        "INSERT INTO ring (slot, n) VALUES ({slot}, 1) ON CONFLICT (slot) DO UPDATE SET n = ring.n + 1; SELECT pg_notify('tixing', '{slot}')"
+    );
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop)
+}

@@ -1,0 +1,481 @@
+//! Several daemons on one PostgreSQL, in SQL: who beats, who has which lane, who takes over. What follows from it is [`crate::domain::node`]'s.
+//!
+//! Each statement names what it has seen — a beat, an epoch — and does nothing where that is no longer so. So it does not matter how many
+//! nodes do the same at the same time: one wins.
+
+use super::{Store, command::Single, dialect::Dialect, error::StoreError, me::Me, port::Asked, tx::Tx};
+use crate::{
+    domain::{
+        Millis,
+        node::{LaneSeen, NodeId, NodeSeen, NodeState, View},
+    },
+    words::say,
+};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row, any::AnyRow, postgres::PgListener};
+use std::{collections::BTreeMap, time::Duration};
+use tokio::sync::Notify;
+
+/// What a node says of itself when it joins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewNode {
+    /// What its operator calls it.
+    pub name: String,
+    /// The machine's id, and the one of its start.
+    pub machine: String,
+    /// The machine's start.
+    pub boot: String,
+    /// The file that it keeps locked as long as it runs; empty without one.
+    pub lock: String,
+    /// What stands in that file and nowhere else.
+    pub secret: String,
+    /// The apps that it is configured with, each with a digest of what the nodes must agree on.
+    pub apps: BTreeMap<String, String>,
+}
+
+/// A node, as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Which.
+    pub id: NodeId,
+    /// What its operator calls it.
+    pub name: String,
+    /// How it stands.
+    pub state: NodeState,
+    /// The version of its tixing.
+    pub version: String,
+    /// The apps that it is configured with, each with a digest of what the nodes must agree on.
+    pub configured: BTreeMap<String, String>,
+    /// Its machine, and the start of that.
+    pub machine: String,
+    /// The start of its machine.
+    pub boot: String,
+    /// How far its clock is from the database's.
+    pub skew: Millis,
+    /// When it began, by its clock.
+    pub started_at: Millis,
+    /// How long ago it last beat, by the database's clock.
+    pub silent_for: Millis,
+    /// The apps whose lanes it has.
+    pub apps: Vec<String>,
+    /// Rows that it left in the middle of being sent, or in doubt.
+    pub left: i64,
+}
+
+/// What one look brings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// The nodes and the lanes.
+    pub view: View,
+    /// How often each slot has rung.
+    pub rings: BTreeMap<i64, i64>,
+    /// The store is on hold.
+    pub on_hold: bool,
+    /// What the owners say of their lanes, by lane.
+    pub statuses: BTreeMap<i64, String>,
+    /// How often somebody wanted the templates of a lane's app read, by lane.
+    pub wanted: BTreeMap<i64, i64>,
+    /// When a platform's templates were last listed.
+    pub listed_at: Millis,
+    /// Who has each duty.
+    pub duties: BTreeMap<String, Option<NodeId>>,
+}
+
+/// What a node asks of the database that it shares with others. The seam for simulations.
+pub trait Nodes: Send + Sync {
+    /// Joins; answers which node this is from now on.
+    fn join(&self, new: NewNode, now: Millis) -> Asked<NodeId>;
+    /// Says that a node lives. `false`: others hold it for dead, and it is to join anew.
+    fn beat(&self, me: NodeId, now: Millis) -> Asked<bool>;
+    /// Looks at all nodes and lanes.
+    fn look(&self) -> Asked<Looked>;
+    /// Takes the lanes of a node that was last seen at this beat, each for the node that should have it. `false`: it has beaten since, or another was
+    /// first.
+    fn take_over(&self, silent: NodeId, beat: i64, lanes: Vec<(i64, NodeId)>) -> Asked<bool>;
+    /// Gives a lane, seen with this owner and epoch, to a node. `false`: another was first.
+    fn give(&self, lane: LaneSeen, to: NodeId) -> Asked<bool>;
+    /// A node takes nothing more: its lanes go to these, all at once.
+    fn leave(&self, me: NodeId, lanes: Vec<(i64, NodeId)>) -> Asked<()>;
+    /// It is known that a node has ended.
+    fn gone(&self, node: NodeId) -> Asked<()>;
+    /// Says how a lane stands, if it is still the node's under this epoch.
+    fn tell(&self, me: NodeId, lane: i64, epoch: i64, status: String) -> Asked<()>;
+    /// A duty that was seen with this owner goes to a node. `false`: another was first.
+    fn take_duty(&self, name: String, from: Option<NodeId>, to: NodeId) -> Asked<bool>;
+}
+
+/// The lowest slot that nobody has who may still write.
+const JOIN: &str =
+    "INSERT INTO node (name, slot, machine, boot, lock, secret, version, schema, apps, started_at, seen_at)
+     SELECT $1, MIN(s.n), $2, $3, $4, $5, $6, $7, $8, $9, $9 FROM generate_series(1, 63) AS s(n)
+     WHERE NOT EXISTS (SELECT 1 FROM node WHERE slot = s.n AND state <> 'gone') HAVING MIN(s.n) IS NOT NULL
+     RETURNING id, slot";
+
+/// A node that has joined.
+struct Joined {
+    id: NodeId,
+    slot: i64,
+    /// The largest id that anybody has given out.
+    last_id: i64,
+}
+
+async fn join(conn: &mut AnyConnection, new: &NewNode, schema: i64, now: Millis) -> Result<Joined, StoreError> {
+    let apps = serde_json::to_string(&new.apps).expect("texts serialise");
+    let query = sqlx::query(JOIN).bind(&new.name).bind(&new.machine).bind(&new.boot).bind(&new.lock).bind(&new.secret);
+    let query = query.bind(env!("CARGO_PKG_VERSION")).bind(schema).bind(apps).bind(now);
+    let row = query.fetch_optional(&mut *conn).await?.ok_or_else(|| StoreError::Wrong(say!("node_no_slot")))?;
+    let last = sqlx::query("SELECT COALESCE(MAX(id), 0) AS last FROM reminder").fetch_one(conn).await?;
+    Ok(Joined { id: NodeId(row.get("id")), slot: row.get("slot"), last_id: last.get("last") })
+}
+
+/// Writes down who is proved to have ended, and joins. Nobody else joins at the same time.
+pub(super) async fn begin(
+    conn: &mut AnyConnection,
+    (new, proof): (&NewNode, &Proof),
+    schema: i64,
+    now: Millis,
+    me: &Me,
+) -> Result<(), StoreError> {
+    for trace in unproven(conn).await?.iter().filter(|trace| proof(trace)) {
+        tracing::info!(node = trace.id.0, "a node has ended: this one has what it kept locked");
+        gone(conn, trace.id).await?;
+    }
+    let Joined { id, slot, last_id } = join(conn, new, schema, now).await?;
+    me.becomes(id, slot, last_id);
+    Ok(())
+}
+
+/// Whether no other node may be at work.
+pub(super) async fn is_first(conn: &mut AnyConnection, dialect: Dialect, me: &Me) -> sqlx::Result<bool> {
+    if dialect == Dialect::Sqlite {
+        return Ok(true);
+    }
+    let sql = "SELECT id FROM node WHERE state <> 'gone' AND id <> $1 LIMIT 1";
+    let other = sqlx::query(sql).bind(me.id().map_or(0, |id| id.0)).fetch_optional(conn).await?;
+    Ok(other.is_none())
+}
+
+/// The nodes that are not known to be gone, with what proves that they are: the file that they lock and what stands in it.
+pub(super) async fn unproven(conn: &mut AnyConnection) -> sqlx::Result<Vec<Trace>> {
+    let sql = "SELECT id, machine, boot, lock, secret FROM node WHERE state <> 'gone' ORDER BY id";
+    let rows = sqlx::query(sql).fetch_all(conn).await?;
+    Ok(rows.iter().map(trace).collect())
+}
+
+/// Whether what a node has left proves that it has ended.
+pub type Proof = Box<dyn Fn(&Trace) -> bool + Send>;
+
+/// What a node has left by which it can be told whether it still runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    /// Which.
+    pub id: NodeId,
+    /// Its machine.
+    pub machine: String,
+    /// The start of that.
+    pub boot: String,
+    /// The file that it locks.
+    pub lock: String,
+    /// What stands in it.
+    pub secret: String,
+}
+
+fn trace(row: &AnyRow) -> Trace {
+    Trace {
+        id: NodeId(row.get("id")),
+        machine: row.get("machine"),
+        boot: row.get("boot"),
+        lock: row.get("lock"),
+        secret: row.get("secret"),
+    }
+}
+
+const GONE: &str = "UPDATE node SET state = 'gone' WHERE id = $1 AND state <> 'gone'";
+
+pub(super) async fn gone(conn: &mut AnyConnection, node: NodeId) -> sqlx::Result<()> {
+    sqlx::query(GONE).bind(node.0).execute(conn).await.map(drop)
+}
+
+/// How long a transaction of this file may keep a lane from others.
+const LIMITS: &str = "SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '3s'";
+
+impl Store {
+    /// A node's own connection: nobody else's question keeps its beat waiting.
+    async fn with_line<T, E: Into<StoreError>>(
+        &self,
+        ask: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, StoreError> {
+        debug_assert_eq!(self.database.dialect, Dialect::Postgres, "SQLite has one daemon");
+        let mut line = self.line.lock().await;
+        let mut conn = match line.take() {
+            Some(conn) => conn,
+            None => AnyConnection::connect(&self.database.url).await?,
+        };
+        // Whoever gives up waiting drops the connection with what it was at.
+        let answer = ask(&mut conn).await.map_err(Into::into)?;
+        *line = Some(conn);
+        Ok(answer)
+    }
+
+    /// The node that this process is, if it is one among several.
+    pub fn node(&self) -> Option<NodeId> {
+        self.me.id()
+    }
+
+    /// The nodes that are not known to be gone, and what would prove it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn unproven_nodes(&self) -> Result<Vec<Trace>, StoreError> {
+        let mut conn = self.read.acquire().await?;
+        Ok(unproven(&mut conn).await?)
+    }
+
+    /// All nodes that are not gone, and those that ended within a day, as operators see them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+        if self.database.dialect == Dialect::Sqlite {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT n.id, n.name, n.state, n.version, n.apps AS configured, n.machine, n.boot, n.skew, n.started_at,
+                 CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) - n.seen_at AS silent_for,
+                 (SELECT COALESCE(json_agg(a.name ORDER BY a.name), '[]') FROM lane l JOIN app a ON a.id = l.app WHERE l.node = n.id)::text AS apps,
+                 (SELECT COUNT(*) FROM due d WHERE d.node = n.id AND d.state <> 0) AS left_behind
+             FROM node n WHERE n.state <> 'gone' OR n.seen_at > $1 ORDER BY n.state = 'gone', n.name, n.id";
+        let day = self.clock.now() - crate::domain::DAY;
+        let rows = sqlx::query(sql).bind(day).fetch_all(&self.read).await?;
+        let node = |row: &AnyRow| NodeRow {
+            id: NodeId(row.get("id")),
+            name: row.get("name"),
+            state: NodeState::from_word(row.get("state")).expect("the database's CHECK allows these only"),
+            version: row.get("version"),
+            configured: serde_json::from_str(row.get("configured")).unwrap_or_default(),
+            machine: row.get("machine"),
+            boot: row.get("boot"),
+            skew: row.get("skew"),
+            started_at: row.get("started_at"),
+            silent_for: row.get("silent_for"),
+            apps: serde_json::from_str(row.get("apps")).unwrap_or_default(),
+            left: row.get("left_behind"),
+        };
+        Ok(rows.iter().map(node).collect())
+    }
+}
+
+async fn look(conn: &mut AnyConnection) -> sqlx::Result<Looked> {
+    let nodes =
+        sqlx::query("SELECT id, name, state, beat, apps FROM node WHERE state <> 'gone'").fetch_all(&mut *conn).await?;
+    let nodes = nodes.iter().map(|row| NodeSeen {
+        id: NodeId(row.get("id")),
+        name: row.get("name"),
+        state: NodeState::from_word(row.get("state")).expect("the database's CHECK allows these only"),
+        beat: row.get("beat"),
+        apps: serde_json::from_str::<BTreeMap<String, String>>(row.get("apps"))
+            .unwrap_or_default()
+            .into_keys()
+            .collect(),
+    });
+    let nodes = nodes.collect();
+    let lanes =
+        "SELECT l.id, a.name, l.node, l.epoch, l.status, l.wanted FROM lane l JOIN app a ON a.id = l.app ORDER BY l.id";
+    let rows = sqlx::query(lanes).fetch_all(&mut *conn).await?;
+    let lane = |row: &AnyRow| LaneSeen {
+        lane: row.get("id"),
+        app: row.get("name"),
+        node: row.get::<Option<i64>, _>("node").map(NodeId),
+        epoch: row.get("epoch"),
+    };
+    let lanes = rows.iter().map(lane).collect();
+    let wanted = rows.iter().map(|row| (row.get("id"), row.get("wanted"))).collect();
+    let statuses =
+        rows.iter().filter_map(|row| Some((row.get("id"), row.get::<Option<String>, _>("status")?))).collect();
+    let rings = sqlx::query("SELECT slot, n FROM ring").fetch_all(&mut *conn).await?;
+    let rings = rings.iter().map(|row| (row.get("slot"), row.get("n"))).collect();
+    let duties = sqlx::query("SELECT name, node FROM duty").fetch_all(&mut *conn).await?;
+    let duties = duties.iter().map(|row| (row.get("name"), row.get::<Option<i64>, _>("node").map(NodeId))).collect();
+    let listed = sqlx::query("SELECT COALESCE(MAX(read_at), 0) AS at FROM listing").fetch_one(&mut *conn).await?;
+    let hold = sqlx::query("SELECT 1 AS one FROM hold WHERE released_at IS NULL LIMIT 1").fetch_optional(conn).await?;
+    Ok(Looked {
+        view: View { nodes, lanes },
+        rings,
+        on_hold: hold.is_some(),
+        statuses,
+        wanted,
+        listed_at: listed.get("at"),
+        duties,
+    })
+}
+
+/// Gives lanes to nodes. Each changes its epoch, so that whoever marks in it at this moment is waited for, and later marks do nothing.
+async fn hand_over(conn: &mut AnyConnection, from: NodeId, lanes: &[(i64, NodeId)]) -> sqlx::Result<()> {
+    for (lane, to) in lanes {
+        let sql = "UPDATE lane SET node = $1, epoch = epoch + 1 WHERE id = $2 AND node = $3";
+        sqlx::query(sql).bind(to.0).bind(lane).bind(from.0).execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+async fn take_over(conn: &mut AnyConnection, silent: NodeId, beat: i64, lanes: &[(i64, NodeId)]) -> sqlx::Result<bool> {
+    let mut tx = conn.begin().await?;
+    sqlx::raw_sql(LIMITS).execute(&mut *tx).await?;
+    let sql = "UPDATE node SET state = 'lapsed' WHERE id = $1 AND beat = $2 AND state IN ('live', 'leaving')";
+    if sqlx::query(sql).bind(silent.0).bind(beat).execute(&mut *tx).await?.rows_affected() == 0 {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    hand_over(&mut tx, silent, lanes).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+async fn leave(conn: &mut AnyConnection, me: NodeId, lanes: &[(i64, NodeId)]) -> sqlx::Result<()> {
+    let mut tx = conn.begin().await?;
+    sqlx::raw_sql(LIMITS).execute(&mut *tx).await?;
+    let sql = "UPDATE node SET state = 'leaving' WHERE id = $1 AND state = 'live'";
+    sqlx::query(sql).bind(me.0).execute(&mut *tx).await?;
+    hand_over(&mut tx, me, lanes).await?;
+    // Whoever listens takes them at once.
+    sqlx::query(RING_ALL).execute(&mut *tx).await?;
+    tx.commit().await
+}
+
+/// Wakes those who listen. Who does not hear it looks once a second.
+const RING_ALL: &str = "SELECT pg_notify('tixing', '')";
+
+/// Between two looks because of rings: many are one.
+const DEAF: Duration = Duration::from_millis(50);
+/// After a connection that broke.
+const LISTEN_AGAIN: Duration = Duration::from_secs(2);
+
+impl Store {
+    /// Wakes a node whenever another has brought or moved something that is due soon. It is a hint: what it misses is found within a second.
+    pub async fn listen(&self, wake: &Notify) {
+        loop {
+            let heard = async {
+                let mut listener = PgListener::connect(&self.database.url).await?;
+                listener.listen("tixing").await?;
+                loop {
+                    let ring = listener.recv().await?;
+                    if ring.payload() != self.me.slot().to_string() {
+                        wake.notify_one();
+                        tokio::time::sleep(DEAF).await;
+                    }
+                }
+            };
+            let broken: sqlx::Result<()> = heard.await;
+            tracing::debug!(error = ?broken.err(), "nothing is heard from other nodes for now; they are looked at once a second");
+            tokio::time::sleep(LISTEN_AGAIN).await;
+        }
+    }
+
+    /// An app's templates are to be read from its platform now, by whoever has its lane.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub async fn want_templates(&self, app: &str) -> Result<(), StoreError> {
+        self.writer.do_one(WantTemplates(self.names.app(app).lane)).await
+    }
+
+    /// Reads again what others may have changed and this process keeps in memory.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        self.read_gates().await?;
+        self.read_listings().await
+    }
+}
+
+struct WantTemplates(i64);
+
+impl Single for WantTemplates {
+    type Done = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
+        let sql = "UPDATE lane SET wanted = wanted + 1 WHERE id = $1";
+        sqlx::query(sql).bind(self.0).execute(tx.conn().await?).await?;
+        tx.rings = true;
+        Ok(())
+    }
+}
+
+impl Nodes for Store {
+    fn join(&self, new: NewNode, now: Millis) -> Asked<NodeId> {
+        let store = self.clone();
+        Box::pin(async move {
+            let schema = store.database.dialect.newest_schema();
+            let joined = store.with_line(async |conn| join(conn, &new, schema, now).await).await?;
+            store.me.becomes(joined.id, joined.slot, joined.last_id);
+            Ok(joined.id)
+        })
+    }
+
+    fn beat(&self, me: NodeId, now: Millis) -> Asked<bool> {
+        let store = self.clone();
+        Box::pin(async move {
+            let sql = "UPDATE node SET beat = beat + 1, seen_at = CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT),
+                     skew = $2 - CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) WHERE id = $1 AND state IN ('live', 'leaving')";
+            let beat = async |conn: &mut AnyConnection| sqlx::query(sql).bind(me.0).bind(now).execute(conn).await;
+            Ok(store.with_line(beat).await?.rows_affected() > 0)
+        })
+    }
+
+    fn look(&self) -> Asked<Looked> {
+        let store = self.clone();
+        Box::pin(async move { store.with_line(look).await })
+    }
+
+    fn take_over(&self, silent: NodeId, beat: i64, lanes: Vec<(i64, NodeId)>) -> Asked<bool> {
+        let store = self.clone();
+        Box::pin(async move { store.with_line(async |conn| take_over(conn, silent, beat, &lanes).await).await })
+    }
+
+    fn give(&self, lane: LaneSeen, to: NodeId) -> Asked<bool> {
+        let store = self.clone();
+        let owner = lane.node.map_or_else(|| "node IS NULL".to_owned(), |node| format!("node = {}", node.0));
+        let sql = format!("UPDATE lane SET node = $1, epoch = epoch + 1 WHERE id = $2 AND epoch = $3 AND {owner}");
+        Box::pin(async move {
+            let give = async |conn: &mut AnyConnection| {
+                let query = sqlx::query(AssertSqlSafe(sql)).bind(to.0).bind(lane.lane).bind(lane.epoch);
+                let given = query.execute(&mut *conn).await?.rows_affected() > 0;
+                sqlx::query(RING_ALL).execute(conn).await?;
+                Ok::<_, sqlx::Error>(given)
+            };
+            store.with_line(give).await
+        })
+    }
+
+    fn leave(&self, me: NodeId, lanes: Vec<(i64, NodeId)>) -> Asked<()> {
+        let store = self.clone();
+        Box::pin(async move { store.with_line(async |conn| leave(conn, me, &lanes).await).await })
+    }
+
+    fn gone(&self, node: NodeId) -> Asked<()> {
+        let store = self.clone();
+        Box::pin(async move { store.with_line(async |conn| gone(conn, node).await).await })
+    }
+
+    fn tell(&self, me: NodeId, lane: i64, epoch: i64, status: String) -> Asked<()> {
+        let store = self.clone();
+        Box::pin(async move {
+            let sql = "UPDATE lane SET status = $4 WHERE id = $1 AND node = $2 AND epoch = $3";
+            let tell = async |conn: &mut AnyConnection| {
+                sqlx::query(sql).bind(lane).bind(me.0).bind(epoch).bind(status).execute(conn).await.map(drop)
+            };
+            store.with_line(tell).await
+        })
+    }
+
+    fn take_duty(&self, name: String, from: Option<NodeId>, to: NodeId) -> Asked<bool> {
+        let store = self.clone();
+        let owner = from.map_or_else(|| "node IS NULL".to_owned(), |node| format!("node = {}", node.0));
+        let sql = format!("UPDATE duty SET node = $1, epoch = epoch + 1 WHERE name = $2 AND {owner}");
+        Box::pin(async move {
+            let take = async |conn: &mut AnyConnection| {
+                sqlx::query(AssertSqlSafe(sql)).bind(to.0).bind(name).execute(conn).await
+            };
+            Ok(store.with_line(take).await?.rows_affected() > 0)
+        })
+    }
+}
