@@ -1,9 +1,17 @@
 //! The database: where it is, and the connections to it.
 
-use super::{dialect::Dialect, error::StoreError, file, postgres};
+use super::{
+    dialect::Dialect,
+    error::{StoreError, is_pooler},
+    file, postgres,
+};
 use crate::{config::Durability, words::say};
-use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row, any::AnyPoolOptions};
+use sqlx::{
+    AnyConnection, AnyPool, AssertSqlSafe, Connection, Row,
+    any::{AnyConnectOptions, AnyPoolOptions},
+};
 use std::{
+    str::FromStr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -53,11 +61,6 @@ impl Database {
             }
             Dialect::Postgres => {
                 postgres::must_be_utf8(&mut conn, &self.url).await?;
-                let synchronous = if self.durability == Durability::Full { "on" } else { "off" };
-                sqlx::query(AssertSqlSafe(format!("SET synchronous_commit = {synchronous}")))
-                    .execute(&mut conn)
-                    .await?;
-                sqlx::query("SET statement_timeout = '20s'").execute(&mut conn).await?;
                 if !self.alone {
                     return Ok(conn);
                 }
@@ -105,16 +108,32 @@ pub const READERS: u32 = 8;
 /// Connections for the engine: it reads ahead for each lane, and looks for what has expired.
 pub(super) const READERS_AHEAD: u32 = 3;
 
+/// What a connection of PostgreSQL's that can only read asks for when it begins.
+const READING: [&str; 3] = [
+    "-c statement_timeout=20s",
+    "-c default_transaction_read_only=on",
+    // Every question has an index and wants few rows; a plan that knows neither would read whole tables.
+    "-c enable_seqscan=off",
+];
+
 /// Connections of a pool that can only read.
-pub(super) fn reading(dialect: Dialect, most: u32) -> AnyPoolOptions {
+pub(super) async fn reading(dialect: Dialect, url: &str, most: u32) -> sqlx::Result<AnyPool> {
+    let mut options = AnyConnectOptions::from_str(url)?;
+    if dialect == Dialect::Postgres {
+        // Never by SET: a pooler would hand the session on to a client that wants to write, settings and all.
+        options.database_url.query_pairs_mut().append_pair("options", &READING.join(" "));
+    }
+    match pool(dialect, most).connect_with(options).await {
+        // A pooler that lets no such wish through. All of them are for more safety or speed, and nothing that is read needs them.
+        Err(e) if is_pooler(&e) => pool(dialect, most).connect(url).await,
+        opened => opened,
+    }
+}
+
+fn pool(dialect: Dialect, most: u32) -> AnyPoolOptions {
     let pragmas: &[&'static str] = match dialect {
         Dialect::Sqlite => &[BUSY_TIMEOUT, "PRAGMA cache_size = -8192", "PRAGMA query_only = 1"],
-        Dialect::Postgres => &[
-            "SET statement_timeout = '20s'",
-            "SET default_transaction_read_only = on",
-            // Every question has an index and wants few rows; a plan that knows neither would read whole tables.
-            "SET enable_seqscan = off",
-        ],
+        Dialect::Postgres => &[],
     };
     AnyPoolOptions::new()
         .max_connections(most)

@@ -4,6 +4,7 @@
 //! A statement about many rows is one statement, because each costs a hand-over to SQLite's thread: a thousand rows in one cost one
 //! hand-over instead of a thousand.
 
+use crate::config::Durability;
 use serde::de::DeserializeOwned;
 use sqlx::{Row, any::AnyRow};
 use std::fmt::Write;
@@ -232,11 +233,16 @@ impl Dialect {
         }
     }
 
-    /// Opens a transaction that may write. SQLite takes the write lock at once, so that it never finds itself unable to later.
-    pub fn begin(self) -> &'static str {
-        match self {
-            Self::Sqlite => "BEGIN IMMEDIATE",
-            Self::Postgres => "BEGIN",
+    /// Opens a transaction that may write. SQLite takes the write lock at once, so that it never finds itself unable to later. On PostgreSQL
+    /// what holds for writes is said of each transaction anew: of the session a pooler would hand it on to another client, whose commits
+    /// would then be durable or not as is said here.
+    pub fn begin(self, durability: Durability) -> &'static str {
+        match (self, durability) {
+            (Self::Sqlite, _) => "BEGIN IMMEDIATE",
+            (Self::Postgres, Durability::Full) => {
+                "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '20s'"
+            }
+            (Self::Postgres, _) => "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL statement_timeout = '20s'",
         }
     }
 }

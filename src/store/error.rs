@@ -92,6 +92,12 @@ pub(super) fn is_collision(error: &sqlx::Error) -> bool {
     matches!(parts, Some(("40", "001" | "P01") | ("23", "505")))
 }
 
+/// Whether a connection was refused since what it asks for at its beginning is not PostgreSQL's to answer: a pooler stands before it.
+pub(super) fn is_pooler(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|e| e.code());
+    code.as_ref().and_then(|code| code.strip_prefix("08")) == Some("P01")
+}
+
 /// PostgreSQL's class of rules of access, and in it the privilege that is lacking.
 pub(super) fn is_not_granted(code: &str) -> bool {
     code.strip_prefix("42") == Some("501")

@@ -165,11 +165,11 @@ impl Store {
             let carried = Carried::after(
                 last.get("last"),
                 tally::reached(&mut conn).await?.unwrap_or_default(),
-                dialect,
+                (dialect, durability),
                 me.clone(),
             );
-            let read = database::reading(dialect, database::READERS).connect(&full_url).await?;
-            let ahead = database::reading(dialect, database::READERS_AHEAD).connect(&full_url).await?;
+            let read = database::reading(dialect, &full_url, database::READERS).await?;
+            let ahead = database::reading(dialect, &full_url, database::READERS_AHEAD).await?;
             Ok::<_, sqlx::Error>((names, listings, gates, carried, backup, read, ahead))
         });
         let (names, listings, read_gates, carried, backup, read, ahead) = learnt.await.map_err(failed)?;

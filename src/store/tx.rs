@@ -8,7 +8,10 @@ use super::{
     procedures::{LATE, Later, Procedures, query},
     tally::Tally,
 };
-use crate::domain::{Millis, node::NodeId, reminder::ReminderId};
+use crate::{
+    config::Durability,
+    domain::{Millis, node::NodeId, reminder::ReminderId},
+};
 use serde::de::DeserializeOwned;
 use sqlx::{
     Any, AnyConnection, AssertSqlSafe, Row,
@@ -25,6 +28,7 @@ pub struct Carried {
     next_id: i64,
     /// How many writers there may be. The slot of this one is below that, and its ids are the ones that leave this remainder.
     slots: i64,
+    durability: Durability,
     /// How far the store has come: the instant of its last commit.
     reached: Millis,
     /// Whether the connection may still overwrite what is deleted.
@@ -37,10 +41,10 @@ pub struct Carried {
 
 impl Carried {
     /// The writer of a slot continues after the largest id stored, in a store that has come to `reached`.
-    pub fn after(last: i64, reached: Millis, dialect: Dialect, me: Me) -> Self {
+    pub fn after(last: i64, reached: Millis, (dialect, durability): (Dialect, Durability), me: Me) -> Self {
         let slots = dialect.slots();
         assert!((0..slots).contains(&me.slot()), "there are {slots} slots");
-        Self { next_id: last + 1, slots, reached, overwrites: false, erased: true, me }
+        Self { next_id: last + 1, slots, durability, reached, overwrites: false, erased: true, me }
     }
 
     /// How far the store has come: the instant of its last commit.
@@ -210,7 +214,8 @@ impl<'a> Tx<'a> {
                 sqlx::query("PRAGMA secure_delete = OFF").execute(&mut *self.conn).await?;
                 self.carried.overwrites = false;
             }
-            sqlx::query(self.dialect.begin()).execute(&mut *self.conn).await?;
+            // Several statements in one go.
+            sqlx::raw_sql(self.dialect.begin(self.carried.durability)).execute(&mut *self.conn).await?;
             self.is_open = true;
         }
         for Later { sql, parameters, touches } in std::mem::take(&mut self.later) {
@@ -325,7 +330,7 @@ mod tests {
             (Dialect::Postgres, 5, first + 5, [first + 69, first + 133]),
             (Dialect::Postgres, 63, first + 64, [first + 127, first + 191]),
         ] {
-            let mut carried = Carried::after(last, 0, dialect, Me::of_slot(slot));
+            let mut carried = Carried::after(last, 0, (dialect, Durability::Full), Me::of_slot(slot));
             let given = [carried.take_id(1_800_000_000_000).0, carried.take_id(1_799_999_999_999).0];
             assert_eq!(given, ids, "{dialect:?} {slot} {last}");
         }
@@ -340,7 +345,7 @@ mod tests {
         sqlx::query(sql).execute(&mut conn).await.expect("made");
         let names = Names::nameless(Pseudonyms::of(&mut conn).await.expect("made"));
         let (mut carried, mut procedures) =
-            (Carried::after(0, 0, Dialect::Sqlite, Me::of_slot(0)), Procedures::default());
+            (Carried::after(0, 0, (Dialect::Sqlite, Durability::Full), Me::of_slot(0)), Procedures::default());
         for end in ["COMMIT", "ROLLBACK", "an error", "COMMIT"] {
             let mut tx = Tx::begin((&mut conn, &mut procedures), Dialect::Sqlite, &names, &mut carried, 1, Way::Swift);
             let on = async |tx: &mut Tx<'_>| -> i64 {
