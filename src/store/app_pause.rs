@@ -24,6 +24,9 @@ impl Single for SetPause {
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
+        // The last word is nobody's row that could be locked, and two at once would both say the same one.
+        let app = tx.names.app(&self.app).id;
+        tx.lock("SELECT id FROM app WHERE id = $1 FOR UPDATE", app).await?;
         let sql = format!("SELECT action FROM audit WHERE {OF_APPS} AND detail = $1 ORDER BY id DESC LIMIT 1");
         let last = sqlx::query(AssertSqlSafe(sql)).bind(&self.app).fetch_optional(tx.conn().await?).await?;
         let is_paused = last.is_some_and(|row| row.get::<String, _>("action") == PAUSE);

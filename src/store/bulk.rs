@@ -11,7 +11,7 @@ use super::{
     port::{Entry, Ring},
     reminders::{OF_DUE, STORED, Stored, stored},
     schedule_tasks::ShiftPlan,
-    settle::settle,
+    settle::settle_all,
     states::{LAST_STATE, LIVING},
     tx::{Tx, bound},
 };
@@ -102,7 +102,7 @@ impl Single for CancelAll {
             return Ok(Bulk::Meanwhile);
         }
         for some in ends.chunks(PAGE) {
-            settle(tx, some).await?;
+            settle_all(tx, some).await?;
         }
         write_down(tx, &self.by, "cancel_many", &format!("{} reminders", ends.len())).await?;
         Ok(Bulk::Done(self.chosen.count()))
@@ -127,7 +127,7 @@ impl Single for ShiftAll {
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Bulk<ShiftPlan>> {
         let (mut plan, mut all) = (ShiftPlan::default(), Vec::new());
         for (page, rows) in self.chosen.pages(tx) {
-            let sql = format!("SELECT {MOVABLE}, d.fence FROM {{rows}} JOIN reminder m ON m.id = r.id {LIVING}");
+            let sql = format!("SELECT {MOVABLE} FROM {{rows}} JOIN reminder m ON m.id = r.id {LIVING}");
             let found = tx.rows(&sql, &rows).await?;
             let as_chosen = |row: &AnyRow| {
                 row.get::<Option<i64>, _>("fence")

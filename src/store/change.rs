@@ -3,12 +3,12 @@
 use super::{
     Store,
     command::Single,
-    error::StoreError,
+    error::{StoreError, meanwhile},
     ledgers::Claimant,
     paid::paid,
     port::{Entry, Ring},
     reminders::{Stored, find_in},
-    settle::settle,
+    settle::settle_all,
     states::SCHEDULED,
     tx::Tx,
 };
@@ -57,8 +57,8 @@ async fn cancel(tx: &mut Tx<'_>, id: ReminderId) -> sqlx::Result<Changed> {
     let Some(target) = stored.target_in(State::Scheduled) else { return Ok(Changed::NotScheduled(stored.due.state)) };
     let settlement = cancelled(&stored.due);
     let ended_at = tx.now;
-    let written = settle(tx, &[Entry { target, settlement, began_at: None, ended_at }]).await?;
-    Ok(if written == [true] { Changed::Yes } else { Changed::NotScheduled(State::Sending) })
+    settle_all(tx, &[Entry { target, settlement, began_at: None, ended_at }]).await?;
+    Ok(Changed::Yes)
 }
 
 /// Changes a scheduled reminder. The fence rises, so that what the engine has read of it before is not sent.
@@ -116,7 +116,8 @@ async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Resul
     .execute(tx.conn().await?)
     .await?;
     if moved.rows_affected() == 0 {
-        return Ok(Changed::NotScheduled(State::Sending));
+        // Another writer has marked it since it was read, or changed it.
+        return Err(meanwhile());
     }
     let page = change.page.clone().unwrap_or(stored.page);
     // Past attempts move along, since an outcome is found by its reminder's instant.

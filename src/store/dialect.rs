@@ -54,6 +54,15 @@ pub(super) fn unpack<T: DeserializeOwned>(row: &AnyRow) -> sqlx::Result<Vec<T>> 
     serde_json::from_str(row.get("packed")).map_err(|e| sqlx::Error::Decode(e.into()))
 }
 
+/// What stands for a lock in a statement, of which tables, and what it is on PostgreSQL.
+const LOCKS: [(&str, &str, &str); 3] =
+    [("{lock c}", "c", "UPDATE"), ("{lock o, m}", "o, m", "UPDATE"), ("{keep p}", "p", "KEY SHARE")];
+
+/// A statement that locks nothing.
+pub(super) fn unlocked(text: &str) -> String {
+    LOCKS.iter().fold(text.to_owned(), |text, (mark, ..)| text.replace(mark, ""))
+}
+
 /// So many new rows are looked through for what they have in common.
 const MANY: usize = 16;
 
@@ -76,9 +85,15 @@ impl Dialect {
     /// Completes a statement:
     /// - `{rows}` is the table `r` of the rows handed to it.
     /// - `{lock c}` locks the rows read from `c` until the transaction ends. SQLite has one writer and needs none.
+    /// - `{keep p}` keeps the rows read from `p` as they are until then, as far as they can be found by them; others may do so too.
     pub(super) fn sql(self, text: &str, rows: &Rows) -> String {
-        let lock = if self == Self::Postgres { "FOR UPDATE OF c" } else { "" };
-        text.replace("{rows}", &rows.table).replace("{lock c}", lock)
+        let text = text.replace("{rows}", &rows.table);
+        match self {
+            Self::Sqlite => unlocked(&text),
+            Self::Postgres => {
+                LOCKS.iter().fold(text, |text, (mark, table, how)| text.replace(mark, &format!("FOR {how} OF {table}")))
+            }
+        }
     }
 
     /// Names the index that a table is read by, behind the table's short name. SQLite keeps no count of rows, and without its word takes the

@@ -8,7 +8,7 @@ use super::{
     port::{Entry, Ring},
     reasons,
     reminders::{self, Stored},
-    settle::settle,
+    settle::settle_all,
     tx::Tx,
 };
 use crate::{
@@ -107,7 +107,7 @@ async fn resolve(tx: &mut Tx<'_>, decided: &Decided) -> sqlx::Result<Resolved> {
     match stored.target_in(State::InDoubt) {
         Some(target) => {
             let entry = Entry { target, settlement: said, began_at: None, ended_at: tx.now };
-            settle(tx, &[entry]).await?;
+            settle_all(tx, &[entry]).await?;
         }
         None => correct(tx, &stored, said).await?,
     }

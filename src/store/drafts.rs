@@ -36,6 +36,8 @@ impl Single for Begin {
 async fn forget(tx: &mut Tx<'_>, found: &'static str, number: i64) -> sqlx::Result<()> {
     // They name users, who may wish to be forgotten later: no page is to keep what was erased (I9).
     tx.overwrite().await?;
+    // A piece that another writer is about to add goes too.
+    tx.lock(&format!("SELECT id FROM draft WHERE {found} FOR UPDATE"), number).await?;
     let pieces = format!("DELETE FROM draft_piece WHERE draft IN (SELECT id FROM draft WHERE {found})");
     let drafts = format!("DELETE FROM draft WHERE {found}");
     for sql in [pieces, drafts] {
@@ -61,9 +63,12 @@ impl Single for Add {
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
-        let sql = "INSERT INTO draft_piece (draft, file, n, bytes)
-                   SELECT d.id, $2, $3, $4 FROM draft d WHERE d.id = $1";
-        let query = sqlx::query(sql).bind(&self.draft).bind(&self.file).bind(self.n).bind(self.bytes.clone());
+        let sql = format!(
+            "INSERT INTO draft_piece (draft, file, n, bytes) SELECT d.id, $2, $3, $4 FROM draft d WHERE d.id = $1{}",
+            tx.dialect.for_update()
+        );
+        let query =
+            sqlx::query(AssertSqlSafe(sql)).bind(&self.draft).bind(&self.file).bind(self.n).bind(self.bytes.clone());
         query.execute(tx.conn().await?).await.map(drop)
     }
 }

@@ -76,6 +76,7 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Database(e) => return of_database(&e.code().unwrap_or_default(), e.message()),
             sqlx::Error::Io(e) => say!("store_connection_failed_as", why = e.to_string()),
             sqlx::Error::PoolTimedOut => say!("store_no_free_connection"),
+            sqlx::Error::AnyDriverError(e) if e.is::<Meanwhile>() => say!("store_locked"),
             sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => say!("store_connection_failed"),
             _ => say!("store_connection_lost"),
         };
@@ -83,9 +84,22 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Whether PostgreSQL has turned a transaction back because of what another writer did at the same time: the two could not be put in a row, or
-/// each waited for the other, or the other was first with a key. The same again meets what that one has left.
+/// Another writer was in between: what a transaction has read is no longer so.
+#[derive(Debug, thiserror::Error)]
+#[error("another writer was in between")]
+struct Meanwhile;
+
+/// Undoes a transaction and has it done again, since what it has read is no longer so. SQLite has one writer, and never comes to this.
+pub(super) fn meanwhile() -> sqlx::Error {
+    sqlx::Error::AnyDriverError(Box::new(Meanwhile))
+}
+
+/// Whether a transaction was turned back because of what another writer did at the same time: PostgreSQL could not put the two in a row, or
+/// each waited for the other, or the other was first with a key; or it is [`meanwhile`]. The same again meets what that one has left.
 pub(super) fn is_collision(error: &sqlx::Error) -> bool {
+    if let sqlx::Error::AnyDriverError(error) = error {
+        return error.is::<Meanwhile>();
+    }
     let code = error.as_database_error().and_then(|e| e.code());
     // The class, and what it is in that.
     let parts = code.as_ref().and_then(|code| code.split_at_checked(2));

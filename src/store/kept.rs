@@ -7,7 +7,7 @@ use super::{
     Store,
     command::Single,
     error::StoreError,
-    recipients::forgotten,
+    recipients::{self, forgotten},
     schedules::{Task, TaskKind, has_task, task},
     tx::Tx,
 };
@@ -89,6 +89,7 @@ impl Single for Keep {
             .fetch_one(tx.conn().await?)
             .await?
             .get(0);
+        recipients::keep_forgotten(tx, app).await?;
         let users: Vec<(i64, &str)> = self.rows.iter().filter_map(|row| Some((app, row.openid.as_deref()?))).collect();
         let gone = forgotten(tx, &users).await?;
         let places = (self.from..).zip(&self.rows);
@@ -288,7 +289,8 @@ impl Single for Erase {
     type Done = u64;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<u64> {
-        let sql = format!("SELECT {KEEPER} FROM schedule s WHERE s.id = $1");
+        // A load that begins now waits, since it may take the very edition.
+        let sql = format!("SELECT {KEEPER} FROM schedule s WHERE s.id = $1{}", tx.dialect.for_update());
         let row = sqlx::query(AssertSqlSafe(sql)).bind(self.schedule).fetch_optional(tx.conn().await?).await?;
         if row.is_some_and(|row| Keeper::of(&row).needs(self.edition, tx.now)) {
             return Ok(0);

@@ -116,6 +116,9 @@ impl Ledgers {
         if wanted.is_empty() {
             return Ok(ledgers);
         }
+        // Before the lines: whoever adds one in between takes the number that is next here, so that this transaction is turned back and finds
+        // the tap; the other way round it would record a tap twice.
+        ledgers.read_ends(tx, wanted).await?;
         let cells = wanted.iter().map(|w| [w.recipient.into(), w.template.into(), w.event.as_deref().into()]);
         let pairs = tx.dialect.rows(["recipient", "template", "event"], cells);
         let sql = format!(
@@ -132,7 +135,6 @@ impl Ledgers {
                 ledger.know(&event);
             }
         }
-        ledgers.read_ends(tx, wanted).await?;
         ledgers.read_told_once(tx, wanted).await?;
         Ok(ledgers)
     }
@@ -160,7 +162,7 @@ impl Ledgers {
         let sql = format!(
             "SELECT {FREE} FROM {{rows}} JOIN recipient p ON p.id = r.recipient AND p.openid = r.openid
              JOIN consent c ON c.recipient = p.id AND c.template = {template}
-             WHERE c.reminder IS NULL AND c.voided_at IS NULL ORDER BY c.recipient, c.n {{lock c}}"
+             WHERE c.reminder IS NULL AND c.voided_at IS NULL ORDER BY c.recipient, c.n {{lock c}} {{keep p}}"
         );
         Ok(Self::of_free(&tx.rows(&sql, users).await?, template))
     }
@@ -208,7 +210,8 @@ impl Ledgers {
         let rows = tx
             .rows(
                 "SELECT c.recipient, c.template, c.n, c.granted_at, c.feeds FROM {rows} JOIN consent c
-                 ON c.recipient = r.recipient AND c.template = r.template WHERE c.feeds <> 3",
+                 ON c.recipient = r.recipient AND c.template = r.template WHERE c.feeds <> 3
+                 ORDER BY c.recipient, c.template, c.n {lock c}",
                 &pairs,
             )
             .await?;
@@ -235,7 +238,8 @@ impl Ledgers {
     pub async fn of_recipient(tx: &mut Tx<'_>, recipient: i64) -> sqlx::Result<Self> {
         let sql = format!(
             "SELECT {LINE} FROM consent c WHERE c.recipient = $1 AND c.voided_at IS NULL AND c.reminder IS NULL
-             ORDER BY c.recipient, c.template, c.n"
+             ORDER BY c.recipient, c.template, c.n{}",
+            tx.dialect.for_update()
         );
         let rows = sqlx::query(AssertSqlSafe(sql)).bind(recipient).fetch_all(tx.conn().await?).await?;
         Ok(Self::of_rows(&rows, |_| Stage::Uncertain))
@@ -484,6 +488,12 @@ pub(super) async fn void(
     until: Millis,
     why: Void,
 ) -> sqlx::Result<Vec<ReminderId>> {
+    // First, and by itself: what is read then says what others have left, of the reminders that hold them too.
+    if tx.dialect == Dialect::Postgres {
+        let sql =
+            "SELECT n FROM consent WHERE recipient = $1 AND template = $2 AND voided_at IS NULL ORDER BY n FOR UPDATE";
+        sqlx::query(sql).bind(pair.0).bind(pair.1).execute(tx.conn().await?).await?;
+    }
     let mut ledgers = Ledgers::until(tx, pair, until, by).await?;
     let lost = ledgers.of(pair).void(until, by, why);
     ledgers.write(tx).await?;

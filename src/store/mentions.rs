@@ -1,7 +1,13 @@
 //! Where the texts of schedules name a user: their files, what was said about these, cells of rows that are about somebody else. A user who
 //! is forgotten stands there by their pseudonym, which is forgotten, too: so a list that names it reaches nobody.
 
-use super::{Store, command::Single, error::StoreError, recipients::forgotten, tx::Tx};
+use super::{
+    Store,
+    command::Single,
+    error::StoreError,
+    recipients::{self, forgotten},
+    tx::Tx,
+};
 use crate::domain::masked::{Mask, may_be_named};
 use sqlx::{AssertSqlSafe, Row};
 use std::collections::BTreeSet;
@@ -64,7 +70,7 @@ impl Single for MaskTexts {
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
         // A load may have written them anew since the walk looked.
-        let sql = format!("SELECT {} FROM schedule s WHERE s.id = $1", Texts::COLUMNS);
+        let sql = format!("SELECT {} FROM schedule s WHERE s.id = $1{}", Texts::COLUMNS, tx.dialect.for_update());
         let row = sqlx::query(AssertSqlSafe(sql)).bind(self.schedule).fetch_optional(tx.conn().await?).await?;
         let Some(masked) = row.and_then(|row| Texts::of(&row).masked(&self.mask)) else { return Ok(()) };
         tx.overwrite().await?;
@@ -110,8 +116,8 @@ impl Single for MaskFolder {
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
-        let sql = "SELECT path, detail FROM folder_problem ORDER BY path";
-        for row in sqlx::query(sql).fetch_all(tx.conn().await?).await? {
+        let sql = format!("SELECT path, detail FROM folder_problem ORDER BY path{}", tx.dialect.for_update());
+        for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(tx.conn().await?).await? {
             let Some(detail) = self.0.json(row.get("detail")) else { continue };
             tx.overwrite().await?;
             let query = sqlx::query("UPDATE folder_problem SET detail = $2 WHERE path = $1");
@@ -123,6 +129,7 @@ impl Single for MaskFolder {
 
 /// A text that is about to be stored, without those of its app whom nobody may name any more. `is_file`: it is TOML, else JSON.
 pub(super) async fn without_forgotten(tx: &mut Tx<'_>, app: i64, text: &str, is_file: bool) -> sqlx::Result<String> {
+    recipients::keep_forgotten(tx, app).await?;
     let words = may_be_named(text);
     let users: Vec<(i64, &str)> = words.iter().map(|word| (app, word.as_str())).collect();
     let mut gone: Vec<String> = forgotten(tx, &users).await?.into_iter().map(|(_, openid)| openid).collect();

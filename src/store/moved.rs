@@ -2,6 +2,7 @@
 
 use super::{
     dialect::{Cell, Dialect, int},
+    error::meanwhile,
     names::Names,
     tx::{Tx, bound},
 };
@@ -14,6 +15,7 @@ pub(super) struct Moved {
     lane: i64,
     at: Millis,
     due_at: Millis,
+    fence: i64,
     new_at: Millis,
     /// When it is due from then on.
     pub new_due: Millis,
@@ -22,7 +24,8 @@ pub(super) struct Moved {
 
 /// The columns of a [`Moved`], and of the condition that it waits and can still go. The deadline of a reminder of no schedule moves along, as
 /// it does when its owner changes its instant.
-pub(super) const MOVABLE: &str = "m.id, m.lane, m.at, m.expires_at, CASE WHEN m.schedule IS NULL THEN 1 ELSE m.moves END AS moves, d.due_at, d.state, d.doubt_since";
+pub(super) const MOVABLE: &str = "m.id, m.lane, m.at, m.expires_at, CASE WHEN m.schedule IS NULL THEN 1 ELSE m.moves END AS moves, d.due_at, d.state, d.fence,
+    d.doubt_since";
 
 impl Moved {
     /// `Err` if its deadline would be passed, or it would lie too far ahead.
@@ -35,7 +38,16 @@ impl Moved {
         if new_end <= new_due.max(now) || (by > 0 && new_at > now + MAX_DAYS_AHEAD * DAY) {
             return Err(());
         }
-        Ok(Self { id: row.get("id"), lane: row.get("lane"), at, due_at, new_at, new_due, new_end })
+        Ok(Self {
+            id: row.get("id"),
+            lane: row.get("lane"),
+            at,
+            due_at,
+            fence: row.get("fence"),
+            new_at,
+            new_due,
+            new_end,
+        })
     }
 }
 
@@ -46,19 +58,32 @@ pub(super) fn is_movable(row: &AnyRow, now: Millis) -> bool {
         && row.get::<Millis, _>("expires_at") > now
 }
 
-/// Moves reminders. The fence rises, so that what the engine has read of them before is not sent; past attempts move along.
+/// Moves reminders. The fence rises, so that what the engine has read of them before is not sent; past attempts move along. One that another
+/// writer has marked or changed since it was read is none that may be moved: then the transaction is done again.
 pub(super) async fn write(tx: &mut Tx<'_>, moved: &[Moved]) -> sqlx::Result<()> {
     if moved.is_empty() {
         return Ok(());
     }
-    let cells = moved.iter().map(|m| -> [Cell<'_>; 7] {
-        [m.id.into(), m.lane.into(), m.at.into(), m.due_at.into(), m.new_at.into(), m.new_due.into(), m.new_end.into()]
+    let cells = moved.iter().map(|m| -> [Cell<'_>; 8] {
+        [
+            m.id.into(),
+            m.lane.into(),
+            m.at.into(),
+            m.due_at.into(),
+            m.fence.into(),
+            m.new_at.into(),
+            m.new_due.into(),
+            m.new_end.into(),
+        ]
     });
-    let rows = tx.dialect.rows(["id", "lane", "at", "due_at", "new_at", "new_due", "new_end"], cells);
+    let rows = tx.dialect.rows(["id", "lane", "at", "due_at", "fence", "new_at", "new_due", "new_end"], cells);
     let now = tx.now;
+    let sql = "UPDATE due SET due_at = r.new_due, fence = due.fence + 1 FROM {rows}
+         WHERE due.lane = r.lane AND due.due_at = r.due_at AND due.id = r.id AND due.state = 0 AND due.fence = r.fence";
+    if tx.run(sql, &rows).await? != rows.len as u64 {
+        return Err(meanwhile());
+    }
     for sql in [
-        "UPDATE due SET due_at = r.new_due, fence = due.fence + 1 FROM {rows}
-         WHERE due.lane = r.lane AND due.due_at = r.due_at AND due.id = r.id",
         "UPDATE outcome SET at = r.new_at, next_at = r.new_due FROM {rows}
          WHERE outcome.lane = r.lane AND outcome.at = r.at AND outcome.id = r.id",
         &format!(

@@ -125,7 +125,10 @@ impl Single for BeginPrepare {
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Self::Done> {
         let Due { schedule, next_at } = self.due;
-        let sql = format!("SELECT s.id FROM schedule s WHERE {FREE} AND s.id = $2 AND s.next_at = $3");
+        let sql = format!(
+            "SELECT s.id FROM schedule s WHERE {FREE} AND s.id = $2 AND s.next_at = $3{}",
+            tx.dialect.for_update()
+        );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(tx.now - DEAD_AFTER).bind(schedule).bind(next_at);
         if query.fetch_optional(tx.conn().await?).await?.is_none() {
             return Ok(None);

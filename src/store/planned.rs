@@ -3,7 +3,7 @@
 
 use super::{
     Store,
-    dialect::{Cell, Dialect, Rows, int},
+    dialect::{Cell, Dialect, Rows, int, unlocked},
     error::StoreError,
     ledgers::{Claimant, Ledgers},
     names::Names,
@@ -96,7 +96,7 @@ pub(super) struct Look<'a> {
 
 impl Look<'_> {
     async fn rows(&mut self, text: &str, rows: &Rows) -> sqlx::Result<Vec<AnyRow>> {
-        let text = if self.locks { text.to_owned() } else { text.replace("{lock c}", "") };
+        let text = if self.locks { text.to_owned() } else { unlocked(text) };
         let sql = self.dialect.sql(&text, rows);
         bound(&sql, rows).fetch_all(&mut *self.conn).await
     }
@@ -219,7 +219,7 @@ async fn find_ends(look: &mut Look<'_>, template: i64, found: &mut [Found]) -> s
 async fn users(look: &mut Look<'_>, app: i64, lines: &[Line]) -> sqlx::Result<HashMap<String, i64>> {
     let openids: BTreeSet<&str> = lines.iter().map(|line| line.planned.openid.as_str()).collect();
     let asked = look.dialect.rows(["app", "openid"], openids.iter().map(|openid| [app.into(), (*openid).into()]));
-    let sql = "SELECT p.openid, p.id FROM {rows} JOIN recipient p ON p.app = r.app AND p.openid = r.openid";
+    let sql = "SELECT p.openid, p.id FROM {rows} JOIN recipient p ON p.app = r.app AND p.openid = r.openid {keep p}";
     Ok(look.rows(sql, &asked).await?.iter().map(|row| (row.get("openid"), row.get("id"))).collect())
 }
 

@@ -4,7 +4,7 @@ use super::{
     Store,
     command::Single,
     dialect::Cell,
-    error::StoreError,
+    error::{StoreError, meanwhile},
     insert::{self, NewRow},
     ledgers::{self, Claimant, Ledgers, Pair},
     names,
@@ -13,7 +13,7 @@ use super::{
     recipients,
     reminders::{OF_DUE, STORED, stored},
     schedules::has_task,
-    settle::settle,
+    settle::settle_all,
     states::{LAST_STATE, LIVING},
     tx::Tx,
 };
@@ -26,7 +26,7 @@ use crate::domain::{
     schedule::{Change, Claims, Planned},
     settle::{Next, Settlement},
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Writes what a load says about some lines. `None`: another task has the schedule by now, and nothing was written.
 struct Write {
@@ -70,8 +70,12 @@ impl Single for Write {
             }
         }
         ledgers.write(tx).await?;
-        let ids: Vec<ReminderId> = withdrawn.iter().map(|(id, _)| *id).collect();
-        withdraw(tx, schedule, &ids, tx.now).await?;
+        let ids: BTreeSet<ReminderId> = withdrawn.iter().map(|(id, _)| *id).collect();
+        let ids: Vec<ReminderId> = ids.into_iter().collect();
+        if withdraw(tx, schedule, &ids, tx.now).await?.ended != ids.len() {
+            // Another writer has marked one since, and what takes its place would be sent beside it.
+            return Err(meanwhile());
+        }
         self.add(tx, at, &found, &judged).await?;
         remember(tx, schedule, self.added(&judged), Before::Replaced).await?;
         self.update(tx, schedule, &found, &judged).await?;
@@ -241,12 +245,11 @@ async fn change(tx: &mut Tx<'_>, options: &Options, changed: &[(&Line, Waiting)]
         ]
     });
     let rows = tx.dialect.rows(["lane", "due_at", "id", "fence", "new_due_at", "at", "new_at"], cells);
-    tx.run(
-        "UPDATE due SET due_at = r.new_due_at, fence = due.fence + 1 FROM {rows}
-         WHERE due.lane = r.lane AND due.due_at = r.due_at AND due.id = r.id AND due.state = 0 AND due.fence = r.fence",
-        &rows,
-    )
-    .await?;
+    let sql = "UPDATE due SET due_at = r.new_due_at, fence = due.fence + 1 FROM {rows}
+         WHERE due.lane = r.lane AND due.due_at = r.due_at AND due.id = r.id AND due.state = 0 AND due.fence = r.fence";
+    if tx.run(sql, &rows).await? != rows.len as u64 {
+        return Err(meanwhile());
+    }
     // Past attempts move along, since an outcome is found by its reminder's instant.
     tx.run(
         "UPDATE outcome SET at = r.new_at, next_at = r.new_due_at FROM {rows}
@@ -323,11 +326,20 @@ async fn remember<'l>(
     tx.run(&sql, &rows).await
 }
 
+/// What became of reminders that were to be withdrawn.
+#[derive(Default)]
+struct Withdrawn {
+    /// So many waited and have ended.
+    ended: usize,
+    /// Those of them that certainly were not sent.
+    cancelled: u64,
+}
+
 /// Cancels reminders that wait, since their schedule's file no longer has them. Their identities are free again, unless one may have been
-/// sent before. Answers how many it cancelled.
-async fn withdraw(tx: &mut Tx<'_>, schedule: i64, ids: &[ReminderId], now: Millis) -> sqlx::Result<u64> {
+/// sent before. One that waits no longer is left alone.
+async fn withdraw(tx: &mut Tx<'_>, schedule: i64, ids: &[ReminderId], now: Millis) -> sqlx::Result<Withdrawn> {
     if ids.is_empty() {
-        return Ok(0);
+        return Ok(Withdrawn::default());
     }
     let rows = tx.dialect.rows(["id"], ids.iter().map(|id| [id.0.into()]));
     let sql = format!(
@@ -345,16 +357,13 @@ async fn withdraw(tx: &mut Tx<'_>, schedule: i64, ids: &[ReminderId], now: Milli
         Some(Entry { target, settlement, began_at: None, ended_at: now })
     });
     let entries: Vec<Entry> = entries.collect();
-    let written = settle(tx, &entries).await?;
-    let gone = entries
-        .iter()
-        .zip(written)
-        .filter(|(entry, written)| *written && entry.settlement.next == Next::Final(State::Cancelled));
-    let gone: Vec<[Cell<'_>; 2]> = gone.map(|(entry, _)| [schedule.into(), entry.target.due.id.0.into()]).collect();
+    settle_all(tx, &entries).await?;
+    let gone = entries.iter().filter(|entry| entry.settlement.next == Next::Final(State::Cancelled));
+    let gone: Vec<[Cell<'_>; 2]> = gone.map(|entry| [schedule.into(), entry.target.due.id.0.into()]).collect();
+    let withdrawn = Withdrawn { ended: entries.len(), cancelled: gone.len() as u64 };
     if gone.is_empty() {
-        return Ok(0);
+        return Ok(withdrawn);
     }
-    let n = gone.len() as u64;
     let rows = tx.dialect.rows(["schedule", "id"], gone);
     // By their keys, which their reminders carry: the table has no index on ids.
     tx.run(
@@ -364,7 +373,7 @@ async fn withdraw(tx: &mut Tx<'_>, schedule: i64, ids: &[ReminderId], now: Milli
         &rows,
     )
     .await?;
-    Ok(n)
+    Ok(withdrawn)
 }
 
 /// Cancels what the file no longer has. `None`: another task has the schedule by now, and nothing was written.
@@ -382,7 +391,7 @@ impl Single for Remove {
             return Ok(None);
         }
         let now = tx.now;
-        withdraw(tx, self.schedule, &self.ids, now).await.map(Some)
+        Ok(Some(withdraw(tx, self.schedule, &self.ids, now).await?.cancelled))
     }
 
     fn trip_points(&self) -> Option<[&'static str; 2]> {

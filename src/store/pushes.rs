@@ -4,16 +4,16 @@ use super::{
     Store,
     command::Single,
     consents,
-    dialect::int,
-    error::StoreError,
+    dialect::{Dialect, int},
+    error::{StoreError, meanwhile},
     ledgers::{self, Pair},
     names::Place,
     port::Entry,
     reasons,
-    recipients::recipients,
+    recipients::{self, recipients},
     reminders::{self, Stored},
     requests,
-    settle::{end_scheduled, settle},
+    settle::{end_scheduled, settle_all},
     states::{LIVING, SCHEDULED, SENDING, living_state},
     tx::Tx,
 };
@@ -113,6 +113,7 @@ fn known_template(tx: &Tx<'_>, place: Place, code: &str) -> Option<i64> {
 
 /// Remembers a push by its names; `false` if one of them was known.
 async fn is_new(tx: &mut Tx<'_>, place: Place, digests: &[String]) -> sqlx::Result<bool> {
+    requests::alone_at_midnight(tx, &digests[0]).await?;
     let today = tx.now.div_euclid(DAY);
     // After the clock was set back, pushes of tomorrow may be known already.
     let days: Vec<String> = (-KNOWN_DAYS..=1).map(|day| (today + day).to_string()).collect();
@@ -139,6 +140,8 @@ async fn turn_off(tx: &mut Tx<'_>, place: Place, openid: &str, template: i64, at
     // One who was forgotten has nothing to turn off.
     let Some(user) = users.get(&(place.id, openid.to_owned())) else { return Ok(0) };
     let pair: Pair = (*user, template);
+    // A tap that another writer is about to record is void too, or finds that it is turned off.
+    recipients::have_alone(tx, pair.0).await?;
     // The platform counts in seconds: until the end of this one.
     let until = at + SECOND - 1;
     sqlx::query(
@@ -197,7 +200,17 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
     if let Some(due_at) = rows[index].get::<Option<i64>, _>("due_at") {
         let sql = format!("SELECT id FROM due WHERE lane = $1 AND due_at = $2 AND id = $3{}", tx.dialect.for_update());
         let query = sqlx::query(AssertSqlSafe(sql)).bind(place.lane).bind(due_at).bind(id);
-        query.fetch_optional(tx.conn().await?).await?;
+        if query.fetch_optional(tx.conn().await?).await?.is_none() {
+            return Err(meanwhile());
+        }
+    } else {
+        let sql = format!("SELECT id FROM reminder WHERE id = $1{}", tx.dialect.for_update());
+        if tx.dialect == Dialect::Postgres
+            && sqlx::query(AssertSqlSafe(sql)).bind(id).fetch_optional(tx.conn().await?).await?.is_none()
+        {
+            // It is no longer kept, and there is nothing to join the receipt to.
+            return Err(meanwhile());
+        }
     }
     let now = reminders::find_in(tx, ReminderId(id)).await?;
     let state = match &now {
@@ -224,7 +237,7 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
                 && let Some(target) = stored.target_in(stored.due.state)
             {
                 let entry = Entry { target, settlement: received(), began_at: None, ended_at: tx.now };
-                settle(tx, &[entry]).await?;
+                settle_all(tx, &[entry]).await?;
             }
         }
         State::Unconfirmed => confirm(tx, place, at, id).await?,

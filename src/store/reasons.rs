@@ -1,6 +1,6 @@
 //! Reasons in SQL: JSON in `outcome.reason`, beside the platform's words in `outcome.text`.
 
-use super::{tally::Stand, tx::Tx};
+use super::{error::meanwhile, tally::Stand, tx::Tx};
 use crate::domain::{
     Millis,
     reason::{Reason, said},
@@ -38,7 +38,10 @@ pub(super) async fn correct(
     };
     let sql = format!("UPDATE outcome SET state = $4, code = $5, reason = $6, text = NULL, ended_at = $7 {this}");
     let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(at).bind(id);
-    query.bind(state.word()).bind(reason.code()).bind(stored(&reason)).bind(tx.now).execute(tx.conn().await?).await?;
+    let query = query.bind(state.word()).bind(reason.code()).bind(stored(&reason)).bind(tx.now);
+    if query.execute(tx.conn().await?).await?.rows_affected() == 0 {
+        return Err(meanwhile());
+    }
     let before: Option<String> = row.get("code");
     let from = Stand { state: State::Unconfirmed, code: before.as_deref() };
     tx.tally.reminder(lane, row.get("schedule"), Some(from), Some(Stand { state, code: Some(reason.code()) }));

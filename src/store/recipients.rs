@@ -2,13 +2,15 @@
 
 use super::{
     dialect::{Dialect, Rows},
+    error::meanwhile,
     names::Names,
     tx::{Tx, bound},
 };
 use sqlx::{AnyConnection, Row};
 use std::collections::{HashMap, HashSet};
 
-/// Finds, and with `create` makes, the rows of users; of those who were forgotten there is none.
+/// Finds, and with `create` makes, the rows of users; of those who were forgotten there is none. Until the transaction ends nobody of them is
+/// forgotten, and whoever has locked their rows waits for it: so it sees all that is theirs.
 pub(super) async fn recipients(
     tx: &mut Tx<'_>,
     wanted: &[(i64, String)],
@@ -32,15 +34,34 @@ pub(super) async fn recipients(
             let create = "INSERT INTO recipient (app, openid) SELECT r.app, r.openid FROM {rows} WHERE true
                  ON CONFLICT (app, openid) DO NOTHING";
             tx.run(create, &missing).await?;
+            // It may have waited for a transaction that has forgotten one of them since it was asked.
+            if tx.dialect == Dialect::Postgres && !forgotten(tx, &users).await?.is_empty() {
+                return Err(meanwhile());
+            }
             found.extend(find(tx, &missing).await?);
         }
     }
     Ok(found)
 }
 
+/// Until the transaction ends nobody of an app is forgotten but those who are by now, so that a text that names nobody of these stays so.
+pub(super) async fn keep_forgotten(tx: &mut Tx<'_>, app: i64) -> sqlx::Result<()> {
+    tx.lock("SELECT id FROM app WHERE id = $1 FOR SHARE", app).await
+}
+
+/// Until the transaction ends nobody else changes who of an app is forgotten, and no text is written that may name one of its users.
+pub(super) async fn change_forgotten(tx: &mut Tx<'_>, app: i64) -> sqlx::Result<()> {
+    tx.lock("SELECT id FROM app WHERE id = $1 FOR UPDATE", app).await
+}
+
+/// Until the transaction ends nothing comes to a user: what others were about to add is there.
+pub(super) async fn have_alone(tx: &mut Tx<'_>, recipient: i64) -> sqlx::Result<()> {
+    tx.lock("SELECT id FROM recipient WHERE id = $1 FOR UPDATE", recipient).await
+}
+
 /// The users of these rows (app, openid) who are known.
 async fn find(tx: &mut Tx<'_>, wanted: &Rows) -> sqlx::Result<HashMap<(i64, String), i64>> {
-    let from = "FROM {rows} JOIN recipient p ON p.app = r.app AND p.openid = r.openid";
+    let from = "FROM {rows} JOIN recipient p ON p.app = r.app AND p.openid = r.openid {keep p}";
     let rows: Vec<(i64, String, i64)> = tx.packed(&["p.app", "p.openid", "p.id"], from, wanted).await?;
     Ok(rows.into_iter().map(|(app, openid, id)| ((app, openid), id)).collect())
 }

@@ -11,7 +11,7 @@ use super::{
     tx::Tx,
 };
 use crate::domain::{
-    DAY, Millis,
+    DAY, MINUTE, Millis,
     consent::Report,
     reminder::{NewReminder, ReminderId},
 };
@@ -61,8 +61,21 @@ pub enum Once<T> {
     Before(Earlier),
 }
 
+/// What is known for some days stands under the day on which it came, and there alone is twice refused. Around midnight two writers may be of
+/// two minds about the day, and take turns.
+pub(super) async fn alone_at_midnight(tx: &mut Tx<'_>, word: &str) -> sqlx::Result<()> {
+    let day = |at: Millis| at.div_euclid(DAY);
+    if day(tx.now - MINUTE) == day(tx.now + MINUTE) {
+        return Ok(());
+    }
+    let hash = word.bytes().fold(7_i32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+    let sql = "SELECT CASE WHEN pg_advisory_xact_lock(1, CAST($1 AS INTEGER)) IS NULL THEN 0 ELSE 1 END";
+    tx.lock(sql, hash.into()).await
+}
+
 async fn earlier_in(tx: &mut Tx<'_>, request: &Request) -> sqlx::Result<Option<Earlier>> {
     let now = tx.now;
+    alone_at_midnight(tx, &request.key).await?;
     let (conn, _, names) = tx.parts().await?;
     earlier(conn, names, now, request).await
 }

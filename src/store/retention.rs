@@ -6,7 +6,7 @@
 use super::{
     Store,
     command::Single,
-    dialect::{Rows, int},
+    dialect::{Dialect, Rows, int},
     error::StoreError,
     ledgers::{LINE, Ledgers, pair},
     paid,
@@ -185,11 +185,12 @@ async fn bodies(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
     tx.run(&set_erased("", BODY), &rows).await
 }
 
-/// The statement that writes down which part of ended reminders was erased, and makes `more` changes to their last outcomes.
+/// The statement that writes down which part of ended reminders was erased, of those that have it still, and makes `more` changes to their last outcomes.
 fn set_erased(more: &str, bit: i64) -> String {
     format!(
         "UPDATE outcome SET {more} erased = COALESCE(outcome.erased, 0) | {bit} FROM {{rows}}
-         WHERE outcome.lane = r.lane AND outcome.at = r.at AND outcome.id = r.id AND outcome.next_at IS NULL"
+         WHERE outcome.lane = r.lane AND outcome.at = r.at AND outcome.id = r.id AND outcome.next_at IS NULL
+         AND COALESCE(outcome.erased, 0) & {bit} = 0"
     )
 }
 
@@ -218,7 +219,7 @@ async fn reminders(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
         .rows(
             "SELECT o.lane, o.state, o.code, m.id, m.key, m.schedule FROM {rows}
              JOIN outcome o ON o.lane = r.lane AND o.at = r.at AND o.id = r.id AND o.next_at IS NULL
-             JOIN reminder m ON m.id = r.id",
+             JOIN reminder m ON m.id = r.id ORDER BY m.id {lock o, m}",
             &rows,
         )
         .await?;
@@ -317,6 +318,11 @@ impl Single for EraseUsers {
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<u64> {
         let rows = tx.dialect.rows(["id"], self.recipients.iter().map(|id| [(*id).into()]));
+        if tx.dialect == Dialect::Postgres {
+            // First, and by itself: what others were about to add is there when it is looked for.
+            tx.run("SELECT p.id FROM {rows} JOIN recipient p ON p.id = r.id ORDER BY p.id FOR UPDATE OF p", &rows)
+                .await?;
+        }
         let sql = format!("SELECT p.id FROM {{rows}} JOIN recipient p ON p.id = r.id WHERE {}", left_over(self.until));
         let still: Vec<i64> = tx.rows(&sql, &rows).await?.iter().map(|row| row.get("id")).collect();
         if still.is_empty() {

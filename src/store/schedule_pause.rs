@@ -9,7 +9,7 @@ use super::{
     tx::Tx,
 };
 use crate::domain::Millis;
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 
 /// What a pause or a resumption came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +48,9 @@ impl Single for SetPause {
     type Done = Paused;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Paused> {
-        let sql = "SELECT id, paused_at, cancelled_at FROM schedule WHERE name = $1";
-        let Some(row) = sqlx::query(sql).bind(&self.name).fetch_optional(tx.conn().await?).await? else {
+        let sql =
+            format!("SELECT id, paused_at, cancelled_at FROM schedule WHERE name = $1{}", tx.dialect.for_update());
+        let Some(row) = sqlx::query(AssertSqlSafe(sql)).bind(&self.name).fetch_optional(tx.conn().await?).await? else {
             return Ok(Paused::NotFound);
         };
         let (id, paused_at) = (row.get::<i64, _>("id"), row.get::<Option<Millis>, _>("paused_at"));

@@ -14,7 +14,7 @@ use super::{
     port::{Entry, Ring, Target},
     reminders::{OF_DUE, STORED, Stored, stored},
     schedules::{DEAD_AFTER, TaskKind, nonce, task, write_down},
-    settle::settle,
+    settle::settle_all,
     states::LIVING,
     tx::Tx,
 };
@@ -82,9 +82,11 @@ impl Single for Begin {
     type Done = TaskBegun;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<TaskBegun> {
-        let sql =
-            "SELECT id, cancelled_at, task, task_by, task_nonce, task_beat, task_detail FROM schedule WHERE name = $1";
-        let Some(row) = sqlx::query(sql).bind(&self.name).fetch_optional(tx.conn().await?).await? else {
+        let sql = format!(
+            "SELECT id, cancelled_at, task, task_by, task_nonce, task_beat, task_detail FROM schedule WHERE name = $1{}",
+            tx.dialect.for_update()
+        );
+        let Some(row) = sqlx::query(AssertSqlSafe(sql)).bind(&self.name).fetch_optional(tx.conn().await?).await? else {
             return Ok(TaskBegun::NotFound);
         };
         // A load or a preparation that was cut off stands in nobody's way.
@@ -130,8 +132,11 @@ impl Single for Next {
     type Done = Step;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Step> {
-        let sql = "SELECT task_shift, cursor_at, cursor_id FROM schedule WHERE id = $1 AND task_nonce = $2";
-        let query = sqlx::query(sql).bind(self.0.id).bind(&self.0.nonce);
+        let sql = format!(
+            "SELECT task_shift, cursor_at, cursor_id FROM schedule WHERE id = $1 AND task_nonce = $2{}",
+            tx.dialect.for_update()
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(self.0.id).bind(&self.0.nonce);
         let Some(row) = query.fetch_optional(tx.conn().await?).await? else { return Ok(Step::Lost) };
         let by: Option<Millis> = row.get("task_shift");
         let cursor = row.get::<Option<i64>, _>("cursor_at").zip(row.get::<Option<i64>, _>("cursor_id"));
@@ -225,7 +230,7 @@ async fn cancel_some(
     let ends: Vec<Entry> = ends
         .map(|(stored, target): (_, Target)| Entry { target, settlement: end(stored), began_at: None, ended_at })
         .collect();
-    settle(tx, &ends).await?;
+    settle_all(tx, &ends).await?;
     let gone = waiting.iter().filter(|stored| !stored.due.is_doubtful());
     forget_planned(tx, schedule, gone.copied()).await?;
     Ok(all.last().map(|stored| (stored.due.at, stored.due.id.0)))
@@ -270,8 +275,11 @@ impl Single for GiveUp {
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
-        let sql = "SELECT id FROM schedule WHERE id = $1 AND task_nonce = $2 AND cursor_at IS NULL";
-        let query = sqlx::query(sql).bind(self.0.id).bind(&self.0.nonce);
+        let sql = format!(
+            "SELECT id FROM schedule WHERE id = $1 AND task_nonce = $2 AND cursor_at IS NULL{}",
+            tx.dialect.for_update()
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(self.0.id).bind(&self.0.nonce);
         if query.fetch_optional(tx.conn().await?).await?.is_some() {
             finish(tx, self.0.id, 0).await?;
         }
@@ -436,9 +444,9 @@ impl Single for TakeUp {
     type Done = Vec<(Work, Option<Millis>)>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Self::Done> {
-        let dead = "SELECT s.id, s.task, s.task_by, s.task_shift, s.cursor_at, 0 AS again FROM schedule s WHERE s.task IN ('shift', 'cancel') AND s.task_beat <= $1
+        let dead = "SELECT s.id, s.task, s.task_by, s.task_nonce, s.task_shift, s.cursor_at, 0 AS again FROM schedule s WHERE s.task IN ('shift', 'cancel') AND s.task_beat <= $1
              UNION ALL
-             SELECT s.id, 'cancel' AS task, 'tixing' AS task_by, s.task_shift, s.cursor_at, 1 AS again FROM schedule s
+             SELECT s.id, 'cancel' AS task, 'tixing' AS task_by, NULL AS task_nonce, s.task_shift, s.cursor_at, 1 AS again FROM schedule s
              WHERE s.cancelled_at IS NOT NULL AND s.task IS NULL
                  AND (SELECT SUM(t.n) FROM schedule_tally t WHERE t.schedule = s.id AND t.name = 'scheduled') > 0";
         let mut works = Vec::new();
@@ -448,12 +456,18 @@ impl Single for TakeUp {
             let nonce = nonce(tx.now);
             // One that was done goes over everything once more; one that was cut off goes on.
             let from = if int(&row, "again") == 1 { "cursor_at = NULL, cursor_id = NULL," } else { "" };
+            // Whoever else takes it up gives it another nonce, and whoever is at it after all another beat.
             let sql = format!(
-                "UPDATE schedule SET {from} task = $2, task_by = $3, task_nonce = $4, task_beat = $5 WHERE id = $1"
+                "UPDATE schedule SET {from} task = $2, task_by = $3, task_nonce = $4, task_beat = $5
+                 WHERE id = $1 AND COALESCE(task_nonce, '') = $6 AND COALESCE(task_beat, 0) <= $7"
             );
             let query = sqlx::query(AssertSqlSafe(sql)).bind(id).bind(kind.word());
             let query = query.bind(row.get::<Option<String>, _>("task_by")).bind(&nonce).bind(tx.now);
-            query.execute(tx.conn().await?).await?;
+            let query = query.bind(row.get::<Option<String>, _>("task_nonce").unwrap_or_default());
+            let taken = query.bind(tx.now - DEAD_AFTER).execute(tx.conn().await?).await?;
+            if taken.rows_affected() == 0 {
+                continue;
+            }
             tx.schedule_changed(id).await?;
             let uncompared =
                 row.get::<Option<i64>, _>("task_shift").filter(|_| row.get::<Option<i64>, _>("cursor_at").is_none());

@@ -6,7 +6,7 @@
 use super::{
     Store,
     command::Single,
-    error::StoreError,
+    error::{StoreError, meanwhile},
     left_out::{self, LeftOutRow},
     mentions::without_forgotten,
     names::Names,
@@ -407,9 +407,11 @@ impl Single for BeginLoad {
 async fn begin_load(tx: &mut Tx<'_>, load: &BeginLoad) -> sqlx::Result<Begun> {
     let app = tx.names.app(&load.app).id;
     let template = tx.names.template(app, &load.template);
-    let sql =
-        "SELECT id, app, cancelled_at, task, task_by, task_nonce, task_beat, task_detail FROM schedule WHERE name = $1";
-    let there = sqlx::query(sql).bind(&load.name).fetch_optional(tx.conn().await?).await?;
+    let sql = format!(
+        "SELECT id, app, cancelled_at, task, task_by, task_nonce, task_beat, task_detail FROM schedule WHERE name = $1{}",
+        tx.dialect.for_update()
+    );
+    let there = sqlx::query(AssertSqlSafe(sql)).bind(&load.name).fetch_optional(tx.conn().await?).await?;
     if let Some(row) = &there {
         let other: i64 = row.get("app");
         if other != app {
@@ -431,21 +433,23 @@ async fn begin_load(tx: &mut Tx<'_>, load: &BeginLoad) -> sqlx::Result<Begun> {
              digest = CASE WHEN $12 = 1 THEN '' ELSE excluded.digest END, zone = excluded.zone, quiet = excluded.quiet, incomplete = 1, task = 'load', task_by = excluded.task_by,
              task_nonce = excluded.task_nonce, task_beat = excluded.task_beat, task_detail = NULL, cancelled_at = NULL, orphaned_at = NULL,
              in_folder = CASE WHEN excluded.in_folder = 1 THEN 1 WHEN excluded.path = schedule.path THEN schedule.in_folder ELSE 0 END
-         RETURNING id";
+         WHERE $14 = 1 RETURNING id";
     let query = sqlx::query(sql).bind(&load.name).bind(app).bind(template).bind(&load.path).bind(&text);
     let query = query.bind(&load.digest).bind(&load.zone).bind(&load.quiet).bind(tx.now).bind(&load.by);
     let query = query.bind(&nonce).bind(i64::from(load.forget_shift));
-    let row = query.bind(i64::from(load.in_folder)).fetch_one(tx.conn().await?).await?;
+    let query = query.bind(i64::from(load.in_folder)).bind(i64::from(there.is_some()));
+    // One that was not there and is now belongs to another writer, who was faster.
+    let row = query.fetch_optional(tx.conn().await?).await?.ok_or_else(meanwhile)?;
     let id: i64 = row.get("id");
     write_down(tx, id, &load.by, "load", &load.digest).await?;
     tx.schedule_changed(id).await?;
     Ok(Begun::Yes { id, nonce })
 }
 
-/// Whether the task of this nonce still has a schedule: another may have taken it over.
+/// Whether the task of this nonce still has a schedule: another may have taken it over. None does before the transaction ends.
 pub(super) async fn has_task(tx: &mut Tx<'_>, schedule: i64, nonce: &str) -> sqlx::Result<bool> {
-    let sql = "SELECT id FROM schedule WHERE id = $1 AND task_nonce = $2";
-    Ok(sqlx::query(sql).bind(schedule).bind(nonce).fetch_optional(tx.conn().await?).await?.is_some())
+    let sql = format!("SELECT id FROM schedule WHERE id = $1 AND task_nonce = $2{}", tx.dialect.for_update());
+    Ok(sqlx::query(AssertSqlSafe(sql)).bind(schedule).bind(nonce).fetch_optional(tx.conn().await?).await?.is_some())
 }
 
 /// What somebody did to a schedule.

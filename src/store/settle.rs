@@ -5,6 +5,7 @@
 
 use super::{
     dialect::{Cell, Dialect},
+    error::meanwhile,
     fence, hold,
     ledgers::{self, Claimant},
     port::{Entry, Target},
@@ -137,6 +138,11 @@ pub(super) async fn settle(tx: &mut Tx<'_>, entries: &[Entry]) -> sqlx::Result<V
     }
     settle_consents(tx, &kept).await?;
     Ok(written)
+}
+
+/// The same for rows that this transaction has read itself: all of them are written. If another writer was in between, it is done again.
+pub(super) async fn settle_all(tx: &mut Tx<'_>, entries: &[Entry]) -> sqlx::Result<()> {
+    if settle(tx, entries).await?.contains(&false) { Err(meanwhile()) } else { Ok(()) }
 }
 
 /// Takes away the living rows that settlements name, and answers for each whether its row was there.
@@ -281,19 +287,17 @@ pub(super) async fn end_scheduled(
     let mut ends = Vec::new();
     let doubtful = if ids.is_empty() { None } else { hold::doubtful(tx).await? };
     for id in ids {
-        if let Some(stored) = reminders::find_in(tx, *id).await?
-            && let Some(target) = stored.target_in(State::Scheduled)
-        {
-            let settlement = if doubtful.is_some_and(|last| *id <= last) && stored.due.due_at <= now {
-                // Its consent is void already, and not used.
-                assumed_sent_without_consent()
-            } else {
-                Settlement::because(Next::Final(State::Failed), reason.clone(), Consent::Keep)
-            };
-            ends.push(Entry { target, settlement, began_at: None, ended_at: now });
-        }
+        // It waited when its consent became void. Whoever has marked it since sends it, so that consent is not void.
+        let stored = reminders::find_in(tx, *id).await?.ok_or_else(meanwhile)?;
+        let target = stored.target_in(State::Scheduled).ok_or_else(meanwhile)?;
+        let settlement = if doubtful.is_some_and(|last| *id <= last) && stored.due.due_at <= now {
+            // Its consent is void already, and not used.
+            assumed_sent_without_consent()
+        } else {
+            Settlement::because(Next::Final(State::Failed), reason.clone(), Consent::Keep)
+        };
+        ends.push(Entry { target, settlement, began_at: None, ended_at: now });
     }
     // No further consent is touched, so this does not come back here.
-    Box::pin(settle(tx, &ends)).await?;
-    Ok(())
+    Box::pin(settle_all(tx, &ends)).await
 }

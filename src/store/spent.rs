@@ -97,6 +97,15 @@ pub(super) async fn spend(tx: &mut Tx<'_>, tags: &[(i64, String)]) -> sqlx::Resu
     Ok(())
 }
 
+/// Writes down tags that nobody has written down before. Where another writer is faster with one, the transaction is done again.
+pub(super) async fn spend_first(tx: &mut Tx<'_>, tags: &[(i64, String)]) -> sqlx::Result<()> {
+    if !tags.is_empty() {
+        let rows = tags_of(tx, tags);
+        tx.run("INSERT INTO spent (app, tag) SELECT r.app, r.tag FROM {rows}", &rows).await?;
+    }
+    Ok(())
+}
+
 impl Store {
     /// Whether the key's reminder was there and is no longer kept.
     ///

@@ -38,7 +38,7 @@ impl Tickets {
     pub async fn write(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
         let names = tx.names;
         let tags = self.now.iter().map(|(app, key)| (*app, Used::Ticket(key).tag(names)));
-        spent::spend(tx, &tags.collect::<Vec<_>>()).await
+        spent::spend_first(tx, &tags.collect::<Vec<_>>()).await
     }
 }
 

@@ -261,6 +261,15 @@ impl<'a> Tx<'a> {
         self.carried.take_id(self.now)
     }
 
+    /// Locks rows that a condition on one number finds, until the transaction ends: the statements behind this one see what others have left.
+    /// SQLite has one writer, and is asked nothing.
+    pub(super) async fn lock(&mut self, sql: &str, number: i64) -> sqlx::Result<()> {
+        if self.dialect == Dialect::Postgres {
+            sqlx::query(AssertSqlSafe(sql.to_owned())).bind(number).execute(self.conn().await?).await?;
+        }
+        Ok(())
+    }
+
     /// Runs a statement about many rows; answers how many it touched.
     pub(super) async fn run(&mut self, text: &str, rows: &Rows) -> sqlx::Result<u64> {
         let sql = self.dialect.sql(text, rows);

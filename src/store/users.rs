@@ -6,6 +6,7 @@
 use super::{
     Store, audit,
     command::{Command, Single},
+    dialect::Dialect,
     drafts,
     error::StoreError,
     hold,
@@ -13,10 +14,10 @@ use super::{
     ledgers::Ledgers,
     names::Place,
     port::{Entry, Ring},
-    recipients::recipients,
+    recipients::{self, recipients},
     reminders::{self, Stored},
     schedule_tasks::forget_planned,
-    settle::settle,
+    settle::settle_all,
     spent::{self, Used},
     tx::Tx,
 };
@@ -79,6 +80,16 @@ impl Single for Forget {
 async fn forget(tx: &mut Tx<'_>, wish: &Wish) -> sqlx::Result<Forgotten> {
     let place = tx.names.app(&wish.app);
     tx.overwrite().await?;
+    recipients::change_forgotten(tx, place.id).await?;
+    let user = (place.id, wish.openid.clone());
+    let known = recipients(tx, std::slice::from_ref(&user), false).await?.get(&user).copied();
+    // One who is not known may become so in a transaction that is not committed: whoever makes them known too waits for that one, or it for them.
+    let made = match known {
+        None if tx.dialect == Dialect::Postgres => {
+            recipients(tx, std::slice::from_ref(&user), true).await?.get(&user).copied()
+        }
+        _ => None,
+    };
     // Lists of schedules name the pseudonym from now on, and that is nobody to send to.
     let pseudonym = tx.names.pseudonyms().name(&wish.openid);
     for openid in [&wish.openid, &pseudonym] {
@@ -98,13 +109,16 @@ async fn forget(tx: &mut Tx<'_>, wish: &Wish) -> sqlx::Result<Forgotten> {
     forget_kept(tx, place.id, &wish.openid).await?;
     drafts::forget_of_app(tx, place.id).await?;
     let mut done = Forgotten::default();
-    let user = (place.id, wish.openid.clone());
-    if let Some(recipient) = recipients(tx, std::slice::from_ref(&user), false).await?.get(&user) {
-        let all = reminders::of_recipient(tx, *recipient).await?;
+    if let Some(recipient) = known.or(made) {
+        recipients::have_alone(tx, recipient).await?;
+        let all = reminders::of_recipient(tx, recipient).await?;
         end(tx, &all, &mut done).await?;
-        erase(tx, place, *recipient, &wish.openid, &all).await?;
-        done.void = void(tx, *recipient).await?;
+        erase(tx, place, recipient, &wish.openid, &all).await?;
+        done.void = void(tx, recipient).await?;
         done.erased = all.len() as u64;
+        if made.is_some() && done.erased + done.void == 0 {
+            sqlx::query("DELETE FROM recipient WHERE id = $1").bind(recipient).execute(tx.conn().await?).await?;
+        }
     }
     let what = format!("{} cancelled, {} given up, {} void", done.cancelled, done.given_up, done.void);
     write_down(tx, wish, "forget", &what).await?;
@@ -131,7 +145,7 @@ async fn end(tx: &mut Tx<'_>, all: &[Stored], done: &mut Forgotten) -> sqlx::Res
         let target = stored.target_in(due.state).expect("in its own state");
         ends.push(Entry { target, settlement, began_at: None, ended_at: tx.now });
     }
-    settle(tx, &ends).await.map(drop)
+    settle_all(tx, &ends).await
 }
 
 /// Erases from every row who the user is and what they were told. Their keys and taps stay used, by a keyed hash: should the user come back,
@@ -213,8 +227,10 @@ impl Single for LetIn {
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
         let Wish { app, openid, .. } = &self.0;
+        let place = tx.names.app(app);
+        recipients::change_forgotten(tx, place.id).await?;
         let deleted = sqlx::query("DELETE FROM forgotten WHERE app = $1 AND tag = $2")
-            .bind(tx.names.app(app).id)
+            .bind(place.id)
             .bind(tx.names.pseudonyms().tag(openid))
             .execute(tx.conn().await?)
             .await?;
