@@ -647,7 +647,7 @@ async fn a_reminder_of_a_suspended_template_is_looked_at_as_soon_as_its_data_are
 }
 
 /// Waits until a statement waits for a row that another transaction has.
-async fn somebody_waits(looks: &mut AnyConnection) {
+pub async fn somebody_waits(looks: &mut AnyConnection) {
     let waits =
         "SELECT COUNT(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let begun = std::time::Instant::now();
