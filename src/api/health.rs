@@ -21,7 +21,7 @@ pub async fn healthy() -> &'static str {
 }
 
 /// Whether it does its work: the store can be read and written and is not on hold, the first look at the queue is done, the clock is
-/// trusted. An app that is paused is named in a further line.
+/// trusted; among several daemons also that the database hears of this one. An app that is paused is named in a further line.
 #[utoipa::path(get, path = "/readyz", operation_id = "check_readiness", tag = "health", responses(
     (status = 200, description = "It does", body = String),
     (status = 503, description = "It does not; the text says why", body = String)))]
@@ -33,6 +33,8 @@ pub async fn ready(State(api): State<Api>, voice: Voice) -> (StatusCode, String)
         say!("unready_store_since", why = why)
     } else if !status.ready {
         say!("unready_starting")
+    } else if !status.trusted {
+        say!("unready_not_heard_of")
     } else if let Ok(Some(hold)) = api.store.hold().await {
         say!("unready_nothing_is_sent", why = hold.why())
     } else if let Some(why) = status.clock_distrusted {

@@ -3,6 +3,7 @@
 mod access;
 mod annotated;
 mod apps;
+mod nodes;
 mod auth;
 mod batch;
 mod beside;
@@ -214,6 +215,9 @@ impl Api {
             .route("/schedules/{name}/resume", post(schedules::resume))
             .route("/apps/{name}/pause", post(apps::pause))
             .route("/apps/{name}/resume", post(apps::resume))
+            .route("/nodes", get(nodes::list))
+            .route("/nodes/{id}/bury", post(nodes::bury))
+            .route("/nodes/{id}/drain", post(nodes::drain))
             .route("/doubts", get(doubts::doubts))
             .route("/doubts/{id}", post(doubts::resolve))
             .route("/templates", get(templates::templates))

@@ -3,7 +3,7 @@
 use super::{
     annotated, apps, batch, bulk, by_key, consents, console, docs, doubts, explain, explain_user, feed, health, keys,
     ndjson::Written,
-    plans, prepare,
+    nodes, plans, prepare,
     problem::{self, ProblemJson},
     reminders, safekeeping, schedule_report, schedules,
     schema::OrderWord,
@@ -43,7 +43,7 @@ use utoipa::{
         reminders::insert, batch::reminders, reminders::list, reminders::show, explain::explain, reminders::change,
         reminders::cancel, by_key::show, by_key::change, by_key::cancel, bulk::cancel, bulk::shift, consents::record, batch::consents, prepare::prepare, consents::show, consents::ask, users::export, users::forget,
         users::let_in, plans::plan, plans::apply, plans::attempt, annotated::annotate, sheets::read, today::today, schedules::list, feed::feed, schedules::show, schedules::problems, schedule_report::report, schedule_report::workbook,
-        schedules::pause, schedules::resume, schedules::shift, schedules::cancel, explain_user::explain_user, stats::stats, apps::pause, apps::resume,
+        schedules::pause, schedules::resume, schedules::shift, schedules::cancel, explain_user::explain_user, stats::stats, apps::pause, apps::resume, nodes::list, nodes::bury, nodes::drain,
         doubts::doubts, doubts::resolve, templates::templates, templates::refresh, safekeeping::backup, safekeeping::held,
         safekeeping::release, console::open, keys::create_key, keys::list_keys,
         keys::revoke_key, health::healthy, health::ready, health::metrics, document, docs::page,

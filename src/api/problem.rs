@@ -41,6 +41,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("on_hold", 409, "problem_on_hold"),
     ("not_backed_up", 409, "problem_not_backed_up"),
     ("no_daemon", 409, "problem_no_daemon"),
+    ("node_works", 409, "problem_node_works"),
     ("plan_changed", 409, "problem_schedule_changed"),
     ("busy", 409, "problem_schedule_busy"),
     ("shift_too_far", 409, "problem_shift_too_far"),

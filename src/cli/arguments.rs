@@ -70,6 +70,11 @@ pub enum Verb {
     /// List apps, pause all sends of one, or let them go on.
     #[command(subcommand)]
     App(App),
+    /// List the daemons that share a PostgreSQL, have one hand over its apps, or say that one has ended.
+    Nodes {
+        #[command(subcommand)]
+        verb: Option<Nodes>,
+    },
     /// Record and show consents, and say which to ask for.
     #[command(subcommand)]
     Consent(Consent),
@@ -198,6 +203,22 @@ pub enum App {
         /// Their names.
         #[arg(value_name = "APP", required = true)]
         names: Vec<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum Nodes {
+    /// Say that a daemon that was not heard of has surely ended: its machine is off, or its process is seen to be dead.
+    Bury {
+        /// Its number.
+        #[arg(value_name = "NODE")]
+        id: i64,
+    },
+    /// Have a daemon hand over all its apps to the others, before its machine is worked on. It takes part again when it is started again.
+    Drain {
+        /// Its number.
+        #[arg(value_name = "NODE")]
+        id: i64,
     },
 }
 

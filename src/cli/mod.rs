@@ -4,6 +4,7 @@
 
 mod annotate;
 mod apps;
+mod nodes;
 mod arguments;
 mod bulk;
 mod check;
@@ -182,6 +183,7 @@ async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
             let client = reach(cli.config, matches!(verb, Key::Create { .. }), out).await?;
             keys::run(&client, verb, out).await
         }
+        Verb::Nodes { verb } => nodes::run(&reach(cli.config, false, out).await?, verb, out).await,
         Verb::App(verb) => apps::run(&reach(cli.config, false, out).await?, verb, out).await,
         Verb::Consent(verb) => {
             let client = reach(cli.config, matches!(verb, Consent::Add { .. }), out).await?;

@@ -1,7 +1,7 @@
 //! The file that a node keeps locked as long as it runs. The kernel gives the lock back at its end, however it ends: whoever gets it, and finds in the
 //! file what that node wrote there, has proved that it is gone.
 
-use crate::store::nodes::Trace;
+use crate::{domain::node::SILENCE, store::nodes::Trace};
 use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::{File, OpenOptions},
@@ -78,11 +78,12 @@ impl Lock {
     }
 }
 
-/// Whether another start of this machine proves that a node is gone, which was not heard of for long: it ran on this machine before its last start.
-/// Machines that share one id would prove it falsely, so this is asked of nodes alone that have lapsed.
+/// Whether it is proved that a node is gone by that this machine was started anew since. Its lock may be away with the machine's memory. Machines
+/// that share one id would prove it falsely, so it must have been silent besides.
 pub fn restarted(trace: &Trace) -> bool {
     let (machine, boot) = (machine(), boot());
-    !machine.is_empty() && !boot.is_empty() && trace.machine == machine && trace.boot != boot
+    let another_start = !machine.is_empty() && !boot.is_empty() && trace.machine == machine && trace.boot != boot;
+    another_start && trace.silent_for > SILENCE
 }
 
 #[cfg(test)]
@@ -100,6 +101,7 @@ mod tests {
             boot: "b".into(),
             lock: path.display().to_string(),
             secret: secret.into(),
+            silent_for: 0,
         };
         let mut first = Lock::take(&here).expect("free");
         first.sign("one").expect("written");

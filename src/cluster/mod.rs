@@ -16,11 +16,7 @@ use crate::{
         nodes::{Looked, NewNode, Nodes},
     },
 };
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// How long a beat may take; then it is made anew.
@@ -31,21 +27,6 @@ const ASK_LIMIT: Duration = Duration::from_secs(3);
 const LEAVING: Duration = Duration::from_millis(50);
 /// So long after a node has come back to itself all requests have ended that it had begun before: none lives for longer than ten seconds.
 const REQUESTS: Millis = 15_000;
-/// A clock that is so far from the database's is told of.
-const SKEWED: Millis = 1_000;
-
-/// What a node last saw, for whoever asks it.
-#[derive(Debug, Clone, Default)]
-pub struct Sight {
-    /// This node.
-    pub me: Option<NodeId>,
-    /// When it last beat, by the monotonic clock.
-    pub beat_at: Option<Millis>,
-    /// What it last saw.
-    pub looked: Looked,
-    /// Lanes that nobody had at the last two looks.
-    pub without_owner: usize,
-}
 
 /// This node.
 pub struct Member {
@@ -68,7 +49,6 @@ pub struct Member {
     owned: BTreeMap<i64, i64>,
     /// The epochs of all lanes and the last listing, as what is kept in memory was read.
     version: Option<(BTreeMap<i64, i64>, Millis)>,
-    sight: Arc<Mutex<Sight>>,
     duties: Duties,
     /// What is to be read again before the engine learns of a change: gates and listings.
     refresh: Box<dyn Refresh>,
@@ -91,7 +71,6 @@ impl Member {
         (duties, refresh): (Duties, Box<dyn Refresh>),
     ) -> Self {
         duties.of_several();
-        let sight = Arc::new(Mutex::new(Sight { me: Some(me), ..Sight::default() }));
         Self {
             nodes,
             signals,
@@ -107,15 +86,9 @@ impl Member {
             told: BTreeMap::new(),
             owned: BTreeMap::new(),
             version: None,
-            sight,
             duties,
             refresh,
         }
-    }
-
-    /// What it sees, for whoever asks.
-    pub fn sight(&self) -> Arc<Mutex<Sight>> {
-        Arc::clone(&self.sight)
     }
 
     /// Beats and looks until `stop`; whoever wakes it has it look at once. Then its lanes go to others, it beats until the engine has `ended`, and is
@@ -166,7 +139,6 @@ impl Member {
             Ok(true) => {
                 // From when it was sent, and not from when it was answered: the answer may be old.
                 self.signals.trust_until(sent + TRUST);
-                self.sight().lock().expect("whole").beat_at = Some(sent);
                 true
             }
             Ok(false) => {
@@ -193,7 +165,6 @@ impl Member {
                 );
                 self.former.push((self.me, self.clock.monotonic()));
                 (self.me, self.watch) = (me, Watch::default());
-                self.sight().lock().expect("whole").me = Some(me);
             }
             Err(error) => {
                 tracing::error!(%error, "this node was not heard of for too long, and can't join anew; it is tried again")
@@ -212,6 +183,11 @@ impl Member {
     async fn act(&mut self, view: &View) -> bool {
         let now = self.clock.monotonic();
         let mut changed = false;
+        if view.node(self.me).is_some_and(|me| me.state == NodeState::Leaving) {
+            // An operator wants it to hand over, while it goes on to answer.
+            let heirs = view.heirs(self.me);
+            changed |= !heirs.is_empty() && limited(ASK_LIMIT, self.nodes.leave(self.me, heirs)).await.is_ok();
+        }
         for (silent, beat) in self.watch.silent(now) {
             if silent == self.me {
                 continue;
@@ -292,8 +268,6 @@ impl Member {
         self.metrics.lanes_without_owner.set(i64::try_from(without).unwrap_or(i64::MAX));
         let nodes = looked.view.nodes.iter().filter(|node| node.state == NodeState::Live).count();
         self.metrics.nodes.set(i64::try_from(nodes).unwrap_or(i64::MAX));
-        let mut sight = self.sight.lock().expect("whole");
-        (sight.looked, sight.without_owner) = (looked, without);
     }
 
     fn tell_engine(&self, epochs: BTreeMap<i64, i64>, statuses: BTreeMap<i64, String>) {
@@ -336,9 +310,4 @@ async fn limited<T>(limit: Duration, asked: crate::store::port::Asked<T>) -> Res
     let silent =
         |_| Err(StoreError::Silent(crate::words::say!("store_no_answer_within", limit = limit.as_millis() as u64)));
     tokio::time::timeout(limit, asked).await.unwrap_or_else(silent)
-}
-
-/// Whether a clock is so far from the database's that somebody should know.
-pub fn is_skewed(skew: Millis) -> bool {
-    skew.abs() > SKEWED
 }

@@ -3,7 +3,10 @@
 use super::StartError;
 use crate::{
     clock::SharedClock,
-    cluster::{Member, Refresh, Sight, lock::Lock},
+    cluster::{
+        Member, Refresh,
+        lock::{Lock, boot, machine, restarted},
+    },
     config::Config,
     engine::{Signals, duties::Duties},
     metrics::Metrics,
@@ -53,8 +56,8 @@ impl Candidate {
         let secret = format!("{:032x}", rand::rng().random::<u128>());
         let new = NewNode {
             name: config.server.node.clone().unwrap_or_else(host_name),
-            machine: crate::cluster::lock::machine(),
-            boot: crate::cluster::lock::boot(),
+            machine: machine(),
+            boot: boot(),
             lock: path.to_string_lossy().into_owned(),
             secret,
             apps: config.digests(),
@@ -65,7 +68,7 @@ impl Candidate {
     /// What it says of itself, and how it tells that others have ended.
     pub fn joins(&self) -> (NewNode, Proof) {
         let lock = Arc::clone(&self.lock);
-        (self.new.clone(), Box::new(move |trace| lock.lock().expect("whole").proves_gone(trace)))
+        (self.new.clone(), Box::new(move |trace| lock.lock().expect("whole").proves_gone(trace) || restarted(trace)))
     }
 
     /// It has joined: from here on its lock says so.
@@ -100,8 +103,6 @@ impl Refresh for StoreRefresh {
 
 /// A node that has joined.
 pub(super) struct Joined {
-    /// What it sees of the others.
-    pub sight: Arc<Mutex<Sight>>,
     stop: CancellationToken,
     ended: CancellationToken,
     member: JoinHandle<()>,
@@ -129,9 +130,8 @@ impl Joined {
         let (wake, stop, ended) = (Arc::new(Notify::new()), CancellationToken::new(), CancellationToken::new());
         let (ears, heard) = (store.clone(), Arc::clone(&wake));
         let ears = AbortOnDropHandle::new(tokio::spawn(async move { ears.listen(&heard).await }));
-        let sight = member.sight();
         let member = tokio::spawn(member.run(wake, stop.clone(), ended.clone()));
-        Self { sight, stop, ended, member, _candidate: candidate, _ears: ears }
+        Self { stop, ended, member, _candidate: candidate, _ears: ears }
     }
 
     /// Nothing more is begun: the lanes go to others.

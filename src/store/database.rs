@@ -60,7 +60,7 @@ impl Database {
                 }
             }
             Dialect::Postgres => {
-                postgres::must_be_utf8(&mut conn, &self.url).await?;
+                postgres::must_fit(&mut conn, &self.url).await?;
                 if !self.alone {
                     return Ok(conn);
                 }

@@ -7,7 +7,7 @@ use super::{Store, command::Single, dialect::Dialect, error::StoreError, me::Me,
 use crate::{
     domain::{
         Millis,
-        node::{LaneSeen, NodeId, NodeSeen, NodeState, View},
+        node::{LaneSeen, NodeId, NodeSeen, NodeState, SILENCE, View},
     },
     words::say,
 };
@@ -30,6 +30,17 @@ pub struct NewNode {
     pub secret: String,
     /// The apps that it is configured with, each with a digest of what the nodes must agree on.
     pub apps: BTreeMap<String, String>,
+}
+
+/// What became of a node that an operator says has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Buried {
+    /// It is gone.
+    Yes,
+    /// There is no such node.
+    NotFound,
+    /// It works, or was heard of a moment ago.
+    Works,
 }
 
 /// A node, as operators see it.
@@ -155,9 +166,11 @@ pub(super) async fn is_first(conn: &mut AnyConnection, dialect: Dialect, me: &Me
 }
 
 /// The nodes that are not known to be gone, with what proves that they are: the file that they lock and what stands in it.
-pub(super) async fn unproven(conn: &mut AnyConnection) -> sqlx::Result<Vec<Trace>> {
-    let sql = "SELECT id, machine, boot, lock, secret FROM node WHERE state <> 'gone' ORDER BY id";
-    let rows = sqlx::query(sql).fetch_all(conn).await?;
+async fn unproven(conn: &mut AnyConnection) -> sqlx::Result<Vec<Trace>> {
+    let sql = format!(
+        "SELECT id, machine, boot, lock, secret, {SILENT_FOR} AS silent_for FROM node WHERE state <> 'gone' ORDER BY id"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(conn).await?;
     Ok(rows.iter().map(trace).collect())
 }
 
@@ -177,6 +190,8 @@ pub struct Trace {
     pub lock: String,
     /// What stands in it.
     pub secret: String,
+    /// How long ago the database heard of it, by its own clock.
+    pub silent_for: Millis,
 }
 
 fn trace(row: &AnyRow) -> Trace {
@@ -186,12 +201,16 @@ fn trace(row: &AnyRow) -> Trace {
         boot: row.get("boot"),
         lock: row.get("lock"),
         secret: row.get("secret"),
+        silent_for: row.get("silent_for"),
     }
 }
 
+/// How long ago the database heard of a node, in milliseconds by its own clock.
+const SILENT_FOR: &str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) - seen_at";
+
 const GONE: &str = "UPDATE node SET state = 'gone' WHERE id = $1 AND state <> 'gone'";
 
-pub(super) async fn gone(conn: &mut AnyConnection, node: NodeId) -> sqlx::Result<()> {
+async fn gone(conn: &mut AnyConnection, node: NodeId) -> sqlx::Result<()> {
     sqlx::query(GONE).bind(node.0).execute(conn).await.map(drop)
 }
 
@@ -221,13 +240,43 @@ impl Store {
         self.me.id()
     }
 
-    /// The nodes that are not known to be gone, and what would prove it.
+    /// An operator says that a node has ended. One that was heard of a moment ago has not.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn unproven_nodes(&self) -> Result<Vec<Trace>, StoreError> {
-        let mut conn = self.read.acquire().await?;
-        Ok(unproven(&mut conn).await?)
+    pub async fn bury(&self, node: NodeId) -> Result<Buried, StoreError> {
+        if self.database.dialect == Dialect::Sqlite {
+            return Ok(Buried::NotFound);
+        }
+        self.with_line(async |conn| {
+            let sql = format!(
+                "UPDATE node SET state = 'gone' WHERE id = $1 AND (state IN ('lapsed', 'gone') OR {SILENT_FOR} > $2)"
+            );
+            let buried = sqlx::query(AssertSqlSafe(sql)).bind(node.0).bind(SILENCE).execute(&mut *conn).await?;
+            if buried.rows_affected() > 0 {
+                return Ok::<_, sqlx::Error>(Buried::Yes);
+            }
+            let known = sqlx::query("SELECT id FROM node WHERE id = $1").bind(node.0).fetch_optional(conn).await?;
+            Ok(if known.is_some() { Buried::Works } else { Buried::NotFound })
+        })
+        .await
+    }
+
+    /// Has a node hand over what it has, and take nothing more. `false`: none such lives.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn drain(&self, node: NodeId) -> Result<bool, StoreError> {
+        if self.database.dialect == Dialect::Sqlite {
+            return Ok(false);
+        }
+        let sql = "UPDATE node SET state = 'leaving' WHERE id = $1 AND state IN ('live', 'leaving')";
+        self.with_line(async |conn| {
+            let drained = sqlx::query(sql).bind(node.0).execute(&mut *conn).await?.rows_affected() > 0;
+            sqlx::query(RING_ALL).execute(conn).await?;
+            Ok::<_, sqlx::Error>(drained)
+        })
+        .await
     }
 
     /// All nodes that are not gone, and those that ended within a day, as operators see them.
@@ -238,13 +287,15 @@ impl Store {
         if self.database.dialect == Dialect::Sqlite {
             return Ok(Vec::new());
         }
-        let sql = "SELECT n.id, n.name, n.state, n.version, n.apps AS configured, n.machine, n.boot, n.skew, n.started_at,
-                 CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) - n.seen_at AS silent_for,
+        let sql = format!(
+            "SELECT n.id, n.name, n.state, n.version, n.apps AS configured, n.machine, n.boot, n.skew, n.started_at,
+                 {SILENT_FOR} AS silent_for,
                  (SELECT COALESCE(json_agg(a.name ORDER BY a.name), '[]') FROM lane l JOIN app a ON a.id = l.app WHERE l.node = n.id)::text AS apps,
                  (SELECT COUNT(*) FROM due d WHERE d.node = n.id AND d.state <> 0) AS left_behind
-             FROM node n WHERE n.state <> 'gone' OR n.seen_at > $1 ORDER BY n.state = 'gone', n.name, n.id";
+             FROM node n WHERE n.state <> 'gone' OR n.seen_at > $1 ORDER BY n.state = 'gone', n.name, n.id"
+        );
         let day = self.clock.now() - crate::domain::DAY;
-        let rows = sqlx::query(sql).bind(day).fetch_all(&self.read).await?;
+        let rows = sqlx::query(AssertSqlSafe(sql)).bind(day).fetch_all(&self.read).await?;
         let node = |row: &AnyRow| NodeRow {
             id: NodeId(row.get("id")),
             name: row.get("name"),

@@ -4,6 +4,7 @@ mod files;
 mod machine;
 mod daemon;
 mod store;
+mod nodes;
 mod platform;
 
 use super::{

@@ -1,6 +1,9 @@
 //! The daemon and its store: whether they answer, and what the daemon knows.
 
-use super::super::{client, failure::Failure};
+use super::{
+    super::{client, failure::Failure},
+    nodes,
+};
 use crate::{
     config::{App, Config},
     findings::{Level, Report, Subject, books},
@@ -24,6 +27,7 @@ pub async fn look(config: Config, runs: bool, report: &mut Report) -> (Option<Va
     match ask(config, runs, report).await {
         Ok(told) => {
             report.ok(say!("check_database"), say!("database_answers"));
+            nodes::look(&told.nodes, report);
             books::look(&told.stats, &told.keys, &apps, report);
             if let Some(Running { metrics, templates }) = told.running {
                 for app in apps.iter().filter(|app| app.callback.is_some()) {
@@ -43,6 +47,7 @@ pub async fn look(config: Config, runs: bool, report: &mut Report) -> (Option<Va
 /// The API's answers.
 struct Told {
     stats: Value,
+    nodes: Value,
     keys: Value,
     running: Option<Running>,
 }
@@ -63,6 +68,7 @@ async fn ask(config: Config, runs: bool, report: &mut Report) -> Result<Told, Fa
             report.judge(say!("check_readiness"), good, Level::Failed, found, say!("readiness_matters"));
         }
         let stats = client.ask(Method::GET, "/v1/stats", None).await?;
+        let nodes = client.ask(Method::GET, "/v1/nodes", None).await?;
         let keys = client.ask(Method::GET, "/v1/keys", None).await?;
         let running = match runs {
             false => None,
@@ -71,7 +77,7 @@ async fn ask(config: Config, runs: bool, report: &mut Report) -> Result<Told, Fa
                 templates: client.ask(Method::GET, "/v1/templates", None).await?,
             }),
         };
-        Ok(Told { stats, keys, running })
+        Ok(Told { stats, nodes, keys, running })
     };
     let told = told.await;
     client.close().await;

@@ -1,0 +1,100 @@
+//! The daemons that share a PostgreSQL: whether each is alive, and whether they agree.
+
+use crate::{
+    domain::{Millis, SECOND},
+    findings::{Level, Report},
+    words::say,
+};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A clock that is so far from the database's, in milliseconds, is told of.
+const SKEWED: Millis = SECOND;
+
+/// Looks at the daemons that `/v1/nodes` lists.
+pub fn look(told: &Value, report: &mut Report) {
+    let all: Vec<&Value> =
+        told["nodes"].as_array().into_iter().flatten().filter(|node| node["state"] != "gone").collect();
+    if all.is_empty() {
+        return;
+    }
+    let name = |node: &Value| node["name"].as_str().unwrap_or("?").to_owned();
+    let number = |node: &Value, member: &str| node[member].as_i64().unwrap_or_default();
+    let works: Vec<&&Value> = all.iter().filter(|node| node["state"] != "lapsed").collect();
+    let check = || say!("check_nodes");
+    let before = report.checks.len();
+    for node in all.iter().filter(|node| node["state"] == "lapsed") {
+        let (id, silent_for, n) = (number(node, "id"), number(node, "silent_ms"), number(node, "under_way"));
+        let found = say!("node_lapsed", name = name(node), id = id, silent_for = silent_for, n = n);
+        report.add(check(), Level::Warning, found, say!("start_or_bury", id = id));
+    }
+    for node in works.iter().filter(|node| number(node, "skew_ms").abs() > SKEWED) {
+        let found = say!("node_skewed", name = name(node), skew = number(node, "skew_ms").abs());
+        report.add(check(), Level::Warning, found, say!("set_clock_of_node"));
+    }
+    let by = |member: &str| {
+        let mut nodes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        works.iter().for_each(|node| nodes.entry(node[member].to_string()).or_default().push(name(node)));
+        nodes
+    };
+    for (_, twice) in by("name").into_iter().filter(|(_, nodes)| nodes.len() > 1) {
+        report.add(
+            check(),
+            Level::Warning,
+            say!("nodes_of_one_name", n = twice.len(), name = twice[0]),
+            say!("name_each_node"),
+        );
+    }
+    let machines = by("machine");
+    for (machine, names) in machines.into_iter().filter(|(machine, names)| machine != "\"\"" && names.len() > 1) {
+        let boots: BTreeSet<String> = works
+            .iter()
+            .filter(|node| node["machine"].to_string() == machine)
+            .map(|node| node["boot"].to_string())
+            .collect();
+        if boots.len() > 1 {
+            report.add(
+                check(),
+                Level::Failed,
+                say!("nodes_of_one_machine_id", names = names),
+                say!("give_machine_ids"),
+            );
+        }
+    }
+    let versions = by("version");
+    if versions.len() > 1 {
+        let versions: Vec<String> = versions.into_keys().map(|version| version.trim_matches('"').to_owned()).collect();
+        report.add(check(), Level::Warning, say!("nodes_of_versions", versions = versions), say!("finish_upgrade"));
+    }
+    let mut settings: BTreeMap<&String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    for node in &works {
+        for (app, digest) in node["configured"].as_object().into_iter().flatten() {
+            settings.entry(app).or_default().entry(digest.to_string()).or_default().push(name(node));
+        }
+    }
+    for (app, told) in settings {
+        let configured: usize = told.values().map(Vec::len).sum();
+        if told.len() > 1 {
+            let names: Vec<String> = told.into_values().flatten().collect();
+            report.add(
+                check(),
+                Level::Failed,
+                say!("nodes_disagree", app = app, names = names),
+                say!("configure_nodes_alike"),
+            );
+        } else if configured < works.len() {
+            let has: BTreeSet<String> = told.into_values().flatten().collect();
+            let lack: Vec<String> = works.iter().map(|node| name(node)).filter(|name| !has.contains(name)).collect();
+            report.add(
+                check(),
+                Level::Warning,
+                say!("nodes_lack_app", app = app, names = lack),
+                say!("configure_nodes_alike"),
+            );
+        }
+    }
+    if report.checks.len() == before {
+        let names: Vec<String> = works.iter().map(|node| name(node)).collect();
+        report.ok(check(), say!("nodes_agree", n = works.len(), names = names));
+    }
+}
