@@ -42,6 +42,7 @@ const FIXES: &[(&str, &str)] = &[
     ("on_hold", "fix_on_hold"),
     ("not_backed_up", "fix_not_backed_up"),
     ("no_daemon", "fix_no_daemon"),
+    ("node_works", "fix_node_works"),
     ("plan_changed", "fix_plan_changed"),
     ("busy", "fix_busy"),
     ("shift_too_far", "fix_shift_too_far"),

@@ -90,6 +90,7 @@ impl Api {
                 _ => api.store.listing(&stored.app).and_then(|listing| listing.refuses(&stored.template, &stored.data)),
             },
             hold: api.store.hold().await?.map(|hold| hold.why()),
+            left_by: api.store.left_by(stored).await?.map(|(id, name)| (id.0, name)),
             turned_off: turned_off.iter().find(|(code, _)| *code == stored.template).map(|(_, at)| *at),
             ended: match app {
                 Some(app) if app.platform.consents_end() && code == "no_consent" => {

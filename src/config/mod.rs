@@ -26,7 +26,7 @@ pub use console::Console;
 pub use place::line;
 pub use schedules::Schedules;
 pub use server::{Format, Level, Server};
-pub use store::{Durability, Store};
+pub use store::{Durability, Replication, Store};
 pub use wanted::Wanted;
 
 use crate::{

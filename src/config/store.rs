@@ -11,6 +11,19 @@ pub struct Store {
     pub url: String,
     /// How durable a commit is.
     pub durability: Durability,
+    /// What a standby of PostgreSQL has that takes over.
+    pub replication: Replication,
+}
+
+/// What a standby of PostgreSQL has that takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Replication {
+    /// Perhaps not the last commits: the server does not wait for it.
+    #[default]
+    Asynchronous,
+    /// Every commit that was confirmed.
+    Synchronous,
 }
 
 /// How durable a commit is.
@@ -29,11 +42,12 @@ pub enum Durability {
 pub(super) struct Raw {
     url: String,
     durability: Durability,
+    replication: Replication,
 }
 
 impl Default for Raw {
     fn default() -> Self {
-        Self { url: "sqlite:tixing.db".into(), durability: Durability::Full }
+        Self { url: "sqlite:tixing.db".into(), durability: Durability::Full, replication: Replication::default() }
     }
 }
 
@@ -57,7 +71,7 @@ impl Raw {
         if self.durability == Durability::Process {
             check.warning(say!("store_not_durable"));
         }
-        Some(Store { url: url?, durability: self.durability })
+        Some(Store { url: url?, durability: self.durability, replication: self.replication })
     }
 }
 

@@ -61,6 +61,7 @@ impl Candidate {
             lock: path.to_string_lossy().into_owned(),
             secret,
             apps: config.digests(),
+            replication: config.store.replication,
         };
         Ok(Some(Self { new, lock: Arc::new(Mutex::new(lock)) }))
     }

@@ -154,6 +154,8 @@ pub struct Facts<'a> {
     pub refused: Option<Message>,
     /// Why the store is on hold.
     pub hold: Option<Message>,
+    /// The daemon that has it under way, or left it in doubt, and was not heard of since: its number and its name.
+    pub left_by: Option<(i64, String)>,
     /// Since when its user wants nothing more of its template.
     pub turned_off: Option<Millis>,
     /// When the last consent of its user for its template ended by itself, if any has.
@@ -183,6 +185,10 @@ impl Facts<'_> {
             State::Cancelled => say!("story_cancelled"),
             State::Unconfirmed if self.code() == "restored" => say!("story_assumed_sent", why = self.said()),
             State::Unconfirmed => say!("story_unconfirmed", why = self.said()),
+            State::InDoubt | State::Sending if self.left_by.is_some() => {
+                let (id, name) = self.left_by.as_ref().expect("just seen");
+                say!("story_left_by_node", id = id, name = name)
+            }
             State::InDoubt => say!("story_in_doubt", why = self.said(), at = self.due.due_at),
             State::Sending if !self.daemon => say!("story_cut_off"),
             State::Sending => say!("story_sending"),

@@ -2,7 +2,7 @@
 //! and a start would send again. So there is a row that cannot be the same in a copy.
 
 use super::hold::{self, Reason};
-use crate::domain::Millis;
+use crate::{config::Replication, domain::Millis};
 use sqlx::{AnyConnection, Connection, Row};
 
 /// The database that a session is in.
@@ -14,11 +14,16 @@ const HERE: &str = "(SELECT oid::bigint FROM pg_database WHERE datname = current
 /// - Made with `TEMPLATE`: the database's OID differs.
 /// - Restored from a dump, whole or in part, even into the same database: another transaction wrote the row.
 ///
-/// A standby that takes over is the same in all of these, as it should be. So is a physical backup, which cannot be told from it.
+/// A standby that takes over is the same in all of these. It begins another timeline, which [`compare_timeline`] looks at; a physical backup that
+/// was restored cannot be told from it.
 ///
 /// # Errors
 /// When the database does not answer.
-pub(super) async fn compare(conn: &mut AnyConnection, now: Millis) -> sqlx::Result<()> {
+pub(super) async fn compare(
+    conn: &mut AnyConnection,
+    now: Millis,
+    replication: Option<Replication>,
+) -> sqlx::Result<()> {
     let asked = sqlx::query("SELECT system_identifier::text AS cluster FROM pg_control_system()").fetch_one(&mut *conn);
     let cluster: Option<String> = match asked.await {
         Ok(row) => Some(row.get("cluster")),
@@ -32,7 +37,11 @@ pub(super) async fn compare(conn: &mut AnyConnection, now: Millis) -> sqlx::Resu
     let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(&cluster).fetch_optional(&mut *conn).await?;
     let same = row.map(|row| row.get::<bool, _>("same"));
     if same == Some(true) {
-        return Ok(());
+        return match replication {
+            Some(replication) => compare_timeline(conn, now, replication).await,
+            // Who only asks leaves that to a daemon.
+            None => Ok(()),
+        };
     }
     let mut tx = conn.begin().await?;
     if same == Some(false) {
@@ -46,5 +55,45 @@ pub(super) async fn compare(conn: &mut AnyConnection, now: Millis) -> sqlx::Resu
          ON CONFLICT (one) DO UPDATE SET cluster = excluded.cluster, database = excluded.database, written_by = excluded.written_by"
     );
     sqlx::query(sqlx::AssertSqlSafe(sql)).bind(&cluster).execute(&mut *tx).await?;
+    note_timeline(&mut tx).await?;
+    tx.commit().await
+}
+
+/// The timeline that the server writes, where it may be asked: each standby that takes over begins another.
+async fn timeline(conn: &mut AnyConnection) -> sqlx::Result<Option<String>> {
+    let sql = "SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) AS timeline";
+    match sqlx::query(sql).fetch_one(conn).await {
+        Ok(row) => Ok(row.get("timeline")),
+        Err(sqlx::Error::Database(_)) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Writes down that the server's timeline has all commits, or that a hold says that it may not.
+pub(super) async fn note_timeline(conn: &mut AnyConnection) -> sqlx::Result<()> {
+    let timeline = timeline(&mut *conn).await?;
+    let sql = "UPDATE identity SET timeline = $1, written_by = txid_current() & 4294967295 WHERE timeline IS DISTINCT FROM $1";
+    sqlx::query(sql).bind(timeline).execute(conn).await.map(drop)
+}
+
+/// Looks whether a standby has taken over since. Where it was not waited for, it may have forgotten commits, and no daemon that went on through it
+/// is there to tell that it has not: those count their commits.
+async fn compare_timeline(conn: &mut AnyConnection, now: Millis, replication: Replication) -> sqlx::Result<()> {
+    let here = timeline(&mut *conn).await?;
+    let row = sqlx::query("SELECT timeline, (SELECT COUNT(*) FROM node
+             WHERE state IN ('live', 'leaving') AND clock_timestamp() < to_timestamp((seen_at + 8000) / 1000.0)) AS nodes FROM identity");
+    let row = row.fetch_one(&mut *conn).await?;
+    let before: Option<String> = row.get("timeline");
+    if here == before {
+        return Ok(());
+    }
+    let mut tx = conn.begin().await?;
+    let is_another = here.is_some() && before.is_some();
+    if is_another && replication == Replication::Asynchronous && row.get::<i64, _>("nodes") == 0 {
+        let as_of = hold::last_known(&mut tx, now).await?;
+        tracing::error!("a standby has taken over while no daemon ran: it may not have received the last commits");
+        hold::hold(&mut tx, Reason::LostCommits, as_of).await?;
+    }
+    note_timeline(&mut tx).await?;
     tx.commit().await
 }

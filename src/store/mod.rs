@@ -14,14 +14,14 @@
 //! schedules │ folder │ gates                      what marketers load, from where, and what holds it back
 //! occurrences │ left_out │ kept                   what of it recurs, what was left out, and by which rows
 //! queue │ lists │ counts │ reminders │ feed       what is read
-//! hold │ progress │ identity │ backup             whether the store knows what it has sent
+//! hold │ progress │ identity │ forgotten │ backup whether the store knows what it has sent
 //! pulse                                           whether it can be read and written now
 //! keys │ templates │ spent │ recipients           what else is stored
 //! moved                                           instants that lie elsewhere from now on
 //! audit                                           who decided what
 //! ledgers │ paid │ tickets │ tally                consents, what pays for a reminder, and how many there are of each
 //! command │ port                                  what is asked of the writer │ what the engine sees
-//! me │ tx │ procedures                                 one transaction, and how it becomes one statement
+//! me │ chain │ tx │ procedures                                 one transaction, and how it becomes one statement
 //! names │ states │ schema │ database │ file       what all of them stand on
 //! ```
 
@@ -33,6 +33,8 @@ pub mod reminders;
 mod insert;
 pub mod requests;
 mod queue;
+mod chain;
+mod forgotten;
 mod fence;
 mod me;
 mod mark;

@@ -3,8 +3,11 @@
 //! Each statement names what it has seen — a beat, an epoch — and does nothing where that is no longer so. So it does not matter how many
 //! nodes do the same at the same time: one wins.
 
-use super::{Store, command::Single, dialect::Dialect, error::StoreError, me::Me, port::Asked, tx::Tx};
+use super::{
+    Store, command::Single, dialect::Dialect, error::StoreError, me::Me, port::Asked, reminders::Stored, tx::Tx,
+};
 use crate::{
+    config::Replication,
     domain::{
         Millis,
         node::{LaneSeen, NodeId, NodeSeen, NodeState, SILENCE, View},
@@ -30,6 +33,8 @@ pub struct NewNode {
     pub secret: String,
     /// The apps that it is configured with, each with a digest of what the nodes must agree on.
     pub apps: BTreeMap<String, String>,
+    /// What a standby of the database has that takes over, as its operator says.
+    pub replication: Replication,
 }
 
 /// What became of a node that an operator says has ended.
@@ -116,10 +121,10 @@ pub trait Nodes: Send + Sync {
 
 /// The lowest slot that nobody has who may still write.
 const JOIN: &str =
-    "INSERT INTO node (name, slot, machine, boot, lock, secret, version, schema, apps, started_at, seen_at)
+    "WITH joined AS (INSERT INTO node (name, slot, machine, boot, lock, secret, version, schema, apps, started_at, seen_at)
      SELECT $1, MIN(s.n), $2, $3, $4, $5, $6, $7, $8, $9, $9 FROM generate_series(1, 63) AS s(n)
      WHERE NOT EXISTS (SELECT 1 FROM node WHERE slot = s.n AND state <> 'gone') HAVING MIN(s.n) IS NOT NULL
-     RETURNING id, slot";
+     RETURNING id, slot), begun AS (INSERT INTO chain (node, n) SELECT id, 0 FROM joined) SELECT id, slot FROM joined";
 
 /// A node that has joined.
 struct Joined {
@@ -138,18 +143,23 @@ async fn join(conn: &mut AnyConnection, new: &NewNode, schema: i64, now: Millis)
     Ok(Joined { id: NodeId(row.get("id")), slot: row.get("slot"), last_id: last.get("last") })
 }
 
-/// Writes down who is proved to have ended, and joins. Nobody else joins at the same time.
-pub(super) async fn begin(
-    conn: &mut AnyConnection,
-    (new, proof): (&NewNode, &Proof),
-    schema: i64,
-    now: Millis,
-    me: &Me,
-) -> Result<(), StoreError> {
+/// Writes down who is proved to have ended.
+pub(super) async fn write_ended(conn: &mut AnyConnection, proof: &Proof) -> sqlx::Result<()> {
     for trace in unproven(conn).await?.iter().filter(|trace| proof(trace)) {
         tracing::info!(node = trace.id.0, "a node has ended: this one has what it kept locked");
         gone(conn, trace.id).await?;
     }
+    Ok(())
+}
+
+/// Joins. Nobody else joins at the same time.
+pub(super) async fn begin(
+    conn: &mut AnyConnection,
+    new: &NewNode,
+    schema: i64,
+    now: Millis,
+    me: &Me,
+) -> Result<(), StoreError> {
     let Joined { id, slot, last_id } = join(conn, new, schema, now).await?;
     me.becomes(id, slot, last_id);
     Ok(())
@@ -277,6 +287,21 @@ impl Store {
             Ok::<_, sqlx::Error>(drained)
         })
         .await
+    }
+
+    /// Who has a reminder under way, or has left it in doubt, and was not heard of since: its number and its name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn left_by(&self, stored: &Stored) -> Result<Option<(NodeId, String)>, StoreError> {
+        if self.database.dialect == Dialect::Sqlite || stored.due.state.is_final() {
+            return Ok(None);
+        }
+        let sql = "SELECT n.id, n.name FROM due d JOIN node n ON n.id = d.node
+             WHERE d.lane = $1 AND d.due_at = $2 AND d.id = $3 AND d.state <> 0 AND n.state = 'lapsed'";
+        let query = sqlx::query(sql).bind(stored.lane).bind(stored.due.due_at).bind(stored.due.id.0);
+        let row = query.fetch_optional(&self.read).await?;
+        Ok(row.map(|row| (NodeId(row.get("id")), row.get("name"))))
     }
 
     /// All nodes that are not gone, and those that ended within a day, as operators see them.

@@ -133,10 +133,14 @@ impl Store {
             }
         }
         let upgraded = schema::migrate(&mut conn, dialect, url, &*clock, older).await?;
+        if let Beside::Nodes(_, proof) = &beside {
+            in_time(nodes::write_ended(&mut conn, proof)).await.map_err(failed)?;
+        }
+        let replication = if let Beside::Nodes(new, _) = &beside { Some(new.replication) } else { None };
         let compared = in_time(async {
             Ok::<_, sqlx::Error>(match &path {
                 Some(path) => progress::compare(&mut conn, path, clock.now()).await,
-                None => identity::compare(&mut conn, clock.now()).await.map_err(progress::Error::Sql),
+                None => identity::compare(&mut conn, clock.now(), replication).await.map_err(progress::Error::Sql),
             })
         });
         compared.await.map_err(failed)?.map_err(|e| match e {
@@ -147,8 +151,8 @@ impl Store {
             Beside::Others(slot) => Me::of_slot(*slot),
             _ => Me::of_slot(ALONE),
         };
-        if let Beside::Nodes(new, proof) = &beside {
-            let joined = in_time(nodes::begin(&mut conn, (new, proof), dialect.newest_schema(), clock.now(), &me));
+        if let Beside::Nodes(new, _) = &beside {
+            let joined = in_time(nodes::begin(&mut conn, new, dialect.newest_schema(), clock.now(), &me));
             joined.await.map_err(failed)?;
         }
         let learnt = in_time(async {

@@ -1,6 +1,7 @@
 //! One write transaction, as the writer hands it to the functions that own the statements.
 
 use super::{
+    chain::Chain,
     dialect::{Dialect, Rows, unpack},
     gates::{self, Known},
     me::{self, Me},
@@ -37,6 +38,8 @@ pub struct Carried {
     pub(super) erased: bool,
     /// Who writes.
     me: Me,
+    /// How many commits it has made, among several.
+    pub(super) chain: Chain,
 }
 
 impl Carried {
@@ -44,7 +47,21 @@ impl Carried {
     pub fn after(last: i64, reached: Millis, (dialect, durability): (Dialect, Durability), me: Me) -> Self {
         let slots = dialect.slots();
         assert!((0..slots).contains(&me.slot()), "there are {slots} slots");
-        Self { next_id: last + 1, slots, durability, reached, overwrites: false, erased: true, me }
+        Self {
+            next_id: last + 1,
+            slots,
+            durability,
+            reached,
+            overwrites: false,
+            erased: true,
+            me,
+            chain: Chain::default(),
+        }
+    }
+
+    /// The node that writes, if it is one among several.
+    pub(super) fn node(&self) -> Option<NodeId> {
+        self.me.id()
     }
 
     /// How far the store has come: the instant of its last commit.
@@ -157,6 +174,9 @@ impl<'a> Tx<'a> {
         if self.rings && self.dialect == Dialect::Postgres {
             me::ring(self.conn, self.carried.me.slot()).await?;
         }
+        if let Some(me) = self.carried.node() {
+            self.carried.chain.link(self.conn, me).await?;
+        }
         *committing = true;
         sqlx::query("COMMIT").execute(&mut *self.conn).await?;
         Ok((reached, self.gates))
@@ -192,7 +212,7 @@ impl<'a> Tx<'a> {
 
     /// The node that writes, if it is one among several.
     pub(super) fn me(&self) -> Option<NodeId> {
-        self.carried.me.id()
+        self.carried.node()
     }
 
     /// The connection, for a statement of its own: what was kept for later is done first.

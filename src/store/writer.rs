@@ -2,12 +2,13 @@
 //! before marks, marks before everything else.
 
 use super::{
+    chain,
     command::{Added, Answer, AnySingle, Command, Inserted, QUEUE, Writer},
     consents,
     database::{BUSY_TIMEOUT, Database},
     dialect::Dialect,
     error::{StoreError, is_collision},
-    fence,
+    fence, forgotten,
     gates::{Kept, Known},
     insert,
     mark::mark,
@@ -551,6 +552,7 @@ impl WriterTask {
         match tokio::time::timeout(COMMIT_LIMIT, work).await {
             Ok(Ok((done, reached, gates))) => {
                 self.carried.committed(reached);
+                self.carried.chain.confirmed();
                 self.gates.change(gates);
                 if self.database.durability == Durability::Full {
                     self.durable = reached;
@@ -562,6 +564,7 @@ impl WriterTask {
                 let late = way == Way::Swift && is_late(&e);
                 let lost = committing && !late && !matches!(e, sqlx::Error::Database(_));
                 let collided = is_collision(&e);
+                let is_broken = chain::is_broken(&e);
                 let error = StoreError::from(e);
                 let conn = self.conn.as_mut().expect("still there");
                 let undone = tokio::time::timeout(CONNECT_LIMIT, sqlx::query("ROLLBACK").execute(conn)).await;
@@ -570,6 +573,9 @@ impl WriterTask {
                 if !is_open && !matches!(undone, Ok(Ok(_))) {
                     self.conn = None;
                 }
+                if is_broken {
+                    return Err(self.forgot(now).await);
+                }
                 if late {
                     return Ok(Tried::Late);
                 }
@@ -577,6 +583,7 @@ impl WriterTask {
                     return Ok(Tried::Collided(error));
                 }
                 if lost {
+                    self.carried.chain.doubted();
                     tracing::error!(error = %error, "the answer to a commit was lost; those who asked were told that it may have been kept");
                     return Err(StoreError::Silent(error.message()));
                 }
@@ -585,9 +592,32 @@ impl WriterTask {
             }
             Err(_) => {
                 self.conn = None;
+                if committing {
+                    self.carried.chain.doubted();
+                }
                 let why = say!("store_commit_too_slow", limit = COMMIT_LIMIT.as_millis() as u64);
                 tracing::error!(committing, "{why}");
                 Err(if committing { StoreError::Silent(why) } else { StoreError::Unavailable(why) })
+            }
+        }
+    }
+
+    /// The database has forgotten commits: the store is put on hold before anything else is written.
+    async fn forgot(&mut self, now: Millis) -> StoreError {
+        let (Some(conn), Some(me)) = (self.conn.as_mut(), self.carried.node()) else {
+            return StoreError::Unavailable(say!("store_connection_lost"));
+        };
+        let held = forgotten::hold_store(conn, &mut self.carried.chain, me, now);
+        match tokio::time::timeout(COMMIT_LIMIT, held).await {
+            Ok(Ok(())) => StoreError::Unavailable(say!("store_forgot_commits")),
+            // The next transaction finds it again.
+            Ok(Err(e)) => {
+                self.conn = None;
+                e.into()
+            }
+            Err(_) => {
+                self.conn = None;
+                StoreError::Unavailable(say!("store_commit_too_slow", limit = COMMIT_LIMIT.as_millis() as u64))
             }
         }
     }

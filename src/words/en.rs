@@ -1982,4 +1982,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("nodes_agree", "{n} share the database and agree: {names}"),
     ("postgres_is_another", "it is {name}, which speaks PostgreSQL's language and does not keep its locks as tixing needs them: two daemons could send the same message; use PostgreSQL itself, or a service that is built on it"),
     ("postgres_too_old", "it is PostgreSQL {version}, and tixing needs {oldest} or later"),
+    ("fix_node_works", "Stop the daemon first (`systemctl stop tixing` on its machine), or wait until `tixing nodes` says that it has lapsed."),
+    ("store_forgot_commits", "the database has forgotten commits that it had confirmed, since a standby took over that had not received them: the store is on hold, and `tixing release` says what may have been sent"),
+    ("story_left_by_node", "It was under way on the daemon {name} ({id}), which was not heard of since: whether it is sent again is decided once it is known that this daemon has ended, by its own restart or by `tixing nodes bury {id}`."),
 ];

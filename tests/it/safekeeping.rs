@@ -499,10 +499,13 @@ async fn i2_a_restored_or_copied_postgresql_is_on_hold_by_itself_and_one_that_ta
         assert!(program.terminate().0.success());
     }
 
-    // A standby that takes over goes on where the other was.
-    let standby = cluster.promoted_standby();
-    let (status, log) = Site::new(&url(&standby, "a"), &sandbox.url, "").serve().terminate();
-    assert!(status.success() && !log.contains("ON HOLD"), "{log}");
+    // A standby that takes over goes on where the other was, if that had waited for it. Else nobody knows who was not there to see it.
+    for (replication, is_held) in [("synchronous", false), ("asynchronous", true)] {
+        let standby = cluster.promoted_standby();
+        let store = format!("{}\"\nreplication = \"{replication}", url(&standby, "a"));
+        let (status, log) = Site::new(&store, &sandbox.url, "").serve().terminate();
+        assert!(status.success() && log.contains("ON HOLD") == is_held, "{replication}: {log}");
+    }
 
     // Over the database that it was dumped from, and into the very same tables.
     cluster.restore(&dump, "a", &["--clean"]);
