@@ -8,31 +8,70 @@ use serde_json::Value;
 use std::{path::Path, process::Command};
 
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/tixing.service");
+const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/tixing@.service");
 
 #[test]
-fn systemd_finds_nothing_wrong_with_the_unit_and_the_manual_page_that_it_names() {
+fn systemd_finds_nothing_wrong_with_the_units_and_the_manual_page_that_they_name() {
     let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
     let (code, page, said) = site.run(&["man"]);
     assert_eq!(code, 0, "{said}");
     std::fs::create_dir_all(site.path("man/man1")).expect("made");
     std::fs::write(site.path("man/man1/tixing.1"), page).expect("written");
     // The binary is not installed here.
-    let unit = std::fs::read_to_string(UNIT).expect("readable");
-    let unit = unit.replace("/usr/bin/tixing", env!("CARGO_BIN_EXE_tixing"));
-    std::fs::write(site.path("tixing.service"), unit).expect("written");
+    for (from, to) in [(UNIT, "tixing.service"), (TEMPLATE, "tixing@.service")] {
+        let unit = std::fs::read_to_string(from).expect("readable");
+        let unit = unit.replace("/usr/bin/tixing", env!("CARGO_BIN_EXE_tixing"));
+        std::fs::write(site.path(to), unit).expect("written");
+    }
     let mut verify = Command::new("systemd-analyze");
-    verify.args(["verify", "--recursive-errors=no"]).arg(site.path("tixing.service")).env("MANPATH", site.path("man"));
+    verify.args(["verify", "--recursive-errors=no"]).env("MANPATH", site.path("man"));
+    verify.arg(site.path("tixing.service")).arg(site.path("tixing@a.service"));
     let there = ["/usr/bin/man", "/usr/bin/kill"].iter().all(|program| Path::new(program).exists());
     match verify.output() {
         Ok(out) if there => {
             let said = String::from_utf8_lossy(&out.stderr).into_owned();
-            assert!(out.status.success() && !said.contains("tixing.service"), "{said}");
+            let finds = ["tixing.service", "tixing@"].iter().any(|unit| said.contains(unit));
+            assert!(out.status.success() && !finds, "{said}");
         }
         other => {
             eprintln!("!!! NOT RUN: systemd-analyze, with man and kill: {other:?}");
             assert!(std::env::var_os("CI").is_none(), "in CI this must run");
         }
     }
+}
+
+#[test]
+fn the_unit_of_several_differs_from_the_one_of_one_only_where_they_must() {
+    let lines = |file: &str| -> Vec<String> {
+        let unit = std::fs::read_to_string(file).expect("readable");
+        unit.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(str::to_owned).collect()
+    };
+    let (one, several) = (lines(UNIT), lines(TEMPLATE));
+    let without = |all: &[String], those: &[String]| -> Vec<String> {
+        all.iter().filter(|line| !those.contains(line)).cloned().collect()
+    };
+    assert_eq!(
+        without(&several, &one),
+        [
+            "Description=tixing, scheduled reminders for mini-program subscribe messages (%i)",
+            "Environment=TIXING_SERVER__NODE=%i TIXING_SERVER__SOCKET=/run/tixing-%i/tixing.sock",
+            "EnvironmentFile=/etc/tixing/%i.env",
+            "StateDirectory=tixing-%i",
+            "RuntimeDirectory=tixing-%i",
+            "User=tixing-%i",
+        ]
+    );
+    assert_eq!(
+        without(&one, &several),
+        [
+            "Description=tixing, scheduled reminders for mini-program subscribe messages",
+            "StateDirectory=tixing",
+            "RuntimeDirectory=tixing",
+        ]
+    );
+    // By these it is proved that a daemon has ended: its lock outlives it, and the machine's start can be read.
+    assert!(one.iter().any(|line| line == "RuntimeDirectoryPreserve=restart"));
+    assert!(!one.iter().any(|line| line.starts_with("ProcSubset=")), "it hides the machine's start");
 }
 
 #[test]

@@ -327,6 +327,7 @@ fn what_the_project_says_has_no_machine_in_it() {
         "docs/schedules.zh-CN.md",
         "deny.toml",
         "packaging/tixing.service",
+        "packaging/tixing@.service",
         "packaging/prometheus/alerts.yml",
         "packaging/grafana/tixing.json",
         ".ci/run",
