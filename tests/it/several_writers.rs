@@ -423,7 +423,14 @@ async fn whatever_two_do_at_once_the_books_balance_and_nobody_is_refused() {
     for round in 0..rounds {
         let pair = match PAIRS.get(usize::try_from(round).expect("few")) {
             Some(pair) => *pair,
-            None => (DEEDS[random.random_range(0..DEEDS.len())], DEEDS[random.random_range(0..DEEDS.len())]),
+            None => {
+                let mut any = || DEEDS[random.random_range(0..DEEDS.len())];
+                match (any(), any()) {
+                    // An operator who corrects what a forgotten user's reminder was given up as frees its consent, also with one writer.
+                    (Deed::Forget, Deed::Resolve) | (Deed::Resolve, Deed::Forget) => continue,
+                    pair => pair,
+                }
+            }
         };
         let scene = Scene::set(&stores[usize::from(random.random_bool(0.5))], round, &marks).await;
         // Some of the time one is a little ahead, so that the other meets it in the middle.
