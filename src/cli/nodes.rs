@@ -23,8 +23,8 @@ pub async fn run(client: &Client, verb: Option<Nodes>, out: Out) -> Result<(), F
                     if this && !out.json { say!("this_node", name = name).say(out.voice) } else { name.to_owned() };
                 let mut flat = node.clone();
                 flat["name"] = name.into();
-                flat["node"] = node["id"].clone();
                 if !out.json {
+                    flat["node"] = node["id"].clone();
                     flat["apps"] = json!(apps.join(", "));
                 }
                 flat

@@ -70,6 +70,16 @@ impl From<StoreError> for Message {
     }
 }
 
+/// The store has an app or a template that this process was not told of when it began.
+#[derive(Debug, thiserror::Error)]
+#[error("an app or a template that this process does not know")]
+struct UnknownName;
+
+/// What fails because of one.
+pub(super) fn unknown_name() -> sqlx::Error {
+    sqlx::Error::Configuration(Box::new(UnknownName))
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let why = match &error {
@@ -77,6 +87,7 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Io(e) => say!("store_connection_failed_as", why = e.to_string()),
             sqlx::Error::PoolTimedOut => say!("store_no_free_connection"),
             sqlx::Error::AnyDriverError(e) if e.is::<Meanwhile>() => say!("store_locked"),
+            sqlx::Error::Configuration(why) if why.is::<UnknownName>() => say!("store_name_unknown"),
             sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => say!("store_connection_failed"),
             _ => say!("store_connection_lost"),
         };

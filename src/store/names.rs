@@ -1,6 +1,6 @@
 //! Names to small integers and back: apps, their lanes and templates.
 
-use super::pseudonyms::Pseudonyms;
+use super::{error::unknown_name as unknown, pseudonyms::Pseudonyms};
 use crate::{
     config::App,
     domain::consent::{Allowance, Feeds},
@@ -114,12 +114,23 @@ impl Names {
 
     /// The app of a template.
     pub(super) fn app_of_template(&self, template: i64) -> i64 {
-        self.codes.get(&template).expect("all templates are read at the start").0
+        self.codes.get(&template).expect("only configured templates are named").0
     }
 
-    /// The lane of a template's app.
-    pub(super) fn lane_of_template(&self, template: i64) -> i64 {
-        *self.lanes_of_apps.get(&self.app_of_template(template)).expect("each app has a lane")
+    /// The app of a template that was read from the store: another daemon may have been configured with it since this one started.
+    ///
+    /// # Errors
+    /// When this one does not know it.
+    pub(super) fn app_of_stored(&self, template: i64) -> sqlx::Result<i64> {
+        self.codes.get(&template).map(|(app, _)| *app).ok_or_else(unknown)
+    }
+
+    /// The lane of that app.
+    ///
+    /// # Errors
+    /// As [`Self::app_of_stored`].
+    pub(super) fn lane_of_stored(&self, template: i64) -> sqlx::Result<i64> {
+        self.lanes_of_apps.get(&self.app_of_stored(template)?).copied().ok_or_else(unknown)
     }
 
     /// An app's templates.

@@ -286,10 +286,10 @@ async fn write(tx: &mut Tx<'_>, ledgers: &Ledgers, rows: &[AnyRow]) -> sqlx::Res
     let gone = ledgers.moves().filter(|(_, moved, _)| moved.to.is_none());
     let gone = gone.filter_map(|(pair, _, line)| {
         let event = line.event.as_deref()?;
-        let app = names.app_of_template(pair.1);
-        Some((app, Used::Event(openids[&pair.0], names.code(pair.1), event).tag(names)))
+        let used = |app| (app, Used::Event(openids[&pair.0], names.code(pair.1), event).tag(names));
+        Some(names.app_of_stored(pair.1).map(used))
     });
-    let gone: Vec<(i64, String)> = gone.collect();
+    let gone: Vec<(i64, String)> = gone.collect::<sqlx::Result<_>>()?;
     spend(tx, &gone).await?;
     ledgers.write(tx).await
 }

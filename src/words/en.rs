@@ -1985,4 +1985,5 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("fix_node_works", "Stop the daemon first (`systemctl stop tixing` on its machine), or wait until `tixing nodes` says that it has lapsed."),
     ("store_forgot_commits", "the database has forgotten commits that it had confirmed, since a standby took over that had not received them: the store is on hold, and `tixing release` says what may have been sent"),
     ("story_left_by_node", "It was under way on the daemon {name} ({id}), which was not heard of since: whether it is sent again is decided once it is known that this daemon has ended, by its own restart or by `tixing nodes bury {id}`."),
+    ("store_name_unknown", "it has an app or a template that another daemon was configured with since this one started: give all daemons the same configuration, and start this one again"),
 ];
