@@ -47,8 +47,8 @@ pub struct Member {
     /// What was last told of each lane.
     told: BTreeMap<i64, String>,
     owned: BTreeMap<i64, i64>,
-    /// The epochs of all lanes and the last listing, as what is kept in memory was read.
-    version: Option<(BTreeMap<i64, i64>, Millis)>,
+    /// The epochs of all lanes, the last listing and the number of changes of keys, as they were when what is kept in memory was read.
+    version: Option<(BTreeMap<i64, i64>, Millis, i64)>,
     duties: Duties,
     /// What is to be read again before the engine learns of a change: gates and listings.
     refresh: Box<dyn Refresh>,
@@ -238,7 +238,8 @@ impl Member {
     /// Tells the engine what was seen, and the others how its lanes stand.
     async fn take_in(&mut self, looked: Looked) {
         let epochs = looked.view.owned(self.me);
-        let version = (looked.view.lanes.iter().map(|lane| (lane.lane, lane.epoch)).collect(), looked.listed_at);
+        let version =
+            (looked.view.lanes.iter().map(|lane| (lane.lane, lane.epoch)).collect(), looked.listed_at, looked.keys);
         if self.version.as_ref() != Some(&version) {
             // A gate that has closed raises the epoch: the engine must not go on by what it knew.
             if let Err(error) = limited(ASK_LIMIT, self.refresh.refresh()).await {
@@ -263,9 +264,7 @@ impl Member {
         }
         self.owned = epochs;
         self.tell_others(&looked.view).await;
-        let works = |id| looked.view.node(id).is_some_and(|node| node.state.works());
-        let without = looked.view.lanes.iter().filter(|lane| !lane.node.is_some_and(works)).count();
-        self.metrics.lanes_without_owner.set(i64::try_from(without).unwrap_or(i64::MAX));
+        self.metrics.lanes_without_owner.set(i64::try_from(looked.deserted).unwrap_or(i64::MAX));
         let nodes = looked.view.nodes.iter().filter(|node| node.state == NodeState::Live).count();
         self.metrics.nodes.set(i64::try_from(nodes).unwrap_or(i64::MAX));
     }

@@ -209,7 +209,7 @@ impl Daemon {
         servers.push(tokio::spawn(socket));
 
         let duties = Duties::default();
-        let joined = candidate.map(|candidate| Joined::begin(candidate, &store, &signals, &clock, &metrics, &duties));
+        let joined = candidate.map(|candidate| Joined::begin(candidate, &api, &signals, &clock, &metrics, &duties));
         let folder_bell = Bell::default();
         let folder = watch(&config, &store, &clock, (&signals, &duties), &folder_bell);
         let (retention, walk, ours) = (config.retention, Walk::default(), Arc::clone(&clock));

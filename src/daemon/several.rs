@@ -2,6 +2,7 @@
 
 use super::StartError;
 use crate::{
+    api::Api,
     clock::SharedClock,
     cluster::{
         Member, Refresh,
@@ -12,7 +13,7 @@ use crate::{
     metrics::Metrics,
     platform::transport::Gate,
     store::{
-        Dialect, Store,
+        Dialect,
         nodes::{NewNode, Proof},
         port::Asked,
     },
@@ -53,6 +54,11 @@ impl Candidate {
             }
             _ => StartError::Config(say!("node_lock_failed", file = path.to_string_lossy(), why = e.to_string())),
         })?;
+        if boot().is_empty() {
+            tracing::warn!(
+                "this process can't read /proc/sys/kernel/random/boot_id: after a restart of the machine nobody knows that it has ended"
+            );
+        }
         let secret = format!("{:032x}", rand::rng().random::<u128>());
         let new = NewNode {
             name: config.server.node.clone().unwrap_or_else(host_name),
@@ -93,12 +99,15 @@ pub(super) fn gate(signals: Arc<Signals>, clock: SharedClock) -> Gate {
     Gate::new(move || signals.is_trusted(clock.monotonic()))
 }
 
-struct StoreRefresh(Store);
+struct Kept(Api);
 
-impl Refresh for StoreRefresh {
+impl Refresh for Kept {
     fn refresh(&self) -> Asked<()> {
-        let store = self.0.clone();
-        Box::pin(async move { store.refresh().await })
+        let api = self.0.clone();
+        Box::pin(async move {
+            api.refresh_keys().await;
+            api.store().refresh().await
+        })
     }
 }
 
@@ -116,15 +125,16 @@ impl Joined {
     /// Begins to beat.
     pub fn begin(
         candidate: Candidate,
-        store: &Store,
+        api: &Api,
         signals: &Arc<Signals>,
         clock: &SharedClock,
         metrics: &Arc<Metrics>,
         duties: &Duties,
     ) -> Self {
+        let store = api.store();
         let me = store.node().expect("it has joined");
         let nodes = Arc::new(store.clone());
-        let refresh = Box::new(StoreRefresh(store.clone()));
+        let refresh = Box::new(Kept(api.clone()));
         let names = (candidate.new.clone(), me);
         let (signals, clock, metrics) = (Arc::clone(signals), Arc::clone(clock), Arc::clone(metrics));
         let member = Member::new(nodes, names, signals, clock, metrics, (duties.clone(), refresh));

@@ -145,6 +145,8 @@ impl Single for NewApiKey {
         .bind(tx.now)
         .fetch_one(tx.conn().await?)
         .await?;
+        // It opens the API of each daemon.
+        tx.rings = true;
         Ok(row.get("id"))
     }
 }
@@ -161,6 +163,7 @@ impl Single for Revoke {
             .bind(tx.now)
             .execute(tx.conn().await?)
             .await?;
+        tx.rings = true;
         Ok(done.rows_affected() == 1)
     }
 }

@@ -92,6 +92,10 @@ pub struct Looked {
     pub wanted: BTreeMap<i64, i64>,
     /// When a platform's templates were last listed.
     pub listed_at: Millis,
+    /// How often a key was made or revoked.
+    pub keys: i64,
+    /// Lanes that nobody has who works, and in which reminders wait.
+    pub deserted: usize,
     /// Who has each duty.
     pub duties: BTreeMap<String, Option<NodeId>>,
 }
@@ -353,8 +357,10 @@ async fn look(conn: &mut AnyConnection) -> sqlx::Result<Looked> {
             .collect(),
     });
     let nodes = nodes.collect();
-    let lanes =
-        "SELECT l.id, a.name, l.node, l.epoch, l.status, l.wanted FROM lane l JOIN app a ON a.id = l.app ORDER BY l.id";
+    let lanes = "SELECT l.id, a.name, l.node, l.epoch, l.status, l.wanted,
+             NOT EXISTS (SELECT 1 FROM node n WHERE n.id = l.node AND n.state IN ('live', 'leaving'))
+             AND EXISTS (SELECT 1 FROM due d WHERE d.lane = l.id) AS deserted
+         FROM lane l JOIN app a ON a.id = l.app ORDER BY l.id";
     let rows = sqlx::query(lanes).fetch_all(&mut *conn).await?;
     let lane = |row: &AnyRow| LaneSeen {
         lane: row.get("id"),
@@ -370,7 +376,7 @@ async fn look(conn: &mut AnyConnection) -> sqlx::Result<Looked> {
     let rings = rings.iter().map(|row| (row.get("slot"), row.get("n"))).collect();
     let duties = sqlx::query("SELECT name, node FROM duty").fetch_all(&mut *conn).await?;
     let duties = duties.iter().map(|row| (row.get("name"), row.get::<Option<i64>, _>("node").map(NodeId))).collect();
-    let listed = sqlx::query("SELECT COALESCE(MAX(read_at), 0) AS at FROM listing").fetch_one(&mut *conn).await?;
+    let listed = sqlx::query("SELECT COALESCE(MAX(read_at), 0) AS at, (SELECT COUNT(*) + COUNT(revoked_at) FROM api_key) AS keys FROM listing").fetch_one(&mut *conn).await?;
     let hold = sqlx::query("SELECT 1 AS one FROM hold WHERE released_at IS NULL LIMIT 1").fetch_optional(conn).await?;
     Ok(Looked {
         view: View { nodes, lanes },
@@ -379,6 +385,8 @@ async fn look(conn: &mut AnyConnection) -> sqlx::Result<Looked> {
         statuses,
         wanted,
         listed_at: listed.get("at"),
+        keys: listed.get("keys"),
+        deserted: rows.iter().filter(|row| row.get("deserted")).count(),
         duties,
     })
 }

@@ -1983,7 +1983,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("postgres_is_another", "它是 {name}：虽然兼容 PostgreSQL 的语言，但锁的行为不能满足 tixing 的要求，两个守护进程可能发送同一条消息；请使用 PostgreSQL 本身或基于它的云服务"),
     ("postgres_too_old", "它是 PostgreSQL {version}，而 tixing 需要 {oldest} 或更高版本"),
     ("fix_node_works", "先停止该守护进程（在它的机器上运行 `systemctl stop tixing`），或等 `tixing nodes` 显示它已失联。"),
-    ("store_forgot_commits", "数据库丢失了已确认的提交：接管的备库没有收到它们。数据已进入保留状态，用 `tixing release` 查看哪些消息可能已经发出"),
+    ("store_forgot_commits", "数据库丢失了已确认的提交：接管的备库没有收到它们。数据已进入待放行状态，用 `tixing release` 查看哪些消息可能已经发出"),
     ("story_left_by_node", "当时由守护进程 {name}（{id}）发送，此后它一直失联：要等确认它已结束（它自己重新启动，或执行 `tixing nodes bury {id}`），才会决定是否重发。"),
     ("store_name_unknown", "其中有本守护进程启动之后、由其他守护进程的新配置加入的应用或模板：请让所有守护进程使用相同的配置，并重新启动本进程"),
 ];
