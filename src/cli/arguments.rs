@@ -63,7 +63,11 @@ pub enum Verb {
     /// Look at everything that can be wrong, and say what to do about it.
     Doctor,
     /// Bring the store's schema up to date.
-    Migrate,
+    Migrate {
+        /// Also take away what only older versions need, once all daemons have this one: PostgreSQL's. They can't start any more then.
+        #[arg(long)]
+        contract: bool,
+    },
     /// Make, list and revoke API keys.
     #[command(subcommand)]
     Key(Key),

@@ -17,7 +17,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ("init", &[("In this folder", "init"), ("At another place", "init /etc/tixing/tixing.toml")]),
     ("check", &[("Before a restart", "check --config /etc/tixing/tixing.toml"), ("For a program", "check --json")]),
     ("doctor", &[("Everything", "doctor"), ("For a program", "doctor --json")]),
-    ("migrate", &[("Before the first start of a new version", "migrate")]),
+    ("migrate", &[("Before the first start of a new version", "migrate"), ("After the last daemon has it", "migrate --contract")]),
     ("key create", &[
         ("For a back end that may touch one app", "key create --name backend --app coffee"),
         ("For a colleague's calendar", "key create --name calendar --scope feed"),

@@ -167,7 +167,7 @@ async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         }
         Verb::Doctor => doctor::run(cli.config, out).await,
         Verb::Check => check::run(cli.config, out).await,
-        Verb::Migrate => {
+        Verb::Migrate { contract } => {
             let config = configured(cli.config, Wanted::None)?;
             let opened =
                 Store::open(&config.store.url, config.store.durability, &config.apps, SystemClock::shared()).await;
@@ -175,7 +175,9 @@ async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
             if let Some(upgraded) = store.upgraded() {
                 out.tell(&upgraded.message());
             }
+            let contracted = if contract { store.contract().await } else { Ok(()) };
             store.close().await;
+            contracted.map_err(|why| Failure::Failed(why.message()))?;
             out.done(&json!({ "ok": true }), &say!("schema_up_to_date"));
             Ok(())
         }

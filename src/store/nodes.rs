@@ -4,7 +4,7 @@
 //! nodes do the same at the same time: one wins.
 
 use super::{
-    Store, command::Single, dialect::Dialect, error::StoreError, me::Me, port::Asked, reminders::Stored, tx::Tx,
+    Store, command::Single, dialect::Dialect, error::StoreError, me::Me, port::Asked, reminders::Stored, schema, tx::Tx,
 };
 use crate::{
     config::Replication,
@@ -306,6 +306,17 @@ impl Store {
         let query = sqlx::query(sql).bind(stored.lane).bind(stored.due.due_at).bind(stored.due.id.0);
         let row = query.fetch_optional(&self.read).await?;
         Ok(row.map(|row| (NodeId(row.get("id")), row.get("name"))))
+    }
+
+    /// Takes away what only older versions of tixing need, once no daemon of one lives. On SQLite nothing is left to wait.
+    ///
+    /// # Errors
+    /// When one lives, or the database does not answer.
+    pub async fn contract(&self) -> Result<(), StoreError> {
+        match self.database.dialect {
+            Dialect::Sqlite => Ok(()),
+            dialect => self.with_line(async |conn| schema::contract(conn, dialect.newest_schema()).await).await,
+        }
     }
 
     /// All nodes that are not gone, and those that ended within a day, as operators see them.

@@ -85,6 +85,15 @@ pub(super) async fn migrate(
         Err(_) => return Err(OpenError::Unreachable(say!("store_does_not_answer", store = shown(url)))),
     };
     if applied > newest {
+        if min_schema(conn, dialect).await.is_some_and(|least| least <= newest) {
+            // Daemons of two versions share a database while they are upgraded one after the other.
+            tracing::warn!(
+                schema = applied,
+                newest,
+                "the database was brought up to date by a newer tixing, and this one may go on"
+            );
+            return Ok(None);
+        }
         let what = say!("store_too_new", store = shown(url), schema = applied, newest = newest);
         return Err(OpenError::Wrong(what));
     }
@@ -112,6 +121,30 @@ pub(super) async fn migrate(
     })?;
     trip("start.after_migration");
     Ok(upgraded)
+}
+
+/// The oldest schema whose tixing may run on this database, where that is written down.
+async fn min_schema(conn: &mut AnyConnection, dialect: Dialect) -> Option<i64> {
+    if dialect == Dialect::Sqlite {
+        return None;
+    }
+    let row = sqlx::query("SELECT min_schema FROM versions").fetch_optional(conn).await.ok()??;
+    Some(row.get("min_schema"))
+}
+
+/// Takes away what only older versions of tixing need, and keeps them out from here on.
+///
+/// # Errors
+/// When a daemon of such a version lives: its name and its version.
+pub(super) async fn contract(conn: &mut AnyConnection, newest: i64) -> Result<(), StoreError> {
+    let sql = "SELECT name, version FROM node WHERE state IN ('live', 'leaving') AND schema < $1 ORDER BY id LIMIT 1";
+    if let Some(row) = sqlx::query(sql).bind(newest).fetch_optional(&mut *conn).await? {
+        let (name, version): (String, String) = (row.get("name"), row.get("version"));
+        return Err(StoreError::Wrong(say!("schema_still_needed", name = name, version = version)));
+    }
+    // So far no migration has left anything to be taken away.
+    sqlx::query("UPDATE versions SET min_schema = $1 WHERE min_schema < $1").bind(newest).execute(conn).await?;
+    Ok(())
 }
 
 /// Runs what is lacking.

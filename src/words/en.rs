@@ -1986,4 +1986,5 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("store_forgot_commits", "the database has forgotten commits that it had confirmed, since a standby took over that had not received them: the store is on hold, and `tixing release` says what may have been sent"),
     ("story_left_by_node", "It was under way on the daemon {name} ({id}), which was not heard of since: whether it is sent again is decided once it is known that this daemon has ended, by its own restart or by `tixing nodes bury {id}`."),
     ("store_name_unknown", "it has an app or a template that another daemon was configured with since this one started: give all daemons the same configuration, and start this one again"),
+    ("schema_still_needed", "the daemon {name} has version {version}, which needs what would be taken away: upgrade it first"),
 ];

@@ -1986,4 +1986,5 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("store_forgot_commits", "数据库丢失了已确认的提交：接管的备库没有收到它们。数据已进入待放行状态，用 `tixing release` 查看哪些消息可能已经发出"),
     ("story_left_by_node", "当时由守护进程 {name}（{id}）发送，此后它一直失联：要等确认它已结束（它自己重新启动，或执行 `tixing nodes bury {id}`），才会决定是否重发。"),
     ("store_name_unknown", "其中有本守护进程启动之后、由其他守护进程的新配置加入的应用或模板：请让所有守护进程使用相同的配置，并重新启动本进程"),
+    ("schema_still_needed", "守护进程 {name} 的版本是 {version}，仍需要即将移除的内容：请先升级它"),
 ];

@@ -259,6 +259,39 @@ fn a_newer_schema_is_refused() {
 }
 
 #[test]
+fn a_newer_schema_of_postgresql_lets_the_version_before_go_on_until_it_takes_something_away() {
+    if !postgres::available() {
+        return;
+    }
+    let url = postgres::fresh_url();
+    let site = Site::new(&url, "http://127.0.0.1:1", "");
+    let run = |sql: &'static str| {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            use sqlx::Connection;
+            let mut conn = sqlx::PgConnection::connect(&url).await.expect("opens");
+            sqlx::query(sql).execute(&mut conn).await.expect("written");
+        });
+    };
+    assert!(site.serve().terminate().0.success());
+    run(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', true, '\\x00', 0)",
+    );
+    let (status, log) = site.serve().terminate();
+    assert!(status.success() && log.contains("a newer tixing, and this one may go on"), "{log}");
+    // An older daemon lives: what it needs stays.
+    run("UPDATE node SET state = 'live', schema = 1, version = '0.0.9', name = 'old'");
+    let (code, _, said) = site.run(&["migrate", "--contract"]);
+    assert!(code == 1 && said.contains("old has version 0.0.9"), "{code} {said}");
+    run("UPDATE node SET state = 'gone'");
+    assert_eq!(site.run(&["migrate", "--contract"]).0, 0);
+    run("UPDATE versions SET min_schema = 9999");
+    let (status, said) = site.try_serve().err().expect("it must not start");
+    assert_eq!(status.code(), Some(78));
+    assert!(said.contains("newer tixing"), "{said}");
+}
+
+#[test]
 fn a_read_only_file_or_folder_is_told_at_the_start() {
     let site = Site::new("sqlite:data/tixing.db", "http://127.0.0.1:1", "");
     let (status, said) = site.try_serve().err().expect("no folder");
