@@ -8,7 +8,10 @@ use crate::{
     domain::{Millis, SECOND, reminder::ReminderId},
     store::port::{Job, Open, Ring},
 };
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Bound,
+};
 
 /// How far ahead jobs are read.
 const HORIZON: Millis = 3 * SECOND;
@@ -185,6 +188,12 @@ impl Stream {
         self.reading = false;
         let left = std::mem::take(&mut self.left);
         let last = jobs.last().map(|job| (job.due.due_at, job.due.id)).filter(|_| jobs.len() >= read.limit);
+        if read.again {
+            // What is not there any more was ended or moved by another: nobody else would take it out.
+            let covered = (Bound::Excluded(read.after), Bound::Included(last.unwrap_or(read.until)));
+            let stale: Vec<Place> = self.buffer.range(covered).map(|(place, _)| *place).collect();
+            stale.iter().for_each(|place| drop(self.buffer.remove(place)));
+        }
         match (read.again, last) {
             (true, Some(last)) => self.read_again(last, read.until),
             (true, None) => {}
@@ -350,6 +359,19 @@ mod tests {
                 assert!(stream.buffer.len() <= reach.buffer, "seed {seed}");
                 assert!(stream.buffer.keys().all(|place| *place <= stream.read_to), "seed {seed}, step {step}");
             }
+        }
+    }
+
+    #[test]
+    fn what_another_has_ended_is_taken_out_when_its_ground_is_read_again() {
+        let mut stream = Stream::new(0, Reach::default(), 0, Millis::MAX);
+        let (nobody, open) = (HashSet::new(), Open::default());
+        let places = [1, 2, 3].map(|id| (10, ReminderId(id)));
+        for (there, left) in [(&places[..], 3), (&places[1..2], 1), (&places[..0], 0)] {
+            stream.ring(Ring::EVERYTHING);
+            let read = stream.wants(0).expect("it is to be read");
+            stream.fill(read, there.iter().map(|place| job(*place)).collect(), &nobody, &open);
+            assert_eq!(stream.due(10).count(), left);
         }
     }
 
