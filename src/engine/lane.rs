@@ -135,9 +135,14 @@ impl Holding {
         matches!(self, Self::Alone | Self::Ours(_))
     }
 
-    /// The epoch that marks count on.
+    /// The epoch that marks, and ends without a call, count on. Where it is not surely this node's that is none which ever was: what was begun
+    /// before, and would end something only now, is refused.
     pub fn epoch(self) -> Option<i64> {
-        if let Self::Ours(epoch) = self { Some(epoch) } else { None }
+        match self {
+            Self::Alone => None,
+            Self::Ours(epoch) => Some(epoch),
+            Self::Unsure | Self::Elsewhere => Some(-1),
+        }
     }
 }
 
