@@ -4,6 +4,7 @@ use super::{
     breaker::Suspension,
     errands::Errands,
     gates::{self, Behind},
+    others::Others,
     rate::Rate,
     remarks::Remarks,
     signals::{LaneStatus, Pause, QuotaAsked, SuspendedTemplate},
@@ -114,6 +115,7 @@ pub struct Lane {
     quiet_until: Millis,
     /// Whose it is: this node's, under this epoch, or another's.
     pub hold: Holding,
+    others: Others,
 }
 
 /// Whose a lane is.
@@ -218,6 +220,7 @@ impl Lane {
             fruitless: 0,
             quiet_until: 0,
             hold: Holding::Alone,
+            others: Others::default(),
         }
     }
 
@@ -400,7 +403,8 @@ impl Lane {
                     continue;
                 }
                 let marker = job.marker.map_or(Marker::Gone(Millis::MAX), &marker);
-                if job.due.state == State::Sending && !marker.has_let_go() {
+                let by_another = job.due.state == State::Sending && !marker.has_let_go();
+                if by_another && !self.others.forgot(job.due.id, job.due.fence, now) {
                     // Another node answers for it: its user has a message under way.
                     users.insert(job.recipient);
                     first_free = sooner(first_free, now + OTHERS);

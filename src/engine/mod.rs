@@ -20,6 +20,7 @@ mod sweep;
 mod flight;
 mod settlements;
 mod ownership;
+mod others;
 mod done;
 mod token;
 mod errands;
