@@ -180,6 +180,8 @@ impl Marker {
 pub struct Watch {
     /// Of each node the beat and the state that were seen last, and since when each was the same.
     nodes: BTreeMap<NodeId, Watched>,
+    /// When it looked for the first time, and last.
+    began_at: Option<Millis>,
     looked_at: Option<Millis>,
     /// Since when the nodes that work have been the same.
     same_since: Millis,
@@ -198,6 +200,7 @@ impl Watch {
     pub fn saw(&mut self, view: &View, now: Millis) {
         let gap = self.looked_at.is_none_or(|before| now - before > GAP);
         self.looked_at = Some(now);
+        self.began_at.get_or_insert(now);
         let works = |nodes: &BTreeMap<NodeId, Watched>| -> Vec<NodeId> {
             nodes.iter().filter(|(_, node)| node.state.works()).map(|(id, _)| *id).collect()
         };
@@ -230,9 +233,9 @@ impl Watch {
         silent.map(|(id, node)| (*id, node.beat)).collect()
     }
 
-    /// How the node stands that marked a row. One that is not known ended long ago.
+    /// How the node stands that marked a row. One that is not known was gone at the first look, perhaps for a moment only.
     pub fn marker(&self, node: NodeId, now: Millis) -> Marker {
-        let Some(watched) = self.nodes.get(&node) else { return Marker::Gone(Millis::MAX) };
+        let Some(watched) = self.nodes.get(&node) else { return Marker::Gone(now - self.began_at.unwrap_or(now)) };
         match watched.state {
             NodeState::Live | NodeState::Leaving => Marker::Works,
             NodeState::Lapsed => Marker::Lapsed(now - watched.state_since),
@@ -296,7 +299,10 @@ mod tests {
         watch.saw(&view(vec![]), 2_000);
         assert!(watch.marker(id, 2_000).has_let_go() && !watch.marker(id, 2_000 + BYTES_END - 1).lets_resend());
         assert!(watch.marker(id, 2_000 + BYTES_END).lets_resend());
-        assert_eq!(watch.marker(NodeId(7), 0), Marker::Gone(Millis::MAX), "it ended before this one began");
+        let (before, began) = (NodeId(7), 0);
+        assert!(watch.marker(before, began).has_let_go(), "it ended before this one began");
+        assert!(!watch.marker(before, began + BYTES_END - 1).lets_resend(), "perhaps just before");
+        assert!(watch.marker(before, began + BYTES_END).lets_resend());
     }
 
     #[test]
