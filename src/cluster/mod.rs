@@ -96,9 +96,11 @@ impl Member {
     pub async fn run(mut self, wake: Arc<tokio::sync::Notify>, stop: CancellationToken, ended: CancellationToken) {
         let signals = Arc::clone(&self.signals);
         while !stop.is_cancelled() {
+            // From beat to beat, however long the database takes to answer: who looks too seldom sees no silence.
+            let next = tokio::time::Instant::now() + Duration::from_millis(BEAT.unsigned_abs());
             self.turn().await;
             tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(BEAT.unsigned_abs())) => {}
+                () = tokio::time::sleep_until(next) => {}
                 () = wake.notified() => {}
                 () = signals.fenced() => {}
                 () = stop.cancelled() => {}
