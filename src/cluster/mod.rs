@@ -278,6 +278,8 @@ impl Member {
     /// Writes down how its lanes stand, where that has changed.
     async fn tell_others(&mut self, view: &View) {
         let status = self.signals.status();
+        // What was told of a lane that has been another's since is not what stands there.
+        self.told.retain(|lane, _| self.owned.contains_key(lane));
         for (lane, epoch) in &self.owned {
             let Some(app) = view.lanes.iter().find(|seen| seen.lane == *lane).map(|seen| &seen.app) else { continue };
             let Some(at) = status.lanes.get(app) else { continue };
