@@ -1,6 +1,7 @@
 //! What the store promises, in the fewest words: plain maps, one step at a time, nothing durable. The store is checked against it,
 //! and lives are simulated on it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tixing::{
@@ -9,6 +10,7 @@ use tixing::{
         consent::{Allowance, Balance, ConsentState, Feed, Feeds, Report, SAME_TAP, Ticket},
         draft::Change,
         due::{Due, UNSURE_AT_MOST},
+        node::NodeId,
         push::{Candidate, Item, Joined, Push, Receipt, join},
         reason::TEMPLATE_SUSPENDED,
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
@@ -38,6 +40,8 @@ struct Living {
     tries: u32,
     unsure: u32,
     doubt_since: Option<Millis>,
+    /// Who marked it last and has not said what came of it, where there are several.
+    node: Option<NodeId>,
 }
 
 #[derive(Debug, Clone)]
@@ -95,9 +99,13 @@ fn may_have_arrived(event: &Event) -> bool {
         && (event.began_at.is_some() || event.code.as_deref() == Some("interrupted"))
 }
 
-/// The model of a store with the app `coffee` alone.
+/// The model of a store with one app alone.
 #[derive(Debug, Default, Clone)]
 pub struct Model {
+    /// Its lane.
+    pub lane: i64,
+    /// Who asks, if there are several.
+    pub me: Option<NodeId>,
     /// Its templates, by their ids, and what one accept of each is worth.
     templates: Vec<(String, Allowance)>,
     last_id: i64,
@@ -139,7 +147,7 @@ pub enum Term {
 impl Model {
     /// Of an app with these templates, whose accepts are told of by these feeds.
     pub fn of(templates: Vec<(String, Allowance)>, feeds: Feeds) -> Self {
-        Self { templates, feeds, ..Self::default() }
+        Self { lane: LANE, templates, feeds, ..Self::default() }
     }
 
     /// The number of a template.
@@ -377,7 +385,8 @@ impl Model {
         if let Some(key) = &new.key {
             self.keys.insert(key.clone(), (id, new.digest.clone()));
         }
-        self.place((new.at, id), Living { state: State::Scheduled, fence: 0, tries: 0, unsure: 0, doubt_since: None });
+        let state = State::Scheduled;
+        self.place((new.at, id), Living { state, fence: 0, tries: 0, unsure: 0, doubt_since: None, node: None });
         self.rows.insert(id, Row { new, events: Vec::new() });
         Inserted::Created(id)
     }
@@ -423,14 +432,14 @@ impl Model {
                 unsure: living.unsure,
                 doubt_since: living.doubt_since,
             },
-            lane: LANE,
+            lane: self.lane,
             recipient: self.user(&new.openid),
             template: self.number(&new.template),
             claim: new.claim,
             standing: new.standing,
             schedule: new.origin.map(|origin| origin.schedule),
             blind: false,
-            marker: None,
+            marker: living.node,
             epoch: None,
             body: Arc::new(Body { openid: new.openid, page: new.page, data: new.data, options: new.options }),
         }
@@ -528,13 +537,40 @@ impl Model {
         }
         let ticket = self.held(id).and_then(|grant| grant.ticket.as_deref()).map(Ticket::of);
         let living = self.due.get_mut(&(job.due.due_at, id)).expect("just seen");
-        (living.state, living.fence) = (State::Sending, living.fence + 1);
+        (living.state, living.fence, living.node) = (State::Sending, living.fence + 1, self.me);
         ticket.map_or(Marked::Yes, Marked::By)
     }
 
+    /// Testimony of a call whose row another has written down as in doubt meanwhile, since its node was held for dead: it names the doubt.
+    fn testified<'a>(&self, entry: &'a Entry) -> Cow<'a, Entry> {
+        let Target { due, marker, .. } = &entry.target;
+        let speaks = due.state == State::Sending && marker.is_none() && !entry.settlement.leaves_open();
+        let mut entry = Cow::Borrowed(entry);
+        if let Some((due_at, living)) = self.living(entry.target.due.id).filter(|_| self.me.is_some() && speaks)
+            && (living.state, living.fence) == (State::InDoubt, entry.target.due.fence + 1)
+            && living.node.is_some()
+        {
+            let due = &mut entry.to_mut().target.due;
+            (due.state, due.due_at, due.fence) = (living.state, due_at, living.fence);
+        }
+        entry
+    }
+
+    /// Who has marked what is being sent.
+    pub fn sending(&self) -> Vec<(ReminderId, Option<NodeId>)> {
+        let sending = self.due.iter().filter(|(_, living)| living.state == State::Sending);
+        sending.map(|((_, id), living)| (*id, living.node)).collect()
+    }
+
+    /// Who marked a reminder that is being sent; nothing of any other.
+    pub fn marker(&self, id: ReminderId) -> Option<NodeId> {
+        self.living(id).filter(|(_, living)| living.state == State::Sending).and_then(|(_, living)| living.node)
+    }
+
     pub fn settle(&mut self, settles: &[Entry]) -> Vec<bool> {
+        let settles: Vec<Cow<'_, Entry>> = settles.iter().map(|entry| self.testified(entry)).collect();
         let mut written = Vec::new();
-        for settle in settles {
+        for settle in &settles {
             let due = &settle.target.due;
             let ours =
                 self.due.get(&(due.due_at, due.id)).is_some_and(|now| (now.state, now.fence) == (due.state, due.fence));
@@ -562,6 +598,7 @@ impl Model {
                     tries: due.tries + u32::from(counted != Counted::No),
                     unsure: due.unsure + u32::from(counted == Counted::Unsure),
                     doubt_since,
+                    node: settle.target.marker.filter(|_| state == State::InDoubt),
                 };
                 self.place((due_at, due.id), living);
             }
@@ -576,7 +613,7 @@ impl Model {
             };
             self.rows.get_mut(&due.id).expect("it was stored").events.push(event);
         }
-        let ended = |settle: &&Entry| matches!(settle.settlement.next, Next::Final(_));
+        let ended = |settle: &&Cow<'_, Entry>| matches!(settle.settlement.next, Next::Final(_));
         for settle in kept().filter(ended).filter(|s| s.settlement.consent == Consent::Free) {
             let held = self.grants.iter_mut().filter(|g| g.reminder == Some(settle.target.due.id) && !g.void);
             held.for_each(|grant| grant.reminder = None);

@@ -10,6 +10,7 @@ mod pending;
 mod platform;
 mod recurring;
 mod sabotage;
+mod several;
 mod seen;
 mod time;
 mod verdict;

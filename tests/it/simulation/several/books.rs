@@ -1,0 +1,331 @@
+//! What the daemons share: the model of a store for each lane, the nodes, who has which lane. Whatever breaks a rule of theirs is written down.
+
+use super::sabotage::Sabotage;
+use crate::harness::model::Model;
+use std::collections::{BTreeMap, BTreeSet};
+use tixing::{
+    domain::{
+        Millis, SECOND,
+        node::{LaneSeen, NodeId, NodeSeen, NodeState, View},
+        reminder::{ReminderId, State},
+    },
+    store::{
+        nodes::{Looked, NewNode},
+        port::{Entry, Job, Marked, Target},
+    },
+};
+
+/// A working node that was seen to beat as lately as this is not taken over: eight seconds, by a clock that runs one in a hundred too fast.
+const SILENT: Millis = 7_900;
+/// A node that has had no trouble of its own for so long is not taken over, whatever happened to the database.
+const WELL: Millis = 25 * SECOND;
+/// No call lasts so long, nor does what its node waits for: what is still being sent then, its node has forgotten.
+const NOTHING_LASTS: Millis = 80 * SECOND;
+
+/// One app's lane.
+pub struct Lane {
+    pub app: String,
+    pub owner: Option<NodeId>,
+    pub epoch: i64,
+    status: Option<String>,
+    pub model: Model,
+}
+
+/// A node.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub id: NodeId,
+    /// The machine that it runs on: its daemon's lock file, as it were.
+    pub machine: usize,
+    name: String,
+    pub state: NodeState,
+    beat: i64,
+    /// When it last beat, by the world's clock.
+    beat_at: Millis,
+    apps: BTreeSet<String>,
+}
+
+/// A mark that was written.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    pub lane: usize,
+    /// When it was asked for, by the world's clock.
+    pub asked_at: Millis,
+}
+
+/// All of it.
+pub struct Books {
+    pub lanes: Vec<Lane>,
+    pub nodes: Vec<Node>,
+    duties: BTreeMap<String, Option<NodeId>>,
+    rings: BTreeMap<i64, i64>,
+    /// The store is on hold.
+    pub held: bool,
+    /// What broke a rule.
+    pub wrong: Vec<String>,
+    pub marks: Vec<Mark>,
+    /// When each reminder that was marked last was, by the world's clock.
+    pub marked_at: BTreeMap<(usize, ReminderId), Millis>,
+    /// When a lane last went to another node.
+    pub moved_at: Vec<(usize, Millis)>,
+    /// Which node each machine's daemon is now, and until when, by the world's clock, it had some trouble of its own.
+    pub machines: Vec<(Option<NodeId>, Millis)>,
+    /// Which reminder a message is of.
+    pub by_mark: BTreeMap<String, (usize, ReminderId)>,
+    pub takeovers: usize,
+    pub testimonies: usize,
+    pub fenced: usize,
+    sabotage: Option<Sabotage>,
+}
+
+impl Books {
+    pub fn new(lanes: Vec<(String, Model)>, machines: usize, sabotage: Option<Sabotage>) -> Self {
+        let lane = |(app, model)| Lane { app, owner: None, epoch: 0, status: None, model };
+        Self {
+            lanes: lanes.into_iter().map(lane).collect(),
+            nodes: Vec::new(),
+            duties: [("bells".to_owned(), None)].into(),
+            rings: BTreeMap::new(),
+            held: false,
+            wrong: Vec::new(),
+            marks: Vec::new(),
+            marked_at: BTreeMap::new(),
+            moved_at: Vec::new(),
+            machines: vec![(None, Millis::MIN); machines],
+            by_mark: BTreeMap::new(),
+            takeovers: 0,
+            testimonies: 0,
+            fenced: 0,
+            sabotage,
+        }
+    }
+
+    fn is(&self, sabotage: Sabotage) -> bool {
+        self.sabotage == Some(sabotage)
+    }
+
+    /// The place of a lane by its number in the database.
+    pub fn place(lane: i64) -> usize {
+        usize::try_from(lane - 1).expect("a lane")
+    }
+
+    pub fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+
+    fn node_mut(&mut self, id: NodeId) -> Option<&mut Node> {
+        self.nodes.iter_mut().find(|node| node.id == id)
+    }
+
+    /// Whether a node works, as far as the database knows.
+    pub fn works(&self, id: NodeId) -> bool {
+        self.node(id).is_some_and(|node| node.state.works())
+    }
+
+    /// Somebody has brought or changed something, through this node.
+    pub fn ring(&mut self, by: NodeId) {
+        *self.rings.entry(by.0).or_default() += 1;
+    }
+
+    /// The store is put on hold, or that ends.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held;
+        self.lanes.iter_mut().for_each(|lane| lane.epoch += 1);
+    }
+
+    /// A daemon starts on a machine, whose lock proves that what ran there before has ended.
+    pub fn starts(&mut self, machine: usize, new: &NewNode, world: Millis) -> NodeId {
+        self.buried(machine);
+        self.join(machine, new, world)
+    }
+
+    /// It is known that all daemons have ended that ran on a machine before.
+    pub fn buried(&mut self, machine: usize) {
+        self.nodes.iter_mut().filter(|node| node.machine == machine).for_each(|node| node.state = NodeState::Gone);
+    }
+
+    pub fn join(&mut self, machine: usize, new: &NewNode, world: Millis) -> NodeId {
+        let id = NodeId(1 + self.nodes.len() as i64);
+        let (name, apps) = (new.name.clone(), new.apps.keys().cloned().collect());
+        self.nodes.push(Node { id, machine, name, state: NodeState::Live, beat: 0, beat_at: world, apps });
+        self.machines[machine].0 = Some(id);
+        id
+    }
+
+    pub fn beat(&mut self, me: NodeId, world: Millis) -> bool {
+        let Some(node) = self.node_mut(me).filter(|node| node.state.works()) else { return false };
+        (node.beat, node.beat_at) = (node.beat + 1, world);
+        true
+    }
+
+    pub fn look(&self) -> Looked {
+        let seen = |node: &Node| {
+            let Node { id, state, beat, .. } = *node;
+            NodeSeen { id, name: node.name.clone(), state, beat, apps: node.apps.clone() }
+        };
+        let lane = |(lane, i): (&Lane, i64)| {
+            let Lane { owner: node, epoch, .. } = *lane;
+            LaneSeen { lane: i, app: lane.app.clone(), node, epoch }
+        };
+        let nodes = self.nodes.iter().filter(|node| node.state != NodeState::Gone).map(seen).collect();
+        let statuses = self.lanes.iter().zip(1..).filter_map(|(lane, i)| Some((i, lane.status.clone()?))).collect();
+        Looked {
+            view: View { nodes, lanes: self.lanes.iter().zip(1..).map(lane).collect() },
+            rings: self.rings.clone(),
+            on_hold: self.held,
+            statuses,
+            wanted: BTreeMap::new(),
+            listed_at: 0,
+            duties: self.duties.clone(),
+        }
+    }
+
+    pub fn take_over(&mut self, silent: NodeId, beat: i64, lanes: &[(i64, NodeId)], world: Millis) -> bool {
+        let looks = !self.is(Sabotage::TakeoverWithoutLooking);
+        let machines = self.machines.clone();
+        let Some(node) = self.node_mut(silent).filter(|node| node.state.works() && (!looks || node.beat == beat))
+        else {
+            return false;
+        };
+        node.state = NodeState::Lapsed;
+        let (machine, since) = (node.machine, world - node.beat_at);
+        let (current, trouble) = machines[machine];
+        if since < SILENT {
+            self.wrong.push(format!("{silent:?} has beaten {since} ms ago, and is taken over"));
+        }
+        if current == Some(silent) && world - WELL > trouble {
+            self.wrong.push(format!("{silent:?} is well, and is taken over"));
+        }
+        self.takeovers += 1;
+        self.hand_over(silent, lanes, world);
+        true
+    }
+
+    fn hand_over(&mut self, from: NodeId, lanes: &[(i64, NodeId)], world: Millis) {
+        for (lane, to) in lanes {
+            let i = Self::place(*lane);
+            let lane = &mut self.lanes[i];
+            if lane.owner == Some(from) {
+                (lane.owner, lane.epoch) = (Some(*to), lane.epoch + 1);
+                self.moved_at.push((i, world));
+            }
+        }
+    }
+
+    pub fn give(&mut self, seen: &LaneSeen, to: NodeId, world: Millis) -> bool {
+        let i = Self::place(seen.lane);
+        let lane = &mut self.lanes[i];
+        let same = (lane.owner, lane.epoch) == (seen.node, seen.epoch);
+        if same {
+            (lane.owner, lane.epoch) = (Some(to), lane.epoch + 1);
+            self.moved_at.push((i, world));
+        }
+        same
+    }
+
+    pub fn leave(&mut self, me: NodeId, lanes: &[(i64, NodeId)], world: Millis) {
+        if let Some(node) = self.node_mut(me).filter(|node| node.state == NodeState::Live) {
+            node.state = NodeState::Leaving;
+        }
+        self.hand_over(me, lanes, world);
+    }
+
+    pub fn gone(&mut self, id: NodeId) {
+        if let Some(node) = self.node_mut(id) {
+            node.state = NodeState::Gone;
+        }
+    }
+
+    pub fn tell(&mut self, me: NodeId, lane: i64, epoch: i64, status: String) {
+        let lane = &mut self.lanes[Self::place(lane)];
+        if (lane.owner, lane.epoch) == (Some(me), epoch) {
+            lane.status = Some(status);
+        }
+    }
+
+    pub fn take_duty(&mut self, name: &str, from: Option<NodeId>, to: NodeId) -> bool {
+        let duty = self.duties.get_mut(name).filter(|owner| **owner == from);
+        duty.map(|owner| *owner = Some(to)).is_some()
+    }
+
+    /// Whether a node may begin something in a lane under this epoch.
+    pub fn lets(&self, me: NodeId, lane: i64, epoch: Option<i64>) -> bool {
+        let lane = &self.lanes[Self::place(lane)];
+        let both = self.is(Sabotage::RateOfEach);
+        !self.held && (both || lane.owner == Some(me)) && epoch == Some(lane.epoch)
+    }
+
+    /// Marks jobs, `asked_at` by the world's clock and `now` by their daemon's. `let_in`: as an earlier look at the lanes has shown.
+    pub fn mark(&mut self, me: NodeId, jobs: &[Job], (asked_at, world, now): (Millis, Millis, Millis)) -> Vec<Marked> {
+        let let_in: Vec<bool> = jobs.iter().map(|job| self.lets(me, job.lane, job.epoch)).collect();
+        self.mark_let_in(me, jobs, &let_in, (asked_at, world, now))
+    }
+
+    pub fn mark_let_in(
+        &mut self,
+        me: NodeId,
+        jobs: &[Job],
+        let_in: &[bool],
+        (asked_at, world, now): (Millis, Millis, Millis),
+    ) -> Vec<Marked> {
+        let mut verdicts = Vec::new();
+        for (job, let_in) in jobs.iter().zip(let_in) {
+            let i = Self::place(job.lane);
+            let really = self.lets(me, job.lane, job.epoch);
+            if !let_in && !self.is(Sabotage::MarkWithoutEpoch) {
+                self.fenced += 1;
+                verdicts.push(Marked::Fenced);
+                continue;
+            }
+            let model = &mut self.lanes[i].model;
+            model.me = Some(me);
+            let verdict = model.mark(std::slice::from_ref(job), now).swap_remove(0);
+            if matches!(verdict, Marked::Yes | Marked::By(_)) {
+                if !really {
+                    self.wrong.push(format!(
+                        "{me:?} marked {} under epoch {:?}, which is not its own",
+                        job.due.id, job.epoch
+                    ));
+                }
+                self.marks.push(Mark { lane: i, asked_at });
+                self.marked_at.insert((i, job.due.id), world);
+            }
+            verdicts.push(verdict);
+        }
+        verdicts
+    }
+
+    /// Writes settlements.
+    pub fn settle(&mut self, me: NodeId, entries: &[Entry], world: Millis) -> Vec<bool> {
+        entries.iter().map(|entry| self.settle_one(me, entry, world)).collect()
+    }
+
+    fn settle_one(&mut self, me: NodeId, entry: &Entry, world: Millis) -> bool {
+        let Target { due, lane, marker, epoch, .. } = &entry.target;
+        let i = Self::place(*lane);
+        let testimony = due.state == State::Sending && marker.is_none() && epoch.is_none();
+        if epoch.is_some() && !self.lets(me, *lane, *epoch) {
+            return false;
+        }
+        let now = self.lanes[i].model.marker(due.id);
+        self.lanes[i].model.me = Some(me);
+        let was = self.lanes[i].model.sending().len();
+        let written = self.lanes[i].model.settle(std::slice::from_ref(entry))[0];
+        let testified = written && testimony && self.lanes[i].model.sending().len() == was;
+        self.testimonies += usize::from(testified);
+        let mine = (self.lanes[i].owner == Some(me) || self.is(Sabotage::RateOfEach)) && !self.held;
+        if written && !testimony && epoch.is_none() && !mine {
+            self.wrong.push(format!("{me:?} ended {} in a lane that is not its own, or on hold", due.id));
+        }
+        let lasts = world - self.marked_at.get(&(i, due.id)).copied().unwrap_or(Millis::MIN / 2) < NOTHING_LASTS;
+        if written
+            && due.state == State::Sending
+            && !testimony
+            && lasts
+            && let Some(by) = now.filter(|by| *by != me && self.works(*by))
+        {
+            self.wrong.push(format!("{me:?} takes {} for cut off, which {by:?} works at", due.id));
+        }
+        written
+    }
+}

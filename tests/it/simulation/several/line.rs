@@ -1,0 +1,413 @@
+//! One daemon's line to the database that it shares: slow, failing, cut off, its answers lost after the commit; what it has asked is done all the
+//! same, perhaps much later, and perhaps after it has died.
+
+use super::{
+    books::Books,
+    clocks::{Clocks, Ice},
+    sabotage::Sabotage,
+};
+use crate::simulation::time::Time;
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use std::{
+    fmt::Debug,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tixing::{
+    clock::Clock,
+    cluster::Refresh,
+    domain::{
+        Millis,
+        node::{LaneSeen, NodeId, TRUST},
+        reminder::State,
+        template::Listing,
+    },
+    engine::Signals,
+    store::{
+        OnCommit, Ring, StoreError,
+        nodes::{Looked, NewNode, Nodes},
+        port::{Asked, Entry, Job, Marked, Next, Open, Queue},
+    },
+    words::Message,
+};
+use tokio::sync::oneshot;
+
+/// How the way from a machine to the database is.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Weather {
+    /// Each way takes up to so long.
+    pub slow_ms: u64,
+    /// How often a question fails, half of them after it took effect.
+    pub fails: f64,
+    /// How often something that is written waits in the database, for as long as forty seconds.
+    pub hangs: f64,
+    /// Nothing passes.
+    pub cut: bool,
+}
+
+impl Weather {
+    /// Whether nobody could complain.
+    pub fn is_good(&self) -> bool {
+        self.slow_ms <= 50 && self.fails == 0.0 && self.hangs == 0.0 && !self.cut
+    }
+}
+
+/// What lies between a machine and the database.
+#[derive(Default)]
+pub struct Sky {
+    pub weather: Mutex<Weather>,
+    /// The database is away, for everybody.
+    pub away: Arc<AtomicBool>,
+}
+
+impl Sky {
+    pub fn weather(&self) -> Weather {
+        *self.weather.lock().expect("whole")
+    }
+
+    fn passes(&self) -> bool {
+        !self.weather().cut && !self.away.load(Ordering::SeqCst)
+    }
+}
+
+/// A daemon's line.
+pub struct Line {
+    pub books: Arc<Mutex<Books>>,
+    pub time: Arc<Time>,
+    pub clocks: Arc<Clocks>,
+    pub ice: Ice,
+    pub signals: Arc<Signals>,
+    pub machine: usize,
+    sky: Arc<Sky>,
+    /// Which node it is.
+    pub me: Arc<Mutex<NodeId>>,
+    templates: Vec<String>,
+    rng: Mutex<StdRng>,
+    told: Mutex<Option<OnCommit>>,
+    listing: Mutex<Option<Arc<Listing>>>,
+    /// What it saw last.
+    seen: Arc<Mutex<Option<Looked>>>,
+    sabotage: Option<Sabotage>,
+}
+
+async fn pass(ms: u64) {
+    if ms > 0 {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+}
+
+/// How one question fares.
+struct Fate {
+    before: u64,
+    after: u64,
+    fails: Option<bool>,
+    /// How long its bytes try to pass.
+    tries: u64,
+    /// After so long somebody says that it has failed.
+    told: u64,
+}
+
+#[expect(clippy::too_many_arguments, reason = "made in one place")]
+impl Line {
+    pub fn new(
+        books: Arc<Mutex<Books>>,
+        time: Arc<Time>,
+        clocks: Arc<Clocks>,
+        signals: Arc<Signals>,
+        machine: usize,
+        sky: Arc<Sky>,
+        me: NodeId,
+        templates: Vec<String>,
+        seed: u64,
+        sabotage: Option<Sabotage>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            books,
+            time,
+            clocks,
+            ice: Ice::new(),
+            signals,
+            machine,
+            sky,
+            me: Arc::new(Mutex::new(me)),
+            templates,
+            rng: Mutex::new(StdRng::seed_from_u64(seed)),
+            told: Mutex::default(),
+            listing: Mutex::default(),
+            seen: Arc::default(),
+            sabotage,
+        })
+    }
+}
+
+impl Line {
+    fn is(&self, sabotage: Sabotage) -> bool {
+        self.sabotage == Some(sabotage)
+    }
+
+    pub fn me(&self) -> NodeId {
+        *self.me.lock().expect("whole")
+    }
+
+    /// Something was brought or changed through this daemon.
+    pub fn ring(&self, ring: Ring) {
+        if let Some(told) = &*self.told.lock().expect("whole") {
+            told(Some(ring), Duration::ZERO);
+        }
+        self.books.lock().expect("whole").ring(self.me());
+    }
+
+    fn fate(&self, writes: bool) -> Fate {
+        let weather = self.sky.weather();
+        let mut rng = self.rng.lock().expect("whole");
+        let mut delay = || if weather.slow_ms == 0 { 0 } else { rng.random_range(0..=weather.slow_ms) };
+        let (mut before, after) = (delay(), delay());
+        if writes && rng.random::<f64>() < weather.hangs {
+            before += rng.random_range(0..40_000);
+        }
+        let fails = (rng.random::<f64>() < weather.fails).then(|| rng.random());
+        let tries = *[0, 0, 3_000, 9_000].choose(&mut *rng).expect("some");
+        let told = *[0, 20, 6_000, 60_000].choose(&mut *rng).expect("some");
+        Fate { before, after, fails, tries, told }
+    }
+
+    /// Asks the database. What has left is done, if it passes, whatever becomes of who asked.
+    fn ask<T: Debug + Send + 'static>(
+        &self,
+        asked: &'static str,
+        writes: bool,
+        does: impl FnOnce(&mut Books, Millis) -> T + Send + 'static,
+    ) -> Asked<T> {
+        self.ask_in_steps(asked, writes, |_, _| (), 0, move |books, world, ()| does(books, world))
+    }
+
+    /// The same in two steps, with a while between them: nothing keeps others out.
+    fn ask_in_steps<S: Send + 'static, T: Debug + Send + 'static>(
+        &self,
+        asked: &'static str,
+        writes: bool,
+        first: impl FnOnce(&Books, Millis) -> S + Send + 'static,
+        between: u64,
+        does: impl FnOnce(&mut Books, Millis, S) -> T + Send + 'static,
+    ) -> Asked<T> {
+        let fate = self.fate(writes);
+        let (ice, sky, books, time) =
+            (self.ice.clone(), Arc::clone(&self.sky), Arc::clone(&self.books), Arc::clone(&self.time));
+        let machine = self.machine;
+        Box::pin(async move {
+            ice.thawed().await;
+            let (tell, told) = oneshot::channel();
+            tokio::spawn(async move {
+                pass(fate.before).await;
+                let mut tries = fate.tries;
+                while !sky.passes() {
+                    if tries == 0 || fate.fails == Some(true) {
+                        return;
+                    }
+                    pass(100).await;
+                    tries = tries.saturating_sub(100);
+                }
+                if fate.fails == Some(true) {
+                    return;
+                }
+                let step = first(&books.lock().expect("whole"), time.world());
+                pass(between).await;
+                let result = does(&mut books.lock().expect("whole"), time.world(), step);
+                tracing::trace!(machine, asked, ?result, "takes effect");
+                pass(fate.after).await;
+                if fate.fails.is_none() && sky.passes() {
+                    let _ = tell.send(result);
+                }
+            });
+            let answer = told.await;
+            if answer.is_err() {
+                pass(fate.told).await;
+            }
+            ice.thawed().await;
+            answer.map_err(|_| StoreError::Unavailable(Message::text("the line, says the simulation")))
+        })
+    }
+}
+
+impl Queue for Line {
+    fn lane(&self, app: &str) -> i64 {
+        let books = self.books.lock().expect("whole");
+        books.lanes.iter().position(|lane| lane.app == app).expect("a lane") as i64 + 1
+    }
+
+    fn code(&self, template: i64) -> &str {
+        &self.templates[usize::try_from(template).expect("few") - 1]
+    }
+
+    fn pseudonym(&self, _: &str) -> String {
+        String::new()
+    }
+
+    fn listing(&self, _: &str) -> Option<Arc<Listing>> {
+        self.listing.lock().expect("whole").clone()
+    }
+
+    fn keep_listing(&self, _: &str, listing: Arc<Listing>) -> Asked<()> {
+        *self.listing.lock().expect("whole") = Some(listing);
+        self.ask("keep_listing", true, |_, _| ())
+    }
+
+    fn template(&self, _: i64, code: &str) -> Option<i64> {
+        i64::try_from(self.templates.iter().position(|known| known == code)? + 1).ok()
+    }
+
+    fn on_commit(&self, told: OnCommit) {
+        *self.told.lock().expect("whole") = Some(told);
+    }
+
+    fn prefetch_open(
+        &self,
+        lane: i64,
+        after: (Millis, i64),
+        until: Millis,
+        limit: i64,
+        _: Arc<Open>,
+    ) -> Asked<Vec<Job>> {
+        let [proofless, cuts_off] =
+            [Sabotage::ResendWithoutProof, Sabotage::CutsOffTheLiving].map(|sabotage| self.is(sabotage));
+        self.ask("prefetch", false, move |books, _| {
+            let model = &mut books.lanes[Books::place(lane)].model;
+            let mut jobs = model.prefetch(after, until, usize::try_from(limit).expect("some"));
+            for job in &mut jobs {
+                let forgets = match job.due.state {
+                    State::InDoubt => proofless,
+                    State::Sending => cuts_off,
+                    _ => false,
+                };
+                job.marker = job.marker.filter(|_| !forgets);
+            }
+            jobs
+        })
+    }
+
+    fn past_deadline(&self, lane: i64, now: Millis, limit: i64, _: Arc<Open>) -> Asked<Vec<Job>> {
+        self.ask("past_deadline", false, move |books, _| {
+            books.lanes[Books::place(lane)].model.past_deadline(now, usize::try_from(limit).expect("some"))
+        })
+    }
+
+    fn past_deadline_closed(&self, _: i64, _: (Millis, i64), _: Millis, _: Arc<Open>) -> Asked<(Vec<Job>, Next)> {
+        self.ask("past_deadline_closed", false, |_, _| (Vec::new(), None))
+    }
+
+    fn wake_suspended(&self, lane: i64, now: Millis) -> Asked<u64> {
+        self.ask("wake_suspended", true, move |books, _| books.lanes[Books::place(lane)].model.wake_suspended(now))
+    }
+
+    fn mark(&self, jobs: Vec<Job>) -> Asked<Vec<Marked>> {
+        let (me, asked_at, now) = (Arc::clone(&self.me), self.time.world(), self.clocks.now());
+        if self.is(Sabotage::LockTooWeak) {
+            let between = self.rng.lock().expect("whole").random_range(0..3_000);
+            let lanes: Vec<_> = jobs.iter().map(|job| (job.lane, job.epoch)).collect();
+            let who = self.me();
+            let look =
+                move |books: &Books, _| lanes.iter().map(|(lane, epoch)| books.lets(who, *lane, *epoch)).collect();
+            let write = move |books: &mut Books, world, let_in: Vec<bool>| {
+                books.mark_let_in(who, &jobs, &let_in, (asked_at, world, now))
+            };
+            return self.ask_in_steps("mark", true, look, between, write);
+        }
+        self.ask("mark", true, move |books, world| {
+            // Whose process it is when it is written.
+            let me = *me.lock().expect("whole");
+            books.mark(me, &jobs, (asked_at, world, now))
+        })
+    }
+
+    fn settle(&self, entries: Vec<Entry>) -> Asked<Vec<bool>> {
+        let me = Arc::clone(&self.me);
+        self.ask("settle", true, move |books, world| {
+            let me = *me.lock().expect("whole");
+            books.settle(me, &entries, world)
+        })
+    }
+}
+
+impl Nodes for Line {
+    fn join(&self, new: NewNode, _: Millis) -> Asked<NodeId> {
+        let machine = self.machine;
+        let me = Arc::clone(&self.me);
+        let joined = self.ask("join", true, move |books, world| books.join(machine, &new, world));
+        Box::pin(async move {
+            let id = joined.await?;
+            *me.lock().expect("whole") = id;
+            Ok(id)
+        })
+    }
+
+    fn beat(&self, me: NodeId, _: Millis) -> Asked<bool> {
+        let beaten = self.ask("beat", true, move |books, world| books.beat(me, world));
+        if !self.is(Sabotage::TrustFromReply) {
+            return beaten;
+        }
+        let (signals, clocks) = (Arc::clone(&self.signals), Arc::clone(&self.clocks));
+        Box::pin(async move {
+            let beaten = beaten.await?;
+            let until = clocks.monotonic() + TRUST;
+            if beaten {
+                tokio::spawn(async move { signals.trust_until(until) });
+            }
+            Ok(beaten)
+        })
+    }
+
+    fn look(&self) -> Asked<Looked> {
+        let looked = self.ask("look", false, |books, _| books.look());
+        let (seen, me) = (Arc::clone(&self.seen), self.me());
+        let [deaf, both] = [Sabotage::GapIsSilence, Sabotage::RateOfEach].map(|sabotage| self.is(sabotage));
+        Box::pin(async move {
+            let mut answer = looked.await;
+            if both && let Ok(looked) = &mut answer {
+                looked.view.lanes.iter_mut().for_each(|lane| lane.node = Some(me));
+            }
+            let mut seen = seen.lock().expect("whole");
+            match (&answer, &*seen) {
+                (Err(_), Some(before)) if deaf => return Ok(before.clone()),
+                (Ok(looked), _) => *seen = Some(looked.clone()),
+                _ => {}
+            }
+            answer
+        })
+    }
+
+    fn take_over(&self, silent: NodeId, beat: i64, lanes: Vec<(i64, NodeId)>) -> Asked<bool> {
+        self.ask("take_over", true, move |books, world| books.take_over(silent, beat, &lanes, world))
+    }
+
+    fn give(&self, lane: LaneSeen, to: NodeId) -> Asked<bool> {
+        self.ask("give", true, move |books, world| books.give(&lane, to, world))
+    }
+
+    fn leave(&self, me: NodeId, lanes: Vec<(i64, NodeId)>) -> Asked<()> {
+        self.ask("leave", true, move |books, world| books.leave(me, &lanes, world))
+    }
+
+    fn gone(&self, node: NodeId) -> Asked<()> {
+        self.ask("gone", true, move |books, _| books.gone(node))
+    }
+
+    fn tell(&self, me: NodeId, lane: i64, epoch: i64, status: String) -> Asked<()> {
+        self.ask("tell", true, move |books, _| books.tell(me, lane, epoch, status))
+    }
+
+    fn take_duty(&self, name: String, from: Option<NodeId>, to: NodeId) -> Asked<bool> {
+        self.ask("take_duty", true, move |books, _| books.take_duty(&name, from, to))
+    }
+}
+
+/// Reads what others have changed, which is nothing here.
+pub struct Rereads(pub Arc<Line>);
+
+impl Refresh for Rereads {
+    fn refresh(&self) -> Asked<()> {
+        self.0.ask("refresh", false, |_, _| ())
+    }
+}

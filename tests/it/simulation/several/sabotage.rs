@@ -1,0 +1,38 @@
+//! Deliberate faults in what keeps several daemons apart, one at a time, each of which the simulation must find.
+
+/// A fault, put between the parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// A mark does not look whose the lane is.
+    MarkWithoutEpoch,
+    /// A mark does not keep the lane from a takeover, as `FOR KEY SHARE` would not: one that began before it is committed after it.
+    LockTooWeak,
+    /// A node trusts for five seconds from the answer to its beat, and not from its sending.
+    TrustFromReply,
+    /// Nobody looks just before the first byte.
+    NoGate,
+    /// What is in doubt is sent again though its node may come back.
+    ResendWithoutProof,
+    /// Who is handed a lane takes for cut off what a working node is sending.
+    CutsOffTheLiving,
+    /// Who could not look for a while takes that for a silence of the others.
+    GapIsSilence,
+    /// Two have a lane, and each keeps the rate by itself.
+    RateOfEach,
+    /// A takeover does not look whether its node has beaten since.
+    TakeoverWithoutLooking,
+}
+
+impl Sabotage {
+    pub const ALL: [Self; 9] = [
+        Self::MarkWithoutEpoch,
+        Self::LockTooWeak,
+        Self::TrustFromReply,
+        Self::NoGate,
+        Self::ResendWithoutProof,
+        Self::CutsOffTheLiving,
+        Self::GapIsSilence,
+        Self::RateOfEach,
+        Self::TakeoverWithoutLooking,
+    ];
+}
