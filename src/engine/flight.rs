@@ -209,11 +209,11 @@ impl Engine {
 
     /// What an outcome says about its app, its template and its token.
     fn learn_from(&mut self, sent: &Sent, jitter: f64) {
-        let (job, now) = (&sent.job, sent.ended_at);
+        let (job, began_at, now) = (&sent.job, sent.began_at, sent.ended_at);
         let lane = &mut self.lanes[sent.lane];
         let (code, text, reaction) = match &sent.outcome {
-            Outcome::NotSent { cause } => return lane.unreachable(cause, now, jitter),
-            Outcome::Unknown { cause } => return lane.fruitless("unknown", cause, now, jitter),
+            Outcome::NotSent { cause } => return lane.unreachable(cause, began_at, now, jitter),
+            Outcome::Unknown { cause } => return lane.fruitless("unknown", cause, began_at, now, jitter),
             Outcome::Accepted { .. } => {
                 lane.answered();
                 return lane.templates.breakers.accepted(job.template);
@@ -230,7 +230,7 @@ impl Engine {
             Reaction::Token => return lane.reject(&sent.auth, code, &why, now, jitter),
             Reaction::Busy { .. } | Reaction::Unsure { .. } => {
                 lane.token.worked();
-                return lane.fruitless(code, &why, now, jitter);
+                return lane.fruitless(code, &why, began_at, now, jitter);
             }
             _ => lane.answered(),
         }

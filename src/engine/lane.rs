@@ -108,6 +108,8 @@ pub struct Lane {
     quota_is_out: bool,
     failures: u32,
     fruitless: u32,
+    /// When the last send came to nothing that made the lane wait. Those that were under way then say nothing more.
+    learnt_at: Millis,
     pub rate: Rate,
     remarks: Remarks,
     pub spacing: Spacing,
@@ -218,6 +220,7 @@ impl Lane {
             quota_is_out: false,
             failures: 0,
             fruitless: 0,
+            learnt_at: Millis::MIN,
             quiet_until: 0,
             hold: Holding::Alone,
             others: Others::default(),
@@ -309,6 +312,7 @@ impl Lane {
         self.token.set_back(by);
         self.rate.set_back(by);
         self.spacing.set_back(by);
+        self.learnt_at = self.learnt_at.saturating_sub(by);
         self.quiet_until = 0;
         self.behind.set_back(by);
         self.templates.breakers.set_back(by);
@@ -565,7 +569,11 @@ impl Lane {
     }
 
     /// No connection: everything waits, then one probe goes out.
-    pub fn unreachable(&mut self, why: &Message, now: Millis, jitter: f64) {
+    pub fn unreachable(&mut self, why: &Message, began_at: Millis, now: Millis, jitter: f64) {
+        if began_at <= self.learnt_at {
+            return;
+        }
+        self.learnt_at = now;
         let until = now + backoff(self.failures.min(6), SECOND, jitter);
         self.failures += 1;
         self.pause(now, until, "not_sent", why);
@@ -573,9 +581,13 @@ impl Lane {
 
     /// A send came to nothing: its outcome is unknown, or the platform was busy. After several in a row the lane goes on by single probes,
     /// ever more slowly.
-    pub fn fruitless(&mut self, code: &str, why: &Message, now: Millis, jitter: f64) {
+    pub fn fruitless(&mut self, code: &str, why: &Message, began_at: Millis, now: Millis, jitter: f64) {
+        if began_at <= self.learnt_at {
+            return;
+        }
         self.fruitless += 1;
         if self.fruitless >= FRUITLESS_IN_A_ROW {
+            self.learnt_at = now;
             let until = now + backoff((self.fruitless - FRUITLESS_IN_A_ROW).min(6), 5 * SECOND, jitter);
             self.pause(now, until, code, why);
         }

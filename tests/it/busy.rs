@@ -117,6 +117,28 @@ async fn a_user_to_whom_another_message_is_under_way_pauses_nobody_else_and_is_t
 }
 
 #[tokio::test]
+async fn a_window_of_sends_that_come_to_nothing_together_is_one_lesson_and_not_many() {
+    let window = |app: &mut tixing::config::App| (app.rate, app.concurrency) = (24_000, 32);
+    for is_down in [false, true] {
+        on_both_rigs(window, async |mut rig| {
+            waiting(&rig, 0..64, 5).await;
+            rig.pass(4_500, 250).await;
+            rig.sandbox.world().faults.busy_rate = 1.0;
+            rig.wire.down.store(is_down, Ordering::SeqCst);
+            rig.pass(1_000, 250).await;
+            let pause = rig.engine.signals().status().lanes["coffee"].pause.clone().expect("it waits");
+            assert!(pause.until <= at(5) + 5_500, "the first probe leaves after seconds: {pause:?}");
+            rig.wire.down.store(false, Ordering::SeqCst);
+            rig.sandbox.world().faults = Faults::default();
+            rig.pass(MINUTE, 250).await;
+            assert_eq!(rig.messages().len(), 64);
+            rig
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn neither_yes_nor_no_is_asked_again_until_the_deadline_only_where_no_second_message_can_come_of_it() {
     on_both_rigs(plain, async |mut rig| {
         waiting(&rig, 0..1, 5).await;
