@@ -2,12 +2,13 @@
 //! What may be concluded from what is seen is [`crate::domain::node`]'s; the statements are the store's.
 
 pub mod lock;
+mod heart;
 
 use crate::{
     clock::SharedClock,
     domain::{
         Millis,
-        node::{BEAT, MOVE_EVERY, NodeId, NodeState, STABLE, TRUST, View, Watch},
+        node::{BEAT, MOVE_EVERY, NodeId, NodeState, STABLE, View, Watch},
     },
     engine::{Owned, Signals, duties::Duties},
     metrics::Metrics,
@@ -16,11 +17,11 @@ use crate::{
         nodes::{Looked, NewNode, Nodes},
     },
 };
+use heart::{Beaten, Heart, limited};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-/// How long a beat may take; then it is made anew.
-const BEAT_LIMIT: Duration = Duration::from_millis(1_500);
 /// How long the other questions may.
 const ASK_LIMIT: Duration = Duration::from_secs(3);
 /// While it ends, it looks this often whether all is done.
@@ -36,6 +37,7 @@ pub struct Member {
     metrics: Arc<Metrics>,
     new: NewNode,
     me: NodeId,
+    heart: Arc<Heart>,
     watch: Watch,
     /// What it was before it lapsed. It is gone as soon as nothing of it is under way.
     former: Vec<(NodeId, Millis)>,
@@ -71,6 +73,7 @@ impl Member {
         (duties, refresh): (Duties, Box<dyn Refresh>),
     ) -> Self {
         duties.of_several();
+        let heart = Arc::new(Heart::new(Arc::clone(&nodes), Arc::clone(&signals), Arc::clone(&clock), me));
         Self {
             nodes,
             signals,
@@ -78,6 +81,7 @@ impl Member {
             metrics,
             new,
             me,
+            heart,
             watch: Watch::default(),
             former: Vec::new(),
             heard: BTreeMap::new(),
@@ -92,27 +96,14 @@ impl Member {
     }
 
     /// Beats and looks until `stop`; whoever wakes it has it look at once. Then its lanes go to others, it beats until the engine has `ended`, and is
-    /// gone.
-    pub async fn run(mut self, wake: Arc<tokio::sync::Notify>, stop: CancellationToken, ended: CancellationToken) {
-        let signals = Arc::clone(&self.signals);
-        while !stop.is_cancelled() {
-            // From beat to beat, however long the database takes to answer: who looks too seldom sees no silence.
-            let next = tokio::time::Instant::now() + Duration::from_millis(BEAT.unsigned_abs());
-            self.turn().await;
-            tokio::select! {
-                () = tokio::time::sleep_until(next) => {}
-                () = wake.notified() => {}
-                () = signals.fenced() => {}
-                () = stop.cancelled() => {}
-            }
-        }
-        self.leave().await;
-        while !ended.is_cancelled() {
-            self.beat().await;
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(BEAT.unsigned_abs())) => {}
-                () = ended.cancelled() => {}
-            }
+    /// gone. It beats beside all the rest: a database that takes long for a look must not make others believe that this node is dead.
+    pub async fn run(mut self, wake: Arc<Notify>, stop: CancellationToken, ended: CancellationToken) {
+        let (heart, lapsed) = (Arc::clone(&self.heart), Notify::new());
+        tokio::select! {
+            // In this order, so that a simulation's seed decides and not a die of the runtime's.
+            biased;
+            () = heart.beats(&lapsed) => unreachable!("it beats as long as it is asked to"),
+            () = self.work(&wake, &lapsed, &stop, &ended) => {}
         }
         let gone = limited(ASK_LIMIT, self.nodes.gone(self.me)).await;
         if let Err(error) = gone {
@@ -120,11 +111,37 @@ impl Member {
         }
     }
 
+    /// All but the beats.
+    async fn work(&mut self, wake: &Notify, lapsed: &Notify, stop: &CancellationToken, ended: &CancellationToken) {
+        let signals = Arc::clone(&self.signals);
+        while !stop.is_cancelled() {
+            // From second to second, however long the database takes to answer: who looks too seldom sees no silence.
+            let next = Instant::now() + Duration::from_millis(BEAT.unsigned_abs());
+            self.look_round().await;
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(next) => {}
+                () = wake.notified() => {}
+                () = signals.fenced() => {}
+                () = lapsed.notified() => self.join_anew().await,
+                () = stop.cancelled() => {}
+            }
+        }
+        self.leave().await;
+        ended.cancelled().await;
+    }
+
     /// Beats once and looks once, and does what follows. The crank for tests.
     pub async fn turn(&mut self) {
-        if !self.beat().await {
-            return;
+        match self.heart.beat().await {
+            Beaten::Yes => self.look_round().await,
+            Beaten::Lapsed => self.join_anew().await,
+            Beaten::Unknown => {}
         }
+    }
+
+    /// Looks at all nodes, and does what follows.
+    async fn look_round(&mut self) {
         // What it does shows at the next look: who was faster shows, too.
         for _ in 0..3 {
             let Ok(looked) = self.look().await else { return };
@@ -134,29 +151,8 @@ impl Member {
         }
     }
 
-    /// Says that it lives. `false` if that is not known.
-    async fn beat(&mut self) -> bool {
-        let sent = self.clock.monotonic();
-        match limited(BEAT_LIMIT, self.nodes.beat(self.me, self.clock.now())).await {
-            Ok(true) => {
-                // From when it was sent, and not from when it was answered: the answer may be old.
-                self.signals.trust_until(sent + TRUST);
-                true
-            }
-            Ok(false) => {
-                self.join_anew().await;
-                false
-            }
-            Err(error) => {
-                tracing::warn!(%error, "this node could not say that it lives; without that its lanes go to others");
-                false
-            }
-        }
-    }
-
     /// Others hold it for dead and have its lanes: it goes on as another node. What is under way is finished, and told.
     async fn join_anew(&mut self) {
-        self.signals.trust_until(Millis::MIN);
         self.tell_engine(BTreeMap::new(), BTreeMap::new());
         match limited(ASK_LIMIT, self.nodes.join(self.new.clone(), self.clock.now())).await {
             Ok(me) => {
@@ -167,6 +163,7 @@ impl Member {
                 );
                 self.former.push((self.me, self.clock.monotonic()));
                 (self.me, self.watch) = (me, Watch::default());
+                self.heart.becomes(me);
             }
             Err(error) => {
                 tracing::error!(%error, "this node was not heard of for too long, and can't join anew; it is tried again")
@@ -306,11 +303,4 @@ impl Member {
         }
         tracing::warn!("this node's lanes could not be handed over; the others take them when it is silent");
     }
-}
-
-/// Waits for an answer, but not for ever.
-async fn limited<T>(limit: Duration, asked: crate::store::port::Asked<T>) -> Result<T, StoreError> {
-    let silent =
-        |_| Err(StoreError::Silent(crate::words::say!("store_no_answer_within", limit = limit.as_millis() as u64)));
-    tokio::time::timeout(limit, asked).await.unwrap_or_else(silent)
 }

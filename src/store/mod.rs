@@ -142,8 +142,8 @@ pub struct Store {
     trouble: pulse::Trouble,
     /// Which node this is among several.
     me: me::Me,
-    /// The connection that it beats on.
-    line: Arc<tokio::sync::Mutex<Option<sqlx::AnyConnection>>>,
+    /// The connection that it beats on, and the one for all else that it asks of the others.
+    lines: nodes::Lines,
     /// When the last backup was made; 0 without one.
     last_backup: Arc<AtomicI64>,
 }

@@ -15,8 +15,18 @@ use crate::{
     words::say,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row, any::AnyRow, postgres::PgListener};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::Notify;
+
+/// A connection that is made when it is needed, and anew when it has failed.
+type Line = tokio::sync::Mutex<Option<AnyConnection>>;
+
+/// A node's connections.
+#[derive(Clone, Default)]
+pub(super) struct Lines {
+    heart: Arc<Line>,
+    eyes: Arc<Line>,
+}
 
 /// What a node says of itself when it joins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,13 +242,21 @@ async fn gone(conn: &mut AnyConnection, node: NodeId) -> sqlx::Result<()> {
 const LIMITS: &str = "SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '3s'";
 
 impl Store {
-    /// A node's own connection: nobody else's question keeps its beat waiting.
+    /// A node's own connection for all but its beats, which no other question keeps waiting.
     async fn with_line<T, E: Into<StoreError>>(
         &self,
         ask: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
     ) -> Result<T, StoreError> {
+        self.on_line(&self.lines.eyes, ask).await
+    }
+
+    async fn on_line<T, E: Into<StoreError>>(
+        &self,
+        line: &Line,
+        ask: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, StoreError> {
         debug_assert_eq!(self.database.dialect, Dialect::Postgres, "SQLite has one daemon");
-        let mut line = self.line.lock().await;
+        let mut line = line.lock().await;
         let mut conn = match line.take() {
             Some(conn) => conn,
             None => AnyConnection::connect(&self.database.url).await?,
@@ -512,7 +530,7 @@ impl Nodes for Store {
             let sql = "UPDATE node SET beat = beat + 1, seen_at = CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT),
                      skew = $2 - CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) WHERE id = $1 AND state IN ('live', 'leaving')";
             let beat = async |conn: &mut AnyConnection| sqlx::query(sql).bind(me.0).bind(now).execute(conn).await;
-            Ok(store.with_line(beat).await?.rows_affected() > 0)
+            Ok(store.on_line(&store.lines.heart, beat).await?.rows_affected() > 0)
         })
     }
 

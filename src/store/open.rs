@@ -203,7 +203,7 @@ impl Store {
             on_commit,
             trouble,
             me,
-            line: Arc::default(),
+            lines: nodes::Lines::default(),
             last_backup,
         })
     }

@@ -176,6 +176,8 @@ impl Books {
             statuses,
             wanted: BTreeMap::new(),
             listed_at: 0,
+            keys: 0,
+            deserted: 0,
             duties: self.duties.clone(),
         }
     }

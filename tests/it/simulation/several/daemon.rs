@@ -19,7 +19,7 @@ use std::{
 };
 use tixing::{
     cluster::Member,
-    config::App,
+    config::{App, Replication},
     domain::Millis,
     engine::{Engine, Signals, duties::Duties},
     metrics::Metrics,
@@ -112,6 +112,7 @@ impl Daemon {
             lock: String::new(),
             secret: String::new(),
             apps: apps.iter().map(|app| (app.name.clone(), String::new())).collect(),
+            replication: Replication::default(),
         };
         let me = books.lock().expect("whole").starts(machine.number, &new, time.world());
         let signals: Arc<Signals> = Arc::default();
