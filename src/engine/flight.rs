@@ -22,7 +22,7 @@ use crate::{
     platform::{Send, transport::Failure},
     store::{
         StoreError,
-        port::{Entry, Job, Marked, Ring},
+        port::{Entry, Job, Marked, Ring, Target},
     },
     words::say,
 };
@@ -112,9 +112,15 @@ impl Engine {
 
     /// Whether the marks are in the store is unknown; that nothing was sent is certain. Both are taken back: as marked rows, and where
     /// the fence says that they are not, nothing is touched and they are simply read again.
+    ///
+    /// This is no testimony: if they are not in the store, another node that has the lane since may have marked the same rows, which look
+    /// the same. So it counts on the epoch, as the marks did; what is refused is another's to find in doubt.
     fn marks_failed(&mut self, i: usize, jobs: &[Job], error: &StoreError, now: Millis) {
         for job in jobs {
-            self.settle_marked(i, job, store_failed(&job.due, now), None, now);
+            self.lanes[i].busy.remove(&job.recipient);
+            let target = Target { epoch: job.epoch, ..job.target(true) };
+            let entry = Entry { target, settlement: store_failed(&job.due, now), began_at: None, ended_at: now };
+            self.settlements.push(Pending { lane: i, marked: true, entry }, self.clock.now());
         }
         self.store_failed(error, now);
     }

@@ -173,8 +173,10 @@ async fn testify(tx: &mut Tx<'_>, entries: &mut [Cow<'_, Entry>], written: &[boo
     if tx.dialect == Dialect::Sqlite {
         return Ok(false);
     }
+    // What counts on an epoch is about a mark of which it is not known whether it was written: the doubt may be about another's.
     let speaks = |entry: &Entry| {
-        entry.target.due.state == State::Sending && entry.target.marker.is_none() && !entry.settlement.leaves_open()
+        let Target { due, marker, epoch, .. } = &entry.target;
+        due.state == State::Sending && marker.is_none() && epoch.is_none() && !entry.settlement.leaves_open()
     };
     let late = entries.iter().zip(written).filter(|(entry, written)| !**written && speaks(entry));
     let keys: Vec<_> = late
