@@ -62,4 +62,5 @@ mod owners;
 mod idempotency;
 mod feed;
 mod several_writers;
+mod several;
 mod sheet;

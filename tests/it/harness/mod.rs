@@ -3,6 +3,7 @@
 pub mod book;
 pub mod browser;
 pub mod door;
+pub mod link;
 pub mod model;
 pub mod postgres;
 pub mod program;

@@ -179,8 +179,17 @@ impl Cluster {
 
     /// Stops the server as a loss of power would.
     pub fn stop(&self) {
+        self.stop_by("immediate");
+    }
+
+    /// Stops the server as its service does: whoever is connected is told, and what was committed is on the disk.
+    pub fn stop_in_order(&self) {
+        self.stop_by("fast");
+    }
+
+    fn stop_by(&self, mode: &str) {
         let stopped = unprivileged(&self.bin.join("pg_ctl"))
-            .args(["stop", "--mode=immediate", "-D"])
+            .args(["stop", "--mode", mode, "-D"])
             .arg(self.folder.join("data"))
             .stdout(Stdio::null())
             .status();

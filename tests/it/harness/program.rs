@@ -278,6 +278,11 @@ impl Program {
         }
     }
 
+    /// What it has said so far.
+    pub fn said(&self) -> String {
+        self.log.all()
+    }
+
     /// Sends a signal, such as `-HUP`.
     pub fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.pid().to_string()]).status().expect("kill runs").success());
