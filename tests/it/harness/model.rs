@@ -543,8 +543,9 @@ impl Model {
 
     /// Testimony of a call whose row another has written down as in doubt meanwhile, since its node was held for dead: it names the doubt.
     fn testified<'a>(&self, entry: &'a Entry) -> Cow<'a, Entry> {
-        let Target { due, marker, .. } = &entry.target;
-        let speaks = due.state == State::Sending && marker.is_none() && !entry.settlement.leaves_open();
+        let Target { due, marker, epoch, .. } = &entry.target;
+        let speaks = due.state == State::Sending && marker.is_none() && epoch.is_none();
+        let speaks = speaks && !entry.settlement.leaves_open();
         let mut entry = Cow::Borrowed(entry);
         if let Some((due_at, living)) = self.living(entry.target.due.id).filter(|_| self.me.is_some() && speaks)
             && (living.state, living.fence) == (State::InDoubt, entry.target.due.fence + 1)

@@ -136,7 +136,9 @@ impl Books {
     /// A daemon starts on a machine, whose lock proves that what ran there before has ended.
     pub fn starts(&mut self, machine: usize, new: &NewNode, world: Millis) -> NodeId {
         self.buried(machine);
-        self.join(machine, new, world)
+        let id = self.join(machine, new, world);
+        self.machines[machine].0 = Some(id);
+        id
     }
 
     /// It is known that all daemons have ended that ran on a machine before.
@@ -148,7 +150,6 @@ impl Books {
         let id = NodeId(1 + self.nodes.len() as i64);
         let (name, apps) = (new.name.clone(), new.apps.keys().cloned().collect());
         self.nodes.push(Node { id, machine, name, state: NodeState::Live, beat: 0, beat_at: world, apps });
-        self.machines[machine].0 = Some(id);
         id
     }
 
@@ -289,6 +290,7 @@ impl Books {
                         job.due.id, job.epoch
                     ));
                 }
+                tracing::trace!(id = job.due.id.0, lane = i, fence = job.due.fence, ?me, state = ?job.due.state, "marked");
                 self.marks.push(Mark { lane: i, asked_at });
                 self.marked_at.insert((i, job.due.id), world);
             }
@@ -313,6 +315,11 @@ impl Books {
         self.lanes[i].model.me = Some(me);
         let was = self.lanes[i].model.sending().len();
         let written = self.lanes[i].model.settle(std::slice::from_ref(entry))[0];
+        tracing::trace!(id = due.id.0, lane = i, fence = due.fence, ?me, state = ?due.state, written, next = ?entry.settlement.next, "settled");
+        let machine = |id| self.node(id).map(|node| node.machine);
+        if written && testimony && now.is_some_and(|by| machine(by) != machine(me)) {
+            self.wrong.push(format!("{me:?} says of {} what came of it, which {now:?} is sending", due.id));
+        }
         let testified = written && testimony && self.lanes[i].model.sending().len() == was;
         self.testimonies += usize::from(testified);
         let mine = (self.lanes[i].owner == Some(me) || self.is(Sabotage::RateOfEach)) && !self.held;

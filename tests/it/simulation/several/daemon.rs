@@ -3,7 +3,7 @@
 use super::{
     books::Books,
     clocks::{Clocks, Stands},
-    line::{Line, Rereads, Sky},
+    line::{self, Line, Rereads, Sky},
     sabotage::Sabotage,
     way::{self, Left, Way},
 };
@@ -45,11 +45,12 @@ pub struct Machine {
 impl Machine {
     pub fn new(number: usize, time: &Arc<Time>, away: &Arc<AtomicBool>, rng: &mut StdRng) -> Self {
         let (too_fast, ahead) = (rng.random_range(-10_000..=10_000), rng.random_range(-1_500..=1_500));
+        let slow_ms = *[2, 45].choose(rng).expect("some");
         let connect_ms = *[20, 1_500].choose(rng).expect("some");
         Self {
             number,
             clocks: Clocks::new(Arc::clone(time), too_fast, ahead),
-            sky: Arc::new(Sky { away: Arc::clone(away), ..Sky::default() }),
+            sky: Arc::new(Sky { away: Arc::clone(away), weather: Mutex::new(line::Weather::good(slow_ms)) }),
             weather: Arc::new(Mutex::new(way::Weather { connect_ms, slow_ms: 50, ..way::Weather::default() })),
             daemon: None,
             paused: false,

@@ -348,7 +348,8 @@ impl Life {
     }
 
     fn heals(&mut self, k: usize) {
-        *self.machines[k].sky.weather.lock().expect("whole") = line::Weather::default();
+        let slow_ms = *[2, 45].choose(&mut self.rng).expect("some");
+        *self.machines[k].sky.weather.lock().expect("whole") = line::Weather::good(slow_ms);
         self.trouble(k);
     }
 
@@ -359,7 +360,7 @@ impl Life {
             hangs: *[0.0, 0.0, 0.2].choose(&mut self.rng).expect("some"),
             cut: self.rng.random_ratio(1, 3),
         };
-        let weather = if self.rng.random_ratio(1, 2) { line::Weather::default() } else { weather };
+        let weather = if self.rng.random_ratio(1, 2) { line::Weather::good(45) } else { weather };
         self.lived.cuts += usize::from(weather.cut);
         *self.machines[k].sky.weather.lock().expect("whole") = weather;
         self.trouble(k);

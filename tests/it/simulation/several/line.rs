@@ -49,6 +49,11 @@ pub struct Weather {
 }
 
 impl Weather {
+    /// As it is where nothing is wrong.
+    pub fn good(slow_ms: u64) -> Self {
+        Self { slow_ms, ..Self::default() }
+    }
+
     /// Whether nobody could complain.
     pub fn is_good(&self) -> bool {
         self.slow_ms <= 50 && self.fails == 0.0 && self.hangs == 0.0 && !self.cut
@@ -322,7 +327,11 @@ impl Queue for Line {
         })
     }
 
-    fn settle(&self, entries: Vec<Entry>) -> Asked<Vec<bool>> {
+    fn settle(&self, mut entries: Vec<Entry>) -> Asked<Vec<bool>> {
+        if self.is(Sabotage::TakenBackBlindly) {
+            let lost = |entry: &&mut Entry| entry.target.due.state == State::Sending && entry.target.marker.is_none();
+            entries.iter_mut().filter(lost).for_each(|entry| entry.target.epoch = None);
+        }
         let me = Arc::clone(&self.me);
         self.ask("settle", true, move |books, world| {
             let me = *me.lock().expect("whole");
@@ -334,17 +343,24 @@ impl Queue for Line {
 impl Nodes for Line {
     fn join(&self, new: NewNode, _: Millis) -> Asked<NodeId> {
         let machine = self.machine;
-        let me = Arc::clone(&self.me);
+        let (me, books) = (Arc::clone(&self.me), Arc::clone(&self.books));
         let joined = self.ask("join", true, move |books, world| books.join(machine, &new, world));
         Box::pin(async move {
             let id = joined.await?;
             *me.lock().expect("whole") = id;
+            // One whose answer was lost is nobody.
+            books.lock().expect("whole").machines[machine].0 = Some(id);
             Ok(id)
         })
     }
 
     fn beat(&self, me: NodeId, _: Millis) -> Asked<bool> {
         let beaten = self.ask("beat", true, move |books, world| books.beat(me, world));
+        if self.is(Sabotage::GapIsSilence) {
+            // It looks all the same, and sees what it saw before.
+            let sky = Arc::clone(&self.sky);
+            return Box::pin(async move { if sky.away.load(Ordering::SeqCst) { Ok(true) } else { beaten.await } });
+        }
         if !self.is(Sabotage::TrustFromReply) {
             return beaten;
         }

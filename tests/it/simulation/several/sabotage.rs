@@ -21,10 +21,12 @@ pub enum Sabotage {
     RateOfEach,
     /// A takeover does not look whether its node has beaten since.
     TakeoverWithoutLooking,
+    /// A mark of which it is not known whether it was written is taken back though another may have the lane, and have marked the same.
+    TakenBackBlindly,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::MarkWithoutEpoch,
         Self::LockTooWeak,
         Self::TrustFromReply,
@@ -34,5 +36,6 @@ impl Sabotage {
         Self::GapIsSilence,
         Self::RateOfEach,
         Self::TakeoverWithoutLooking,
+        Self::TakenBackBlindly,
     ];
 }
