@@ -138,6 +138,7 @@ async fn two_daemons_do_not_share_a_socket_and_an_old_one_does_not_open_a_newer_
     let mut conn = PgConnection::connect(&url).await.expect("answers");
     let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', true, '\\x00', 0)";
     sqlx::query(sql).execute(&mut conn).await.expect("written");
+    sqlx::query("UPDATE versions SET min_schema = 9999").execute(&mut conn).await.expect("written");
     let (status, said) = block_in_place(|| other.try_serve()).err().expect("it does not start");
     assert!(status.code() == Some(78) && said.contains("newer tixing"), "{status} {said}");
     assert!(block_in_place(|| program.terminate()).0.success());
