@@ -45,21 +45,14 @@ pub fn look(told: &Value, report: &mut Report) {
             say!("name_each_node"),
         );
     }
-    let machines = by("machine");
-    for (machine, names) in machines.into_iter().filter(|(machine, names)| machine != "\"\"" && names.len() > 1) {
-        let boots: BTreeSet<String> = works
-            .iter()
-            .filter(|node| node["machine"].to_string() == machine)
-            .map(|node| node["boot"].to_string())
-            .collect();
-        if boots.len() > 1 {
-            report.add(
-                check(),
-                Level::Failed,
-                say!("nodes_of_one_machine_id", names = names),
-                say!("give_machine_ids"),
-            );
-        }
+    let mut boots: BTreeMap<&str, BTreeMap<&str, Vec<String>>> = BTreeMap::new();
+    for node in &works {
+        let [machine, boot] = ["machine", "boot"].map(|member| node[member].as_str().unwrap_or_default());
+        boots.entry(machine).or_default().entry(boot).or_default().push(name(node));
+    }
+    for (_, starts) in boots.into_iter().filter(|(machine, starts)| !machine.is_empty() && starts.len() > 1) {
+        let names: Vec<String> = starts.into_values().flatten().collect();
+        report.add(check(), Level::Failed, say!("nodes_of_one_machine_id", names = names), say!("give_machine_ids"));
     }
     let versions = by("version");
     if versions.len() > 1 {
