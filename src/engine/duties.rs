@@ -8,7 +8,11 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, RwLock},
+    time::Duration,
 };
+
+/// How long the database may take to answer.
+const ASK_LIMIT: Duration = Duration::from_secs(3);
 
 /// The duties that are this node's. Who is alone has all.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +59,8 @@ impl Duties {
         };
         let mut taken = false;
         for (name, from) in free {
-            taken |= nodes.take_duty(name, from, me).await.unwrap_or(false);
+            let asked = tokio::time::timeout(ASK_LIMIT, nodes.take_duty(name, from, me)).await;
+            taken |= matches!(asked, Ok(Ok(true)));
         }
         taken
     }

@@ -1,7 +1,7 @@
 //! Lanes come and go while the engine runs, where several daemons share a database: each has one owner at a time.
 
 use super::{Engine, Owned, errands::Errands, lane::Holding, signals::LaneStatus};
-use crate::domain::Millis;
+use crate::{domain::Millis, store::port::Ring};
 
 impl Engine {
     /// Takes in which lanes are this node's. One that has come begins as at a start; of one that has gone what is under way is finished, and
@@ -27,8 +27,9 @@ impl Engine {
                     lane.end(now);
                 }
                 (held, Some(epoch)) if held != Holding::Ours(epoch) => {
+                    // Its gates are looked at in any case; its rows may be others.
                     lane.hold = Holding::Ours(epoch);
-                    lane.resume(now);
+                    lane.ring(Ring::EVERYTHING);
                 }
                 _ => {}
             }
