@@ -143,3 +143,35 @@ async fn two_daemons_do_not_share_a_socket_and_an_old_one_does_not_open_a_newer_
     assert!(status.code() == Some(78) && said.contains("newer tixing"), "{status} {said}");
     assert!(block_in_place(|| program.terminate()).0.success());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i2_commits_that_the_database_has_forgotten_put_the_store_on_hold_at_every_node() {
+    let Some(url) = fresh_url() else { return };
+    let [one, two] = ["a", "b"].map(|name| site(&url, "http://127.0.0.1:1", name));
+    let programs = block_in_place(|| [one.serve(), two.serve()]);
+    assert_eq!(block_in_place(|| one.run(&["key", "create", "--name", "before"])).0, 0);
+    // As a standby has it that took over before it had received the last commit.
+    let mut conn = PgConnection::connect(&url).await.expect("answers");
+    let sql = "UPDATE chain SET n = n - 1 WHERE node = (SELECT id FROM node WHERE name = 'a')";
+    assert_eq!(sqlx::query(sql).execute(&mut conn).await.expect("written").rows_affected(), 1);
+    let (code, _, said) = block_in_place(|| one.run(&["key", "create", "--name", "after"]));
+    assert!(code != 0 && said.contains("nothing was kept"), "{code} {said}");
+    for (program, site) in programs.iter().zip([&one, &two]) {
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        loop {
+            let answer = program.http.get(format!("{}/readyz", program.base)).send().await.expect("an answer");
+            let (status, text) = (answer.status().as_u16(), answer.text().await.expect("a text"));
+            if status == 503 && text.contains("the store has lost what it wrote after") {
+                break;
+            }
+            assert!(std::time::Instant::now() < until, "{}: {status} {text}", site.path("").display());
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+    assert_eq!(block_in_place(|| two.run(&["release", "--assume-sent"])).0, 0);
+    // The count goes on from what the database knows.
+    assert_eq!(block_in_place(|| one.run(&["key", "create", "--name", "again"])).0, 0);
+    for program in programs {
+        assert!(block_in_place(|| program.terminate()).0.success());
+    }
+}
