@@ -7,15 +7,14 @@ use sqlx::{AnyConnection, Row};
 /// What a missing link is called.
 pub(super) const BROKEN: &str = "the database has forgotten commits that it had confirmed";
 
-/// How many commits a node has made, as it knows itself.
+/// How many commits a node has made, as it knows itself: one that was asked for and not answered may have been made.
 #[derive(Debug, Default)]
 pub(super) struct Chain {
     node: i64,
-    n: i64,
-    /// The same with the commit that is under way.
+    least: i64,
+    most: i64,
+    /// The number of the commit that is under way.
     next: i64,
-    /// The answer to the last commit was lost: it may have been made.
-    unsure: bool,
 }
 
 impl Chain {
@@ -26,29 +25,33 @@ impl Chain {
             *self = Self { node: me.0, ..Self::default() };
         }
         let sql = "UPDATE chain SET n = n + 1 WHERE node = $1 AND n BETWEEN $2 AND $3 RETURNING n";
-        let most = self.n + i64::from(self.unsure);
-        let row = sqlx::query(sql).bind(me.0).bind(self.n).bind(most).fetch_optional(conn).await?;
-        self.next = row.ok_or_else(|| sqlx::Error::Protocol(BROKEN.into()))?.get("n");
+        let row = sqlx::query(sql).bind(me.0).bind(self.least).bind(self.most).fetch_optional(conn).await?;
+        self.linked(row.ok_or_else(|| sqlx::Error::Protocol(BROKEN.into()))?.get("n"));
         Ok(())
+    }
+
+    /// The link that was added has this number: those before it are there.
+    fn linked(&mut self, n: i64) {
+        (self.least, self.next) = (n - 1, n);
     }
 
     /// The commit is confirmed.
     pub fn confirmed(&mut self) {
-        (self.n, self.unsure) = (self.next, false);
+        (self.least, self.most) = (self.next, self.next);
     }
 
-    /// The answer to the commit was lost.
+    /// The commit was asked for, and was not confirmed.
     pub fn doubted(&mut self) {
-        self.unsure = true;
+        self.most = self.most.max(self.next);
     }
 
-    /// Goes on from what the database knows; answers how many commits it has forgotten.
+    /// Goes on from what the database knows; answers how many commits it has forgotten at least.
     pub async fn mend(&mut self, conn: &mut AnyConnection, me: NodeId) -> sqlx::Result<i64> {
         // The node itself may be among what was forgotten.
         let sql = "INSERT INTO chain (node, n) VALUES ($1, 0) ON CONFLICT (node) DO UPDATE SET n = chain.n RETURNING n";
         let n = sqlx::query(sql).bind(me.0).fetch_one(conn).await?.get("n");
-        let forgotten = self.n - n;
-        *self = Self { node: me.0, n, ..Self::default() };
+        let forgotten = self.least - n;
+        *self = Self { node: me.0, least: n, most: n, next: n };
         Ok(forgotten)
     }
 }
@@ -56,4 +59,49 @@ impl Chain {
 /// Whether a transaction has failed because commits are forgotten.
 pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Protocol(why) if why == BROKEN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i2_a_node_knows_its_commits_however_many_answers_are_lost() {
+        enum Ends {
+            Confirmed,
+            Lost { kept: bool },
+        }
+        use Ends::{Confirmed, Lost};
+        let mut chain = Chain::default();
+        let mut there = 0;
+        for ends in [
+            Confirmed,
+            Confirmed,
+            Lost { kept: true },
+            Lost { kept: true },
+            Lost { kept: false },
+            Lost { kept: true },
+            Confirmed,
+            Lost { kept: false },
+            Lost { kept: false },
+            Confirmed,
+        ] {
+            assert!((chain.least..=chain.most).contains(&there), "{chain:?}, and {there} are there");
+            chain.linked(there + 1);
+            match ends {
+                Confirmed => {
+                    there += 1;
+                    chain.confirmed();
+                    assert!(
+                        (chain.least, chain.most) == (there, there)
+                            && !(chain.least..=chain.most).contains(&(there - 1))
+                    );
+                }
+                Lost { kept } => {
+                    there += i64::from(kept);
+                    chain.doubted();
+                }
+            }
+        }
+    }
 }

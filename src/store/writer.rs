@@ -565,6 +565,10 @@ impl WriterTask {
                 let lost = committing && !late && !matches!(e, sqlx::Error::Database(_));
                 let collided = is_collision(&e);
                 let is_broken = chain::is_broken(&e);
+                if committing {
+                    // Whatever it says: a server that shuts down may have kept it.
+                    self.carried.chain.doubted();
+                }
                 let error = StoreError::from(e);
                 let conn = self.conn.as_mut().expect("still there");
                 let undone = tokio::time::timeout(CONNECT_LIMIT, sqlx::query("ROLLBACK").execute(conn)).await;
@@ -583,7 +587,6 @@ impl WriterTask {
                     return Ok(Tried::Collided(error));
                 }
                 if lost {
-                    self.carried.chain.doubted();
                     tracing::error!(error = %error, "the answer to a commit was lost; those who asked were told that it may have been kept");
                     return Err(StoreError::Silent(error.message()));
                 }

@@ -280,7 +280,9 @@ fn a_newer_schema_of_postgresql_lets_the_version_before_go_on_until_it_takes_som
     let (status, log) = site.serve().terminate();
     assert!(status.success() && log.contains("a newer tixing, and this one may go on"), "{log}");
     // An older daemon lives: what it needs stays.
-    run("UPDATE node SET state = 'live', schema = 1, version = '0.0.9', name = 'old'");
+    run(
+        "UPDATE node SET state = 'live', schema = 1, version = '0.0.9', name = 'old' WHERE id = (SELECT MAX(id) FROM node)",
+    );
     let (code, _, said) = site.run(&["migrate", "--contract"]);
     assert!(code == 1 && said.contains("old has version 0.0.9"), "{code} {said}");
     run("UPDATE node SET state = 'gone'");
