@@ -41,7 +41,7 @@ pub struct Node {
     pub state: NodeState,
     beat: i64,
     /// When it last beat, by the world's clock.
-    beat_at: Millis,
+    pub beat_at: Millis,
     apps: BTreeSet<String>,
 }
 

@@ -557,17 +557,21 @@ impl Life {
         }
     }
 
-    /// A lane is served again fifteen seconds after the last trouble, if anybody is well.
+    /// A lane is served again fifteen seconds after the last trouble, if anybody is well. A beat that hung, and that the database writes long after its
+    /// node stands still, is the last word of that node.
     fn look_for_owners(&mut self, world: Millis) {
         let well = !self.is_away() && self.machines.iter().any(|machine| machine.daemon.is_some() && machine.is_well());
         for i in 0..self.apps.len() {
-            let owner = self.books.lock().expect("whole").lanes[i].owner;
+            let books = self.books.lock().expect("whole");
+            let owner = books.lanes[i].owner;
+            let heard_at = owner.and_then(|owner| books.node(owner)).map_or(0, |owner| owner.beat_at);
+            drop(books);
             let served = !well || owner.is_some_and(|owner| self.serves(owner));
             if served {
                 self.unserved_since[i] = None;
                 continue;
             }
-            let since = (*self.unserved_since[i].get_or_insert(world)).max(self.troubled_at);
+            let since = (*self.unserved_since[i].get_or_insert(world)).max(self.troubled_at).max(heard_at);
             assert!(
                 world - since <= TAKEOVER,
                 "nobody serves {} since {}; it is {}, and {owner:?} has it",
