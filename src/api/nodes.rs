@@ -5,7 +5,7 @@ use crate::{
     domain::{
         Millis,
         node::{NodeId, NodeState},
-        timing::as_rfc3339,
+        timing::{as_rfc3339, cut},
     },
     store::{
         keys::Scope,
@@ -85,6 +85,11 @@ impl Api {
     }
 }
 
+/// The number of a daemon. What is none names none.
+fn number(text: &str) -> Result<i64, Problem> {
+    text.parse().map_err(|_| Problem::new("not_found", say!("no_such_node", id = cut(text))))
+}
+
 /// The daemons that share the database, those too that ended within a day.
 #[utoipa::path(get, path = "/v1/nodes", operation_id = "list_nodes", tag = "operations", responses(
     (status = 200, description = "As the database knows them", body = Nodes)))]
@@ -102,8 +107,9 @@ pub async fn list(State(api): State<Api>, caller: Caller) -> Result<Response, Pr
 #[utoipa::path(post, path = "/v1/nodes/{id}/bury", operation_id = "bury_node", tag = "operations", params(("id" = i64, Path)), responses(
     (status = 200, description = "It is gone, also if it was before", body = Nodes), (status = 404, description = "There is no such daemon"),
     (status = 409, description = "`node_works`: the database has heard of it a moment ago")))]
-pub async fn bury(State(api): State<Api>, caller: Caller, Path(id): Path<i64>) -> Result<Response, Problem> {
+pub async fn bury(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
     caller.may(Scope::Admin)?;
+    let id = number(&id)?;
     match api.store.bury(NodeId(id)).await? {
         Buried::Yes => {}
         Buried::NotFound => return Err(Problem::new("not_found", say!("no_such_node", id = id))),
@@ -116,8 +122,9 @@ pub async fn bury(State(api): State<Api>, caller: Caller, Path(id): Path<i64>) -
 /// Have a daemon hand over all its apps to others and take nothing more, while it goes on to answer. It takes part again when it is started again.
 #[utoipa::path(post, path = "/v1/nodes/{id}/drain", operation_id = "drain_node", tag = "operations", params(("id" = i64, Path)), responses(
     (status = 200, description = "It hands over within a second", body = Nodes), (status = 404, description = "No such daemon lives")))]
-pub async fn drain(State(api): State<Api>, caller: Caller, Path(id): Path<i64>) -> Result<Response, Problem> {
+pub async fn drain(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
     caller.may(Scope::Admin)?;
+    let id = number(&id)?;
     if !api.store.drain(NodeId(id)).await? {
         return Err(Problem::new("not_found", say!("no_such_node", id = id)));
     }
