@@ -1,7 +1,7 @@
 //! The database itself is away for a while, for all nodes alike: that is nobody's death.
 
 use super::{
-    rounds, seed,
+    is_lenient, rounds, seed,
     trio::{COFFEE, TEA, Trio},
     until,
 };
@@ -45,8 +45,12 @@ async fn i2_i3_a_database_that_starts_again_or_is_away_for_long_ends_no_node_and
                 verdict.silence(app, goes, comes + 8_000),
                 comes - goes,
             );
-            assert!(verdict.silence(app, restarts, goes) <= restarted - restarts + 5_000 + verdict.stall());
-            assert!(verdict.silence(app, goes, comes + 8_000) <= comes - goes + 7_000 + verdict.stall());
+            assert!(
+                is_lenient() || verdict.silence(app, restarts, goes) <= restarted - restarts + 5_000 + verdict.stall()
+            );
+            assert!(
+                is_lenient() || verdict.silence(app, goes, comes + 8_000) <= comes - goes + 7_000 + verdict.stall()
+            );
         }
         assert!(verdict.missing.is_empty(), "an outage of the store alone leaves no doubt: {:?}", verdict.missing);
         assert_eq!(states(&trio).await, before, "nobody was held for dead");

@@ -1,7 +1,7 @@
 //! Nodes that end: killed, or asked to.
 
 use super::{
-    rounds, seed,
+    is_lenient, rounds, seed,
     trio::{COFFEE, CONCURRENCY, TEA, Trio},
     until,
 };
@@ -31,7 +31,7 @@ async fn killed(seed: u64) {
     let killed = now();
     let left = trio.left_by(former).await;
     let took = trio.until_owner(COFFEE, &name, false, 20).await;
-    assert!(took <= 15_000, "others have its lane within 15 s: {took}");
+    assert!(is_lenient() || took <= 15_000, "others have its lane within 15 s: {took}");
     until(killed + took + 9_500).await;
     // It may stand still before its bytes, for all that the others know.
     assert_eq!(trio.states(&name).await, [(former, "lapsed".to_owned())]);
@@ -52,8 +52,11 @@ async fn killed(seed: u64) {
         (back - proved) / 1_000,
     );
     assert!(left.len() <= CONCURRENCY, "{}", left.len());
-    assert!(silence <= 15_000 + verdict.stall(), "{silence}");
-    assert!(verdict.silence(TEA, start, back) <= 1_500 + verdict.stall(), "the others' lanes are not held up");
+    assert!(is_lenient() || silence <= 15_000 + verdict.stall(), "{silence}");
+    assert!(
+        is_lenient() || verdict.silence(TEA, start, back) <= 1_500 + verdict.stall(),
+        "the others' lanes are not held up"
+    );
     assert!(verdict.missing.is_empty(), "{:?}", verdict.missing);
     for (id, _) in left {
         let at = verdict.at_of(id).expect("it arrived");
@@ -61,7 +64,10 @@ async fn killed(seed: u64) {
         assert!(!again, "{id} was sent again {} ms after the proof", at - proved);
     }
     let late = verdict.latest(COFFEE, back - 1_000, back + 3_000);
-    assert!(late <= 1_500 + verdict.stall(), "a lane that comes back while its owner lives is not late: {late}");
+    assert!(
+        is_lenient() || late <= 1_500 + verdict.stall(),
+        "a lane that comes back while its owner lives is not late: {late}"
+    );
     for node in trio.nodes.into_iter().flatten() {
         assert!(block_in_place(|| node.terminate()).0.success());
     }
@@ -98,7 +104,7 @@ async fn renewed_one_by_one(seed: u64) {
         let usual = verdict.latest(app, start, begun - 500);
         let late = verdict.latest(app, begun - 500, end);
         eprintln!("SIGTERM: at most {late} ms late, {usual} ms before it; silences {:?}", verdict.silences(app, begun));
-        assert!(late <= 1_500 + usual + verdict.stall(), "{late}");
+        assert!(is_lenient() || late <= 1_500 + usual + verdict.stall(), "{late}");
     }
     for name in &trio.names {
         let states = trio.states(name).await;

@@ -1,7 +1,7 @@
 //! Networks that split between a node and the database, or the platform: bytes are swallowed, and nobody is told.
 
 use super::{
-    is_long, rounds, seed,
+    is_lenient, is_long, rounds, seed,
     trio::{CONCURRENCY, TEA, Trio, fresh_url},
     until,
 };
@@ -70,8 +70,8 @@ async fn from_the_database((trio, [store, platform]): Linked, seconds: Millis) {
         verdict.missing.len(),
     );
     assert_eq!(later, 0, "nothing leaves once its trust has ended");
-    assert!(took <= 15_000, "{took}");
-    assert!(silence <= 15_000 + verdict.stall(), "{silence}");
+    assert!(is_lenient() || took <= 15_000, "{took}");
+    assert!(is_lenient() || silence <= 15_000 + verdict.stall(), "{silence}");
     assert!(verdict.missing.len() <= CONCURRENCY, "{}", verdict.missing.len());
 }
 

@@ -1,7 +1,7 @@
 //! How fast and how soon, whoever has the lane.
 
 use super::{
-    rounds, seed,
+    is_lenient, rounds, seed,
     trio::{COFFEE, CONCURRENCY, RATE, Trio, id, request},
     until,
 };
@@ -80,6 +80,6 @@ async fn an_apps_rate_holds_across_a_hand_over_and_a_takeover() {
         // What was under way at once may arrive at once.
         assert!(verdict.fastest(COFFEE) <= RATE + 2 * CONCURRENCY, "{} in a second", verdict.fastest(COFFEE));
         assert!(verdict.missing.is_empty(), "{:?}", verdict.missing);
-        assert!(silence <= 1_000 + verdict.stall(), "{silence}");
+        assert!(is_lenient() || silence <= 1_000 + verdict.stall(), "{silence}");
     }
 }

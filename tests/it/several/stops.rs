@@ -1,7 +1,7 @@
 //! Nodes that stand still for a while and do not know it.
 
 use super::{
-    is_long, rounds, seed,
+    is_lenient, is_long, rounds, seed,
     trio::{COFFEE, TEA, Trio},
     until,
 };
@@ -59,7 +59,7 @@ async fn stopped(trio: Trio, seconds: i64, app: usize) {
     let silence = verdict.silence(app, stopped, wakes.max(stopped + 15_000).min(start + 1_000 * seconds + 8_000));
     eprintln!("{what}: silent for {silence} ms; {} not arrived", verdict.missing.len());
     let most = if seconds >= 15 { 15_000 } else { 1_000 * seconds + 3_000 };
-    assert!(silence <= most + verdict.stall(), "{silence}");
+    assert!(is_lenient() || silence <= most + verdict.stall(), "{silence}");
     if app == COFFEE {
         assert!(verdict.missing.is_empty(), "what may be sent again was: {:?}", verdict.missing);
     }
