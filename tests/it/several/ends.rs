@@ -83,7 +83,7 @@ async fn i7_nodes_that_are_asked_to_end_hand_over_at_once_and_leave_nothing_in_d
 /// As an upgrade does it.
 async fn renewed_one_by_one(seed: u64) {
     let Some(mut trio) = Trio::start(seed).await else { return };
-    let start = now() + 2_500;
+    let start = now() + 5_000;
     trio.insert(80, start, 16_000).await;
     let trickle = trio.trickle();
     until(start + 2_500).await;
