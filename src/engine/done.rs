@@ -2,7 +2,7 @@
 
 use super::{errands::Errand, settlements::Pending, stream::Read};
 use crate::{
-    domain::{Millis, outcome::Outcome},
+    domain::{Millis, node::NodeId, outcome::Outcome},
     platform::{Answer, Auth, Granted},
     store::{
         StoreError,
@@ -19,8 +19,8 @@ pub enum Done {
     Swept { lane: usize, expired: Result<Vec<Job>, StoreError> },
     /// A slice of what waits behind closed gates was looked at for what has expired.
     LookedBehind { lane: usize, found: Result<(Vec<Job>, Next), StoreError> },
-    /// Jobs were marked, or not: a verdict for each.
-    Marked { lane: usize, jobs: Vec<Job>, verdicts: Result<Vec<Marked>, StoreError> },
+    /// Jobs were marked, or not, by this node where there are several: a verdict for each.
+    Marked { lane: usize, by: Option<NodeId>, jobs: Vec<Job>, verdicts: Result<Vec<Marked>, StoreError> },
     /// A message was sent.
     Sent(Sent),
     /// Settlements were written, or found to be late: an answer for each.

@@ -12,7 +12,7 @@ use crate::{
         Millis,
         consent::Ticket,
         decide::{Decision, consent_ended, gave_up, no_consent, turned_off},
-        node::Marker,
+        node::{Marker, NodeId},
         outcome::{Outcome, Reaction},
         reminder::State,
         settle::{Next, Settlement, gate_closed, settle, store_failed},
@@ -61,19 +61,26 @@ impl Engine {
 
     fn mark(&mut self, i: usize, jobs: Vec<Job>) {
         self.lanes[i].marking = true;
-        let store = Arc::clone(&self.store);
+        let (store, by) = (Arc::clone(&self.store), self.owned.as_ref().map(|owned| owned.me));
         self.tasks.spawn(async move {
             let verdicts = limited(store.mark(jobs.clone())).await;
-            Done::Marked { lane: i, jobs, verdicts }
+            Done::Marked { lane: i, by, jobs, verdicts }
         });
     }
 
     /// Jobs were marked, or not. Those that were are sent.
-    pub(super) fn marked(&mut self, i: usize, jobs: Vec<Job>, verdicts: Result<Vec<Marked>, StoreError>, now: Millis) {
+    pub(super) fn marked(
+        &mut self,
+        i: usize,
+        by: Option<NodeId>,
+        jobs: Vec<Job>,
+        verdicts: Result<Vec<Marked>, StoreError>,
+        now: Millis,
+    ) {
         self.lanes[i].marking = false;
         let verdicts = match verdicts {
             Ok(verdicts) => verdicts,
-            Err(e) => return self.marks_failed(i, &jobs, &e, now),
+            Err(e) => return self.marks_failed(i, by, &jobs, &e, now),
         };
         let mut again = Vec::new();
         for (job, verdict) in jobs.into_iter().zip(verdicts) {
@@ -113,12 +120,11 @@ impl Engine {
     /// Whether the marks are in the store is unknown; that nothing was sent is certain. Both are taken back: as marked rows, and where
     /// the fence says that they are not, nothing is touched and they are simply read again.
     ///
-    /// This is no testimony: if they are not in the store, another node that has the lane since may have marked the same rows, which look
-    /// the same. So it counts on the epoch, as the marks did; what is refused is another's to find in doubt.
-    fn marks_failed(&mut self, i: usize, jobs: &[Job], error: &StoreError, now: Millis) {
+    /// If they are not in the store, another node that has the lane since may have marked the same rows, which look the same but for who did.
+    fn marks_failed(&mut self, i: usize, by: Option<NodeId>, jobs: &[Job], error: &StoreError, now: Millis) {
         for job in jobs {
             self.lanes[i].busy.remove(&job.recipient);
-            let target = Target { epoch: job.epoch, ..job.target(true) };
+            let target = Target { marker: by, ..job.target(true) };
             let entry = Entry { target, settlement: store_failed(&job.due, now), began_at: None, ended_at: now };
             self.settlements.push(Pending { lane: i, marked: true, entry }, self.clock.now());
         }

@@ -395,7 +395,7 @@ impl Engine {
             Done::Read { lane, read, jobs } => self.was_read(lane, read, jobs, now),
             Done::Swept { lane, expired } => self.swept(lane, expired, now),
             Done::LookedBehind { lane, found } => self.looked_behind(lane, found, now),
-            Done::Marked { lane, jobs, verdicts } => self.marked(lane, jobs, verdicts, now),
+            Done::Marked { lane, by, jobs, verdicts } => self.marked(lane, by, jobs, verdicts, now),
             Done::Sent(sent) => self.sent(sent),
             Done::Settled { batch, written } => self.settled(batch, written, now),
             Done::Time(answered) => self.time_told(answered, now),

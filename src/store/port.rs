@@ -206,10 +206,18 @@ pub struct Target {
     pub standing: bool,
     /// The schedule that it comes from.
     pub schedule: Option<i64>,
-    /// The node that marked it last and has not said what came of that. A doubt that is written keeps it.
+    /// The node that marked it last and has not said what came of that. A doubt that is written keeps it. Of a mark that is taken back since nobody
+    /// knows whether it was written: the node whose mark it would be.
     pub marker: Option<NodeId>,
     /// The epoch of the lane that a settlement counts on. What says how a call ended counts on none: it is testimony, whoever has the lane by now.
     pub epoch: Option<i64>,
+}
+
+impl Target {
+    /// The node whose mark is taken back, if this is what it is about: another may have marked the row under the same fence.
+    pub fn taken_back(&self) -> Option<NodeId> {
+        self.marker.filter(|_| self.due.state == State::Sending && self.epoch.is_none())
+    }
 }
 
 impl Job {

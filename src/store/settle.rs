@@ -147,7 +147,9 @@ pub(super) async fn settle_all(tx: &mut Tx<'_>, entries: &[Entry]) -> sqlx::Resu
 
 /// Takes away the living rows that settlements name, and answers for each whether its row was there.
 async fn end_living(tx: &mut Tx<'_>, entries: &[Cow<'_, Entry>]) -> sqlx::Result<Vec<bool>> {
-    let may: Vec<bool> = entries.iter().map(|entry| fence::lets(tx, entry.target.lane, entry.target.epoch)).collect();
+    let mut may: Vec<bool> =
+        entries.iter().map(|entry| fence::lets(tx, entry.target.lane, entry.target.epoch)).collect();
+    spare_others(tx, entries, &mut may).await?;
     let ours = entries.iter().zip(&may).filter(|(_, may)| **may).map(|(entry, _)| &entry.target);
     let keys: Vec<_> = ours.map(|target| states::key(target.lane, &target.due)).collect();
     if keys.is_empty() {
@@ -167,32 +169,53 @@ async fn end_living(tx: &mut Tx<'_>, entries: &[Cow<'_, Entry>]) -> sqlx::Result
     Ok(entries.iter().zip(may).map(|(entry, may)| may && was_there(entry)).collect())
 }
 
+/// Leaves alone what another node has marked under the fence of a mark that is taken back.
+async fn spare_others(tx: &mut Tx<'_>, entries: &[Cow<'_, Entry>], may: &mut [bool]) -> sqlx::Result<()> {
+    let taken_back = entries.iter().filter_map(|entry| Some((&entry.target, entry.target.taken_back()?)));
+    let keys: Vec<_> = taken_back
+        .map(|(Target { lane, due, .. }, node)| {
+            [(*lane).into(), due.due_at.into(), due.id.0.into(), due.fence.into(), node.0.into()]
+        })
+        .collect();
+    if tx.dialect == Dialect::Sqlite || keys.is_empty() {
+        return Ok(());
+    }
+    let keys = tx.dialect.rows(["lane", "due_at", "id", "fence", "node"], keys);
+    let sql = "SELECT d.id FROM {rows} JOIN due d ON d.lane = r.lane AND d.due_at = r.due_at AND d.id = r.id AND d.fence = r.fence
+         WHERE d.node = r.node FOR UPDATE OF d";
+    let ours: HashSet<i64> = tx.rows(sql, &keys).await?.iter().map(|row| row.get("id")).collect();
+    for (entry, may) in entries.iter().zip(may) {
+        *may &= entry.target.taken_back().is_none() || ours.contains(&entry.target.due.id.0);
+    }
+    Ok(())
+}
+
 /// Finds the rows of calls whose node was held for dead: another has written them down as in doubt meanwhile, and what the node says of its
 /// call counts as a receipt does. Such settlements name the doubt from here on; answers whether there are any.
 async fn testify(tx: &mut Tx<'_>, entries: &mut [Cow<'_, Entry>], written: &[bool]) -> sqlx::Result<bool> {
     if tx.dialect == Dialect::Sqlite {
         return Ok(false);
     }
-    // What counts on an epoch is about a mark of which it is not known whether it was written: the doubt may be about another's.
     let speaks = |entry: &Entry| {
-        let Target { due, marker, epoch, .. } = &entry.target;
-        due.state == State::Sending && marker.is_none() && epoch.is_none() && !entry.settlement.leaves_open()
+        let Target { due, epoch, .. } = &entry.target;
+        due.state == State::Sending && epoch.is_none() && !entry.settlement.leaves_open()
     };
     let late = entries.iter().zip(written).filter(|(entry, written)| !**written && speaks(entry));
     let keys: Vec<_> = late
         .map(|(entry, _)| {
-            let Target { lane, due, .. } = &entry.target;
-            [(*lane).into(), due.at.into(), due.id.0.into(), due.fence.into()]
+            let Target { lane, due, marker, .. } = &entry.target;
+            [(*lane).into(), due.at.into(), due.id.0.into(), due.fence.into(), marker.map(|node| node.0).into()]
         })
         .collect();
     if keys.is_empty() {
         return Ok(false);
     }
-    let keys = tx.dialect.rows(["lane", "at", "id", "fence"], keys);
+    let keys = tx.dialect.rows(["lane", "at", "id", "fence", "node"], keys);
     let sql = format!(
         "SELECT d.id, d.due_at, d.fence FROM {{rows}} JOIN outcome x ON x.lane = r.lane AND x.at = r.at AND x.id = r.id AND x.fence = r.fence
          JOIN due d ON d.lane = r.lane AND d.due_at = x.next_at AND d.id = r.id
-         WHERE d.state = {IN_DOUBT} AND d.fence = r.fence + 1 AND d.node IS NOT NULL FOR UPDATE OF d"
+         WHERE d.state = {IN_DOUBT} AND d.fence = r.fence + 1 AND d.node = COALESCE(r.node, d.node)
+         FOR UPDATE OF d"
     );
     let doubts = tx.rows(&sql, &keys).await?;
     for row in &doubts {
@@ -231,6 +254,8 @@ fn new_outcome(entry: &Entry) -> NewOutcome<'_> {
         Next::Again { due_at, counted } => (State::Scheduled, Some(due_at), counted),
         Next::Doubt { look_at } => (State::InDoubt, Some(look_at), Counted::Delay),
     };
+    // Of what is taken back no request has left that could be waited for.
+    let doubtful = state == State::InDoubt && entry.target.taken_back().is_none();
     NewOutcome {
         lane: entry.target.lane,
         at: due.at,
@@ -249,7 +274,7 @@ fn new_outcome(entry: &Entry) -> NewOutcome<'_> {
         unsure: i64::from(due.unsure) + i64::from(counted == Counted::Unsure),
         doubt_since: if state == State::InDoubt { due.doubt_since.or(Some(entry.ended_at)) } else { due.doubt_since },
         schedule: entry.target.schedule,
-        marker: entry.target.marker.filter(|_| state == State::InDoubt).map(|node| node.0),
+        marker: entry.target.marker.filter(|_| doubtful).map(|node| node.0),
     }
 }
 

@@ -544,12 +544,12 @@ impl Model {
     /// Testimony of a call whose row another has written down as in doubt meanwhile, since its node was held for dead: it names the doubt.
     fn testified<'a>(&self, entry: &'a Entry) -> Cow<'a, Entry> {
         let Target { due, marker, epoch, .. } = &entry.target;
-        let speaks = due.state == State::Sending && marker.is_none() && epoch.is_none();
-        let speaks = speaks && !entry.settlement.leaves_open();
+        let speaks = due.state == State::Sending && epoch.is_none() && !entry.settlement.leaves_open();
+        let marker = *marker;
         let mut entry = Cow::Borrowed(entry);
         if let Some((due_at, living)) = self.living(entry.target.due.id).filter(|_| self.me.is_some() && speaks)
             && (living.state, living.fence) == (State::InDoubt, entry.target.due.fence + 1)
-            && living.node.is_some()
+            && living.node.is_some_and(|node| marker.is_none_or(|marker| marker == node))
         {
             let due = &mut entry.to_mut().target.due;
             (due.state, due.due_at, due.fence) = (living.state, due_at, living.fence);
@@ -573,8 +573,11 @@ impl Model {
         let mut written = Vec::new();
         for settle in &settles {
             let due = &settle.target.due;
-            let ours =
-                self.due.get(&(due.due_at, due.id)).is_some_and(|now| (now.state, now.fence) == (due.state, due.fence));
+            let marked_by_another = |now: &Living| settle.target.taken_back().is_some_and(|by| now.node != Some(by));
+            let ours = self
+                .due
+                .get(&(due.due_at, due.id))
+                .is_some_and(|now| (now.state, now.fence) == (due.state, due.fence) && !marked_by_another(now));
             if ours {
                 self.displace(&(due.due_at, due.id));
             }
@@ -599,7 +602,10 @@ impl Model {
                     tries: due.tries + u32::from(counted != Counted::No),
                     unsure: due.unsure + u32::from(counted == Counted::Unsure),
                     doubt_since,
-                    node: settle.target.marker.filter(|_| state == State::InDoubt),
+                    node: settle
+                        .target
+                        .marker
+                        .filter(|_| state == State::InDoubt && settle.target.taken_back().is_none()),
                 };
                 self.place((due_at, due.id), living);
             }

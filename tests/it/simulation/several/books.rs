@@ -305,9 +305,9 @@ impl Books {
     }
 
     fn settle_one(&mut self, me: NodeId, entry: &Entry, world: Millis) -> bool {
-        let Target { due, lane, marker, epoch, .. } = &entry.target;
+        let Target { due, lane, epoch, .. } = &entry.target;
         let i = Self::place(*lane);
-        let testimony = due.state == State::Sending && marker.is_none() && epoch.is_none();
+        let testimony = due.state == State::Sending && epoch.is_none();
         if epoch.is_some() && !self.lets(me, *lane, *epoch) {
             return false;
         }

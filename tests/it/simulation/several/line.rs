@@ -329,8 +329,8 @@ impl Queue for Line {
 
     fn settle(&self, mut entries: Vec<Entry>) -> Asked<Vec<bool>> {
         if self.is(Sabotage::TakenBackBlindly) {
-            let lost = |entry: &&mut Entry| entry.target.due.state == State::Sending && entry.target.marker.is_none();
-            entries.iter_mut().filter(lost).for_each(|entry| entry.target.epoch = None);
+            let lost = |entry: &&mut Entry| entry.target.taken_back().is_some();
+            entries.iter_mut().filter(lost).for_each(|entry| entry.target.marker = None);
         }
         let me = Arc::clone(&self.me);
         self.ask("settle", true, move |books, world| {
@@ -356,11 +356,6 @@ impl Nodes for Line {
 
     fn beat(&self, me: NodeId, _: Millis) -> Asked<bool> {
         let beaten = self.ask("beat", true, move |books, world| books.beat(me, world));
-        if self.is(Sabotage::GapIsSilence) {
-            // It looks all the same, and sees what it saw before.
-            let sky = Arc::clone(&self.sky);
-            return Box::pin(async move { if sky.away.load(Ordering::SeqCst) { Ok(true) } else { beaten.await } });
-        }
         if !self.is(Sabotage::TrustFromReply) {
             return beaten;
         }
