@@ -38,17 +38,24 @@ pub(super) struct Heart {
     signals: Arc<Signals>,
     clock: SharedClock,
     me: AtomicI64,
+    /// The node that others held for dead when it last beat.
+    lapsed: AtomicI64,
 }
 
 impl Heart {
     /// The heart of a node that has joined as `me`.
     pub fn new(nodes: Arc<dyn Nodes>, signals: Arc<Signals>, clock: SharedClock, me: NodeId) -> Self {
-        Self { nodes, signals, clock, me: me.0.into() }
+        Self { nodes, signals, clock, me: me.0.into(), lapsed: 0.into() }
     }
 
     /// It is this node from now on.
     pub fn becomes(&self, me: NodeId) {
         self.me.store(me.0, Ordering::Release);
+    }
+
+    /// Whether others hold this node for dead, and not one that it was before.
+    pub fn has_lapsed(&self, me: NodeId) -> bool {
+        self.lapsed.load(Ordering::Acquire) == me.0
     }
 
     /// Beats every second; calls whenever others hold the node for dead.
@@ -73,6 +80,7 @@ impl Heart {
             }
             Ok(false) => {
                 self.signals.trust_until(Millis::MIN);
+                self.lapsed.store(me.0, Ordering::Release);
                 Beaten::Lapsed
             }
             Err(error) => {

@@ -120,10 +120,16 @@ impl Member {
             self.look_round().await;
             tokio::select! {
                 biased;
+                // First: where a look takes longer than a second, the next one is due already. And of a beat that was on its way while it joined
+                // anew it has been told since.
+                () = lapsed.notified() => {
+                    if self.heart.has_lapsed(self.me) {
+                        self.join_anew().await;
+                    }
+                }
                 () = tokio::time::sleep_until(next) => {}
                 () = wake.notified() => {}
                 () = signals.fenced() => {}
-                () = lapsed.notified() => self.join_anew().await,
                 () = stop.cancelled() => {}
             }
         }
