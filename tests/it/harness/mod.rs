@@ -4,6 +4,7 @@ pub mod book;
 pub mod browser;
 pub mod door;
 pub mod link;
+pub mod machine;
 pub mod model;
 pub mod postgres;
 pub mod program;

@@ -1,18 +1,19 @@
 //! The database itself is away for a while, for all nodes alike: that is nobody's death.
 
 use super::{
-    is_lenient, rounds, seed,
+    rounds, seed,
     trio::{COFFEE, TEA, Trio},
     until,
 };
 use crate::harness::{
-    postgres,
+    machine, postgres,
     program::{SandboxServer, now},
 };
 use tokio::task::block_in_place;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i2_i3_a_database_that_starts_again_or_is_away_for_long_ends_no_node_and_loses_nothing() {
+    let _turn = machine::turn().await;
     for _ in 0..rounds() {
         let seed = seed("PostgreSQL");
         let Some(cluster) = block_in_place(postgres::own_cluster) else { return };
@@ -45,12 +46,8 @@ async fn i2_i3_a_database_that_starts_again_or_is_away_for_long_ends_no_node_and
                 verdict.silence(app, goes, comes + 8_000),
                 comes - goes,
             );
-            assert!(
-                is_lenient() || verdict.silence(app, restarts, goes) <= restarted - restarts + 5_000 + verdict.stall()
-            );
-            assert!(
-                is_lenient() || verdict.silence(app, goes, comes + 8_000) <= comes - goes + 7_000 + verdict.stall()
-            );
+            assert!(verdict.silence(app, restarts, goes) <= restarted - restarts + 5_000 + verdict.stall());
+            assert!(verdict.silence(app, goes, comes + 8_000) <= comes - goes + 7_000 + verdict.stall());
         }
         assert!(verdict.missing.is_empty(), "an outage of the store alone leaves no doubt: {:?}", verdict.missing);
         assert_eq!(states(&trio).await, before, "nobody was held for dead");

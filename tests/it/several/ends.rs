@@ -1,17 +1,18 @@
 //! Nodes that end: killed, or asked to.
 
 use super::{
-    is_lenient, rounds, seed,
+    rounds, seed,
     trio::{COFFEE, CONCURRENCY, TEA, Trio},
     until,
 };
-use crate::harness::program::now;
+use crate::harness::{machine, program::now};
 use std::collections::BTreeMap;
 use tixing::domain::node::BYTES_END;
 use tokio::task::block_in_place;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i2_i3_what_a_killed_node_left_is_taken_over_and_sent_again_only_once_its_end_is_proved() {
+    let _turn = machine::turn().await;
     for _ in 0..rounds() {
         killed(seed("kill -9")).await;
     }
@@ -31,7 +32,7 @@ async fn killed(seed: u64) {
     let killed = now();
     let left = trio.left_by(former).await;
     let took = trio.until_owner(COFFEE, &name, false, 20).await;
-    assert!(is_lenient() || took <= 15_000, "others have its lane within 15 s: {took}");
+    assert!(took <= 15_000, "others have its lane within 15 s: {took}");
     until(killed + took + 9_500).await;
     // It may stand still before its bytes, for all that the others know.
     assert_eq!(trio.states(&name).await, [(former, "lapsed".to_owned())]);
@@ -52,11 +53,8 @@ async fn killed(seed: u64) {
         (back - proved) / 1_000,
     );
     assert!(left.len() <= CONCURRENCY, "{}", left.len());
-    assert!(is_lenient() || silence <= 15_000 + verdict.stall(), "{silence}");
-    assert!(
-        is_lenient() || verdict.silence(TEA, start, back) <= 1_500 + verdict.stall(),
-        "the others' lanes are not held up"
-    );
+    assert!(silence <= 15_000 + verdict.stall(), "{silence}");
+    assert!(verdict.silence(TEA, start, back) <= 1_500 + verdict.stall(), "the others' lanes are not held up");
     assert!(verdict.missing.is_empty(), "{:?}", verdict.missing);
     for (id, _) in left {
         let at = verdict.at_of(id).expect("it arrived");
@@ -64,10 +62,7 @@ async fn killed(seed: u64) {
         assert!(!again, "{id} was sent again {} ms after the proof", at - proved);
     }
     let late = verdict.latest(COFFEE, back - 1_000, back + 3_000);
-    assert!(
-        is_lenient() || late <= 1_500 + verdict.stall(),
-        "a lane that comes back while its owner lives is not late: {late}"
-    );
+    assert!(late <= 1_500 + verdict.stall(), "a lane that comes back while its owner lives is not late: {late}");
     for node in trio.nodes.into_iter().flatten() {
         assert!(block_in_place(|| node.terminate()).0.success());
     }
@@ -75,6 +70,7 @@ async fn killed(seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i7_nodes_that_are_asked_to_end_hand_over_at_once_and_leave_nothing_in_doubt() {
+    let _turn = machine::turn().await;
     for _ in 0..rounds() {
         renewed_one_by_one(seed("SIGTERM")).await;
     }
@@ -104,7 +100,7 @@ async fn renewed_one_by_one(seed: u64) {
         let usual = verdict.latest(app, start, begun - 500);
         let late = verdict.latest(app, begun - 500, end);
         eprintln!("SIGTERM: at most {late} ms late, {usual} ms before it; silences {:?}", verdict.silences(app, begun));
-        assert!(is_lenient() || late <= 1_500 + usual + verdict.stall(), "{late}");
+        assert!(late <= 1_500 + usual + verdict.stall(), "{late}");
     }
     for name in &trio.names {
         let states = trio.states(name).await;

@@ -1,12 +1,13 @@
 //! Networks that split between a node and the database, or the platform: bytes are swallowed, and nobody is told.
 
 use super::{
-    is_lenient, is_long, rounds, seed,
+    is_long, rounds, seed,
     trio::{CONCURRENCY, TEA, Trio, fresh_url},
     until,
 };
 use crate::harness::{
     link::{Link, There},
+    machine,
     program::{SandboxServer, now},
 };
 use futures_util::future::join;
@@ -15,6 +16,7 @@ use tixing::domain::{Millis, node::TRUST};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i2_i3_a_node_that_no_longer_reaches_the_database_or_the_platform_sends_nothing_twice() {
+    let _turn = machine::turn().await;
     for _ in 0..rounds() {
         let seed = seed("split");
         let (Some(one), Some(other)) = (linked(seed).await, linked(!seed).await) else { return };
@@ -70,8 +72,8 @@ async fn from_the_database((trio, [store, platform]): Linked, seconds: Millis) {
         verdict.missing.len(),
     );
     assert_eq!(later, 0, "nothing leaves once its trust has ended");
-    assert!(is_lenient() || took <= 15_000, "{took}");
-    assert!(is_lenient() || silence <= 15_000 + verdict.stall(), "{silence}");
+    assert!(took <= 15_000, "{took}");
+    assert!(silence <= 15_000 + verdict.stall(), "{silence}");
     assert!(verdict.missing.len() <= CONCURRENCY, "{}", verdict.missing.len());
 }
 

@@ -24,11 +24,6 @@ fn is_long() -> bool {
     std::env::var_os("TIXING_SEVERAL").is_some()
 }
 
-/// Whether times are told and not judged: in the ordinary run other tests share the machine, and a machine that does much else is late by itself.
-fn is_lenient() -> bool {
-    !is_long()
-}
-
 /// The seed of a round, said aloud.
 fn seed(what: &str) -> u64 {
     let seed = std::env::var("TIXING_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(rand::random);

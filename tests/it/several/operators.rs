@@ -1,11 +1,11 @@
 //! What an operator or a caller says to one node counts at all.
 
 use super::{
-    is_lenient, rounds, seed,
+    rounds, seed,
     trio::{APPS, COFFEE, Planned, TEA, Trio, fresh_url, id, request, site},
     until,
 };
-use crate::harness::program::now;
+use crate::harness::{machine, program::now};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
@@ -19,6 +19,7 @@ const CHANGED: usize = 24;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i3_a_pause_a_hold_and_a_cancellation_count_at_every_node_by_whichever_they_came() {
+    let _turn = machine::turn().await;
     for _ in 0..rounds() {
         let Some(trio) = Trio::start(seed("operators")).await else { return };
         let start = now() + 2_500;
@@ -55,7 +56,7 @@ async fn i3_a_pause_a_hold_and_a_cancellation_count_at_every_node_by_whichever_t
         assert_eq!(verdict.between(COFFEE, paused + UNDER_WAY, resumes), 0, "it is paused");
         let goes_on = verdict.of_app(COFFEE).map(|arrived| arrived.at).find(|at| *at >= resumes).expect("it goes on");
         eprintln!("operators: the first of coffee {} ms after it was resumed", goes_on - resumes);
-        assert!(is_lenient() || goes_on <= resumed + 1_500 + verdict.stall(), "it is resumed");
+        assert!(goes_on <= resumed + 1_500 + verdict.stall(), "it is resumed");
         assert!(verdict.between(TEA, paused, resumes) > 60, "the other app goes on");
         for app in [COFFEE, TEA] {
             assert_eq!(verdict.between(app, held + UNDER_WAY, releases), 0, "the store is on hold");
@@ -125,6 +126,7 @@ async fn templates_read_elsewhere(trio: &Trio) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_daemons_do_not_share_a_socket_and_an_old_one_does_not_open_a_newer_store() {
+    let _turn = machine::turn().await;
     let Some(url) = fresh_url() else { return };
     let one = site(&url, "http://127.0.0.1:1", "a");
     let program = block_in_place(|| one.serve());
@@ -146,6 +148,7 @@ async fn two_daemons_do_not_share_a_socket_and_an_old_one_does_not_open_a_newer_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i2_commits_that_the_database_has_forgotten_put_the_store_on_hold_at_every_node() {
+    let _turn = machine::turn().await;
     let Some(url) = fresh_url() else { return };
     let [one, two] = ["a", "b"].map(|name| site(&url, "http://127.0.0.1:1", name));
     let programs = block_in_place(|| [one.serve(), two.serve()]);

@@ -1,21 +1,24 @@
 //! How fast and how soon, whoever has the lane.
 
 use super::{
-    is_lenient, rounds, seed,
+    is_long, rounds, seed,
     trio::{COFFEE, CONCURRENCY, RATE, Trio, id, request},
     until,
 };
-use crate::harness::program::now;
+use crate::harness::{machine, program::now};
 use tixing::domain::Millis;
 use tokio::task::block_in_place;
 
 /// How late the latest of a hundred may be that was inserted at a node which does not have the lane.
 const NEAR: Millis = 150;
+/// How late half of them may be: who only looks once a second is later than this with most.
+const RUNG: Millis = 150;
 /// The machine may be busy with something else; a wait of ours would show each time.
 const TRIES: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_due_at_once_is_not_late_though_it_came_by_another_node() {
+    let _turn = machine::turn().await;
     for _ in 0..rounds() {
         let Some(trio) = Trio::start(seed("near")).await else { return };
         {
@@ -25,17 +28,19 @@ async fn what_is_due_at_once_is_not_late_though_it_came_by_another_node() {
         let mut tries = Vec::new();
         for _ in 0..TRIES {
             tries.push(near(&trio).await);
-            if tries.last().is_some_and(|late| *late <= NEAR) {
+            if tries.last().is_some_and(|[_, latest]| *latest <= NEAR) {
                 break;
             }
         }
-        eprintln!("near: p99 {tries:?} ms; the machine stood for {} ms", trio.stall());
-        assert!(tries.iter().any(|late| *late <= NEAR), "{tries:?}{}", trio.said());
+        eprintln!("near: p50 and p99 {tries:?} ms; the machine stood for {} ms", trio.stall());
+        assert!(tries.iter().any(|[half, _]| *half <= RUNG), "{tries:?}{}", trio.said());
+        // A busy machine is later by itself.
+        assert!(!is_long() || tries.iter().any(|[_, latest]| *latest <= NEAR), "{tries:?}{}", trio.said());
     }
 }
 
-/// How late the second latest of two hundred was.
-async fn near(trio: &Trio) -> Millis {
+/// How late half of two hundred were, and how late the third latest was.
+async fn near(trio: &Trio) -> [Millis; 2] {
     let mut sent = Vec::new();
     for _ in 0..200 {
         let (openid, due) = (trio.user(COFFEE), now() + trio.random(0..300));
@@ -50,12 +55,12 @@ async fn near(trio: &Trio) -> Millis {
     let mut late: Vec<Millis> =
         sent.iter().map(|(openid, due)| at(openid).map_or(Millis::MAX, |at| at - due)).collect();
     late.sort_unstable();
-    eprintln!("near: p50 {} p99 {} max {} ms", late[100], late[197], late[199]);
-    late[197]
+    [late[100], late[197]]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_apps_rate_holds_across_a_hand_over_and_a_takeover() {
+    let _turn = machine::turn().await;
     for _ in 0..rounds() {
         let Some(mut trio) = Trio::start(seed("rate")).await else { return };
         // A crowd for which the rate is too slow all the time.
@@ -80,6 +85,6 @@ async fn an_apps_rate_holds_across_a_hand_over_and_a_takeover() {
         // What was under way at once may arrive at once.
         assert!(verdict.fastest(COFFEE) <= RATE + 2 * CONCURRENCY, "{} in a second", verdict.fastest(COFFEE));
         assert!(verdict.missing.is_empty(), "{:?}", verdict.missing);
-        assert!(is_lenient() || silence <= 1_000 + verdict.stall(), "{silence}");
+        assert!(silence <= 1_000 + verdict.stall(), "{silence}");
     }
 }

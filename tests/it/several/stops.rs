@@ -1,17 +1,18 @@
 //! Nodes that stand still for a while and do not know it.
 
 use super::{
-    is_lenient, is_long, rounds, seed,
+    is_long, rounds, seed,
     trio::{COFFEE, TEA, Trio},
     until,
 };
-use crate::harness::program::now;
+use crate::harness::{machine, program::now};
 use futures_util::future::join_all;
 use sqlx::Row;
 use std::{collections::BTreeSet, time::Duration};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i2_i3_a_node_that_stood_still_sends_nothing_that_others_have_sent_meanwhile() {
+    let _turn = machine::turn().await;
     for _ in 0..rounds() {
         let seed = seed("SIGSTOP");
         beside_each_other(seed, &[(3, TEA), (7, TEA), (20, COFFEE)]).await;
@@ -76,7 +77,7 @@ async fn stopped(trio: Trio, seconds: i64, app: usize) {
     let silence = verdict.silence(app, stopped, wakes.max(stopped + 15_000).min(start + 1_000 * seconds + 8_000));
     eprintln!("{what}: silent for {silence} ms; {} not arrived", verdict.missing.len());
     let most = if seconds >= 15 { 15_000 } else { 1_000 * seconds + 3_000 };
-    assert!(is_lenient() || silence <= most + verdict.stall(), "{silence}");
+    assert!(silence <= most + verdict.stall(), "{silence}");
     if app == COFFEE {
         assert!(verdict.missing.is_empty(), "what may be sent again was: {:?}", verdict.missing);
     }

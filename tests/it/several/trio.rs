@@ -211,8 +211,7 @@ impl Trio {
 
     /// Waits until something is so.
     pub async fn until(&self, seconds: u64, so: impl AsyncFn() -> bool) {
-        let patience = if super::is_lenient() { 3_000 } else { 1_000 };
-        let limit = now() + patience * i64::try_from(seconds).expect("small");
+        let limit = now() + 1_000 * i64::try_from(seconds).expect("small");
         while !so().await {
             assert!(now() < limit, "it is not so after {seconds} s: {}", self.said());
             tokio::time::sleep(Duration::from_millis(100)).await;

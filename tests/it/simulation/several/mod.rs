@@ -11,6 +11,7 @@ mod verdict;
 mod way;
 
 use super::{from_environment, speak};
+use crate::harness::machine;
 use life::{Life, Lived, Terms};
 use sabotage::Sabotage;
 use std::{
@@ -57,6 +58,7 @@ impl Lived {
 
 /// Lives the lives of `seeds` on both cores, and counts what was seen in them; the first failure ends it.
 fn explore(seeds: Range<u64>, sabotage: Option<Sabotage>) -> Result<Lived, (u64, String)> {
+    let _turn = machine::blocking_turn();
     let (next, over, failed) = (AtomicU64::new(seeds.start), AtomicBool::new(false), Mutex::new(None));
     let seen = Mutex::new(Lived::default());
     std::thread::scope(|scope| {
