@@ -33,7 +33,7 @@ impl Api {
             "an operator has {} the app",
             if pause { "paused" } else { "resumed" }
         );
-        let (_, due) = self.store.overdue(self.store.names().app(&app.name).lane, self.clock.now()).await?;
+        let (_, due) = self.store.overdue_of(&app.name, self.clock.now()).await?;
         let paused_at = self.store.app_paused_since(&app.name).map(rfc3339);
         Ok(json(StatusCode::OK, &AppPause { app: app.name.clone(), paused_at, due }))
     }

@@ -35,6 +35,8 @@ pub struct Node {
     this: bool,
     /// The apps that it sends for now.
     apps: Vec<String>,
+    /// Of each of them, how many shards it sends.
+    shards: BTreeMap<String, i64>,
     /// Its version of tixing.
     version: String,
     /// When it began, by its own clock.
@@ -66,13 +68,14 @@ impl Api {
     fn node(&self, row: NodeRow) -> Node {
         let this = self.store.node() == Some(row.id);
         let NodeRow { id: NodeId(id), name, state, version, configured, machine, boot, skew, started_at, .. } = row;
-        let (silent_ms, skew_ms, apps, under_way) = (row.silent_for.max(0), skew, row.apps, row.left);
+        let (silent_ms, skew_ms, shards, under_way) = (row.silent_for.max(0), skew, row.lanes, row.left);
         Node {
             id,
             name,
             state,
             this,
-            apps,
+            apps: shards.keys().cloned().collect(),
+            shards,
             version,
             started_at,
             silent_ms,

@@ -130,7 +130,7 @@ pub async fn release(
     let (mut assumed, mut to_send) = (0, 0);
     match body.due {
         Due::AssumeSent => {
-            for lane in api.store.names().lanes() {
+            for lane in api.store.names().all_lanes() {
                 assumed += assume_sent(&api.store, lane, hold.last_id, now).await?;
             }
         }

@@ -198,8 +198,8 @@ pub async fn stats(
     for (app, counts) in api.store.tally().await? {
         let configured = api.config.apps.iter().find(|a| a.name == app);
         let Some(configured) = configured.filter(|_| query.covers(&caller, &app)) else { continue };
-        let lane = api.store.names().app(&app).lane;
-        let queue = Queue { overdue: api.store.overdue(lane, now).await?, next: api.store.next_due(lane, now).await? };
+        let queue =
+            Queue { overdue: api.store.overdue_of(&app, now).await?, next: api.store.next_due_of(&app, now).await? };
         let out_of_step = out_of_step(&api, configured, voice);
         let live = status.lanes.get(&app);
         let voice = voice.in_zone(configured.timezone);

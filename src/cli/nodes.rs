@@ -15,7 +15,9 @@ pub async fn run(client: &Client, verb: Option<Nodes>, out: Out) -> Result<(), F
                 out.tell(&say!("one_daemon"));
             }
             let flat = |node: &Value| {
-                let apps: Vec<&str> = node["apps"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                let shards = node["shards"].as_object().into_iter().flatten();
+                let app = |(app, n): (&String, &Value)| if n == 1 { app.clone() } else { format!("{app} ×{n}") };
+                let apps: Vec<String> = shards.map(app).collect();
                 let name = node["name"].as_str().unwrap_or_default();
                 let this = node["this"] == true;
                 // For people; JSON has all that the API says.

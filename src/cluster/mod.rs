@@ -159,7 +159,7 @@ impl Member {
 
     /// Others hold it for dead and have its lanes: it goes on as another node. What is under way is finished, and told.
     async fn join_anew(&mut self) {
-        self.tell_engine(BTreeMap::new(), BTreeMap::new());
+        self.tell_engine(&View::default(), BTreeMap::new());
         match limited(ASK_LIMIT, self.nodes.join(self.new.clone(), self.clock.now())).await {
             Ok(me) => {
                 tracing::warn!(
@@ -228,12 +228,12 @@ impl Member {
             }
         }
         if self.watch.stable_for(now) >= STABLE && now - self.moved_at >= MOVE_EVERY {
-            let elsewhere = view.lanes.iter().filter(|lane| lane.node == Some(self.me));
-            let elsewhere = elsewhere.filter_map(|lane| Some((lane, view.place(lane.lane, &lane.app, None)?)));
-            if let Some((lane, to)) = elsewhere.filter(|(_, to)| *to != self.me).min_by_key(|(lane, _)| lane.lane)
-                && let Ok(true) = limited(ASK_LIMIT, self.nodes.give(lane.clone(), to)).await
+            let misplaced = view.misplaced(self.me).into_iter().min_by_key(|(lane, _)| lane.lane);
+            if let Some((lane, to)) = misplaced
+                && let app = lane.app.clone()
+                && let Ok(true) = limited(ASK_LIMIT, self.nodes.give(lane, to)).await
             {
-                tracing::info!(app = lane.app, node = to.0, "a lane goes to the node that should have it");
+                tracing::info!(app, node = to.0, "a lane goes to the node that should have it");
                 (self.moved_at, changed) = (now, true);
             }
         }
@@ -263,7 +263,7 @@ impl Member {
                 self.signals.read_templates(&lane.app);
             }
         }
-        self.tell_engine(epochs.clone(), looked.statuses.clone());
+        self.tell_engine(&looked.view, looked.statuses.clone());
         if others > 0 {
             self.signals.ring(crate::store::port::Ring::EVERYTHING);
         }
@@ -274,8 +274,9 @@ impl Member {
         self.metrics.nodes.set(i64::try_from(nodes).unwrap_or(i64::MAX));
     }
 
-    fn tell_engine(&self, epochs: BTreeMap<i64, i64>, statuses: BTreeMap<i64, String>) {
-        self.signals.own(Owned { me: self.me, epochs, watch: Arc::new(self.watch.clone()), statuses });
+    fn tell_engine(&self, view: &View, statuses: BTreeMap<i64, String>) {
+        let (epochs, shares, watch) = (view.owned(self.me), view.shares(), Arc::new(self.watch.clone()));
+        self.signals.own(Owned { me: self.me, epochs, shares, watch, statuses });
     }
 
     /// Writes down how its lanes stand, where that has changed.
@@ -285,7 +286,7 @@ impl Member {
         self.told.retain(|lane, _| self.owned.contains_key(lane));
         for (lane, epoch) in &self.owned {
             let Some(app) = view.lanes.iter().find(|seen| seen.lane == *lane).map(|seen| &seen.app) else { continue };
-            let Some(at) = status.lanes.get(app) else { continue };
+            let Some(at) = status.shards.get(lane).or_else(|| status.lanes.get(app)) else { continue };
             let text = serde_json::to_string(&at.to_keep()).expect("it serialises");
             if self.told.get(lane) != Some(&text)
                 && limited(ASK_LIMIT, self.nodes.tell(self.me, *lane, *epoch, text.clone())).await.is_ok()
@@ -298,7 +299,7 @@ impl Member {
     /// Hands all over. What cannot go to anybody stays its own, and is found by the next one.
     async fn leave(&mut self) {
         // Nothing more is marked from here on.
-        self.tell_engine(BTreeMap::new(), BTreeMap::new());
+        self.tell_engine(&View::default(), BTreeMap::new());
         for _ in 0..3 {
             let Ok(looked) = self.look().await else { continue };
             let heirs = looked.view.heirs(self.me);

@@ -67,6 +67,8 @@ pub struct App {
     pub rate: u32,
     /// Sends in flight.
     pub concurrency: u32,
+    /// Into how many lanes it is divided, so that several daemons send its reminders at the same time.
+    pub shards: u32,
     /// Its rules about when and to whom to send at all.
     pub rules: AppRules,
     /// How the platform's pushes are told from forgeries, if it pushes.
@@ -179,7 +181,7 @@ impl App {
         let rules = &self.rules;
         let testers: BTreeSet<&String> = rules.testers.iter().flatten().collect();
         let rules = (rules.quiet_hours, testers, rules.testers.is_some(), rules.exclusive, rules.receipt_wait);
-        let limits = (self.rate, self.concurrency, self.consents, self.ask_at_once, self.timezone);
+        let limits = (self.rate, self.concurrency, self.shards, self.consents, self.ask_at_once, self.timezone);
         let app = (self.platform.word, &self.appid, &self.settings, &self.base_url, rules, limits, &self.templates);
         let digest = Sha256::digest(format!("{app:?}"));
         HEXLOWER.encode(&digest[..8])
@@ -202,6 +204,7 @@ impl App {
                 timezone,
                 rate,
                 concurrency,
+                shards,
                 rules,
                 callback,
                 consents,
@@ -213,7 +216,8 @@ impl App {
             let secrets: Option<Vec<&str>> = callback.map(|callback| callback.into_keys().collect());
             let ways = (token.map(Source::address), proxy.map(Proxy::address), base_url);
             let address = (name, platform, appid, settings, ways, timezone);
-            (address, rate, concurrency, rules, secrets, consents, ask_at_once, (codes, templates, testers))
+            let limits = (rate, concurrency, shards);
+            (address, limits, rules, secrets, consents, ask_at_once, (codes, templates, testers))
         }
         told(self) == told(other)
     }
@@ -259,6 +263,7 @@ const KEYS: &[&str] = &[
     "timezone",
     "rate",
     "concurrency",
+    "shards",
     "quiet_hours",
     "exclusive",
     "mode",
@@ -283,6 +288,8 @@ pub(super) struct Raw {
     rate: Option<u32>,
     #[serde(default = "default_concurrency")]
     concurrency: u32,
+    #[serde(default = "one")]
+    shards: u32,
     quiet_hours: Option<String>,
     #[serde(default)]
     exclusive: bool,
@@ -306,8 +313,15 @@ pub(super) struct Raw {
 /// Sends per second, unless the app or its platform says otherwise.
 const RATE: u32 = 500;
 
+/// Into how many lanes an app can be divided.
+const MOST_SHARDS: u32 = 64;
+
 /// How long the platform's receipt for a doubt is waited for, unless the app says otherwise.
 const RECEIPT_WAIT: Millis = 60 * SECOND;
+
+fn one() -> u32 {
+    1
+}
 
 fn default_concurrency() -> u32 {
     64
@@ -367,6 +381,10 @@ impl Raw {
                 check.problem(&place.key(key), say!("number_out_of_bounds", key = key, found = value, most = most));
             }
         }
+        let most = rate.min(self.concurrency).clamp(1, MOST_SHARDS);
+        if !self.shards.is_power_of_two() || self.shards > most {
+            check.problem(&place.key("shards"), say!("bad_shards", found = self.shards, most = most));
+        }
         self.openness(facts, check);
         if platform.is_some() {
             self.own.unknown(facts, KEYS, place, check);
@@ -409,6 +427,7 @@ impl Raw {
             timezone,
             rate,
             concurrency: self.concurrency,
+            shards: self.shards,
             rules: AppRules {
                 quiet_hours,
                 testers,

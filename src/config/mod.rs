@@ -69,6 +69,12 @@ impl Config {
         self.apps.iter().map(|app| u64::from(app.concurrency)).sum()
     }
 
+    /// Into how many lanes each app is divided, where that is more than one.
+    pub fn shards(&self) -> BTreeMap<String, u32> {
+        let divided = self.apps.iter().filter(|app| app.shards > 1);
+        divided.map(|app| (app.name.clone(), app.shards)).collect()
+    }
+
     /// What daemons must agree on that share a database: a digest of each app, by its name.
     pub fn digests(&self) -> BTreeMap<String, String> {
         self.apps.iter().map(|app| (app.name.clone(), app.digest())).collect()
@@ -217,6 +223,11 @@ fn parse_with(
     let schedules = raw.schedules.and_then(|schedules| schedules.check(&mut check));
     let retention = raw.retention.check(&mut check);
     let apps = app::check(&raw.app, raw.proxy.as_ref(), &mut check);
+    if store.as_ref().is_some_and(|store| store.url.starts_with("sqlite:")) {
+        for app in apps.iter().filter(|app| app.shards > 1) {
+            check.warning(say!("shards_without_effect", app = app.name));
+        }
+    }
     let Check { problems, warnings, .. } = check;
     match (server, store, problems.is_empty()) {
         (Some(server), Some(store), true) => {

@@ -67,6 +67,7 @@ impl Candidate {
             lock: path.to_string_lossy().into_owned(),
             secret,
             apps: config.digests(),
+            shards: config.shards(),
             replication: config.store.replication,
         };
         Ok(Some(Self { new, lock: Arc::new(Mutex::new(lock)) }))

@@ -85,6 +85,8 @@ pub struct NodeSeen {
     pub beat: i64,
     /// The apps that it is configured with.
     pub apps: BTreeSet<String>,
+    /// Into how many lanes it divides an app, where that is more than one.
+    pub shards: BTreeMap<String, u32>,
 }
 
 /// A lane, as it was read.
@@ -94,10 +96,34 @@ pub struct LaneSeen {
     pub lane: i64,
     /// Its app.
     pub app: String,
+    /// Which shard of the app.
+    pub shard: u32,
+    /// Something waits in it. It is not asked of the first shard.
+    pub waits: bool,
     /// Who has it.
     pub node: Option<NodeId>,
     /// How often it went to another, or its gates closed: a mark names it, and one that names another does nothing.
     pub epoch: i64,
+}
+
+/// Which part of an app's limits a lane has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Counted from 0.
+    pub part: u32,
+    /// Into so many parts the whole is divided.
+    pub of: u32,
+}
+
+impl Share {
+    /// The limits of an app that is not divided.
+    pub const WHOLE: Self = Self { part: 0, of: 1 };
+
+    /// The lane's part of a limit. All parts together are exactly the whole; only where there are more parts than ones in it is each at least one, so
+    /// that nothing waits for ever.
+    pub fn of_limit(self, whole: u32) -> u32 {
+        (whole / self.of + u32::from(self.part < whole % self.of)).max(1)
+    }
 }
 
 /// What one look at the database shows. Nodes that are gone are not in it.
@@ -115,12 +141,55 @@ impl View {
         self.nodes.iter().find(|node| node.id == id)
     }
 
-    /// The node that should have the lane of an app: the one that its name draws, so that each node has its share and few lanes move when
-    /// one comes or goes. `without` cannot have it.
-    pub fn place(&self, lane: i64, app: &str, without: Option<NodeId>) -> Option<NodeId> {
-        let fit =
-            |node: &&NodeSeen| node.state == NodeState::Live && Some(node.id) != without && node.apps.contains(app);
-        self.nodes.iter().filter(fit).max_by_key(|node| (drawn(&node.name, lane), node.id)).map(|node| node.id)
+    /// The node that should have each lane: the one that its name draws, so that each node has its share and few lanes move when one comes or
+    /// goes. The shards of one app are apart as far as there are nodes: no node has two more of them than another. `without` cannot have any.
+    pub fn places(&self, without: Option<NodeId>) -> BTreeMap<i64, NodeId> {
+        let mut places = BTreeMap::new();
+        for (app, lanes) in self.by_app() {
+            let fit =
+                |node: &&NodeSeen| node.state == NodeState::Live && Some(node.id) != without && node.apps.contains(app);
+            let mut nodes: Vec<(usize, &NodeSeen)> = self.nodes.iter().filter(fit).map(|node| (0, node)).collect();
+            // So many each has, and so many have one more.
+            let (each, mut more) = (lanes.len() / nodes.len().max(1), lanes.len() % nodes.len().max(1));
+            for lane in lanes {
+                let has_room = |(has, _): &&mut (usize, &NodeSeen)| *has < each || *has == each && more > 0;
+                let drawn = |(_, node): &&mut (usize, &NodeSeen)| (drawn(&node.name, lane.lane), node.id);
+                if let Some((has, node)) = nodes.iter_mut().filter(has_room).max_by_key(drawn) {
+                    more -= usize::from(*has == each);
+                    *has += 1;
+                    places.insert(lane.lane, node.id);
+                }
+            }
+        }
+        places
+    }
+
+    /// The lanes of each app, by shard.
+    fn by_app(&self) -> BTreeMap<&str, Vec<&LaneSeen>> {
+        let mut apps: BTreeMap<&str, Vec<&LaneSeen>> = BTreeMap::new();
+        self.lanes.iter().for_each(|lane| apps.entry(&lane.app).or_default().push(lane));
+        apps.values_mut().for_each(|lanes| lanes.sort_by_key(|lane| lane.shard));
+        apps
+    }
+
+    /// Which part of its app's limits each lane has that does not have them whole. An app has as many parts as the node wants that works and
+    /// divides it most. A lane from a time when it was divided more has a part until nothing waits in it any more.
+    pub fn shares(&self) -> BTreeMap<i64, Share> {
+        let mut shares = BTreeMap::new();
+        for (app, lanes) in self.by_app() {
+            let works = self.nodes.iter().filter(|node| node.state.works());
+            let wanted = works.filter_map(|node| node.shards.get(app).copied()).max().unwrap_or(1);
+            let left = |lane: &&&LaneSeen| lane.shard >= wanted && lane.waits;
+            let of = wanted + u32::try_from(lanes.iter().filter(left).count()).unwrap_or(u32::MAX - wanted);
+            let mut beyond = wanted..;
+            for lane in lanes {
+                let part = if left(&&lane) { beyond.next() } else { Some(lane.shard).filter(|shard| *shard < wanted) };
+                if let Some(part) = part.filter(|_| of > 1) {
+                    shares.insert(lane.lane, Share { part, of });
+                }
+            }
+        }
+        shares
     }
 
     /// The epochs of the lanes that a node has.
@@ -132,14 +201,38 @@ impl View {
     pub fn orphans(&self) -> Vec<(LaneSeen, NodeId)> {
         let works = |id| self.node(id).is_some_and(|node| node.state.works());
         let orphans = self.lanes.iter().filter(|lane| !lane.node.is_some_and(works));
-        orphans.filter_map(|lane| Some((lane.clone(), self.place(lane.lane, &lane.app, None)?))).collect()
+        self.placed(orphans, None).map(|(lane, node)| (lane.clone(), node)).collect()
     }
 
     /// Where the lanes of a node go that ends, as far as somebody can have them.
     pub fn heirs(&self, of: NodeId) -> Vec<(i64, NodeId)> {
         let lanes = self.lanes.iter().filter(|lane| lane.node == Some(of));
-        lanes.filter_map(|lane| Some((lane.lane, self.place(lane.lane, &lane.app, Some(of))?))).collect()
+        self.placed(lanes, Some(of)).map(|(lane, node)| (lane.lane, node)).collect()
     }
+
+    /// The lanes of a node that another should have.
+    pub fn misplaced(&self, of: NodeId) -> Vec<(LaneSeen, NodeId)> {
+        let lanes = self.lanes.iter().filter(|lane| lane.node == Some(of));
+        let misplaced = self.placed(lanes, None).filter(|(_, node)| *node != of);
+        misplaced.map(|(lane, node)| (lane.clone(), node)).collect()
+    }
+
+    /// These lanes, each with the node that should have it.
+    fn placed<'a>(
+        &'a self,
+        lanes: impl Iterator<Item = &'a LaneSeen>,
+        without: Option<NodeId>,
+    ) -> impl Iterator<Item = (&'a LaneSeen, NodeId)> {
+        let places = self.places(without);
+        lanes.filter_map(move |lane| Some((lane, *places.get(&lane.lane)?)))
+    }
+}
+
+/// The shard of an app that a user's reminders go through.
+pub fn shard_of(openid: &str, shards: u32) -> u32 {
+    let digest = Sha256::digest(openid);
+    let first = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+    first % shards.max(1)
 }
 
 /// A number that the name of a node draws for a lane.
@@ -254,7 +347,12 @@ mod tests {
     use super::*;
 
     fn node(id: i64, beat: i64, state: NodeState) -> NodeSeen {
-        NodeSeen { id: NodeId(id), name: format!("n{id}"), state, beat, apps: ["coffee".into()].into() }
+        let (name, apps) = (format!("n{id}"), ["coffee".into()].into());
+        NodeSeen { id: NodeId(id), name, state, beat, apps, shards: BTreeMap::new() }
+    }
+
+    fn lane(lane: i64, shard: u32, node: Option<i64>) -> LaneSeen {
+        LaneSeen { lane, app: "coffee".into(), shard, waits: false, node: node.map(NodeId), epoch: 4 }
     }
 
     fn view(nodes: Vec<NodeSeen>) -> View {
@@ -307,11 +405,16 @@ mod tests {
 
     #[test]
     fn lanes_are_shared_out_and_few_move_when_a_node_comes() {
-        let nodes: Vec<NodeSeen> = (1..=4).map(|id| node(id, 0, NodeState::Live)).collect();
-        let (three, four) = (view(nodes[..3].to_vec()), view(nodes.clone()));
-        let places = |view: &View| -> Vec<NodeId> {
-            (1..=1_000).map(|lane| view.place(lane, "coffee", None).expect("somebody")).collect()
+        let named = |id| {
+            let apps = (1..=1_000).map(|app| format!("app {app}")).collect();
+            NodeSeen { apps, ..node(id, 0, NodeState::Live) }
         };
+        let nodes: Vec<NodeSeen> = (1..=4).map(named).collect();
+        let lanes = (1..=1_000).map(|n| LaneSeen { app: format!("app {n}"), ..lane(n, 0, None) });
+        let lanes: Vec<LaneSeen> = lanes.chain([LaneSeen { app: "tea".into(), ..lane(1_001, 0, None) }]).collect();
+        let view = |nodes: &[NodeSeen]| View { nodes: nodes.to_vec(), lanes: lanes.clone() };
+        let (three, four) = (view(&nodes[..3]), view(&nodes));
+        let places = |view: &View| -> Vec<NodeId> { view.places(None).into_values().collect() };
         let (before, after) = (places(&three), places(&four));
         for id in 1..=3 {
             let n = before.iter().filter(|place| **place == NodeId(id)).count();
@@ -322,17 +425,77 @@ mod tests {
             moved.clone().count() < 330 && moved.clone().all(|(_, after)| *after == NodeId(4)),
             "only to the new one"
         );
-        assert_eq!(four.place(1, "tea", None), None, "nobody is configured with it");
+        assert_eq!(before.len(), 1_000, "nobody is configured with tea");
         let mut leaving = four.clone();
         leaving.nodes.iter_mut().for_each(|node| node.state = NodeState::Leaving);
-        assert_eq!(leaving.place(1, "coffee", None), None, "who leaves takes nothing more");
+        assert_eq!(leaving.places(None), BTreeMap::new(), "who leaves takes nothing more");
+    }
+
+    #[test]
+    fn the_shards_of_an_app_are_apart_and_few_move_when_a_node_comes_or_goes() {
+        let lanes: Vec<LaneSeen> = (0..16).map(|shard| lane(100 + i64::from(shard), shard, None)).collect();
+        let among = |nodes: std::ops::RangeInclusive<i64>| {
+            let nodes = nodes.map(|id| node(id, 0, NodeState::Live)).collect();
+            View { nodes, lanes: lanes.clone() }.places(None)
+        };
+        for n in 1..=20 {
+            let mut has: BTreeMap<NodeId, usize> = BTreeMap::new();
+            among(1..=n).into_values().for_each(|node| *has.entry(node).or_default() += 1);
+            let (n, most) = (usize::try_from(n).expect("small"), has.values().max().expect("somebody"));
+            assert!(*most == 16_usize.div_ceil(n) && has.values().all(|has| most - has <= 1), "{n}: {has:?}");
+        }
+        let moved = among(1..=4).into_iter().filter(|(lane, node)| among(1..=5)[lane] != *node).count();
+        assert!((3..=8).contains(&moved), "the fifth of five has three of sixteen: {moved} moved");
+    }
+
+    #[test]
+    fn the_parts_of_a_limit_are_together_the_whole() {
+        // (the nodes' wishes, the shards there are, those in which something waits) → the parts
+        for (wishes, there, waiting, of) in [
+            (&[][..], 1, &[][..], &[][..]),
+            (&[4], 4, &[], &[0, 1, 2, 3]),
+            (&[4, 2], 4, &[], &[0, 1, 2, 3]),
+            // They are not all made yet.
+            (&[4], 2, &[], &[0, 1]),
+            // It was divided more before.
+            (&[2], 4, &[], &[0, 1]),
+            (&[2], 4, &[3], &[0, 1, 2]),
+            (&[], 4, &[], &[]),
+            (&[], 4, &[1, 2], &[0, 1, 2]),
+        ] {
+            let nodes = (1..).zip(wishes).map(|(id, shards)| NodeSeen {
+                shards: [("coffee".to_owned(), *shards)].into(),
+                ..node(id, 0, NodeState::Live)
+            });
+            let lanes =
+                (0..there).map(|shard| LaneSeen { waits: waiting.contains(&shard), ..lane(shard.into(), shard, None) });
+            let shares = View { nodes: nodes.collect(), lanes: lanes.collect() }.shares();
+            let parts: BTreeSet<u32> = shares.values().map(|share| share.part).collect();
+            assert_eq!(parts, of.iter().copied().collect(), "{wishes:?} {there} {waiting:?}: {shares:?}");
+            let wanted = wishes.iter().max().copied().unwrap_or(1);
+            if wanted <= there && !shares.is_empty() {
+                for whole in [64, 100, 499] {
+                    assert_eq!(shares.values().map(|share| share.of_limit(whole)).sum::<u32>(), whole, "{shares:?}");
+                }
+            }
+        }
+        assert_eq!(Share { part: 5, of: 8 }.of_limit(3), 1, "nothing waits for ever");
+    }
+
+    #[test]
+    fn users_are_spread_evenly_over_shards_and_stay_where_they_are() {
+        let mut n = [0; 8];
+        (0..8_000).for_each(|user| n[shard_of(&format!("o{user}"), 8) as usize] += 1);
+        assert!(n.iter().all(|n| (850..1_150).contains(n)), "{n:?}");
+        // As any daemon of any version reckons: written down, since it must not change.
+        assert_eq!(["o1", "o2", "oA"].map(|openid| shard_of(openid, 64)), [50, 17, 19]);
     }
 
     #[test]
     fn a_lane_is_an_orphan_unless_somebody_has_it_who_works() {
         let nodes = vec![node(1, 0, NodeState::Live), node(2, 0, NodeState::Lapsed), node(3, 0, NodeState::Leaving)];
         for (owner, orphan) in [(None, true), (Some(1), false), (Some(2), true), (Some(3), false), (Some(9), true)] {
-            let lane = LaneSeen { lane: 1, app: "coffee".into(), node: owner.map(NodeId), epoch: 4 };
+            let lane = lane(1, 0, owner);
             let view = View { nodes: nodes.clone(), lanes: vec![lane.clone()] };
             let wanted = if orphan { vec![(lane, NodeId(1))] } else { Vec::new() };
             assert_eq!(view.orphans(), wanted, "{owner:?}");

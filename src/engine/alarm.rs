@@ -225,7 +225,7 @@ impl Bells {
             }
             let by_app = ByApp { app: app.clone() };
             self.metrics.drift.get_or_create(&by_app).set(count("drift"));
-            if let Ok((oldest, n)) = self.store.overdue(self.store.names().app(&app).lane, now).await {
+            if let Ok((oldest, n)) = self.store.overdue_of(&app, now).await {
                 self.metrics.due.get_or_create(&by_app).set(n);
                 self.metrics.oldest_overdue.get_or_create(&by_app).set(seconds(oldest.map_or(0, |at| now - at)));
             }

@@ -40,7 +40,7 @@ impl Engine {
         self.lanes[i].behind.looked(next, now);
         for job in jobs {
             let lane = &mut self.lanes[i];
-            let gate = lane.gates.here(lane.id, job.schedule);
+            let gate = lane.gates.here(lane.home, job.schedule);
             // The clock may have been set since the look began.
             if let Decision::Settle(settlement) = lane.decide(&job, gate, now)
                 && lane.active.insert(job.due.id)

@@ -35,13 +35,27 @@ pub struct Errands {
     /// Readings in a row after which something was wrong.
     wrong: u32,
     read_at: Millis,
+    /// It is for this lane to read the templates.
+    reads: bool,
 }
 
 impl Errands {
     /// At the daemon's start everything is asked, except for templates that were read a moment ago: a daemon may be starting over and over.
     pub fn new(read_at: Option<Millis>, now: Millis) -> Self {
         let read_at = read_at.filter(|at| *at <= now).unwrap_or(Millis::MIN / 2);
-        Self { under_way: false, templates_at: now.max(read_at + READ_AGAIN), quota_at: now, wrong: 0, read_at }
+        Self {
+            under_way: false,
+            templates_at: now.max(read_at + READ_AGAIN),
+            quota_at: now,
+            wrong: 0,
+            read_at,
+            reads: true,
+        }
+    }
+
+    /// Of a lane whose app's first lane reads the templates for all.
+    pub fn of_another_shard(now: Millis) -> Self {
+        Self { reads: false, ..Self::new(None, now) }
     }
 
     /// What to ask now.
@@ -51,7 +65,7 @@ impl Errands {
         } else if now >= self.quota_at {
             Some(Errand::Quota)
         } else {
-            (now >= self.templates_at).then_some(Errand::Templates)
+            (self.reads && now >= self.templates_at).then_some(Errand::Templates)
         }
     }
 

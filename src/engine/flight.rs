@@ -162,7 +162,7 @@ impl Engine {
     fn send(&mut self, i: usize, job: Job, ticket: Option<Ticket>, now: Millis) {
         let lane = &self.lanes[i];
         // Marking took its time: the gate is asked once more at the very last moment, as it is now.
-        let decision = lane.decide(&job, self.store.gates().here(lane.id, job.schedule), now);
+        let decision = lane.decide(&job, self.store.gates().here(lane.home, job.schedule), now);
         let goes = matches!(decision, Decision::Send | Decision::Resend);
         // A process that stood still since the mark may have lost its lanes: nothing of it leaves then.
         let trusted = self.signals.is_trusted(self.clock.monotonic());

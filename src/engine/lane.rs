@@ -7,7 +7,7 @@ use super::{
     others::Others,
     rate::Rate,
     remarks::Remarks,
-    signals::{LaneStatus, Pause, QuotaAsked, SuspendedTemplate},
+    signals::{LaneStatus, Pause, QuotaAsked, Status, SuspendedTemplate},
     spacing::Spacing,
     stream::{Reach, Read, Stream},
     templates::Templates,
@@ -19,10 +19,11 @@ use crate::{
         MINUTE, Millis, SECOND,
         decide::{Decision, cut_off, decide, open_doubt},
         gate::{Gate, Quiet},
-        node::{Marker, NodeId},
+        node::{Marker, NodeId, Share},
         outcome::Outcome,
         reminder::{ReminderId, State},
         settle::{Settlement, backoff},
+        template::Listing,
     },
     metrics::{ByApp, ByAppAnd, Metrics, begin},
     platform::{
@@ -37,7 +38,10 @@ use crate::{
     words::{Message, say},
 };
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// Jobs looked at in one turn behind ones that cannot go yet.
 const LOOK: usize = 4_096;
@@ -56,9 +60,15 @@ fn sooner(first: Option<Millis>, other: Millis) -> Option<Millis> {
     Some(first.map_or(other, |first| first.min(other)))
 }
 
-/// One app's lane.
+/// One app's lane, or one of several.
 pub struct Lane {
     pub id: i64,
+    /// The app's first lane: it stands for the app.
+    pub home: i64,
+    /// The app has several lanes.
+    pub divided: bool,
+    /// Which part of the app's limits it has.
+    share: Share,
     pub app: Arc<App>,
     pub adapter: Arc<dyn Adapter>,
     /// The way to its platform.
@@ -118,6 +128,8 @@ pub struct Lane {
     /// Whose it is: this node's, under this epoch, or another's.
     pub hold: Holding,
     others: Others,
+    /// Until when another lane of the app has suspended a template, as far as it was heard.
+    heard: HashMap<String, Millis>,
 }
 
 /// Whose a lane is.
@@ -171,7 +183,7 @@ fn begin_counters(metrics: &Metrics, app: &App) {
 
 impl Lane {
     pub fn new(
-        id: i64,
+        (id, home): (i64, i64),
         app: Arc<App>,
         adapter: Arc<dyn Adapter>,
         transport: Arc<dyn Transport>,
@@ -184,6 +196,9 @@ impl Lane {
         begin_counters(metrics, &app);
         Self {
             id,
+            home,
+            divided: false,
+            share: Share::WHOLE,
             throttled: metrics.throttled.get_or_create(&by_app).clone(),
             throttled_last: None,
             lateness: metrics.lateness.get_or_create(&by_app).clone(),
@@ -196,7 +211,7 @@ impl Lane {
             adapter,
             transport,
             templates,
-            token: Token::default(),
+            token: Token::default().patient(id != home),
             reach,
             live: Stream::new(0, reach, now, Millis::MAX),
             backlog: Stream::new(1, reach, Millis::MIN + 1, now - 1),
@@ -214,7 +229,7 @@ impl Lane {
             sweeping: false,
             wants_sweep: false,
             pause: None,
-            errands: Errands::new(None, now),
+            errands: if id == home { Errands::new(None, now) } else { Errands::of_another_shard(now) },
             wake_suspended: true,
             quota: None,
             quota_is_out: false,
@@ -224,6 +239,7 @@ impl Lane {
             quiet_until: 0,
             hold: Holding::Alone,
             others: Others::default(),
+            heard: HashMap::new(),
         }
     }
 
@@ -234,8 +250,12 @@ impl Lane {
         if same && (self.looked_at..self.gates_change_at).contains(&now) {
             return;
         }
-        let (open, change_at) =
-            gates::open(gates.paused_since(self.id).is_some(), gates.of_lane(self.id), self.app.rules.quiet_hours, now);
+        let (open, change_at) = gates::open(
+            gates.paused_since(self.home).is_some(),
+            gates.of_app(self.home),
+            self.app.rules.quiet_hours,
+            now,
+        );
         // What is due from the very instant at which quiet hours end is not late.
         let from = if same && self.gates_change_at <= now && now - self.gates_change_at < BACKLOG_AFTER {
             self.gates_change_at
@@ -273,19 +293,32 @@ impl Lane {
 
     /// The lane is this node's from now on; the last owner has left what it knew.
     pub fn begin(&mut self, left: LaneStatus, now: Millis) {
-        self.token = Token::after(left.forced);
+        self.token = Token::after(left.forced).patient(!self.is_first());
         self.pause = left.pause.filter(|pause| now < pause.until);
         self.failures = u32::from(self.pause.is_some());
         (self.fruitless, self.quiet_until, self.quota) = (0, 0, left.quota);
         self.rate.resume(left.halved, now);
-        for SuspendedTemplate { template, code, why, until, blame } in left.suspended {
-            if let Some(number) = self.templates.number(&template) {
-                self.templates.breakers.inherit(number, Suspension { until, blame, code, why });
-            }
-        }
-        self.errands = Errands::new(None, now);
+        left.suspended.iter().for_each(|suspended| self.inherits(suspended));
+        self.errands = if self.is_first() { Errands::new(None, now) } else { Errands::of_another_shard(now) };
         (self.wake_suspended, self.behind) = (true, Behind::default());
         self.resume(now);
+    }
+
+    fn inherits(&mut self, suspended: &SuspendedTemplate) {
+        let SuspendedTemplate { template, code, why, until, blame } = suspended.clone();
+        if let Some(number) = self.templates.number(&template) {
+            self.templates.breakers.inherit(number, Suspension { until, blame, code, why });
+        }
+    }
+
+    /// Another lane of the app has suspended a template: here the platform would refuse it, too. It is believed once until it says so anew,
+    /// so that what is accepted here meanwhile counts.
+    pub fn hears_of(&mut self, suspended: &SuspendedTemplate, now: Millis) {
+        let heard = self.heard.entry(suspended.template.clone()).or_insert(Millis::MIN);
+        if suspended.until > now.max(*heard) {
+            *heard = suspended.until;
+            self.inherits(suspended);
+        }
     }
 
     /// The lane is another's: what was read of it is dropped.
@@ -300,6 +333,32 @@ impl Lane {
         if let Some(pause) = &mut self.pause {
             pause.until = now;
         }
+    }
+
+    /// This is what the platform listed last.
+    pub fn knows(&mut self, listing: Arc<Listing>, now: Millis) {
+        if self.is_first() {
+            self.errands = Errands::new(Some(listing.read_at), now);
+        }
+        self.templates.learn(listing);
+    }
+
+    /// Whether it stands for the app: it alone asks the platform which templates there are.
+    pub fn is_first(&self) -> bool {
+        self.id == self.home
+    }
+
+    /// Which part of the app's limits it has from now on.
+    pub fn has_share(&mut self, share: Share) {
+        if self.share != share {
+            self.share = share;
+            self.rate.configure(share.of_limit(self.app.rate));
+        }
+    }
+
+    /// What others see of it.
+    pub fn status<'a>(&self, status: &'a mut Status) -> &'a mut LaneStatus {
+        if self.divided { status.shards.entry(self.id).or_default() } else { status.lane(&self.app.name) }
     }
 
     /// Whether the first look at the queue is done, or is another's.
@@ -382,8 +441,11 @@ impl Lane {
 
     /// How many may be marked now.
     pub fn window(&self) -> usize {
-        let most =
-            if self.failures > 0 || self.fruitless >= FRUITLESS_IN_A_ROW { 1 } else { self.app.concurrency as usize };
+        let most = if self.failures > 0 || self.fruitless >= FRUITLESS_IN_A_ROW {
+            1
+        } else {
+            self.share.of_limit(self.app.concurrency) as usize
+        };
         most.saturating_sub(self.in_flight)
     }
 
@@ -415,7 +477,7 @@ impl Lane {
                     continue;
                 }
                 let on_doubt = self.templates.on_doubt(job.template);
-                let gate = self.gates.here(self.id, job.schedule);
+                let gate = self.gates.here(self.home, job.schedule);
                 let decision = decide(&job.due, &job.body.openid, &self.app.rules, gate, on_doubt, now);
                 match decision {
                     // A closed gate, or quiet hours of its schedule's own, hold nothing else back.
@@ -536,7 +598,7 @@ impl Lane {
     pub fn quota_said(&mut self, quota: Quota, now: Millis) {
         self.quota = Some(QuotaAsked { quota, at: now });
         let allowed = quota.rate.map(|(calls, seconds)| calls / seconds).and_then(|n| u32::try_from(n).ok());
-        self.rate.allow(allowed);
+        self.rate.allow(allowed.map(|allowed| self.share.of_limit(allowed)));
         if self.quota_is_out && quota.left <= 0 {
             if let Some(pause) = &mut self.pause {
                 pause.until = now + 10 * MINUTE;

@@ -36,7 +36,7 @@ pub use stream::Reach;
 use crate::{
     clock::SharedClock,
     config::App,
-    domain::{Millis, SECOND, timing::rfc3339},
+    domain::{Millis, SECOND, node::Share, timing::rfc3339},
     metrics::{By, Metrics, begin},
     platform::transport::Transport,
     store::{
@@ -47,7 +47,6 @@ use crate::{
 };
 use clockwatch::ClockWatch;
 use done::Done;
-use errands::Errands;
 use lane::{BACKLOG_AFTER, Holding, Lane};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use settlements::Settlements;
@@ -104,21 +103,9 @@ impl Engine {
         seed: u64,
     ) -> Self {
         let now = clock.now();
-        let lane = |app: &App| {
-            let id = store.lane(&app.name);
-            let config = Arc::new(app.clone());
-            let templates = Templates::new(Arc::clone(&config), |t| store.template(id, &t.code));
-            let way = way(&transport, app);
-            let mut lane = Lane::new(id, config, app.adapter().into(), way, templates, &metrics, now);
-            if let Some(listing) = store.listing(&app.name) {
-                lane.errands = Errands::new(Some(listing.read_at), now);
-                lane.templates.learn(listing);
-            }
-            lane
-        };
         begin(&metrics.store_errors, StoreError::WORDS.map(|what| By { what }));
-        let engine = Self {
-            lanes: apps.iter().map(lane).collect(),
+        let mut engine = Self {
+            lanes: Vec::new(),
             clockwatch: ClockWatch::new(now, clock.monotonic()),
             seen_at: clock.monotonic(),
             store,
@@ -135,7 +122,28 @@ impl Engine {
             stopping: false,
             owned: None,
         };
+        for app in apps.iter().map(|app| Arc::new(app.clone())) {
+            let lanes = engine.store.lanes(&app.name);
+            let of = u32::try_from(lanes.len()).expect("few");
+            for (part, id) in (0..).zip(lanes) {
+                let mut lane = engine.lane(&app, id, now);
+                lane.divided = of > 1;
+                lane.has_share(Share { part, of });
+                if let Some(listing) = engine.store.listing(&app.name) {
+                    lane.knows(listing, now);
+                }
+                engine.lanes.push(lane);
+            }
+        }
         engine.told_by(Arc::default())
+    }
+
+    /// A lane of an app.
+    fn lane(&self, app: &Arc<App>, id: i64, now: Millis) -> Lane {
+        let (home, store) = (self.store.lane(&app.name), &self.store);
+        let templates = Templates::new(Arc::clone(app), |t| store.template(home, &t.code));
+        let way = way(&self.transport, app);
+        Lane::new((id, home), Arc::clone(app), app.adapter().into(), way, templates, &self.metrics, now)
     }
 
     /// The same, told by these signals.
@@ -241,8 +249,8 @@ impl Engine {
         }
         for app in told.renewed {
             let way = way(&self.transport, &app);
-            if let Some(lane) = self.lane_of(&app.name) {
-                lane.renew(app.adapter().into(), way, now);
+            for lane in self.lanes.iter_mut().filter(|lane| lane.app.name == app.name) {
+                lane.renew(app.adapter().into(), Arc::clone(&way), now);
             }
         }
         if let Some(owned) = told.owned {
@@ -353,8 +361,9 @@ impl Engine {
         lanes.chain(settle).min().unwrap_or(Millis::MAX).min(now + POLL)
     }
 
+    /// An app's first lane.
     fn lane_of(&mut self, app: &str) -> Option<&mut Lane> {
-        self.lanes.iter_mut().find(|lane| lane.app.name == app)
+        self.lanes.iter_mut().find(|lane| lane.is_first() && lane.app.name == app)
     }
 
     fn read(&mut self, i: usize, read: Read) {
@@ -431,7 +440,7 @@ impl Engine {
                 if lane.hold == Holding::Elsewhere {
                     continue;
                 }
-                let at = status.lane(&lane.app.name);
+                let at = lane.status(status);
                 at.elsewhere = false;
                 at.next_due = lane.next_due();
                 at.in_flight = lane.in_flight;
@@ -461,6 +470,10 @@ impl Engine {
                 if at.pause.as_ref().map(|pause| pause.until) != lane.pause.as_ref().map(|pause| pause.until) {
                     at.pause.clone_from(&lane.pause);
                 }
+            }
+            for first in self.lanes.iter().filter(|lane| lane.divided && lane.is_first()) {
+                let lanes = self.lanes.iter().filter(|lane| lane.home == first.home).map(|lane| lane.id);
+                status.sum_up(&first.app.name, lanes);
             }
         });
     }

@@ -104,6 +104,7 @@ impl Engine {
                 let kept = self.store.keep_listing(&lane.app.name, listing);
                 self.tasks.spawn(async move { Done::ListingKept { lane: i, kept: limited(kept).await } });
                 self.templates_asked(i, None);
+                (0..self.lanes.len()).for_each(|other| self.hear_of_others(other, now));
                 Ok(())
             }
             Err(outcome) => {
@@ -116,7 +117,7 @@ impl Engine {
     /// Everybody who waits for a reading sees that it is done.
     fn templates_asked(&self, i: usize, problem: Option<Message>) {
         self.signals.publish(|status| {
-            let asked = &mut status.lane(&self.lanes[i].app.name).templates_asked;
+            let asked = &mut self.lanes[i].status(status).templates_asked;
             asked.times += 1;
             asked.problem = problem;
         });

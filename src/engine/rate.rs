@@ -29,6 +29,12 @@ impl Rate {
         Self { configured, allowed: None, halved: 0, halved_at: 0, all, backlog }
     }
 
+    /// So many sends a second from now on: the app is divided otherwise. What the platform has said that it allows is said anew.
+    pub fn configure(&mut self, configured: u32) {
+        (self.configured, self.allowed) = (configured, None);
+        self.set_paces();
+    }
+
     /// Sends per second for now.
     pub fn per_second(&self) -> u32 {
         let most = self.allowed.map_or(self.configured, |allowed| allowed.min(self.configured));

@@ -4,7 +4,7 @@ use crate::{
     config::App,
     domain::{
         Millis,
-        node::{Marker, NodeId, Watch},
+        node::{Marker, NodeId, Share, Watch},
     },
     platform::{Quota, code::Blame},
     store::port::Ring,
@@ -58,6 +58,8 @@ pub struct Owned {
     pub me: NodeId,
     /// Its lanes, and the epoch of each.
     pub epochs: BTreeMap<i64, i64>,
+    /// Which part of its app's limits each lane has that does not have them whole.
+    pub shares: BTreeMap<i64, Share>,
     /// What it has seen of the others.
     pub watch: Arc<Watch>,
     /// What the last owner of each lane said of it.
@@ -100,6 +102,8 @@ pub struct Status {
     pub clock_trusted: bool,
     /// By app.
     pub lanes: BTreeMap<String, LaneStatus>,
+    /// By lane, of apps that are divided into several.
+    pub shards: BTreeMap<i64, LaneStatus>,
 }
 
 /// One lane's. Where several daemons share a database its owner writes it down: others tell it, and the next owner goes on from it.
@@ -300,6 +304,35 @@ impl LaneStatus {
     pub fn to_keep(&self) -> Self {
         Self { next_due: None, in_flight: 0, ..self.clone() }
     }
+
+    /// How an app stands of which this is the first lane and `other` another one.
+    fn add(&mut self, other: &Self) {
+        if other.pause.as_ref().map(|pause| pause.until) > self.pause.as_ref().map(|pause| pause.until) {
+            self.pause.clone_from(&other.pause);
+        }
+        self.next_due = [self.next_due, other.next_due].into_iter().flatten().min();
+        self.in_flight += other.in_flight;
+        self.token_failed |= other.token_failed;
+        self.rate += other.rate;
+        for suspended in &other.suspended {
+            match self.suspended.iter_mut().find(|known| known.template == suspended.template) {
+                Some(known) if known.until < suspended.until => known.clone_from(suspended),
+                Some(_) => {}
+                None => self.suspended.push(suspended.clone()),
+            }
+        }
+        if other.quota.map(|asked| asked.at) > self.quota.map(|asked| asked.at) {
+            self.quota = other.quota;
+        }
+        for (code, n) in &other.unlisted {
+            match self.unlisted.iter_mut().find(|(known, _)| known == code) {
+                Some((_, all)) => *all += n,
+                None => self.unlisted.push((code.clone(), *n)),
+            }
+        }
+        self.halved = self.halved.max(other.halved);
+        self.forced.extend(&other.forced);
+    }
 }
 
 impl Status {
@@ -310,5 +343,13 @@ impl Status {
             self.lanes.insert(app.to_owned(), LaneStatus::default());
         }
         self.lanes.get_mut(app).expect("it is there or was just made")
+    }
+
+    /// Says of an app that is divided into these lanes what they say together. The first one is first.
+    pub(super) fn sum_up(&mut self, app: &str, lanes: impl Iterator<Item = i64>) {
+        let mut said = lanes.filter_map(|lane| self.shards.get(&lane));
+        let Some(mut all) = said.next().cloned() else { return };
+        said.for_each(|said| all.add(said));
+        *self.lane(app) = all;
     }
 }

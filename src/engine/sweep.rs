@@ -36,7 +36,7 @@ impl Engine {
         let more = jobs.len() >= usize::try_from(SLICE).expect("small");
         for job in jobs {
             // The clock may have been set since the look began.
-            let gate = self.lanes[i].gates.here(self.lanes[i].id, job.schedule);
+            let gate = self.lanes[i].gates.here(self.lanes[i].home, job.schedule);
             if let Decision::Settle(settlement) = self.lanes[i].decide(&job, gate, now)
                 && self.lanes[i].active.insert(job.due.id)
             {

@@ -100,6 +100,11 @@ impl Templates {
         self.out_of_step = out_of_step;
     }
 
+    /// When the list was read that is known; never, if none is.
+    pub fn read_at(&self) -> Option<Millis> {
+        self.listing.as_ref().map(|listing| listing.read_at)
+    }
+
     /// How many of the configured ones the platform does not have so, as far as is known.
     pub fn out_of_step(&self) -> usize {
         self.out_of_step

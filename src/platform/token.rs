@@ -61,12 +61,27 @@ pub struct Token {
     refused: u32,
     /// Why the last fetch brought nothing to send with.
     trouble: Option<Trouble>,
+    /// It is left to another lane of the app to force a new one, and done here only if that one does not.
+    patient: bool,
+    /// When others forced one, within a day.
+    elsewhere: Vec<Millis>,
 }
 
 impl Token {
     /// None yet; new ones were forced at these instants, by whoever asked before.
     pub fn after(forced: Vec<Millis>) -> Self {
         Self { forced, ..Self::default() }
+    }
+
+    /// Of an app that several lanes send for: a new one is forced by the first of them.
+    #[must_use]
+    pub fn patient(self, patient: bool) -> Self {
+        Self { patient, ..self }
+    }
+
+    /// Other lanes of the app have forced new ones at these instants.
+    pub fn forced_elsewhere(&mut self, forced: Vec<Millis>) {
+        self.elsewhere = forced;
     }
 
     /// When new ones were forced, within a day.
@@ -101,9 +116,10 @@ impl Token {
 
     /// A rejected token that the platform gave out again is broken there too; then a new one must be forced.
     fn must_force(&self, now: Millis) -> bool {
-        let today = self.forced.iter().filter(|at| now - **at < DAY).count();
-        let apart = self.forced.iter().all(|at| now - *at >= FORCED_APART);
-        self.failures > 0 && self.rejected.is_some() && today < FORCED_A_DAY && apart
+        let forced = || self.forced.iter().chain(&self.elsewhere);
+        let today = forced().filter(|at| now - **at < DAY).count();
+        let apart = forced().all(|at| now - *at >= FORCED_APART);
+        self.failures > u32::from(self.patient) && self.rejected.is_some() && today < FORCED_A_DAY && apart
     }
 
     /// A fetch begins.
@@ -214,6 +230,29 @@ mod tests {
         assert_eq!(token.need(6_899 * SECOND), Need::Nothing);
         assert_eq!(token.need(6_901 * SECOND), Need::Renew);
         assert_eq!(token.need(7_200 * SECOND), Need::Fetch { force: false });
+    }
+
+    #[test]
+    fn of_several_lanes_of_an_app_one_forces_a_new_token_and_the_others_wait_for_it() {
+        let bad = || SecretString::from("bad".to_owned());
+        let refused = |patient| {
+            let mut token = Token::default().patient(patient);
+            token.granted(granted("bad", 7_200 * SECOND), 0);
+            token.reject(&bad(), "bad_token", &why(), 1, 1.0);
+            assert_eq!(token.need(1), Need::Fetch { force: false });
+            token.granted(granted("bad", 7_200 * SECOND), 1);
+            token
+        };
+        assert_eq!(refused(false).need(1), Need::Fetch { force: true });
+        let mut other = refused(true);
+        assert_eq!(other.need(1), Need::Wait { until: 1 + FORCED_APART }, "the first one forces it");
+        let next = 1 + FORCED_APART;
+        assert_eq!(other.need(next), Need::Fetch { force: false });
+        other.forced_elsewhere(vec![next - SECOND]);
+        other.granted(granted("bad", 7_200 * SECOND), next);
+        assert_eq!(other.need(next), Need::Wait { until: next + FORCED_APART }, "it did a second ago");
+        other.forced_elsewhere(Vec::new());
+        assert_eq!(other.need(next + FORCED_APART), Need::Fetch { force: true }, "it does not");
     }
 
     #[test]

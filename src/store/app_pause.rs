@@ -56,6 +56,6 @@ impl Store {
 
     /// Since when an operator has paused an app.
     pub fn app_paused_since(&self, app: &str) -> Option<Millis> {
-        self.gates.get().paused_since(self.names.app(app).lane)
+        self.gates.get().paused_since(self.names.app(app).home)
     }
 }

@@ -29,7 +29,7 @@ impl Store {
         }
         for row in rows {
             if let Some(app) = tally.get_mut(self.names.app_of_lane(row.get("lane"))) {
-                app.insert(row.get("name"), row.get("n"));
+                *app.entry(row.get("name")).or_default() += row.get::<i64, _>("n");
             }
         }
         Ok(tally)

@@ -19,8 +19,8 @@ use std::{
 pub struct Known {
     /// Its name.
     pub name: Arc<str>,
-    /// Its app's lane.
-    pub lane: i64,
+    /// Its app's first lane.
+    pub home: i64,
     /// Its gate.
     pub gate: Gate,
 }
@@ -29,7 +29,7 @@ pub struct Known {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gates {
     known: BTreeMap<i64, Known>,
-    /// By their lanes: since when.
+    /// By their first lanes: since when.
     paused: BTreeMap<i64, Millis>,
 }
 
@@ -39,26 +39,26 @@ impl Gates {
         schedule.and_then(|id| self.known.get(&id)).map_or_else(Gate::default, |known| known.gate)
     }
 
-    /// The same in its lane: where the app is paused, every gate is closed.
-    pub fn here(&self, lane: i64, schedule: Option<i64>) -> Gate {
+    /// The same of an app, which its first lane stands for here and below: where it is paused, every gate is closed.
+    pub fn here(&self, home: i64, schedule: Option<i64>) -> Gate {
         let gate = self.of(schedule);
-        Gate { closed: gate.closed || self.paused.contains_key(&lane), ..gate }
+        Gate { closed: gate.closed || self.paused.contains_key(&home), ..gate }
     }
 
-    /// Since when an operator has paused a lane's app.
-    pub fn paused_since(&self, lane: i64) -> Option<Millis> {
-        self.paused.get(&lane).copied()
+    /// Since when an operator has paused an app.
+    pub fn paused_since(&self, home: i64) -> Option<Millis> {
+        self.paused.get(&home).copied()
     }
 
-    /// The gates of a lane's schedules that differ from the plain one.
-    pub fn of_lane(&self, lane: i64) -> impl Iterator<Item = (i64, Gate)> {
-        let here = self.known.iter().filter(move |(_, known)| known.lane == lane && !known.gate.is_plain());
+    /// The gates of an app's schedules that differ from the plain one.
+    pub fn of_app(&self, home: i64) -> impl Iterator<Item = (i64, Gate)> {
+        let here = self.known.iter().filter(move |(_, known)| known.home == home && !known.gate.is_plain());
         here.map(|(id, known)| (*id, known.gate))
     }
 
-    /// The schedules of a lane that are closed now for a reason of their own: not by their app's quiet hours.
-    pub fn closed(&self, lane: i64, now: Millis) -> BTreeSet<i64> {
-        self.of_lane(lane).filter(|(_, gate)| !gate.is_open(None, now)).map(|(id, _)| id).collect()
+    /// The schedules of an app that are closed now for a reason of their own: not by their app's quiet hours.
+    pub fn closed(&self, home: i64, now: Millis) -> BTreeSet<i64> {
+        self.of_app(home).filter(|(_, gate)| !gate.is_open(None, now)).map(|(id, _)| id).collect()
     }
 
     /// What a schedule is called.
@@ -103,7 +103,7 @@ impl Kept {
 /// The columns of a [`Known`]. Of a cancelled schedule of which nothing lives the gate holds nothing back, so it needs none.
 fn columns() -> String {
     format!(
-        "s.id, s.name, (SELECT l.id FROM lane l WHERE l.app = s.app AND l.shard = 0) AS lane, s.quiet, s.zone, s.paused_at, s.task,
+        "s.id, s.name, (SELECT l.id FROM lane l WHERE l.app = s.app AND l.shard = 0) AS home, s.quiet, s.zone, s.paused_at, s.task,
          (SELECT CAST(NULLIF(SUM(t.n), 0) AS BIGINT) FROM schedule_tally t
           WHERE t.schedule = s.id AND t.name IN ({LIVING_WORDS}) AND s.cancelled_at IS NOT NULL) AS cancelled"
     )
@@ -126,7 +126,7 @@ fn known(row: &AnyRow) -> (i64, Known) {
     };
     let gate = Gate { closed: is_there("paused_at") || is_there("cancelled") || changes, quiet };
     let name: String = row.get("name");
-    (row.get("id"), Known { name: name.into(), lane: row.get("lane"), gate })
+    (row.get("id"), Known { name: name.into(), home: row.get("home"), gate })
 }
 
 /// `schedule.quiet` of one that has no quiet hours, whatever its app has.
@@ -139,12 +139,12 @@ pub(super) const RESUME: &str = "resume_app";
 /// The rows of both.
 pub(super) const OF_APPS: &str = "action IN ('pause_app', 'resume_app')";
 
-/// The lanes of the apps that are paused, and since when.
+/// The first lanes of the apps that are paused, and since when.
 async fn paused(conn: &mut AnyConnection) -> sqlx::Result<BTreeMap<i64, Millis>> {
     // The actions stand in the text, or the index of them would not be used.
     let sql = format!(
         "SELECT l.id AS lane, u.at FROM (SELECT MAX(id) AS id FROM audit WHERE {OF_APPS} GROUP BY detail) last
-         JOIN audit u ON u.id = last.id JOIN app a ON a.name = u.detail JOIN lane l ON l.app = a.id WHERE u.action = $1"
+         JOIN audit u ON u.id = last.id JOIN app a ON a.name = u.detail JOIN lane l ON l.app = a.id AND l.shard = 0 WHERE u.action = $1"
     );
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(PAUSE).fetch_all(conn).await?;
     Ok(rows.iter().map(|row| (row.get("lane"), row.get("at"))).collect())

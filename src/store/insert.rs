@@ -6,7 +6,7 @@ use super::{
     dialect::Cell,
     error::StoreError,
     ledgers::{self, Claimant, Ledgers, Pair, Wanted},
-    names::{Names, Place},
+    names::Names,
     recipients::{self, recipients},
     spent::{self, Spent, TapEvent, Used},
     states::{LAST_STATE, LIVING, state},
@@ -37,13 +37,14 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
                 continue;
             }
         };
-        let Place { id: app, lane } = names.app(&new.app);
+        let place = names.app(&new.app);
+        let (app, lane) = (place.id, names.lane_of_user(place, &new.openid));
         // A ticket that another template has brings nothing here.
         let mut is_new = |tap: &Tap| tap.allowance.ticket().is_none_or(|key| known.tickets.take(names, app, key));
         let tap = tap(names, pair.1, new).filter(|tap| is_new(tap));
         let ledger = known.ledgers.of(pair);
         let Some(id) = ledger.admit(tap, new.claim, new.standing, new.at, || tx.new_id()) else {
-            let until = if names.limited_lane(lane) { ledger.good_until(new.at) } else { None };
+            let until = if names.limited(app) { ledger.good_until(new.at) } else { None };
             verdicts.push(until.map_or(Inserted::NoConsent, Inserted::ConsentsEnd));
             continue;
         };

@@ -297,7 +297,7 @@ impl Ledgers {
     pub async fn write(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
         let (mut new, mut held, mut void, mut gone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (pair, moved, line) in self.moves() {
-            tx.tally.consent(tx.names.lane_of_stored(pair.1)?, moved);
+            tx.tally.consent(tx.names.home_of_stored(pair.1)?, moved);
             let changed = match (moved.from, moved.to) {
                 (None, _) => &mut new,
                 (_, None) => &mut gone,

@@ -376,15 +376,17 @@ impl Store {
         for app in &filter.apps {
             let place = self.names.app(app);
             let template = filter.templates.get(app).map(|code| self.names.find_template(place.id, code).unwrap_or(-1));
-            let walk = |way| Walk {
-                way,
-                lane: place.lane,
-                template: template.unwrap_or_default(),
-                at: start,
-                done: false,
-                found: VecDeque::new(),
-            };
-            walks.extend(Way::all(self.database.dialect, filter).into_iter().map(walk));
+            for lane in self.names.lanes_of(app) {
+                let walk = |way| Walk {
+                    way,
+                    lane,
+                    template: template.unwrap_or_default(),
+                    at: start,
+                    done: false,
+                    found: VecDeque::new(),
+                };
+                walks.extend(Way::all(self.database.dialect, filter).into_iter().map(walk));
+            }
         }
         let mut items: Vec<Stored> = Vec::new();
         loop {

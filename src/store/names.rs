@@ -1,28 +1,45 @@
 //! Names to small integers and back: apps, their lanes and templates.
 
-use super::{error::unknown_name as unknown, pseudonyms::Pseudonyms};
+use super::{dialect::Dialect, error::unknown_name as unknown, pseudonyms::Pseudonyms};
 use crate::{
     config::App,
-    domain::consent::{Allowance, Feeds},
+    domain::{
+        consent::{Allowance, Feeds},
+        node::shard_of,
+    },
 };
 use sqlx::{AnyConnection, Row};
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::RwLock,
+};
 
-/// An app's row and its lane's.
+/// An app's row and its first lane's.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     /// The app.
     pub id: i64,
-    /// Its lane; one an app until large apps are sharded.
-    pub lane: i64,
+    /// The lane of its first shard: what concerns the whole app is kept there.
+    pub home: i64,
 }
 
-/// Names to small integers and back; fixed while the daemon runs.
+/// All lanes. Another daemon may divide an app while this one runs.
+#[derive(Debug, Default)]
+struct Lanes {
+    /// The app of each lane.
+    apps: HashMap<i64, i64>,
+    /// The lanes of each app, by shard.
+    of_apps: HashMap<i64, Vec<i64>>,
+}
+
+/// Names to small integers and back; but for the lanes they are fixed while the daemon runs.
 #[derive(Debug)]
 pub struct Names {
     pub(super) apps: HashMap<String, Place>,
-    lanes: HashMap<i64, String>,
-    lanes_of_apps: HashMap<i64, i64>,
+    names_of_apps: HashMap<i64, String>,
+    lanes: RwLock<Lanes>,
+    /// Into how many lanes the new reminders of an app go, where that is more than one.
+    shards: HashMap<i64, u32>,
     templates: HashMap<(i64, String), i64>,
     codes: HashMap<i64, (i64, String)>,
     /// What one accept of a template is worth; of those left out, one send.
@@ -38,8 +55,9 @@ impl Names {
     pub(super) fn nameless(pseudonyms: Pseudonyms) -> Self {
         Self {
             apps: HashMap::new(),
-            lanes: HashMap::new(),
-            lanes_of_apps: HashMap::new(),
+            names_of_apps: HashMap::new(),
+            lanes: RwLock::default(),
+            shards: HashMap::new(),
             templates: HashMap::new(),
             codes: HashMap::new(),
             allowances: HashMap::new(),
@@ -59,8 +77,7 @@ impl Names {
     }
 
     pub(super) fn find_template_of_lane(&self, lane: i64, code: &str) -> Option<i64> {
-        let app = self.lanes.get(&lane).map(|name| self.app(name).id)?;
-        self.find_template(app, code)
+        self.find_template(self.app_id_of_lane(lane)?, code)
     }
 
     pub(super) fn find_template(&self, app: i64, code: &str) -> Option<i64> {
@@ -87,9 +104,9 @@ impl Names {
         self.limited.contains(&app)
     }
 
-    /// The same of a lane's app.
+    /// The same of a lane's app. Of one that another daemon has made a moment ago it may be so.
     pub(super) fn limited_lane(&self, lane: i64) -> bool {
-        !self.limited.is_empty() && self.limited(self.app_id_of_lane(lane))
+        !self.limited.is_empty() && self.app_id_of_lane(lane).is_none_or(|app| self.limited(app))
     }
 
     /// What users are called in logs.
@@ -104,12 +121,34 @@ impl Names {
 
     /// The name of an app.
     pub(super) fn app_of_id(&self, app: i64) -> &str {
-        self.lanes_of_apps.get(&app).map_or("?", |lane| self.app_of_lane(*lane))
+        self.names_of_apps.get(&app).map_or("?", String::as_str)
     }
 
-    /// The app whose lane this is.
-    pub(super) fn app_id_of_lane(&self, lane: i64) -> i64 {
-        self.app(self.app_of_lane(lane)).id
+    fn lanes(&self) -> std::sync::RwLockReadGuard<'_, Lanes> {
+        self.lanes.read().expect("nobody panics while writing them")
+    }
+
+    /// The app whose lane this is; none of a lane that another daemon has made a moment ago.
+    pub(super) fn app_id_of_lane(&self, lane: i64) -> Option<i64> {
+        self.lanes().apps.get(&lane).copied()
+    }
+
+    /// The lanes of an app, by shard.
+    pub(crate) fn lanes_of(&self, app: &str) -> Vec<i64> {
+        self.lanes().of_apps.get(&self.app(app).id).cloned().unwrap_or_default()
+    }
+
+    /// The lane that a user's new reminders go to. All of one user go through one lane, so that one of them waits for the other.
+    pub(super) fn lane_of_user(&self, app: Place, openid: &str) -> i64 {
+        match self.shards.get(&app.id) {
+            None => app.home,
+            Some(shards) => self.lanes().of_apps[&app.id][shard_of(openid, *shards) as usize],
+        }
+    }
+
+    /// The first lane of a lane's app.
+    pub(super) fn home_of(&self, lane: i64) -> i64 {
+        self.app_id_of_lane(lane).and_then(|app| self.lanes().of_apps[&app].first().copied()).unwrap_or(lane)
     }
 
     /// The app of a template.
@@ -125,12 +164,13 @@ impl Names {
         self.codes.get(&template).map(|(app, _)| *app).ok_or_else(unknown)
     }
 
-    /// The lane of that app.
+    /// The first lane of that app.
     ///
     /// # Errors
     /// As [`Self::app_of_stored`].
-    pub(super) fn lane_of_stored(&self, template: i64) -> sqlx::Result<i64> {
-        self.lanes_of_apps.get(&self.app_of_stored(template)?).copied().ok_or_else(unknown)
+    pub(super) fn home_of_stored(&self, template: i64) -> sqlx::Result<i64> {
+        let app = self.app_of_stored(template)?;
+        self.lanes().of_apps.get(&app).and_then(|lanes| lanes.first().copied()).ok_or_else(unknown)
     }
 
     /// An app's templates.
@@ -139,29 +179,47 @@ impl Names {
     }
 
     /// All lanes.
-    pub fn lanes(&self) -> Vec<i64> {
-        self.lanes.keys().copied().collect()
+    pub fn all_lanes(&self) -> Vec<i64> {
+        self.lanes().apps.keys().copied().collect()
     }
 
     /// The name of the app whose lane this is.
     pub fn app_of_lane(&self, lane: i64) -> &str {
-        self.lanes.get(&lane).map_or("?", String::as_str)
+        self.app_id_of_lane(lane).map_or("?", |app| self.app_of_id(app))
+    }
+
+    /// Reads which lanes there are: other daemons make some, too.
+    pub(super) async fn read_lanes(&self, conn: &mut AnyConnection) -> sqlx::Result<()> {
+        let mut lanes = Lanes::default();
+        for row in sqlx::query("SELECT id, app FROM lane ORDER BY app, shard").fetch_all(conn).await? {
+            let (lane, app): (i64, i64) = (row.get("id"), row.get("app"));
+            lanes.apps.insert(lane, app);
+            lanes.of_apps.entry(app).or_default().push(lane);
+        }
+        *self.lanes.write().expect("nobody panics while writing them") = lanes;
+        Ok(())
     }
 }
 
+/// Into how many lanes an app is divided: the one daemon of a file has nobody to share them with.
+fn shards(dialect: Dialect, app: &App) -> u32 {
+    if dialect == Dialect::Sqlite { 1 } else { app.shards }
+}
+
 /// Stores the names of the configured apps and templates, and reads all that are stored.
-pub(super) async fn learn(conn: &mut AnyConnection, apps: &[App]) -> sqlx::Result<Names> {
+pub(super) async fn learn(conn: &mut AnyConnection, dialect: Dialect, apps: &[App]) -> sqlx::Result<Names> {
     for app in apps {
         sqlx::query("INSERT INTO app (name) VALUES ($1) ON CONFLICT (name) DO NOTHING")
             .bind(&app.name)
             .execute(&mut *conn)
             .await?;
-        sqlx::query(
-            "INSERT INTO lane (app, shard) SELECT id, 0 FROM app WHERE name = $1 ON CONFLICT (app, shard) DO NOTHING",
-        )
-        .bind(&app.name)
-        .execute(&mut *conn)
-        .await?;
+        for shard in 0..shards(dialect, app) {
+            sqlx::query("INSERT INTO lane (app, shard) SELECT id, $2 FROM app WHERE name = $1 ON CONFLICT (app, shard) DO NOTHING")
+                .bind(&app.name)
+                .bind(i64::from(shard))
+                .execute(&mut *conn)
+                .await?;
+        }
         for template in &app.templates {
             sqlx::query("INSERT INTO template (app, code) SELECT id, $2 FROM app WHERE name = $1 ON CONFLICT (app, code) DO NOTHING")
                 .bind(&app.name)
@@ -171,12 +229,12 @@ pub(super) async fn learn(conn: &mut AnyConnection, apps: &[App]) -> sqlx::Resul
         }
     }
     let mut names = Names::nameless(Pseudonyms::of(conn).await?);
+    names.read_lanes(conn).await?;
     let rows =
         sqlx::query("SELECT a.id, a.name, l.id AS lane FROM app a JOIN lane l ON l.app = a.id WHERE l.shard = 0");
     for row in rows.fetch_all(&mut *conn).await? {
-        let (name, place) = (row.get::<String, _>("name"), Place { id: row.get("id"), lane: row.get("lane") });
-        names.lanes.insert(place.lane, name.clone());
-        names.lanes_of_apps.insert(place.id, place.lane);
+        let (name, place) = (row.get::<String, _>("name"), Place { id: row.get("id"), home: row.get("lane") });
+        names.names_of_apps.insert(place.id, name.clone());
         names.apps.insert(name, place);
     }
     for row in sqlx::query("SELECT id, app, code FROM template").fetch_all(&mut *conn).await? {
@@ -188,6 +246,9 @@ pub(super) async fn learn(conn: &mut AnyConnection, apps: &[App]) -> sqlx::Resul
         names.configured.insert(app.name.clone());
         let place = names.app(&app.name);
         names.feeds.insert(place.id, app.consents);
+        if shards(dialect, app) > 1 {
+            names.shards.insert(place.id, app.shards);
+        }
         if app.platform.consents_end() {
             names.limited.insert(place.id);
         }

@@ -43,6 +43,8 @@ pub struct NewNode {
     pub secret: String,
     /// The apps that it is configured with, each with a digest of what the nodes must agree on.
     pub apps: BTreeMap<String, String>,
+    /// Into how many lanes it divides an app, where that is more than one.
+    pub shards: BTreeMap<String, u32>,
     /// What a standby of the database has that takes over, as its operator says.
     pub replication: Replication,
 }
@@ -81,8 +83,8 @@ pub struct NodeRow {
     pub started_at: Millis,
     /// How long ago it last beat, by the database's clock.
     pub silent_for: Millis,
-    /// The apps whose lanes it has.
-    pub apps: Vec<String>,
+    /// The apps of which it has lanes, and how many of each.
+    pub lanes: BTreeMap<String, i64>,
     /// Rows that it left in the middle of being sent, or in doubt.
     pub left: i64,
 }
@@ -135,8 +137,8 @@ pub trait Nodes: Send + Sync {
 
 /// The lowest slot that nobody has who may still write.
 const JOIN: &str =
-    "WITH joined AS (INSERT INTO node (name, slot, machine, boot, lock, secret, version, schema, apps, started_at, seen_at)
-     SELECT $1, MIN(s.n), $2, $3, $4, $5, $6, $7, $8, $9, $9 FROM generate_series(1, 63) AS s(n)
+    "WITH joined AS (INSERT INTO node (name, slot, machine, boot, lock, secret, version, schema, apps, shards, started_at, seen_at)
+     SELECT $1, MIN(s.n), $2, $3, $4, $5, $6, $7, $8, $9, $10, $10 FROM generate_series(1, 63) AS s(n)
      WHERE NOT EXISTS (SELECT 1 FROM node WHERE slot = s.n AND state <> 'gone') HAVING MIN(s.n) IS NOT NULL
      RETURNING id, slot), begun AS (INSERT INTO chain (node, n) SELECT id, 0 FROM joined) SELECT id, slot FROM joined";
 
@@ -150,9 +152,15 @@ struct Joined {
 
 async fn join(conn: &mut AnyConnection, new: &NewNode, schema: i64, now: Millis) -> Result<Joined, StoreError> {
     let apps = serde_json::to_string(&new.apps).expect("texts serialise");
+    let shards = serde_json::to_string(&new.shards).expect("numbers serialise");
     let query = sqlx::query(JOIN).bind(&new.name).bind(&new.machine).bind(&new.boot).bind(&new.lock).bind(&new.secret);
-    let query = query.bind(env!("CARGO_PKG_VERSION")).bind(schema).bind(apps).bind(now);
+    let query = query.bind(env!("CARGO_PKG_VERSION")).bind(schema).bind(apps).bind(shards).bind(now);
     let row = query.fetch_optional(&mut *conn).await?.ok_or_else(|| StoreError::Wrong(say!("node_no_slot")))?;
+    // Whoever sends by the whole limits of an app that this one divides looks again before the next mark, and finds this one.
+    for app in new.shards.keys() {
+        let sql = "UPDATE lane SET epoch = epoch + 1 WHERE app = (SELECT id FROM app WHERE name = $1)";
+        sqlx::query(sql).bind(app).execute(&mut *conn).await?;
+    }
     let last = sqlx::query("SELECT COALESCE(MAX(id), 0) AS last FROM reminder").fetch_one(conn).await?;
     Ok(Joined { id: NodeId(row.get("id")), slot: row.get("slot"), last_id: last.get("last") })
 }
@@ -174,6 +182,9 @@ pub(super) async fn begin(
     now: Millis,
     me: &Me,
 ) -> Result<(), StoreError> {
+    if !new.shards.is_empty() {
+        schema::keep_out_before_shards(conn).await?;
+    }
     let Joined { id, slot, last_id } = join(conn, new, schema, now).await?;
     me.becomes(id, slot, last_id);
     Ok(())
@@ -348,7 +359,8 @@ impl Store {
         let sql = format!(
             "SELECT n.id, n.name, n.state, n.version, n.apps AS configured, n.machine, n.boot, n.skew, n.started_at,
                  {SILENT_FOR} AS silent_for,
-                 (SELECT COALESCE(json_agg(a.name ORDER BY a.name), '[]') FROM lane l JOIN app a ON a.id = l.app WHERE l.node = n.id)::text AS apps,
+                 (SELECT COALESCE(json_object_agg(a.name, a.n), '{{}}') FROM
+                  (SELECT a.name, COUNT(*) AS n FROM lane l JOIN app a ON a.id = l.app WHERE l.node = n.id GROUP BY a.name) a)::text AS lanes,
                  (SELECT COUNT(*) FROM due d WHERE d.node = n.id AND d.state <> 0) AS left_behind
              FROM node n WHERE n.state <> 'gone' OR n.seen_at > $1 ORDER BY n.state = 'gone', n.name, n.id"
         );
@@ -365,7 +377,7 @@ impl Store {
             skew: row.get("skew"),
             started_at: row.get("started_at"),
             silent_for: row.get("silent_for"),
-            apps: serde_json::from_str(row.get("apps")).unwrap_or_default(),
+            lanes: serde_json::from_str(row.get("lanes")).unwrap_or_default(),
             left: row.get("left_behind"),
         };
         Ok(rows.iter().map(node).collect())
@@ -373,8 +385,25 @@ impl Store {
 }
 
 async fn look(conn: &mut AnyConnection) -> sqlx::Result<Looked> {
-    let nodes =
-        sqlx::query("SELECT id, name, state, beat, apps FROM node WHERE state <> 'gone'").fetch_all(&mut *conn).await?;
+    // Before the nodes: an epoch that somebody has raised at joining shows only with the node that has joined.
+    let lanes = "SELECT l.id, a.name, l.shard, l.node, l.epoch, l.status, l.wanted,
+             l.shard > 0 AND EXISTS (SELECT 1 FROM due d WHERE d.lane = l.id) AS waits,
+             NOT EXISTS (SELECT 1 FROM node n WHERE n.id = l.node AND n.state IN ('live', 'leaving'))
+             AND EXISTS (SELECT 1 FROM due d WHERE d.lane = l.id) AS deserted
+         FROM lane l JOIN app a ON a.id = l.app ORDER BY l.id";
+    let rows = sqlx::query(lanes).fetch_all(&mut *conn).await?;
+    let lane = |row: &AnyRow| LaneSeen {
+        lane: row.get("id"),
+        app: row.get("name"),
+        shard: u32::try_from(row.get::<i64, _>("shard")).unwrap_or_default(),
+        waits: row.get("waits"),
+        node: row.get::<Option<i64>, _>("node").map(NodeId),
+        epoch: row.get("epoch"),
+    };
+    let lanes = rows.iter().map(lane).collect();
+    let wanted = rows.iter().map(|row| (row.get("id"), row.get("wanted"))).collect();
+    let sql = "SELECT id, name, state, beat, apps, shards FROM node WHERE state <> 'gone'";
+    let nodes = sqlx::query(sql).fetch_all(&mut *conn).await?;
     let nodes = nodes.iter().map(|row| NodeSeen {
         id: NodeId(row.get("id")),
         name: row.get("name"),
@@ -384,21 +413,9 @@ async fn look(conn: &mut AnyConnection) -> sqlx::Result<Looked> {
             .unwrap_or_default()
             .into_keys()
             .collect(),
+        shards: serde_json::from_str(row.get("shards")).unwrap_or_default(),
     });
     let nodes = nodes.collect();
-    let lanes = "SELECT l.id, a.name, l.node, l.epoch, l.status, l.wanted,
-             NOT EXISTS (SELECT 1 FROM node n WHERE n.id = l.node AND n.state IN ('live', 'leaving'))
-             AND EXISTS (SELECT 1 FROM due d WHERE d.lane = l.id) AS deserted
-         FROM lane l JOIN app a ON a.id = l.app ORDER BY l.id";
-    let rows = sqlx::query(lanes).fetch_all(&mut *conn).await?;
-    let lane = |row: &AnyRow| LaneSeen {
-        lane: row.get("id"),
-        app: row.get("name"),
-        node: row.get::<Option<i64>, _>("node").map(NodeId),
-        epoch: row.get("epoch"),
-    };
-    let lanes = rows.iter().map(lane).collect();
-    let wanted = rows.iter().map(|row| (row.get("id"), row.get("wanted"))).collect();
     let statuses =
         rows.iter().filter_map(|row| Some((row.get("id"), row.get::<Option<String>, _>("status")?))).collect();
     let rings = sqlx::query("SELECT slot, n FROM ring").fetch_all(&mut *conn).await?;
@@ -487,7 +504,7 @@ impl Store {
     /// # Errors
     /// When nothing was kept.
     pub async fn want_templates(&self, app: &str) -> Result<(), StoreError> {
-        self.writer.do_one(WantTemplates(self.names.app(app).lane)).await
+        self.writer.do_one(WantTemplates(self.names.app(app).home)).await
     }
 
     /// Reads again what others may have changed and this process keeps in memory.
@@ -495,6 +512,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn refresh(&self) -> Result<(), StoreError> {
+        self.names.read_lanes(&mut *self.read.acquire().await?).await?;
         self.read_gates().await?;
         self.read_listings().await
     }

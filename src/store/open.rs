@@ -156,7 +156,7 @@ impl Store {
             joined.await.map_err(failed)?;
         }
         let learnt = in_time(async {
-            let names = Arc::new(names::learn(&mut conn, apps).await?);
+            let names = Arc::new(names::learn(&mut conn, dialect, apps).await?);
             let listings = templates::read(&mut conn, &names).await?;
             // Whoever did something to a schedule is gone where the store has one daemon. Among several they may be alive elsewhere, and are
             // gone when their beat stops.

@@ -44,13 +44,13 @@ impl Single for Write {
         if !has_task(tx, schedule, &self.nonce).await? {
             return Ok(None);
         }
-        let names::Place { id: app, lane } = tx.names.app(&loading.app);
-        let template = tx.names.template(app, &loading.template);
+        let place = tx.names.app(&loading.app);
+        let (app, template) = (place.id, tx.names.template(place.id, &loading.template));
         if loading.claims != Claims::Reserve {
             let users: Vec<(i64, String)> = lines.iter().map(|line| (app, line.planned.openid.clone())).collect();
             recipients::recipients(tx, &users, true).await?;
         }
-        let at = Place { schedule, lane, app, template };
+        let at = Place { schedule, app: place, template };
         if loading.is_fresh
             && let Some(judged) = self.as_new(tx, at).await?
         {
@@ -99,8 +99,7 @@ type Verdicts = [(Judged, Option<(ReminderId, Claim)>)];
 #[derive(Clone, Copy)]
 struct Place {
     schedule: i64,
-    lane: i64,
-    app: i64,
+    app: names::Place,
     template: i64,
 }
 
@@ -153,7 +152,7 @@ impl Write {
     }
 
     async fn add(&self, tx: &mut Tx<'_>, at: Place, found: &[Found], judged: &Verdicts) -> sqlx::Result<()> {
-        let Place { schedule, lane, app, template } = at;
+        let Place { schedule, app, template } = at;
         let added = self.lines.iter().zip(found).zip(judged).filter_map(|((line, found), (_, new))| {
             let (id, claim) = (*new)?;
             Some((line, found.user.expect("made known before"), id, claim))
@@ -167,8 +166,9 @@ impl Write {
             if *claim == Claim::AtFire || self.loading.standing {
                 unheld.push(Claimant { recipient: *user, template, reminder: *id });
             }
+            let lane = tx.names.lane_of_user(app, &new.openid);
             tx.tally.reminder(lane, Some(schedule), None, Some(State::Scheduled.into()));
-            rows.push(NewRow { id: *id, app, lane, pair: (*user, template) as Pair, new });
+            rows.push(NewRow { id: *id, app: app.id, lane, pair: (*user, template) as Pair, new });
         }
         ledgers::remember(tx, &unheld).await?;
         insert::write_rows(tx, &rows).await

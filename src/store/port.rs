@@ -18,8 +18,16 @@ pub type Asked<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 /// What the engine asks of the store. The seam for simulations.
 pub trait Queue: Send + Sync {
-    /// An app's lane.
+    /// An app's first lane.
     fn lane(&self, app: &str) -> i64;
+    /// All lanes of an app, by shard.
+    fn lanes(&self, app: &str) -> Vec<i64> {
+        vec![self.lane(app)]
+    }
+    /// The first lane of a lane's app.
+    fn home(&self, lane: i64) -> i64 {
+        lane
+    }
     /// The platform's id of a template.
     fn code(&self, template: i64) -> &str;
     /// What a user is called in logs.

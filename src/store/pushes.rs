@@ -174,7 +174,7 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
     let user = users.get(&(place.id, push.openid.clone()));
     let Some((user, template)) = user.zip(known_template(tx, place, &receipt.template)) else { return Ok("unmatched") };
     let sql = format!(
-        "SELECT m.id, m.at, d.due_at, d.state, d.doubt_since, o.state AS ended, o.message_id, q.pushed_at, o.ended_at,
+        "SELECT m.id, m.lane, m.at, d.due_at, d.state, d.doubt_since, o.state AS ended, o.message_id, q.pushed_at, o.ended_at,
                 (SELECT COUNT(*) FROM outcome x WHERE x.lane = m.lane AND x.at = m.at AND x.id = m.id
                     AND x.state IN ('in_doubt', 'sent', 'unconfirmed') AND (x.began_at IS NOT NULL OR x.code = 'interrupted')) AS requests
          FROM reminder m {LIVING}
@@ -194,12 +194,12 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
         Joined::Ambiguous => return Ok("ambiguous"),
         Joined::Nothing => return Ok("unmatched"),
     };
-    let (id, at) = (rows[index].get::<i64, _>("id"), rows[index].get::<i64, _>("at"));
+    let [id, lane, at] = ["id", "lane", "at"].map(|column| rows[index].get::<i64, _>(column));
     // Whoever settles the attempt at the same time is waited for, or waits: either the settlement finds the receipt, or the receipt finds what
     // the settlement has left.
     if let Some(due_at) = rows[index].get::<Option<i64>, _>("due_at") {
         let sql = format!("SELECT id FROM due WHERE lane = $1 AND due_at = $2 AND id = $3{}", tx.dialect.for_update());
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(place.lane).bind(due_at).bind(id);
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(lane).bind(due_at).bind(id);
         if query.fetch_optional(tx.conn().await?).await?.is_none() {
             return Err(meanwhile());
         }
@@ -221,7 +221,7 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
     sqlx::query(
         "INSERT INTO receipt (lane, at, id, pushed_at, received_at, failure, text, message_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
-    .bind(place.lane)
+    .bind(lane)
     .bind(at)
     .bind(id)
     .bind(push.at)
@@ -240,12 +240,12 @@ async fn book(tx: &mut Tx<'_>, place: Place, push: &Push, receipt: &Receipt) -> 
                 settle_all(tx, &[entry]).await?;
             }
         }
-        State::Unconfirmed => confirm(tx, place, at, id).await?,
+        State::Unconfirmed => confirm(tx, lane, at, id).await?,
         // For a reminder that is being sent, the receipt is looked up when it is settled.
         _ => {}
     }
     let failed = receipt.failure.is_some();
-    tx.tally.receipt(place.lane, failed, true);
+    tx.tally.receipt(lane, failed, true);
     Ok(if failed { "undelivered" } else { "delivered" })
 }
 
@@ -267,8 +267,8 @@ fn candidate(row: &AnyRow) -> Candidate {
 }
 
 /// Corrects a reminder that had ended as unconfirmed: the platform says that its message was sent (I8).
-async fn confirm(tx: &mut Tx<'_>, place: Place, at: Millis, id: i64) -> sqlx::Result<()> {
-    reasons::correct(tx, place.lane, (at, id), State::Sent, Reason::Received).await
+async fn confirm(tx: &mut Tx<'_>, lane: i64, at: Millis, id: i64) -> sqlx::Result<()> {
+    reasons::correct(tx, lane, (at, id), State::Sent, Reason::Received).await
 }
 
 /// Forgets a slice of the pushes that are too old to come again, and of the calls that are known long enough; answers how many.

@@ -155,7 +155,15 @@ fn list(schedules: &BTreeSet<i64>) -> String {
 
 impl Queue for Store {
     fn lane(&self, app: &str) -> i64 {
-        self.names.app(app).lane
+        self.names.app(app).home
+    }
+
+    fn lanes(&self, app: &str) -> Vec<i64> {
+        self.names.lanes_of(app)
+    }
+
+    fn home(&self, lane: i64) -> i64 {
+        self.names.home_of(lane)
     }
 
     fn code(&self, template: i64) -> &str {
@@ -261,6 +269,31 @@ impl Queue for Store {
 }
 
 impl Store {
+    /// [`Self::next_due`] of an app.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn next_due_of(&self, app: &str, after: Millis) -> Result<Option<Millis>, StoreError> {
+        let mut next: Option<Millis> = None;
+        for lane in self.names.lanes_of(app) {
+            next = [next, self.next_due(lane, after).await?].into_iter().flatten().min();
+        }
+        Ok(next)
+    }
+
+    /// [`Self::overdue`] of an app.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn overdue_of(&self, app: &str, now: Millis) -> Result<(Option<Millis>, i64), StoreError> {
+        let mut all: (Option<Millis>, i64) = (None, 0);
+        for lane in self.names.lanes_of(app) {
+            let (oldest, n) = self.overdue(lane, now).await?;
+            all = ([all.0, oldest].into_iter().flatten().min(), all.1 + n);
+        }
+        Ok(all)
+    }
+
     /// The instant at which a lane has its next work after `after`, or `None`.
     ///
     /// # Errors
@@ -280,10 +313,10 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn overdue(&self, lane: i64, now: Millis) -> Result<(Option<Millis>, i64), StoreError> {
-        let gates = self.gates.get();
-        let is_open = is_open(&match gates.paused_since(lane) {
+        let (gates, home) = (self.gates.get(), self.names.home_of(lane));
+        let is_open = is_open(&match gates.paused_since(home) {
             Some(_) => Open::Only(BTreeSet::new()),
-            None => Open::AllBut(gates.closed(lane, now)),
+            None => Open::AllBut(gates.closed(home, now)),
         });
         let sql = format!(
             "SELECT d.due_at FROM due d WHERE d.lane = $1 AND d.due_at <= $2 {is_open} ORDER BY d.due_at, d.id LIMIT 1"

@@ -91,7 +91,7 @@ impl Store {
             (self.end_consents(&mut walk.ended, now).await?, self.erase_kept(&mut walk.kept, now).await?);
         let mut done = Erased { ended, kept_rows, ..Erased::default() };
         let Some(shortest) = terms.shortest() else { return Ok(done) };
-        let mut lanes = self.names.lanes();
+        let mut lanes = self.names.all_lanes();
         lanes.sort_unstable();
         let mut left = SLICE;
         // From where it is to the last lane; the next step begins with the first.
@@ -232,7 +232,8 @@ async fn reminders(tx: &mut Tx<'_>, old: &[Old]) -> sqlx::Result<u64> {
         let code: Option<String> = row.get("code");
         tx.tally.reminder(lane, row.get("schedule"), Some(Stand { state, code: code.as_deref() }), None);
         if let Some(key) = row.get::<Option<String>, _>("key") {
-            used.push((tx.names.app_id_of_lane(lane), Used::Key(&key).tag(tx.names)));
+            let app = tx.names.app_id_of_lane(lane).expect("only lanes that are known are walked through");
+            used.push((app, Used::Key(&key).tag(tx.names)));
         }
     }
     spend(tx, &used).await?;

@@ -118,9 +118,11 @@ impl Store {
         let sql = "SELECT COUNT(*) AS n, COALESCE(SUM(CASE WHEN m.expires_at <= $3 THEN 1 ELSE 0 END), 0) AS late
              FROM due d JOIN reminder m ON m.id = d.id
              WHERE d.lane = $1 AND d.due_at <= $3 AND d.schedule = $2 AND d.state = 0";
-        let lane = self.names.app(&schedule.app).lane;
-        let row = sqlx::query(sql).bind(lane).bind(schedule.id).bind(now).fetch_one(&self.read).await?;
-        let (due, late) = (row.get::<i64, _>("n"), row.get::<i64, _>("late"));
+        let (mut due, mut late) = (0, 0);
+        for lane in self.names.lanes_of(&schedule.app) {
+            let row = sqlx::query(sql).bind(lane).bind(schedule.id).bind(now).fetch_one(&self.read).await?;
+            (due, late) = (due + row.get::<i64, _>("n"), late + row.get::<i64, _>("late"));
+        }
         // Between two of these questions some may have ended.
         Ok(Resumed { expired: (expired + late).max(0), overdue: due - late, ahead: (waiting - due).max(0) })
     }

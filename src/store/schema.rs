@@ -137,13 +137,37 @@ async fn min_schema(conn: &mut AnyConnection, dialect: Dialect) -> Option<i64> {
 /// # Errors
 /// When a daemon of such a version lives: its name and its version.
 pub(super) async fn contract(conn: &mut AnyConnection, newest: i64) -> Result<(), StoreError> {
-    let sql = "SELECT name, version FROM node WHERE state IN ('live', 'leaving') AND schema < $1 ORDER BY id LIMIT 1";
-    if let Some(row) = sqlx::query(sql).bind(newest).fetch_optional(&mut *conn).await? {
-        let (name, version): (String, String) = (row.get("name"), row.get("version"));
+    if let Some((name, version)) = older_than(conn, newest).await? {
         return Err(StoreError::Wrong(say!("schema_still_needed", name = name, version = version)));
     }
     // So far no migration has left anything to be taken away.
-    sqlx::query("UPDATE versions SET min_schema = $1 WHERE min_schema < $1").bind(newest).execute(conn).await?;
+    least_schema(conn, newest).await
+}
+
+/// The schema from which on a tixing knows of shards.
+const SHARDS: i64 = 31;
+
+/// A tixing that knows nothing of shards would take lanes that it never sends from: none may run on this database from here on.
+///
+/// # Errors
+/// When such a daemon lives: its name and its version.
+pub(super) async fn keep_out_before_shards(conn: &mut AnyConnection) -> Result<(), StoreError> {
+    if let Some((name, version)) = older_than(conn, SHARDS).await? {
+        return Err(StoreError::Wrong(say!("shards_older_node", name = name, version = version)));
+    }
+    least_schema(conn, SHARDS).await
+}
+
+/// A daemon that lives, or may come back, and knows only of schemas before this one: its name and its version.
+async fn older_than(conn: &mut AnyConnection, schema: i64) -> sqlx::Result<Option<(String, String)>> {
+    let sql = "SELECT name, version FROM node WHERE state <> 'gone' AND schema < $1 ORDER BY id LIMIT 1";
+    let row = sqlx::query(sql).bind(schema).fetch_optional(conn).await?;
+    Ok(row.map(|row| (row.get("name"), row.get("version"))))
+}
+
+/// From here on no tixing may run on this database that does not know this schema.
+async fn least_schema(conn: &mut AnyConnection, schema: i64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE versions SET min_schema = $1 WHERE min_schema < $1").bind(schema).execute(conn).await?;
     Ok(())
 }
 

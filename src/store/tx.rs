@@ -260,7 +260,7 @@ impl<'a> Tx<'a> {
     pub(super) async fn schedule_changed(&mut self, schedule: i64) -> sqlx::Result<()> {
         let known = gates::read_one(self.conn().await?, schedule).await?;
         if let Some((_, known)) = &known {
-            self.raise_epoch(&format!("id = {}", known.lane)).await?;
+            self.raise_epoch(&format!("app = (SELECT app FROM lane WHERE id = {})", known.home)).await?;
         }
         self.gates.extend(known);
         Ok(())

@@ -1987,4 +1987,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("story_left_by_node", "It was under way on the daemon {name} ({id}), which was not heard of since: whether it is sent again is decided once it is known that this daemon has ended, by its own restart or by `tixing nodes bury {id}`."),
     ("store_name_unknown", "it has an app or a template that another daemon was configured with since this one started: give all daemons the same configuration, and start this one again"),
     ("schema_still_needed", "the daemon {name} has version {version}, which needs what would be taken away: upgrade it first"),
+    ("bad_shards", "`shards` is {found}; allowed are 1, 2, 4, 8 and so on up to {most}: each of them needs at least one of `rate` and one of `concurrency`"),
+    ("shards_older_node", "an app has `shards` above 1, and the node «{name}», which still runs, is tixing {version} and knows nothing of shards: stop it or upgrade it first"),
+    ("shards_without_effect", "`shards` of the app «{app}» has no effect: on SQLite there is one daemon, and nobody to share the lanes with"),
 ];

@@ -258,7 +258,7 @@ async fn on_both_with(feeds: Feeds, test: impl AsyncFn(Store, Arc<ManualClock>))
     }
 }
 
-async fn pushed(store: &Store, at: Millis, items: Vec<Item>) -> Taken {
+pub async fn pushed(store: &Store, at: Millis, items: Vec<Item>) -> Taken {
     let push = Push { openid: "o1".into(), at, items, id: None };
     store.push(NewPush { app: "coffee".into(), push }).await.expect("answers")
 }
@@ -267,11 +267,11 @@ fn answered(accepted: bool) -> Vec<Item> {
     vec![Item::Answered { template: EVENT.into(), accepted }]
 }
 
-fn turned_off(template: &str) -> Vec<Item> {
+pub fn turned_off(template: &str) -> Vec<Item> {
     vec![Item::TurnedOff { template: template.into() }]
 }
 
-fn receipt(message_id: Option<&str>, failure: Option<&str>) -> Vec<Item> {
+pub fn receipt(message_id: Option<&str>, failure: Option<&str>) -> Vec<Item> {
     let (message_id, failure) = (message_id.map(str::to_owned), failure.map(str::to_owned));
     vec![Item::Receipt(Receipt { template: EVENT.into(), message_id, failure, text: "…".into() })]
 }
@@ -297,7 +297,7 @@ async fn created(store: &Store, new: NewReminder) -> ReminderId {
     }
 }
 
-async fn state(store: &Store, id: ReminderId) -> (State, Option<String>, Option<bool>) {
+pub async fn state(store: &Store, id: ReminderId) -> (State, Option<String>, Option<bool>) {
     let stored = store.reminder(id).await.expect("answers").expect("it is there");
     (stored.due.state, stored.reason, stored.delivered)
 }

@@ -63,4 +63,5 @@ mod idempotency;
 mod feed;
 mod several_writers;
 mod several;
+mod shards;
 mod sheet;

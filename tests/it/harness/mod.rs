@@ -145,11 +145,16 @@ pub async fn on_both(test: impl AsyncFn(TestStore)) {
 pub async fn on_both_of(apps: &[App], test: impl AsyncFn(TestStore)) {
     for database in databases() {
         eprintln!("on {database}");
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let (url, clock) = (fresh_url(database, folder.path()), ManualClock::at(START));
-        let opened = Store::open(&url, Durability::Full, apps, clock.clone()).await;
-        test(TestStore { store: opened.expect("the store opens"), clock, url, _folder: folder }).await;
+        test(fresh_of(database, apps).await).await;
     }
+}
+
+/// A fresh store of these apps on that database.
+pub async fn fresh_of(database: &str, apps: &[App]) -> TestStore {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (url, clock) = (fresh_url(database, folder.path()), ManualClock::at(START));
+    let store = Store::open(&url, Durability::Full, apps, clock.clone()).await.expect("the store opens");
+    TestStore { store, clock, url, _folder: folder }
 }
 
 /// Opens the store at `url`.

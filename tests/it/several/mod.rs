@@ -11,6 +11,7 @@ mod links;
 mod database;
 mod operators;
 mod pace;
+mod shards;
 
 use tixing::domain::Millis;
 

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, postgres::PgRow};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -20,7 +20,7 @@ use std::{
 use tixing::{
     domain::{
         Millis,
-        node::{NodeId, NodeSeen, NodeState, View},
+        node::{LaneSeen, NodeId, NodeSeen, NodeState, View},
         reminder::ReminderId,
         timing::rfc3339,
     },
@@ -81,9 +81,18 @@ fn names() -> [String; 3] {
             state: NodeState::Live,
             beat: 1,
             apps: APPS.iter().map(|(app, _)| (*app).to_owned()).collect(),
+            shards: BTreeMap::new(),
         });
-        let view = View { nodes: nodes.collect(), lanes: Vec::new() };
-        (1..).zip(APPS).all(|(n, (app, _))| view.place(n, app, None) == Some(NodeId(n)))
+        let lanes = (1..).zip(APPS).map(|(lane, (app, _))| LaneSeen {
+            lane,
+            app: app.to_owned(),
+            shard: 0,
+            waits: false,
+            node: None,
+            epoch: 0,
+        });
+        let view = View { nodes: nodes.collect(), lanes: lanes.collect() };
+        view.places(None).into_iter().all(|(lane, node)| node == NodeId(lane))
     };
     (0..).map(|n| ["a", "b", "c"].map(|letter| format!("{letter}{n}"))).find(fits).expect("one in nine fits")
 }
@@ -112,6 +121,28 @@ impl Trio {
         Some(Self::start_at(seed, sandbox, &store, |_| (store.clone(), platform.clone())).await)
     }
 
+    /// The same with `coffee` divided into so many shards, of which the first node has one more than the others.
+    pub async fn start_divided(seed: u64, shards: u32) -> Option<Self> {
+        let sandbox = SandboxServer::start(seed).await;
+        let (store, platform) = (fresh_url()?, sandbox.url.clone());
+        let divided = format!("name = \"coffee\"\nshards = {shards}");
+        let site = |name: &str| {
+            let site = site(&store, &platform, name);
+            let text = std::fs::read_to_string(site.path("tixing.toml")).expect("there");
+            std::fs::write(site.path("tixing.toml"), text.replace("name = \"coffee\"", &divided)).expect("written");
+            site
+        };
+        let trio = Self::start_in(seed, sandbox, &store, site).await;
+        let sql = "UPDATE lane SET node = (SELECT n.id FROM node n WHERE n.name = $name), epoch = epoch + 1
+             WHERE app = (SELECT id FROM app WHERE name = 'coffee') AND shard % 3 = ";
+        for (i, name) in trio.names.iter().enumerate() {
+            trio.sql(&format!("{}{i}", sql.replace("$name", &format!("'{name}'")))).await;
+        }
+        trio.sql("SELECT pg_notify('tixing', '')").await;
+        trio.node(2).logs("the app's lane is this node's now app=\"coffee\"").await;
+        Some(trio)
+    }
+
     /// Three daemons of which each goes to the database and the platform at addresses of its own.
     pub async fn start_at(
         seed: u64,
@@ -120,10 +151,17 @@ impl Trio {
         addresses: impl Fn(usize) -> (String, String),
     ) -> Self {
         let names = names();
-        let sites = [0, 1, 2].map(|i| {
-            let (store, platform) = addresses(i);
-            site(&store, &platform, &names[i])
-        });
+        let of = |name: &str| names.iter().position(|known| known == name).expect("one of them");
+        let site = |name: &str| {
+            let (store, platform) = addresses(of(name));
+            site(&store, &platform, name)
+        };
+        Self::start_in(seed, sandbox, url, site).await
+    }
+
+    async fn start_in(seed: u64, sandbox: SandboxServer, url: &str, site: impl Fn(&str) -> Site) -> Self {
+        let names = names();
+        let sites = [0, 1, 2].map(|i| site(&names[i]));
         {
             let faults = &mut sandbox.sandbox.world().faults;
             [faults.latency_ms, faults.jitter_ms] = LATENCY;

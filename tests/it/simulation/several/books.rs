@@ -162,11 +162,11 @@ impl Books {
     pub fn look(&self) -> Looked {
         let seen = |node: &Node| {
             let Node { id, state, beat, .. } = *node;
-            NodeSeen { id, name: node.name.clone(), state, beat, apps: node.apps.clone() }
+            NodeSeen { id, name: node.name.clone(), state, beat, apps: node.apps.clone(), shards: BTreeMap::new() }
         };
         let lane = |(lane, i): (&Lane, i64)| {
             let Lane { owner: node, epoch, .. } = *lane;
-            LaneSeen { lane: i, app: lane.app.clone(), node, epoch }
+            LaneSeen { lane: i, app: lane.app.clone(), shard: 0, waits: false, node, epoch }
         };
         let nodes = self.nodes.iter().filter(|node| node.state != NodeState::Gone).map(seen).collect();
         let statuses = self.lanes.iter().zip(1..).filter_map(|(lane, i)| Some((i, lane.status.clone()?))).collect();

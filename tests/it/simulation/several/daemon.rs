@@ -11,6 +11,7 @@ use crate::simulation::time::Time;
 use axum::Router;
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -113,6 +114,7 @@ impl Daemon {
             lock: String::new(),
             secret: String::new(),
             apps: apps.iter().map(|app| (app.name.clone(), String::new())).collect(),
+            shards: BTreeMap::new(),
             replication: Replication::default(),
         };
         let me = books.lock().expect("whole").starts(machine.number, &new, time.world());
