@@ -1,6 +1,6 @@
 //! What tixing does in a second, beside what this machine can do at all. It prints; it asserts nothing.
 //!
-//! `cargo bench -- NAME…` with names among: floor spike spike20 bulk single steady erasing planning plan load look prepare stored; `--postgres` for PostgreSQL,
+//! `cargo bench -- NAME…` with names among: floor spike spike20 bulk single steady erasing planning plan load look prepare stored several; `--postgres` for PostgreSQL,
 //! `--stored N` for the size of a store that `bulk` and `stored` meet, `--n N` for the number of reminders, `--rate N` for those a second of `steady`,
 //! `--counted` for what `perf` counts of a spike (it wants root, and slows down what it counts). `soak --minutes N` runs only
 //! when it is named.
@@ -13,6 +13,7 @@ mod counted;
 mod look;
 mod marketer;
 mod prepare;
+mod several;
 mod soak;
 mod usage;
 
@@ -112,6 +113,9 @@ fn main() {
         }
         if named("prepare") {
             prepare::run(&bench, value("--n", 1_000_000)).await;
+        }
+        if named("several") {
+            several::run(&bench).await;
         }
         if named("single") {
             bench.single().await;
