@@ -43,7 +43,7 @@ use std::{
     sync::Arc,
 };
 
-/// Jobs looked at in one turn behind ones that cannot go yet.
+/// Jobs looked at in one turn behind ones that cannot go yet. Those that another node is sending, of which there may be as many, do not count.
 const LOOK: usize = 4_096;
 /// Sends in a row that came to nothing, after which only single probes go out: a platform that has fallen silent, or is busy, must not eat
 /// the queue.
@@ -461,8 +461,8 @@ impl Lane {
             // A job that is taken is active at once: the buffer may have it a second time, as it was changed since.
             let mut taken = Vec::new();
             let mut users = HashSet::new();
-            for (n, (place, job)) in stream.due(now).take(LOOK).enumerate() {
-                stopped |= n + 1 == LOOK;
+            let mut looked = 0;
+            for (place, job) in stream.due(now) {
                 if self.active.contains(&job.due.id) {
                     // Read twice, as it was and as it is, and under way already: its settlement will ring.
                     taken.push((*place, None));
@@ -475,6 +475,11 @@ impl Lane {
                     users.insert(job.recipient);
                     first_free = sooner(first_free, now + OTHERS);
                     continue;
+                }
+                looked += 1;
+                if looked > LOOK {
+                    stopped = true;
+                    break;
                 }
                 let on_doubt = self.templates.on_doubt(job.template);
                 let gate = self.gates.here(self.home, job.schedule);
@@ -491,9 +496,10 @@ impl Lane {
                         self.active.insert(job.due.id);
                         taken.push((*place, Some(decision)));
                     }
-                    // Bytes of its first request may leave at any time, as long as it is not proved that their node is gone.
+                    // Bytes of its first request may leave at any time, as long as it is not proved that their node is gone. That may be for
+                    // ever, so it does not stay at the head of the lane: it is read again with all the rest.
                     Decision::Send | Decision::Resend if job.due.state == State::InDoubt && !marker.lets_resend() => {
-                        first_free = sooner(first_free, now + OTHERS);
+                        taken.push((*place, None));
                     }
                     Decision::Send | Decision::Resend => {
                         let throttled = window > 0 && !self.rate.ready(backlog, now);

@@ -1,7 +1,7 @@
 //! A stretch of a lane, read in order into a bounded buffer. It never passes over a row.
 //!
 //! What keeps it so: every open row between the stream's beginning and `read_to` is in the buffer, under way, gone, or in ground that is to
-//! be read again; and nothing in the buffer lies behind `read_to`. A crowd at one instant is larger than any buffer, so places are
+//! be read again, or waits for the proof that another node is gone; and nothing in the buffer lies behind `read_to`. A crowd at one instant is larger than any buffer, so places are
 //! (instant, id) everywhere and never instants alone.
 
 use crate::{

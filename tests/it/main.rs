@@ -65,3 +65,4 @@ mod several_writers;
 mod several;
 mod shards;
 mod sheet;
+mod takeover;

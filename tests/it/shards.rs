@@ -2,13 +2,15 @@
 
 use crate::{
     callback::{pushed, receipt, state, turned_off},
-    harness::{EVENT, START, TestStore, accepted_reminder, apps, databases, fresh_of, fresh_url, rig::Rig, wish},
+    harness::{
+        EVENT, START, TestStore, accepted_reminder, apps, databases, fresh_of, fresh_url, open_among, rig::Rig, wish,
+    },
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::{collections::BTreeMap, sync::Arc};
 use tixing::{
     clock::ManualClock,
-    config::{App, Durability, Replication},
+    config::App,
     domain::{
         Millis,
         node::{NodeId, Share, View, shard_of},
@@ -20,7 +22,7 @@ use tixing::{
     store::{
         Inserted, OpenError, Store,
         lists::Filter,
-        nodes::{NewNode, Nodes, Proof},
+        nodes::Nodes,
         port::{Entry, Job, Queue},
     },
 };
@@ -174,16 +176,8 @@ fn look(rig: &Rig) {
     rig.engine.signals().own(Owned { me: NodeId(1), epochs, shares: shares.collect(), watch, statuses });
 }
 
-fn node(name: &str, shards: u32) -> (NewNode, Proof) {
-    let shards = if shards > 1 { [("coffee".to_owned(), shards)].into() } else { BTreeMap::new() };
-    let apps = ["coffee", "tea"].map(|app| (app.to_owned(), String::new())).into();
-    let (machine, boot, lock, secret) = (String::new(), String::new(), String::new(), name.to_owned());
-    let replication = Replication::default();
-    (NewNode { name: name.into(), machine, boot, lock, secret, apps, shards, replication }, Box::new(|_| false))
-}
-
 async fn open(url: &str, clock: &Arc<ManualClock>, name: &str, shards: u32) -> Result<Store, OpenError> {
-    Store::open_among(url, Durability::Full, &divided(shards), clock.clone(), node(name, shards)).await
+    open_among(url, clock, &divided(shards), name).await
 }
 
 #[tokio::test]

@@ -15,13 +15,13 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::{path::Path, sync::Arc};
 use tixing::{
     clock::ManualClock,
-    config::{self, App, Config, Durability},
+    config::{self, App, Config, Durability, Replication},
     domain::{
         Millis,
         consent::{Feed, Report},
         reminder::{Accepted, Claim, NewReminder},
     },
-    store::{Store, users::Wish},
+    store::{OpenError, Store, nodes::NewNode, users::Wish},
 };
 
 /// 2027-03-01T00:00:00Z, where manual clocks start.
@@ -161,6 +161,21 @@ pub async fn fresh_of(database: &str, apps: &[App]) -> TestStore {
 pub async fn open(url: &str, clock: &Arc<ManualClock>) -> Store {
     let clock = Arc::clone(clock);
     Store::open(url, Durability::Full, &apps("http://127.0.0.1:1"), clock).await.expect("the store opens")
+}
+
+/// Opens the store at `url` as a node of this name, which divides the apps as they say.
+pub async fn open_among(url: &str, clock: &Arc<ManualClock>, apps: &[App], name: &str) -> Result<Store, OpenError> {
+    let new = NewNode {
+        name: name.into(),
+        machine: String::new(),
+        boot: String::new(),
+        lock: String::new(),
+        secret: name.into(),
+        apps: apps.iter().map(|app| (app.name.clone(), String::new())).collect(),
+        shards: apps.iter().filter(|app| app.shards > 1).map(|app| (app.name.clone(), app.shards)).collect(),
+        replication: Replication::default(),
+    };
+    Store::open_among(url, Durability::Full, apps, clock.clone(), (new, Box::new(|_| false))).await
 }
 
 /// A popup report of one accepted template.

@@ -1,0 +1,108 @@
+//! A node takes over the lane of one that left much in the middle of being sent: what is behind that goes on, and what it left goes again once its
+//! end is proved.
+
+use crate::harness::{START, accepted_reminder, apps, databases, fresh_of, open_among, rig::Rig};
+use std::sync::Arc;
+use tixing::{
+    clock::Clock,
+    domain::{
+        Millis,
+        node::{BYTES_END, NodeId, REQUESTS_END, Watch},
+    },
+    engine::Owned,
+    store::{
+        nodes::Nodes,
+        port::{Marked, Queue},
+    },
+};
+
+/// More than a look goes over, and as many as an app may have under way.
+const LEFT: usize = 4_096;
+const BEHIND: usize = 20;
+
+/// A node that has the lane of `coffee`, and looks as the daemon does.
+struct Node {
+    rig: Rig,
+    me: NodeId,
+    watch: Watch,
+}
+
+impl Node {
+    async fn insert(&self, prefix: &str, n: usize, at: Millis) {
+        let openids: Vec<String> = (0..n).map(|i| format!("{prefix}{i}")).collect();
+        openids.iter().for_each(|openid| self.rig.tap(openid));
+        let news = openids.iter().map(|openid| accepted_reminder(openid, at)).collect();
+        self.rig.store().insert(news).await.expect("inserted");
+    }
+
+    /// Time passes; it looks once a second.
+    async fn pass(&mut self, seconds: Millis) {
+        for _ in 0..seconds {
+            self.rig.clock().advance(1_000);
+            let looked = self.rig.store().look().await.expect("answers");
+            self.watch.saw(&looked.view, self.rig.clock().monotonic());
+            let (epochs, shares) = (looked.view.owned(self.me), looked.view.shares());
+            let watch = Arc::new(self.watch.clone());
+            self.rig.engine.signals().own(Owned { me: self.me, epochs, shares, watch, statuses: looked.statuses });
+            self.rig.engine.turn().await;
+        }
+    }
+
+    fn arrived(&self, prefix: &str) -> usize {
+        let mut openids = self.rig.openids();
+        openids.retain(|openid| openid.starts_with(prefix));
+        let n = openids.len();
+        openids.sort();
+        openids.dedup();
+        assert_eq!(openids.len(), n, "I2");
+        n
+    }
+}
+
+#[tokio::test]
+async fn i2_i3_what_a_vanished_node_left_holds_nothing_else_up_and_goes_again_once_its_end_is_proved() {
+    if !databases().contains(&"postgres") {
+        return;
+    }
+    let apps = apps("http://127.0.0.1:1");
+    let mut test = fresh_of("postgres", &apps).await;
+    test.store.close().await;
+    let url = test.url.clone();
+    test.store = open_among(&url, &test.clock, &apps, "a").await.expect("opens");
+    let vanished = open_among(&url, &test.clock, &apps, "b").await.expect("opens");
+    let [me, other] = [&test.store, &vanished].map(|store| store.node().expect("it has joined"));
+    let mut rig = Rig::new(test, |app| {
+        (app.rules.exclusive, app.rate, app.concurrency) = (true, 100_000, 4_096);
+    });
+    let engine = rig.engine;
+    rig.engine = engine.among_several();
+    rig.engine.signals().trust_until(Millis::MAX);
+    let mut node = Node { rig, me, watch: Watch::default() };
+    node.insert("left", LEFT, START + 1_000).await;
+    // The other one has the lane, marks all, and is not heard of any more.
+    let coffee = async || {
+        let view = vanished.look().await.expect("answers").view;
+        view.lanes.into_iter().find(|lane| lane.app == "coffee").expect("there")
+    };
+    assert!(vanished.give(coffee().await, other).await.expect("answers"));
+    let lane = coffee().await;
+    let mut jobs = vanished.prefetch(lane.lane, (0, 0), START + 1_000, 10_000).await.expect("answers");
+    jobs.iter_mut().for_each(|job| job.epoch = Some(lane.epoch));
+    let marked = vanished.mark(jobs).await.expect("answers");
+    assert!(marked.len() == LEFT && marked.iter().all(|marked| *marked == Marked::Yes));
+    let lanes = vec![(lane.lane, me)];
+    assert!(node.rig.store().take_over(other, 0, lanes).await.expect("answers"), "it has never beaten");
+    node.insert("first", BEHIND, START + 2_000).await;
+    node.pass(4).await;
+    assert_eq!((node.arrived("first"), node.arrived("left")), (BEHIND, 0), "while it may still be sending them");
+    node.pass(REQUESTS_END / 1_000 + 10).await;
+    node.insert("second", BEHIND, node.rig.clock().now() + 1_000).await;
+    node.pass(4).await;
+    assert_eq!((node.arrived("second"), node.arrived("left")), (BEHIND, 0), "while they wait for proof");
+    node.rig.store().gone(other).await.expect("answers");
+    node.pass(BYTES_END / 1_000 - 1).await;
+    assert_eq!(node.arrived("left"), 0, "its bytes may still be on their way");
+    node.pass(16).await;
+    assert_eq!(node.arrived("left"), LEFT);
+    node.rig.check().await;
+}
