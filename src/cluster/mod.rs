@@ -227,7 +227,20 @@ impl Member {
                 self.former.push((former, since));
             }
         }
-        if self.watch.stable_for(now) >= STABLE && now - self.moved_at >= MOVE_EVERY {
+        if view.node(self.me).is_some_and(|me| !me.on_time) {
+            // Others are on time with what this one would send too early, too late or not at all.
+            for (lane, to) in view.misplaced(self.me) {
+                let app = lane.app.clone();
+                if let Ok(true) = limited(ASK_LIMIT, self.nodes.give(lane, to)).await {
+                    tracing::warn!(
+                        app,
+                        node = to.0,
+                        "this node's clock is not right: a lane goes to one whose clock is"
+                    );
+                    changed = true;
+                }
+            }
+        } else if self.watch.stable_for(now) >= STABLE && now - self.moved_at >= MOVE_EVERY {
             let misplaced = view.misplaced(self.me).into_iter().min_by_key(|(lane, _)| lane.lane);
             if let Some((lane, to)) = misplaced
                 && let app = lane.app.clone()

@@ -24,6 +24,8 @@ pub const GAP: Millis = 2_500;
 pub const REQUESTS_END: Millis = 8 * SECOND;
 /// So long after it is proved that a node is gone no byte of its requests is on its way: longer than the kernel tries.
 pub const BYTES_END: Millis = 12 * SECOND;
+/// Whose clock is further from the database's sends too early or too late.
+pub const SKEWED: Millis = 3 * SECOND;
 /// The nodes must have been the same for so long before a lane moves from one that lives.
 pub const STABLE: Millis = 30 * SECOND;
 /// Between two lanes that a node hands over while it goes on.
@@ -87,6 +89,8 @@ pub struct NodeSeen {
     pub apps: BTreeSet<String>,
     /// Into how many lanes it divides an app, where that is more than one.
     pub shards: BTreeMap<String, u32>,
+    /// Its clock is right, as far as it and the database know.
+    pub on_time: bool,
 }
 
 /// A lane, as it was read.
@@ -142,13 +146,17 @@ impl View {
     }
 
     /// The node that should have each lane: the one that its name draws, so that each node has its share and few lanes move when one comes or
-    /// goes. The shards of one app are apart as far as there are nodes: no node has two more of them than another. `without` cannot have any.
+    /// goes. The shards of one app are apart as far as there are nodes: no node has two more of them than another. One whose clock is wrong has
+    /// none, unless all clocks are: then it may be the database's. `without` cannot have any.
     pub fn places(&self, without: Option<NodeId>) -> BTreeMap<i64, NodeId> {
         let mut places = BTreeMap::new();
         for (app, lanes) in self.by_app() {
             let fit =
                 |node: &&NodeSeen| node.state == NodeState::Live && Some(node.id) != without && node.apps.contains(app);
             let mut nodes: Vec<(usize, &NodeSeen)> = self.nodes.iter().filter(fit).map(|node| (0, node)).collect();
+            if nodes.iter().any(|(_, node)| node.on_time) {
+                nodes.retain(|(_, node)| node.on_time);
+            }
             // So many each has, and so many have one more.
             let (each, mut more) = (lanes.len() / nodes.len().max(1), lanes.len() % nodes.len().max(1));
             for lane in lanes {
@@ -276,7 +284,7 @@ pub struct Watch {
     /// When it looked for the first time, and last.
     began_at: Option<Millis>,
     looked_at: Option<Millis>,
-    /// Since when the nodes that work have been the same.
+    /// Since when the nodes that work have been the same, and those whose clocks are right.
     same_since: Millis,
 }
 
@@ -286,6 +294,7 @@ struct Watched {
     beat_since: Millis,
     state: NodeState,
     state_since: Millis,
+    on_time: bool,
 }
 
 impl Watch {
@@ -294,13 +303,15 @@ impl Watch {
         let gap = self.looked_at.is_none_or(|before| now - before > GAP);
         self.looked_at = Some(now);
         self.began_at.get_or_insert(now);
-        let works = |nodes: &BTreeMap<NodeId, Watched>| -> Vec<NodeId> {
-            nodes.iter().filter(|(_, node)| node.state.works()).map(|(id, _)| *id).collect()
+        let works = |nodes: &BTreeMap<NodeId, Watched>| -> Vec<(NodeId, bool)> {
+            nodes.iter().filter(|(_, node)| node.state.works()).map(|(id, node)| (*id, node.on_time)).collect()
         };
         let before = works(&self.nodes);
         for seen in &view.nodes {
-            let new = Watched { beat: seen.beat, beat_since: now, state: seen.state, state_since: now };
+            let (beat, state, on_time) = (seen.beat, seen.state, seen.on_time);
+            let new = Watched { beat, beat_since: now, state, state_since: now, on_time };
             let node = self.nodes.entry(seen.id).or_insert(new);
+            node.on_time = on_time;
             if gap || node.beat != seen.beat {
                 (node.beat, node.beat_since) = (seen.beat, now);
             }
@@ -348,7 +359,7 @@ mod tests {
 
     fn node(id: i64, beat: i64, state: NodeState) -> NodeSeen {
         let (name, apps) = (format!("n{id}"), ["coffee".into()].into());
-        NodeSeen { id: NodeId(id), name, state, beat, apps, shards: BTreeMap::new() }
+        NodeSeen { id: NodeId(id), name, state, beat, apps, shards: BTreeMap::new(), on_time: true }
     }
 
     fn lane(lane: i64, shard: u32, node: Option<i64>) -> LaneSeen {
@@ -446,6 +457,19 @@ mod tests {
         }
         let moved = among(1..=4).into_iter().filter(|(lane, node)| among(1..=5)[lane] != *node).count();
         assert!((3..=8).contains(&moved), "the fifth of five has three of sixteen: {moved} moved");
+    }
+
+    #[test]
+    fn a_node_whose_clock_is_wrong_has_no_lane_unless_all_clocks_are() {
+        let place = |on_time: [bool; 2]| {
+            let nodes = (1..).zip(on_time).map(|(id, on_time)| NodeSeen { on_time, ..node(id, 0, NodeState::Live) });
+            View { nodes: nodes.collect(), lanes: vec![lane(1, 0, Some(1))] }
+        };
+        let drawn = place([true, true]).places(None)[&1];
+        assert_eq!(place([true, false]).places(None)[&1], NodeId(1));
+        assert_eq!(place([false, true]).places(None)[&1], NodeId(2));
+        assert_eq!(place([false, true]).misplaced(NodeId(1)).len(), 1);
+        assert_eq!(place([false, false]).places(None)[&1], drawn);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
     config::Replication,
     domain::{
         Millis,
-        node::{LaneSeen, NodeId, NodeSeen, NodeState, SILENCE, View},
+        node::{LaneSeen, NodeId, NodeSeen, NodeState, SILENCE, SKEWED, View},
     },
     words::say,
 };
@@ -116,8 +116,8 @@ pub struct Looked {
 pub trait Nodes: Send + Sync {
     /// Joins; answers which node this is from now on.
     fn join(&self, new: NewNode, now: Millis) -> Asked<NodeId>;
-    /// Says that a node lives. `false`: others hold it for dead, and it is to join anew.
-    fn beat(&self, me: NodeId, now: Millis) -> Asked<bool>;
+    /// Says that a node lives, what time it is there, and whether that is distrusted. `false`: others hold it for dead, and it is to join anew.
+    fn beat(&self, me: NodeId, now: Millis, distrusted: bool) -> Asked<bool>;
     /// Looks at all nodes and lanes.
     fn look(&self) -> Asked<Looked>;
     /// Takes the lanes of a node that was last seen at this beat, each for the node that should have it. `false`: it has beaten since, or another was
@@ -402,7 +402,7 @@ async fn look(conn: &mut AnyConnection) -> sqlx::Result<Looked> {
     };
     let lanes = rows.iter().map(lane).collect();
     let wanted = rows.iter().map(|row| (row.get("id"), row.get("wanted"))).collect();
-    let sql = "SELECT id, name, state, beat, apps, shards FROM node WHERE state <> 'gone'";
+    let sql = "SELECT id, name, state, beat, apps, shards, skew, clock_distrusted FROM node WHERE state <> 'gone'";
     let nodes = sqlx::query(sql).fetch_all(&mut *conn).await?;
     let nodes = nodes.iter().map(|row| NodeSeen {
         id: NodeId(row.get("id")),
@@ -414,6 +414,7 @@ async fn look(conn: &mut AnyConnection) -> sqlx::Result<Looked> {
             .into_keys()
             .collect(),
         shards: serde_json::from_str(row.get("shards")).unwrap_or_default(),
+        on_time: row.get::<i64, _>("skew").abs() <= SKEWED && !row.get::<bool, _>("clock_distrusted"),
     });
     let nodes = nodes.collect();
     let statuses =
@@ -542,12 +543,14 @@ impl Nodes for Store {
         })
     }
 
-    fn beat(&self, me: NodeId, now: Millis) -> Asked<bool> {
+    fn beat(&self, me: NodeId, now: Millis, distrusted: bool) -> Asked<bool> {
         let store = self.clone();
         Box::pin(async move {
             let sql = "UPDATE node SET beat = beat + 1, seen_at = CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT),
-                     skew = $2 - CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) WHERE id = $1 AND state IN ('live', 'leaving')";
-            let beat = async |conn: &mut AnyConnection| sqlx::query(sql).bind(me.0).bind(now).execute(conn).await;
+                     skew = $2 - CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT), clock_distrusted = $3 WHERE id = $1 AND state IN ('live', 'leaving')";
+            let beat = async |conn: &mut AnyConnection| {
+                sqlx::query(sql).bind(me.0).bind(now).bind(distrusted).execute(conn).await
+            };
             Ok(store.on_line(&store.lines.heart, beat).await?.rows_affected() > 0)
         })
     }

@@ -4,7 +4,7 @@
 use crate::harness::{START, accepted_reminder, apps, databases, fresh_of, open_among, rig::Rig};
 use std::sync::Arc;
 use tixing::{
-    clock::Clock,
+    clock::{Clock, SystemClock},
     domain::{
         Millis,
         node::{BYTES_END, NodeId, REQUESTS_END, Watch},
@@ -105,4 +105,28 @@ async fn i2_i3_what_a_vanished_node_left_holds_nothing_else_up_and_goes_again_on
     node.pass(16).await;
     assert_eq!(node.arrived("left"), LEFT);
     node.rig.check().await;
+}
+
+#[tokio::test]
+async fn the_lanes_of_a_node_whose_clock_is_wrong_are_to_be_anothers() {
+    if !databases().contains(&"postgres") {
+        return;
+    }
+    let apps = apps("http://127.0.0.1:1");
+    let test = fresh_of("postgres", &apps).await;
+    test.store.close().await;
+    let a = open_among(&test.url, &test.clock, &apps, "a").await.expect("opens");
+    let b = open_among(&test.url, &test.clock, &apps, "b").await.expect("opens");
+    let [one, other] = [&a, &b].map(|store| store.node().expect("it has joined"));
+    // The database has the machine's clock.
+    let now = || SystemClock::shared().now();
+    for (ahead, distrusted, on_time) in
+        [(0, false, true), (0, true, false), (5_000, false, false), (-5_000, false, false)]
+    {
+        assert!(Nodes::beat(&a, one, now() + ahead, distrusted).await.expect("answers"));
+        assert!(Nodes::beat(&b, other, now(), false).await.expect("answers"));
+        let view = b.look().await.expect("answers").view;
+        assert_eq!(view.node(one).map(|node| node.on_time), Some(on_time), "{ahead} {distrusted}");
+        assert!(on_time || view.places(None).values().all(|node| *node == other), "{ahead} {distrusted}");
+    }
 }

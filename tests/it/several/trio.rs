@@ -82,6 +82,7 @@ fn names() -> [String; 3] {
             beat: 1,
             apps: APPS.iter().map(|(app, _)| (*app).to_owned()).collect(),
             shards: BTreeMap::new(),
+            on_time: true,
         });
         let lanes = (1..).zip(APPS).map(|(lane, (app, _))| LaneSeen {
             lane,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tixing::{
     domain::{
         Millis, SECOND,
-        node::{LaneSeen, NodeId, NodeSeen, NodeState, View},
+        node::{LaneSeen, NodeId, NodeSeen, NodeState, SKEWED, View},
         reminder::{ReminderId, State},
     },
     store::{
@@ -43,6 +43,7 @@ pub struct Node {
     /// When it last beat, by the world's clock.
     pub beat_at: Millis,
     apps: BTreeSet<String>,
+    on_time: bool,
 }
 
 /// A mark that was written.
@@ -149,20 +150,32 @@ impl Books {
     pub fn join(&mut self, machine: usize, new: &NewNode, world: Millis) -> NodeId {
         let id = NodeId(1 + self.nodes.len() as i64);
         let (name, apps) = (new.name.clone(), new.apps.keys().cloned().collect());
-        self.nodes.push(Node { id, machine, name, state: NodeState::Live, beat: 0, beat_at: world, apps });
+        self.nodes.push(Node {
+            id,
+            machine,
+            name,
+            state: NodeState::Live,
+            beat: 0,
+            beat_at: world,
+            apps,
+            on_time: true,
+        });
         id
     }
 
-    pub fn beat(&mut self, me: NodeId, world: Millis) -> bool {
+    /// A node says what time it is there, and whether that is distrusted.
+    pub fn beat(&mut self, me: NodeId, (now, distrusted): (Millis, bool), world: Millis) -> bool {
         let Some(node) = self.node_mut(me).filter(|node| node.state.works()) else { return false };
         (node.beat, node.beat_at) = (node.beat + 1, world);
+        node.on_time = !distrusted && (now - world).abs() <= SKEWED;
         true
     }
 
     pub fn look(&self) -> Looked {
         let seen = |node: &Node| {
-            let Node { id, state, beat, .. } = *node;
-            NodeSeen { id, name: node.name.clone(), state, beat, apps: node.apps.clone(), shards: BTreeMap::new() }
+            let Node { id, state, beat, on_time, .. } = *node;
+            let (name, apps, shards) = (node.name.clone(), node.apps.clone(), BTreeMap::new());
+            NodeSeen { id, name, state, beat, apps, shards, on_time }
         };
         let lane = |(lane, i): (&Lane, i64)| {
             let Lane { owner: node, epoch, .. } = *lane;

@@ -354,8 +354,8 @@ impl Nodes for Line {
         })
     }
 
-    fn beat(&self, me: NodeId, _: Millis) -> Asked<bool> {
-        let beaten = self.ask("beat", true, move |books, world| books.beat(me, world));
+    fn beat(&self, me: NodeId, now: Millis, distrusted: bool) -> Asked<bool> {
+        let beaten = self.ask("beat", true, move |books, world| books.beat(me, (now, distrusted), world));
         if !self.is(Sabotage::TrustFromReply) {
             return beaten;
         }
