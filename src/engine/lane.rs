@@ -280,8 +280,9 @@ impl Lane {
 
     /// Begins new streams: what is due before `now` is caught up with at half the rate.
     fn begin_streams(&mut self, now: Millis) {
-        self.live = Stream::new(self.streams, self.reach, now, Millis::MAX);
-        self.backlog = Stream::new(self.streams + 1, self.reach, Millis::MIN + 1, now - 1);
+        let reach = self.reach.part(self.share.of);
+        self.live = Stream::new(self.streams, reach, now, Millis::MAX);
+        self.backlog = Stream::new(self.streams + 1, reach, Millis::MIN + 1, now - 1);
         self.streams += 2;
     }
 

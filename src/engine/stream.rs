@@ -31,6 +31,14 @@ impl Default for Reach {
     }
 }
 
+impl Reach {
+    /// Of a lane that is one of so many of its app: all of them may be on this node.
+    pub fn part(self, of: u32) -> Self {
+        let part = |whole: usize, least| (whole / of as usize).max(least);
+        if of < 2 { self } else { Self { page: part(self.page, 64), buffer: part(self.buffer, 256) } }
+    }
+}
+
 /// Where a job lies in its lane.
 pub type Place = (Millis, ReminderId);
 
