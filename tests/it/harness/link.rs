@@ -15,6 +15,7 @@ use tokio::{
 };
 
 /// Where a link leads.
+#[derive(Clone)]
 pub enum There {
     Port(u16),
     Socket(PathBuf),
@@ -27,7 +28,7 @@ pub struct Link {
 }
 
 struct Shared {
-    there: There,
+    there: Mutex<There>,
     is_whole: watch::Sender<bool>,
     /// How long the sender's kernel goes on with bytes that nobody confirms.
     keeps: Duration,
@@ -40,6 +41,7 @@ impl Link {
     pub async fn to(there: There, keeps: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
+        let there = Mutex::new(there);
         let shared = Shared { there, is_whole: watch::Sender::new(true), keeps, went: Mutex::default() };
         let shared = Arc::new(shared);
         let served = Arc::clone(&shared);
@@ -61,6 +63,11 @@ impl Link {
         self.shared.is_whole.send_replace(true);
     }
 
+    /// From now on new connections lead elsewhere.
+    pub fn point_to(&self, there: There) {
+        *self.shared.there.lock().expect("whole") = there;
+    }
+
     /// How often bytes went there between two instants.
     pub fn went(&self, from: Millis, until: Millis) -> usize {
         self.shared.went.lock().expect("whole").iter().filter(|at| (from..until).contains(*at)).count()
@@ -72,9 +79,10 @@ impl Shared {
         let _ = here.set_nodelay(true);
         let (from, back) = here.into_split();
         self.whole().await?;
-        match &self.there {
+        let there = self.there.lock().expect("whole").clone();
+        match there {
             There::Port(port) => {
-                let there = TcpStream::connect(("127.0.0.1", *port)).await?;
+                let there = TcpStream::connect(("127.0.0.1", port)).await?;
                 let _ = there.set_nodelay(true);
                 let (answers, to) = there.into_split();
                 tokio::try_join!(self.pass(from, to, true), self.pass(answers, back, false))?;

@@ -123,6 +123,13 @@ impl Cluster {
 
     /// Another server that follows this one, as it is when it has just taken over.
     pub fn promoted_standby(&self) -> Self {
+        let other = self.standby();
+        other.promote();
+        other
+    }
+
+    /// Another server that follows this one.
+    pub fn standby(&self) -> Self {
         let folder = folder();
         let other = Self { bin: self.bin.clone(), folder, port: self.port };
         let copied = unprivileged(&self.bin.join("pg_basebackup"))
@@ -140,13 +147,23 @@ impl Cluster {
             .status();
         assert!(copied.is_ok_and(|s| s.success()), "pg_basebackup works");
         other.run();
+        other
+    }
+
+    /// A standby takes over.
+    pub fn promote(&self) {
         let promoted = unprivileged(&self.bin.join("pg_ctl"))
             .args(["promote", "--wait", "-D"])
-            .arg(other.folder.join("data"))
+            .arg(self.folder.join("data"))
             .stdout(Stdio::null())
             .status();
         assert!(promoted.is_ok_and(|s| s.success()), "the standby takes over");
-        other
+    }
+
+    /// Its machine fails: nothing of it does anything more.
+    pub fn kill(&self) {
+        let all = [vec![self.pid()], self.children()].concat();
+        signal("-KILL", &all);
     }
 
     /// A database as pg_dump writes it.
@@ -198,13 +215,23 @@ impl Cluster {
 
     /// Stops all of its processes where they are, or lets them go on: connections stand, and nobody answers.
     pub fn freeze(&self, frozen: bool) {
+        let all = [vec![self.pid()], self.children()].concat();
+        signal(if frozen { "-STOP" } else { "-CONT" }, &all);
+    }
+
+    fn pid(&self) -> String {
         let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("it runs");
-        let pid = pid.lines().next().expect("its number").to_owned();
-        let children = Command::new("pgrep").args(["--parent", &pid]).output().expect("pgrep runs").stdout;
-        let children = String::from_utf8(children).expect("numbers");
-        let signal = if frozen { "-STOP" } else { "-CONT" };
-        let signalled = Command::new("kill").arg(signal).arg(&pid).args(children.lines()).status();
-        assert!(signalled.is_ok_and(|status| status.success()), "postgres is there");
+        pid.lines().next().expect("its number").to_owned()
+    }
+
+    fn children(&self) -> Vec<String> {
+        let children = Command::new("pgrep").args(["--parent", &self.pid()]).output().expect("pgrep runs").stdout;
+        String::from_utf8(children).expect("numbers").lines().map(str::to_owned).collect()
+    }
+
+    /// The socket that it listens on.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join(format!(".s.PGSQL.{}", self.port))
     }
 
     /// Starts the server again.
@@ -216,6 +243,11 @@ impl Cluster {
     pub fn url(&self, database: &str) -> String {
         format!("postgres://tixing@localhost:{}/{database}?host={}", self.port, self.folder.display())
     }
+}
+
+fn signal(name: &str, pids: &[String]) {
+    let signalled = Command::new("kill").arg(name).args(pids).status();
+    assert!(signalled.is_ok_and(|status| status.success()), "postgres is there");
 }
 
 /// A folder for a cluster.

@@ -9,6 +9,7 @@ mod ends;
 mod stops;
 mod links;
 mod database;
+mod promotion;
 mod operators;
 mod pace;
 mod shards;
