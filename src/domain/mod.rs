@@ -11,6 +11,7 @@ pub mod ask;
 pub mod reminder;
 pub mod outcome;
 pub mod reason;
+pub mod recall;
 pub mod push;
 pub mod due;
 pub mod gate;

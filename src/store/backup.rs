@@ -6,6 +6,7 @@ use super::{
     audit::write_down,
     command::Single,
     copy::{self, utf8},
+    deeds::Deed,
     dialect::Dialect,
     error::{OpenError, StoreError},
     file,
@@ -79,6 +80,10 @@ impl Single for BackedUp {
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
         write_down(tx, "tixing", "backup", "").await
+    }
+
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
     }
 }
 

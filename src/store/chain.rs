@@ -45,14 +45,24 @@ impl Chain {
         self.most = self.most.max(self.next);
     }
 
-    /// Goes on from what the database knows; answers how many commits it has forgotten at least.
-    pub async fn mend(&mut self, conn: &mut AnyConnection, me: NodeId) -> sqlx::Result<i64> {
-        // The node itself may be among what was forgotten.
-        let sql = "INSERT INTO chain (node, n) VALUES ($1, 0) ON CONFLICT (node) DO UPDATE SET n = chain.n RETURNING n";
-        let n = sqlx::query(sql).bind(me.0).fetch_one(conn).await?.get("n");
-        let forgotten = self.least - n;
-        *self = Self { node: me.0, least: n, most: n, next: n };
-        Ok(forgotten)
+    /// The node whose commits were counted last, if any were.
+    pub fn node(&self) -> Option<NodeId> {
+        Some(NodeId(self.node)).filter(|node| node.0 > 0)
+    }
+
+    /// How many commits it has made for certain.
+    pub fn made(&self) -> i64 {
+        self.least
+    }
+
+    /// The number of the commit that is confirmed.
+    pub fn reached(&self) -> i64 {
+        self.next
+    }
+
+    /// Goes on from what the database has: `n` commits of a node.
+    pub fn go_on(&mut self, node: NodeId, n: i64) {
+        *self = Self { node: node.0, least: n, most: n, next: n };
     }
 }
 

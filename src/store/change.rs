@@ -3,6 +3,7 @@
 use super::{
     Store,
     command::Single,
+    deeds::Deed,
     error::{StoreError, meanwhile},
     ledgers::Claimant,
     paid::paid,
@@ -50,9 +51,13 @@ impl Single for Cancel {
     fn trip_points(&self) -> Option<[&'static str; 2]> {
         Some(["cancel.before_commit", "cancel.after_commit"])
     }
+
+    fn deed(&self, done: &Changed) -> Option<Deed> {
+        (*done == Changed::Yes).then_some(Deed::Cancelled(self.0))
+    }
 }
 
-async fn cancel(tx: &mut Tx<'_>, id: ReminderId) -> sqlx::Result<Changed> {
+pub(super) async fn cancel(tx: &mut Tx<'_>, id: ReminderId) -> sqlx::Result<Changed> {
     let Some(stored) = find_in(tx, id).await? else { return Ok(Changed::NotFound) };
     let Some(target) = stored.target_in(State::Scheduled) else { return Ok(Changed::NotScheduled(stored.due.state)) };
     let settlement = cancelled(&stored.due);
@@ -76,6 +81,10 @@ impl Single for (ReminderId, Change) {
 
     fn trip_points(&self) -> Option<[&'static str; 2]> {
         Some(["change.before_commit", "change.after_commit"])
+    }
+
+    fn deed(&self, done: &Changed) -> Option<Deed> {
+        (*done == Changed::Yes).then_some(Deed::Other("a change of a reminder"))
     }
 }
 

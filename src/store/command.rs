@@ -1,6 +1,7 @@
 //! What can be asked of the writer, and the way to it.
 
 use super::{
+    deeds::Deed,
     error::StoreError,
     port::{Entry, Job, Marked, Ring},
     tx::Tx,
@@ -47,6 +48,11 @@ pub(super) trait Single: Send + Sync + 'static {
     fn trip_points(&self) -> Option<[&'static str; 2]> {
         None
     }
+
+    /// What is to be remembered of it, in case the database forgets it; nothing where that would do no harm.
+    fn deed(&self, _done: &Self::Done) -> Option<Deed> {
+        Some(Deed::Other(std::any::type_name::<Self>()))
+    }
 }
 
 /// Any [`Single`], with its answer and its caller.
@@ -54,6 +60,7 @@ pub(super) trait AnySingle: Send {
     fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Pin<Box<dyn Future<Output = sqlx::Result<()>> + Send + 'a>>;
     fn ring(&self) -> Option<Ring>;
     fn trip_points(&self) -> Option<[&'static str; 2]>;
+    fn deed(&self) -> Option<Deed>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
@@ -77,6 +84,10 @@ impl<S: Single> AnySingle for AskedSingle<S> {
 
     fn trip_points(&self) -> Option<[&'static str; 2]> {
         self.single.trip_points()
+    }
+
+    fn deed(&self) -> Option<Deed> {
+        self.single.deed(self.done.as_ref()?)
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {

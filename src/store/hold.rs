@@ -2,13 +2,13 @@
 //!
 //! A backup carries its hold as a row in `hold`. Other reasons are found at a start (`progress`, `identity`).
 
-use super::{Store, command::Single, error::StoreError, tally, tx::Tx};
+use super::{Store, command::Single, dialect::Dialect, error::StoreError, lacks::Lack, tally, tx::Tx};
 use crate::{
     domain::{Millis, reminder::ReminderId, timing::as_rfc3339},
     words::{Lang, Message, Voice, say},
 };
 use chrono_tz::Tz;
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, Row, any::AnyRow};
 
 /// Why a store does not know what it has sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, utoipa::ToSchema)]
@@ -62,6 +62,19 @@ pub struct Hold {
     pub last_id: ReminderId,
     /// Each reason once, with its instant.
     pub reasons: Vec<(Reason, Millis)>,
+    /// How it ends.
+    pub ends: Ends,
+}
+
+/// How a hold ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ends {
+    /// By an operator.
+    ByOperator,
+    /// By itself, once these daemons have written again what the database has forgotten.
+    ByItself(Vec<String>),
+    /// By an operator, since this cannot be written again.
+    Lacks(Vec<Message>),
 }
 
 /// A time of which a store does not know what was sent, now that the hold has ended.
@@ -103,7 +116,12 @@ impl Hold {
     /// What happened, what follows and what to do.
     pub fn why(&self) -> Message {
         let reasons: Vec<Message> = self.reasons.iter().map(|(reason, since)| reason.message(*since)).collect();
-        say!("hold_why", reasons = reasons)
+        let why = say!("hold_why", reasons = reasons);
+        match &self.ends {
+            Ends::ByOperator => why,
+            Ends::ByItself(nodes) => say!("hold_ends_by_itself", why = why, nodes = nodes.join(", ")),
+            Ends::Lacks(what) => say!("hold_stays", why = why, what = what.clone()),
+        }
     }
 
     /// Why, as the API tells it, with times in this zone.
@@ -163,6 +181,10 @@ impl Single for EndHold {
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
+        if tx.dialect == Dialect::Postgres {
+            // Whoever was waited for is not any more.
+            sqlx::query("DELETE FROM awaited").execute(tx.conn().await?).await?;
+        }
         let sql = "UPDATE hold SET released_at = $1, sends = $2 WHERE released_at IS NULL";
         sqlx::query(sql).bind(tx.now).bind(i64::from(self.sends)).execute(tx.conn().await?).await.map(drop)
     }
@@ -177,13 +199,38 @@ pub(super) async fn doubtful(tx: &mut Tx<'_>) -> sqlx::Result<Option<ReminderId>
 
 /// Whether a backup was ever put in the place of this store: then consents may have come that it does not know.
 pub(super) async fn was_restored(tx: &mut Tx<'_>) -> sqlx::Result<bool> {
-    Ok(sqlx::query("SELECT as_of FROM hold LIMIT 1").fetch_optional(tx.conn().await?).await?.is_some())
+    // While one may still end by itself, it is not known yet whether anything is lost.
+    let sql = match tx.dialect {
+        Dialect::Sqlite => "SELECT as_of FROM hold LIMIT 1",
+        Dialect::Postgres => "SELECT as_of FROM hold WHERE released_at IS NOT NULL OR NOT by_itself LIMIT 1",
+    };
+    Ok(sqlx::query(sql).fetch_optional(tx.conn().await?).await?.is_some())
 }
 
 /// Puts the store on hold, in doubt about what was sent after `as_of`.
 pub(super) async fn hold(conn: &mut AnyConnection, reason: Reason, as_of: Millis) -> sqlx::Result<()> {
     let sql = "INSERT INTO hold (as_of, last_id, reason) SELECT $1, COALESCE(MAX(id), 0), $2 FROM reminder";
     sqlx::query(sql).bind(as_of).bind(reason.word()).execute(conn).await.map(drop)
+}
+
+/// How the hold ends that the store is on.
+async fn ends(conn: &mut AnyConnection) -> sqlx::Result<Ends> {
+    let sql = "SELECT by_itself, stays FROM hold WHERE released_at IS NULL";
+    let rows = sqlx::query(sql).fetch_all(&mut *conn).await?;
+    let mut lacks: Vec<Lack> = Vec::new();
+    for stays in rows.iter().filter_map(|row| row.get::<Option<String>, _>("stays")) {
+        lacks.extend(serde_json::from_str::<Vec<Lack>>(&stays).unwrap_or_default());
+    }
+    if !lacks.is_empty() {
+        return Ok(Ends::Lacks(lacks.into_iter().map(Lack::message).collect()));
+    }
+    if !rows.iter().all(|row| row.get::<bool, _>("by_itself")) {
+        return Ok(Ends::ByOperator);
+    }
+    let sql = "SELECT n.name, n.id FROM awaited a JOIN node n ON n.id = a.node ORDER BY n.name, n.id";
+    let rows = sqlx::query(sql).fetch_all(conn).await?;
+    let name = |row: &AnyRow| format!("{} ({})", row.get::<String, _>("name"), row.get::<i64, _>("id"));
+    Ok(Ends::ByItself(rows.iter().map(name).collect()))
 }
 
 pub(super) async fn overdue(conn: &mut AnyConnection, last_id: ReminderId, now: Millis) -> sqlx::Result<Vec<Overdue>> {
@@ -196,7 +243,7 @@ pub(super) async fn overdue(conn: &mut AnyConnection, last_id: ReminderId, now: 
     .bind(last_id.0)
     .fetch_all(conn)
     .await?;
-    let overdue = |row: &sqlx::any::AnyRow| Overdue {
+    let overdue = |row: &AnyRow| Overdue {
         app: row.get("name"),
         n: row.get("n"),
         first: row.get("first"),
@@ -230,9 +277,13 @@ impl Store {
         let sql = "SELECT reason, MIN(as_of) AS since, MAX(last_id) AS last_id FROM hold WHERE released_at IS NULL
              GROUP BY reason ORDER BY since, reason";
         let rows = sqlx::query(sql).fetch_all(&self.read).await?;
+        let ends = match self.database.dialect {
+            Dialect::Postgres if !rows.is_empty() => ends(&mut *self.read.acquire().await?).await?,
+            _ => Ends::ByOperator,
+        };
         let last_id = rows.iter().map(|row| ReminderId(row.get("last_id"))).max();
         let reasons: Vec<_> = rows.iter().map(|row| (Reason::from_word(row.get("reason")), row.get("since"))).collect();
-        Ok(last_id.map(|last_id| Hold { since: reasons[0].1, last_id, reasons }))
+        Ok(last_id.map(|last_id| Hold { since: reasons[0].1, last_id, reasons, ends }))
     }
 
     /// The time of which it is not known what was sent: from the backup that was put in the place of the store to the end of the hold. If

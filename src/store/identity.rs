@@ -2,7 +2,10 @@
 //! and a start would send again. So there is a row that cannot be the same in a copy.
 
 use super::hold::{self, Reason};
-use crate::{config::Replication, domain::Millis};
+use crate::{
+    config::Replication,
+    domain::{Millis, node::NodeId},
+};
 use sqlx::{AnyConnection, Connection, Row};
 
 /// The database that a session is in.
@@ -60,7 +63,7 @@ pub(super) async fn compare(
 }
 
 /// The timeline that the server writes, where it may be asked: each standby that takes over begins another.
-async fn timeline(conn: &mut AnyConnection) -> sqlx::Result<Option<String>> {
+pub(super) async fn timeline(conn: &mut AnyConnection) -> sqlx::Result<Option<String>> {
     let sql = "SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) AS timeline";
     match sqlx::query(sql).fetch_one(conn).await {
         Ok(row) => Ok(row.get("timeline")),
@@ -87,13 +90,60 @@ async fn compare_timeline(conn: &mut AnyConnection, now: Millis, replication: Re
     if here == before {
         return Ok(());
     }
-    let mut tx = conn.begin().await?;
     let is_another = here.is_some() && before.is_some();
-    if is_another && replication == Replication::Asynchronous && row.get::<i64, _>("nodes") == 0 {
+    let may_lack = is_another && replication == Replication::Asynchronous;
+    if may_lack && row.get::<i64, _>("nodes") > 0 {
+        return hold_until_told(conn, now, None).await;
+    }
+    let mut tx = conn.begin().await?;
+    if may_lack {
         let as_of = hold::last_known(&mut tx, now).await?;
         tracing::error!("a standby has taken over while no daemon ran: it may not have received the last commits");
         hold::hold(&mut tx, Reason::LostCommits, as_of).await?;
     }
     note_timeline(&mut tx).await?;
     tx.commit().await
+}
+
+/// Puts the store on hold since a standby took over that may lack commits, before anything else is written: until each node that may have made some has
+/// written again what is lacking. A node of which the database knows less than it should brings its own number.
+pub(super) async fn hold_until_told(
+    conn: &mut AnyConnection,
+    now: Millis,
+    forgotten: Option<NodeId>,
+) -> sqlx::Result<()> {
+    let mut tx = conn.begin().await?;
+    sqlx::query("LOCK TABLE awaited IN EXCLUSIVE MODE").execute(&mut *tx).await?;
+    let here = timeline(&mut tx).await?;
+    let sql = "SELECT timeline, EXISTS (SELECT 1 FROM awaited WHERE node = $1) AS awaited FROM identity";
+    let row = sqlx::query(sql).bind(forgotten.map_or(0, |node| node.0)).fetch_one(&mut *tx).await?;
+    if row.get::<Option<String>, _>("timeline") == here && (forgotten.is_none() || row.get("awaited")) {
+        // Another was first.
+        return tx.rollback().await;
+    }
+    let noted: Option<String> = row.get("timeline");
+    let sql = "SELECT 1 AS one FROM hold WHERE by_itself AND released_at IS NULL LIMIT 1";
+    if noted == here
+        && let Some(node) = forgotten
+        && sqlx::query(sql).fetch_optional(&mut *tx).await?.is_some()
+    {
+        // The store is on hold for the same already, and the others say what they know.
+        sqlx::query("INSERT INTO awaited (node) VALUES ($1)").bind(node.0).execute(&mut *tx).await?;
+        return tx.commit().await;
+    }
+    let as_of = hold::last_known(&mut tx, now).await?;
+    // Whoever marks at this moment looks at the hold first.
+    sqlx::query("UPDATE lane SET epoch = epoch + 1").execute(&mut *tx).await?;
+    hold::hold(&mut tx, Reason::LostCommits, as_of).await?;
+    let sql = "UPDATE hold SET by_itself = true WHERE reason = 'lost_commits' AND as_of = $1 AND released_at IS NULL";
+    sqlx::query(sql).bind(as_of).execute(&mut *tx).await?;
+    let sql = "INSERT INTO awaited (node) SELECT id FROM node WHERE state <> 'gone' UNION SELECT $1 WHERE $1 > 0
+         ON CONFLICT (node) DO UPDATE SET waits = false";
+    sqlx::query(sql).bind(forgotten.map_or(0, |node| node.0)).execute(&mut *tx).await?;
+    note_timeline(&mut tx).await?;
+    tx.commit().await?;
+    tracing::error!(
+        "a standby of the database took over that may not have received the last commits; NOTHING IS SENT until every daemon has written again what it lacks"
+    );
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use super::{
     Store,
     command::{Command, Inserted, Single},
+    deeds::Deed,
     dialect::Cell,
     error::StoreError,
     ledgers::{self, Claimant, Ledgers, Pair, Wanted},
@@ -23,13 +24,22 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Inserts reminders. Afterwards each created one is there with its consent held, and its key is taken for ever.
 pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Result<Vec<Inserted>> {
+    insert_as(tx, news, &[]).await
+}
+
+/// The same with ids that they had before; further ones get fresh ids.
+pub(super) async fn insert_as(
+    tx: &mut Tx<'_>,
+    news: &[NewReminder],
+    ids: &[ReminderId],
+) -> sqlx::Result<Vec<Inserted>> {
     if news.is_empty() {
         return Ok(Vec::new());
     }
     let names = tx.names;
     let mut known = Known::read(tx, news).await?;
     let (mut verdicts, mut rows, mut unheld) = (Vec::with_capacity(news.len()), Vec::new(), Vec::new());
-    for new in news {
+    for (i, new) in news.iter().enumerate() {
         let pair = match known.pair_of(names, new) {
             Ok(pair) => pair,
             Err(refused) => {
@@ -43,7 +53,9 @@ pub(super) async fn insert(tx: &mut Tx<'_>, news: &[NewReminder]) -> sqlx::Resul
         let mut is_new = |tap: &Tap| tap.allowance.ticket().is_none_or(|key| known.tickets.take(names, app, key));
         let tap = tap(names, pair.1, new).filter(|tap| is_new(tap));
         let ledger = known.ledgers.of(pair);
-        let Some(id) = ledger.admit(tap, new.claim, new.standing, new.at, || tx.new_id()) else {
+        let Some(id) =
+            ledger.admit(tap, new.claim, new.standing, new.at, || ids.get(i).copied().unwrap_or_else(|| tx.new_id()))
+        else {
             let until = if names.limited(app) { ledger.good_until(new.at) } else { None };
             verdicts.push(until.map_or(Inserted::NoConsent, Inserted::ConsentsEnd));
             continue;
@@ -81,6 +93,10 @@ impl Single for Tried {
         sqlx::query("ROLLBACK TO SAVEPOINT tried").execute(tx.conn().await?).await?;
         sqlx::query("RELEASE SAVEPOINT tried").execute(tx.conn().await?).await?;
         Ok(verdicts)
+    }
+
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
     }
 }
 

@@ -6,6 +6,7 @@
 use super::{
     Store,
     command::Single,
+    deeds::Deed,
     error::StoreError,
     recipients::{self, forgotten},
     schedules::{Task, TaskKind, has_task, task},
@@ -302,6 +303,11 @@ impl Single for Erase {
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(self.schedule).bind(self.edition);
         Ok(query.execute(tx.conn().await?).await?.rows_affected())
+    }
+
+    // It is done again by itself.
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
     }
 }
 

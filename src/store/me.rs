@@ -1,10 +1,16 @@
 //! Who writes, where several daemons share a database, and how it makes itself heard.
 
-use crate::domain::node::NodeId;
+use crate::{
+    config::Replication,
+    domain::{Millis, node::NodeId, recall::REMEMBERED},
+};
 use sqlx::{AnyConnection, AssertSqlSafe};
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
 };
 
 /// The node that this process is, as the writer and the engine's reads need it. Shared, since one that has lapsed becomes another.
@@ -16,6 +22,12 @@ struct Being {
     node: AtomicI64,
     slot: AtomicI64,
     first_id: AtomicI64,
+    /// What stands in its row as long as it runs, and in no other's; and what a standby of the database has.
+    word: Mutex<(String, Replication)>,
+    /// The others that were seen to be there: their rows' secrets by their ids, and when that was.
+    seen: Mutex<HashMap<(i64, String), Millis>>,
+    /// The others wait for it to write again what the database has forgotten.
+    is_asked: AtomicBool,
 }
 
 impl Me {
@@ -36,7 +48,51 @@ impl Me {
 
     /// No node, and a writer with this slot.
     pub fn of_slot(slot: i64) -> Self {
-        Self(Arc::new(Being { node: 0.into(), slot: slot.into(), first_id: 0.into() }))
+        Self(Arc::new(Being {
+            node: 0.into(),
+            slot: slot.into(),
+            first_id: 0.into(),
+            word: Mutex::default(),
+            seen: Mutex::default(),
+            is_asked: AtomicBool::default(),
+        }))
+    }
+
+    /// What stands in its row and in no other's, and what a standby has.
+    pub fn word(&self) -> (String, Replication) {
+        self.0.word.lock().expect("whole").clone()
+    }
+
+    /// It says this of itself, whichever node it is.
+    pub fn says(&self, secret: &str, replication: Replication) {
+        *self.0.word.lock().expect("whole") = (secret.to_owned(), replication);
+    }
+
+    /// Others were seen that are not gone.
+    pub fn sees(&self, nodes: impl IntoIterator<Item = (i64, String)>, now: Millis) {
+        let mut seen = self.0.seen.lock().expect("whole");
+        seen.extend(nodes.into_iter().map(|node| (node, now)));
+        seen.retain(|_, at| now - *at <= REMEMBERED);
+    }
+
+    /// Those that were seen lately.
+    pub fn has_seen(&self) -> Vec<(i64, String)> {
+        self.0.seen.lock().expect("whole").keys().cloned().collect()
+    }
+
+    /// The others wait for it.
+    pub fn is_asked(&self) {
+        self.0.is_asked.store(true, Ordering::Release);
+    }
+
+    /// Whether they do.
+    pub fn has_to_tell(&self) -> bool {
+        self.0.is_asked.load(Ordering::Acquire)
+    }
+
+    /// Whether they did since this was last asked.
+    pub fn was_asked(&self) -> bool {
+        self.0.is_asked.swap(false, Ordering::AcqRel)
     }
 
     /// It is this node from now on, with a slot in which ids up to `last_id` may have been given out.

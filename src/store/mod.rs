@@ -14,7 +14,8 @@
 //! schedules │ folder │ gates                      what marketers load, from where, and what holds it back
 //! occurrences │ left_out │ kept                   what of it recurs, what was left out, and by which rows
 //! queue │ lists │ counts │ reminders │ feed       what is read
-//! hold │ progress │ identity │ forgotten │ backup whether the store knows what it has sent
+//! forgotten │ again │ lacks │ deeds               what the database has forgotten is written again, or named
+//! hold │ progress │ identity │ backup             whether the store knows what it has sent
 //! pulse                                           whether it can be read and written now
 //! keys │ templates │ spent │ recipients           what else is stored
 //! moved                                           instants that lie elsewhere from now on
@@ -35,6 +36,9 @@ pub mod requests;
 mod queue;
 mod chain;
 mod forgotten;
+mod deeds;
+mod lacks;
+mod again;
 mod fence;
 mod me;
 mod mark;

@@ -4,7 +4,8 @@
 //! nodes do the same at the same time: one wins.
 
 use super::{
-    Store, command::Single, dialect::Dialect, error::StoreError, me::Me, port::Asked, reminders::Stored, schema, tx::Tx,
+    Store, command::Single, deeds::Deed, dialect::Dialect, error::StoreError, me::Me, port::Asked, reminders::Stored,
+    schema, tx::Tx,
 };
 use crate::{
     config::Replication,
@@ -186,6 +187,7 @@ pub(super) async fn begin(
         schema::keep_out_before_shards(conn).await?;
     }
     let Joined { id, slot, last_id } = join(conn, new, schema, now).await?;
+    me.says(&new.secret, new.replication);
     me.becomes(id, slot, last_id);
     Ok(())
 }
@@ -384,7 +386,7 @@ impl Store {
     }
 }
 
-async fn look(conn: &mut AnyConnection) -> sqlx::Result<Looked> {
+async fn look(conn: &mut AnyConnection, me: &Me, now: Millis) -> sqlx::Result<Looked> {
     // Before the nodes: an epoch that somebody has raised at joining shows only with the node that has joined.
     let lanes = "SELECT l.id, a.name, l.shard, l.node, l.epoch, l.status, l.wanted,
              l.shard > 0 AND EXISTS (SELECT 1 FROM due d WHERE d.lane = l.id) AS waits,
@@ -402,8 +404,18 @@ async fn look(conn: &mut AnyConnection) -> sqlx::Result<Looked> {
     };
     let lanes = rows.iter().map(lane).collect();
     let wanted = rows.iter().map(|row| (row.get("id"), row.get("wanted"))).collect();
-    let sql = "SELECT id, name, state, beat, apps, shards, skew, clock_distrusted FROM node WHERE state <> 'gone'";
+    // With whether this process is waited for: by its word, since it may have joined anew.
+    let sql = "SELECT id, name, state, beat, apps, shards, skew, clock_distrusted, secret,
+             EXISTS (SELECT 1 FROM awaited WHERE node = id) AS awaited
+         FROM node WHERE state <> 'gone'";
     let nodes = sqlx::query(sql).fetch_all(&mut *conn).await?;
+    let (mine, _) = me.word();
+    let (ours, others): (Vec<&AnyRow>, Vec<&AnyRow>) =
+        nodes.iter().partition(|row| row.get::<String, _>("secret") == mine);
+    me.sees(others.iter().map(|row| (row.get("id"), row.get("secret"))), now);
+    if ours.iter().any(|row| row.get("awaited")) {
+        me.is_asked();
+    }
     let nodes = nodes.iter().map(|row| NodeSeen {
         id: NodeId(row.get("id")),
         name: row.get("name"),
@@ -530,6 +542,10 @@ impl Single for WantTemplates {
         tx.rings = true;
         Ok(())
     }
+
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
+    }
 }
 
 impl Nodes for Store {
@@ -547,9 +563,12 @@ impl Nodes for Store {
         let store = self.clone();
         Box::pin(async move {
             let sql = "UPDATE node SET beat = beat + 1, seen_at = CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT),
-                     skew = $2 - CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT), clock_distrusted = $3 WHERE id = $1 AND state IN ('live', 'leaving')";
+                     skew = $2 - CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT), clock_distrusted = $3
+                     WHERE id = $1 AND state IN ('live', 'leaving') AND secret = $4";
+            // The number alone may be another's by now: a standby that took over may have forgotten who had joined last.
+            let (secret, _) = store.me.word();
             let beat = async |conn: &mut AnyConnection| {
-                sqlx::query(sql).bind(me.0).bind(now).bind(distrusted).execute(conn).await
+                sqlx::query(sql).bind(me.0).bind(now).bind(distrusted).bind(secret).execute(conn).await
             };
             Ok(store.on_line(&store.lines.heart, beat).await?.rows_affected() > 0)
         })
@@ -557,7 +576,16 @@ impl Nodes for Store {
 
     fn look(&self) -> Asked<Looked> {
         let store = self.clone();
-        Box::pin(async move { store.with_line(look).await })
+        Box::pin(async move {
+            let now = store.clock.monotonic();
+            let looked = store.with_line(async |conn| look(conn, &store.me, now).await).await?;
+            if store.me.has_to_tell() {
+                // The writer does it with the next transaction, and there may be no other.
+                let store = store.clone();
+                tokio::spawn(async move { store.writes().await });
+            }
+            Ok(looked)
+        })
     }
 
     fn take_over(&self, silent: NodeId, beat: i64, lanes: Vec<(i64, NodeId)>) -> Asked<bool> {

@@ -7,6 +7,7 @@
 use super::{
     Store,
     command::Single,
+    deeds::Deed,
     dialect::Cell,
     error::StoreError,
     left_out::{self, LeftOutRow},
@@ -298,6 +299,11 @@ impl Single for EraseOver {
             self.until
         );
         tx.run(&sql, &rows).await
+    }
+
+    // It is done again by itself.
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether the store can be read and written now.
 
-use super::{Store, command::Single, dialect::Dialect, error::StoreError, file, tx::Tx};
+use super::{Store, command::Single, deeds::Deed, dialect::Dialect, error::StoreError, file, tx::Tx};
 use crate::words::say;
 use rustix::process::geteuid;
 use std::{
@@ -46,6 +46,10 @@ impl Single for Beat {
 
     async fn run(&self, _: &mut Tx<'_>) -> sqlx::Result<()> {
         Ok(())
+    }
+
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
     }
 }
 

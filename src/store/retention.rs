@@ -6,6 +6,7 @@
 use super::{
     Store,
     command::Single,
+    deeds::Deed,
     dialect::{Dialect, Rows, int},
     error::StoreError,
     ledgers::{LINE, Ledgers, pair},
@@ -168,6 +169,11 @@ impl Single for Erase {
             ..Erased::default()
         };
         Ok(done)
+    }
+
+    // It is done again by itself.
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
     }
 }
 
@@ -346,5 +352,10 @@ impl Single for EraseUsers {
             tx.run(sql, &rows).await?;
         }
         Ok(still.len() as u64)
+    }
+
+    // It is done again by itself.
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
     }
 }

@@ -7,6 +7,7 @@
 use super::{
     Store,
     command::Single,
+    deeds::Deed,
     dialect::{Cell, int},
     error::StoreError,
     moved::{self, MOVABLE, Moved, is_movable},
@@ -474,5 +475,9 @@ impl Single for TakeUp {
             works.push((Work { id, kind, nonce }, uncompared));
         }
         Ok(works)
+    }
+
+    fn deed(&self, done: &Self::Done) -> Option<Deed> {
+        (!done.is_empty()).then_some(Deed::Other("a task was taken up"))
     }
 }

@@ -6,6 +6,7 @@
 use super::{
     Store,
     command::Single,
+    deeds::Deed,
     error::{StoreError, meanwhile},
     left_out::{self, LeftOutRow},
     mentions::without_forgotten,
@@ -495,6 +496,10 @@ impl Single for Trial {
         let query = sqlx::query(sql).bind(tx.now).bind(&self.by).bind(detail).bind(&self.name);
         query.execute(tx.conn().await?).await.map(drop)
     }
+
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
+    }
 }
 
 /// A task says that it goes on.
@@ -511,6 +516,10 @@ impl Single for Beat {
         let sql = "UPDATE schedule SET task_beat = $3, task_detail = $4 WHERE id = $1 AND task_nonce = $2";
         let query = sqlx::query(sql).bind(self.id).bind(&self.nonce).bind(tx.now).bind(&self.detail);
         Ok(query.execute(tx.conn().await?).await?.rows_affected() == 1)
+    }
+
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sessions of the console in SQL. Only a hash of a session's secret is kept: a reader of the store cannot use it.
 
-use super::{Store, command::Single, error::StoreError, tx::Tx};
+use super::{Store, command::Single, deeds::Deed, error::StoreError, tx::Tx};
 use crate::domain::{DAY, MINUTE, Millis};
 use sqlx::{AnyConnection, Row};
 
@@ -52,6 +52,10 @@ impl Single for Seen {
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
         let query = sqlx::query("UPDATE session SET seen_at = $2 WHERE hash = $1").bind(&self.0).bind(tx.now);
         query.execute(tx.conn().await?).await.map(drop)
+    }
+
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
     }
 }
 

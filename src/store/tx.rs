@@ -64,6 +64,11 @@ impl Carried {
         self.me.id()
     }
 
+    /// Who writes, whichever node it is.
+    pub(super) fn being(&self) -> Me {
+        self.me.clone()
+    }
+
     /// How far the store has come: the instant of its last commit.
     pub fn reached(&self) -> Millis {
         self.reached

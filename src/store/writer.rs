@@ -6,11 +6,13 @@ use super::{
     command::{Added, Answer, AnySingle, Command, Inserted, QUEUE, Writer},
     consents,
     database::{BUSY_TIMEOUT, Database},
+    deeds::{Deed, bare, no_body},
     dialect::Dialect,
     error::{StoreError, is_collision},
     fence, forgotten,
     gates::{Kept, Known},
-    insert,
+    identity, insert,
+    lacks::Lacks,
     mark::mark,
     names::Names,
     port::{Entry, Job, Marked, OnCommit, Ring},
@@ -22,8 +24,15 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    config::Durability,
-    domain::{Millis, SECOND, consent::Report, reason::Reason, reminder::NewReminder},
+    config::{Durability, Replication},
+    domain::{
+        Millis, SECOND,
+        consent::Report,
+        node::NodeId,
+        reason::Reason,
+        recall::{Recall, Step},
+        reminder::{NewReminder, ReminderId},
+    },
     trip::trip,
     words::say,
 };
@@ -58,6 +67,14 @@ struct WriterTask {
     clock: SharedClock,
     on_commit: watch::Receiver<Option<Arc<OnCommit>>>,
     trouble: Trouble,
+    /// What it has written lately, in case the database forgets it.
+    recall: Recall<Deed>,
+    /// What of that others must write something for first.
+    left: Vec<Deed>,
+    /// Whether it is known that the connection leads to a server that has all that was written before.
+    is_known: bool,
+    /// The nodes that this process was before, and how many commits it made as such.
+    former: Vec<(NodeId, i64)>,
 }
 
 /// What became of a transaction that was tried.
@@ -112,6 +129,10 @@ pub(super) fn start(
         clock,
         on_commit,
         trouble,
+        recall: Recall::default(),
+        left: Vec::new(),
+        is_known: false,
+        former: Vec::new(),
     };
     let writes = async move {
         let mut seconds = tokio::time::interval(Duration::from_secs(1));
@@ -293,6 +314,26 @@ impl Group {
     fn brings_rows(&self) -> bool {
         let rows = [self.settles.rows.len(), self.marks.rows.len(), self.records.rows.len(), self.inserts.rows.len()];
         rows.iter().any(|n| *n > 0)
+    }
+
+    /// What is to be remembered of it, now that it is committed; takes its rows. In the order in which they were written.
+    fn deeds(&mut self, done: &Done) -> Vec<Deed> {
+        let body = no_body();
+        let written = self.settles.rows.drain(..).zip(&done.settles).filter(|(_, written)| **written);
+        let ends: Vec<Entry> = written.map(|(entry, _)| entry).collect();
+        let marked = self.marks.rows.drain(..).zip(&done.marks);
+        let marked = marked.filter(|(_, marked)| matches!(marked, Marked::Yes | Marked::By(_)));
+        let marks: Vec<Job> = marked.map(|(job, _)| bare(job, &body)).collect();
+        let records = self.records.rows.drain(..).zip(&done.records).filter(|(_, added)| added.is_some());
+        let records: Vec<Report> = records.map(|(report, _)| report).collect();
+        let created = self.inserts.rows.drain(..).zip(&done.inserts);
+        let created = created.filter_map(|(new, verdict)| match verdict {
+            Inserted::Created(id) => Some((*id, new)),
+            _ => None,
+        });
+        let of_rows = [Deed::Ends(ends), Deed::Marks(marks), Deed::Consents(records), Deed::Inserts(created.collect())];
+        let of_rows = of_rows.into_iter().filter(|deed| deed.rows() > 0);
+        of_rows.chain(self.singles.iter().filter_map(|single| single.deed())).collect()
     }
 
     /// The instants that the engine should look at again.
@@ -491,8 +532,32 @@ impl WriterTask {
             if let Some(told) = told {
                 told(group.ring(), started.elapsed());
             }
+            if let Ok(done) = &done
+                && self.carried.node().is_some()
+            {
+                self.keep_for_later(group, done);
+                let deeds = group.deeds(done);
+                let rows = deeds.iter().map(Deed::rows).sum();
+                self.recall.remember(self.carried.chain.reached(), self.clock.monotonic(), rows, deeds);
+            }
         }
         done
+    }
+
+    /// What became of calls whose marks are lacking still is written once these are written again: their rows are not found before.
+    fn keep_for_later(&mut self, group: &Group, done: &Done) {
+        if self.left.is_empty() {
+            return;
+        }
+        let marks = self.left.iter().filter_map(|deed| if let Deed::Marks(jobs) = deed { Some(jobs) } else { None });
+        let lacking: Vec<ReminderId> = marks.flatten().map(|job| job.due.id).collect();
+        let late = group.settles.rows.iter().zip(&done.settles).filter(|(entry, written)| {
+            !**written && entry.target.epoch.is_none() && lacking.contains(&entry.target.due.id)
+        });
+        let late: Vec<Entry> = late.map(|(entry, _)| entry.clone()).collect();
+        if !late.is_empty() {
+            self.left.push(Deed::Ends(late));
+        }
     }
 
     async fn transact(&mut self, group: &mut Group) -> Result<Done, StoreError> {
@@ -528,7 +593,9 @@ impl WriterTask {
                 StoreError::Unavailable(say!("store_no_connection_within", limit = CONNECT_LIMIT.as_millis() as u64))
             };
             (self.conn, self.procedures) = (Some(connect.await.map_err(silent)??), Procedures::default());
+            self.is_known = false;
         }
+        self.look_back().await?;
         let conn = self.conn.as_mut().expect("just connected");
         let now = self.clock.now();
         // From here on the database alone knows whether it is kept.
@@ -578,7 +645,7 @@ impl WriterTask {
                     self.conn = None;
                 }
                 if is_broken {
-                    return Err(self.forgot(now).await);
+                    return Err(self.forgot().await);
                 }
                 if late {
                     return Ok(Tried::Late);
@@ -606,21 +673,141 @@ impl WriterTask {
     }
 
     /// The database has forgotten commits: the store is put on hold before anything else is written.
-    async fn forgot(&mut self, now: Millis) -> StoreError {
-        let (Some(conn), Some(me)) = (self.conn.as_mut(), self.carried.node()) else {
-            return StoreError::Unavailable(say!("store_connection_lost"));
-        };
-        let held = forgotten::hold_store(conn, &mut self.carried.chain, me, now);
-        match tokio::time::timeout(COMMIT_LIMIT, held).await {
-            Ok(Ok(())) => StoreError::Unavailable(say!("store_forgot_commits")),
+    async fn forgot(&mut self) -> StoreError {
+        self.is_known = false;
+        match self.look_back().await {
+            Ok(()) => StoreError::Unavailable(say!("store_forgot_commits")),
             // The next transaction finds it again.
-            Ok(Err(e)) => {
-                self.conn = None;
-                e.into()
+            Err(e) => e,
+        }
+    }
+
+    /// Before anything is written to a server that nothing was written to before: looks whether it has all that this process has written, holds the
+    /// store if it may not, and writes again what is lacking.
+    async fn look_back(&mut self) -> Result<(), StoreError> {
+        let Some(me) = self.carried.node() else { return Ok(()) };
+        let being = self.carried.being();
+        let was_asked = being.was_asked();
+        if self.is_known && !was_asked {
+            if let Some(former) = self.carried.chain.node().filter(|node| *node != me) {
+                // It goes on as another node, on the same server.
+                self.former.push((former, self.carried.chain.made()));
+                self.recall.becomes(i64::MAX, 0);
+                self.carried.chain.go_on(me, 0);
             }
-            Err(_) => {
-                self.conn = None;
-                StoreError::Unavailable(say!("store_commit_too_slow", limit = COMMIT_LIMIT.as_millis() as u64))
+            return Ok(());
+        }
+        let looked = tokio::time::timeout(COMMIT_LIMIT, self.tell(me)).await;
+        let failed = match looked {
+            Ok(Ok(())) => {
+                self.is_known = true;
+                return Ok(());
+            }
+            Ok(Err(e)) => e,
+            Err(_) => StoreError::Unavailable(say!("store_commit_too_slow", limit = COMMIT_LIMIT.as_millis() as u64)),
+        };
+        // The next transaction does it again.
+        self.conn = None;
+        if was_asked {
+            being.is_asked();
+        }
+        Err(failed)
+    }
+
+    async fn tell(&mut self, me: NodeId) -> Result<(), StoreError> {
+        let Some(conn) = self.conn.as_mut() else {
+            return Err(StoreError::Unavailable(say!("store_connection_lost")));
+        };
+        let (being, now) = (self.carried.being(), self.clock.now());
+        let (_, replication) = being.word();
+        let node = self.carried.chain.node().unwrap_or(me);
+        let made = self.carried.chain.made();
+        let found = forgotten::look(conn, node, &being, &self.former).await?;
+        let lacking = found.of_former + (made - found.n.unwrap_or_default()).max(0);
+        match found.step(made, replication == Replication::Synchronous) {
+            Step::GoOn => return Ok(()),
+            Step::Wait => return Err(StoreError::Unavailable(say!("store_is_a_standby"))),
+            Step::Note => return Ok(identity::note_timeline(conn).await?),
+            Step::HoldAndTell => {
+                if lacking > 0 {
+                    forgotten::say_lacking(lacking);
+                }
+                identity::hold_until_told(conn, now, (lacking > 0 || found.n.is_none()).then_some(node)).await?;
+            }
+            Step::Tell if lacking > 0 => forgotten::say_lacking(lacking),
+            Step::Tell => {}
+        }
+        let Some(there) = found.n else {
+            // Its number may be another's by now: nothing is written under it. It joins anew as soon as its beat is refused.
+            forgotten::give_up(conn, &Lacks { nodes: 1, ..Lacks::default() }, &being, node).await?;
+            return Err(StoreError::Unavailable(say!("store_forgot_node")));
+        };
+        let mut missing = self.recall.missing(there, made);
+        let is_second = missing.deeds.is_empty() && missing.unknown == 0 && !self.left.is_empty();
+        if is_second {
+            missing.deeds = self.left.clone();
+        }
+        missing.unknown += found.of_former;
+        let unknown = (missing.unknown > 0).then_some(Deed::Unknown(missing.unknown));
+        let now_monotonic = self.clock.monotonic();
+        if node == me {
+            self.recall.again(there, now_monotonic, unknown);
+            self.carried.chain.go_on(me, there);
+        } else {
+            let begun = forgotten::commits(conn, me).await?;
+            self.recall.becomes(there, begun + 1);
+            self.recall.again(begun, now_monotonic, unknown);
+            self.carried.chain.go_on(me, begun);
+        }
+        self.former.clear();
+        let mut tx = Tx::begin(
+            (conn, &mut self.procedures),
+            self.database.dialect,
+            &self.names,
+            &mut self.carried,
+            now,
+            Way::Careful,
+        );
+        let mut committing = false;
+        let left = &mut self.left;
+        let written = async {
+            let told = forgotten::tell(&mut tx, &being, (missing.deeds, missing.unknown), is_second).await?;
+            if let Some(told) = &told {
+                // If this is not written after all, all of it is missing again, and nothing is left of an earlier time.
+                left.clone_from(&told.left);
+            }
+            let (reached, gates) = tx.commit(&mut committing).await?;
+            Ok::<_, sqlx::Error>((told, reached, gates))
+        };
+        match written.await {
+            Ok((told, reached, gates)) => {
+                self.carried.committed(reached);
+                self.carried.chain.confirmed();
+                self.gates.change(gates);
+                if let Some(told) = told {
+                    told.lacks.tell();
+                    tracing::warn!(
+                        rows = told.written,
+                        later = told.left.len(),
+                        ended = told.ended,
+                        "what the database had forgotten is written again"
+                    );
+                }
+                Ok(())
+            }
+            Err(e) if committing || !matches!(e, sqlx::Error::Database(_)) || is_collision(&e) => {
+                if committing {
+                    self.carried.chain.doubted();
+                }
+                Err(e.into())
+            }
+            Err(e) => {
+                let error = StoreError::from(e);
+                tracing::error!(%error, "what the database has forgotten could not be written again");
+                let conn = self.conn.as_mut().expect("still there");
+                sqlx::query("ROLLBACK").execute(&mut *conn).await?;
+                forgotten::give_up(conn, &Lacks { refused: true, ..Lacks::default() }, &being, me).await?;
+                Ok(())
             }
         }
     }

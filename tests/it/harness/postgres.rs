@@ -160,10 +160,23 @@ impl Cluster {
         assert!(promoted.is_ok_and(|s| s.success()), "the standby takes over");
     }
 
+    /// Its standbys receive nothing more, and nobody notices: what sends it to them stands still.
+    pub fn leave_standbys_behind(&self) {
+        let senders = self.children().into_iter().filter(|pid| {
+            let title = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&title).contains("walsender")
+        });
+        let senders: Vec<String> = senders.collect();
+        assert!(!senders.is_empty(), "a standby follows");
+        signal("-STOP", &senders);
+    }
+
     /// Its machine fails: nothing of it does anything more.
     pub fn kill(&self) {
-        let all = [vec![self.pid()], self.children()].concat();
-        signal("-KILL", &all);
+        let children = self.children();
+        signal("-KILL", &[self.pid()]);
+        // One may have ended by itself meanwhile.
+        let _ = Command::new("kill").arg("-KILL").args(children).stderr(Stdio::null()).status();
     }
 
     /// A database as pg_dump writes it.
