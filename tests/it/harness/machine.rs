@@ -1,15 +1,20 @@
-//! The machine has two cores. A test that judges times of processes, and one that takes both cores for minutes, have it one after the other.
+//! The machine has two cores. Tests that judge times of processes share them by two, and one that takes both cores for minutes has them alone.
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-static TURN: Mutex<()> = Mutex::const_new(());
+static CORES: Semaphore = Semaphore::const_new(2);
 
-/// The machine, until it is dropped.
-pub async fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().await
+/// A core, until it is dropped.
+pub async fn half() -> SemaphorePermit<'static> {
+    CORES.acquire().await.expect("never closed")
+}
+
+/// Both.
+pub async fn whole() -> SemaphorePermit<'static> {
+    CORES.acquire_many(2).await.expect("never closed")
 }
 
 /// The same outside of a runtime.
-pub fn blocking_turn() -> MutexGuard<'static, ()> {
-    TURN.blocking_lock()
+pub fn blocking_whole() -> SemaphorePermit<'static> {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(whole())
 }

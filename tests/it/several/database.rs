@@ -13,7 +13,7 @@ use tokio::task::block_in_place;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i2_i3_a_database_that_starts_again_or_is_away_for_long_ends_no_node_and_loses_nothing() {
-    let _turn = machine::turn().await;
+    let _turn = machine::half().await;
     for _ in 0..rounds() {
         let seed = seed("PostgreSQL");
         let Some(cluster) = block_in_place(postgres::own_cluster) else { return };

@@ -12,7 +12,7 @@ use tokio::task::block_in_place;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i2_i3_what_a_killed_node_left_is_taken_over_and_sent_again_only_once_its_end_is_proved() {
-    let _turn = machine::turn().await;
+    let _turn = machine::half().await;
     for _ in 0..rounds() {
         killed(seed("kill -9")).await;
     }
@@ -70,7 +70,7 @@ async fn killed(seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i7_nodes_that_are_asked_to_end_hand_over_at_once_and_leave_nothing_in_doubt() {
-    let _turn = machine::turn().await;
+    let _turn = machine::half().await;
     for _ in 0..rounds() {
         renewed_one_by_one(seed("SIGTERM")).await;
     }

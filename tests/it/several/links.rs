@@ -16,7 +16,7 @@ use tixing::domain::{Millis, node::TRUST};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i2_i3_a_node_that_no_longer_reaches_the_database_or_the_platform_sends_nothing_twice() {
-    let _turn = machine::turn().await;
+    let _turn = machine::half().await;
     for _ in 0..rounds() {
         let seed = seed("split");
         let (Some(one), Some(other)) = (linked(seed).await, linked(!seed).await) else { return };

@@ -19,7 +19,7 @@ const CHANGED: usize = 24;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i3_a_pause_a_hold_and_a_cancellation_count_at_every_node_by_whichever_they_came() {
-    let _turn = machine::turn().await;
+    let _turn = machine::half().await;
     for _ in 0..rounds() {
         let Some(trio) = Trio::start(seed("operators")).await else { return };
         let start = now() + 2_500;
@@ -126,7 +126,7 @@ async fn templates_read_elsewhere(trio: &Trio) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_daemons_do_not_share_a_socket_and_an_old_one_does_not_open_a_newer_store() {
-    let _turn = machine::turn().await;
+    let _turn = machine::half().await;
     let Some(url) = fresh_url() else { return };
     let one = site(&url, "http://127.0.0.1:1", "a");
     let program = block_in_place(|| one.serve());
@@ -148,7 +148,7 @@ async fn two_daemons_do_not_share_a_socket_and_an_old_one_does_not_open_a_newer_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i2_commits_that_the_database_has_forgotten_put_the_store_on_hold_at_every_node() {
-    let _turn = machine::turn().await;
+    let _turn = machine::half().await;
     let Some(url) = fresh_url() else { return };
     let [one, two] = ["a", "b"].map(|name| site(&url, "http://127.0.0.1:1", name));
     let programs = block_in_place(|| [one.serve(), two.serve()]);

@@ -18,7 +18,7 @@ const TRIES: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_due_at_once_is_not_late_though_it_came_by_another_node() {
-    let _turn = machine::turn().await;
+    let _turn = machine::half().await;
     for _ in 0..rounds() {
         let Some(trio) = Trio::start(seed("near")).await else { return };
         {
@@ -60,7 +60,7 @@ async fn near(trio: &Trio) -> [Millis; 2] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_apps_rate_holds_across_a_hand_over_and_a_takeover() {
-    let _turn = machine::turn().await;
+    let _turn = machine::half().await;
     for _ in 0..rounds() {
         let Some(mut trio) = Trio::start(seed("rate")).await else { return };
         // A crowd for which the rate is too slow all the time.

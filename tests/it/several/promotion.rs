@@ -112,7 +112,7 @@ impl Pair {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i2_i3_a_standby_that_was_waited_for_takes_over_and_nothing_is_held_lost_or_sent_twice() {
-    let _turn = machine::turn().await;
+    let _turn = machine::half().await;
     for _ in 0..rounds() {
         let seed = seed("synchronous standby");
         let Some(mut pair) = pair(seed, "synchronous").await else { return };
@@ -145,7 +145,7 @@ async fn trickle_until(trickle: Trickle, at: Millis) -> (usize, usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i2_i3_a_standby_that_lacks_what_a_dead_daemon_wrote_is_on_hold_until_an_operator_has_looked() {
-    let _turn = machine::turn().await;
+    let _turn = machine::half().await;
     for _ in 0..rounds() {
         let seed = seed("asynchronous standby, and a daemon dies with the primary");
         let Some(mut pair) = pair(seed, "asynchronous").await else { return };
@@ -180,7 +180,7 @@ async fn i2_i3_a_standby_that_lacks_what_a_dead_daemon_wrote_is_on_hold_until_an
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i2_i3_what_an_asynchronous_standby_lacks_is_written_again_and_the_hold_ends_by_itself() {
-    let _turn = machine::turn().await;
+    let _turn = machine::half().await;
     for _ in 0..rounds() {
         let seed = seed("asynchronous standby");
         let Some(mut pair) = pair(seed, "asynchronous").await else { return };

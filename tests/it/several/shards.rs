@@ -15,7 +15,7 @@ const SHARDS: u32 = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i2_i3_a_divided_app_keeps_its_rate_through_all_nodes_and_who_is_killed_holds_up_its_own_shards_alone() {
-    let _turn = machine::turn().await;
+    let _turn = machine::half().await;
     for _ in 0..rounds() {
         divided(seed("shards")).await;
     }

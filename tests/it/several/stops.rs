@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i2_i3_a_node_that_stood_still_sends_nothing_that_others_have_sent_meanwhile() {
-    let _turn = machine::turn().await;
+    let _turn = machine::whole().await;
     for _ in 0..rounds() {
         let seed = seed("SIGSTOP");
         beside_each_other(seed, &[(3, TEA), (7, TEA), (20, COFFEE)]).await;

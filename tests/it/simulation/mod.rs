@@ -42,7 +42,7 @@ fn live(terms: Terms) -> Result<Lived, String> {
 
 /// Lives the lives of `seeds` on both cores, and counts what was seen in them; the first failure ends it.
 fn explore(seeds: Range<u64>, terms: impl Fn(u64) -> Terms + Sync) -> Result<Seen, (u64, String)> {
-    let _turn = machine::blocking_turn();
+    let _turn = machine::blocking_whole();
     let (next, over, failed) = (AtomicU64::new(seeds.start), AtomicBool::new(false), Mutex::new(None));
     let seen = Mutex::new(Seen::default());
     std::thread::scope(|scope| {

@@ -99,7 +99,7 @@ fn live(runtime: &Runtime, seed: u64, fault: Option<Fault>) -> Result<Seen, Stri
 fn explore(seeds: Range<u64>, fault: Option<Fault>) -> Result<Seen, (u64, String)> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    let _turn = machine::blocking_turn();
+    let _turn = machine::blocking_whole();
     let (next, over) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
     let (failed, seen) = (Mutex::new(None), Mutex::new(Seen::new()));
     std::thread::scope(|scope| {

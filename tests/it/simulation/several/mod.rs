@@ -58,7 +58,7 @@ impl Lived {
 
 /// Lives the lives of `seeds` on both cores, and counts what was seen in them; the first failure ends it.
 fn explore(seeds: Range<u64>, sabotage: Option<Sabotage>) -> Result<Lived, (u64, String)> {
-    let _turn = machine::blocking_turn();
+    let _turn = machine::blocking_whole();
     let (next, over, failed) = (AtomicU64::new(seeds.start), AtomicBool::new(false), Mutex::new(None));
     let seen = Mutex::new(Lived::default());
     std::thread::scope(|scope| {
