@@ -105,6 +105,20 @@ async fn compare_timeline(conn: &mut AnyConnection, now: Millis, replication: Re
     tx.commit().await
 }
 
+/// Holds the store if a standby has taken over that may lack commits, and nobody has noticed: before a node is written down as gone. Else nobody would
+/// wait for what that one had written.
+pub(super) async fn notice(conn: &mut AnyConnection, now: Millis, replication: Replication) -> sqlx::Result<()> {
+    if replication == Replication::Synchronous {
+        return Ok(());
+    }
+    let Some(here) = timeline(&mut *conn).await? else { return Ok(()) };
+    let row = sqlx::query("SELECT timeline FROM identity").fetch_optional(&mut *conn).await?;
+    match row.and_then(|row| row.get::<Option<String>, _>("timeline")) {
+        Some(noted) if noted != here => hold_until_told(conn, now, None).await,
+        _ => Ok(()),
+    }
+}
+
 /// Puts the store on hold since a standby took over that may lack commits, before anything else is written: until each node that may have made some has
 /// written again what is lacking. A node of which the database knows less than it should brings its own number.
 pub(super) async fn hold_until_told(

@@ -4,8 +4,8 @@
 //! nodes do the same at the same time: one wins.
 
 use super::{
-    Store, command::Single, deeds::Deed, dialect::Dialect, error::StoreError, me::Me, port::Asked, reminders::Stored,
-    schema, tx::Tx,
+    Store, command::Single, deeds::Deed, dialect::Dialect, error::StoreError, identity, me::Me, port::Asked,
+    reminders::Stored, schema, tx::Tx,
 };
 use crate::{
     config::Replication,
@@ -293,7 +293,9 @@ impl Store {
         if self.database.dialect == Dialect::Sqlite {
             return Ok(Buried::NotFound);
         }
+        let (now, (_, replication)) = (self.clock.now(), self.me.word());
         self.with_line(async |conn| {
+            identity::notice(conn, now, replication).await?;
             let sql = format!(
                 "UPDATE node SET state = 'gone' WHERE id = $1 AND (state IN ('lapsed', 'gone') OR {SILENT_FOR} > $2)"
             );
@@ -615,7 +617,11 @@ impl Nodes for Store {
 
     fn gone(&self, node: NodeId) -> Asked<()> {
         let store = self.clone();
-        Box::pin(async move { store.with_line(async |conn| gone(conn, node).await).await })
+        Box::pin(async move {
+            // It has written again what a standby lacks that took over: of whoever is gone nobody waits for that.
+            store.writes().await?;
+            store.with_line(async |conn| gone(conn, node).await).await
+        })
     }
 
     fn tell(&self, me: NodeId, lane: i64, epoch: i64, status: String) -> Asked<()> {

@@ -133,9 +133,6 @@ impl Store {
             }
         }
         let upgraded = schema::migrate(&mut conn, dialect, url, &*clock, older).await?;
-        if let Beside::Nodes(_, proof) = &beside {
-            in_time(nodes::write_ended(&mut conn, proof)).await.map_err(failed)?;
-        }
         let replication = if let Beside::Nodes(new, _) = &beside { Some(new.replication) } else { None };
         let compared = in_time(async {
             Ok::<_, sqlx::Error>(match &path {
@@ -147,6 +144,10 @@ impl Store {
             progress::Error::Sql(e) => sql_failed(e),
             progress::Error::File(e) => e,
         })?;
+        // Only now: of whoever is gone by then nobody waits for what it had written.
+        if let Beside::Nodes(_, proof) = &beside {
+            in_time(nodes::write_ended(&mut conn, proof)).await.map_err(failed)?;
+        }
         let me = match &beside {
             Beside::Others(slot) => Me::of_slot(*slot),
             _ => Me::of_slot(ALONE),
