@@ -167,6 +167,34 @@ impl Model {
         *self = Self { last_id: self.last_id, restored: true, held, ..saved };
     }
 
+    /// The database has forgotten what came after this was saved. Ids go on, and so do the numbers of users.
+    pub fn forget_since(&mut self, saved: Self) {
+        let (last_id, users) = (self.last_id, std::mem::take(&mut self.users));
+        *self = Self { last_id, users, ..saved };
+    }
+
+    /// Where a reminder stands, if it is there.
+    pub fn find(&self, id: ReminderId) -> Option<State> {
+        self.rows.contains_key(&id).then(|| self.state(id))
+    }
+
+    /// Whether a reminder stands as if nothing had happened to it that a node with this fence has done.
+    pub fn may_be_sent(&self, id: ReminderId, fence: i64) -> Option<bool> {
+        Some(match self.find(id)? {
+            State::Scheduled => true,
+            State::Sending | State::InDoubt => self.living(id).is_some_and(|(_, living)| living.fence < fence),
+            _ => false,
+        })
+    }
+
+    /// Inserts under an id that it had before.
+    pub fn insert_as(&mut self, new: NewReminder, id: ReminderId) -> Inserted {
+        let last_id = std::mem::replace(&mut self.last_id, id.0 - 1);
+        let inserted = self.insert(new);
+        self.last_id = self.last_id.max(last_id);
+        inserted
+    }
+
     /// The newest reminder.
     pub fn last_id(&self) -> ReminderId {
         self.rows.keys().last().copied().unwrap_or(ReminderId(0))

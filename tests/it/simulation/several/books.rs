@@ -1,6 +1,6 @@
 //! What the daemons share: the model of a store for each lane, the nodes, who has which lane. Whatever breaks a rule of theirs is written down.
 
-use super::sabotage::Sabotage;
+use super::{promotion::Servers, sabotage::Sabotage};
 use crate::harness::model::Model;
 use std::collections::{BTreeMap, BTreeSet};
 use tixing::{
@@ -29,6 +29,16 @@ pub struct Lane {
     pub epoch: i64,
     status: Option<String>,
     pub model: Model,
+}
+
+impl Lane {
+    pub fn status(&self) -> Option<String> {
+        self.status.clone()
+    }
+
+    pub fn goes_back_to(&mut self, owner: Option<NodeId>, epoch: i64, status: Option<String>) {
+        (self.owner, self.epoch, self.status) = (owner, epoch, status);
+    }
 }
 
 /// A node.
@@ -76,6 +86,10 @@ pub struct Books {
     pub takeovers: usize,
     pub testimonies: usize,
     pub fenced: usize,
+    /// The database's servers.
+    pub servers: Servers,
+    /// How many nodes have ever joined: no number is given out twice.
+    joined: i64,
     sabotage: Option<Sabotage>,
 }
 
@@ -97,6 +111,8 @@ impl Books {
             takeovers: 0,
             testimonies: 0,
             fenced: 0,
+            servers: Servers::default(),
+            joined: 0,
             sabotage,
         }
     }
@@ -128,6 +144,15 @@ impl Books {
         *self.rings.entry(by.0).or_default() += 1;
     }
 
+    /// Who has which duty, and who has rung.
+    pub fn shared(&self) -> (BTreeMap<String, Option<NodeId>>, BTreeMap<i64, i64>) {
+        (self.duties.clone(), self.rings.clone())
+    }
+
+    pub fn share(&mut self, duties: BTreeMap<String, Option<NodeId>>, rings: BTreeMap<i64, i64>) {
+        (self.duties, self.rings) = (duties, rings);
+    }
+
     /// The store is put on hold, or that ends.
     pub fn hold(&mut self, held: bool) {
         self.held = held;
@@ -137,6 +162,7 @@ impl Books {
     /// A daemon starts on a machine, whose lock proves that what ran there before has ended.
     pub fn starts(&mut self, machine: usize, new: &NewNode, world: Millis) -> NodeId {
         self.buried(machine);
+        self.forgets(machine);
         let id = self.join(machine, new, world);
         self.machines[machine].0 = Some(id);
         id
@@ -144,11 +170,14 @@ impl Books {
 
     /// It is known that all daemons have ended that ran on a machine before.
     pub fn buried(&mut self, machine: usize) {
+        self.notice();
         self.nodes.iter_mut().filter(|node| node.machine == machine).for_each(|node| node.state = NodeState::Gone);
     }
 
     pub fn join(&mut self, machine: usize, new: &NewNode, world: Millis) -> NodeId {
-        let id = NodeId(1 + self.nodes.len() as i64);
+        self.joined += 1;
+        let id = NodeId(self.joined);
+        self.has_joined(machine, id);
         let (name, apps) = (new.name.clone(), new.apps.keys().cloned().collect());
         self.nodes.push(Node {
             id,

@@ -4,6 +4,7 @@ use super::{
     books::Books,
     daemon::{Daemon, Machine},
     line,
+    promotion::Deed,
     sabotage::Sabotage,
     verdict,
     way::{self, Left},
@@ -84,6 +85,9 @@ pub struct Lived {
     pub testimonies: usize,
     pub thawed_bytes: usize,
     pub doubts: usize,
+    pub promotions: usize,
+    pub again: usize,
+    pub ended_holds: usize,
 }
 
 pub struct Life {
@@ -153,7 +157,9 @@ impl Life {
             model.lane = lane;
             (app.name.clone(), model)
         };
-        let books = Books::new(apps.iter().zip(1..).map(model).collect(), MACHINES, terms.sabotage);
+        let waited_for = rng.random_ratio(1, 4);
+        let mut books = Books::new(apps.iter().zip(1..).map(model).collect(), MACHINES, terms.sabotage);
+        books.servers.waited_for = waited_for;
         let away = Arc::default();
         let machine = |number| Machine::new(number, &time, &away, &mut rng);
         let machines = (0..MACHINES).map(machine).collect();
@@ -290,6 +296,7 @@ impl Life {
             91..93 => self.clock_is_set(k),
             93 => self.hold(),
             94..96 => self.operator_moves(),
+            96..98 => self.standby_takes_over(k).await,
             // A while in which nobody disturbs.
             _ => {
                 let quiet = *[12, 25, 70].choose(&mut self.rng).expect("some");
@@ -423,9 +430,36 @@ impl Life {
 
     fn hold(&mut self) {
         let held = self.books.lock().expect("whole").held;
-        self.books.lock().expect("whole").hold(!held);
+        let now = self.time.world();
+        self.books.lock().expect("whole").operator_holds(!held, now);
         self.lived.holds += usize::from(!held);
         self.troubled_at = self.time.world();
+    }
+
+    /// The standby takes over; mostly it has received nothing for a while, in which much is written. Some machine may fail with the primary.
+    async fn standby_takes_over(&mut self, k: usize) {
+        if self.is_away() {
+            return;
+        }
+        self.crowd();
+        if self.rng.random_ratio(3, 4) {
+            let soon = self.rng.random_range(0..1_500);
+            self.pass(Duration::from_millis(soon)).await;
+            self.books.lock().expect("whole").leave_standby_behind();
+        }
+        for _ in 0..self.rng.random_range(0..5) {
+            match self.rng.random_range(0..4) {
+                0 => self.cancel(),
+                _ => self.insert(),
+            }
+            let soon = self.rng.random_range(0..2_500);
+            self.pass(Duration::from_millis(soon)).await;
+        }
+        if self.rng.random_ratio(1, 4) {
+            self.kill(k).await;
+        }
+        self.books.lock().expect("whole").promote(self.time.world());
+        (0..MACHINES).for_each(|k| self.trouble(k));
     }
 
     /// An operator has a lane moved from a node that works to another.
@@ -501,24 +535,36 @@ impl Life {
             page: Some(platform::page(&app).to_owned()),
             ..harness::reminder(&openid, at)
         };
-        let mut books = self.books.lock().expect("whole");
-        let answer = books.lanes[lane].model.insert(new.clone());
-        let Inserted::Created(id) = answer else { panic!("it brings its consent: {answer:?}") };
-        books.by_mark.insert(mark.clone(), (lane, id));
-        drop(books);
+        let line = Arc::clone(&self.machines[by].daemon.as_ref().expect("it was there").line);
+        let id = line.write_now(|books| {
+            let answer = books.lanes[lane].model.insert(new.clone());
+            let Inserted::Created(id) = answer else { panic!("it brings its consent: {answer:?}") };
+            books.by_mark.insert(mark.clone(), (lane, id));
+            books.servers.inserted.insert((lane, id));
+            (id, vec![Deed::Insert(lane, id, Box::new(new.clone()))])
+        });
         self.promises.push(Promise { lane, id, mark, new, cancelled: false });
         self.ring(by, Ring { from: at, until: at });
     }
 
     fn cancel(&mut self) {
         let now = self.time.world();
-        if self.some_daemon().is_none() {
-            return;
-        }
+        let Some(by) = self.some_daemon() else { return };
         let Some(promise) = self.promises.choose_mut(&mut self.rng) else { return };
-        let model = &mut self.books.lock().expect("whole").lanes[promise.lane].model;
-        model.me = None;
-        promise.cancelled |= model.cancel(promise.id, now) == Changed::Yes;
+        let (lane, id) = (promise.lane, promise.id);
+        let line = Arc::clone(&self.machines[by].daemon.as_ref().expect("it was there").line);
+        promise.cancelled |= line.write_now(|books| {
+            let may_have_been_sent = books.is_held_by_standby();
+            let model = &mut books.lanes[lane].model;
+            model.me = None;
+            // What is due may have been sent before a standby took over: the API refuses that.
+            let refused = may_have_been_sent && model.waiting(now).iter().any(|(_, waits)| *waits == id);
+            let is_cancelled = !refused && model.cancel(id, now) == Changed::Yes;
+            if is_cancelled && model.find(id) == Some(State::Cancelled) {
+                books.servers.cancelled.insert((lane, id));
+            }
+            (is_cancelled, if is_cancelled { vec![Deed::Cancelled(lane, id)] } else { Vec::new() })
+        });
     }
 
     /// Time passes, and whatever is due moves.
@@ -652,6 +698,10 @@ impl Life {
             if turn == 6 {
                 // Then nobody is away any more, of whom it could not be known whether they come back.
                 (0..MACHINES).for_each(|k| self.start(k));
+            }
+            if turn % 6 == 5 && self.books.lock().expect("whole").held {
+                // A standby lacks what nobody can write again.
+                self.hold();
             }
             if turn % 3 == 0 {
                 self.machines

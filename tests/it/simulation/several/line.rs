@@ -4,6 +4,7 @@
 use super::{
     books::Books,
     clocks::{Clocks, Ice},
+    promotion::{Deed, Memory},
     sabotage::Sabotage,
 };
 use crate::simulation::time::Time;
@@ -95,6 +96,8 @@ pub struct Line {
     listing: Mutex<Option<Arc<Listing>>>,
     /// What it saw last.
     seen: Arc<Mutex<Option<Looked>>>,
+    /// What it has written.
+    memory: Arc<Mutex<Memory>>,
     sabotage: Option<Sabotage>,
 }
 
@@ -143,6 +146,7 @@ impl Line {
             told: Mutex::default(),
             listing: Mutex::default(),
             seen: Arc::default(),
+            memory: Arc::default(),
             sabotage,
         })
     }
@@ -204,6 +208,7 @@ impl Line {
         let machine = self.machine;
         Box::pin(async move {
             ice.thawed().await;
+            let era = books.lock().expect("whole").servers.era;
             let (tell, told) = oneshot::channel();
             tokio::spawn(async move {
                 pass(fate.before).await;
@@ -220,6 +225,10 @@ impl Line {
                 }
                 let step = first(&books.lock().expect("whole"), time.world());
                 pass(between).await;
+                // What was on its way to a server that is no more is lost with it.
+                if books.lock().expect("whole").servers.era != era {
+                    return;
+                }
                 let result = does(&mut books.lock().expect("whole"), time.world(), step);
                 tracing::trace!(machine, asked, ?result, "takes effect");
                 pass(fate.after).await;
@@ -235,6 +244,49 @@ impl Line {
             answer.map_err(|_| StoreError::Unavailable(Message::text("the line, says the simulation")))
         })
     }
+}
+
+impl Line {
+    /// Writes something, and remembers it once that is confirmed: after the daemon has looked where it writes to.
+    fn write<T: Debug + Send + 'static>(
+        &self,
+        asked: &'static str,
+        does: impl FnOnce(&mut Books, NodeId, Millis) -> (T, Vec<Deed>) + Send + 'static,
+    ) -> Asked<T> {
+        let (me, memory, clocks) = (Arc::clone(&self.me), Arc::clone(&self.memory), Arc::clone(&self.clocks));
+        let (machine, sabotage, remembers, at) =
+            (self.machine, self.sabotage, Arc::clone(&self.memory), Arc::clone(&self.clocks));
+        let written = self.ask(asked, true, move |books, world| {
+            // Whose process it is when it is written.
+            let me = *me.lock().expect("whole");
+            let mut memory = memory.lock().expect("whole");
+            memory.look_back(books, (machine, me), (world, clocks.monotonic()), sabotage);
+            let (result, deeds) = does(books, me, world);
+            (result, deeds, me, books.link(me), books.servers.era)
+        });
+        Box::pin(async move {
+            let (result, deeds, me, n, era) = written.await?;
+            let is_known = remembers.lock().expect("whole").remember(era, me, n, at.monotonic(), deeds);
+            is_known.then_some(result).ok_or_else(|| StoreError::Silent(Message::text("another server, by now")))
+        })
+    }
+
+    /// The same at once, for what comes through this daemon's doors.
+    pub fn write_now<T>(&self, does: impl FnOnce(&mut Books) -> (T, Vec<Deed>)) -> T {
+        let (me, at, world) = (self.me(), self.clocks.monotonic(), self.time.world());
+        let mut books = self.books.lock().expect("whole");
+        let mut memory = self.memory.lock().expect("whole");
+        memory.look_back(&mut books, (self.machine, me), (world, at), self.sabotage);
+        let (result, deeds) = does(&mut books);
+        let n = books.link(me);
+        assert!(memory.remember(books.servers.era, me, n, at, deeds), "it has just looked");
+        result
+    }
+}
+
+fn deeds_of_marks(jobs: &[Job], verdicts: &[Marked]) -> Vec<Deed> {
+    let marked = jobs.iter().zip(verdicts).filter(|(_, verdict)| matches!(verdict, Marked::Yes | Marked::By(_)));
+    vec![Deed::Marks(marked.map(|(job, _)| job.clone()).collect())]
 }
 
 impl Queue for Line {
@@ -304,11 +356,14 @@ impl Queue for Line {
     }
 
     fn wake_suspended(&self, lane: i64, now: Millis) -> Asked<u64> {
-        self.ask("wake_suspended", true, move |books, _| books.lanes[Books::place(lane)].model.wake_suspended(now))
+        self.write("wake_suspended", move |books, _, _| {
+            let woken = books.lanes[Books::place(lane)].model.wake_suspended(now);
+            (woken, if woken > 0 { vec![Deed::Other] } else { Vec::new() })
+        })
     }
 
     fn mark(&self, jobs: Vec<Job>) -> Asked<Vec<Marked>> {
-        let (me, asked_at, now) = (Arc::clone(&self.me), self.time.world(), self.clocks.now());
+        let (asked_at, now) = (self.time.world(), self.clocks.now());
         if self.is(Sabotage::LockTooWeak) {
             let between = self.rng.lock().expect("whole").random_range(0..3_000);
             let lanes: Vec<_> = jobs.iter().map(|job| (job.lane, job.epoch)).collect();
@@ -320,10 +375,10 @@ impl Queue for Line {
             };
             return self.ask_in_steps("mark", true, look, between, write);
         }
-        self.ask("mark", true, move |books, world| {
-            // Whose process it is when it is written.
-            let me = *me.lock().expect("whole");
-            books.mark(me, &jobs, (asked_at, world, now))
+        self.write("mark", move |books, me, world| {
+            let verdicts = books.mark(me, &jobs, (asked_at, world, now));
+            let deeds = deeds_of_marks(&jobs, &verdicts);
+            (verdicts, deeds)
         })
     }
 
@@ -332,10 +387,11 @@ impl Queue for Line {
             let lost = |entry: &&mut Entry| entry.target.taken_back().is_some();
             entries.iter_mut().filter(lost).for_each(|entry| entry.target.marker = None);
         }
-        let me = Arc::clone(&self.me);
-        self.ask("settle", true, move |books, world| {
-            let me = *me.lock().expect("whole");
-            books.settle(me, &entries, world)
+        self.write("settle", move |books, me, world| {
+            let written = books.settle(me, &entries, world);
+            let ends = entries.into_iter().zip(&written).filter(|(_, written)| **written).map(|(entry, _)| entry);
+            let deeds = vec![Deed::Ends(ends.collect())];
+            (written, deeds)
         })
     }
 }
@@ -371,11 +427,23 @@ impl Nodes for Line {
     }
 
     fn look(&self) -> Asked<Looked> {
-        let looked = self.ask("look", false, |books, _| books.look());
+        let (machine, memory) = (self.machine, Arc::clone(&self.memory));
+        let looked = self.ask("look", false, move |books, _| {
+            books.was_seen(machine);
+            let awaited = books.awaits(machine);
+            memory.lock().expect("whole").asked |= awaited;
+            (books.look(), awaited)
+        });
+        let tells = self.write("tell", |_, _, _| ((), Vec::new()));
         let (seen, me) = (Arc::clone(&self.seen), self.me());
         let [deaf, both] = [Sabotage::GapIsSilence, Sabotage::RateOfEach].map(|sabotage| self.is(sabotage));
         Box::pin(async move {
-            let mut answer = looked.await;
+            let mut answer = looked.await.map(|(looked, awaited)| {
+                if awaited {
+                    tokio::spawn(tells);
+                }
+                looked
+            });
             if both && let Ok(looked) = &mut answer {
                 looked.view.lanes.iter_mut().for_each(|lane| lane.node = Some(me));
             }
@@ -402,7 +470,7 @@ impl Nodes for Line {
     }
 
     fn gone(&self, node: NodeId) -> Asked<()> {
-        self.ask("gone", true, move |books, _| books.gone(node))
+        self.write("gone", move |books, _, _| (books.gone(node), Vec::new()))
     }
 
     fn tell(&self, me: NodeId, lane: i64, epoch: i64, status: String) -> Asked<()> {

@@ -6,6 +6,7 @@ mod clocks;
 mod daemon;
 mod life;
 mod line;
+mod promotion;
 mod sabotage;
 mod verdict;
 mod way;
@@ -36,7 +37,7 @@ impl Lived {
         self.each().into_iter().zip({ other }.each()).for_each(|((_, sum), (_, n))| *sum += *n);
     }
 
-    fn each(&mut self) -> [(&'static str, &mut usize); 14] {
+    fn each(&mut self) -> [(&'static str, &mut usize); 17] {
         [
             ("messages", &mut self.sent),
             ("kills", &mut self.kills),
@@ -52,6 +53,9 @@ impl Lived {
             ("testimonies", &mut self.testimonies),
             ("thawed bytes", &mut self.thawed_bytes),
             ("doubts", &mut self.doubts),
+            ("promotions", &mut self.promotions),
+            ("rows written again", &mut self.again),
+            ("holds that ended by themselves", &mut self.ended_holds),
         ]
     }
 }

@@ -23,10 +23,18 @@ pub enum Sabotage {
     TakeoverWithoutLooking,
     /// A mark of which it is not known whether it was written is taken back though another may have the lane, and have marked the same.
     TakenBackBlindly,
+    /// A daemon says that it has written its marks and their ends again, and has not.
+    ToldWithoutWriting,
+    /// The hold after a standby took over ends though a daemon has not said what it knows.
+    AwaitsNobody,
+    /// Who lacks nothing does not notice that a standby took over, though what others had marked may be lacking.
+    PromotionOverlooked,
+    /// Whatever a standby lacks, nothing is held.
+    ChainIgnored,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::MarkWithoutEpoch,
         Self::LockTooWeak,
         Self::TrustFromReply,
@@ -37,5 +45,9 @@ impl Sabotage {
         Self::RateOfEach,
         Self::TakeoverWithoutLooking,
         Self::TakenBackBlindly,
+        Self::ToldWithoutWriting,
+        Self::AwaitsNobody,
+        Self::PromotionOverlooked,
+        Self::ChainIgnored,
     ];
 }

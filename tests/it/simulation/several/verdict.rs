@@ -44,6 +44,9 @@ pub fn judge(life: &mut Life) -> Result<(), String> {
         moves: books.moved_at.len(),
         fenced: books.fenced,
         testimonies: books.testimonies,
+        promotions: books.servers.promotions,
+        again: books.servers.again,
+        ended_holds: books.servers.ended,
         thawed_bytes: left.iter().filter(|left| left.excused).count(),
         doubts,
         ..life.lived
@@ -86,11 +89,16 @@ fn story(life: &Life, books: &Books, of: &Promise, left: &[Left]) -> String {
 /// One reminder.
 fn one(life: &Life, books: &Books, promise: &Promise, messages: &[Message], left: &[Left]) -> Result<(), String> {
     let seen = books.lanes[promise.lane].model.everything().into_iter().find(|seen| seen.id == promise.id);
-    let Some(seen) = seen else { return Err("it was answered and is gone".into()) };
+    // An operator has looked at what a standby lacks for good.
+    let is_lost = books.servers.lost.contains(&(promise.lane, promise.id));
+    let Some(seen) = seen else {
+        return if is_lost { Ok(()) } else { Err("it was answered and is gone".into()) };
+    };
     let received = messages.iter().filter(|message| message.data[life.what()] == promise.mark).count();
     let most = 1 + usize::from(life.on_doubt == OnDoubt::Resend);
     must!(received <= most, "the platform accepted it {received} times");
-    must!(promise.cancelled == (seen.state == State::Cancelled), "a cancellation that was answered counts");
+    let is_cancelled = seen.state == State::Cancelled;
+    must!(promise.cancelled == is_cancelled || is_lost, "a cancellation that was answered counts");
     match seen.state {
         // Where an owner wants resends a second message spends another's consent, and that one's refusal proves nothing.
         State::Sent => must!(received > 0 || life.on_doubt == OnDoubt::Resend, "it did not arrive"),
@@ -128,7 +136,11 @@ fn consents(life: &Life, books: &Books, messages: &[Message]) -> Result<(), Stri
         let model = &books.lanes[*lane].model;
         let balance = model.balance(openid, &life.apps[*lane].templates[0].code, life.time.world());
         must!(balance.held == 0, "everything has ended, and {openid} has {balance:?}");
-        must!(twice || got as i64 <= balance.used, "{openid} got {got}, and has {balance:?}");
+        let theirs = |promise: &&Promise| (promise.lane, &promise.new.openid) == (*lane, openid);
+        let lost = |promise: &Promise| books.servers.lost.contains(&(promise.lane, promise.id));
+        // What was told with a reminder that is lost is lost with it.
+        let lacks = life.promises.iter().filter(theirs).any(lost);
+        must!(twice || lacks || got as i64 <= balance.used, "{openid} got {got}, and has {balance:?}");
     }
     Ok(())
 }

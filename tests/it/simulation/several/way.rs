@@ -88,11 +88,14 @@ fn leaves(line: &Line, books: &mut Books, mark: &str, went_on: Millis, residual:
     let by = books.lanes[lane].model.marker(id);
     let ours = by.and_then(|by| books.node(by)).is_some_and(|by| by.machine == line.machine && by.state.works());
     let stood = books.marked_at.get(&(lane, id)).is_some_and(|at| *at <= went_on);
-    if !ours && !residual && !stood {
+    // The mark may be among what a standby that has taken over lacks.
+    let lacking = by.is_none() && books.marked_at.get(&(lane, id)).is_some_and(|at| *at <= books.servers.promoted_at);
+    let lacking = lacking || books.servers.assumed.contains(&(lane, id));
+    if !ours && !residual && !stood && !lacking {
         let me = line.me();
         books.wrong.push(format!("bytes of {mark} left {me:?} at {world}, and {by:?} is at it"));
     }
-    !ours
+    !ours && !lacking
 }
 
 impl Transport for Way {

@@ -1,0 +1,420 @@
+//! A standby of the database takes over: perhaps without the last commits. What each daemon remembers, and what all of them do about it.
+//!
+//! What is decided is the daemons' own ([`tixing::domain::recall`]); what is written stands here once more, on the model.
+
+use super::{
+    books::{Books, Node},
+    sabotage::Sabotage,
+};
+use crate::harness::model::Model;
+use std::collections::{BTreeMap, BTreeSet};
+use tixing::{
+    domain::{
+        Millis,
+        node::{NodeId, NodeState},
+        recall::{Found, Recall, Step},
+        reminder::{NewReminder, ReminderId, State},
+        settle::assumed_sent,
+    },
+    store::{
+        Inserted,
+        change::Changed,
+        port::{Entry, Job, Marked},
+    },
+};
+
+/// What one commit has come to.
+#[derive(Debug, Clone)]
+pub enum Deed {
+    Marks(Vec<Job>),
+    Ends(Vec<Entry>),
+    Insert(usize, ReminderId, Box<NewReminder>),
+    Cancelled(usize, ReminderId),
+    /// Nobody knows how to write it again.
+    Other,
+}
+
+/// What a daemon remembers of its commits.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The server that it wrote to last.
+    era: u64,
+    node: Option<NodeId>,
+    made: i64,
+    recall: Recall<Deed>,
+    left: Vec<Deed>,
+    former: BTreeMap<NodeId, i64>,
+    /// The others wait for it.
+    pub asked: bool,
+}
+
+/// What the database has that a standby may lack.
+#[derive(Clone)]
+struct Kept {
+    lanes: Vec<(Option<NodeId>, i64, Option<String>, Model)>,
+    nodes: Vec<Node>,
+    duties: BTreeMap<String, Option<NodeId>>,
+    rings: BTreeMap<i64, i64>,
+    replicated: Replicated,
+}
+
+/// The same of what this file is about.
+#[derive(Debug, Clone, Default)]
+pub struct Replicated {
+    chain: BTreeMap<NodeId, i64>,
+    /// Which machine's daemon has it, for as long as it runs.
+    mine: BTreeMap<NodeId, usize>,
+    /// The server that was last written down.
+    noted: u64,
+    /// The store is on hold by an operator.
+    by_operator: bool,
+    /// And since a standby took over.
+    by_standby: bool,
+    stays: bool,
+    /// Those who are waited for, and whether they wait themselves.
+    awaited: BTreeMap<NodeId, bool>,
+}
+
+/// The servers.
+#[derive(Default)]
+pub struct Servers {
+    /// Which one is written to.
+    pub era: u64,
+    pub now: Replicated,
+    /// The standby is waited for.
+    pub waited_for: bool,
+    /// What it has, once it has received nothing more.
+    behind: Option<Box<Kept>>,
+    /// Who has seen whom, lately.
+    seen: BTreeMap<usize, BTreeSet<NodeId>>,
+    /// All that was inserted and cancelled, and confirmed.
+    pub inserted: BTreeSet<(usize, ReminderId)>,
+    pub cancelled: BTreeSet<(usize, ReminderId)>,
+    /// What an operator took for sent while it may have been under way.
+    pub assumed: BTreeSet<(usize, ReminderId)>,
+    /// What an operator knows to be lost.
+    pub lost: BTreeSet<(usize, ReminderId)>,
+    pub promotions: usize,
+    /// When the last one was, by the world's clock.
+    pub promoted_at: Millis,
+    /// Rows that were written again.
+    pub again: usize,
+    /// Holds that have ended by themselves after commits were lost.
+    pub ended: usize,
+}
+
+impl Books {
+    fn is_held(&self) -> bool {
+        self.servers.now.by_operator || self.servers.now.by_standby
+    }
+
+    pub fn is_held_by_standby(&self) -> bool {
+        self.servers.now.by_standby
+    }
+
+    /// An operator holds the store, or ends that. What the store does not know then is taken for sent.
+    pub fn operator_holds(&mut self, held: bool, now: Millis) {
+        if !held && self.servers.now.by_standby {
+            self.assume_sent(now);
+        }
+        let servers = &mut self.servers.now;
+        servers.by_operator = held;
+        if !held {
+            (servers.by_standby, servers.stays) = (false, false);
+            servers.awaited.clear();
+        }
+        let held = self.is_held();
+        self.hold(held);
+    }
+
+    /// Ends what is due as perhaps sent.
+    fn assume_sent(&mut self, now: Millis) {
+        for (i, lane) in self.lanes.iter_mut().enumerate() {
+            lane.model.me = None;
+            lane.model.wake_suspended(now);
+            for job in lane.model.prefetch((Millis::MIN, 0), now, usize::MAX) {
+                let marked = job.due.state == State::Scheduled
+                    && matches!(lane.model.mark(std::slice::from_ref(&job), now)[0], Marked::Yes | Marked::By(_));
+                self.servers.assumed.insert((i, job.due.id));
+                let target = job.target(marked);
+                lane.model.settle(&[Entry { target, settlement: assumed_sent(), began_at: None, ended_at: now }]);
+            }
+        }
+        let lost: Vec<_> = self.lacking().collect();
+        self.servers.lost.extend(lost);
+    }
+
+    /// What was confirmed and is not so.
+    fn lacking(&self) -> impl Iterator<Item = (usize, ReminderId)> {
+        let state = |lane: usize, id| self.lanes[lane].model.find(id);
+        let gone = self.servers.inserted.iter().copied().filter(move |(lane, id)| state(*lane, *id).is_none());
+        let called_back = self.servers.cancelled.iter().copied();
+        let called_back = called_back.filter(move |(lane, id)| state(*lane, *id) != Some(State::Cancelled));
+        gone.chain(called_back).filter(|lost| !self.servers.lost.contains(lost))
+    }
+
+    /// A node has committed something.
+    pub fn link(&mut self, me: NodeId) -> i64 {
+        let n = self.servers.now.chain.entry(me).or_default();
+        *n += 1;
+        *n
+    }
+
+    /// From now on the standby receives nothing more.
+    pub fn leave_standby_behind(&mut self) {
+        if self.servers.behind.is_none() && !self.servers.waited_for {
+            let lane = |lane: &super::books::Lane| (lane.owner, lane.epoch, lane.status(), lane.model.clone());
+            let (duties, rings) = self.shared();
+            self.servers.behind = Some(Box::new(Kept {
+                lanes: self.lanes.iter().map(lane).collect(),
+                nodes: self.nodes.clone(),
+                duties,
+                rings,
+                replicated: self.servers.now.clone(),
+            }));
+        }
+    }
+
+    /// The standby takes over.
+    pub fn promote(&mut self, world: Millis) {
+        self.servers.promoted_at = world;
+        self.servers.era += 1;
+        self.servers.promotions += 1;
+        let Some(kept) = self.servers.behind.take() else { return };
+        let Kept { lanes, nodes, duties, rings, replicated } = *kept;
+        for (lane, (owner, epoch, status, model)) in self.lanes.iter_mut().zip(lanes) {
+            lane.model.forget_since(model);
+            lane.goes_back_to(owner, epoch, status);
+        }
+        (self.nodes, self.servers.now) = (nodes, replicated);
+        self.share(duties, rings);
+        self.held = self.is_held();
+    }
+
+    /// A machine's daemon has looked at who is there.
+    pub fn was_seen(&mut self, by: usize) {
+        let there = self.nodes.iter().filter(|node| node.state != NodeState::Gone).map(|node| node.id);
+        self.servers.seen.entry(by).or_default().extend(there);
+    }
+
+    /// Whether a machine's daemon is waited for.
+    pub fn awaits(&self, machine: usize) -> bool {
+        let mine = |node: &NodeId| self.servers.now.mine.get(node) == Some(&machine);
+        self.servers.now.awaited.keys().any(mine)
+    }
+
+    /// A daemon has joined.
+    pub fn has_joined(&mut self, machine: usize, node: NodeId) {
+        self.servers.now.mine.insert(node, machine);
+    }
+
+    /// What ran on a machine has ended: its successor answers for nothing of it.
+    pub fn forgets(&mut self, machine: usize) {
+        self.servers.now.mine.retain(|_, has| *has != machine);
+        self.servers.seen.remove(&machine);
+    }
+
+    /// Before a node is written down as gone.
+    pub fn notice(&mut self) {
+        if self.servers.now.noted != self.servers.era && !self.servers.waited_for {
+            self.hold_until_told(None);
+        }
+    }
+
+    fn hold_until_told(&mut self, lacking: Option<NodeId>) {
+        let living = self.nodes.iter().filter(|node| node.state != NodeState::Gone).map(|node| node.id);
+        let awaited: Vec<NodeId> = living.chain(lacking).collect();
+        let servers = &mut self.servers;
+        servers.now.awaited.extend(awaited.into_iter().map(|node| (node, false)));
+        (servers.now.noted, servers.now.by_standby) = (servers.era, true);
+        self.hold(true);
+    }
+
+    fn end_if_all_have_told(&mut self) {
+        let servers = &mut self.servers.now;
+        if !servers.by_standby || servers.stays || !servers.awaited.is_empty() {
+            return;
+        }
+        servers.by_standby = false;
+        self.servers.ended += 1;
+        self.held = self.is_held();
+        let lost = self.lacking().next();
+        if let Some((lane, id)) = lost {
+            self.wrong.push(format!("the hold ended by itself, and what became of {id} in {lane} is lost"));
+        }
+    }
+}
+
+impl Memory {
+    /// A commit of a node's was confirmed, by the server of that era. `false`: the connection had broken before the answer came.
+    pub fn remember(&mut self, era: u64, node: NodeId, n: i64, at: Millis, deeds: Vec<Deed>) -> bool {
+        if self.era != era {
+            return false;
+        }
+        if self.node != Some(node) {
+            let made = self.former.entry(node).or_default();
+            *made = (*made).max(n);
+            return true;
+        }
+        self.made = self.made.max(n);
+        self.recall.remember(n, at, deeds.len(), deeds);
+        true
+    }
+
+    /// What a daemon does before it writes.
+    pub fn look_back(
+        &mut self,
+        books: &mut Books,
+        (machine, me): (usize, NodeId),
+        (world, at): (Millis, Millis),
+        sabotage: Option<Sabotage>,
+    ) {
+        let is = |fault| sabotage == Some(fault);
+        let asked = std::mem::take(&mut self.asked);
+        if self.era == books.servers.era && !asked {
+            if let Some(former) = self.node.filter(|node| *node != me) {
+                self.former.insert(former, self.made);
+                self.recall.becomes(Millis::MAX, 0);
+                self.made = 0;
+            }
+            self.node = Some(me);
+            return;
+        }
+        self.era = books.servers.era;
+        let node = self.node.unwrap_or(me);
+        let there = |node: NodeId| {
+            let n = books.servers.now.chain.get(&node).copied().unwrap_or_default();
+            books.node(node).map(|_| n)
+        };
+        let of_former =
+            self.former.iter().map(|(node, made)| (made - there(*node).unwrap_or_default()).max(0)).sum::<i64>();
+        let mine = |books: &Books, node: &NodeId| books.servers.now.mine.get(node) == Some(&machine);
+        let found = Found {
+            follows: false,
+            took_over: books.servers.now.noted != books.servers.era && !is(Sabotage::PromotionOverlooked),
+            n: there(node),
+            awaited: books.servers.now.awaited.keys().any(|node| mine(books, node)),
+            of_former,
+        };
+        let lacks = found.n.unwrap_or_default() < self.made || of_former > 0;
+        match found.step(self.made, books.servers.waited_for) {
+            Step::GoOn | Step::Wait => {
+                self.node = Some(me);
+                return;
+            }
+            Step::Note => {
+                books.servers.now.noted = books.servers.era;
+                self.node = Some(me);
+                return;
+            }
+            Step::HoldAndTell if !is(Sabotage::ChainIgnored) => books.hold_until_told(lacks.then_some(node)),
+            Step::HoldAndTell | Step::Tell => {}
+        }
+        if is(Sabotage::AwaitsNobody) {
+            books.servers.now.awaited.retain(|node, _| *node == me);
+        }
+        let Some(there) = found.n else {
+            books.servers.now.stays = true;
+            books.servers.now.awaited.retain(|waits, _| *waits != node);
+            return;
+        };
+        let mut missing = self.recall.missing(there, self.made);
+        let is_second = missing.deeds.is_empty() && missing.unknown == 0 && !self.left.is_empty();
+        if is_second {
+            missing.deeds = self.left.clone();
+        }
+        let unknown = (missing.unknown + of_former > 0).then_some(Deed::Other);
+        let mine: Vec<NodeId> = books.servers.now.awaited.keys().copied().filter(|node| mine(books, node)).collect();
+        let mut others = books.servers.now.awaited.iter().filter(|(node, _)| !mine.contains(node));
+        let last = others.all(|(_, waits)| *waits);
+        let n = books.link(me);
+        if node != me {
+            self.recall.becomes(there, n);
+        }
+        self.recall.again(if node == me { there } else { n - 1 }, at, unknown.clone());
+        (self.node, self.made) = (Some(me), n);
+        self.former.clear();
+        if is_second && !last {
+            return;
+        }
+        books.servers.now.stays |= unknown.is_some();
+        if is(Sabotage::ToldWithoutWriting) {
+            missing.deeds.retain(|deed| !matches!(deed, Deed::Marks(_) | Deed::Ends(_)));
+        }
+        let left = write_again(books, me, missing.deeds, last, world);
+        let seen = books.servers.seen.get(&machine).into_iter().flatten();
+        let forgotten = seen.filter(|seen| books.node(**seen).is_none()).count();
+        books.servers.now.stays |= forgotten > 0;
+        for node in mine {
+            match left.is_empty() {
+                true => drop(books.servers.now.awaited.remove(&node)),
+                false => drop(books.servers.now.awaited.insert(node, true)),
+            }
+        }
+        self.left = left;
+        books.end_if_all_have_told();
+    }
+}
+
+/// Writes deeds again; answers what others have to write something for first.
+fn write_again(books: &mut Books, me: NodeId, deeds: Vec<Deed>, last: bool, world: Millis) -> Vec<Deed> {
+    let mut left = Vec::new();
+    for deed in deeds {
+        match deed {
+            Deed::Other => books.servers.now.stays = true,
+            Deed::Insert(lane, id, new) => {
+                let model = &mut books.lanes[lane].model;
+                match model.insert_as((*new).clone(), id) {
+                    Inserted::Created(_) => books.servers.again += 1,
+                    _ if !last => left.push(Deed::Insert(lane, id, new)),
+                    _ => books.servers.now.stays = true,
+                }
+            }
+            Deed::Cancelled(lane, id) => {
+                let model = &mut books.lanes[lane].model;
+                match model.find(id) {
+                    None if !last => left.push(Deed::Cancelled(lane, id)),
+                    Some(State::Scheduled) => {
+                        assert_eq!(model.cancel(id, world), Changed::Yes);
+                        books.servers.again += 1;
+                    }
+                    None | Some(State::Sending | State::InDoubt) => books.servers.now.stays = true,
+                    Some(_) => {}
+                }
+            }
+            Deed::Marks(jobs) => {
+                for job in jobs {
+                    let (i, id, fence) = (Books::place(job.lane), job.due.id, job.due.fence);
+                    let model = &mut books.lanes[i].model;
+                    model.me = Some(me);
+                    let known = model.find(id).is_some();
+                    if known && matches!(model.mark(std::slice::from_ref(&job), world)[0], Marked::Yes | Marked::By(_))
+                    {
+                        books.marked_at.insert((i, id), world);
+                        books.servers.again += 1;
+                    } else if !last && model.may_be_sent(id, fence).unwrap_or(true) {
+                        left.push(Deed::Marks(vec![job]));
+                    } else {
+                        books.servers.now.stays |= model.may_be_sent(id, fence).unwrap_or(true);
+                    }
+                }
+            }
+            Deed::Ends(entries) => {
+                for entry in entries {
+                    let (i, id) = (Books::place(entry.target.lane), entry.target.due.id);
+                    let model = &mut books.lanes[i].model;
+                    model.me = Some(me);
+                    let fence = entry.target.due.fence;
+                    if model.find(id).is_some() && model.settle(std::slice::from_ref(&entry))[0] {
+                        books.servers.again += 1;
+                    } else if !last && model.may_be_sent(id, fence).unwrap_or(true) {
+                        left.push(Deed::Ends(vec![entry]));
+                    } else {
+                        books.servers.now.stays |= model.may_be_sent(id, fence).unwrap_or(true);
+                    }
+                }
+            }
+        }
+    }
+    left
+}
