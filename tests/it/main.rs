@@ -62,6 +62,7 @@ mod owners;
 mod idempotency;
 mod feed;
 mod several_writers;
+mod lost_marks;
 mod several;
 mod shards;
 mod sheet;
