@@ -6,13 +6,13 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, Ordering},
     },
     task::{Context, Poll},
 };
 use tixing::{clock::Clock, domain::Millis};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// A machine's clocks. The monotonic one runs a little too fast or too slow; the wall clock is kept right by others, more or less.
 pub struct Clocks {
@@ -66,37 +66,47 @@ impl Clock for Clocks {
     }
 }
 
-/// Whether a process stands still.
-#[derive(Clone)]
-pub struct Ice(Arc<watch::Sender<(bool, u32)>>);
+/// Whether a process stands still, and how often it has. Not a `watch`: that wakes who waits in an order which a die of the runtime's decides.
+#[derive(Clone, Default)]
+pub struct Ice(Arc<(Mutex<(bool, u32)>, Notify)>);
 
 impl Ice {
     pub fn new() -> Self {
-        Self(Arc::new(watch::Sender::new((false, 0))))
+        Self::default()
+    }
+
+    fn state(&self) -> (bool, u32) {
+        *self.0.0.lock().expect("whole")
     }
 
     pub fn freeze(&self) {
-        self.0.send_modify(|(frozen, times)| (*frozen, *times) = (true, *times + 1));
+        let mut state = self.0.0.lock().expect("whole");
+        *state = (true, state.1 + 1);
     }
 
     pub fn thaw(&self) {
-        self.0.send_modify(|(frozen, _)| *frozen = false);
+        self.0.0.lock().expect("whole").0 = false;
+        self.0.1.notify_waiters();
     }
 
     pub fn is_frozen(&self) -> bool {
-        self.0.borrow().0
+        self.state().0
     }
 
     /// How often it has stood still.
     pub fn times(&self) -> u32 {
-        self.0.borrow().1
+        self.state().1
     }
 
     /// Waits until it does not stand still.
     pub async fn thawed(&self) {
-        if self.is_frozen() {
-            let mut changes = self.0.subscribe();
-            let _ = changes.wait_for(|(frozen, _)| !*frozen).await;
+        loop {
+            // Before it looks: a thaw in between is not lost.
+            let goes_on = self.0.1.notified();
+            if !self.is_frozen() {
+                return;
+            }
+            goes_on.await;
         }
     }
 }
