@@ -97,15 +97,28 @@ impl<D> Recall<D> {
 
     /// A commit is confirmed. One that brought nothing that matters is remembered too: that it is known is what counts.
     pub fn remember(&mut self, n: i64, at: Millis, rows: usize, deeds: Vec<D>) {
-        let rows = rows.max(1);
-        self.rows += rows;
-        self.links.push_back(Link { n, at, rows, deeds });
+        self.push(n, at, rows, deeds);
         while let Some(first) = self.links.front()
             && (self.rows > self.most || at - first.at > REMEMBERED)
         {
-            self.rows -= first.rows;
-            self.links.pop_front();
+            // All of a number: what is known of a part would count as the whole.
+            let n = first.n;
+            while let Some(link) = self.links.pop_front_if(|link| link.n == n) {
+                self.rows -= link.rows;
+            }
         }
+    }
+
+    fn push(&mut self, n: i64, at: Millis, rows: usize, deeds: Vec<D>) {
+        let rows = rows.max(1);
+        self.rows += rows;
+        self.links.push_back(Link { n, at, rows, deeds });
+    }
+
+    /// Everything is given up but that there was something: this deed stands for it. `made`: how many commits the node has made.
+    pub fn give_up(&mut self, made: i64, at: Millis, unknown: D) {
+        (self.links, self.rows) = (VecDeque::new(), 0);
+        self.push(made + 1, at, 1, vec![unknown]);
     }
 
     /// The node goes on as another one: of its commits as the former one a database lacks all behind `there`, which it writes again as its `n`th as the
@@ -132,8 +145,9 @@ impl<D: Clone> Recall<D> {
     /// there is such, so that it is not taken for known if this commit is forgotten, too.
     pub fn again(&mut self, there: i64, at: Millis, unknown: Option<D>) {
         self.links.iter_mut().filter(|link| link.n > there).for_each(|link| link.n = there + 1);
+        // Nothing is forgotten here: it is not written yet.
         if let Some(unknown) = unknown {
-            self.remember(there + 1, at, 1, vec![unknown]);
+            self.push(there + 1, at, 1, vec![unknown]);
         }
     }
 }
@@ -187,6 +201,16 @@ mod tests {
             // The next standby has neither.
             assert_eq!(recall.missing(4, 6), Missing { deeds: [deeds, vec![7]].concat(), unknown: 0 });
         }
+        // What stands for several commits is forgotten whole, and then it is known that something is not known.
+        let mut recall = six(6, [1, 2, 3, 4, 5, 6]);
+        recall.again(1, 7, None);
+        recall.remember(3, 8, 1, vec![7]);
+        assert_eq!(recall.missing(1, 3), Missing { deeds: vec![2, 3, 4, 5, 6, 7], unknown: 0 });
+        recall.remember(4, 9, 1, vec![8]);
+        assert_eq!(recall.missing(1, 4), Missing { deeds: vec![7, 8], unknown: 1 });
+        let mut recall = six(9, [1, 2, 3, 4, 5, 6]);
+        recall.give_up(4, 7, 0);
+        assert_eq!(recall.missing(4, 4), Missing { deeds: vec![0], unknown: 0 });
         let mut recall = six(9, [1, 2, 3, 4, 5, 6]);
         recall.becomes(4, 1);
         assert_eq!(recall.missing(0, 1), Missing { deeds: vec![5, 6], unknown: 0 });

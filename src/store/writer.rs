@@ -48,6 +48,9 @@ const ROWS_PER_COMMIT: usize = 4_000;
 /// How long a transaction may take, and a connection.
 const COMMIT_LIMIT: Duration = Duration::from_secs(15);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How long it may take to write again what a standby lacks, and how often that is tried: then it counts as lost.
+const AGAIN_LIMIT: Duration = Duration::from_secs(60);
+const AGAIN_TRIES: u32 = 3;
 /// SQLite's log is folded into the file this often, so that little is lost with the log.
 const CHECKPOINT: Duration = Duration::from_secs(60);
 
@@ -69,8 +72,10 @@ struct WriterTask {
     trouble: Trouble,
     /// What it has written lately, in case the database forgets it.
     recall: Recall<Deed>,
-    /// What of that others must write something for first.
-    left: Vec<Deed>,
+    /// What of that others must write something for first, and the number of the commit that stands for it.
+    left: (i64, Vec<Deed>),
+    /// How often writing again has taken too long.
+    too_slow: u32,
     /// Whether it is known that the connection leads to a server that has all that was written before.
     is_known: bool,
     /// The nodes that this process was before, and how many commits it made as such.
@@ -130,7 +135,8 @@ pub(super) fn start(
         on_commit,
         trouble,
         recall: Recall::default(),
-        left: Vec::new(),
+        left: Default::default(),
+        too_slow: 0,
         is_known: false,
         former: Vec::new(),
     };
@@ -546,17 +552,17 @@ impl WriterTask {
 
     /// What became of calls whose marks are lacking still is written once these are written again: their rows are not found before.
     fn keep_for_later(&mut self, group: &Group, done: &Done) {
-        if self.left.is_empty() {
+        if self.left.1.is_empty() {
             return;
         }
-        let marks = self.left.iter().filter_map(|deed| if let Deed::Marks(jobs) = deed { Some(jobs) } else { None });
+        let marks = self.left.1.iter().filter_map(|deed| if let Deed::Marks(jobs) = deed { Some(jobs) } else { None });
         let lacking: Vec<ReminderId> = marks.flatten().map(|job| job.due.id).collect();
         let late = group.settles.rows.iter().zip(&done.settles).filter(|(entry, written)| {
             !**written && entry.target.epoch.is_none() && lacking.contains(&entry.target.due.id)
         });
         let late: Vec<Entry> = late.map(|(entry, _)| entry.clone()).collect();
         if !late.is_empty() {
-            self.left.push(Deed::Ends(late));
+            self.left.1.push(Deed::Ends(late));
         }
     }
 
@@ -697,14 +703,25 @@ impl WriterTask {
             }
             return Ok(());
         }
-        let looked = tokio::time::timeout(COMMIT_LIMIT, self.tell(me)).await;
+        let looked = tokio::time::timeout(AGAIN_LIMIT, self.tell(me)).await;
         let failed = match looked {
             Ok(Ok(())) => {
-                self.is_known = true;
+                (self.is_known, self.too_slow) = (true, 0);
                 return Ok(());
             }
             Ok(Err(e)) => e,
-            Err(_) => StoreError::Unavailable(say!("store_commit_too_slow", limit = COMMIT_LIMIT.as_millis() as u64)),
+            Err(_) => {
+                self.too_slow += 1;
+                if self.too_slow >= AGAIN_TRIES {
+                    self.left = Default::default();
+                    let (made, at) = (self.carried.chain.made(), self.clock.monotonic());
+                    self.recall.give_up(made, at, Deed::Unknown(1));
+                    tracing::error!(
+                        "the database takes too long to take again what it has forgotten: it counts as lost"
+                    );
+                }
+                StoreError::Unavailable(say!("store_commit_too_slow", limit = AGAIN_LIMIT.as_millis() as u64))
+            }
         };
         // The next transaction does it again.
         self.conn = None;
@@ -725,7 +742,11 @@ impl WriterTask {
         let found = forgotten::look(conn, node, &being, &self.former).await?;
         let lacking = found.of_former + (made - found.n.unwrap_or_default()).max(0);
         match found.step(made, replication == Replication::Synchronous) {
-            Step::GoOn => return Ok(()),
+            Step::GoOn => {
+                // Nobody waits any more: an operator may have ended the hold.
+                self.left.1.clear();
+                return Ok(());
+            }
             Step::Wait => return Err(StoreError::Unavailable(say!("store_is_a_standby"))),
             Step::Note => return Ok(identity::note_timeline(conn).await?),
             Step::HoldAndTell => {
@@ -743,22 +764,28 @@ impl WriterTask {
             return Err(StoreError::Unavailable(say!("store_forgot_node")));
         };
         let mut missing = self.recall.missing(there, made);
-        let is_second = missing.deeds.is_empty() && missing.unknown == 0 && !self.left.is_empty();
-        if is_second {
-            missing.deeds = self.left.clone();
+        let is_second = missing.deeds.is_empty() && missing.unknown == 0 && !self.left.1.is_empty();
+        if self.left.0 <= there {
+            // The commit that stands for it is there: it is not among what is missing.
+            missing.deeds = [self.left.1.clone(), missing.deeds].concat();
         }
         missing.unknown += found.of_former;
         let unknown = (missing.unknown > 0).then_some(Deed::Unknown(missing.unknown));
         let now_monotonic = self.clock.monotonic();
-        if node == me {
+        let before = if node == me {
             self.recall.again(there, now_monotonic, unknown);
             self.carried.chain.go_on(me, there);
+            there
         } else {
             let begun = forgotten::commits(conn, me).await?;
             self.recall.becomes(there, begun + 1);
             self.recall.again(begun, now_monotonic, unknown);
             self.carried.chain.go_on(me, begun);
-        }
+            // What was left as the former node is numbered anew.
+            self.left.0 = begun + 1;
+            begun
+        };
+        let written_as = before + 1;
         self.former.clear();
         let mut tx = Tx::begin(
             (conn, &mut self.procedures),
@@ -774,7 +801,7 @@ impl WriterTask {
             let told = forgotten::tell(&mut tx, &being, (missing.deeds, missing.unknown), is_second).await?;
             if let Some(told) = &told {
                 // If this is not written after all, all of it is missing again, and nothing is left of an earlier time.
-                left.clone_from(&told.left);
+                *left = (written_as, told.left.clone());
             }
             let (reached, gates) = tx.commit(&mut committing).await?;
             Ok::<_, sqlx::Error>((told, reached, gates))
