@@ -55,6 +55,7 @@ impl Scene {
                 lock: String::new(),
                 secret: String::new(),
                 apps: [("coffee".to_owned(), String::new())].into(),
+                shards: Default::default(),
                 replication: Replication::default(),
             };
             let (apps, clock) = (apps("http://127.0.0.1:1"), Arc::clone(&test.clock));
