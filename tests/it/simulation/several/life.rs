@@ -1,5 +1,7 @@
 //! One seed, one life of three machines: their daemons start, stand still, are cut off, die and come back, while users tap and backends insert.
 
+mod directed;
+
 use super::{
     books::Books,
     daemon::{Daemon, Machine},
@@ -56,6 +58,8 @@ const CROWD: Millis = 4 * MINUTE;
 pub struct Terms {
     pub seed: u64,
     pub sabotage: Option<Sabotage>,
+    /// The fault whose circumstances are brought about, whether or not it is there.
+    pub weather: Option<Sabotage>,
 }
 
 /// What was promised to whom.
@@ -259,7 +263,10 @@ impl Life {
             let pause = *[0, 40, 900, 4_000, 4_000].choose(&mut self.rng).expect("some");
             let pause = self.rng.random_range(0..=pause);
             self.pass(Duration::from_millis(pause)).await;
-            self.something_happens().await;
+            match self.terms.weather.filter(|_| self.rng.random_ratio(1, 10)) {
+                Some(fault) => self.directed(fault).await,
+                None => self.something_happens().await,
+            }
             for k in 0..MACHINES {
                 if self.machines[k].daemon.is_none() && self.rng.random_ratio(1, 6) {
                     self.start(k);

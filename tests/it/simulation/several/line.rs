@@ -438,7 +438,15 @@ impl Nodes for Line {
         let (seen, me) = (Arc::clone(&self.seen), self.me());
         let [deaf, both] = [Sabotage::GapIsSilence, Sabotage::RateOfEach].map(|sabotage| self.is(sabotage));
         Box::pin(async move {
-            let mut answer = looked.await.map(|(looked, awaited)| {
+            // It looks on in its memory before anybody could notice a gap.
+            let asked = async {
+                if !deaf {
+                    return looked.await;
+                }
+                let silent = |_| Err(StoreError::Unavailable(Message::text("no answer in time")));
+                tokio::time::timeout(Duration::from_secs(1), looked).await.unwrap_or_else(silent)
+            };
+            let mut answer = asked.await.map(|(looked, awaited)| {
                 if awaited {
                     tokio::spawn(tells);
                 }

@@ -24,6 +24,9 @@ use std::{
     },
 };
 
+/// A fault shows within so many lives.
+const FAULT_LIVES: u64 = 3_000;
+
 /// One life; a panic in it is a verdict too.
 fn live(terms: Terms) -> Result<Lived, String> {
     catch_unwind(AssertUnwindSafe(|| Life::live(terms))).unwrap_or_else(|panic| {
@@ -60,8 +63,11 @@ impl Lived {
     }
 }
 
-/// Lives the lives of `seeds` on both cores, and counts what was seen in them; the first failure ends it.
-fn explore(seeds: Range<u64>, sabotage: Option<Sabotage>) -> Result<Lived, (u64, String)> {
+/// Lives the lives of `seeds` on both cores, and counts what was seen in them; the first failure ends it, or under a fault the first that shows it.
+fn explore(
+    seeds: Range<u64>,
+    (sabotage, weather): (Option<Sabotage>, Option<Sabotage>),
+) -> Result<Lived, (u64, String)> {
     let _turn = machine::blocking_whole();
     let (next, over, failed) = (AtomicU64::new(seeds.start), AtomicBool::new(false), Mutex::new(None));
     let seen = Mutex::new(Lived::default());
@@ -73,8 +79,11 @@ fn explore(seeds: Range<u64>, sabotage: Option<Sabotage>) -> Result<Lived, (u64,
                     if seed >= seeds.end {
                         return;
                     }
-                    match live(Terms { seed, sabotage }) {
+                    match live(Terms { seed, sabotage, weather }) {
                         Ok(lived) => seen.lock().expect("whole").add(lived),
+                        Err(why) if sabotage.is_some_and(|fault| !fault.is_shown_by(&why)) => {
+                            tracing::debug!(seed, why, "fails by something else");
+                        }
                         Err(why) => {
                             over.store(true, Ordering::SeqCst);
                             failed.lock().expect("whole").get_or_insert((seed, why));
@@ -94,7 +103,7 @@ fn several_daemons_send_nothing_twice_and_lose_nothing_in_a_thousand_lives() {
     let lives = from_environment("TIXING_SIM").unwrap_or(1_000);
     let first = from_environment("TIXING_SEED").unwrap_or(1);
     let begun = std::time::Instant::now();
-    let mut seen = explore(first..first + lives, None).unwrap_or_else(|(seed, why)| {
+    let mut seen = explore(first..first + lives, (None, None)).unwrap_or_else(|(seed, why)| {
         panic!(
             "seed {seed}: {why}\n\
              TIXING_SEED={seed} TIXING_SIM=1 cargo test --locked --test it simulation::several -- --nocapture"
@@ -107,13 +116,22 @@ fn several_daemons_send_nothing_twice_and_lose_nothing_in_a_thousand_lives() {
 
 #[test]
 fn a_seed_makes_the_same_life_of_several_every_time() {
-    for seed in 1..=20 {
-        let terms = Terms { seed, sabotage: None };
-        assert_eq!(live(terms), live(terms), "seed {seed}");
+    let faulty = Sabotage::ALL.into_iter().flat_map(|sabotage| (451..=455).map(move |seed| (seed, Some(sabotage))));
+    for (seed, sabotage) in (1..=20).map(|seed| (seed, None)).chain(faulty) {
+        let terms = Terms { seed, sabotage, weather: sabotage };
+        assert_eq!(live(terms), live(terms), "seed {seed} {sabotage:?}");
     }
 }
 
-/// `TIXING_FAULT` looks for one alone, from `TIXING_SEED` on.
+#[test]
+fn the_weather_in_which_faults_show_breaks_nothing_without_them() {
+    for weather in Sabotage::DIRECTED {
+        let lived = explore(1..31, (None, Some(weather)));
+        assert!(lived.is_ok(), "in the weather of {weather:?}: {:?}", lived.err());
+    }
+}
+
+/// Each by the rule that it breaks. `TIXING_FAULT` looks for one alone, from `TIXING_SEED` on.
 #[test]
 fn every_deliberate_fault_between_daemons_is_found() {
     speak();
@@ -121,8 +139,8 @@ fn every_deliberate_fault_between_daemons_is_found() {
     let first = from_environment("TIXING_SEED").unwrap_or(1);
     let wanted = |sabotage: &Sabotage| one.as_ref().is_none_or(|one| *one == format!("{sabotage:?}"));
     for sabotage in Sabotage::ALL.into_iter().filter(wanted) {
-        let lives = from_environment("TIXING_SIM").unwrap_or(10_000);
-        let found = explore(first..first + lives, Some(sabotage));
+        let lives = from_environment("TIXING_SIM").unwrap_or(FAULT_LIVES);
+        let found = explore(first..first + lives, (Some(sabotage), Some(sabotage)));
         let Err((seed, why)) = found else { panic!("{sabotage:?} is not found in {lives} lives") };
         eprintln!("{sabotage:?}: found by seed {seed}: {why}");
     }

@@ -50,4 +50,30 @@ impl Sabotage {
         Self::PromotionOverlooked,
         Self::ChainIgnored,
     ];
+
+    /// Those that have a weather of their own.
+    pub const DIRECTED: [Self; 3] = [Self::TrustFromReply, Self::GapIsSilence, Self::TakenBackBlindly];
+
+    /// What the verdict says that finds it: one of these. Whatever else fails under a fault proves nothing about it. Of faults that break several rules
+    /// none is named: what fails under them counts, whatever it is.
+    fn shows(self) -> &'static [&'static str] {
+        match self {
+            Self::MarkWithoutEpoch | Self::LockTooWeak => &["which is not its own"],
+            Self::TrustFromReply | Self::NoGate => &["is at it"],
+            Self::ResendWithoutProof => &["a second request overtakes the first", "the platform accepted it"],
+            Self::CutsOffTheLiving => &["for cut off, which"],
+            Self::GapIsSilence => &["is well, and is taken over"],
+            Self::RateOfEach => &["marks in a second"],
+            Self::TakenBackBlindly => &["says of"],
+            Self::TakeoverWithoutLooking => &["ms ago, and is taken over"],
+            Self::AwaitsNobody => &["the hold ended by itself"],
+            Self::ToldWithoutWriting | Self::PromotionOverlooked | Self::ChainIgnored => &[],
+        }
+    }
+
+    /// Whether a verdict finds it.
+    pub fn is_shown_by(self, why: &str) -> bool {
+        let shows = self.shows();
+        shows.is_empty() || shows.iter().any(|it| why.contains(it))
+    }
 }

@@ -1,0 +1,108 @@
+//! Weather that makes the circumstances of a deliberate fault likely, where chance alone takes too long to bring them about.
+
+use super::{Life, MACHINES};
+use crate::simulation::several::{line, sabotage::Sabotage, way};
+use rand::RngExt;
+use std::{sync::atomic::Ordering, time::Duration};
+use tixing::sandbox::Faults;
+
+impl Life {
+    /// What a fault shows in. Others show in whatever happens.
+    pub(super) async fn directed(&mut self, fault: Sabotage) {
+        match fault {
+            Sabotage::TrustFromReply => self.stands_still_while_it_beats().await,
+            Sabotage::GapIsSilence => self.database_is_away_for_the_well().await,
+            Sabotage::TakenBackBlindly => self.moves_a_lane_whose_marks_are_lost().await,
+            _ => {}
+        }
+    }
+
+    /// All machines run, all that lies between them is good, and something is to be done.
+    async fn all_well(&mut self) {
+        self.away.store(false, Ordering::SeqCst);
+        if self.books.lock().expect("whole").held {
+            self.hold();
+        }
+        self.sandbox.world().faults = Faults::default();
+        self.thaw();
+        for k in 0..MACHINES {
+            self.start(k);
+            self.clear(k);
+        }
+        self.pass(Duration::from_secs(12)).await;
+    }
+
+    fn clear(&mut self, k: usize) {
+        self.weather(k, line::Weather::good(5));
+        *self.machines[k].weather.lock().expect("whole") =
+            way::Weather { connect_ms: 5, slow_ms: 20, ..way::Weather::default() };
+    }
+
+    fn weather(&mut self, k: usize, weather: line::Weather) {
+        *self.machines[k].sky.weather.lock().expect("whole") = weather;
+        self.trouble(k);
+    }
+
+    /// The machine whose node has a lane.
+    fn owner_of(&self, lane: usize) -> Option<usize> {
+        let owner = self.books.lock().expect("whole").lanes[lane].owner;
+        self.machines
+            .iter()
+            .position(|machine| machine.daemon.as_ref().is_some_and(|daemon| Some(daemon.line.me()) == owner))
+    }
+
+    /// Beats and marks are on their way when their daemon stops, and their answers are there when it goes on, long after others have its lanes.
+    async fn stands_still_while_it_beats(&mut self) {
+        self.all_well().await;
+        let lane = self.rng.random_range(0..self.apps.len());
+        let Some(k) = self.owner_of(lane) else { return };
+        self.weather(k, line::Weather::good(1_400));
+        for user in 0..12 {
+            let at = self.time.world() + i64::from(user) * 300;
+            self.insert_for(lane, 300 + user, at, at + super::CROWD);
+        }
+        let soon = self.rng.random_range(500..4_000);
+        self.pass(Duration::from_millis(soon)).await;
+        self.freezes(k);
+        self.pass(Duration::from_secs(14)).await;
+        self.thaw();
+        self.pass(Duration::from_secs(3)).await;
+    }
+
+    /// Nothing is wrong with any machine, and the database is away for longer than a silence.
+    async fn database_is_away_for_the_well(&mut self) {
+        self.all_well().await;
+        self.pass(Duration::from_secs(20)).await;
+        self.away.store(true, Ordering::SeqCst);
+        let long = self.rng.random_range(9_000..20_000);
+        self.pass(Duration::from_millis(long)).await;
+        self.away.store(false, Ordering::SeqCst);
+        (self.away_at, self.troubled_at) = (self.time.world(), self.time.world());
+        self.pass(Duration::from_secs(3)).await;
+    }
+
+    /// Marks do not reach the database, their lane goes to another who marks the same, and the first takes its own back while that one's calls last.
+    async fn moves_a_lane_whose_marks_are_lost(&mut self) {
+        self.all_well().await;
+        let lane = self.rng.random_range(0..self.apps.len());
+        let Some(k) = self.owner_of(lane) else { return };
+        self.weather(k, line::Weather { fails: 0.5, ..line::Weather::good(50) });
+        self.sandbox.world().faults.latency_ms = 4_000;
+        for user in 0..12 {
+            let at = self.time.world() + i64::from(user) * 50;
+            self.insert_for(lane, 300 + user, at, at + super::CROWD);
+        }
+        let soon = self.rng.random_range(20..900);
+        self.pass(Duration::from_millis(soon)).await;
+        let other = (k + 1) % MACHINES;
+        if let Some(to) = self.machines[other].daemon.as_ref().map(|daemon| daemon.line.me()) {
+            let mut books = self.books.lock().expect("whole");
+            let seen = books.look().view.lanes.swap_remove(lane);
+            if seen.node.is_some_and(|node| node != to && books.works(node)) && books.works(to) {
+                books.give(&seen, to, self.time.world());
+            }
+        }
+        self.trouble(k);
+        self.pass(Duration::from_secs(10)).await;
+    }
+}
