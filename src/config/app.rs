@@ -685,6 +685,27 @@ mod tests {
     }
 
     #[test]
+    fn an_app_is_divided_into_a_power_of_two_that_its_limits_suffice_for_and_on_sqlite_that_has_no_effect() {
+        let zone = "timezone = \"Asia/Shanghai\"";
+        for (more, found, most) in [
+            ("shards = 0", 0, 64),
+            ("shards = 3", 3, 64),
+            ("shards = 128", 128, 64),
+            ("shards = 4\nrate = 3", 4, 3),
+            ("shards = 8\nconcurrency = 7", 8, 7),
+        ] {
+            let said = format!("`shards` is {found}; allowed are 1, 2, 4, 8 and so on up to {most}");
+            refused(&[(zone, &format!("{zone}\n{more}"), &said)]);
+        }
+        let divided = GOOD.replacen(zone, &format!("{zone}\nshards = 64"), 1);
+        let warned =
+            |text: &str| read(text, &[]).expect("good").warnings.iter().any(|w| w.to_string().contains("`shards`"));
+        assert!(
+            warned(&divided) && !warned(&divided.replace("sqlite:tixing.db", "postgres://h/tixing")) && !warned(&GOOD)
+        );
+    }
+
+    #[test]
     fn two_apps_of_one_account_and_an_app_without_a_zone_are_warned_of() {
         let warned = |text: &str| {
             let warnings = read(text, &[]).expect("good").warnings;
