@@ -169,6 +169,7 @@ impl Bells {
         } else {
             self.metrics.forget_store();
         }
+        self.metrics.forgotten_commits.inc_by(self.store.take_forgotten());
         let _ = timeout(TURN, self.measure_database()).await;
     }
 

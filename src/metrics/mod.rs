@@ -121,6 +121,8 @@ pub struct Metrics {
     pub takeovers: Counter,
     /// Marks that were refused because the lane was another node's by then, or its gates had closed.
     pub fenced_marks: Family<ByApp, Counter>,
+    /// Commits of this daemon that the database had confirmed and has forgotten.
+    pub forgotten_commits: Counter,
     /// Requests.
     pub requests: Family<ByRequest, Counter>,
     /// Requests that were refused or failed, by the code of the problem.
@@ -181,6 +183,7 @@ impl Default for Metrics {
             nodes: Gauge::default(),
             lanes_without_owner: Gauge::default(),
             takeovers: Counter::default(),
+            forgotten_commits: Counter::default(),
             fenced_marks: Family::default(),
             requests: Family::default(),
             problems: Family::default(),
@@ -255,6 +258,11 @@ impl Default for Metrics {
             "fenced_marks",
             "Looks at a lane that was another node's by then, or whose gates had closed",
             metrics.fenced_marks.clone(),
+        );
+        r.register(
+            "forgotten_commits",
+            "Commits of this daemon that the database had confirmed and has forgotten",
+            metrics.forgotten_commits.clone(),
         );
         r.register("http_requests", "Requests by route and status", metrics.requests.clone());
         r.register("http_problems", "Requests that were refused or failed, by code", metrics.problems.clone());

@@ -5,7 +5,8 @@
 //! then either is named, and keeps the hold.
 
 use super::{
-    change::cancel,
+    change::{self, Changed, cancel},
+    command::Inserted,
     consents,
     deeds::Deed,
     insert,
@@ -13,12 +14,14 @@ use super::{
     mark::mark,
     port::{Entry, Job, Marked, Target},
     reminders::find_in,
+    requests::{self, Earlier, Once, Request},
     settle::settle,
     tx::Tx,
 };
-use crate::{
-    domain::reminder::{NewReminder, ReminderId, State},
-    store::command::Inserted,
+use crate::domain::{
+    draft::Change,
+    due::Due,
+    reminder::{NewReminder, ReminderId, State},
 };
 use sqlx::Row;
 use std::collections::HashMap;
@@ -42,8 +45,13 @@ pub(super) async fn write_again(tx: &mut Tx<'_>, deeds: Vec<Deed>, last: bool) -
                 again.lacks.consents += added.iter().filter(|added| added.is_none()).count();
             }
             Deed::Inserts(rows) => again.inserts(tx, rows, last).await?,
-            Deed::Marks(jobs) => again.marks(tx, jobs, last).await?,
-            Deed::Ends(entries) => again.ends(tx, entries, last).await?,
+            Deed::InsertedOnce(request, id, new) => again.inserted_once(tx, (request, id, new), last).await?,
+            Deed::RecordedOnce(request, report) => {
+                again.lacks.consents += usize::from(!requests::record_again(tx, &request, &report).await?);
+            }
+            Deed::Changed(id, change) => again.changed(tx, (id, change), last).await?,
+            Deed::Marks(jobs) => again.steps(tx, jobs, last).await?,
+            Deed::Ends(entries) => again.steps(tx, entries, last).await?,
             Deed::Cancelled(id) => match find_in(tx, id).await?.map(|stored| stored.due.state) {
                 None if last => again.lacks.inserts.push(id),
                 None => again.left.push(Deed::Cancelled(id)),
@@ -78,80 +86,120 @@ impl Again {
         Ok(())
     }
 
-    async fn marks(&mut self, tx: &mut Tx<'_>, mut jobs: Vec<Job>, last: bool) -> sqlx::Result<()> {
-        let users = users(tx, jobs.iter().map(|job| job.due.id)).await?;
-        let mut left = self.set_apart(&mut jobs, |job| job.due.id, &users, last);
-        for job in &mut jobs {
-            job.recipient = users[&job.due.id];
-            tx.fenced.extend(job.epoch.map(|epoch| (job.lane, epoch)));
+    /// Marks or ends: what was done to reminders that must be there, and as they were.
+    async fn steps<T: Step>(&mut self, tx: &mut Tx<'_>, mut steps: Vec<T>, last: bool) -> sqlx::Result<()> {
+        let ids: Vec<_> = steps.iter_mut().map(|step| step.about().0.id).collect();
+        let users = users(tx, &ids).await?;
+        let is_absent = |step: &mut T| !users.contains_key(&step.about().0.id);
+        let mut left: Vec<T> = steps.extract_if(.., is_absent).collect();
+        if last {
+            self.lacks.inserts.extend(left.drain(..).map(|mut step| step.about().0.id));
         }
-        let verdicts = if jobs.is_empty() { Vec::new() } else { mark(tx, &jobs).await? };
-        for (job, verdict) in jobs.into_iter().zip(verdicts) {
-            let is_marked = matches!(verdict, Marked::Yes | Marked::By(_));
-            let (id, fence) = (job.due.id, job.due.fence);
-            if is_marked || !may_be_sent(tx, id, fence).await? {
-                continue;
-            }
-            match last {
-                true => self.lacks.sends.push(id),
-                false => left.push(job),
-            }
-        }
-        if !left.is_empty() {
-            self.left.push(Deed::Marks(left));
-        }
-        Ok(())
-    }
-
-    async fn ends(&mut self, tx: &mut Tx<'_>, mut entries: Vec<Entry>, last: bool) -> sqlx::Result<()> {
-        let users = users(tx, entries.iter().map(|entry| entry.target.due.id)).await?;
-        let mut left = self.set_apart(&mut entries, |entry| entry.target.due.id, &users, last);
-        for entry in &mut entries {
-            let Target { due, recipient, epoch, lane, .. } = &mut entry.target;
+        for step in &mut steps {
+            let (due, recipient, lane, epoch) = step.about();
             *recipient = users[&due.id];
-            tx.fenced.extend(epoch.map(|epoch| (*lane, epoch)));
+            tx.fenced.extend(epoch.map(|epoch| (lane, epoch)));
         }
-        let written = settle(tx, &entries).await?;
-        for (entry, written) in entries.into_iter().zip(written) {
-            let (id, fence) = (entry.target.due.id, entry.target.due.fence);
+        let written = if steps.is_empty() { Vec::new() } else { T::write(tx, &steps).await? };
+        for (mut step, written) in steps.into_iter().zip(written) {
+            let (due, ..) = step.about();
+            let (id, fence) = (due.id, due.fence);
             if written || !may_be_sent(tx, id, fence).await? {
                 continue;
             }
             match last {
                 true => self.lacks.sends.push(id),
-                false => left.push(entry),
+                false => left.push(step),
             }
         }
         if !left.is_empty() {
-            self.left.push(Deed::Ends(left));
+            self.left.push(T::deed(left));
         }
         Ok(())
     }
 
-    /// Takes out what is about reminders that are not there; answers what is to be tried later.
-    fn set_apart<T>(
+    /// A reminder that a call with an `Idempotency-Key` has made. One that the call, repeated at another daemon, has made meanwhile takes its place
+    /// for whoever repeats it; it is another one all the same.
+    async fn inserted_once(
         &mut self,
-        rows: &mut Vec<T>,
-        id: impl Fn(&T) -> ReminderId,
-        users: &HashMap<ReminderId, i64>,
+        tx: &mut Tx<'_>,
+        (request, id, new): (Request, ReminderId, Box<NewReminder>),
         last: bool,
-    ) -> Vec<T> {
-        let absent: Vec<T> = rows.extract_if(.., |row| !users.contains_key(&id(row))).collect();
-        if last {
-            self.lacks.inserts.extend(absent.iter().map(id));
-            return Vec::new();
+    ) -> sqlx::Result<()> {
+        match requests::insert_once(tx, &request, &new, &[id]).await? {
+            Once::Done(Inserted::Created(_)) => {}
+            Once::Done(Inserted::NoConsent | Inserted::ConsentsEnd(_)) if !last => {
+                self.left.push(Deed::InsertedOnce(request, id, new));
+            }
+            Once::Before(Earlier::Reminder(there)) if there == id => {}
+            _ => self.lacks.inserts.push(id),
         }
-        absent
+        Ok(())
+    }
+
+    async fn changed(&mut self, tx: &mut Tx<'_>, (id, change): (ReminderId, Change), last: bool) -> sqlx::Result<()> {
+        let changed = match find_in(tx, id).await? {
+            None => Changed::NotFound,
+            Some(stored) => change::change(tx, stored, &change).await?,
+        };
+        match changed {
+            Changed::Yes => {}
+            // Another daemon may have inserted it, or changed it before.
+            Changed::NotFound | Changed::Meanwhile if !last => self.left.push(Deed::Changed(id, change)),
+            _ => self.lacks.changes.push(id),
+        }
+        Ok(())
+    }
+}
+
+/// A mark or an end, as it is written again.
+trait Step: Sized {
+    /// The reminder, its user, its lane, and the epoch that it counts on.
+    fn about(&mut self) -> (&Due, &mut i64, i64, Option<i64>);
+
+    /// Writes them; answers which were written.
+    fn write(tx: &mut Tx<'_>, steps: &[Self]) -> impl Future<Output = sqlx::Result<Vec<bool>>> + Send;
+
+    /// What stands for them.
+    fn deed(steps: Vec<Self>) -> Deed;
+}
+
+impl Step for Job {
+    fn about(&mut self) -> (&Due, &mut i64, i64, Option<i64>) {
+        (&self.due, &mut self.recipient, self.lane, self.epoch)
+    }
+
+    async fn write(tx: &mut Tx<'_>, steps: &[Self]) -> sqlx::Result<Vec<bool>> {
+        let marked = mark(tx, steps).await?;
+        Ok(marked.into_iter().map(|marked| matches!(marked, Marked::Yes | Marked::By(_))).collect())
+    }
+
+    fn deed(steps: Vec<Self>) -> Deed {
+        Deed::Marks(steps)
+    }
+}
+
+impl Step for Entry {
+    fn about(&mut self) -> (&Due, &mut i64, i64, Option<i64>) {
+        let Target { due, recipient, lane, epoch, .. } = &mut self.target;
+        (due, recipient, *lane, *epoch)
+    }
+
+    async fn write(tx: &mut Tx<'_>, steps: &[Self]) -> sqlx::Result<Vec<bool>> {
+        settle(tx, steps).await
+    }
+
+    fn deed(steps: Vec<Self>) -> Deed {
+        Deed::Ends(steps)
     }
 }
 
 /// The users of reminders, those that are there. One who was made known in a commit that is lost has another number when that is written again.
-async fn users(tx: &mut Tx<'_>, ids: impl Iterator<Item = ReminderId>) -> sqlx::Result<HashMap<ReminderId, i64>> {
-    let ids: Vec<_> = ids.map(|id| [id.0.into()]).collect();
+async fn users(tx: &mut Tx<'_>, ids: &[ReminderId]) -> sqlx::Result<HashMap<ReminderId, i64>> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let ids = tx.dialect.rows(["id"], ids);
+    let ids = tx.dialect.rows(["id"], ids.iter().map(|id| [id.0.into()]));
     let rows = tx.rows("SELECT m.id, m.recipient FROM {rows} JOIN reminder m ON m.id = r.id", &ids).await?;
     Ok(rows.iter().map(|row| (ReminderId(row.get("id")), row.get("recipient"))).collect())
 }

@@ -21,6 +21,8 @@ struct SetPause {
 }
 
 impl Single for SetPause {
+    const WHAT: &'static str = "an app was paused or resumed";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {

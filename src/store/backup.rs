@@ -76,6 +76,8 @@ impl Store {
 struct BackedUp;
 
 impl Single for BackedUp {
+    const WHAT: &'static str = "a backup was made";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {

@@ -77,6 +77,8 @@ struct CancelAll {
 }
 
 impl Single for CancelAll {
+    const WHAT: &'static str = "reminders were cancelled by a filter";
+
     type Done = Bulk<u64>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Bulk<u64>> {
@@ -122,6 +124,8 @@ struct ShiftAll {
 }
 
 impl Single for ShiftAll {
+    const WHAT: &'static str = "reminders were moved by a filter";
+
     type Done = Bulk<ShiftPlan>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Bulk<ShiftPlan>> {

@@ -42,6 +42,8 @@ pub enum Changed {
 pub(super) struct Cancel(pub ReminderId);
 
 impl Single for Cancel {
+    const WHAT: &'static str = "a reminder was cancelled";
+
     type Done = Changed;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Changed> {
@@ -68,10 +70,19 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: ReminderId) -> sqlx::Result<Chan
 
 /// Changes a scheduled reminder. The fence rises, so that what the engine has read of it before is not sent.
 impl Single for (ReminderId, Change) {
-    type Done = Changed;
+    const WHAT: &'static str = "a reminder was changed";
 
-    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Changed> {
-        change(tx, self.0, &self.1).await
+    /// With the fence that it was changed from.
+    type Done = (Changed, i64);
+
+    async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<(Changed, i64)> {
+        match find_in(tx, self.0).await? {
+            None => Ok((Changed::NotFound, 0)),
+            Some(stored) => {
+                let fence = stored.due.fence;
+                Ok((change(tx, stored, &self.1).await?, fence))
+            }
+        }
     }
 
     /// A change of the body alone must be read again too. Its instant is not known here, so the engine looks at everything.
@@ -83,13 +94,14 @@ impl Single for (ReminderId, Change) {
         Some(["change.before_commit", "change.after_commit"])
     }
 
-    fn deed(&self, done: &Changed) -> Option<Deed> {
-        (*done == Changed::Yes).then_some(Deed::Other("a change of a reminder"))
+    fn deed(&self, (done, fence): &(Changed, i64)) -> Option<Deed> {
+        let change = Change { seen: Some(*fence), ..self.1.clone() };
+        (*done == Changed::Yes).then_some(Deed::Changed(self.0, change))
     }
 }
 
-async fn change(tx: &mut Tx<'_>, id: ReminderId, change: &Change) -> sqlx::Result<Changed> {
-    let Some(stored) = find_in(tx, id).await? else { return Ok(Changed::NotFound) };
+pub(super) async fn change(tx: &mut Tx<'_>, stored: Stored, change: &Change) -> sqlx::Result<Changed> {
+    let id = stored.due.id;
     if stored.due.state != State::Scheduled {
         return Ok(Changed::NotScheduled(stored.due.state));
     }
@@ -175,6 +187,6 @@ impl Store {
     /// # Errors
     /// When nothing was kept.
     pub async fn change(&self, id: ReminderId, change: Change) -> Result<Changed, StoreError> {
-        self.writer.do_one((id, change)).await
+        Ok(self.writer.do_one((id, change)).await?.0)
     }
 }

@@ -33,6 +33,9 @@ pub(super) enum Command {
 
 /// A command that does not come in bulk: all but settlements, marks, inserts and records.
 pub(super) trait Single: Send + Sync + 'static {
+    /// What it does, in words: the log names it so where the database has forgotten it.
+    const WHAT: &'static str;
+
     /// What it answers.
     type Done: Send;
 
@@ -51,7 +54,7 @@ pub(super) trait Single: Send + Sync + 'static {
 
     /// What is to be remembered of it, in case the database forgets it; nothing where that would do no harm.
     fn deed(&self, _done: &Self::Done) -> Option<Deed> {
-        Some(Deed::Other(std::any::type_name::<Self>()))
+        Some(Deed::Other(Self::WHAT))
     }
 }
 

@@ -1,8 +1,12 @@
 //! What a node has written, as it remembers it: enough to write it again where the database has forgotten it.
 
-use super::port::{Body, Entry, Job};
+use super::{
+    port::{Body, Entry, Job},
+    requests::Request,
+};
 use crate::domain::{
     consent::Report,
+    draft::Change,
     options::Options,
     reminder::{NewReminder, ReminderId},
 };
@@ -19,9 +23,15 @@ pub(super) enum Deed {
     Marks(Vec<Job>),
     /// Settlements that were written.
     Ends(Vec<Entry>),
+    /// A reminder that a call with an `Idempotency-Key` has made, under this id.
+    InsertedOnce(Request, ReminderId, Box<NewReminder>),
+    /// A report that such a call has brought, and that has added a consent.
+    RecordedOnce(Request, Report),
+    /// A reminder that was changed: `seen` is the fence that it had before.
+    Changed(ReminderId, Change),
     /// A reminder that was cancelled.
     Cancelled(ReminderId),
-    /// Anything else, by the name of its command: nobody knows how to write it again.
+    /// Anything else, in words: nobody knows how to write it again.
     Other(&'static str),
     /// So many commits of which nothing is remembered.
     Unknown(i64),
@@ -35,7 +45,8 @@ impl Deed {
             Self::Inserts(rows) => rows.len(),
             Self::Marks(rows) => rows.len(),
             Self::Ends(rows) => rows.len(),
-            Self::Cancelled(_) | Self::Other(_) | Self::Unknown(_) => 1,
+            Self::InsertedOnce(..) | Self::RecordedOnce(..) | Self::Changed(..) | Self::Cancelled(_) => 1,
+            Self::Other(_) | Self::Unknown(_) => 1,
         }
     }
 }

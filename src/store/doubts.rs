@@ -81,6 +81,8 @@ pub enum Resolved {
 
 /// Resolves a doubt, or corrects one that was given up (I8).
 impl Single for Decided {
+    const WHAT: &'static str = "a doubt was decided";
+
     type Done = Resolved;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Resolved> {

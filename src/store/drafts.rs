@@ -1,6 +1,6 @@
 //! Files that were handed in at the console and are not loaded yet, in pieces.
 
-use super::{Store, command::Single, error::StoreError, tx::Tx};
+use super::{Store, command::Single, deeds::Deed, error::StoreError, tx::Tx};
 use crate::domain::{DAY, Millis};
 use sqlx::{AssertSqlSafe, Row};
 
@@ -16,6 +16,8 @@ struct Begin {
 }
 
 impl Single for Begin {
+    const WHAT: &'static str = "a draft was begun";
+
     type Done = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
@@ -29,6 +31,11 @@ impl Single for Begin {
         let sql = "INSERT INTO draft (id, owner, made_at) VALUES ($1, $2, $3)";
         let query = sqlx::query(sql).bind(&self.id).bind(self.owner).bind(tx.now);
         query.execute(tx.conn().await?).await.map(|_| true)
+    }
+
+    // Whoever made it sees what it lacks.
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
     }
 }
 
@@ -60,6 +67,8 @@ struct Add {
 }
 
 impl Single for Add {
+    const WHAT: &'static str = "a draft was added to";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
@@ -71,6 +80,11 @@ impl Single for Add {
             sqlx::query(AssertSqlSafe(sql)).bind(&self.draft).bind(&self.file).bind(self.n).bind(self.bytes.clone());
         query.execute(tx.conn().await?).await.map(drop)
     }
+
+    // Whoever made it sees what it lacks.
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
+    }
 }
 
 /// A file of a draft goes, and another one takes its name.
@@ -81,6 +95,8 @@ struct Replace {
 }
 
 impl Single for Replace {
+    const WHAT: &'static str = "a draft was replaced";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
@@ -94,12 +110,19 @@ impl Single for Replace {
         }
         Ok(())
     }
+
+    // Whoever made it sees what it lacks.
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
+    }
 }
 
 /// It is known whose users a draft names.
 struct SetApp(String, String);
 
 impl Single for SetApp {
+    const WHAT: &'static str = "a draft got another app";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
@@ -107,12 +130,19 @@ impl Single for SetApp {
         let query = sqlx::query("UPDATE draft SET app = $2 WHERE id = $1").bind(&self.0).bind(app);
         query.execute(tx.conn().await?).await.map(drop)
     }
+
+    // Whoever made it sees what it lacks.
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
+    }
 }
 
 /// A draft is no longer wanted.
 struct Discard(String, i64);
 
 impl Single for Discard {
+    const WHAT: &'static str = "a draft was discarded";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
@@ -122,6 +152,11 @@ impl Single for Discard {
             sqlx::query(sql).bind(&self.0).bind(self.1).execute(tx.conn().await?).await?;
         }
         Ok(())
+    }
+
+    // Whoever made it sees what it lacks.
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
     }
 }
 

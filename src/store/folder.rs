@@ -3,6 +3,7 @@
 use super::{
     Names, Store,
     command::Single,
+    deeds::Deed,
     dialect::{Dialect, int},
     error::StoreError,
     schedules::{task, write_down},
@@ -89,6 +90,8 @@ impl Findings {
 }
 
 impl Single for Findings {
+    const WHAT: &'static str = "what was found in the watched folder";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
@@ -119,6 +122,11 @@ impl Single for Findings {
             }
         }
         Ok(())
+    }
+
+    // It is looked at again.
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
     }
 }
 

@@ -60,6 +60,15 @@ pub(super) struct Told {
     pub ended: bool,
 }
 
+impl Told {
+    /// Says it in the log.
+    pub fn say(&self) {
+        let Self { left, lacks, written, ended } = self;
+        lacks.tell();
+        tracing::warn!(rows = written, later = left.len(), ended, "what the database had forgotten is written again");
+    }
+}
+
 /// Writes deeds again and says so. `None`: others have to write theirs first.
 pub(super) async fn tell(
     tx: &mut Tx<'_>,

@@ -161,6 +161,8 @@ pub(super) async fn last_known(conn: &mut AnyConnection, now: Millis) -> sqlx::R
 pub(super) struct SetHold;
 
 impl Single for SetHold {
+    const WHAT: &'static str = "the store was put on hold";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
@@ -178,6 +180,8 @@ pub(super) struct EndHold {
 }
 
 impl Single for EndHold {
+    const WHAT: &'static str = "a hold was ended";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {

@@ -83,6 +83,8 @@ pub(super) async fn insert_as(
 struct Tried(Vec<NewReminder>);
 
 impl Single for Tried {
+    const WHAT: &'static str = "inserts were tried";
+
     type Done = Vec<Inserted>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Vec<Inserted>> {

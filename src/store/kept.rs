@@ -79,6 +79,8 @@ struct Keep {
 }
 
 impl Single for Keep {
+    const WHAT: &'static str = "rows of a schedule were kept";
+
     type Done = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
@@ -134,6 +136,8 @@ struct NewEdition {
 }
 
 impl Single for NewEdition {
+    const WHAT: &'static str = "a number was taken for the rows of a schedule";
+
     type Done = Option<i64>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Option<i64>> {
@@ -144,6 +148,11 @@ impl Single for NewEdition {
         let row = sqlx::query(sql).bind(self.schedule).fetch_one(tx.conn().await?).await?;
         let highest: Option<i64> = row.get("highest");
         Ok(Some(row.get::<i64, _>("edition").max(highest.unwrap_or_default()) + 1))
+    }
+
+    // It writes nothing.
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
     }
 }
 
@@ -287,6 +296,8 @@ struct Erase {
 }
 
 impl Single for Erase {
+    const WHAT: &'static str = "outdated rows of a schedule were erased";
+
     type Done = u64;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<u64> {

@@ -132,6 +132,8 @@ pub struct NewApiKey {
 }
 
 impl Single for NewApiKey {
+    const WHAT: &'static str = "an API key was made";
+
     type Done = i64;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<i64> {
@@ -155,6 +157,8 @@ impl Single for NewApiKey {
 pub(super) struct Revoke(pub i64);
 
 impl Single for Revoke {
+    const WHAT: &'static str = "an API key was revoked";
+
     type Done = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {

@@ -15,6 +15,8 @@ pub(super) struct Lacks {
     pub sends: Vec<ReminderId>,
     /// Reminders that were cancelled, and have been begun since.
     pub cancels: Vec<ReminderId>,
+    /// Reminders that were changed, and stand as they were before, or as others have changed them since.
+    pub changes: Vec<ReminderId>,
     /// Reports of consents.
     pub consents: usize,
     /// Other commands.
@@ -34,6 +36,7 @@ pub(super) enum Lack {
     Inserts(i64),
     Sends(i64),
     Cancels(i64),
+    Changes(i64),
     Consents(i64),
     Others(i64),
     Unknown(i64),
@@ -49,6 +52,7 @@ impl Lacks {
             Lack::Inserts(n(self.inserts.len())),
             Lack::Sends(n(self.sends.len())),
             Lack::Cancels(n(self.cancels.len())),
+            Lack::Changes(n(self.changes.len())),
             Lack::Consents(n(self.consents)),
             Lack::Others(n(self.others.len())),
             Lack::Unknown(self.unknown),
@@ -68,6 +72,9 @@ impl Lacks {
         }
         for id in &self.cancels {
             tracing::error!(reminder = %id, "LOST: the database has forgotten that this reminder was cancelled");
+        }
+        for id in &self.changes {
+            tracing::error!(reminder = %id, "LOST: the database has forgotten how this reminder was changed");
         }
         for what in &self.others {
             tracing::error!(what, "LOST: the database has forgotten this change, which can't be made again by itself");
@@ -93,8 +100,8 @@ impl Lacks {
 impl Lack {
     fn n(self) -> i64 {
         match self {
-            Self::Inserts(n) | Self::Sends(n) | Self::Cancels(n) | Self::Consents(n) => n,
-            Self::Others(n) | Self::Unknown(n) | Self::Nodes(n) | Self::Refused(n) => n,
+            Self::Inserts(n) | Self::Sends(n) | Self::Cancels(n) | Self::Changes(n) => n,
+            Self::Consents(n) | Self::Others(n) | Self::Unknown(n) | Self::Nodes(n) | Self::Refused(n) => n,
         }
     }
 
@@ -104,6 +111,7 @@ impl Lack {
             Self::Inserts(n) => say!("hold_lacks_inserts", n = n),
             Self::Sends(n) => say!("hold_lacks_sends", n = n),
             Self::Cancels(n) => say!("hold_lacks_cancels", n = n),
+            Self::Changes(n) => say!("hold_lacks_changes", n = n),
             Self::Consents(n) => say!("hold_lacks_consents", n = n),
             Self::Others(n) => say!("hold_lacks_others", n = n),
             Self::Unknown(n) => say!("hold_lacks_unknown", n = n),

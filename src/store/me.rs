@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -28,6 +28,8 @@ struct Being {
     seen: Mutex<HashMap<(i64, String), Millis>>,
     /// The others wait for it to write again what the database has forgotten.
     is_asked: AtomicBool,
+    /// Commits of its own that the database has forgotten, and that nobody has asked for yet.
+    forgotten: AtomicU64,
 }
 
 impl Me {
@@ -55,6 +57,7 @@ impl Me {
             word: Mutex::default(),
             seen: Mutex::default(),
             is_asked: AtomicBool::default(),
+            forgotten: AtomicU64::default(),
         }))
     }
 
@@ -93,6 +96,16 @@ impl Me {
     /// Whether they did since this was last asked.
     pub fn was_asked(&self) -> bool {
         self.0.is_asked.swap(false, Ordering::AcqRel)
+    }
+
+    /// The database has forgotten so many of its commits.
+    pub fn lacks(&self, commits: i64) {
+        self.0.forgotten.fetch_add(commits.try_into().unwrap_or_default(), Ordering::AcqRel);
+    }
+
+    /// How many the database has forgotten since this was last asked.
+    pub fn take_forgotten(&self) -> u64 {
+        self.0.forgotten.swap(0, Ordering::AcqRel)
     }
 
     /// It is this node from now on, with a slot in which ids up to `last_id` may have been given out.

@@ -66,6 +66,8 @@ struct MaskTexts {
 }
 
 impl Single for MaskTexts {
+    const WHAT: &'static str = "a forgotten user's name was masked in texts";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
@@ -90,6 +92,8 @@ struct MaskCells {
 }
 
 impl Single for MaskCells {
+    const WHAT: &'static str = "a forgotten user's name was masked in the rows of a schedule";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
@@ -113,6 +117,8 @@ impl Single for MaskCells {
 struct MaskFolder(Mask);
 
 impl Single for MaskFolder {
+    const WHAT: &'static str = "a forgotten user's name was masked in the findings of the folder";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {

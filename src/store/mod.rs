@@ -5,6 +5,7 @@
 //! ```text
 //! open                                            everything is put together
 //! writer                                          the one task that writes
+//! group                                           what shares a transaction
 //! requests                                        what is done once, however often it is asked
 //! insert │ mark │ settle │ wake │ change          the steps of a reminder
 //! fence │ nodes                                   several daemons: whose a lane is, and that nobody else marks in it
@@ -14,7 +15,7 @@
 //! schedules │ folder │ gates                      what marketers load, from where, and what holds it back
 //! occurrences │ left_out │ kept                   what of it recurs, what was left out, and by which rows
 //! queue │ lists │ counts │ reminders │ feed       what is read
-//! forgotten │ again │ lacks │ deeds               what the database has forgotten is written again, or named
+//! memory │ forgotten │ again │ lacks │ deeds      what the database has forgotten is written again, or named
 //! hold │ progress │ identity │ backup             whether the store knows what it has sent
 //! pulse                                           whether it can be read and written now
 //! keys │ templates │ spent │ recipients           what else is stored
@@ -22,13 +23,17 @@
 //! audit                                           who decided what
 //! ledgers │ paid │ tickets │ tally                consents, what pays for a reminder, and how many there are of each
 //! command │ port                                  what is asked of the writer │ what the engine sees
-//! me │ chain │ tx │ procedures                                 one transaction, and how it becomes one statement
+//! write_conn                                      the connection that writes
+//! me │ chain │ tx │ procedures                    one transaction, and how it becomes one statement
 //! names │ states │ schema │ database │ file       what all of them stand on
 //! ```
 
 pub mod port;
 mod command;
 mod writer;
+mod group;
+mod memory;
+mod write_conn;
 mod open;
 pub mod reminders;
 mod insert;

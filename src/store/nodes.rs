@@ -536,6 +536,8 @@ impl Store {
 struct WantTemplates(i64);
 
 impl Single for WantTemplates {
+    const WHAT: &'static str = "a platform's list of templates was asked for";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
@@ -547,6 +549,13 @@ impl Single for WantTemplates {
 
     fn deed(&self, _: &Self::Done) -> Option<Deed> {
         None
+    }
+}
+
+impl Store {
+    /// Commits of this daemon that the database was found to have forgotten since this was last asked.
+    pub fn take_forgotten(&self) -> u64 {
+        self.me.take_forgotten()
     }
 }
 

@@ -122,6 +122,8 @@ struct BeginPrepare {
 }
 
 impl Single for BeginPrepare {
+    const WHAT: &'static str = "a recurring schedule began to be prepared";
+
     type Done = Option<(String, ScheduleRow)>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Self::Done> {
@@ -161,6 +163,8 @@ struct BeginOccurrence {
 }
 
 impl Single for BeginOccurrence {
+    const WHAT: &'static str = "an occurrence began to be prepared";
+
     type Done = BegunOccurrence;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<BegunOccurrence> {
@@ -187,6 +191,8 @@ struct Finish {
 }
 
 impl Single for Finish {
+    const WHAT: &'static str = "an occurrence was prepared";
+
     type Done = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
@@ -223,6 +229,8 @@ struct Put {
 }
 
 impl Single for Put {
+    const WHAT: &'static str = "occurrences were noted";
+
     type Done = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
@@ -244,6 +252,8 @@ struct Forget {
 }
 
 impl Single for Forget {
+    const WHAT: &'static str = "occurrences were forgotten";
+
     type Done = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
@@ -287,6 +297,8 @@ struct EraseOver {
 }
 
 impl Single for EraseOver {
+    const WHAT: &'static str = "occurrences that are over were erased";
+
     type Done = u64;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<u64> {

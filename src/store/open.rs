@@ -14,6 +14,7 @@ use super::{
     schema::{self, Older},
     tally, templates,
     tx::Carried,
+    write_conn::WriteConn,
     writer,
 };
 use crate::{
@@ -187,9 +188,9 @@ impl Store {
         let gates = gates::Kept::default();
         gates.replace(read_gates);
         let (known, trouble) = ((Arc::clone(&names), gates.clone()), Trouble::default());
+        let conn = WriteConn::on(conn, database.clone(), carried, known, Arc::clone(&clock));
         let writer =
-            writer::start(database.clone(), conn, keeper, carried, known, Arc::clone(&clock), (told, trouble.clone()))
-                .map_err(|e| sql_failed(sqlx::Error::Io(e)))?;
+            writer::start(conn, keeper, (told, trouble.clone())).map_err(|e| sql_failed(sqlx::Error::Io(e)))?;
         let last_backup = Arc::new(backup.into());
         Ok(Self {
             database,

@@ -73,6 +73,8 @@ impl Store {
 struct End(Vec<(i64, i64)>);
 
 impl Single for End {
+    const WHAT: &'static str = "a consent was ended";
+
     type Done = u64;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<u64> {

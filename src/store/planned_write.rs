@@ -36,6 +36,8 @@ struct Write {
 }
 
 impl Single for Write {
+    const WHAT: &'static str = "reminders of a schedule were written";
+
     type Done = Option<Vec<Judged>>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Self::Done> {
@@ -384,6 +386,8 @@ struct Remove {
 }
 
 impl Single for Remove {
+    const WHAT: &'static str = "reminders of a schedule were removed";
+
     type Done = Option<u64>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Option<u64>> {

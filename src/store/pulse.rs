@@ -42,6 +42,8 @@ impl Trouble {
 struct Beat;
 
 impl Single for Beat {
+    const WHAT: &'static str = "a sign that the store can be written";
+
     type Done = ();
 
     async fn run(&self, _: &mut Tx<'_>) -> sqlx::Result<()> {

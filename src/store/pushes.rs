@@ -64,6 +64,8 @@ const CANDIDATES: i64 = 64;
 
 /// Takes in a push. Afterwards it is known, and what it says is written.
 impl Single for NewPush {
+    const WHAT: &'static str = "a platform's push";
+
     type Done = Taken;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Taken> {
@@ -276,6 +278,8 @@ async fn confirm(tx: &mut Tx<'_>, lane: i64, at: Millis, id: i64) -> sqlx::Resul
 pub(super) struct ForgetOld;
 
 impl Single for ForgetOld {
+    const WHAT: &'static str = "old pushes were forgotten";
+
     type Done = u64;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<u64> {

@@ -4,8 +4,9 @@ use super::{
     Store,
     command::{Added, Inserted, Single},
     consents::record,
+    deeds::Deed,
     error::StoreError,
-    insert::insert,
+    insert::insert_as,
     names::Names,
     port::Ring,
     tx::Tx,
@@ -128,22 +129,62 @@ async fn remember(
         .map(drop)
 }
 
+/// Inserts a reminder, under this id if there is one, unless the call was done before.
+pub(super) async fn insert_once(
+    tx: &mut Tx<'_>,
+    request: &Request,
+    new: &NewReminder,
+    ids: &[ReminderId],
+) -> sqlx::Result<Once<Inserted>> {
+    if let Some(earlier) = earlier_in(tx, request).await? {
+        return Ok(Once::Before(earlier));
+    }
+    let verdict = insert_as(tx, std::slice::from_ref(new), ids).await?[0];
+    if let Inserted::Created(id) | Inserted::Replayed(id, _) = verdict {
+        remember(tx, request, Some(id), None).await?;
+    }
+    Ok(Once::Done(verdict))
+}
+
+/// Records a report, unless the call was done before.
+async fn record_once(tx: &mut Tx<'_>, request: &Request, report: &Report) -> sqlx::Result<Once<Option<Added>>> {
+    if let Some(earlier) = earlier_in(tx, request).await? {
+        return Ok(Once::Before(earlier));
+    }
+    let added = record(tx, std::slice::from_ref(report)).await?.swap_remove(0);
+    if let Some(codes) = &added {
+        let app = tx.names.app(&request.app).id;
+        let ids: Vec<String> = codes.iter().map(|code| tx.names.template(app, code).to_string()).collect();
+        remember(tx, request, None, Some(ids.join(","))).await?;
+    }
+    Ok(Once::Done(added))
+}
+
+/// The database has forgotten that a call has recorded a report: it is recorded again, unless the call was repeated since. `false`: it can't be.
+pub(super) async fn record_again(tx: &mut Tx<'_>, request: &Request, report: &Report) -> sqlx::Result<bool> {
+    let recorded = record_once(tx, request, report).await?;
+    Ok(matches!(recorded, Once::Done(Some(_)) | Once::Before(Earlier::Consents(_))))
+}
+
 /// Inserts a reminder, unless the call was done before.
 struct InsertOnce(Request, NewReminder);
 
 impl Single for InsertOnce {
+    const WHAT: &'static str = "a reminder was inserted by a call with an Idempotency-Key";
+
     type Done = Once<Inserted>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Once<Inserted>> {
+        insert_once(tx, &self.0, &self.1, &[]).await
+    }
+
+    /// A call that has found its reminder there finds it there again.
+    fn deed(&self, done: &Self::Done) -> Option<Deed> {
         let Self(request, new) = self;
-        if let Some(earlier) = earlier_in(tx, request).await? {
-            return Ok(Once::Before(earlier));
+        match done {
+            Once::Done(Inserted::Created(id)) => Some(Deed::InsertedOnce(request.clone(), *id, Box::new(new.clone()))),
+            _ => None,
         }
-        let verdict = insert(tx, std::slice::from_ref(new)).await?[0];
-        if let Inserted::Created(id) | Inserted::Replayed(id, _) = verdict {
-            remember(tx, request, Some(id), None).await?;
-        }
-        Ok(Once::Done(verdict))
     }
 
     fn ring(&self) -> Option<Ring> {
@@ -159,20 +200,17 @@ impl Single for InsertOnce {
 struct RecordOnce(Request, Report);
 
 impl Single for RecordOnce {
+    const WHAT: &'static str = "consents were recorded by a call with an Idempotency-Key";
+
     type Done = Once<Option<Added>>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Once<Option<Added>>> {
+        record_once(tx, &self.0, &self.1).await
+    }
+
+    fn deed(&self, done: &Self::Done) -> Option<Deed> {
         let Self(request, report) = self;
-        if let Some(earlier) = earlier_in(tx, request).await? {
-            return Ok(Once::Before(earlier));
-        }
-        let added = record(tx, std::slice::from_ref(report)).await?.swap_remove(0);
-        if let Some(codes) = &added {
-            let app = tx.names.app(&request.app).id;
-            let ids: Vec<String> = codes.iter().map(|code| tx.names.template(app, code).to_string()).collect();
-            remember(tx, request, None, Some(ids.join(","))).await?;
-        }
-        Ok(Once::Done(added))
+        matches!(done, Once::Done(Some(_))).then(|| Deed::RecordedOnce(request.clone(), report.clone()))
     }
 
     fn trip_points(&self) -> Option<[&'static str; 2]> {

@@ -154,6 +154,8 @@ impl Store {
 struct Erase(Vec<Old>);
 
 impl Single for Erase {
+    const WHAT: &'static str = "old reminders were erased";
+
     type Done = Erased;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Erased> {
@@ -321,6 +323,8 @@ struct EraseUsers {
 }
 
 impl Single for EraseUsers {
+    const WHAT: &'static str = "users without reminders were erased";
+
     type Done = u64;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<u64> {

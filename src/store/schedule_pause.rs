@@ -45,6 +45,8 @@ struct SetPause {
 }
 
 impl Single for SetPause {
+    const WHAT: &'static str = "a schedule was paused or resumed";
+
     type Done = Paused;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Paused> {

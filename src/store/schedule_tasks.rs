@@ -80,6 +80,8 @@ struct Begin {
 }
 
 impl Single for Begin {
+    const WHAT: &'static str = "a task of a schedule was begun";
+
     type Done = TaskBegun;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<TaskBegun> {
@@ -130,6 +132,8 @@ pub struct ShiftPlan {
 struct Next(Work);
 
 impl Single for Next {
+    const WHAT: &'static str = "a task of a schedule went on";
+
     type Done = Step;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Step> {
@@ -273,6 +277,8 @@ pub(super) async fn forget_planned<'a>(
 struct GiveUp(Work);
 
 impl Single for GiveUp {
+    const WHAT: &'static str = "a task of a schedule was given up";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
@@ -442,6 +448,8 @@ impl Store {
 struct TakeUp;
 
 impl Single for TakeUp {
+    const WHAT: &'static str = "a task of a schedule was taken up";
+
     type Done = Vec<(Work, Option<Millis>)>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Self::Done> {
@@ -478,6 +486,6 @@ impl Single for TakeUp {
     }
 
     fn deed(&self, done: &Self::Done) -> Option<Deed> {
-        (!done.is_empty()).then_some(Deed::Other("a task was taken up"))
+        (!done.is_empty()).then_some(Deed::Other(Self::WHAT))
     }
 }

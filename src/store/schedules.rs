@@ -394,6 +394,8 @@ pub(super) fn task(row: &AnyRow) -> Option<Task> {
 }
 
 impl Single for BeginLoad {
+    const WHAT: &'static str = "a schedule began to be loaded";
+
     type Done = Begun;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Begun> {
@@ -487,6 +489,8 @@ struct Trial {
 }
 
 impl Single for Trial {
+    const WHAT: &'static str = "a schedule was tried";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
@@ -510,6 +514,8 @@ struct Beat {
 }
 
 impl Single for Beat {
+    const WHAT: &'static str = "a task of a schedule said that it goes on";
+
     type Done = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {
@@ -531,6 +537,8 @@ struct Finish {
 }
 
 impl Single for Finish {
+    const WHAT: &'static str = "a schedule was loaded";
+
     type Done = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {

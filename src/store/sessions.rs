@@ -32,6 +32,8 @@ struct Begin {
 }
 
 impl Single for Begin {
+    const WHAT: &'static str = "somebody logged in at the console";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
@@ -41,12 +43,19 @@ impl Single for Begin {
         let sql = "INSERT INTO session (hash, key, made_at, seen_at) VALUES ($1, $2, $3, $3)";
         sqlx::query(sql).bind(&self.hash).bind(self.key).bind(now).execute(tx.conn().await?).await.map(drop)
     }
+
+    // They log in or out once more.
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
+    }
 }
 
 /// Something was asked in a session.
 struct Seen(String);
 
 impl Single for Seen {
+    const WHAT: &'static str = "somebody was seen at the console";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
@@ -63,10 +72,17 @@ impl Single for Seen {
 struct End(String);
 
 impl Single for End {
+    const WHAT: &'static str = "somebody logged out of the console";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
         sqlx::query("DELETE FROM session WHERE hash = $1").bind(&self.0).execute(tx.conn().await?).await.map(drop)
+    }
+
+    // They log in or out once more.
+    fn deed(&self, _: &Self::Done) -> Option<Deed> {
+        None
     }
 }
 

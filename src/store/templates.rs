@@ -34,6 +34,8 @@ pub(super) struct Keep {
 }
 
 impl Single for Keep {
+    const WHAT: &'static str = "a platform's list of templates was kept";
+
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {

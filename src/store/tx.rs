@@ -113,6 +113,14 @@ pub(super) fn is_late(error: &sqlx::Error) -> bool {
     }
 }
 
+/// What a transaction has changed, once it is committed.
+pub(super) struct Committed {
+    /// How far the store has come with it.
+    pub reached: Millis,
+    /// The gates that are others now.
+    pub gates: Vec<(i64, Known)>,
+}
+
 /// A write transaction. What it counts is added to the table `tally` just before it is committed.
 ///
 /// Statements that nothing waits for are kept until one is asked that answers something. A transaction that asks nothing is one statement.
@@ -164,14 +172,13 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Writes the counts and commits. `committing` is set as soon as the database alone knows whether it is kept. Answers how far the store
-    /// has come with it, and the gates that change.
-    pub(super) async fn commit(mut self, committing: &mut bool) -> sqlx::Result<(Millis, Vec<(i64, Known)>)> {
+    /// Writes the counts and commits. `committing` is set as soon as the database alone knows whether it is kept.
+    pub(super) async fn commit(mut self, committing: &mut bool) -> sqlx::Result<Committed> {
         let reached = self.count();
         if !self.is_open && !self.carried.overwrites && self.dialect == Dialect::Sqlite {
             *committing = true;
             if self.procedures.run(self.conn, &self.later).await? {
-                return Ok((reached, self.gates));
+                return Ok(Committed { reached, gates: self.gates });
             }
             *committing = false;
         }
@@ -184,7 +191,7 @@ impl<'a> Tx<'a> {
         }
         *committing = true;
         sqlx::query("COMMIT").execute(&mut *self.conn).await?;
-        Ok((reached, self.gates))
+        Ok(Committed { reached, gates: self.gates })
     }
 
     /// Writes the counts.

@@ -65,6 +65,8 @@ pub struct Forgotten {
 pub(super) struct Forget(pub Wish);
 
 impl Single for Forget {
+    const WHAT: &'static str = "a user was forgotten";
+
     type Done = Forgotten;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<Forgotten> {
@@ -223,6 +225,8 @@ async fn write_down(tx: &mut Tx<'_>, wish: &Wish, action: &str, what: &str) -> s
 pub(super) struct LetIn(pub Wish);
 
 impl Single for LetIn {
+    const WHAT: &'static str = "a forgotten user was let in again";
+
     type Done = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<bool> {

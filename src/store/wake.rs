@@ -24,6 +24,8 @@ struct Waiting {
 }
 
 impl Single for Wake {
+    const WHAT: &'static str = "reminders of a suspended template were woken";
+
     type Done = u64;
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<u64> {

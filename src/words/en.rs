@@ -1995,6 +1995,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("hold_lacks_inserts", "{n:count reminder that was taken, whose id is in the log of a daemon/reminders that were taken, whose ids are in the logs of the daemons}"),
     ("hold_lacks_sends", "what became of {n:count reminder/reminders}, named in the logs of the daemons"),
     ("hold_lacks_cancels", "{n:count cancellation, whose reminder is named in the log of a daemon/cancellations, whose reminders are named in the logs of the daemons}"),
+    ("hold_lacks_changes", "{n:count change of a reminder, which is named in the log of a daemon/changes of reminders, which are named in the logs of the daemons}"),
     ("hold_lacks_consents", "{n:count report of consents/reports of consents}"),
     ("hold_lacks_others", "{n:count other change, named in the log of a daemon/other changes, named in the logs of the daemons}"),
     ("hold_lacks_unknown", "{n:count commit/commits} of which the daemon that made them remembers nothing"),

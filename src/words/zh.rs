@@ -1995,6 +1995,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("hold_lacks_inserts", "{n} 条已接受的提醒（编号见守护进程日志）"),
     ("hold_lacks_sends", "{n} 条提醒的发送结果（编号见守护进程日志）"),
     ("hold_lacks_cancels", "{n} 次取消（提醒编号见守护进程日志）"),
+    ("hold_lacks_changes", "{n} 次提醒修改（提醒编号见守护进程日志）"),
     ("hold_lacks_consents", "{n} 次订阅上报"),
     ("hold_lacks_others", "{n} 项其他改动（见守护进程日志）"),
     ("hold_lacks_unknown", "{n} 次提交（提交它们的守护进程也已没有记录）"),

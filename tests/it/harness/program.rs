@@ -2,7 +2,10 @@
 //! and so outlives every kill of the daemon.
 
 use super::{DIGEST, EVENT};
-use reqwest::{Method, StatusCode};
+use reqwest::{
+    Method, StatusCode,
+    header::{HeaderMap, HeaderName},
+};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader},
@@ -302,7 +305,18 @@ impl Program {
     }
 
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::Result<(StatusCode, Value)> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key);
+        self.call_with(HeaderMap::new(), method, path, body).await
+    }
+
+    async fn call_with(
+        &self,
+        headers: HeaderMap,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> reqwest::Result<(StatusCode, Value)> {
+        let request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key);
+        let mut request = request.headers(headers);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
@@ -314,6 +328,12 @@ impl Program {
 
     pub async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         self.call(Method::POST, path, Some(body)).await.expect("an answer")
+    }
+
+    /// Posts with an `Idempotency-Key`.
+    pub async fn post_once(&self, path: &str, key: &str, body: &Value) -> (StatusCode, Value) {
+        let key = [(HeaderName::from_static("idempotency-key"), key.parse().expect("ASCII"))];
+        self.call_with(HeaderMap::from_iter(key), Method::POST, path, Some(body)).await.expect("an answer")
     }
 
     pub async fn get(&self, path: &str) -> (StatusCode, Value) {

@@ -2,19 +2,20 @@
 
 use super::{
     rounds, seed,
-    trio::{COFFEE, TEA, Trickle, Trio},
+    trio::{APPS, COFFEE, Planned, TEA, Trickle, Trio, id, request},
     until,
 };
 use crate::harness::{
     link::{Link, There},
     machine,
     postgres::{self, Cluster},
-    program::{SandboxServer, now},
+    program::{Program, SandboxServer, now},
 };
 use reqwest::Method;
+use serde_json::{Value, json};
 use sqlx::Row;
 use std::time::Duration;
-use tixing::domain::{Millis, reminder::ReminderId};
+use tixing::domain::{Millis, reminder::ReminderId, timing::rfc3339};
 use tokio::task::block_in_place;
 
 /// Three daemons that reach the database by links, the server that they lead to, and the one that follows it.
@@ -23,6 +24,37 @@ struct Pair {
     links: [Link; 3],
     primary: Cluster,
     standby: Cluster,
+}
+
+/// What the standby never received.
+struct Behind {
+    cancelled: Vec<ReminderId>,
+    /// To a second later, and with another page.
+    changed: Vec<ReminderId>,
+    /// Reminders and consents of these users, by calls with an `Idempotency-Key`.
+    once: Vec<(String, Value, Value)>,
+}
+
+impl Behind {
+    /// Everything is as it was before the standby took over, and a call that is repeated is known.
+    async fn is_there(&self, node: &Program) {
+        for id in &self.cancelled {
+            assert_eq!(node.get(&format!("/v1/reminders/{id}")).await.1["state"], "cancelled", "{id}");
+        }
+        for id in &self.changed {
+            assert_eq!(node.get(&format!("/v1/reminders/{id}")).await.1["page"], "pages/changed", "{id}");
+        }
+        for (openid, asked, tapped) in &self.once {
+            let tap = format!("tap-{openid}");
+            for (path, key, body) in [("/v1/reminders", openid, asked), ("/v1/consents", &tap, tapped)] {
+                let (status, answer) = node.post_once(path, key, body).await;
+                assert_eq!(status, 200, "{answer}");
+            }
+            let (_, there) = node.get(&format!("/v1/consents?app={}&openid={openid}", APPS[COFFEE].0)).await;
+            let balance = &there["balances"][0];
+            assert_eq!((&balance["used"], &balance["available"]), (&json!(1), &json!(1)), "{there}");
+        }
+    }
 }
 
 /// `replication`: as the configuration says it, and as it is.
@@ -63,6 +95,13 @@ impl Pair {
         (failed, now())
     }
 
+    /// Inserts what is sent meanwhile. Answers when the first is due.
+    async fn begin(&self) -> Millis {
+        let start = now() + 2_500;
+        self.trio.insert(40, start, 20_000).await;
+        start
+    }
+
     /// The holds that there were, and how many of them have not ended.
     async fn holds(&self) -> (i64, i64) {
         let sql = "SELECT COUNT(*) AS n, COUNT(*) FILTER (WHERE released_at IS NULL) AS open FROM hold";
@@ -70,21 +109,45 @@ impl Pair {
         (row.get("n"), row.get("open"))
     }
 
-    /// Commits of all kinds that the standby never receives: marks and their ends, cancellations, and, if so, new reminders. Answers what was cancelled.
-    async fn leave_behind(&self, cancelled_by: usize, inserts: bool) -> Vec<ReminderId> {
+    /// Commits of all kinds that the standby never receives: marks and their ends, cancellations, changes, and, if so, new reminders.
+    async fn leave_behind(&self, cancelled_by: usize, inserts: bool) -> Behind {
         let trio = &self.trio;
         let far = now() + 18_000;
-        trio.crowd(COFFEE, vec![far; 10]).await;
-        let cancelled: Vec<ReminderId> = {
+        trio.crowd(COFFEE, vec![far; 16]).await;
+        let mut cancelled: Vec<ReminderId> = {
             let plan = trio.plan.lock().expect("whole");
-            plan.values().filter(|planned| planned.due == far).map(|planned| planned.id).take(6).collect()
+            plan.values().filter(|planned| planned.due == far).map(|planned| planned.id).take(12).collect()
         };
+        let changed = if inserts { cancelled.split_off(6) } else { Vec::new() };
         tokio::time::sleep(Duration::from_millis(300)).await;
         block_in_place(|| self.primary.leave_standbys_behind());
         let behind = now();
+        let mut once = Vec::new();
         if inserts {
             trio.crowd(TEA, vec![far; 12]).await;
             trio.crowd(COFFEE, vec![now() + 500; 12]).await;
+            for (i, id) in changed.iter().enumerate() {
+                let body = json!({ "at": rfc3339(far + 1_000), "page": "pages/changed" });
+                let path = format!("/v1/reminders/{id}");
+                let answer = trio.node(i % 3).call(Method::PATCH, &path, Some(&body)).await.expect("an answer");
+                assert!(answer.0.is_success(), "{answer:?}");
+                let mut plan = trio.plan.lock().expect("whole");
+                plan.values_mut().filter(|planned| planned.id == *id).for_each(|planned| planned.due = far + 1_000);
+            }
+            for (i, due) in [far, far, far, now() + 500, now() + 500, now() + 500].into_iter().enumerate() {
+                let openid = trio.user(COFFEE);
+                let mut asked = request(COFFEE, &openid, due);
+                asked.as_object_mut().expect("an object").remove("key");
+                let (status, answer) = trio.node(i % 3).post_once("/v1/reminders", &openid, &asked).await;
+                assert_eq!(status, 201, "{answer}");
+                let planned = Planned { app: COFFEE, due, id: id(&answer), cancelled: false };
+                trio.plan.lock().expect("whole").insert(openid.clone(), planned);
+                let tapped = json!({"app": APPS[COFFEE].0, "openid": openid, "results": {"event-start": "accept"}});
+                let (status, answer) =
+                    trio.node(i % 3).post_once("/v1/consents", &format!("tap-{openid}"), &tapped).await;
+                assert!(status.is_success(), "{answer}");
+                once.push((openid, asked, tapped));
+            }
         }
         for id in &cancelled {
             let path = format!("/v1/reminders/{id}");
@@ -94,7 +157,7 @@ impl Pair {
             plan.values_mut().filter(|planned| planned.id == *id).for_each(|planned| planned.cancelled = true);
         }
         until(behind + 2_000 + trio.random(0..1_000)).await;
-        cancelled
+        Behind { cancelled, changed, once }
     }
 
     /// How many messages went out between two instants.
@@ -116,8 +179,7 @@ async fn i2_i3_a_standby_that_was_waited_for_takes_over_and_nothing_is_held_lost
     for _ in 0..rounds() {
         let seed = seed("synchronous standby");
         let Some(mut pair) = pair(seed, "synchronous").await else { return };
-        let start = now() + 2_500;
-        pair.trio.insert(40, start, 20_000).await;
+        let start = pair.begin().await;
         let trickle = pair.trio.trickle();
         until(start + 2_000 + pair.trio.random(0..1_000)).await;
         let (failed, back) = pair.fail_over();
@@ -149,11 +211,10 @@ async fn i2_i3_a_standby_that_lacks_what_a_dead_daemon_wrote_is_on_hold_until_an
     for _ in 0..rounds() {
         let seed = seed("asynchronous standby, and a daemon dies with the primary");
         let Some(mut pair) = pair(seed, "asynchronous").await else { return };
-        let start = now() + 2_500;
-        pair.trio.insert(40, start, 20_000).await;
+        let start = pair.begin().await;
         until(start + 2_000).await;
         let begun = now();
-        let cancelled = pair.leave_behind(2, false).await;
+        let behind = pair.leave_behind(2, false).await;
         pair.trio.take(COFFEE).kill();
         let (failed, back) = pair.fail_over();
         let lost = pair.sent(begun + 300, failed);
@@ -171,9 +232,7 @@ async fn i2_i3_a_standby_that_lacks_what_a_dead_daemon_wrote_is_on_hold_until_an
             "asynchronous standby: {lost} messages of which it knew nothing; {} did not arrive",
             verdict.missing.len()
         );
-        for id in cancelled {
-            assert_eq!(pair.trio.node(TEA).get(&format!("/v1/reminders/{id}")).await.1["state"], "cancelled", "{id}");
-        }
+        behind.is_there(pair.trio.node(TEA)).await;
         pair.end().await;
     }
 }
@@ -184,12 +243,11 @@ async fn i2_i3_what_an_asynchronous_standby_lacks_is_written_again_and_the_hold_
     for _ in 0..rounds() {
         let seed = seed("asynchronous standby");
         let Some(mut pair) = pair(seed, "asynchronous").await else { return };
-        let start = now() + 2_500;
-        pair.trio.insert(40, start, 20_000).await;
+        let start = pair.begin().await;
         let trickle = pair.trio.trickle();
         until(start + 2_000).await;
         let begun = now();
-        let cancelled = pair.leave_behind(0, true).await;
+        let behind = pair.leave_behind(0, true).await;
         let (failed, back) = pair.fail_over();
         let lost = pair.sent(begun + 300, failed);
         assert!(lost > 20, "messages went out of which the standby knows nothing: {lost}");
@@ -210,9 +268,7 @@ async fn i2_i3_what_an_asynchronous_standby_lacks_is_written_again_and_the_hold_
             );
         }
         assert!(verdict.missing.is_empty(), "all of it is known: {:?}", verdict.missing);
-        for id in cancelled {
-            assert_eq!(pair.trio.node(TEA).get(&format!("/v1/reminders/{id}")).await.1["state"], "cancelled", "{id}");
-        }
+        behind.is_there(pair.trio.node(TEA)).await;
         pair.end().await;
     }
 }
