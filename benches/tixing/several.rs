@@ -5,7 +5,7 @@ use super::{Bench, new, postgres};
 use std::{collections::BTreeMap, time::Instant};
 use tixing::{
     clock::{Clock, ManualClock},
-    config::{App, Durability, Replication},
+    config::{App, Durability},
     domain::{Millis, settle::received},
     store::{
         Store,
@@ -93,13 +93,8 @@ async fn open(url: &str, apps: &[App], clock: &std::sync::Arc<ManualClock>, node
     }
     let new = NewNode {
         name: format!("n{i}"),
-        machine: String::new(),
-        boot: String::new(),
-        lock: String::new(),
-        secret: String::new(),
         apps: apps.iter().map(|app| (app.name.clone(), String::new())).collect(),
-        shards: BTreeMap::new(),
-        replication: Replication::default(),
+        ..NewNode::default()
     };
     let joins = (new, Box::new(|_: &_| false) as tixing::store::nodes::Proof);
     Store::open_among(url, Durability::Full, apps, clock.clone(), joins).await.expect("opens")

@@ -72,7 +72,7 @@ impl Heart {
     /// Beats once. The node trusts its lanes from the moment at which it was sent.
     pub async fn beat(&self) -> Beaten {
         let (sent, me) = (self.clock.monotonic(), NodeId(self.me.load(Ordering::Acquire)));
-        let distrusted = self.signals.status().clock_distrusted.is_some();
+        let distrusted = self.signals.distrusts_clock();
         match limited(BEAT_LIMIT, self.nodes.beat(me, self.clock.now(), distrusted)).await {
             Ok(true) => {
                 // From when it was sent, and not from when it was answered: the answer may be old.

@@ -151,7 +151,7 @@ impl Member {
         // What it does shows at the next look: who was faster shows, too.
         for _ in 0..3 {
             let Ok(looked) = self.look().await else { return };
-            if !self.act(&looked.view).await {
+            if !self.act(&looked).await {
                 return self.take_in(looked).await;
             }
         }
@@ -185,9 +185,14 @@ impl Member {
 
     /// Takes over from whoever has fallen silent, takes lanes that nobody has, and hands over what belongs elsewhere. Answers whether something has
     /// changed.
-    async fn act(&mut self, view: &View) -> bool {
-        let now = self.clock.monotonic();
+    async fn act(&mut self, looked: &Looked) -> bool {
+        let (now, view) = (self.clock.monotonic(), &looked.view);
         let mut changed = false;
+        for ghost in looked.joined.iter().filter(|id| **id != self.me && self.former.iter().all(|(was, _)| was != *id))
+        {
+            // The answer to its join was lost: nobody has ever worked as that node, and it would be given lanes.
+            changed |= limited(ASK_LIMIT, self.nodes.gone(*ghost)).await.is_ok();
+        }
         if view.node(self.me).is_some_and(|me| me.state == NodeState::Leaving) {
             // An operator wants it to hand over, while it goes on to answer.
             let heirs = view.heirs(self.me);

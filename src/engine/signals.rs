@@ -270,6 +270,14 @@ impl Signals {
         self.heartbeat.load(Ordering::Acquire)
     }
 
+    /// Whether the clock is distrusted, and nothing is sent.
+    ///
+    /// # Panics
+    /// When somebody panicked while writing it.
+    pub fn distrusts_clock(&self) -> bool {
+        self.status.lock().expect("nobody panics while writing it").clock_distrusted.is_some()
+    }
+
     /// What the engine last saw.
     ///
     /// # Panics

@@ -30,7 +30,7 @@ pub(super) struct Lines {
 }
 
 /// What a node says of itself when it joins.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewNode {
     /// What its operator calls it.
     pub name: String,
@@ -95,6 +95,8 @@ pub struct NodeRow {
 pub struct Looked {
     /// The nodes and the lanes.
     pub view: View,
+    /// As which nodes the process that looks has ever joined, of those that are not gone. It knows nothing of one if the answer was lost.
+    pub joined: Vec<NodeId>,
     /// How often each slot has rung.
     pub rings: BTreeMap<i64, i64>,
     /// The store is on hold.
@@ -390,17 +392,15 @@ impl Store {
 
 async fn look(conn: &mut AnyConnection, me: &Me, now: Millis) -> sqlx::Result<Looked> {
     // Before the nodes: an epoch that somebody has raised at joining shows only with the node that has joined.
-    let lanes = "SELECT l.id, a.name, l.shard, l.node, l.epoch, l.status, l.wanted,
-             l.shard > 0 AND EXISTS (SELECT 1 FROM due d WHERE d.lane = l.id) AS waits,
-             NOT EXISTS (SELECT 1 FROM node n WHERE n.id = l.node AND n.state IN ('live', 'leaving'))
-             AND EXISTS (SELECT 1 FROM due d WHERE d.lane = l.id) AS deserted
-         FROM lane l JOIN app a ON a.id = l.app ORDER BY l.id";
+    let lanes = "SELECT l.id, a.name, l.shard, l.node, l.epoch, l.status, l.wanted, n.id IS NULL AS ownerless,
+             (l.shard > 0 OR n.id IS NULL) AND EXISTS (SELECT 1 FROM due d WHERE d.lane = l.id) AS waits
+         FROM lane l JOIN app a ON a.id = l.app LEFT JOIN node n ON n.id = l.node AND n.state IN ('live', 'leaving') ORDER BY l.id";
     let rows = sqlx::query(lanes).fetch_all(&mut *conn).await?;
     let lane = |row: &AnyRow| LaneSeen {
         lane: row.get("id"),
         app: row.get("name"),
         shard: u32::try_from(row.get::<i64, _>("shard")).unwrap_or_default(),
-        waits: row.get("waits"),
+        waits: row.get::<i64, _>("shard") > 0 && row.get("waits"),
         node: row.get::<Option<i64>, _>("node").map(NodeId),
         epoch: row.get("epoch"),
     };
@@ -418,6 +418,7 @@ async fn look(conn: &mut AnyConnection, me: &Me, now: Millis) -> sqlx::Result<Lo
     if ours.iter().any(|row| row.get("awaited")) {
         me.is_asked();
     }
+    let joined = ours.iter().map(|row| NodeId(row.get("id"))).collect();
     let nodes = nodes.iter().map(|row| NodeSeen {
         id: NodeId(row.get("id")),
         name: row.get("name"),
@@ -441,13 +442,14 @@ async fn look(conn: &mut AnyConnection, me: &Me, now: Millis) -> sqlx::Result<Lo
     let hold = sqlx::query("SELECT 1 AS one FROM hold WHERE released_at IS NULL LIMIT 1").fetch_optional(conn).await?;
     Ok(Looked {
         view: View { nodes, lanes },
+        joined,
         rings,
         on_hold: hold.is_some(),
         statuses,
         wanted,
         listed_at: listed.get("at"),
         keys: listed.get("keys"),
-        deserted: rows.iter().filter(|row| row.get("deserted")).count(),
+        deserted: rows.iter().filter(|row| row.get("ownerless") && row.get("waits")).count(),
         duties,
     })
 }

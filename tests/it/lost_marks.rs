@@ -1,12 +1,10 @@
 //! Marks of which a node does not know whether they were written: it takes them back by who marked, beside another node that may have the lane by now.
 
 use crate::{
-    harness::{START, accepted_reminder, apps, databases, fresh},
+    harness::{START, accepted_reminder, apps, databases, fresh, open_among},
     store::{created, due, sent, settle},
 };
-use std::sync::Arc;
 use tixing::{
-    config::{Durability, Replication},
     domain::{
         node::{LaneSeen, NodeId},
         reminder::{ReminderId, State},
@@ -14,7 +12,7 @@ use tixing::{
     },
     store::{
         Store,
-        nodes::{NewNode, Nodes},
+        nodes::Nodes,
         port::{Entry, Job, Marked, Queue, Target},
     },
 };
@@ -47,21 +45,8 @@ impl Scene {
         let database = databases().into_iter().find(|database| *database == "postgres")?;
         let test = fresh(database).await;
         test.store.close().await;
-        let among = async |name: &str| {
-            let new = NewNode {
-                name: name.into(),
-                machine: name.into(),
-                boot: String::new(),
-                lock: String::new(),
-                secret: String::new(),
-                apps: [("coffee".to_owned(), String::new())].into(),
-                shards: Default::default(),
-                replication: Replication::default(),
-            };
-            let (apps, clock) = (apps("http://127.0.0.1:1"), Arc::clone(&test.clock));
-            let node = (new, Box::new(|_: &_| false) as _);
-            Store::open_among(&test.url, Durability::Full, &apps, clock as _, node).await.expect("it joins")
-        };
+        let apps = apps("http://127.0.0.1:1");
+        let among = async |name: &str| open_among(&test.url, &test.clock, &apps, name).await.expect("it joins");
         let (first, other) = (among("first").await, among("other").await);
         give(&first).await;
         let id = created(&first, accepted_reminder("o1", START + 10)).await;

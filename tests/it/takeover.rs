@@ -1,19 +1,26 @@
 //! A node takes over the lane of one that left much in the middle of being sent: what is behind that goes on, and what it left goes again once its
 //! end is proved.
 
-use crate::harness::{START, accepted_reminder, apps, databases, fresh_of, open_among, rig::Rig};
-use std::sync::Arc;
+use crate::harness::{START, accepted_reminder, apps, databases, fresh_of, new_node, open_among, rig::Rig};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 use tixing::{
     clock::{Clock, SystemClock},
+    cluster::{Member, Refresh},
     domain::{
         Millis,
-        node::{BYTES_END, NodeId, REQUESTS_END, Watch},
+        node::{BYTES_END, LaneSeen, NodeId, REQUESTS_END, Watch},
     },
-    engine::Owned,
+    engine::{Owned, Signals, duties::Duties},
+    metrics::Metrics,
     store::{
-        nodes::Nodes,
-        port::{Marked, Queue},
+        Store, StoreError,
+        nodes::{Looked, NewNode, Nodes},
+        port::{Asked, Marked, Queue},
     },
+    words::Message,
 };
 
 /// More than a look goes over, and as many as an app may have under way.
@@ -129,4 +136,87 @@ async fn the_lanes_of_a_node_whose_clock_is_wrong_are_to_be_anothers() {
         assert_eq!(view.node(one).map(|node| node.on_time), Some(on_time), "{ahead} {distrusted}");
         assert!(on_time || view.places(None).values().all(|node| *node == other), "{ahead} {distrusted}");
     }
+}
+
+/// A store whose answer to a join is lost, so often.
+struct Losing {
+    store: Store,
+    joins: AtomicUsize,
+}
+
+impl Nodes for Losing {
+    fn join(&self, new: NewNode, now: Millis) -> Asked<NodeId> {
+        let joined = self.store.join(new, now);
+        let is_lost = self.joins.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok();
+        let lost = StoreError::Silent(Message::text("the answer was lost"));
+        Box::pin(async move { joined.await.and_then(|id| if is_lost { Err(lost) } else { Ok(id) }) })
+    }
+
+    fn beat(&self, me: NodeId, now: Millis, distrusted: bool) -> Asked<bool> {
+        Nodes::beat(&self.store, me, now, distrusted)
+    }
+
+    fn look(&self) -> Asked<Looked> {
+        self.store.look()
+    }
+
+    fn take_over(&self, silent: NodeId, beat: i64, lanes: Vec<(i64, NodeId)>) -> Asked<bool> {
+        self.store.take_over(silent, beat, lanes)
+    }
+
+    fn give(&self, lane: LaneSeen, to: NodeId) -> Asked<bool> {
+        self.store.give(lane, to)
+    }
+
+    fn leave(&self, me: NodeId, lanes: Vec<(i64, NodeId)>) -> Asked<()> {
+        self.store.leave(me, lanes)
+    }
+
+    fn gone(&self, node: NodeId) -> Asked<()> {
+        self.store.gone(node)
+    }
+
+    fn tell(&self, me: NodeId, lane: i64, epoch: i64, status: String) -> Asked<()> {
+        self.store.tell(me, lane, epoch, status)
+    }
+
+    fn take_duty(&self, name: String, from: Option<NodeId>, to: NodeId) -> Asked<bool> {
+        self.store.take_duty(name, from, to)
+    }
+}
+
+struct NothingToRead;
+
+impl Refresh for NothingToRead {
+    fn refresh(&self) -> Asked<()> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_joins_anew_leaves_no_others_behind_whose_answers_were_lost() {
+    if !databases().contains(&"postgres") {
+        return;
+    }
+    let apps = apps("http://127.0.0.1:1");
+    let test = fresh_of("postgres", &apps).await;
+    test.store.close().await;
+    let a = open_among(&test.url, &test.clock, &apps, "a").await.expect("opens");
+    let b = open_among(&test.url, &test.clock, &apps, "b").await.expect("opens");
+    let [one, other] = [&a, &b].map(|store| store.node().expect("it has joined"));
+    let nodes = Arc::new(Losing { store: a.clone(), joins: 2.into() });
+    let (signals, metrics): (Arc<Signals>, Arc<Metrics>) = Default::default();
+    let names = (new_node(&apps, "a"), one);
+    let mut member =
+        Member::new(nodes, names, signals, test.clock.clone(), metrics, (Duties::default(), Box::new(NothingToRead)));
+    assert!(b.take_over(one, 0, Vec::new()).await.expect("answers"), "it has never beaten");
+    for _ in 0..3 {
+        member.turn().await;
+    }
+    let me = a.node().expect("it has joined anew");
+    member.turn().await;
+    let mut there: Vec<_> = b.look().await.expect("answers").view.nodes.iter().map(|node| node.id).collect();
+    there.sort();
+    // What it was before is there until nothing of it is under way.
+    assert_eq!(there, [one, other, me]);
 }

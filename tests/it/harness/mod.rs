@@ -15,7 +15,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::{path::Path, sync::Arc};
 use tixing::{
     clock::ManualClock,
-    config::{self, App, Config, Durability, Replication},
+    config::{self, App, Config, Durability},
     domain::{
         Millis,
         consent::{Feed, Report},
@@ -165,17 +165,19 @@ pub async fn open(url: &str, clock: &Arc<ManualClock>) -> Store {
 
 /// Opens the store at `url` as a node of this name, which divides the apps as they say.
 pub async fn open_among(url: &str, clock: &Arc<ManualClock>, apps: &[App], name: &str) -> Result<Store, OpenError> {
-    let new = NewNode {
+    let joins = (new_node(apps, name), Box::new(|_: &_| false) as _);
+    Store::open_among(url, Durability::Full, apps, clock.clone(), joins).await
+}
+
+/// A node that keeps nothing locked.
+pub fn new_node(apps: &[App], name: &str) -> NewNode {
+    NewNode {
         name: name.into(),
-        machine: String::new(),
-        boot: String::new(),
-        lock: String::new(),
         secret: name.into(),
         apps: apps.iter().map(|app| (app.name.clone(), String::new())).collect(),
         shards: apps.iter().filter(|app| app.shards > 1).map(|app| (app.name.clone(), app.shards)).collect(),
-        replication: Replication::default(),
-    };
-    Store::open_among(url, Durability::Full, apps, clock.clone(), (new, Box::new(|_| false))).await
+        ..NewNode::default()
+    }
 }
 
 /// A popup report of one accepted template.

@@ -200,7 +200,8 @@ impl Books {
         true
     }
 
-    pub fn look(&self) -> Looked {
+    /// What a machine's daemon sees.
+    pub fn look(&self, machine: usize) -> Looked {
         let seen = |node: &Node| {
             let Node { id, state, beat, on_time, .. } = *node;
             let (name, apps, shards) = (node.name.clone(), node.apps.clone(), BTreeMap::new());
@@ -211,8 +212,10 @@ impl Books {
             LaneSeen { lane: i, app: lane.app.clone(), shard: 0, waits: false, node, epoch }
         };
         let nodes = self.nodes.iter().filter(|node| node.state != NodeState::Gone).map(seen).collect();
+        let is_mine = |node: &&Node| node.machine == machine && node.state != NodeState::Gone;
         let statuses = self.lanes.iter().zip(1..).filter_map(|(lane, i)| Some((i, lane.status.clone()?))).collect();
         Looked {
+            joined: self.nodes.iter().filter(|node| is_mine(node)).map(|node| node.id).collect(),
             view: View { nodes, lanes: self.lanes.iter().zip(1..).map(lane).collect() },
             rings: self.rings.clone(),
             on_hold: self.held,

@@ -477,7 +477,7 @@ impl Life {
             return;
         };
         let mut books = self.books.lock().expect("whole");
-        let seen = books.look().view.lanes.swap_remove(lane);
+        let seen = books.look(0).view.lanes.swap_remove(lane);
         if seen.node.is_some_and(|node| node != to && books.works(node)) && books.works(to) {
             books.give(&seen, to, self.time.world());
             self.troubled_at = self.time.world();

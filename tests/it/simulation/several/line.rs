@@ -432,7 +432,7 @@ impl Nodes for Line {
             books.was_seen(machine);
             let awaited = books.awaits(machine);
             memory.lock().expect("whole").asked |= awaited;
-            (books.look(), awaited)
+            (books.look(machine), awaited)
         });
         let tells = self.write("tell", |_, _, _| ((), Vec::new()));
         let (seen, me) = (Arc::clone(&self.seen), self.me());
