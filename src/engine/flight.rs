@@ -42,21 +42,15 @@ impl Engine {
             match pick {
                 Pick::Mark(job) => marks.push(job),
                 Pick::Settle(job, settlement) => self.settle_unmarked(i, &job, settlement, now),
-                Pick::CutOff(job) => self.cut_off(i, &job, now),
+                Pick::CutOff(job) => {
+                    let settlement = self.lanes[i].cut_off(&job, now);
+                    self.settle_unmarked(i, &job, settlement, now);
+                }
             }
         }
         if !marks.is_empty() {
             self.mark(i, marks);
         }
-    }
-
-    /// A row that a crash cut off is written down as in doubt.
-    fn cut_off(&mut self, i: usize, job: &Job, now: Millis) {
-        let user = self.store.pseudonym(&job.body.openid);
-        let app = &self.lanes[i].app.name;
-        tracing::warn!(reminder = %job.due.id, app, user, "found in doubt: cut off while it was being sent");
-        let settlement = self.lanes[i].cut_off(job, now);
-        self.settle_unmarked(i, job, settlement, now);
     }
 
     fn mark(&mut self, i: usize, jobs: Vec<Job>) {
@@ -362,6 +356,10 @@ impl Engine {
             let due = &entry.target.due;
             lane.done_with(due.id);
             lane.in_flight -= usize::from(*marked);
+            if written && !marked && due.state == State::Sending {
+                // Only now: the node that was sending it may have said what came of it meanwhile.
+                tracing::warn!(reminder = %due.id, app = lane.app.name, "found in doubt: cut off while it was being sent");
+            }
             if !written {
                 tracing::info!(reminder = %due.id, app = lane.app.name, "had been changed or settled already; nothing was written");
                 // As it is now it may have been read meanwhile, and passed over because this one was under way.
