@@ -1,8 +1,8 @@
 //! Commits that PostgreSQL has confirmed and then forgotten: a standby took over before it had received them. What was marked in them may have been
 //! sent, and the standby would have it sent again. So each node counts its commits, in the database and by itself.
 
+use super::error::is_division_by_zero;
 use crate::domain::node::NodeId;
-use sqlx::{AnyConnection, Row};
 
 /// What a missing link is called.
 pub(super) const BROKEN: &str = "the database has forgotten commits that it had confirmed";
@@ -13,36 +13,30 @@ pub(super) struct Chain {
     node: i64,
     least: i64,
     most: i64,
-    /// The number of the commit that is under way.
-    next: i64,
 }
 
 impl Chain {
-    /// Adds a link, as the last statement of a transaction. Fails as [`is_broken`] says where the database knows of fewer commits than the node has
-    /// made.
-    pub async fn link(&mut self, conn: &mut AnyConnection, me: NodeId) -> sqlx::Result<()> {
+    /// The statement that adds a link, with its semicolon: it is sent with the `COMMIT`, and answers the link's number as `n`. It fails as
+    /// [`is_broken`] says where the database knows of fewer commits than the node has made, or of more.
+    pub fn link(&mut self, me: NodeId) -> String {
         if self.node != me.0 {
-            *self = Self { node: me.0, ..Self::default() };
+            self.go_on(me, 0);
         }
-        let sql = "UPDATE chain SET n = n + 1 WHERE node = $1 AND n BETWEEN $2 AND $3 RETURNING n";
-        let row = sqlx::query(sql).bind(me.0).bind(self.least).bind(self.most).fetch_optional(conn).await?;
-        self.linked(row.ok_or_else(|| sqlx::Error::Protocol(BROKEN.into()))?.get("n"));
-        Ok(())
+        let Self { node, least, most } = self;
+        format!(
+            "WITH linked AS (UPDATE chain SET n = n + 1 WHERE node = {node} AND n BETWEEN {least} AND {most} RETURNING n)
+             SELECT MAX(n) AS n, 1 / COUNT(*) AS one FROM linked;"
+        )
     }
 
-    /// The link that was added has this number: those before it are there.
-    fn linked(&mut self, n: i64) {
-        (self.least, self.next) = (n - 1, n);
+    /// The commit is confirmed that has this number.
+    pub fn confirmed(&mut self, n: i64) {
+        (self.least, self.most) = (n, n);
     }
 
-    /// The commit is confirmed.
-    pub fn confirmed(&mut self) {
-        (self.least, self.most) = (self.next, self.next);
-    }
-
-    /// The commit was asked for, and was not confirmed.
+    /// A commit was asked for, and was not confirmed.
     pub fn doubted(&mut self) {
-        self.most = self.most.max(self.next);
+        self.most += 1;
     }
 
     /// The node whose commits were counted last, if any were.
@@ -55,20 +49,15 @@ impl Chain {
         self.least
     }
 
-    /// The number of the commit that is confirmed.
-    pub fn reached(&self) -> i64 {
-        self.next
-    }
-
     /// Goes on from what the database has: `n` commits of a node.
     pub fn go_on(&mut self, node: NodeId, n: i64) {
-        *self = Self { node: node.0, least: n, most: n, next: n };
+        *self = Self { node: node.0, least: n, most: n };
     }
 }
 
-/// Whether a transaction has failed because commits are forgotten.
+/// Whether a commit has failed because earlier ones are forgotten.
 pub(super) fn is_broken(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Protocol(why) if why == BROKEN)
+    is_division_by_zero(error)
 }
 
 #[cfg(test)]
@@ -97,11 +86,10 @@ mod tests {
             Confirmed,
         ] {
             assert!((chain.least..=chain.most).contains(&there), "{chain:?}, and {there} are there");
-            chain.linked(there + 1);
             match ends {
                 Confirmed => {
                     there += 1;
-                    chain.confirmed();
+                    chain.confirmed(there);
                     assert!(
                         (chain.least, chain.most) == (there, there)
                             && !(chain.least..=chain.most).contains(&(there - 1))

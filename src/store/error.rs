@@ -117,6 +117,12 @@ pub(super) fn is_collision(error: &sqlx::Error) -> bool {
     matches!(parts, Some(("40", "001" | "P01") | ("23", "505")))
 }
 
+/// Whether a statement has divided by zero.
+pub(super) fn is_division_by_zero(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|e| e.code());
+    code.as_ref().and_then(|code| code.strip_prefix("22")) == Some("012")
+}
+
 /// Whether a connection was refused since what it asks for at its beginning is not PostgreSQL's to answer: a pooler stands before it.
 pub(super) fn is_pooler(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|e| e.code());
@@ -145,6 +151,8 @@ fn of_database(code: &str, message: &str) -> StoreError {
         "14" => say!("store_file_not_opened"),
         "11" | "26" => say!("store_damaged"),
         "55P03" => say!("store_locked"),
+        // The one statement that divides is the link of the chain of commits.
+        "22012" => say!("store_forgot_commits"),
         _ if code.starts_with("22") || code.starts_with("23") || message.contains("constraint") => {
             return StoreError::Refused(say!("store_database_code", code = code));
         }

@@ -4,7 +4,6 @@ use crate::{
     config::Replication,
     domain::{Millis, node::NodeId, recall::REMEMBERED},
 };
-use sqlx::{AnyConnection, AssertSqlSafe};
 use std::{
     collections::HashMap,
     sync::{
@@ -116,10 +115,9 @@ impl Me {
     }
 }
 
-/// Rings with the commit, and says so in the table `ring`: a pooler may swallow what is called out.
-pub(super) async fn ring(conn: &mut AnyConnection, slot: i64) -> sqlx::Result<()> {
-    let sql = format!(
-        "INSERT INTO ring (slot, n) VALUES ({slot}, 1) ON CONFLICT (slot) DO UPDATE SET n = ring.n + 1; SELECT pg_notify('tixing', '{slot}')"
-    );
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop)
+/// The statements that ring with the commit, and say so in the table `ring`: a pooler may swallow what is called out.
+pub(super) fn ring(slot: i64) -> String {
+    format!(
+        "INSERT INTO ring (slot, n) VALUES ({slot}, 1) ON CONFLICT (slot) DO UPDATE SET n = ring.n + 1; NOTIFY tixing, '{slot}';"
+    )
 }

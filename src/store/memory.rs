@@ -69,7 +69,7 @@ impl Memory {
         self.keep_for_later(group, done);
         let deeds = group.deeds(done);
         let rows = deeds.iter().map(Deed::rows).sum();
-        self.recall.remember(conn.carried.chain.reached(), conn.clock.monotonic(), rows, deeds);
+        self.recall.remember(conn.carried.chain.made(), conn.clock.monotonic(), rows, deeds);
     }
 
     /// What became of calls whose marks are lacking still is written once these are written again: their rows are not found before.

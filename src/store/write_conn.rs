@@ -73,9 +73,9 @@ impl WriteConn {
     }
 
     /// A transaction is committed.
-    pub fn committed(&mut self, Committed { reached, gates }: Committed) {
+    pub fn committed(&mut self, Committed { reached, gates, n }: Committed) {
         self.carried.committed(reached);
-        self.carried.chain.confirmed();
+        n.into_iter().for_each(|n| self.carried.chain.confirmed(n));
         self.gates.change(gates);
     }
 

@@ -384,7 +384,7 @@ impl WriterTask {
                 let late = way == Way::Swift && is_late(&e);
                 let lost = committing && !late && !matches!(e, sqlx::Error::Database(_));
                 let collided = is_collision(&e);
-                let is_broken = chain::is_broken(&e);
+                let is_broken = committing && chain::is_broken(&e);
                 if committing {
                     // Whatever it says: a server that shuts down may have kept it.
                     self.conn.carried.chain.doubted();
@@ -396,7 +396,7 @@ impl WriterTask {
                     self.memory.doubts();
                     // If it is well, the next transaction finds it again.
                     self.memory.look_back(&mut self.conn).await?;
-                    return Err(StoreError::Unavailable(say!("store_forgot_commits")));
+                    return Err(error);
                 }
                 if late {
                     return Ok(Tried::Late);
