@@ -109,11 +109,13 @@ pub const READERS: u32 = 8;
 pub(super) const READERS_AHEAD: u32 = 3;
 
 /// What a connection of PostgreSQL's that can only read asks for when it begins.
-const READING: [&str; 3] = [
+const READING: [&str; 4] = [
     "-c statement_timeout=20s",
     "-c default_transaction_read_only=on",
     // Every question has an index and wants few rows; a plan that knows neither would read whole tables.
     "-c enable_seqscan=off",
+    // A plan that seems dear for that reason is not worth compiling.
+    "-c jit=off",
 ];
 
 /// Connections of a pool that can only read.

@@ -265,6 +265,31 @@ impl Dialect {
     }
 }
 
+/// How PostgreSQL plans the statements of a transaction, whatever its statistics say. An empty queue leaves statistics by which every plan that reads
+/// all of it looks cheap, and they stay so for minutes after it has filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Plans {
+    /// Rows are found by their keys alone. A plan is made once.
+    ByKey,
+    /// As PostgreSQL thinks best, and anew for each statement: what was planned here is no plan for the others.
+    Freely,
+}
+
+impl Plans {
+    /// The settings, each with its semicolon.
+    pub const fn settings(self) -> &'static str {
+        match self {
+            Self::ByKey => {
+                "SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off; SET LOCAL jit = off;"
+            }
+            Self::Freely => {
+                "SET LOCAL enable_seqscan = on; SET LOCAL enable_indexscan = on; SET LOCAL enable_indexonlyscan = on; SET LOCAL jit = off;
+                 SET LOCAL plan_cache_mode = force_custom_plan;"
+            }
+        }
+    }
+}
+
 /// A store URL without what may be a password.
 pub fn shown(url: &str) -> String {
     match url.split_once("://").and_then(|(scheme, rest)| rest.rsplit_once('@').map(|(_, host)| (scheme, host))) {

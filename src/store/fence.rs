@@ -27,13 +27,14 @@ pub(super) async fn keep(tx: &mut Tx<'_>, epochs: Epochs) -> sqlx::Result<()> {
         return Ok(());
     }
     let Some(me) = tx.me() else { return Ok(()) };
-    let rows = tx.dialect.rows(["lane", "epoch"], epochs.iter().map(|(lane, epoch)| [(*lane).into(), (*epoch).into()]));
+    let looked: Vec<String> = epochs.iter().map(|(lane, epoch)| format!("({lane}, {epoch})")).collect();
     let sql = format!(
-        "SELECT l.id, l.epoch FROM {{rows}} JOIN lane l ON l.id = r.lane AND l.epoch = r.epoch AND l.node = {}
-         WHERE NOT EXISTS (SELECT 1 FROM hold WHERE released_at IS NULL) ORDER BY l.id FOR SHARE OF l",
-        me.0
+        "SELECT id, epoch FROM lane WHERE node = {} AND (id, epoch) IN ({})
+         AND NOT EXISTS (SELECT 1 FROM hold WHERE released_at IS NULL) ORDER BY id FOR SHARE OF lane",
+        me.0,
+        looked.join(", ")
     );
-    let kept = tx.rows(&sql, &rows).await?;
+    let kept = tx.open_with(&sql).await?;
     tx.fenced = kept.iter().map(|row| (row.get("id"), row.get("epoch"))).collect::<HashSet<(i64, i64)>>();
     Ok(())
 }

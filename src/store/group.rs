@@ -4,6 +4,7 @@ use super::{
     command::{Added, Answer, AnySingle, Command, Inserted},
     consents,
     deeds::{Deed, bare, no_body},
+    dialect::Plans,
     error::StoreError,
     fence, insert,
     mark::mark,
@@ -93,11 +94,17 @@ impl Group {
 
     /// Consents go before inserts, so that a backend may send both at once and the reminder finds its consent.
     pub async fn apply(&mut self, tx: &mut Tx<'_>) -> sqlx::Result<Done> {
+        if self.brings_rows() {
+            tx.plan(Plans::ByKey).await?;
+        }
         fence::keep(tx, fence::epochs(&self.marks.rows, &self.settles.rows)).await?;
         let settles = settle(tx, &self.settles.rows).await?;
         let marks = if self.marks.rows.is_empty() { Vec::new() } else { mark(tx, &self.marks.rows).await? };
         let records = consents::record(tx, &self.records.rows).await?;
         let inserts = insert::insert(tx, &self.inserts.rows).await?;
+        if !self.singles.is_empty() {
+            tx.plan(Plans::Freely).await?;
+        }
         for single in &mut self.singles {
             single.run(tx).await?;
         }

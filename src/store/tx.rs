@@ -2,7 +2,7 @@
 
 use super::{
     chain::Chain,
-    dialect::{Dialect, Rows, unpack},
+    dialect::{Dialect, Plans, Rows, unpack},
     gates::{self, Known},
     me::{self, Me},
     names::Names,
@@ -133,6 +133,7 @@ pub struct Tx<'a> {
     later: Vec<Later>,
     is_open: bool,
     way: Way,
+    plans: Plans,
     pub(super) dialect: Dialect,
     pub(super) names: &'a Names,
     pub(super) carried: &'a mut Carried,
@@ -163,6 +164,7 @@ impl<'a> Tx<'a> {
             later,
             is_open: false,
             way,
+            plans: Plans::Freely,
             dialect,
             names,
             carried,
@@ -257,8 +259,7 @@ impl<'a> Tx<'a> {
                 self.carried.overwrites = false;
             }
             // Several statements in one go.
-            sqlx::raw_sql(self.dialect.begin(self.carried.durability)).execute(&mut *self.conn).await?;
-            self.is_open = true;
+            self.open_with("").await?;
         }
         for Later { sql, parameters, touches } in std::mem::take(&mut self.later) {
             let touched = query(&sql, &parameters).execute(&mut *self.conn).await?.rows_affected();
@@ -267,6 +268,29 @@ impl<'a> Tx<'a> {
             }
         }
         Ok(())
+    }
+
+    /// How its statements are planned from here on.
+    pub(super) async fn plan(&mut self, plans: Plans) -> sqlx::Result<()> {
+        let is_other = std::mem::replace(&mut self.plans, plans) != plans;
+        if is_other && self.is_open && self.dialect == Dialect::Postgres {
+            // What was kept for later is planned as before.
+            sqlx::raw_sql(plans.settings()).execute(self.conn().await?).await?;
+        }
+        Ok(())
+    }
+
+    /// Opens the transaction and asks something whose values are all in its text: in one go, which takes no longer on the way than to open it alone.
+    pub(super) async fn open_with(&mut self, sql: &str) -> sqlx::Result<Vec<AnyRow>> {
+        debug_assert!(!self.is_open, "it is the first question");
+        let begin = self.dialect.begin(self.carried.durability);
+        let sql = match self.dialect {
+            Dialect::Sqlite => begin.to_owned(),
+            Dialect::Postgres => format!("{begin}; {}{sql}", self.plans.settings()),
+        };
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *self.conn).await?;
+        self.is_open = true;
+        Ok(rows)
     }
 
     /// From here on the rows that this transaction deletes are overwritten in the file too. PostgreSQL needs no such thing: its vacuum does it.

@@ -746,3 +746,48 @@ async fn of_more_reminders_than_are_counted_for_a_day_the_earliest_are() {
     })
     .await;
 }
+
+/// An empty queue leaves statistics by which reading all of it looks cheap, and they stay so for minutes after it has filled.
+#[tokio::test]
+async fn what_is_marked_and_settled_is_found_by_its_key_though_the_database_believes_that_the_queue_is_empty() {
+    const WAITING: usize = 10_000;
+    const ROUNDS: usize = 40;
+    if !databases().contains(&"postgres") {
+        return;
+    }
+    let test = fresh("postgres").await;
+    let store = &test.store;
+    let mut looks = AnyConnection::connect(&test.url).await.expect("connects");
+    for sql in [
+        "INSERT INTO due (lane, due_at, id) SELECT 1, n, n FROM generate_series(1, 20000) n",
+        "DELETE FROM due",
+        "VACUUM (TRUNCATE false) due",
+        "ANALYZE due",
+        "SELECT 1 AS one FROM pg_stat_reset()",
+    ] {
+        sqlx::query(sql).execute(&mut looks).await.expect(sql);
+    }
+    let news: Vec<_> = (0..WAITING).map(|i| accepted_reminder(&format!("o{i}"), START + 10)).collect();
+    for news in news.chunks(2_000) {
+        store.insert(news.to_vec()).await.expect("inserted");
+    }
+    let jobs = store.prefetch(1, (i64::MIN, 0), START + 10, WAITING as i64).await.expect("answers");
+    for jobs in jobs.chunks(12).take(ROUNDS) {
+        let marked = store.mark(jobs.to_vec()).await.expect("marked");
+        assert!(marked.iter().all(|marked| *marked == Marked::Yes), "{marked:?}");
+        let settled = store.settle(jobs.iter().map(|job| settle(job, true, sent())).collect()).await.expect("settled");
+        assert!(settled.iter().all(|settled| *settled));
+    }
+    let sql = "SELECT t.n_tup_upd + t.n_tup_del AS written, i.idx_tup_read AS read FROM pg_stat_user_tables t
+         JOIN pg_stat_user_indexes i USING (relid) WHERE i.indexrelname = 'due_pkey'";
+    let read = loop {
+        // A session tells what it has done when it does something more, a second later.
+        store.writes().await.expect("written");
+        let row = sqlx::query(sql).fetch_one(&mut looks).await.expect("answers");
+        if row.get::<i64, _>("written") >= (2 * 12 * ROUNDS) as i64 {
+            break row.get::<i64, _>("read");
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    };
+    assert!(read < 5 * WAITING as i64, "{read} rows of the index were read");
+}
