@@ -55,11 +55,15 @@ pub async fn connect(config: Config, voice: Voice) -> Result<Client, Failure> {
     {
         return Err(Failure::NotFound(say!("no_store_at", path = path)));
     }
-    connect_or_make(config, voice).await
+    open(config, voice, false).await
 }
 
 /// Connects, to a new store if there is none.
 pub async fn connect_or_make(config: Config, voice: Voice) -> Result<Client, Failure> {
+    open(config, voice, true).await
+}
+
+async fn open(config: Config, voice: Voice, makes: bool) -> Result<Client, Failure> {
     let socket = config.server.socket.clone();
     let zones = config.apps.iter().filter_map(|app| Some((app.name.clone(), app.timezone?))).collect();
     let (http, listen, zone) = (http(&socket)?, config.server.listen, config.zone());
@@ -69,8 +73,10 @@ pub async fn connect_or_make(config: Config, voice: Voice) -> Result<Client, Fai
         if tokio::net::UnixStream::connect(&socket).await.is_ok() {
             return Ok(Client { http, lang: voice.lang, listen, zones, zone, own: None });
         }
-        match Store::open_as_it_is(&config.store.url, config.store.durability, &config.apps, Arc::clone(&clock)).await {
+        let (url, durability) = (&config.store.url, config.store.durability);
+        match Store::open_as_it_is(url, durability, &config.apps, Arc::clone(&clock), makes).await {
             Ok(store) => break store,
+            Err(OpenError::Missing(what)) => return Err(Failure::NotFound(what)),
             // A daemon that has just started will listen in a moment.
             Err(OpenError::InUse { .. }) if clock.monotonic() - begun < STARTING => {}
             Err(OpenError::InUse { what, by_daemon: true }) => {

@@ -121,7 +121,10 @@ pub async fn release(config: Config, due: Option<&str>, out: Out) -> Result<(), 
         let why = &held["hold"][if out.voice.lang == Lang::Zh { "zh" } else { "en" }];
         out.tell(&Message::text(why.as_str().unwrap_or_default()));
         tell(&held["overdue"], out);
-        if let Some(keys) = held["keys"].as_array().filter(|keys| !keys.is_empty()) {
+        let reasons = held["hold"]["reasons"].as_array().into_iter().flatten();
+        // Where nothing but its last commits is lost, all keys are the store's own.
+        let is_older = reasons.into_iter().any(|reason| reason != "lost_commits");
+        if let Some(keys) = held["keys"].as_array().filter(|keys| is_older && !keys.is_empty()) {
             let keys: Vec<Message> =
                 keys.iter().map(|key| say!("key_named", id = key["id"], name = key["name"])).collect();
             out.tell(&say!("keys_of_backup", keys = keys));

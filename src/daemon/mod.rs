@@ -80,7 +80,9 @@ pub enum StartError {
 impl From<OpenError> for StartError {
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::Wrong(what) | OpenError::InUse { what, by_daemon: true } => Self::Config(what),
+            OpenError::Wrong(what) | OpenError::Missing(what) | OpenError::InUse { what, by_daemon: true } => {
+                Self::Config(what)
+            }
             OpenError::Passing(what) | OpenError::InUse { what, by_daemon: false } => Self::Passing(what),
             OpenError::Unreachable(what) => Self::Unreachable(what),
         }

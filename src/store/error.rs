@@ -89,6 +89,7 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::AnyDriverError(e) if e.is::<Meanwhile>() => say!("store_locked"),
             sqlx::Error::Configuration(why) if why.is::<UnknownName>() => say!("store_name_unknown"),
             sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => say!("store_connection_failed"),
+            sqlx::Error::Configuration(why) => return Self::Wrong(say!("store_url_unusable", why = why.to_string())),
             _ => say!("store_connection_lost"),
         };
         Self::Unavailable(why)
@@ -182,6 +183,9 @@ pub enum OpenError {
     /// It will not mend itself: the file, its folder, its schema.
     #[error("{0}")]
     Wrong(Message),
+    /// There is none, and who asks makes none.
+    #[error("{0}")]
+    Missing(Message),
     /// It will mend itself: a full disk, a lock that another program holds for a while.
     #[error("{0}")]
     Passing(Message),
@@ -210,7 +214,11 @@ impl OpenError {
     /// The sentence.
     pub fn message(&self) -> &Message {
         match self {
-            Self::Wrong(what) | Self::Passing(what) | Self::InUse { what, .. } | Self::Unreachable(what) => what,
+            Self::Wrong(what)
+            | Self::Missing(what)
+            | Self::Passing(what)
+            | Self::InUse { what, .. }
+            | Self::Unreachable(what) => what,
         }
     }
 }

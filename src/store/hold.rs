@@ -225,16 +225,25 @@ async fn ends(conn: &mut AnyConnection) -> sqlx::Result<Ends> {
     for stays in rows.iter().filter_map(|row| row.get::<Option<String>, _>("stays")) {
         lacks.extend(serde_json::from_str::<Vec<Lack>>(&stays).unwrap_or_default());
     }
+    let mut lacks: Vec<Message> = lacks.into_iter().map(Lack::message).collect();
+    let sql = "SELECT n.name, n.id, n.state = 'gone' AS ended FROM awaited a JOIN node n ON n.id = a.node ORDER BY n.name, n.id";
+    let awaited = sqlx::query(sql).fetch_all(conn).await?;
+    let named = |ended: bool| -> Vec<String> {
+        let name = |row: &AnyRow| format!("{} ({})", row.get::<String, _>("name"), row.get::<i64, _>("id"));
+        awaited.iter().filter(|row| row.get::<bool, _>("ended") == ended).map(name).collect()
+    };
+    let ended = named(true);
+    if !ended.is_empty() {
+        // They come back under other numbers, and know nothing of what they had written.
+        lacks.push(say!("hold_lacks_ended", nodes = ended.join(", ")));
+    }
     if !lacks.is_empty() {
-        return Ok(Ends::Lacks(lacks.into_iter().map(Lack::message).collect()));
+        return Ok(Ends::Lacks(lacks));
     }
     if !rows.iter().all(|row| row.get::<bool, _>("by_itself")) {
         return Ok(Ends::ByOperator);
     }
-    let sql = "SELECT n.name, n.id FROM awaited a JOIN node n ON n.id = a.node ORDER BY n.name, n.id";
-    let rows = sqlx::query(sql).fetch_all(conn).await?;
-    let name = |row: &AnyRow| format!("{} ({})", row.get::<String, _>("name"), row.get::<i64, _>("id"));
-    Ok(Ends::ByItself(rows.iter().map(name).collect()))
+    Ok(Ends::ByItself(named(false)))
 }
 
 pub(super) async fn overdue(conn: &mut AnyConnection, last_id: ReminderId, now: Millis) -> sqlx::Result<Vec<Overdue>> {

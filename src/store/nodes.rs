@@ -354,7 +354,7 @@ impl Store {
         }
     }
 
-    /// All nodes that are not gone, and those that ended within a day, as operators see them.
+    /// All nodes that are not gone, and of each name the last that ended within a day, as operators see them.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -367,11 +367,18 @@ impl Store {
                  {SILENT_FOR} AS silent_for,
                  (SELECT COALESCE(json_object_agg(a.name, a.n), '{{}}') FROM
                   (SELECT a.name, COUNT(*) AS n FROM lane l JOIN app a ON a.id = l.app WHERE l.node = n.id GROUP BY a.name) a)::text AS lanes,
-                 (SELECT COUNT(*) FROM due d WHERE d.node = n.id AND d.state <> 0) AS left_behind
-             FROM node n WHERE n.state <> 'gone' OR n.seen_at > $1 ORDER BY n.state = 'gone', n.name, n.id"
+                 COALESCE(u.n, 0) AS left_behind
+             FROM node n LEFT JOIN (SELECT node, COUNT(*) AS n FROM (
+                 SELECT node FROM due WHERE doubt_since IS NOT NULL AND state <> 0
+                 UNION ALL SELECT d.node FROM lane l JOIN due d ON d.lane = l.id AND d.due_at <= $2 AND d.doubt_since IS NULL AND d.state <> 0
+             ) begun GROUP BY node) u ON u.node = n.id
+             WHERE n.state <> 'gone' OR n.seen_at > $1
+                 AND NOT EXISTS (SELECT 1 FROM node later WHERE later.name = n.name AND later.state = 'gone' AND later.id > n.id)
+             ORDER BY n.state = 'gone', n.name, n.id"
         );
-        let day = self.clock.now() - crate::domain::DAY;
-        let rows = sqlx::query(AssertSqlSafe(sql)).bind(day).fetch_all(&self.read).await?;
+        // What is being sent has become due, by the clock of whoever sends it; what is in doubt has an index.
+        let (day, due) = (self.clock.now() - crate::domain::DAY, self.clock.now() + crate::domain::MINUTE);
+        let rows = sqlx::query(AssertSqlSafe(sql)).bind(day).bind(due).fetch_all(&self.read).await?;
         let node = |row: &AnyRow| NodeRow {
             id: NodeId(row.get("id")),
             name: row.get("name"),

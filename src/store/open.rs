@@ -51,7 +51,8 @@ impl Store {
         Self::open_with(url, durability, apps, clock, (Older::BroughtUp, Beside::Nobody)).await
     }
 
-    /// The same for whoever only looks, or does one thing: a store with an older schema is refused and not changed.
+    /// The same for whoever only looks, or does one thing: a store with an older schema is refused and not changed. `makes`: whether one is made where
+    /// there is none.
     ///
     /// # Errors
     /// As [`Self::open`], and where the schema is older.
@@ -60,8 +61,10 @@ impl Store {
         durability: Durability,
         apps: &[App],
         clock: SharedClock,
+        makes: bool,
     ) -> Result<Self, OpenError> {
-        Self::open_with(url, durability, apps, clock, (Older::Refused, Beside::Nobody)).await
+        let older = if makes { Older::Refused } else { Older::RefusedAndNotMade };
+        Self::open_with(url, durability, apps, clock, (older, Beside::Nobody)).await
     }
 
     /// The same as [`Self::open`] beside others that write to the same PostgreSQL database: without the right to be alone. For the daemon

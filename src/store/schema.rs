@@ -63,6 +63,8 @@ pub(super) enum Older {
     BroughtUp,
     /// It is not opened.
     Refused,
+    /// Nor is one made where there is none.
+    RefusedAndNotMade,
 }
 
 /// Brings the schema up to date, and answers what it was if it was another. SQLite keeps a backup from before, as of the present time.
@@ -97,9 +99,12 @@ pub(super) async fn migrate(
         let what = say!("store_too_new", store = shown(url), schema = applied, newest = newest);
         return Err(OpenError::Wrong(what));
     }
+    if applied == 0 && older == Older::RefusedAndNotMade {
+        return Err(OpenError::Missing(say!("no_store_at", path = shown(url))));
+    }
     let mut upgraded = None;
     if applied > 0 && applied < newest {
-        if older == Older::Refused {
+        if older != Older::BroughtUp {
             let what = say!("store_too_old", store = shown(url), schema = applied, newest = newest);
             return Err(OpenError::Wrong(what));
         }

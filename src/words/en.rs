@@ -2003,4 +2003,6 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("hold_lacks_refused", "what the database would not take a second time, as the log of a daemon says"),
     ("store_is_a_standby", "the server of the database is a standby and takes no writes"),
     ("store_forgot_node", "the database has forgotten that this daemon had joined: it joins anew"),
+    ("hold_lacks_ended", "what daemons wrote last that have ended since: {nodes}"),
+    ("store_url_unusable", "the store's URL can't be used ({why}): it reads postgres://user:password@host:port/database, with one host; where a standby may take over, the host is a name or an address that leads to whichever server takes writes"),
 ];

@@ -2003,4 +2003,6 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("hold_lacks_refused", "数据库拒绝再次写入的内容（见守护进程日志）"),
     ("store_is_a_standby", "数据库服务器目前是备库，不接受写入"),
     ("store_forgot_node", "数据库丢失了本守护进程的加入记录：它正在重新加入"),
+    ("hold_lacks_ended", "已结束的守护进程最后写入的内容：{nodes}"),
+    ("store_url_unusable", "数据库地址无法使用（{why}）：格式为 postgres://用户:密码@主机:端口/数据库，只能写一个主机；如有备库接管，请填始终指向可写服务器的域名或虚拟 IP"),
 ];

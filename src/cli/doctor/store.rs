@@ -37,6 +37,10 @@ pub async fn look(config: Config, runs: bool, report: &mut Report) -> (Option<Va
             }
             (None, None)
         }
+        Err(Failure::NotFound(_)) => {
+            report.skipped(say!("check_database"), say!("store_made_at_start"));
+            (None, None)
+        }
         Err(failure) => {
             report.add(say!("check_database"), Level::Failed, failure.message(), say!("database_must_answer"));
             (None, Some(failure))
