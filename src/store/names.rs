@@ -206,20 +206,22 @@ fn shards(dialect: Dialect, app: &App) -> u32 {
     if dialect == Dialect::Sqlite { 1 } else { app.shards }
 }
 
+/// Stores an app, and its first lanes.
+pub(super) async fn make_lanes(conn: &mut AnyConnection, app: &str, lanes: u32) -> sqlx::Result<()> {
+    let sql = "INSERT INTO app (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
+    sqlx::query(sql).bind(app).execute(&mut *conn).await?;
+    for shard in 0..lanes {
+        let sql =
+            "INSERT INTO lane (app, shard) SELECT id, $2 FROM app WHERE name = $1 ON CONFLICT (app, shard) DO NOTHING";
+        sqlx::query(sql).bind(app).bind(i64::from(shard)).execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
 /// Stores the names of the configured apps and templates, and reads all that are stored.
 pub(super) async fn learn(conn: &mut AnyConnection, dialect: Dialect, apps: &[App]) -> sqlx::Result<Names> {
     for app in apps {
-        sqlx::query("INSERT INTO app (name) VALUES ($1) ON CONFLICT (name) DO NOTHING")
-            .bind(&app.name)
-            .execute(&mut *conn)
-            .await?;
-        for shard in 0..shards(dialect, app) {
-            sqlx::query("INSERT INTO lane (app, shard) SELECT id, $2 FROM app WHERE name = $1 ON CONFLICT (app, shard) DO NOTHING")
-                .bind(&app.name)
-                .bind(i64::from(shard))
-                .execute(&mut *conn)
-                .await?;
-        }
+        make_lanes(conn, &app.name, shards(dialect, app)).await?;
         for template in &app.templates {
             sqlx::query("INSERT INTO template (app, code) SELECT id, $2 FROM app WHERE name = $1 ON CONFLICT (app, code) DO NOTHING")
                 .bind(&app.name)

@@ -4,7 +4,7 @@
 //! nodes do the same at the same time: one wins.
 
 use super::{
-    Store, command::Single, deeds::Deed, dialect::Dialect, error::StoreError, identity, me::Me, port::Asked,
+    Store, command::Single, deeds::Deed, dialect::Dialect, error::StoreError, identity, me::Me, names, port::Asked,
     reminders::Stored, schema, tx::Tx,
 };
 use crate::{
@@ -156,6 +156,10 @@ struct Joined {
 async fn join(conn: &mut AnyConnection, new: &NewNode, schema: i64, now: Millis) -> Result<Joined, StoreError> {
     let apps = serde_json::to_string(&new.apps).expect("texts serialise");
     let shards = serde_json::to_string(&new.shards).expect("numbers serialise");
+    // First: a standby that has the node has its lanes, too. Where it has neither, the node joins anew and makes both again.
+    for (app, shards) in &new.shards {
+        names::make_lanes(conn, app, *shards).await?;
+    }
     let query = sqlx::query(JOIN).bind(&new.name).bind(&new.machine).bind(&new.boot).bind(&new.lock).bind(&new.secret);
     let query = query.bind(env!("CARGO_PKG_VERSION")).bind(schema).bind(apps).bind(shards).bind(now);
     let row = query.fetch_optional(&mut *conn).await?.ok_or_else(|| StoreError::Wrong(say!("node_no_slot")))?;
@@ -573,7 +577,12 @@ impl Nodes for Store {
         let store = self.clone();
         Box::pin(async move {
             let schema = store.database.dialect.newest_schema();
-            let joined = store.with_line(async |conn| join(conn, &new, schema, now).await).await?;
+            let join = async |conn: &mut AnyConnection| {
+                let joined = join(conn, &new, schema, now).await?;
+                store.names.read_lanes(conn).await?;
+                Ok::<_, StoreError>(joined)
+            };
+            let joined = store.with_line(join).await?;
             store.me.becomes(joined.id, joined.slot, joined.last_id);
             Ok(joined.id)
         })

@@ -3,7 +3,8 @@
 use crate::{
     callback::{pushed, receipt, state, turned_off},
     harness::{
-        EVENT, START, TestStore, accepted_reminder, apps, databases, fresh_of, fresh_url, open_among, rig::Rig, wish,
+        EVENT, START, TestStore, accepted_reminder, apps, databases, fresh_of, fresh_url, new_node, open_among,
+        rig::Rig, wish,
     },
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
@@ -221,6 +222,29 @@ async fn an_app_is_divided_while_others_run_and_undivided_again_and_each_user_ke
     assert_eq!(parts(old.look().await.expect("answers").view), [(home, 2), (lanes[3], 2)]);
     old.cancel(there).await.expect("cancelled");
     assert_eq!(parts(old.look().await.expect("answers").view), []);
+}
+
+#[tokio::test]
+async fn a_node_whose_lanes_a_standby_has_forgotten_with_it_makes_them_again_as_it_joins() {
+    if !databases().contains(&"postgres") {
+        return;
+    }
+    let (url, clock) = (fresh_url("postgres", "".as_ref()), ManualClock::at(START));
+    let store = open(&url, &clock, "a", SHARDS).await.expect("opens");
+    let before = store.lanes("coffee");
+    let mut conn = AnyConnection::connect(&url).await.expect("connects");
+    for sql in ["DELETE FROM lane WHERE shard > 0", "DELETE FROM chain", "DELETE FROM node"] {
+        sqlx::query(sql).execute(&mut conn).await.expect(sql);
+    }
+    store.join(new_node(&divided(SHARDS), "a"), START).await.expect("joins");
+    let lanes = store.lanes("coffee");
+    assert_eq!(lanes.len(), SHARDS as usize);
+    assert!(lanes[0] == before[0] && lanes[1..].iter().all(|lane| !before.contains(lane)), "{before:?} {lanes:?}");
+    let far = (0..).map(|i| format!("p{i}")).find(|openid| shard_of(openid, SHARDS) == 3).expect("one in four");
+    let id = insert(&store, &far, START + 1_000).await;
+    let view = store.look().await.expect("answers").view;
+    let waiting: Vec<i64> = view.lanes.iter().filter(|lane| lane.waits).map(|lane| lane.lane).collect();
+    assert_eq!((store.reminder(id).await.expect("answers").expect("there").lane, waiting), (lanes[3], vec![lanes[3]]));
 }
 
 #[tokio::test]
