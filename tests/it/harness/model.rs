@@ -29,6 +29,7 @@ pub const LANE: i64 = 1;
 
 #[derive(Debug, Clone)]
 struct Row {
+    lane: i64,
     new: NewReminder,
     events: Vec<Event>,
 }
@@ -102,7 +103,7 @@ fn may_have_arrived(event: &Event) -> bool {
 /// The model of a store with one app alone.
 #[derive(Debug, Default, Clone)]
 pub struct Model {
-    /// Its lane.
+    /// The lane that is read, and that new reminders go to: an app may have several.
     pub lane: i64,
     /// Who asks, if there are several.
     pub me: Option<NodeId>,
@@ -415,7 +416,7 @@ impl Model {
         }
         let state = State::Scheduled;
         self.place((new.at, id), Living { state, fence: 0, tries: 0, unsure: 0, doubt_since: None, node: None });
-        self.rows.insert(id, Row { new, events: Vec::new() });
+        self.rows.insert(id, Row { lane: self.lane, new, events: Vec::new() });
         Inserted::Created(id)
     }
 
@@ -440,6 +441,16 @@ impl Model {
         due.filter(|(_, living)| living.state != State::Sending).map(|(key, _)| *key).collect()
     }
 
+    /// The lane of a reminder.
+    pub fn lane_of(&self, id: ReminderId) -> i64 {
+        self.rows[&id].lane
+    }
+
+    /// Whether anything in a lane has not ended.
+    pub fn lives_in(&self, lane: i64) -> bool {
+        self.due.keys().any(|(_, id)| self.lane_of(*id) == lane)
+    }
+
     fn state(&self, id: ReminderId) -> State {
         let ended = || self.rows[&id].events.last().map_or(State::Cancelled, |event| event.state);
         self.living(id).map_or_else(ended, |(_, living)| living.state)
@@ -460,7 +471,7 @@ impl Model {
                 unsure: living.unsure,
                 doubt_since: living.doubt_since,
             },
-            lane: self.lane,
+            lane: row.lane,
             recipient: self.user(&new.openid),
             template: self.number(&new.template),
             claim: new.claim,
@@ -474,9 +485,10 @@ impl Model {
     }
 
     pub fn prefetch(&mut self, after: (Millis, i64), until: Millis, limit: usize) -> Vec<Job> {
-        let keys: Vec<_> = self.due.keys().copied().collect();
-        let wanted = keys.into_iter().filter(|(at, id)| (*at, id.0) > after && *at <= until).take(limit);
-        wanted.map(|(at, id)| self.job(at, id)).collect()
+        let here =
+            |(at, id): &(Millis, ReminderId)| (*at, id.0) > after && *at <= until && self.lane_of(*id) == self.lane;
+        let keys: Vec<_> = self.due.keys().copied().filter(here).take(limit).collect();
+        keys.into_iter().map(|(at, id)| self.job(at, id)).collect()
     }
 
     pub fn past_deadline(&mut self, now: Millis, limit: usize) -> Vec<Job> {
@@ -492,6 +504,7 @@ impl Model {
             *due_at > now
                 && *due_at > self.rows[id].new.at
                 && *due_at <= now + SUSPENDED_AT_MOST
+                && self.lane_of(*id) == self.lane
                 && living.state != State::Sending
                 && self.rows[id].events.last().is_some_and(|event| event.code.as_deref() == Some(TEMPLATE_SUSPENDED))
         };

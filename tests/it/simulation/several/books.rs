@@ -1,4 +1,4 @@
-//! What the daemons share: the model of a store for each lane, the nodes, who has which lane. Whatever breaks a rule of theirs is written down.
+//! What the daemons share: the model of a store for each app, the nodes, who has which lane. Whatever breaks a rule of theirs is written down.
 
 use super::{promotion::Servers, sabotage::Sabotage};
 use crate::harness::model::Model;
@@ -22,22 +22,33 @@ const WELL: Millis = 25 * SECOND;
 /// No call lasts so long, nor does what its node waits for: what is still being sent then, its node has forgotten.
 const NOTHING_LASTS: Millis = 80 * SECOND;
 
-/// One app's lane.
+/// One app's lane, or one of several.
 pub struct Lane {
-    pub app: String,
+    /// The place of its app.
+    pub app: usize,
+    pub shard: u32,
     pub owner: Option<NodeId>,
     pub epoch: i64,
     status: Option<String>,
-    pub model: Model,
+    /// A standby that has taken over knows nothing of it. Who divides the app makes another one.
+    pub lost: bool,
 }
 
 impl Lane {
+    fn new(app: usize, shard: u32) -> Self {
+        Self { app, shard, owner: None, epoch: 0, status: None, lost: false }
+    }
+
     pub fn status(&self) -> Option<String> {
         self.status.clone()
     }
 
     pub fn goes_back_to(&mut self, owner: Option<NodeId>, epoch: i64, status: Option<String>) {
         (self.owner, self.epoch, self.status) = (owner, epoch, status);
+    }
+
+    pub fn vanishes(&mut self) {
+        (self.owner, self.lost) = (None, true);
     }
 }
 
@@ -53,19 +64,26 @@ pub struct Node {
     /// When it last beat, by the world's clock.
     pub beat_at: Millis,
     apps: BTreeSet<String>,
+    shards: BTreeMap<String, u32>,
     on_time: bool,
 }
 
 /// A mark that was written.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
+    /// The place of the lane.
     pub lane: usize,
+    /// No node that works divides the app into so many lanes any more.
+    pub is_beyond: bool,
     /// When it was asked for, by the world's clock.
     pub asked_at: Millis,
 }
 
 /// All of it.
 pub struct Books {
+    /// The name of each app, and the model of what is stored of it.
+    pub apps: Vec<(String, Model)>,
+    /// The first lane of each app, and then the others, of each app by shard.
     pub lanes: Vec<Lane>,
     pub nodes: Vec<Node>,
     duties: BTreeMap<String, Option<NodeId>>,
@@ -75,9 +93,9 @@ pub struct Books {
     /// What broke a rule.
     pub wrong: Vec<String>,
     pub marks: Vec<Mark>,
-    /// When each reminder that was marked last was, by the world's clock.
+    /// When each reminder of an app that was marked last was, by the world's clock.
     pub marked_at: BTreeMap<(usize, ReminderId), Millis>,
-    /// When a lane last went to another node.
+    /// When a lane went to another node.
     pub moved_at: Vec<(usize, Millis)>,
     /// Which node each machine's daemon is now, and until when, by the world's clock, it had some trouble of its own.
     pub machines: Vec<(Option<NodeId>, Millis)>,
@@ -94,10 +112,10 @@ pub struct Books {
 }
 
 impl Books {
-    pub fn new(lanes: Vec<(String, Model)>, machines: usize, sabotage: Option<Sabotage>) -> Self {
-        let lane = |(app, model)| Lane { app, owner: None, epoch: 0, status: None, model };
+    pub fn new(apps: Vec<(String, Model)>, machines: usize, sabotage: Option<Sabotage>) -> Self {
         Self {
-            lanes: lanes.into_iter().map(lane).collect(),
+            lanes: (0..apps.len()).map(|app| Lane::new(app, 0)).collect(),
+            apps,
             nodes: Vec::new(),
             duties: [("bells".to_owned(), None)].into(),
             rings: BTreeMap::new(),
@@ -124,6 +142,27 @@ impl Books {
     /// The place of a lane by its number in the database.
     pub fn place(lane: i64) -> usize {
         usize::try_from(lane - 1).expect("a lane")
+    }
+
+    /// What is stored of a lane's app, as it is read and written for this lane.
+    pub fn model(&mut self, lane: i64) -> &mut Model {
+        let model = &mut self.apps[self.lanes[Self::place(lane)].app].1;
+        model.lane = lane;
+        model
+    }
+
+    /// The lanes of each app, by shard.
+    pub fn lanes_of_apps(&self) -> Vec<Vec<i64>> {
+        let mut lanes = vec![Vec::new(); self.apps.len()];
+        self.lanes.iter().zip(1..).filter(|(lane, _)| !lane.lost).for_each(|(lane, id)| lanes[lane.app].push(id));
+        lanes
+    }
+
+    /// What waits in a lane and is due by `now`.
+    pub fn waiting(&self, place: usize, now: Millis) -> Vec<(Millis, ReminderId)> {
+        let model = &self.apps[self.lanes[place].app].1;
+        let here = |(_, id): &(Millis, ReminderId)| Self::place(model.lane_of(*id)) == place;
+        model.waiting(now).into_iter().filter(here).collect()
     }
 
     pub fn node(&self, id: NodeId) -> Option<&Node> {
@@ -178,7 +217,8 @@ impl Books {
         self.joined += 1;
         let id = NodeId(self.joined);
         self.has_joined(machine, id);
-        let (name, apps) = (new.name.clone(), new.apps.keys().cloned().collect());
+        self.divide(&new.shards);
+        let (name, apps, shards) = (new.name.clone(), new.apps.keys().cloned().collect(), new.shards.clone());
         self.nodes.push(Node {
             id,
             machine,
@@ -187,9 +227,23 @@ impl Books {
             beat: 0,
             beat_at: world,
             apps,
+            shards,
             on_time: true,
         });
         id
+    }
+
+    /// A node that joins divides these apps: their lanes are there from now on, and whoever sends in one looks again before the next mark.
+    fn divide(&mut self, shards: &BTreeMap<String, u32>) {
+        for app in 0..self.apps.len() {
+            let Some(shards) = shards.get(&self.apps[app].0) else { continue };
+            for shard in 0..*shards {
+                if !self.lanes.iter().any(|lane| (lane.app, lane.shard, lane.lost) == (app, shard, false)) {
+                    self.lanes.push(Lane::new(app, shard));
+                }
+            }
+            self.lanes.iter_mut().filter(|lane| lane.app == app).for_each(|lane| lane.epoch += 1);
+        }
     }
 
     /// A node says what time it is there, and whether that is distrusted.
@@ -204,19 +258,20 @@ impl Books {
     pub fn look(&self, machine: usize) -> Looked {
         let seen = |node: &Node| {
             let Node { id, state, beat, on_time, .. } = *node;
-            let (name, apps, shards) = (node.name.clone(), node.apps.clone(), BTreeMap::new());
+            let (name, apps, shards) = (node.name.clone(), node.apps.clone(), node.shards.clone());
             NodeSeen { id, name, state, beat, apps, shards, on_time }
         };
         let lane = |(lane, i): (&Lane, i64)| {
-            let Lane { owner: node, epoch, .. } = *lane;
-            LaneSeen { lane: i, app: lane.app.clone(), shard: 0, waits: false, node, epoch }
+            let Lane { owner: node, epoch, shard, .. } = *lane;
+            let (app, model) = &self.apps[lane.app];
+            LaneSeen { lane: i, app: app.clone(), shard, waits: shard > 0 && model.lives_in(i), node, epoch }
         };
         let nodes = self.nodes.iter().filter(|node| node.state != NodeState::Gone).map(seen).collect();
         let is_mine = |node: &&Node| node.machine == machine && node.state != NodeState::Gone;
         let statuses = self.lanes.iter().zip(1..).filter_map(|(lane, i)| Some((i, lane.status.clone()?))).collect();
         Looked {
             joined: self.nodes.iter().filter(|node| is_mine(node)).map(|node| node.id).collect(),
-            view: View { nodes, lanes: self.lanes.iter().zip(1..).map(lane).collect() },
+            view: View { nodes, lanes: self.lanes.iter().zip(1..).filter(|(lane, _)| !lane.lost).map(lane).collect() },
             rings: self.rings.clone(),
             on_hold: self.held,
             statuses,
@@ -263,7 +318,7 @@ impl Books {
     pub fn give(&mut self, seen: &LaneSeen, to: NodeId, world: Millis) -> bool {
         let i = Self::place(seen.lane);
         let lane = &mut self.lanes[i];
-        let same = (lane.owner, lane.epoch) == (seen.node, seen.epoch);
+        let same = (lane.owner, lane.epoch, lane.lost) == (seen.node, seen.epoch, false);
         if same {
             (lane.owner, lane.epoch) = (Some(to), lane.epoch + 1);
             self.moved_at.push((i, world));
@@ -300,7 +355,7 @@ impl Books {
     pub fn lets(&self, me: NodeId, lane: i64, epoch: Option<i64>) -> bool {
         let lane = &self.lanes[Self::place(lane)];
         let both = self.is(Sabotage::RateOfEach);
-        !self.held && (both || lane.owner == Some(me)) && epoch == Some(lane.epoch)
+        !self.held && !lane.lost && (both || lane.owner == Some(me)) && epoch == Some(lane.epoch)
     }
 
     /// Marks jobs, `asked_at` by the world's clock and `now` by their daemon's. `let_in`: as an earlier look at the lanes has shown.
@@ -319,13 +374,14 @@ impl Books {
         let mut verdicts = Vec::new();
         for (job, let_in) in jobs.iter().zip(let_in) {
             let i = Self::place(job.lane);
+            let app = self.lanes[i].app;
             let really = self.lets(me, job.lane, job.epoch);
             if !let_in && !self.is(Sabotage::MarkWithoutEpoch) {
                 self.fenced += 1;
                 verdicts.push(Marked::Fenced);
                 continue;
             }
-            let model = &mut self.lanes[i].model;
+            let model = self.model(job.lane);
             model.me = Some(me);
             let verdict = model.mark(std::slice::from_ref(job), now).swap_remove(0);
             if matches!(verdict, Marked::Yes | Marked::By(_)) {
@@ -336,8 +392,10 @@ impl Books {
                     ));
                 }
                 tracing::trace!(id = job.due.id.0, lane = i, fence = job.due.fence, ?me, state = ?job.due.state, "marked");
-                self.marks.push(Mark { lane: i, asked_at });
-                self.marked_at.insert((i, job.due.id), world);
+                let works = self.nodes.iter().filter(|node| node.state.works());
+                let wanted = works.filter_map(|node| node.shards.get(&self.apps[app].0)).max().copied().unwrap_or(1);
+                self.marks.push(Mark { lane: i, is_beyond: self.lanes[i].shard >= wanted, asked_at });
+                self.marked_at.insert((app, job.due.id), world);
             }
             verdicts.push(verdict);
         }
@@ -352,26 +410,28 @@ impl Books {
     fn settle_one(&mut self, me: NodeId, entry: &Entry, world: Millis) -> bool {
         let Target { due, lane, epoch, .. } = &entry.target;
         let i = Self::place(*lane);
+        let app = self.lanes[i].app;
         let testimony = due.state == State::Sending && epoch.is_none();
         if epoch.is_some() && !self.lets(me, *lane, *epoch) {
             return false;
         }
-        let now = self.lanes[i].model.marker(due.id);
-        self.lanes[i].model.me = Some(me);
-        let was = self.lanes[i].model.sending().len();
-        let written = self.lanes[i].model.settle(std::slice::from_ref(entry))[0];
+        let model = self.model(*lane);
+        let now = model.marker(due.id);
+        model.me = Some(me);
+        let was = model.sending().len();
+        let written = model.settle(std::slice::from_ref(entry))[0];
+        let still = model.sending().len() == was;
         tracing::trace!(id = due.id.0, lane = i, fence = due.fence, ?me, state = ?due.state, written, next = ?entry.settlement.next, "settled");
         let machine = |id| self.node(id).map(|node| node.machine);
         if written && testimony && now.is_some_and(|by| machine(by) != machine(me)) {
             self.wrong.push(format!("{me:?} says of {} what came of it, which {now:?} is sending", due.id));
         }
-        let testified = written && testimony && self.lanes[i].model.sending().len() == was;
-        self.testimonies += usize::from(testified);
+        self.testimonies += usize::from(written && testimony && still);
         let mine = (self.lanes[i].owner == Some(me) || self.is(Sabotage::RateOfEach)) && !self.held;
         if written && !testimony && epoch.is_none() && !mine {
             self.wrong.push(format!("{me:?} ended {} in a lane that is not its own, or on hold", due.id));
         }
-        let lasts = world - self.marked_at.get(&(i, due.id)).copied().unwrap_or(Millis::MIN / 2) < NOTHING_LASTS;
+        let lasts = world - self.marked_at.get(&(app, due.id)).copied().unwrap_or(Millis::MIN / 2) < NOTHING_LASTS;
         if written
             && due.state == State::Sending
             && !testimony

@@ -11,7 +11,6 @@ use crate::simulation::time::Time;
 use axum::Router;
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -107,6 +106,7 @@ impl Daemon {
         seed: u64,
         sabotage: Option<Sabotage>,
     ) -> Self {
+        let divided = apps.iter().filter(|app| app.shards > 1);
         let new = NewNode {
             name: format!("n{}", machine.number),
             machine: machine.number.to_string(),
@@ -114,7 +114,7 @@ impl Daemon {
             lock: String::new(),
             secret: String::new(),
             apps: apps.iter().map(|app| (app.name.clone(), String::new())).collect(),
-            shards: BTreeMap::new(),
+            shards: divided.map(|app| (app.name.clone(), app.shards)).collect(),
             replication: Replication::default(),
         };
         let me = books.lock().expect("whole").starts(machine.number, &new, time.world());
@@ -129,7 +129,7 @@ impl Daemon {
             machine.number,
             sky,
             me,
-            templates,
+            (templates, apps.iter().map(|app| app.shards).collect()),
             seed,
             sabotage,
         );

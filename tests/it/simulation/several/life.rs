@@ -33,6 +33,7 @@ use tixing::{
         reminder::{Accepted, Claim, NewReminder, ReminderId, State},
         template::OnDoubt,
     },
+    engine::Status,
     metrics::Metrics,
     sandbox::{AppSpec, Check, Faults, Sandbox},
     store::{Inserted, Ring, change::Changed},
@@ -40,6 +41,8 @@ use tixing::{
 
 /// Daemons.
 const MACHINES: usize = 3;
+/// The place of the app that may be divided.
+const TEA: usize = 1;
 /// A lane is served again within this, if the database answers and somebody is well.
 pub const TAKEOVER: Millis = 15 * SECOND;
 /// A lane whose owner leaves in good order has another within this.
@@ -65,7 +68,8 @@ pub struct Terms {
 /// What was promised to whom.
 #[derive(Debug, Clone)]
 pub struct Promise {
-    pub lane: usize,
+    /// The place of its app.
+    pub app: usize,
     pub id: ReminderId,
     pub mark: String,
     pub new: NewReminder,
@@ -85,6 +89,8 @@ pub struct Lived {
     pub holds: usize,
     pub takeovers: usize,
     pub moves: usize,
+    pub divided: usize,
+    pub beyond: usize,
     pub fenced: usize,
     pub testimonies: usize,
     pub thawed_bytes: usize,
@@ -95,14 +101,17 @@ pub struct Lived {
 }
 
 pub struct Life {
+    /// As they are configured now: a daemon keeps to what was so when it started.
     pub apps: Vec<App>,
+    /// The numbers of shards that the rate allows.
+    divisions: Vec<u32>,
     pub on_doubt: OnDoubt,
     pub time: Arc<Time>,
     pub sandbox: Sandbox,
     pub books: Arc<Mutex<Books>>,
     pub promises: Vec<Promise>,
     pub left: Arc<Mutex<Vec<Left>>>,
-    /// What users granted: (lane, user) → how many.
+    /// What users granted: (app, user) → how many.
     pub granted: BTreeMap<(usize, String), usize>,
     pub metrics: Arc<Metrics>,
     pub rng: StdRng,
@@ -114,9 +123,9 @@ pub struct Life {
     troubled_at: Millis,
     away_at: Millis,
     /// Since when each lane has had no owner who works at it.
-    unserved_since: Vec<Option<Millis>>,
-    /// When something of each lane last moved, and how it stood then.
-    moved: Vec<(Millis, usize, usize)>,
+    unserved_since: BTreeMap<usize, Millis>,
+    /// When something of each lane last moved, and how it stood then. Lanes come while it lives.
+    moved: BTreeMap<usize, (Millis, usize, usize)>,
 }
 
 impl Life {
@@ -146,7 +155,15 @@ impl Life {
         app.templates.iter_mut().for_each(|template| template.on_doubt = on_doubt);
         let mut tea = app.clone();
         (tea.name, tea.appid) = ("tea".into(), "wxfedcba9876543210".into());
+        // No lane is without a part of the rate and of what may be under way at once.
+        let divisible = |shards: &u32| *shards <= tea.rate.min(tea.concurrency);
+        let divisions: Vec<u32> = [1, 2, 2, 4].into_iter().filter(divisible).collect();
+        tea.shards = *divisions.choose(&mut rng).expect("some");
         let apps = vec![app, tea];
+        let model = |app: &App| {
+            let templates = app.templates.iter().map(|t| (t.code.clone(), t.allowance())).collect();
+            (app.name.clone(), Model::of(templates, app.consents))
+        };
         for app in &apps {
             let mut spec = AppSpec::of(app);
             if lets_all_through {
@@ -155,22 +172,17 @@ impl Life {
             }
             sandbox.world().add_app(spec);
         }
-        let model = |(app, lane): (&App, i64)| {
-            let templates = app.templates.iter().map(|t| (t.code.clone(), t.allowance())).collect();
-            let mut model = Model::of(templates, app.consents);
-            model.lane = lane;
-            (app.name.clone(), model)
-        };
         let waited_for = rng.random_ratio(1, 4);
-        let mut books = Books::new(apps.iter().zip(1..).map(model).collect(), MACHINES, terms.sabotage);
+        let mut books = Books::new(apps.iter().map(model).collect(), MACHINES, terms.sabotage);
         books.servers.waited_for = waited_for;
         let away = Arc::default();
         let machine = |number| Machine::new(number, &time, &away, &mut rng);
         let machines = (0..MACHINES).map(machine).collect();
         Self {
-            unserved_since: vec![None; apps.len()],
-            moved: vec![(0, 0, 0); apps.len()],
+            unserved_since: BTreeMap::new(),
+            moved: BTreeMap::new(),
             apps,
+            divisions,
             on_doubt,
             sandbox,
             books: Arc::new(Mutex::new(books)),
@@ -213,6 +225,10 @@ impl Life {
             self.machines[k].go_on(self.time.world());
             self.machines[k].clocks.set(0);
         }
+        if self.rng.random_ratio(1, 4) {
+            // An operator has changed the configuration.
+            self.apps[TEA].shards = *self.divisions.choose(&mut self.rng).expect("some");
+        }
         let seed = self.rng.random();
         let (apps, router, what) = (self.apps.clone(), self.sandbox.router(), self.what());
         let shared = (&self.books, &self.time, &self.left, &self.metrics);
@@ -251,7 +267,7 @@ impl Life {
         assert!(ended || !all_well, "an orderly stop does not end");
         let took = self.time.world() - begun;
         let books = self.books.lock().expect("whole");
-        let left = books.lanes.iter().flat_map(|lane| lane.model.sending()).find(|(_, by)| *by == Some(me));
+        let left = books.apps.iter().flat_map(|(_, model)| model.sending()).find(|(_, by)| *by == Some(me));
         assert!(left.is_none() || !all_well, "an orderly stop of {me:?} that took {took} ms leaves {left:?} in doubt");
         drop(books);
         self.trouble(k);
@@ -316,10 +332,16 @@ impl Life {
     /// A machine; more often one that has a lane.
     fn somebody(&mut self) -> usize {
         let k = self.rng.random_range(0..MACHINES);
-        let lane = self.rng.random_range(0..self.apps.len());
+        let lane = self.some_lane();
         let owner = self.books.lock().expect("whole").lanes[lane].owner;
         let has = |machine: &Machine| machine.daemon.as_ref().is_some_and(|daemon| Some(daemon.line.me()) == owner);
         self.machines.iter().position(has).filter(|_| self.rng.random()).unwrap_or(k)
+    }
+
+    /// The place of a lane.
+    fn some_lane(&mut self) -> usize {
+        let lanes = self.books.lock().expect("whole").lanes.len();
+        self.rng.random_range(0..lanes)
     }
 
     /// SIGSTOP: nothing of it runs, and its clocks go on.
@@ -471,13 +493,15 @@ impl Life {
 
     /// An operator has a lane moved from a node that works to another.
     fn operator_moves(&mut self) {
-        let lane = self.rng.random_range(0..self.apps.len());
+        let lane = self.some_lane();
         let Some(to) = self.some_daemon().and_then(|k| self.machines[k].daemon.as_ref()).map(|daemon| daemon.line.me())
         else {
             return;
         };
         let mut books = self.books.lock().expect("whole");
-        let seen = books.look(0).view.lanes.swap_remove(lane);
+        let Some(seen) = books.look(0).view.lanes.into_iter().find(|seen| Books::place(seen.lane) == lane) else {
+            return;
+        };
         if seen.node.is_some_and(|node| node != to && books.works(node)) && books.works(to) {
             books.give(&seen, to, self.time.world());
             self.troubled_at = self.time.world();
@@ -485,7 +509,12 @@ impl Life {
     }
 
     fn some_daemon(&mut self) -> Option<usize> {
-        let alive: Vec<usize> = (0..MACHINES).filter(|k| self.machines[*k].daemon.is_some()).collect();
+        // Nothing is written for a node that the database has forgotten.
+        let books = self.books.lock().expect("whole");
+        let writes = |daemon: &Daemon| books.node(daemon.line.me()).is_some();
+        let writing = |k: &usize| self.machines[*k].daemon.as_ref().is_some_and(writes);
+        let alive: Vec<usize> = (0..MACHINES).filter(writing).collect();
+        drop(books);
         alive.choose(&mut self.rng).copied().filter(|_| !self.is_away())
     }
 
@@ -500,25 +529,25 @@ impl Life {
     fn insert(&mut self) {
         let now = self.time.world();
         for _ in 0..self.rng.random_range(1..4) {
-            let (lane, user) = (self.rng.random_range(0..self.apps.len()), self.rng.random_range(0..5));
+            let (app, user) = (self.rng.random_range(0..self.apps.len()), self.rng.random_range(0..5));
             let at = now + self.rng.random_range(-2_000..30_000);
             let until = now.max(at) + *[900, 20_000, 5 * MINUTE].choose(&mut self.rng).expect("some");
-            self.insert_for(lane, user, at, until);
+            self.insert_for(app, user, at, until);
         }
     }
 
     /// More at one instant than are sent at once.
     fn crowd(&mut self) {
         let in_ms = *[0, 1_000, 9_000].choose(&mut self.rng).expect("some");
-        let (at, lane) = (self.time.world() + in_ms, self.rng.random_range(0..self.apps.len()));
+        let (at, app) = (self.time.world() + in_ms, self.rng.random_range(0..self.apps.len()));
         for user in 0..self.rng.random_range(5..25) {
-            self.insert_for(lane, 100 + user, at, at + CROWD);
+            self.insert_for(app, 100 + user, at, at + CROWD);
         }
     }
 
-    fn insert_for(&mut self, lane: usize, user: u32, at: Millis, expires_at: Millis) {
+    fn insert_for(&mut self, place: usize, user: u32, at: Millis, expires_at: Millis) {
         let Some(by) = self.some_daemon() else { return };
-        let (app, now) = (self.apps[lane].clone(), self.time.world());
+        let (app, now) = (self.apps[place].clone(), self.time.world());
         let openid = (app.platform.sample.openid)(user);
         let event = app.templates[0].code.clone();
         // The platform would know of the new consent before us, and spend it on a second message.
@@ -526,11 +555,11 @@ impl Life {
             let unclear = |state| matches!(state, State::Sending | State::InDoubt);
             model.everything().iter().any(|seen| seen.openid == openid && unclear(seen.state))
         };
-        if app.rules.exclusive && unclear(&self.books.lock().expect("whole").lanes[lane].model) {
+        if app.rules.exclusive && unclear(&self.books.lock().expect("whole").apps[place].1) {
             return;
         }
         self.sandbox.world().popup(&app.appid, &openid, &[(event.clone(), true)].into(), now);
-        *self.granted.entry((lane, openid.clone())).or_default() += 1;
+        *self.granted.entry((place, openid.clone())).or_default() += 1;
         let mark = format!("m{}", self.promises.len());
         let new = NewReminder {
             app: app.name.clone(),
@@ -543,14 +572,15 @@ impl Life {
             ..harness::reminder(&openid, at)
         };
         let line = Arc::clone(&self.machines[by].daemon.as_ref().expect("it was there").line);
+        let lane = line.lane_of_user(place, &openid);
         let id = line.write_now(|books| {
-            let answer = books.lanes[lane].model.insert(new.clone());
+            let answer = books.model(lane).insert(new.clone());
             let Inserted::Created(id) = answer else { panic!("it brings its consent: {answer:?}") };
-            books.by_mark.insert(mark.clone(), (lane, id));
-            books.servers.inserted.insert((lane, id));
+            books.by_mark.insert(mark.clone(), (place, id));
+            books.servers.inserted.insert((place, id));
             (id, vec![Deed::Insert(lane, id, Box::new(new.clone()))])
         });
-        self.promises.push(Promise { lane, id, mark, new, cancelled: false });
+        self.promises.push(Promise { app: place, id, mark, new, cancelled: false });
         self.ring(by, Ring { from: at, until: at });
     }
 
@@ -558,19 +588,19 @@ impl Life {
         let now = self.time.world();
         let Some(by) = self.some_daemon() else { return };
         let Some(promise) = self.promises.choose_mut(&mut self.rng) else { return };
-        let (lane, id) = (promise.lane, promise.id);
+        let (app, id) = (promise.app, promise.id);
         let line = Arc::clone(&self.machines[by].daemon.as_ref().expect("it was there").line);
         promise.cancelled |= line.write_now(|books| {
             let may_have_been_sent = books.is_held_by_standby();
-            let model = &mut books.lanes[lane].model;
+            let model = &mut books.apps[app].1;
             model.me = None;
             // What is due may have been sent before a standby took over: the API refuses that.
             let refused = may_have_been_sent && model.waiting(now).iter().any(|(_, waits)| *waits == id);
             let is_cancelled = !refused && model.cancel(id, now) == Changed::Yes;
             if is_cancelled && model.find(id) == Some(State::Cancelled) {
-                books.servers.cancelled.insert((lane, id));
+                books.servers.cancelled.insert((app, id));
             }
-            (is_cancelled, if is_cancelled { vec![Deed::Cancelled(lane, id)] } else { Vec::new() })
+            (is_cancelled, if is_cancelled { vec![Deed::Cancelled(app, id)] } else { Vec::new() })
         });
     }
 
@@ -601,9 +631,10 @@ impl Life {
 
     fn look_what_moves(&mut self, world: Millis) {
         let books = self.books.lock().expect("whole");
-        for (i, moved) in self.moved.iter_mut().enumerate() {
+        for i in 0..books.lanes.len() {
             let marks = books.marks.iter().filter(|mark| mark.lane == i).count();
-            let stands = (marks, books.lanes[i].model.waiting(world).len());
+            let stands = (marks, books.waiting(i, world).len());
+            let moved = self.moved.entry(i).or_default();
             if (moved.1, moved.2) != stands {
                 *moved = (world, stands.0, stands.1);
             }
@@ -614,21 +645,22 @@ impl Life {
     /// node stands still, is the last word of that node.
     fn look_for_owners(&mut self, world: Millis) {
         let well = !self.is_away() && self.machines.iter().any(|machine| machine.daemon.is_some() && machine.is_well());
-        for i in 0..self.apps.len() {
+        let lanes = self.books.lock().expect("whole").lanes.len();
+        for i in 0..lanes {
             let books = self.books.lock().expect("whole");
-            let owner = books.lanes[i].owner;
+            let (app, owner, lost) = (books.lanes[i].app, books.lanes[i].owner, books.lanes[i].lost);
             let heard_at = owner.and_then(|owner| books.node(owner)).map_or(0, |owner| owner.beat_at);
             drop(books);
-            let served = !well || owner.is_some_and(|owner| self.serves(owner));
+            let served = !well || lost || owner.is_some_and(|owner| self.serves(owner));
             if served {
-                self.unserved_since[i] = None;
+                self.unserved_since.remove(&i);
                 continue;
             }
-            let since = (*self.unserved_since[i].get_or_insert(world)).max(self.troubled_at).max(heard_at);
+            let since = (*self.unserved_since.entry(i).or_insert(world)).max(self.troubled_at).max(heard_at);
             assert!(
                 world - since <= TAKEOVER,
                 "nobody serves {} since {}; it is {}, and {owner:?} has it",
-                self.apps[i].name,
+                self.apps[app].name,
                 seconds(since),
                 seconds(world)
             );
@@ -650,28 +682,30 @@ impl Life {
             return;
         }
         let well_since = seconds(self.troubled_at);
-        for (i, (lane, app)) in books.lanes.iter().zip(&self.apps).enumerate() {
-            let marked = |id| books.marked_at.get(&(i, id)).copied().unwrap_or(world);
-            let stuck = |id| world - marked(id) > STUCK && world - self.moved[i].0 > WAITS;
-            let stuck = lane.model.sending().into_iter().find(|(id, _)| stuck(*id));
+        for (i, lane) in books.lanes.iter().enumerate() {
+            let (app, model) = &books.apps[lane.app];
+            let marked = |id| books.marked_at.get(&(lane.app, id)).copied().unwrap_or(world);
+            let stuck = |id| world - marked(id) > STUCK && world - self.moved[&i].0 > WAITS;
+            let here = |id| model.lane_of(id) == i as i64 + 1;
+            let stuck = model.sending().into_iter().find(|(id, _)| here(*id) && stuck(*id));
             let daemons = || self.machines.iter().filter_map(|machine| machine.daemon.as_ref());
             let owner = daemons().find(|daemon| Some(daemon.line.me()) == lane.owner);
             let status = owner.map(|daemon| daemon.signals.status());
             // A lane that is paused, or has no token, does not look behind the first that it may not send: what another has left there is found when
             // it goes on.
-            let lane_status = status.as_ref().and_then(|status| status.lanes.get(&app.name));
-            let waits = lane_status.is_some_and(|at| at.pause.is_some() || at.token_failed);
+            let said = |status: &Status| status.shards.get(&(i as i64 + 1)).or(status.lanes.get(app)).cloned();
+            let waits = status.as_ref().and_then(said).is_some_and(|at| at.pause.is_some() || at.token_failed);
             assert!(
                 stuck.is_none() || waits,
                 "all is well since {well_since}, and {stuck:?} is being sent for too long"
             );
             let Some(status) = status else { continue };
             let sends = status.trusted && status.clock_trusted;
-            let at = status.lanes.get(&app.name).filter(|at| sends && at.pause.is_none() && !at.elsewhere);
-            let Some(at) = at.filter(|_| world - self.moved[i].0 > WAITS) else { continue };
-            let seen = lane.model.everything();
+            let at = said(&status).filter(|at| sends && at.pause.is_none() && !at.elsewhere);
+            let Some(at) = at.filter(|_| world - self.moved[&i].0 > WAITS) else { continue };
+            let seen = model.everything();
             let scheduled = |id| seen.iter().any(|seen| seen.id == id && seen.state == State::Scheduled);
-            let waits = lane.model.waiting(world - WAITS).into_iter().find(|(_, id)| scheduled(*id));
+            let waits = books.waiting(i, world - WAITS).into_iter().find(|(_, id)| scheduled(*id));
             assert!(
                 waits.is_none(),
                 "all is well since {well_since}, and {waits:?} waits for {:?}; {at:?}",
@@ -725,7 +759,7 @@ impl Life {
                     .for_each(|daemon| daemon.signals.sweep());
             }
             let books = self.books.lock().expect("whole");
-            let all = books.lanes.iter().flat_map(|lane| lane.model.everything());
+            let all = books.apps.iter().flat_map(|(_, model)| model.everything());
             living = all.filter(|seen| !seen.state.is_final()).collect();
             if living.is_empty() {
                 break;

@@ -22,7 +22,7 @@ use tixing::{
     cluster::Refresh,
     domain::{
         Millis,
-        node::{LaneSeen, NodeId, TRUST},
+        node::{LaneSeen, NodeId, TRUST, shard_of},
         reminder::State,
         template::Listing,
     },
@@ -91,6 +91,10 @@ pub struct Line {
     /// Which node it is.
     pub me: Arc<Mutex<NodeId>>,
     templates: Vec<String>,
+    /// Into how many lanes it divides the new reminders of each app.
+    shards: Vec<u32>,
+    /// The lanes of each app, by shard, as they were read last.
+    lanes: Arc<Mutex<Vec<Vec<i64>>>>,
     rng: Mutex<StdRng>,
     told: Mutex<Option<OnCommit>>,
     listing: Mutex<Option<Arc<Listing>>>,
@@ -128,10 +132,11 @@ impl Line {
         machine: usize,
         sky: Arc<Sky>,
         me: NodeId,
-        templates: Vec<String>,
+        (templates, shards): (Vec<String>, Vec<u32>),
         seed: u64,
         sabotage: Option<Sabotage>,
     ) -> Arc<Self> {
+        let lanes = books.lock().expect("whole").lanes_of_apps();
         Arc::new(Self {
             books,
             time,
@@ -142,6 +147,8 @@ impl Line {
             sky,
             me: Arc::new(Mutex::new(me)),
             templates,
+            shards,
+            lanes: Arc::new(lanes.into()),
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
             told: Mutex::default(),
             listing: Mutex::default(),
@@ -167,6 +174,16 @@ impl Line {
             told(Some(ring), Duration::ZERO);
         }
         self.books.lock().expect("whole").ring(self.me());
+    }
+
+    /// The lane that a user's new reminders go to.
+    pub fn lane_of_user(&self, app: usize, openid: &str) -> i64 {
+        self.lanes.lock().expect("whole")[app][shard_of(openid, self.shards[app]) as usize]
+    }
+
+    /// The place of an app.
+    fn app(&self, name: &str) -> usize {
+        self.books.lock().expect("whole").apps.iter().position(|(app, _)| app == name).expect("an app")
     }
 
     fn fate(&self, writes: bool) -> Fate {
@@ -291,8 +308,16 @@ fn deeds_of_marks(jobs: &[Job], verdicts: &[Marked]) -> Vec<Deed> {
 
 impl Queue for Line {
     fn lane(&self, app: &str) -> i64 {
-        let books = self.books.lock().expect("whole");
-        books.lanes.iter().position(|lane| lane.app == app).expect("a lane") as i64 + 1
+        self.lanes(app)[0]
+    }
+
+    fn lanes(&self, app: &str) -> Vec<i64> {
+        self.lanes.lock().expect("whole")[self.app(app)].clone()
+    }
+
+    fn home(&self, lane: i64) -> i64 {
+        let lanes = self.lanes.lock().expect("whole");
+        lanes.iter().find(|lanes| lanes.contains(&lane)).map_or(lane, |lanes| lanes[0])
     }
 
     fn code(&self, template: i64) -> &str {
@@ -331,8 +356,7 @@ impl Queue for Line {
         let [proofless, cuts_off] =
             [Sabotage::ResendWithoutProof, Sabotage::CutsOffTheLiving].map(|sabotage| self.is(sabotage));
         self.ask("prefetch", false, move |books, _| {
-            let model = &mut books.lanes[Books::place(lane)].model;
-            let mut jobs = model.prefetch(after, until, usize::try_from(limit).expect("some"));
+            let mut jobs = books.model(lane).prefetch(after, until, usize::try_from(limit).expect("some"));
             for job in &mut jobs {
                 let forgets = match job.due.state {
                     State::InDoubt => proofless,
@@ -347,7 +371,7 @@ impl Queue for Line {
 
     fn past_deadline(&self, lane: i64, now: Millis, limit: i64, _: Arc<Open>) -> Asked<Vec<Job>> {
         self.ask("past_deadline", false, move |books, _| {
-            books.lanes[Books::place(lane)].model.past_deadline(now, usize::try_from(limit).expect("some"))
+            books.model(lane).past_deadline(now, usize::try_from(limit).expect("some"))
         })
     }
 
@@ -357,7 +381,7 @@ impl Queue for Line {
 
     fn wake_suspended(&self, lane: i64, now: Millis) -> Asked<u64> {
         self.write("wake_suspended", move |books, _, _| {
-            let woken = books.lanes[Books::place(lane)].model.wake_suspended(now);
+            let woken = books.model(lane).wake_suspended(now);
             (woken, if woken > 0 { vec![Deed::Other] } else { Vec::new() })
         })
     }
@@ -399,13 +423,15 @@ impl Queue for Line {
 impl Nodes for Line {
     fn join(&self, new: NewNode, _: Millis) -> Asked<NodeId> {
         let machine = self.machine;
-        let (me, books) = (Arc::clone(&self.me), Arc::clone(&self.books));
+        let (me, books, lanes) = (Arc::clone(&self.me), Arc::clone(&self.books), Arc::clone(&self.lanes));
         let joined = self.ask("join", true, move |books, world| books.join(machine, &new, world));
         Box::pin(async move {
             let id = joined.await?;
             *me.lock().expect("whole") = id;
             // One whose answer was lost is nobody.
-            books.lock().expect("whole").machines[machine].0 = Some(id);
+            let mut books = books.lock().expect("whole");
+            books.machines[machine].0 = Some(id);
+            *lanes.lock().expect("whole") = books.lanes_of_apps();
             Ok(id)
         })
     }
@@ -436,7 +462,8 @@ impl Nodes for Line {
         });
         let tells = self.write("tell", |_, _, _| ((), Vec::new()));
         let (seen, me) = (Arc::clone(&self.seen), self.me());
-        let [deaf, both] = [Sabotage::GapIsSilence, Sabotage::RateOfEach].map(|sabotage| self.is(sabotage));
+        let [deaf, both, whole] =
+            [Sabotage::GapIsSilence, Sabotage::RateOfEach, Sabotage::RateOfEachShard].map(|sabotage| self.is(sabotage));
         Box::pin(async move {
             // It looks on in its memory before anybody could notice a gap.
             let asked = async {
@@ -454,6 +481,10 @@ impl Nodes for Line {
             });
             if both && let Ok(looked) = &mut answer {
                 looked.view.lanes.iter_mut().for_each(|lane| lane.node = Some(me));
+            }
+            if whole && let Ok(looked) = &mut answer {
+                looked.view.nodes.iter_mut().for_each(|node| node.shards.clear());
+                looked.view.lanes.iter_mut().for_each(|lane| lane.waits = false);
             }
             let mut seen = seen.lock().expect("whole");
             match (&answer, &*seen) {
@@ -490,11 +521,16 @@ impl Nodes for Line {
     }
 }
 
-/// Reads what others have changed, which is nothing here.
+/// Reads which lanes there are: others make some, too.
 pub struct Rereads(pub Arc<Line>);
 
 impl Refresh for Rereads {
     fn refresh(&self) -> Asked<()> {
-        self.0.ask("refresh", false, |_, _| ())
+        let line = Arc::clone(&self.0);
+        let read = line.ask("refresh", false, |books, _| books.lanes_of_apps());
+        Box::pin(async move {
+            *line.lanes.lock().expect("whole") = read.await?;
+            Ok(())
+        })
     }
 }

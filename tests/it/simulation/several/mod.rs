@@ -40,7 +40,7 @@ impl Lived {
         self.each().into_iter().zip({ other }.each()).for_each(|((_, sum), (_, n))| *sum += *n);
     }
 
-    fn each(&mut self) -> [(&'static str, &mut usize); 17] {
+    fn each(&mut self) -> [(&'static str, &mut usize); 19] {
         [
             ("messages", &mut self.sent),
             ("kills", &mut self.kills),
@@ -52,6 +52,8 @@ impl Lived {
             ("holds", &mut self.holds),
             ("takeovers", &mut self.takeovers),
             ("moves", &mut self.moves),
+            ("marks in further shards", &mut self.divided),
+            ("marks in shards of before", &mut self.beyond),
             ("fenced marks", &mut self.fenced),
             ("testimonies", &mut self.testimonies),
             ("thawed bytes", &mut self.thawed_bytes),

@@ -28,7 +28,9 @@ use tixing::{
 pub enum Deed {
     Marks(Vec<Job>),
     Ends(Vec<Entry>),
-    Insert(usize, ReminderId, Box<NewReminder>),
+    /// Into this lane.
+    Insert(i64, ReminderId, Box<NewReminder>),
+    /// Of this app.
     Cancelled(usize, ReminderId),
     /// Nobody knows how to write it again.
     Other,
@@ -51,7 +53,8 @@ pub struct Memory {
 /// What the database has that a standby may lack.
 #[derive(Clone)]
 struct Kept {
-    lanes: Vec<(Option<NodeId>, i64, Option<String>, Model)>,
+    lanes: Vec<(Option<NodeId>, i64, Option<String>)>,
+    models: Vec<Model>,
     nodes: Vec<Node>,
     duties: BTreeMap<String, Option<NodeId>>,
     rings: BTreeMap<i64, i64>,
@@ -87,7 +90,7 @@ pub struct Servers {
     behind: Option<Box<Kept>>,
     /// Who has seen whom, lately.
     seen: BTreeMap<usize, BTreeSet<NodeId>>,
-    /// All that was inserted and cancelled, and confirmed.
+    /// All of each app that was inserted and cancelled, and confirmed.
     pub inserted: BTreeSet<(usize, ReminderId)>,
     pub cancelled: BTreeSet<(usize, ReminderId)>,
     /// What an operator took for sent while it may have been under way.
@@ -129,15 +132,17 @@ impl Books {
 
     /// Ends what is due as perhaps sent.
     fn assume_sent(&mut self, now: Millis) {
-        for (i, lane) in self.lanes.iter_mut().enumerate() {
-            lane.model.me = None;
-            lane.model.wake_suspended(now);
-            for job in lane.model.prefetch((Millis::MIN, 0), now, usize::MAX) {
+        for (app, lane) in self.lanes.iter().map(|lane| lane.app).zip(1..).collect::<Vec<_>>() {
+            let model = self.model(lane);
+            model.me = None;
+            model.wake_suspended(now);
+            for job in model.prefetch((Millis::MIN, 0), now, usize::MAX) {
+                let model = &mut self.apps[app].1;
                 let marked = job.due.state == State::Scheduled
-                    && matches!(lane.model.mark(std::slice::from_ref(&job), now)[0], Marked::Yes | Marked::By(_));
-                self.servers.assumed.insert((i, job.due.id));
+                    && matches!(model.mark(std::slice::from_ref(&job), now)[0], Marked::Yes | Marked::By(_));
+                self.servers.assumed.insert((app, job.due.id));
                 let target = job.target(marked);
-                lane.model.settle(&[Entry { target, settlement: assumed_sent(), began_at: None, ended_at: now }]);
+                model.settle(&[Entry { target, settlement: assumed_sent(), began_at: None, ended_at: now }]);
             }
         }
         let lost: Vec<_> = self.lacking().collect();
@@ -146,10 +151,10 @@ impl Books {
 
     /// What was confirmed and is not so.
     fn lacking(&self) -> impl Iterator<Item = (usize, ReminderId)> {
-        let state = |lane: usize, id| self.lanes[lane].model.find(id);
-        let gone = self.servers.inserted.iter().copied().filter(move |(lane, id)| state(*lane, *id).is_none());
+        let state = |app: usize, id| self.apps[app].1.find(id);
+        let gone = self.servers.inserted.iter().copied().filter(move |(app, id)| state(*app, *id).is_none());
         let called_back = self.servers.cancelled.iter().copied();
-        let called_back = called_back.filter(move |(lane, id)| state(*lane, *id) != Some(State::Cancelled));
+        let called_back = called_back.filter(move |(app, id)| state(*app, *id) != Some(State::Cancelled));
         gone.chain(called_back).filter(|lost| !self.servers.lost.contains(lost))
     }
 
@@ -163,10 +168,11 @@ impl Books {
     /// From now on the standby receives nothing more.
     pub fn leave_standby_behind(&mut self) {
         if self.servers.behind.is_none() && !self.servers.waited_for {
-            let lane = |lane: &super::books::Lane| (lane.owner, lane.epoch, lane.status(), lane.model.clone());
+            let lane = |lane: &super::books::Lane| (lane.owner, lane.epoch, lane.status());
             let (duties, rings) = self.shared();
             self.servers.behind = Some(Box::new(Kept {
                 lanes: self.lanes.iter().map(lane).collect(),
+                models: self.apps.iter().map(|(_, model)| model.clone()).collect(),
                 nodes: self.nodes.clone(),
                 duties,
                 rings,
@@ -181,10 +187,14 @@ impl Books {
         self.servers.era += 1;
         self.servers.promotions += 1;
         let Some(kept) = self.servers.behind.take() else { return };
-        let Kept { lanes, nodes, duties, rings, replicated } = *kept;
-        for (lane, (owner, epoch, status, model)) in self.lanes.iter_mut().zip(lanes) {
-            lane.model.forget_since(model);
-            lane.goes_back_to(owner, epoch, status);
+        let Kept { lanes, models, nodes, duties, rings, replicated } = *kept;
+        self.apps.iter_mut().zip(models).for_each(|((_, now), model)| now.forget_since(model));
+        let mut lanes = lanes.into_iter();
+        for lane in &mut self.lanes {
+            match lanes.next() {
+                Some((owner, epoch, status)) => lane.goes_back_to(owner, epoch, status),
+                None => lane.vanishes(),
+            }
         }
         (self.nodes, self.servers.now) = (nodes, replicated);
         self.share(duties, rings);
@@ -239,8 +249,8 @@ impl Books {
         self.servers.ended += 1;
         self.held = self.is_held();
         let lost = self.lacking().next();
-        if let Some((lane, id)) = lost {
-            self.wrong.push(format!("the hold ended by itself, and what became of {id} in {lane} is lost"));
+        if let Some((app, id)) = lost {
+            self.wrong.push(format!("the hold ended by itself, and what became of {id} in {app} is lost"));
         }
     }
 }
@@ -362,18 +372,15 @@ fn write_again(books: &mut Books, me: NodeId, deeds: Vec<Deed>, last: bool, worl
     for deed in deeds {
         match deed {
             Deed::Other => books.servers.now.stays = true,
-            Deed::Insert(lane, id, new) => {
-                let model = &mut books.lanes[lane].model;
-                match model.insert_as((*new).clone(), id) {
-                    Inserted::Created(_) => books.servers.again += 1,
-                    _ if !last => left.push(Deed::Insert(lane, id, new)),
-                    _ => books.servers.now.stays = true,
-                }
-            }
-            Deed::Cancelled(lane, id) => {
-                let model = &mut books.lanes[lane].model;
+            Deed::Insert(lane, id, new) => match books.model(lane).insert_as((*new).clone(), id) {
+                Inserted::Created(_) => books.servers.again += 1,
+                _ if !last => left.push(Deed::Insert(lane, id, new)),
+                _ => books.servers.now.stays = true,
+            },
+            Deed::Cancelled(app, id) => {
+                let model = &mut books.apps[app].1;
                 match model.find(id) {
-                    None if !last => left.push(Deed::Cancelled(lane, id)),
+                    None if !last => left.push(Deed::Cancelled(app, id)),
                     Some(State::Scheduled) => {
                         assert_eq!(model.cancel(id, world), Changed::Yes);
                         books.servers.again += 1;
@@ -384,13 +391,13 @@ fn write_again(books: &mut Books, me: NodeId, deeds: Vec<Deed>, last: bool, worl
             }
             Deed::Marks(jobs) => {
                 for job in jobs {
-                    let (i, id, fence) = (Books::place(job.lane), job.due.id, job.due.fence);
-                    let model = &mut books.lanes[i].model;
+                    let (app, id, fence) = (books.lanes[Books::place(job.lane)].app, job.due.id, job.due.fence);
+                    let model = books.model(job.lane);
                     model.me = Some(me);
                     let known = model.find(id).is_some();
                     if known && matches!(model.mark(std::slice::from_ref(&job), world)[0], Marked::Yes | Marked::By(_))
                     {
-                        books.marked_at.insert((i, id), world);
+                        books.marked_at.insert((app, id), world);
                         books.servers.again += 1;
                     } else if !last && model.may_be_sent(id, fence).unwrap_or(true) {
                         left.push(Deed::Marks(vec![job]));
@@ -401,8 +408,8 @@ fn write_again(books: &mut Books, me: NodeId, deeds: Vec<Deed>, last: bool, worl
             }
             Deed::Ends(entries) => {
                 for entry in entries {
-                    let (i, id) = (Books::place(entry.target.lane), entry.target.due.id);
-                    let model = &mut books.lanes[i].model;
+                    let id = entry.target.due.id;
+                    let model = books.model(entry.target.lane);
                     model.me = Some(me);
                     let fence = entry.target.due.fence;
                     if model.find(id).is_some() && model.settle(std::slice::from_ref(&entry))[0] {

@@ -19,6 +19,8 @@ pub enum Sabotage {
     GapIsSilence,
     /// Two have a lane, and each keeps the rate by itself.
     RateOfEach,
+    /// An app is divided, and each of its lanes takes the whole rate.
+    RateOfEachShard,
     /// A takeover does not look whether its node has beaten since.
     TakeoverWithoutLooking,
     /// A mark of which it is not known whether it was written is taken back though another may have the lane, and have marked the same.
@@ -34,7 +36,7 @@ pub enum Sabotage {
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::MarkWithoutEpoch,
         Self::LockTooWeak,
         Self::TrustFromReply,
@@ -43,6 +45,7 @@ impl Sabotage {
         Self::CutsOffTheLiving,
         Self::GapIsSilence,
         Self::RateOfEach,
+        Self::RateOfEachShard,
         Self::TakeoverWithoutLooking,
         Self::TakenBackBlindly,
         Self::ToldWithoutWriting,
@@ -52,7 +55,8 @@ impl Sabotage {
     ];
 
     /// Those that have a weather of their own.
-    pub const DIRECTED: [Self; 3] = [Self::TrustFromReply, Self::GapIsSilence, Self::TakenBackBlindly];
+    pub const DIRECTED: [Self; 4] =
+        [Self::TrustFromReply, Self::GapIsSilence, Self::TakenBackBlindly, Self::RateOfEachShard];
 
     /// What the verdict says that finds it: one of these. Whatever else fails under a fault proves nothing about it. Of faults that break several rules
     /// none is named: what fails under them counts, whatever it is.
@@ -63,7 +67,7 @@ impl Sabotage {
             Self::ResendWithoutProof => &["a second request overtakes the first", "the platform accepted it"],
             Self::CutsOffTheLiving => &["for cut off, which"],
             Self::GapIsSilence => &["is well, and is taken over"],
-            Self::RateOfEach => &["marks in a second"],
+            Self::RateOfEach | Self::RateOfEachShard => &["marks in a second"],
             Self::TakenBackBlindly => &["says of"],
             Self::TakeoverWithoutLooking => &["ms ago, and is taken over"],
             Self::AwaitsNobody => &["the hold ended by itself"],

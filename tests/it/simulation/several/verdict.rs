@@ -31,17 +31,21 @@ pub fn judge(life: &mut Life) -> Result<(), String> {
         })?;
     }
     consents(life, &books, &messages)?;
-    for lane in 0..books.lanes.len() {
-        let marks: Vec<Mark> = books.marks.iter().copied().filter(|mark| mark.lane == lane).collect();
-        let moves: Vec<Millis> = books.moved_at.iter().filter(|(moved, _)| *moved == lane).map(|(_, at)| *at).collect();
-        pace(Millis::from(life.apps[lane].rate), &marks, &moves)?;
+    for (place, app) in life.apps.iter().enumerate() {
+        let is_of = |lane: &usize| books.lanes[*lane].app == place;
+        let lanes = (0..books.lanes.len()).filter(is_of).count();
+        let marks: Vec<Mark> = books.marks.iter().copied().filter(|mark| is_of(&mark.lane)).collect();
+        let moves: Vec<Millis> = books.moved_at.iter().filter(|(moved, _)| is_of(moved)).map(|(_, at)| *at).collect();
+        pace(Millis::from(app.rate), lanes as Millis, &marks, &moves)?;
     }
-    let doubts = books.lanes.iter().flat_map(|lane| lane.model.everything());
+    let doubts = books.apps.iter().flat_map(|(_, model)| model.everything());
     let doubts = doubts.filter(|seen| seen.state == State::Unconfirmed).count();
     let lived = Lived {
         sent: messages.len(),
         takeovers: books.takeovers,
         moves: books.moved_at.len(),
+        divided: books.marks.iter().filter(|mark| books.lanes[mark.lane].shard > 0).count(),
+        beyond: books.marks.iter().filter(|mark| mark.is_beyond).count(),
         fenced: books.fenced,
         testimonies: books.testimonies,
         promotions: books.servers.promotions,
@@ -58,9 +62,9 @@ pub fn judge(life: &mut Life) -> Result<(), String> {
 
 /// The reminders of a user, for a failure.
 fn story(life: &Life, books: &Books, of: &Promise, left: &[Left]) -> String {
-    let theirs = life.promises.iter().filter(|p| (p.lane, &p.new.openid) == (of.lane, &of.new.openid));
+    let theirs = life.promises.iter().filter(|p| (p.app, &p.new.openid) == (of.app, &of.new.openid));
     let told = theirs.map(|promise| {
-        let events = books.lanes[promise.lane].model.events(promise.id).into_iter();
+        let events = books.apps[promise.app].1.events(promise.id).into_iter();
         let events =
             events.map(|e| format!("{} {} {}", seconds(e.ended_at), e.state.word(), e.code.unwrap_or_default()));
         let left = left.iter().filter(|left| left.mark == promise.mark);
@@ -88,9 +92,9 @@ fn story(life: &Life, books: &Books, of: &Promise, left: &[Left]) -> String {
 
 /// One reminder.
 fn one(life: &Life, books: &Books, promise: &Promise, messages: &[Message], left: &[Left]) -> Result<(), String> {
-    let seen = books.lanes[promise.lane].model.everything().into_iter().find(|seen| seen.id == promise.id);
+    let seen = books.apps[promise.app].1.everything().into_iter().find(|seen| seen.id == promise.id);
     // An operator has looked at what a standby lacks for good.
-    let is_lost = books.servers.lost.contains(&(promise.lane, promise.id));
+    let is_lost = books.servers.lost.contains(&(promise.app, promise.id));
     let Some(seen) = seen else {
         return if is_lost { Ok(()) } else { Err("it was answered and is gone".into()) };
     };
@@ -126,18 +130,18 @@ fn one(life: &Life, books: &Books, promise: &Promise, messages: &[Message], left
 fn consents(life: &Life, books: &Books, messages: &[Message]) -> Result<(), String> {
     let mut received: BTreeMap<(usize, String), usize> = BTreeMap::new();
     for message in messages {
-        let lane = life.apps.iter().position(|app| app.appid == message.appid).expect("an app");
-        *received.entry((lane, message.openid.clone())).or_default() += 1;
+        let place = life.apps.iter().position(|app| app.appid == message.appid).expect("an app");
+        *received.entry((place, message.openid.clone())).or_default() += 1;
     }
-    for ((lane, openid), granted) in &life.granted {
-        let got = received.get(&(*lane, openid.clone())).copied().unwrap_or_default();
+    for ((app, openid), granted) in &life.granted {
+        let got = received.get(&(*app, openid.clone())).copied().unwrap_or_default();
         let twice = life.on_doubt == OnDoubt::Resend;
         must!(twice || got <= *granted, "{openid} granted {granted}, and got {got}");
-        let model = &books.lanes[*lane].model;
-        let balance = model.balance(openid, &life.apps[*lane].templates[0].code, life.time.world());
+        let model = &books.apps[*app].1;
+        let balance = model.balance(openid, &life.apps[*app].templates[0].code, life.time.world());
         must!(balance.held == 0, "everything has ended, and {openid} has {balance:?}");
-        let theirs = |promise: &&Promise| (promise.lane, &promise.new.openid) == (*lane, openid);
-        let lost = |promise: &Promise| books.servers.lost.contains(&(promise.lane, promise.id));
+        let theirs = |promise: &&Promise| (promise.app, &promise.new.openid) == (*app, openid);
+        let lost = |promise: &Promise| books.servers.lost.contains(&(promise.app, promise.id));
         // What was told with a reminder that is lost is lost with it.
         let lacks = life.promises.iter().filter(theirs).any(lost);
         must!(twice || lacks || got as i64 <= balance.used, "{openid} got {got}, and has {balance:?}");
@@ -145,14 +149,14 @@ fn consents(life: &Life, books: &Books, messages: &[Message]) -> Result<(), Stri
     Ok(())
 }
 
-/// The app's rate, whoever keeps it: no second has more than it says, one for the slack, and one for each who takes the lane in it.
-fn pace(rate: Millis, marks: &[Mark], moves: &[Millis]) -> Result<(), String> {
+/// The app's rate, whoever keeps it: no second has more than it says, one for the slack, and one for each of its lanes and for each who takes one.
+fn pace(rate: Millis, lanes: Millis, marks: &[Mark], moves: &[Millis]) -> Result<(), String> {
     let mut times: Vec<Millis> = marks.iter().map(|mark| mark.asked_at).collect();
     times.sort_unstable();
     for (i, first) in times.iter().enumerate() {
         let n = times[i..].iter().take_while(|at| **at < first + SECOND).count() as Millis;
         let moved = moves.iter().filter(|at| (first - 4 * SECOND..first + SECOND).contains(*at)).count() as Millis;
-        let most = rate + rate / 20 + 2 + moved;
+        let most = rate + rate / 20 + 1 + lanes + moved;
         must!(n <= most, "{n} marks in a second at {rate}/s, from {}", seconds(*first));
     }
     Ok(())

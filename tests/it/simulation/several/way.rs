@@ -84,13 +84,13 @@ impl Way {
 
 /// The bytes of a message leave now: they belong to a row that this machine's node is sending, and works at.
 fn leaves(line: &Line, books: &mut Books, mark: &str, went_on: Millis, residual: bool) -> bool {
-    let (world, Some(&(lane, id))) = (line.time.world(), books.by_mark.get(mark)) else { return false };
-    let by = books.lanes[lane].model.marker(id);
+    let (world, Some(&(app, id))) = (line.time.world(), books.by_mark.get(mark)) else { return false };
+    let by = books.apps[app].1.marker(id);
     let ours = by.and_then(|by| books.node(by)).is_some_and(|by| by.machine == line.machine && by.state.works());
-    let stood = books.marked_at.get(&(lane, id)).is_some_and(|at| *at <= went_on);
+    let stood = books.marked_at.get(&(app, id)).is_some_and(|at| *at <= went_on);
     // The mark may be among what a standby that has taken over lacks.
-    let lacking = by.is_none() && books.marked_at.get(&(lane, id)).is_some_and(|at| *at <= books.servers.promoted_at);
-    let lacking = lacking || books.servers.assumed.contains(&(lane, id));
+    let lacking = by.is_none() && books.marked_at.get(&(app, id)).is_some_and(|at| *at <= books.servers.promoted_at);
+    let lacking = lacking || books.servers.assumed.contains(&(app, id));
     if !ours && !residual && !stood && !lacking {
         let me = line.me();
         books.wrong.push(format!("bytes of {mark} left {me:?} at {world}, and {by:?} is at it"));

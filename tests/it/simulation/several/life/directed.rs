@@ -4,7 +4,7 @@ use super::{Life, MACHINES};
 use crate::simulation::several::{line, sabotage::Sabotage, way};
 use rand::RngExt;
 use std::{sync::atomic::Ordering, time::Duration};
-use tixing::sandbox::Faults;
+use tixing::{domain::SECOND, sandbox::Faults};
 
 impl Life {
     /// What a fault shows in. Others show in whatever happens.
@@ -13,6 +13,7 @@ impl Life {
             Sabotage::TrustFromReply => self.stands_still_while_it_beats().await,
             Sabotage::GapIsSilence => self.database_is_away_for_the_well().await,
             Sabotage::TakenBackBlindly => self.moves_a_lane_whose_marks_are_lost().await,
+            Sabotage::RateOfEachShard => self.hurries_through_all_shards().await,
             _ => {}
         }
     }
@@ -43,9 +44,9 @@ impl Life {
         self.trouble(k);
     }
 
-    /// The machine whose node has a lane.
-    fn owner_of(&self, lane: usize) -> Option<usize> {
-        let owner = self.books.lock().expect("whole").lanes[lane].owner;
+    /// The machine whose node has an app's first lane.
+    fn owner_of(&self, app: usize) -> Option<usize> {
+        let owner = self.books.lock().expect("whole").lanes[app].owner;
         self.machines
             .iter()
             .position(|machine| machine.daemon.as_ref().is_some_and(|daemon| Some(daemon.line.me()) == owner))
@@ -54,12 +55,12 @@ impl Life {
     /// Beats and marks are on their way when their daemon stops, and their answers are there when it goes on, long after others have its lanes.
     async fn stands_still_while_it_beats(&mut self) {
         self.all_well().await;
-        let lane = self.rng.random_range(0..self.apps.len());
-        let Some(k) = self.owner_of(lane) else { return };
+        let app = self.rng.random_range(0..self.apps.len());
+        let Some(k) = self.owner_of(app) else { return };
         self.weather(k, line::Weather::good(1_400));
         for user in 0..12 {
             let at = self.time.world() + i64::from(user) * 300;
-            self.insert_for(lane, 300 + user, at, at + super::CROWD);
+            self.insert_for(app, 300 + user, at, at + super::CROWD);
         }
         let soon = self.rng.random_range(500..4_000);
         self.pass(Duration::from_millis(soon)).await;
@@ -84,25 +85,35 @@ impl Life {
     /// Marks do not reach the database, their lane goes to another who marks the same, and the first takes its own back while that one's calls last.
     async fn moves_a_lane_whose_marks_are_lost(&mut self) {
         self.all_well().await;
-        let lane = self.rng.random_range(0..self.apps.len());
-        let Some(k) = self.owner_of(lane) else { return };
+        let app = self.rng.random_range(0..self.apps.len());
+        let Some(k) = self.owner_of(app) else { return };
         self.weather(k, line::Weather { fails: 0.5, ..line::Weather::good(50) });
         self.sandbox.world().faults.latency_ms = 4_000;
         for user in 0..12 {
             let at = self.time.world() + i64::from(user) * 50;
-            self.insert_for(lane, 300 + user, at, at + super::CROWD);
+            self.insert_for(app, 300 + user, at, at + super::CROWD);
         }
         let soon = self.rng.random_range(20..900);
         self.pass(Duration::from_millis(soon)).await;
         let other = (k + 1) % MACHINES;
         if let Some(to) = self.machines[other].daemon.as_ref().map(|daemon| daemon.line.me()) {
             let mut books = self.books.lock().expect("whole");
-            let seen = books.look(0).view.lanes.swap_remove(lane);
+            let seen = books.look(0).view.lanes.swap_remove(app);
             if seen.node.is_some_and(|node| node != to && books.works(node)) && books.works(to) {
                 books.give(&seen, to, self.time.world());
             }
         }
         self.trouble(k);
         self.pass(Duration::from_secs(10)).await;
+    }
+
+    /// More is due at one instant in an app than all its lanes together may send in a second.
+    async fn hurries_through_all_shards(&mut self) {
+        self.all_well().await;
+        let at = self.time.world() + SECOND;
+        for user in 0..60 {
+            self.insert_for(super::TEA, 300 + user, at, at + super::CROWD);
+        }
+        self.pass(Duration::from_secs(4)).await;
     }
 }
