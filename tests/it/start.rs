@@ -200,3 +200,39 @@ fn the_unit_starts_again_for_ever_unless_only_a_person_can_help() {
     let (head, _) = unit.split_once("[Service]").expect("a section");
     assert!(head.contains("StartLimitIntervalSec=0"), "systemd reads it in [Unit] alone");
 }
+
+#[test]
+fn who_only_looks_makes_no_tables_in_an_empty_database() {
+    let Some(cluster) = postgres::own_cluster() else { return };
+    let site = Site::new(&cluster.url("postgres"), "http://127.0.0.1:1", "");
+    for (args, code, words) in [
+        (&["nodes"][..], 4, "there is no store at postgres://"),
+        (&["app", "list"], 4, "`tixing serve` or `tixing migrate` makes one"),
+        (&["reminder", "list"], 4, "there is no store at postgres://"),
+        (&["release"], 4, "there is no store at postgres://"),
+        (&["doctor"], 0, "there is no store yet"),
+    ] {
+        let (ended, told, said) = site.run(args);
+        assert!(ended == code || args == ["doctor"], "{args:?} {ended} {told} {said}");
+        assert!(told.contains(words) || said.contains(words), "{args:?} {told} {said}");
+        // Fails where there is one.
+        cluster.sql(
+            "postgres",
+            "DO $$ BEGIN ASSERT (SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public') = 0; END $$",
+        );
+    }
+    let (code, _, said) = site.run(&["key", "create", "--name", "first"]);
+    assert_eq!(code, 0, "whoever brings something makes it: {said}");
+}
+
+#[test]
+fn a_url_that_postgresql_cannot_have_is_no_lost_connection() {
+    for url in ["postgres://tixing@127.0.0.1:1,127.0.0.1:2/tixing", "postgres://tixing@127.0.0.1:99999/tixing"] {
+        let site = Site::new(url, "http://127.0.0.1:1", "");
+        for verb in ["check", "serve"] {
+            let (code, told, said) = site.run(&[verb]);
+            let all = format!("{told}{said}");
+            assert!(code == 78 && all.contains("with one host"), "{url} {verb} {code} {all}");
+        }
+    }
+}

@@ -223,6 +223,14 @@ async fn i2_i3_a_standby_that_lacks_what_a_dead_daemon_wrote_is_on_hold_until_an
         until(back + 13_000).await;
         let (holds, open) = pair.holds().await;
         assert!(open > 0, "nobody knows what it had sent: {holds}{}", pair.trio.said());
+        // Started again it is another one, and knows nothing of what it had written.
+        let name = format!("{} (", pair.trio.names[COFFEE]);
+        pair.trio.serve(COFFEE);
+        let (code, told, said) = block_in_place(|| pair.trio.sites[TEA].run(&["release"]));
+        let why = told + &said;
+        let says = ["does not end by itself", "that have ended since", &name];
+        assert!(code == 0 && says.iter().all(|words| why.contains(words)), "{why}");
+        assert!(!why.contains("keys of the backup"), "there was none: {why}");
         let since = pair.sent(back + 2_000, now());
         assert_eq!(since, 0, "nothing is sent meanwhile");
         let (code, told, said) = block_in_place(|| pair.trio.sites[TEA].run(&["release", "--assume-sent"]));
