@@ -2,7 +2,10 @@
 //! answered and not done again.
 
 use super::problem::Problem;
-use crate::{domain::timing::cut, store::requests::Request as Asked, words::say};
+use crate::{
+    domain::{request::Request as Asked, timing::cut},
+    words::say,
+};
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, HeaderValue, request::Parts},

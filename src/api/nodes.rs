@@ -8,6 +8,7 @@ use crate::{
         timing::{as_rfc3339, cut},
     },
     store::{
+        StoreError,
         keys::Scope,
         nodes::{Buried, NodeRow},
     },
@@ -65,6 +66,14 @@ pub struct Nodes {
 }
 
 impl Api {
+    /// The daemons that share the database, as it knows them.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn nodes(&self) -> Result<Nodes, StoreError> {
+        Ok(Nodes { nodes: self.store.nodes().await?.into_iter().map(|row| self.node(row)).collect() })
+    }
+
     fn node(&self, row: NodeRow) -> Node {
         let this = self.store.node() == Some(row.id);
         let NodeRow { id: NodeId(id), name, state, version, configured, machine, boot, skew, started_at, .. } = row;
@@ -101,8 +110,7 @@ pub async fn list(State(api): State<Api>, caller: Caller) -> Result<Response, Pr
     if !caller.sees_all() {
         return Err(Problem::new("forbidden", say!("nodes_are_of_all_apps")));
     }
-    let nodes = api.store.nodes().await?.into_iter().map(|row| api.node(row)).collect();
-    Ok(json(StatusCode::OK, &Nodes { nodes }))
+    Ok(json(StatusCode::OK, &api.nodes().await?))
 }
 
 /// Say that a daemon that has lapsed has surely ended: its machine is off, or its process was seen to be dead. What it had under way is then decided

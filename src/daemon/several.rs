@@ -10,6 +10,7 @@ use crate::{
     },
     config::Config,
     engine::{Signals, duties::Duties},
+    findings::{self, Report},
     metrics::Metrics,
     platform::transport::Gate,
     store::{
@@ -17,10 +18,11 @@ use crate::{
         nodes::{NewNode, Proof},
         port::Asked,
     },
-    words::say,
+    words::{Voice, say},
 };
 use rand::RngExt;
 use std::{
+    collections::BTreeSet,
     io::ErrorKind,
     sync::{Arc, Mutex},
     time::Duration,
@@ -120,6 +122,27 @@ pub(super) struct Joined {
     /// Its end can be proved as long as it is held.
     _candidate: Candidate,
     _ears: AbortOnDropHandle<()>,
+    _compares: AbortOnDropHandle<()>,
+}
+
+/// How often it is looked whether the daemons agree.
+const COMPARE_EVERY: Duration = Duration::from_secs(10);
+
+/// Says in the log, once each, what the daemons do not agree about.
+async fn compare(api: Api) {
+    let mut told = BTreeSet::new();
+    loop {
+        if let Ok(nodes) = api.nodes().await {
+            let mut report = Report::new(Voice::default());
+            findings::nodes::compare(&serde_json::to_value(nodes).expect("it serialises"), &mut report);
+            let found: BTreeSet<_> = report.checks.iter().map(|check| check.findings(report.voice)).collect();
+            for (found, fix) in found.difference(&told) {
+                tracing::warn!("{found}: {}", fix.as_deref().unwrap_or_default());
+            }
+            told = found;
+        }
+        tokio::time::sleep(COMPARE_EVERY).await;
+    }
 }
 
 impl Joined {
@@ -143,7 +166,8 @@ impl Joined {
         let (ears, heard) = (store.clone(), Arc::clone(&wake));
         let ears = AbortOnDropHandle::new(tokio::spawn(async move { ears.listen(&heard).await }));
         let member = tokio::spawn(member.run(wake, stop.clone(), ended.clone()));
-        Self { stop, ended, member, _candidate: candidate, _ears: ears }
+        let compares = AbortOnDropHandle::new(tokio::spawn(compare(api.clone())));
+        Self { stop, ended, member, _candidate: candidate, _ears: ears, _compares: compares }
     }
 
     /// Nothing more is begun: the lanes go to others.

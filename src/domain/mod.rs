@@ -9,6 +9,7 @@ pub mod consent;
 pub mod ledger;
 pub mod ask;
 pub mod reminder;
+pub mod request;
 pub mod outcome;
 pub mod reason;
 pub mod recall;

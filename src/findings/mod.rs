@@ -1,6 +1,7 @@
 //! What was looked at, how it stands, and what to do about it: for `doctor` and for the console.
 
 pub mod books;
+pub mod nodes;
 
 use crate::{
     config::App,

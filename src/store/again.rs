@@ -14,7 +14,7 @@ use super::{
     mark::mark,
     port::{Entry, Job, Marked, Target},
     reminders::find_in,
-    requests::{self, Earlier, Once, Request},
+    requests::{self, Earlier, Once},
     settle::settle,
     tx::Tx,
 };
@@ -22,6 +22,7 @@ use crate::domain::{
     draft::Change,
     due::Due,
     reminder::{NewReminder, ReminderId, State},
+    request::Request,
 };
 use sqlx::Row;
 use std::collections::HashMap;

@@ -1,14 +1,12 @@
 //! What a node has written, as it remembers it: enough to write it again where the database has forgotten it.
 
-use super::{
-    port::{Body, Entry, Job},
-    requests::Request,
-};
+use super::port::{Body, Entry, Job};
 use crate::domain::{
     consent::Report,
     draft::Change,
     options::Options,
     reminder::{NewReminder, ReminderId},
+    request::Request,
 };
 use std::sync::Arc;
 

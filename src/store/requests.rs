@@ -15,6 +15,7 @@ use crate::domain::{
     DAY, MINUTE, Millis,
     consent::Report,
     reminder::{NewReminder, ReminderId},
+    request::Request,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
@@ -23,23 +24,10 @@ const KNOWN_DAYS: i64 = 1;
 /// Calls that are forgotten in one transaction.
 const SLICE: i64 = 2_000;
 
-/// A call that names a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// The app that it is about: keys are its own.
-    pub app: String,
-    /// The key.
-    pub key: String,
-    /// Where it goes and what it says.
-    pub content: String,
-}
-
-impl Request {
-    /// What is kept of its key, and of its content. The key may name a user, so it is hashed too.
-    fn hashes(&self, names: &Names) -> (String, String) {
-        let hash = |what, text: &str| names.pseudonyms().spent(what, text);
-        (hash("request", &self.key), hash("content", &self.content))
-    }
+/// What is kept of a call's key, and of its content. The key may name a user, so it is hashed too.
+fn hashes(request: &Request, names: &Names) -> (String, String) {
+    let hash = |what, text: &str| names.pseudonyms().spent(what, text);
+    (hash("request", &request.key), hash("content", &request.content))
 }
 
 /// What is known of a call with the same key.
@@ -87,7 +75,7 @@ async fn earlier(
     now: Millis,
     request: &Request,
 ) -> sqlx::Result<Option<Earlier>> {
-    let (today, (tag, digest)) = (now.div_euclid(DAY), request.hashes(names));
+    let (today, (tag, digest)) = (now.div_euclid(DAY), hashes(request, names));
     // After the clock was set back, calls of tomorrow may be known already.
     let days: Vec<String> = (-KNOWN_DAYS..=1).map(|day| (today + day).to_string()).collect();
     let sql = format!(
@@ -116,7 +104,7 @@ async fn remember(
     reminder: Option<ReminderId>,
     templates: Option<String>,
 ) -> sqlx::Result<()> {
-    let (tag, digest) = request.hashes(tx.names);
+    let (tag, digest) = hashes(request, tx.names);
     sqlx::query("INSERT INTO request (day, app, tag, digest, reminder, templates) VALUES ($1, $2, $3, $4, $5, $6)")
         .bind(tx.now.div_euclid(DAY))
         .bind(tx.names.app(&request.app).id)

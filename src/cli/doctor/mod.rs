@@ -4,7 +4,6 @@ mod files;
 mod machine;
 mod daemon;
 mod store;
-mod nodes;
 mod platform;
 
 use super::{

@@ -1,12 +1,9 @@
 //! The daemon and its store: whether they answer, and what the daemon knows.
 
-use super::{
-    super::{client, failure::Failure},
-    nodes,
-};
+use super::super::{client, failure::Failure};
 use crate::{
     config::{App, Config},
-    findings::{Level, Report, Subject, books},
+    findings::{Level, Report, Subject, books, nodes},
     words::{Message, say},
 };
 use reqwest::Method;

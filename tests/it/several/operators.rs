@@ -178,3 +178,25 @@ async fn i2_commits_that_the_database_has_forgotten_put_the_store_on_hold_at_eve
         assert!(block_in_place(|| program.terminate()).0.success());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_daemons_do_not_agree_about_is_in_their_logs_and_in_doctor() {
+    let _turn = machine::half().await;
+    let Some(url) = fresh_url() else { return };
+    let [one, two] = ["a", "a"].map(|name| site(&url, "http://127.0.0.1:1", name));
+    let file = two.path("tixing.toml");
+    let text = std::fs::read_to_string(&file).expect("there");
+    std::fs::write(&file, text.replacen("rate = 200", "rate = 100", 1)).expect("written");
+    let programs = block_in_place(|| [one.serve(), two.serve()]);
+    let sentences = ["2 daemons are called a", "a, a are configured differently for the app coffee"];
+    for program in &programs {
+        for sentence in sentences {
+            program.logs(sentence).await;
+        }
+    }
+    let (_, told, said) = block_in_place(|| one.run(&["doctor"]));
+    assert!(sentences.iter().all(|sentence| told.contains(sentence)), "{told}{said}");
+    for program in programs {
+        assert!(block_in_place(|| program.terminate()).0.success());
+    }
+}

@@ -11,14 +11,21 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A clock that is so far from the database's, in milliseconds, is told of.
 const SKEWED: Millis = SECOND;
 
+fn name(node: &Value) -> String {
+    node["name"].as_str().unwrap_or("?").to_owned()
+}
+
+/// Those that are not gone.
+fn there(told: &Value) -> impl Iterator<Item = &Value> {
+    told["nodes"].as_array().into_iter().flatten().filter(|node| node["state"] != "gone")
+}
+
 /// Looks at the daemons that `/v1/nodes` lists.
 pub fn look(told: &Value, report: &mut Report) {
-    let all: Vec<&Value> =
-        told["nodes"].as_array().into_iter().flatten().filter(|node| node["state"] != "gone").collect();
+    let all: Vec<&Value> = there(told).collect();
     if all.is_empty() {
         return;
     }
-    let name = |node: &Value| node["name"].as_str().unwrap_or("?").to_owned();
     let number = |node: &Value, member: &str| node[member].as_i64().unwrap_or_default();
     let works: Vec<&&Value> = all.iter().filter(|node| node["state"] != "lapsed").collect();
     let check = || say!("check_nodes");
@@ -32,6 +39,17 @@ pub fn look(told: &Value, report: &mut Report) {
         let found = say!("node_skewed", name = name(node), skew = number(node, "skew_ms").abs());
         report.add(check(), Level::Warning, found, say!("set_clock_of_node"));
     }
+    compare(told, report);
+    if report.checks.len() == before {
+        let names: Vec<String> = works.iter().map(|node| name(node)).collect();
+        report.ok(check(), say!("nodes_agree", n = works.len(), names = names));
+    }
+}
+
+/// Looks for what those that live do not agree about.
+pub fn compare(told: &Value, report: &mut Report) {
+    let works: Vec<&Value> = there(told).filter(|node| node["state"] != "lapsed").collect();
+    let check = || say!("check_nodes");
     let by = |member: &str| {
         let mut nodes: BTreeMap<String, Vec<String>> = BTreeMap::new();
         works.iter().for_each(|node| nodes.entry(node[member].to_string()).or_default().push(name(node)));
@@ -85,9 +103,5 @@ pub fn look(told: &Value, report: &mut Report) {
                 say!("configure_nodes_alike"),
             );
         }
-    }
-    if report.checks.len() == before {
-        let names: Vec<String> = works.iter().map(|node| name(node)).collect();
-        report.ok(check(), say!("nodes_agree", n = works.len(), names = names));
     }
 }
