@@ -91,6 +91,7 @@ pub struct Lived {
     pub moves: usize,
     pub divided: usize,
     pub beyond: usize,
+    pub lost_lanes: usize,
     pub fenced: usize,
     pub testimonies: usize,
     pub thawed_bytes: usize,
@@ -226,8 +227,7 @@ impl Life {
             self.machines[k].clocks.set(0);
         }
         if self.rng.random_ratio(1, 4) {
-            // An operator has changed the configuration.
-            self.apps[TEA].shards = *self.divisions.choose(&mut self.rng).expect("some");
+            self.divides_otherwise();
         }
         let seed = self.rng.random();
         let (apps, router, what) = (self.apps.clone(), self.sandbox.router(), self.what());
@@ -235,6 +235,11 @@ impl Life {
         let daemon = Daemon::start(&self.machines[k], shared, &apps, (router, what), seed, self.terms.sabotage);
         self.machines[k].daemon = Some(daemon);
         self.trouble(k);
+    }
+
+    /// An operator changes the configuration.
+    fn divides_otherwise(&mut self) {
+        self.apps[TEA].shards = *self.divisions.choose(&mut self.rng).expect("some");
     }
 
     /// SIGKILL, or the machine vanishes.
@@ -477,8 +482,15 @@ impl Life {
             self.books.lock().expect("whole").leave_standby_behind();
         }
         for _ in 0..self.rng.random_range(0..5) {
-            match self.rng.random_range(0..4) {
-                0 => self.cancel(),
+            match self.rng.random_range(0..8) {
+                0 | 1 => self.cancel(),
+                2 => {
+                    // The standby knows nothing of its lanes, nor of the node.
+                    self.divides_otherwise();
+                    let other = self.rng.random_range(0..MACHINES);
+                    self.kill(other).await;
+                    self.start(other);
+                }
                 _ => self.insert(),
             }
             let soon = self.rng.random_range(0..2_500);
@@ -743,6 +755,11 @@ impl Life {
                     tokio::time::sleep(Duration::from_secs(10)).await;
                     self.look();
                 }
+            }
+            if turn == 0 {
+                // Who has written nothing since a standby took over finds only now what that lacks.
+                let daemons = self.machines.iter().filter_map(|machine| machine.daemon.as_ref());
+                daemons.for_each(|daemon| daemon.line.write_now(|_| ((), Vec::new())));
             }
             if turn == 6 {
                 // Then nobody is away any more, of whom it could not be known whether they come back.

@@ -1,5 +1,6 @@
 //! Three daemons on one store: each a real engine and a real member with clocks of its own, that stands still, dies, is cut off and comes back.
-//! What keeps two of them from sending one message is judged by the platform's ledger, and by what each writes.
+//! One of their two apps is divided into shards in most lives. What keeps two of them from sending one message is judged by the platform's ledger, and by
+//! what each writes.
 
 mod books;
 mod clocks;
@@ -40,7 +41,7 @@ impl Lived {
         self.each().into_iter().zip({ other }.each()).for_each(|((_, sum), (_, n))| *sum += *n);
     }
 
-    fn each(&mut self) -> [(&'static str, &mut usize); 19] {
+    fn each(&mut self) -> [(&'static str, &mut usize); 20] {
         [
             ("messages", &mut self.sent),
             ("kills", &mut self.kills),
@@ -54,6 +55,7 @@ impl Lived {
             ("moves", &mut self.moves),
             ("marks in further shards", &mut self.divided),
             ("marks in shards of before", &mut self.beyond),
+            ("shards that a standby lacked", &mut self.lost_lanes),
             ("fenced marks", &mut self.fenced),
             ("testimonies", &mut self.testimonies),
             ("thawed bytes", &mut self.thawed_bytes),

@@ -45,6 +45,7 @@ pub fn judge(life: &mut Life) -> Result<(), String> {
         takeovers: books.takeovers,
         moves: books.moved_at.len(),
         divided: books.marks.iter().filter(|mark| books.lanes[mark.lane].shard > 0).count(),
+        lost_lanes: books.lanes.iter().filter(|lane| lane.lost).count(),
         beyond: books.marks.iter().filter(|mark| mark.is_beyond).count(),
         fenced: books.fenced,
         testimonies: books.testimonies,
