@@ -214,15 +214,13 @@ pub enum App {
 pub enum Nodes {
     /// Say that a daemon that was not heard of has surely ended: its machine is off, or its process is seen to be dead.
     Bury {
-        /// Its number.
-        #[arg(value_name = "NODE")]
-        id: i64,
+        /// Its number or name, as `tixing nodes` lists them.
+        node: String,
     },
     /// Have a daemon hand over all its apps to the others, before its machine is worked on. It takes part again when it is started again.
     Drain {
-        /// Its number.
-        #[arg(value_name = "NODE")]
-        id: i64,
+        /// Its number or name, as `tixing nodes` lists them.
+        node: String,
     },
 }
 

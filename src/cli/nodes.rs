@@ -1,7 +1,7 @@
 //! `tixing nodes`: the daemons that share a PostgreSQL.
 
 use super::{arguments::Nodes, client::Client, failure::Failure, out::Out, table::rows};
-use crate::words::{Message, say};
+use crate::words::say;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 pub async fn run(client: &Client, verb: Option<Nodes>, out: Out) -> Result<(), Failure> {
     match verb {
         None => {
-            let told = client.ask(Method::GET, "/v1/nodes", None).await?;
-            let nodes = told["nodes"].as_array().cloned().unwrap_or_default();
+            let nodes = list(client).await?;
             if nodes.is_empty() && !out.json {
                 out.tell(&say!("one_daemon"));
+                client.close().await;
+                return Ok(());
             }
             let flat = |node: &Value| {
                 let shards = node["shards"].as_object().into_iter().flatten();
@@ -39,15 +40,92 @@ pub async fn run(client: &Client, verb: Option<Nodes>, out: Out) -> Result<(), F
                 out,
             );
         }
-        Some(Nodes::Bury { id }) => set(client, id, "bury", &say!("node_buried", id = id), out).await?,
-        Some(Nodes::Drain { id }) => set(client, id, "drain", &say!("node_drains", id = id), out).await?,
+        Some(Nodes::Bury { node }) => {
+            let nodes = list(client).await?;
+            let id = number(&nodes, &node)?;
+            let answer = set(client, id, "bury").await?;
+            // One that ended long ago is not listed.
+            let known = !nodes.iter().any(|node| node["id"] == id && node["state"] != "gone");
+            let done = if known { say!("node_buried_before", id = id) } else { say!("node_buried", id = id) };
+            out.done(&answer, &done);
+        }
+        Some(Nodes::Drain { node }) => {
+            let id = number(&list(client).await?, &node)?;
+            let answer = set(client, id, "drain").await?;
+            let kept = kept(&answer, id);
+            let done = match kept.is_empty() {
+                true => say!("node_drains", id = id),
+                false => say!("node_drains_alone", id = id, apps = kept),
+            };
+            out.done(&answer, &done);
+        }
     }
     client.close().await;
     Ok(())
 }
 
-async fn set(client: &Client, id: i64, verb: &str, done: &Message, out: Out) -> Result<(), Failure> {
-    let answer = client.ask(Method::POST, &format!("/v1/nodes/{id}/{verb}"), None).await?;
-    out.done(&answer, done);
-    Ok(())
+async fn list(client: &Client) -> Result<Vec<Value>, Failure> {
+    let told = client.ask(Method::GET, "/v1/nodes", None).await?;
+    Ok(told["nodes"].as_array().cloned().unwrap_or_default())
+}
+
+/// The number of a daemon, which is given by it or by its name.
+fn number(nodes: &[Value], given: &str) -> Result<i64, Failure> {
+    if let Ok(id) = given.parse() {
+        return Ok(id);
+    }
+    let named: Vec<&Value> = nodes.iter().filter(|node| node["name"] == given && node["state"] != "gone").collect();
+    match named[..] {
+        [] => Err(Failure::NotFound(say!("no_node_of_name", name = given))),
+        [one] => Ok(one["id"].as_i64().unwrap_or_default()),
+        _ => Err(Failure::Usage(say!("nodes_share_name", name = given, n = named.len()))),
+    }
+}
+
+/// The apps that a drained daemon keeps: no other live one is configured with them.
+fn kept(answer: &Value, id: i64) -> Vec<&str> {
+    let nodes = || answer["nodes"].as_array().into_iter().flatten();
+    let live = |app: &str| {
+        nodes().any(|node| node["id"] != id && node["state"] == "live" && node["configured"].get(app).is_some())
+    };
+    let apps = nodes().filter(|node| node["id"] == id).flat_map(|node| node["apps"].as_array().into_iter().flatten());
+    apps.filter_map(Value::as_str).filter(|app| !live(app)).collect()
+}
+
+async fn set(client: &Client, id: i64, verb: &str) -> Result<Value, Failure> {
+    client.ask(Method::POST, &format!("/v1/nodes/{id}/{verb}"), None).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_is_named_by_its_number_or_by_a_name_that_no_other_has_which_is_not_gone() {
+        let node = |id: i64, name: &str, state: &str| json!({ "id": id, "name": name, "state": state });
+        let nodes = [node(1, "a", "gone"), node(2, "a", "live"), node(3, "b", "live"), node(4, "b", "lapsed")];
+        assert_eq!(number(&nodes, "1").expect("a number"), 1);
+        assert_eq!(number(&nodes, "a").expect("one has it"), 2);
+        let refused = |given: &str| number(&nodes, given).expect_err(given);
+        assert!(matches!(refused("c"), Failure::NotFound(_)));
+        assert!(matches!(refused("b"), Failure::Usage(what) if what.to_string().contains("give the number")));
+    }
+
+    #[test]
+    fn a_drained_daemon_keeps_what_no_other_live_one_is_configured_with() {
+        let node = |id: i64, state: &str, configured: &[&str], apps: &[&str]| {
+            let configured: serde_json::Map<String, Value> =
+                configured.iter().map(|app| ((*app).to_owned(), "digest".into())).collect();
+            json!({ "id": id, "state": state, "configured": configured, "apps": apps })
+        };
+        let nodes = |second: &str| {
+            json!({ "nodes": [
+                node(1, "leaving", &["coffee", "tea"], &["coffee", "tea"]),
+                node(2, second, &["coffee"], &[]),
+            ] })
+        };
+        assert_eq!(kept(&nodes("live"), 1), ["tea"]);
+        assert_eq!(kept(&nodes("lapsed"), 1), ["coffee", "tea"]);
+        assert!(kept(&nodes("live"), 2).is_empty());
+    }
 }

@@ -136,6 +136,13 @@ impl Report {
         if good { self.ok(subject, found) } else { self.add(subject, otherwise, found, fix) }
     }
 
+    /// Tells what was found of a thing in other words, since more is known by now.
+    pub fn tell_again(&mut self, name: &Message, found: &Message, fix: &Message) {
+        for check in self.checks.iter_mut().filter(|check| check.subject.name == *name) {
+            (check.found, check.fix) = (found.clone(), Some(fix.clone()));
+        }
+    }
+
     /// How many stand so.
     pub fn count(&self, level: Level) -> usize {
         self.checks.iter().filter(|check| check.level == level).count()

@@ -6,7 +6,10 @@ use crate::{
     words::say,
 };
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 /// A clock that is so far from the database's, in milliseconds, is told of.
 const SKEWED: Millis = SECOND;
@@ -20,16 +23,30 @@ fn there(told: &Value) -> impl Iterator<Item = &Value> {
     told["nodes"].as_array().into_iter().flatten().filter(|node| node["state"] != "gone")
 }
 
-/// Looks at the daemons that `/v1/nodes` lists.
-pub fn look(told: &Value, report: &mut Report) {
+/// Looks at the daemons that `/v1/nodes` lists. `runs`: one listens on this socket.
+pub fn look(told: &Value, socket: &Path, runs: bool, report: &mut Report) {
     let all: Vec<&Value> = there(told).collect();
     if all.is_empty() {
         return;
     }
     let number = |node: &Value, member: &str| node[member].as_i64().unwrap_or_default();
     let works: Vec<&&Value> = all.iter().filter(|node| node["state"] != "lapsed").collect();
+    if !runs && !works.is_empty() {
+        let names: Vec<String> = works.iter().map(|node| name(node)).collect();
+        let found = say!("daemon_listens_elsewhere", socket = socket.to_string_lossy(), n = works.len(), names = names);
+        report.tell_again(&say!("check_daemon"), &found, &say!("name_its_socket"));
+    }
     let check = || say!("check_nodes");
     let before = report.checks.len();
+    let drained = works.iter().filter(|node| node["state"] == "leaving");
+    let drained: Vec<String> = drained.map(|node| format!("{} ({})", name(node), number(node, "id"))).collect();
+    if !drained.is_empty() {
+        let found = match drained.len() == works.len() {
+            true => say!("nodes_all_drained", names = drained),
+            false => say!("nodes_drained", names = drained),
+        };
+        report.add(check(), Level::Warning, found, say!("start_drained"));
+    }
     for node in all.iter().filter(|node| node["state"] == "lapsed") {
         let (id, silent_for, n) = (number(node, "id"), number(node, "silent_ms"), number(node, "under_way"));
         let found = say!("node_lapsed", name = name(node), id = id, silent_for = silent_for, n = n);

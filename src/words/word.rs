@@ -42,6 +42,11 @@ pub fn word(word: &str) -> Message {
         "let_in" => say!("word_let_in"),
         "delivered" => say!("word_delivered"),
         "undelivered" => say!("word_undelivered"),
+        "live" => say!("word_live"),
+        "leaving" => say!("word_leaving"),
+        "lapsed" => say!("word_lapsed"),
+        "gone" => say!("word_gone"),
+        "ready" => say!("word_ready"),
         other => Message::text(other),
     }
 }
@@ -87,7 +92,17 @@ mod tests {
             "active",
             "paused",
         ];
-        for state in states.into_iter().chain(["available", "held", "used", "void", "ended"]) {
+        for state in states.into_iter().chain([
+            "available",
+            "held",
+            "used",
+            "void",
+            "ended",
+            "live",
+            "leaving",
+            "lapsed",
+            "gone",
+        ]) {
             let said = cell("state", state, zh);
             assert!(!said.is_empty() && !said.is_ascii(), "{state}: {said}");
             assert_eq!(cell("state", state, en), state);

@@ -1,6 +1,9 @@
 //! `tixing doctor` by the real program, healthy and with each thing wrong that a sandbox can have wrong.
 
-use crate::harness::program::{SandboxServer, Site};
+use crate::harness::{
+    postgres,
+    program::{SandboxServer, Site},
+};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use tixing::sandbox::Faults;
@@ -160,4 +163,78 @@ async fn a_doctor_sees_the_daemons_own_limits_the_files_beside_the_store_and_a_c
     assert_eq!(told.level("store's log"), "ok");
     assert_eq!(told.level("coffee: pushes"), "warning");
     assert!(told.says("coffee: pushes", "/callback/coffee"), "{:?}", told.checks);
+}
+
+/// The daemons that `tixing nodes` lists.
+fn nodes(site: &Site) -> Vec<Value> {
+    let (code, out, said) = site.run(&["nodes", "--json"]);
+    assert_eq!(code, 0, "{said}");
+    out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn a_doctor_beside_several_daemons_knows_them_and_says_which_were_drained() {
+    if !postgres::available() {
+        return;
+    }
+    let url = postgres::fresh_url();
+    let site = |name: &str| {
+        let site = Site::new(&url, "http://127.0.0.1:1", "");
+        let text = std::fs::read_to_string(site.path("tixing.toml")).expect("there");
+        let text = text.replace("[server]", &format!("[server]\nnode = \"{name}\""));
+        std::fs::write(site.path("tixing.toml"), text).expect("written");
+        site
+    };
+    let [a, b, aside] = ["a", "b", "aside"].map(site);
+    let programs = [a.serve(), b.serve()];
+    let told = Told::of(&aside);
+    assert_eq!((told.level("daemon"), told.level("daemons")), ("warning", "ok"), "{:?}", told.checks);
+    assert!(told.says("daemon", "none listens on") && told.says("daemon", "2 daemons work on the same database: a, b"));
+    assert!(told.says("daemon", "TIXING_SERVER__SOCKET"), "{:?}", told.checks);
+    assert_eq!(Told::of(&a).level("daemon"), "ok");
+
+    let (code, _, said) = aside.run(&["nodes", "drain", "c"]);
+    assert!(code == 4 && said.contains("no daemon called c"), "{code} {said}");
+    let (code, _, said) = aside.run(&["nodes", "drain", "a"]);
+    assert!(code == 0 && said.contains("hands over its apps"), "{code} {said}");
+    let id = |name: &str| nodes(&aside).iter().find(|node| node["name"] == name).expect("listed")["id"].to_string();
+    let (a_id, b_id) = (id("a"), id("b"));
+    let told = Told::of(&aside);
+    let drained = format!("drained or about to stop, and taking nothing more until started again: a ({a_id})");
+    assert!(told.level("daemons") == "warning" && told.says("daemons", &drained), "{:?}", told.checks);
+    let (_, table, _) = aside.run(&["nodes", "--lang", "zh"]);
+    assert!(table.contains("不再接手") && table.contains("运行中") && !table.contains("live"), "{table}");
+    let begun = Instant::now();
+    while nodes(&aside).iter().any(|node| node["name"] == "b" && node["apps"].as_array().is_none_or(|a| a.len() < 2)) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "b has what a had: {:?}", nodes(&aside));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let (code, _, said) = aside.run(&["nodes", "drain", &b_id]);
+    assert!(code == 0 && said.contains("it keeps and goes on to send for coffee"), "{code} {said}");
+    let told = Told::of(&aside);
+    assert!(told.level("daemons") == "warning" && told.says("daemons", "all are drained"), "{:?}", told.checks);
+
+    let (code, _, said) = aside.run(&["nodes", "bury", "a"]);
+    assert!(code == 1 && said.contains("it has not ended"), "{code} {said}");
+    for program in programs {
+        assert!(program.terminate().0.success());
+    }
+    let (code, _, said) = aside.run(&["nodes", "bury", &a_id]);
+    assert!(code == 0 && said.contains("it was known before"), "{code} {said}");
+    assert_eq!(aside.run(&["nodes", "bury", "a"]).0, 4, "none of that name is left");
+    let (_, out, _) = aside.run(&["nodes", "--lang", "zh"]);
+    assert!(out.contains("已结束"), "{out}");
+    let told = Told::of(&aside);
+    assert!(told.says("daemon", "does not run"), "nobody works: {:?}", told.checks);
+}
+
+#[test]
+fn on_sqlite_there_are_no_several_daemons_to_list_and_a_chinese_doctor_says_that_the_daemon_is_ready() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let program = site.serve();
+    let (code, out, said) = site.run(&["nodes"]);
+    assert!(code == 0 && out.is_empty() && said.contains("on SQLite there is one"), "{code} {out} {said}");
+    let (_, out, _) = site.run(&["doctor", "--lang", "zh"]);
+    assert!(out.contains("就绪") && !out.contains("ready"), "{out}");
+    assert!(program.terminate().0.success());
 }

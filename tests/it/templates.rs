@@ -354,7 +354,7 @@ async fn new_reminders_are_refused_by_the_platforms_own_rules() {
     assert!(code == 1 && said.contains("45009") && said.contains("still counts"), "{said}");
     assert!(program.terminate().0.success());
     let (code, _, said) = site.run(&["template", "refresh"]);
-    assert!(code == 1 && said.contains("no daemon runs"), "{said}");
+    assert!(code == 1 && said.contains("no daemon listens"), "{said}");
     let (code, out, _) = site.run(&["template", "list", "--json"]);
     assert!(code == 0 && out.lines().count() == 3 && out.contains("报名成功"), "{out}");
 }

@@ -4,7 +4,7 @@ use super::super::{client, failure::Failure};
 use crate::{
     config::{App, Config},
     findings::{Level, Report, Subject, books, nodes},
-    words::{Message, say},
+    words::{Message, say, word},
 };
 use reqwest::Method;
 use serde_json::Value;
@@ -20,11 +20,11 @@ pub async fn look(config: Config, runs: bool, report: &mut Report) -> (Option<Va
         report.skipped(say!("check_database"), say!("store_made_at_start"));
         return (None, None);
     }
-    let apps = config.apps.clone();
+    let (apps, socket) = (config.apps.clone(), config.server.socket.clone());
     match ask(config, runs, report).await {
         Ok(told) => {
             report.ok(say!("check_database"), say!("database_answers"));
-            nodes::look(&told.nodes, report);
+            nodes::look(&told.nodes, &socket, runs, report);
             books::look(&told.stats, &told.keys, &apps, report);
             if let Some(Running { metrics, templates }) = told.running {
                 for app in apps.iter().filter(|app| app.callback.is_some()) {
@@ -65,7 +65,11 @@ async fn ask(config: Config, runs: bool, report: &mut Report) -> Result<Told, Fa
         // First: whatever hinders it may keep the other answers from coming.
         if runs {
             let (good, text) = client.text("/readyz").await?;
-            let found = Message::text(text.trim());
+            let (first, paused) = text.trim().split_once('\n').unwrap_or((text.trim(), ""));
+            let found = match paused {
+                "" => word::word(first),
+                paused => say!("lines", first = word::word(first), rest = paused),
+            };
             report.judge(say!("check_readiness"), good, Level::Failed, found, say!("readiness_matters"));
         }
         let stats = client.ask(Method::GET, "/v1/stats", None).await?;
