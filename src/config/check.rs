@@ -1,6 +1,7 @@
 //! The check of a configuration: the context that each group of keys is checked in, and the problems that are found.
 
 use super::{
+    environment,
     place::{Lines, Place},
     wanted::Wanted,
 };
@@ -9,6 +10,7 @@ use crate::{
     words::{Message, say},
 };
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
 };
@@ -69,6 +71,8 @@ pub(super) struct Check<'a> {
     pub base: PathBuf,
     /// Looks up an environment variable.
     pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// The environment's variables, of which some override the file.
+    pub vars: &'a BTreeMap<String, String>,
     /// Which secrets are read.
     pub wanted: Wanted,
     /// Whether one of the app that is being checked was not.
@@ -84,7 +88,9 @@ pub(super) struct Check<'a> {
 impl Check<'_> {
     /// Notes a problem with the key at this place.
     pub fn problem(&mut self, place: &Place<'_>, what: Message) {
-        self.problems.push(Problem { place: in_file(self.path, self.lines.of(place)), what });
+        let in_file = || in_file(self.path, self.lines.of(place));
+        let place = environment::origin(self.vars, place).map_or_else(in_file, Message::text);
+        self.problems.push(Problem { place, what });
     }
 
     /// Notes a setting that is allowed but probably not meant.
@@ -160,7 +166,6 @@ mod tests {
         config::tests::{GOOD, refused},
         words::{Lang, Voice},
     };
-    use std::collections::BTreeMap;
 
     #[test]
     fn a_value_of_another_kind_is_told_what_to_write_in_both_languages() {

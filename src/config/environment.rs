@@ -1,6 +1,9 @@
 //! Environment variables that override the configuration: `TIXING_SERVER__LISTEN` stands for `listen` of `[server]`.
 
-use super::check::{Problems, friendly};
+use super::{
+    check::{Problems, friendly},
+    place::Place,
+};
 use crate::words::{Message, say};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -15,8 +18,8 @@ pub(super) fn overridden<Raw: DeserializeOwned>(
 ) -> Result<Option<Raw>, Problems> {
     let mut table: toml::Table = toml::from_str(text).expect("it was just read as TOML");
     let mut names = Vec::new();
-    for (name, value) in vars.iter().filter(|(k, _)| k.starts_with("TIXING_") && k.contains("__")) {
-        let path: Vec<String> = name["TIXING_".len()..].split("__").map(str::to_lowercase).collect();
+    for (name, value) in vars {
+        let Some(path) = path(name) else { continue };
         let (last, parents) = path.split_last().expect("split gives at least one");
         let mut at = &mut table;
         for key in parents {
@@ -36,6 +39,17 @@ pub(super) fn overridden<Raw: DeserializeOwned>(
     table.try_into().map(Some).map_err(wrong)
 }
 
+/// The way to the key that a variable stands for, if it stands for one.
+fn path(variable: &str) -> Option<Vec<String>> {
+    let path = variable.strip_prefix("TIXING_").filter(|path| path.contains("__"))?;
+    Some(path.split("__").map(str::to_lowercase).collect())
+}
+
+/// The variable that the value at a place comes from, if it is not the file's.
+pub(super) fn origin<'v>(vars: &'v BTreeMap<String, String>, place: &Place<'_>) -> Option<&'v str> {
+    vars.keys().map(String::as_str).find(|name| path(name).is_some_and(|path| place.is_within(&path)))
+}
+
 #[cfg(test)]
 mod tests {
     use crate::config::tests::{GOOD, read};
@@ -47,5 +61,17 @@ mod tests {
         assert_eq!(config.server.listen.port(), 9000);
         let problems = read(&GOOD, &[("TIXING_SERVER__LISTN", "x")]).expect_err("unknown");
         assert!(problems.contains("TIXING_SERVER__LISTN") && problems.contains("did you mean"), "{problems}");
+        for (name, value, said) in [
+            ("TIXING_SERVER__LISTEN", "80", "TIXING_SERVER__LISTEN: «80» is not an address"),
+            ("TIXING_SERVER__NODE", "", "TIXING_SERVER__NODE: the name of a node has"),
+            ("TIXING_RETENTION__BODIES", "soon", "TIXING_RETENTION__BODIES: "),
+            ("TIXING_STORE__URL", "mysql://h/x", "TIXING_STORE__URL: "),
+        ] {
+            let problems = read(&GOOD, &[(name, value)]).expect_err(name);
+            assert!(problems.contains(said) && !problems.contains("tixing.toml:"), "{problems}");
+        }
+        let other = GOOD.replace("127.0.0.1:8700", "localhost");
+        let problems = read(&other, &[("TIXING_SERVER__NODE", "a")]).expect_err("no address");
+        assert!(problems.contains("tixing.toml:3: «localhost»"), "what the file says is the file's: {problems}");
     }
 }

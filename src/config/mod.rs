@@ -211,6 +211,7 @@ fn parse_with(
         // A path from the working directory has no parent to name: "" joins as nothing.
         base: std::path::absolute(path).ok().and_then(|p| p.parent().map(Path::to_owned)).unwrap_or_default(),
         env,
+        vars: &vars,
         wanted,
         passed_over: false,
         lines: Lines::new(text).expect("it was just read as TOML"),

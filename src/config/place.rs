@@ -31,6 +31,12 @@ impl<'a> Place<'a> {
         self.and(Step::Index(index))
     }
 
+    /// Whether it is the key that this path of keys leads to, or lies in it.
+    pub fn is_within(&self, path: &[String]) -> bool {
+        let is_step = |(name, step): (&String, &Step<'_>)| matches!(step, Step::Key(key) if key == name);
+        path.len() <= self.0.len() && path.iter().zip(&self.0).all(is_step)
+    }
+
     fn and(&self, step: Step<'a>) -> Self {
         Self([&self.0[..], &[step]].concat())
     }
