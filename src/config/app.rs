@@ -383,7 +383,8 @@ impl Raw {
         }
         let most = rate.min(self.concurrency).clamp(1, MOST_SHARDS);
         if !self.shards.is_power_of_two() || self.shards > most {
-            check.problem(&place.key("shards"), say!("bad_shards", found = self.shards, most = most));
+            let allowed: Vec<u32> = (0..).map(|n| 1 << n).take_while(|n| *n <= most).collect();
+            check.problem(&place.key("shards"), say!("bad_shards", found = self.shards, allowed = allowed));
         }
         self.openness(facts, check);
         if platform.is_some() {
@@ -687,14 +688,15 @@ mod tests {
     #[test]
     fn an_app_is_divided_into_a_power_of_two_that_its_limits_suffice_for_and_on_sqlite_that_has_no_effect() {
         let zone = "timezone = \"Asia/Shanghai\"";
-        for (more, found, most) in [
-            ("shards = 0", 0, 64),
-            ("shards = 3", 3, 64),
-            ("shards = 128", 128, 64),
-            ("shards = 4\nrate = 3", 4, 3),
-            ("shards = 8\nconcurrency = 7", 8, 7),
+        for (more, found, allowed) in [
+            ("shards = 0", 0, "1, 2, 4, 8, 16, 32, 64"),
+            ("shards = 3", 3, "1, 2, 4, 8, 16, 32, 64"),
+            ("shards = 128", 128, "1, 2, 4, 8, 16, 32, 64"),
+            ("shards = 4\nrate = 3", 4, "1, 2"),
+            ("shards = 8\nconcurrency = 7", 8, "1, 2, 4"),
+            ("shards = 2\nrate = 1", 2, "1"),
         ] {
-            let said = format!("`shards` is {found}; allowed are 1, 2, 4, 8 and so on up to {most}");
+            let said = format!("`shards` is {found}; allowed are {allowed}: each");
             refused(&[(zone, &format!("{zone}\n{more}"), &said)]);
         }
         let divided = GOOD.replacen(zone, &format!("{zone}\nshards = 64"), 1);

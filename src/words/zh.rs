@@ -1987,7 +1987,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("story_left_by_node", "当时由守护进程 {name}（{id}）发送，此后它一直失联：要等确认它已结束（它自己重新启动，或执行 `tixing nodes bury {id}`），才会决定是否重发。"),
     ("store_name_unknown", "其中有本守护进程启动之后、由其他守护进程的新配置加入的应用或模板：请让所有守护进程使用相同的配置，并重新启动本进程"),
     ("schema_still_needed", "守护进程 {name} 的版本是 {version}，仍需要即将移除的内容：请先升级它"),
-    ("bad_shards", "`shards` 的值为 {found}；允许 1、2、4、8……最大 {most}：每个分片至少要分到 1 的 `rate` 和 1 的 `concurrency`"),
+    ("bad_shards", "`shards` 的值为 {found}；允许 {allowed}：每个分片至少要分到 1 的 `rate` 和 1 的 `concurrency`"),
     ("shards_older_node", "有应用的 `shards` 大于 1，而仍在运行的节点“{name}”是 tixing {version}，尚不支持分片：请先停止或升级它"),
     ("shards_without_effect", "应用“{app}”的 `shards` 不起作用：SQLite 上只有一个守护进程，没有别的进程分担"),
     ("hold_ends_by_itself", "{why}；以下守护进程补写完数据库缺失的内容后自动放行：{nodes}"),
