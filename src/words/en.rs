@@ -2019,4 +2019,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("word_lapsed", "lapsed"),
     ("word_gone", "gone"),
     ("word_ready", "ready"),
+    ("app_stays_paused", "no operator pauses {name} any more, but it stays paused until {until:time} because of {code}: {why}; see to that, then one message is tried and the others follow"),
+    ("paused_by_operator", "by an operator"),
+    ("paused_twice", "by an operator; beside that until {until:time} because of {code}: {why}"),
 ];

@@ -2019,4 +2019,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("word_lapsed", "失联"),
     ("word_gone", "已结束"),
     ("word_ready", "就绪"),
+    ("app_stays_paused", "{name} 的人工暂停已解除，但仍因 {code} 暂停至 {until:time}：{why}；请先处理，到时先试发一条，成功后恢复"),
+    ("paused_by_operator", "人工暂停"),
+    ("paused_twice", "人工暂停；此外因 {code} 暂停至 {until:time}：{why}"),
 ];

@@ -376,6 +376,28 @@ fn an_app_is_paused_and_resumed_and_everything_that_looks_says_so() {
     assert!(!why.contains("paused"), "{why}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_is_resumed_while_its_platform_refuses_it_is_said_to_stay_paused() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "timezone = \"Asia/Shanghai\"");
+    let program = site.try_serve_with(&[("SECRET", "wrong")]).expect("it starts");
+    add(&site, "o1", &["--at", "+0s"]);
+    let list = || site.run(&["app", "list", "--lang", "en"]).1;
+    let begun = std::time::Instant::now();
+    while !site.run(&["app", "list", "--json"]).1.contains("\"paused_until\":\"") {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{}", list());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(site.run(&["app", "pause", "coffee"]).0, 0);
+    let listed = list();
+    assert!(listed.contains("by an operator; beside that until ") && listed.contains("because of 40125"), "{listed}");
+    let (code, _, said) = site.run(&["app", "resume", "coffee"]);
+    assert!(code == 0 && said.contains("it stays paused until ") && said.contains("40125"), "{code} {said}");
+    let listed = list();
+    assert!(!listed.contains("operator"), "{listed}");
+    assert!(program.terminate().0.success());
+}
+
 #[test]
 fn what_is_passed_over_or_may_count_twice_is_told_on_the_command_line_too() {
     let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
