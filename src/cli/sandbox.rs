@@ -7,7 +7,7 @@ use crate::{
     sandbox::{Sandbox, pusher_of},
     words::{Message, say},
 };
-use std::{net::SocketAddr, path::PathBuf};
+use std::{io::ErrorKind, net::SocketAddr, path::PathBuf};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -31,8 +31,14 @@ pub async fn run(path: Option<PathBuf>, listen: SocketAddr, seed: u64, out: Out)
             out.tell(&say!("sandbox_knows_app", app = app.name, appid = app.appid, file = path.to_string_lossy()));
         }
     }
-    let cannot =
-        |e: std::io::Error| Failure::Config(say!("sandbox_cannot_listen", address = listen, why = e.to_string()));
+    let cannot = |e: std::io::Error| {
+        let cannot = say!("sandbox_cannot_listen", address = listen, why = e.to_string());
+        // The program that has the port may end.
+        match e.kind() {
+            ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable => Failure::Passing(cannot),
+            _ => Failure::Config(cannot),
+        }
+    };
     let listener = TcpListener::bind(listen).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
     let mut term = signal(SignalKind::terminate()).map_err(cannot)?;

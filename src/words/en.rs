@@ -1200,7 +1200,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("configuration_ok", "{file}: ok, {apps:count app}, {templates:count template}"),
     ("sandbox_pushes_to", "pushes to {url}"),
     ("sandbox_knows_app", "knows the app {app} ({appid}) from {file}"),
-    ("sandbox_cannot_listen", "cannot listen on {address}: {why}"),
+    ("sandbox_cannot_listen", "cannot listen on {address}: {why}; stop the program that has the address, or name another with --listen"),
     ("sandbox_listens", "the sandbox listens on http://{address}; orders under /_sandbox"),
     ("init_exists", "{file} exists already and is left as it is; name another path"),
     ("cannot_write", "cannot write {file}: {why}"),

@@ -1200,7 +1200,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("configuration_ok", "{file}：无误，{apps} 个应用，{templates} 个模板"),
     ("sandbox_pushes_to", "推送到 {url}"),
     ("sandbox_knows_app", "已从 {file} 加载应用 {app}（{appid}）"),
-    ("sandbox_cannot_listen", "无法监听 {address}：{why}"),
+    ("sandbox_cannot_listen", "无法监听 {address}：{why}；请停止占用该地址的程序，或用 --listen 换一个"),
     ("sandbox_listens", "沙箱监听 http://{address}；控制接口在 /_sandbox 下"),
     ("init_exists", "{file} 已存在，未作改动；请换一个路径"),
     ("cannot_write", "无法写入 {file}：{why}"),

@@ -399,6 +399,15 @@ async fn an_app_that_is_resumed_while_its_platform_refuses_it_is_said_to_stay_pa
 }
 
 #[test]
+fn a_sandbox_whose_port_is_taken_says_what_to_do_and_may_be_tried_again() {
+    let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let (code, _, said) = site.run(&["sandbox", "--listen", &address]);
+    assert!(code == 75 && said.contains(&address) && said.contains("--listen"), "{code} {said}");
+}
+
+#[test]
 fn what_is_passed_over_or_may_count_twice_is_told_on_the_command_line_too() {
     let site = Site::new("sqlite:tixing.db", "http://127.0.0.1:1", "");
     let program = site.serve();
