@@ -2022,4 +2022,6 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("app_stays_paused", "no operator pauses {name} any more, but it stays paused until {until:time} because of {code}: {why}; see to that, then one message is tried and the others follow"),
     ("paused_by_operator", "by an operator"),
     ("paused_twice", "by an operator; beside that until {until:time} because of {code}: {why}"),
+    ("store_folder_unwritten", "{folder} cannot be written by uid {own}: {why}"),
+    ("let_write_folder", "run it as the owner of the folder, uid {owner}, or give the folder to the daemon's user with chown; a file system that is mounted read-only must be mounted for writing"),
 ];

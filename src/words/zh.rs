@@ -2022,4 +2022,6 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("app_stays_paused", "{name} 的人工暂停已解除，但仍因 {code} 暂停至 {until:time}：{why}；请先处理，到时先试发一条，成功后恢复"),
     ("paused_by_operator", "人工暂停"),
     ("paused_twice", "人工暂停；此外因 {code} 暂停至 {until:time}：{why}"),
+    ("store_folder_unwritten", "uid {own} 无法写入 {folder}：{why}"),
+    ("let_write_folder", "请以该目录的所有者（uid {owner}）运行，或用 chown 把目录交给守护进程的用户；如果文件系统以只读方式挂载，请改为可写挂载"),
 ];

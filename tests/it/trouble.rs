@@ -306,15 +306,19 @@ fn a_read_only_file_or_folder_is_told_at_the_start() {
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "ro", "tmpfs"]).arg(&data).status();
         assert!(mounted.is_ok_and(|s| s.success()), "a read-only tmpfs can be mounted");
         let result = site.try_serve();
+        let (_, doctor, _) = site.run(&["doctor"]);
         assert!(Command::new("umount").arg(&data).status().is_ok_and(|s| s.success()));
         let (status, said) = result.err().expect("read-only");
         assert_eq!(status.code(), Some(78), "{said}");
         assert!(said.contains("cannot write beside the store"), "{said}");
+        assert!(doctor.contains("cannot be written by uid 0"), "{doctor}");
     } else {
         std::fs::set_permissions(site.path("data"), std::fs::Permissions::from_mode(0o500)).expect("set");
         let (status, said) = site.try_serve().err().expect("read-only");
         assert_eq!(status.code(), Some(78));
         assert!(said.contains("cannot write beside the store"), "{said}");
+        let (code, doctor, _) = site.run(&["doctor"]);
+        assert!(code != 0 && doctor.contains("cannot be written by uid"), "{doctor}");
     }
 }
 

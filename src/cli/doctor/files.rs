@@ -6,6 +6,7 @@ use crate::{
     store::{file, filesystem},
     words::{Message, say},
 };
+use rustix::fs::{Access, AtFlags, CWD};
 use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
@@ -24,6 +25,11 @@ pub fn octal(mode: u32) -> Message {
     Message::text(format!("{mode:o}"))
 }
 
+/// Whether whoever runs this may make files in a folder.
+fn written_by_this_user(folder: &Path) -> rustix::io::Result<()> {
+    rustix::fs::accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
+}
+
 pub fn look(config: &Config, report: &mut Report) {
     let own = mode(&config.path).unwrap_or_default();
     report.judge(
@@ -35,13 +41,17 @@ pub fn look(config: &Config, report: &mut Report) {
     );
     let Some(file) = config.store.url.strip_prefix("sqlite:").map(Path::new) else { return };
     let folder = file.parent().unwrap_or(Path::new("/"));
-    report.judge(
-        say!("check_store_folder"),
-        folder.is_dir(),
-        Level::Failed,
-        Message::text(folder.display().to_string()),
-        say!("store_folder_missing"),
-    );
+    let (name, metadata) = (Message::text(folder.display().to_string()), folder.metadata());
+    // SQLite makes files beside the store, whoever may write the store itself.
+    match (metadata.ok().filter(|at| at.is_dir()), written_by_this_user(folder)) {
+        (None, _) => report.add(say!("check_store_folder"), Level::Failed, name, say!("store_folder_missing")),
+        (Some(_), Ok(())) => report.ok(say!("check_store_folder"), name),
+        (Some(at), Err(e)) => {
+            let own = rustix::process::geteuid().as_raw();
+            let found = say!("store_folder_unwritten", folder = name, own = own, why = e.to_string());
+            report.add(say!("check_store_folder"), Level::Failed, found, say!("let_write_folder", owner = at.uid()));
+        }
+    }
     match mode(file) {
         Some(open) => report.judge(
             say!("check_store_mode"),
