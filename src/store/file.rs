@@ -206,9 +206,14 @@ pub fn give_to_folder(file: &File, path: &Path) -> io::Result<()> {
 pub fn temporary(to: &Path) -> Result<NamedTempFile, Message> {
     let name = to.file_name().ok_or_else(|| say!("store_no_file_named"))?;
     let made = tempfile::Builder::new().prefix(name).suffix(".part").tempfile_in(folder(to));
-    let made = made.map_err(|e| match e.kind() {
-        ErrorKind::NotFound => say!("store_no_such_folder", folder = folder(to).to_string_lossy()),
-        _ => Message::text(e.to_string()),
+    let folder = folder(to);
+    let made = made.map_err(|e| {
+        let (name, kind) = (folder.to_string_lossy(), e.kind());
+        match kind {
+            ErrorKind::NotFound if !folder.is_dir() => say!("store_no_such_folder", folder = name),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Message::text(kind.to_string()),
+            _ => say!("store_folder_takes_no_file", folder = name, why = kind.to_string()),
+        }
     })?;
     made.as_file().try_lock().map_err(|e| Message::text(e.to_string()))?;
     Ok(made)

@@ -2024,4 +2024,5 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("paused_twice", "by an operator; beside that until {until:time} because of {code}: {why}"),
     ("store_folder_unwritten", "{folder} cannot be written by uid {own}: {why}"),
     ("let_write_folder", "run it as the owner of the folder, uid {owner}, or give the folder to the daemon's user with chown; a file system that is mounted read-only must be mounted for writing"),
+    ("store_folder_takes_no_file", "nothing can be written in the folder {folder} ({why}): choose another one, or look at its owner and permissions"),
 ];

@@ -2024,4 +2024,5 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("paused_twice", "人工暂停；此外因 {code} 暂停至 {until:time}：{why}"),
     ("store_folder_unwritten", "uid {own} 无法写入 {folder}：{why}"),
     ("let_write_folder", "请以该目录的所有者（uid {owner}）运行，或用 chown 把目录交给守护进程的用户；如果文件系统以只读方式挂载，请改为可写挂载"),
+    ("store_folder_takes_no_file", "目录 {folder} 无法写入（{why}）：请换一个目录，或检查其所有者和权限"),
 ];

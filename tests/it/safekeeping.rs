@@ -159,6 +159,8 @@ fn what_is_no_good_backup_is_refused_and_the_store_left_alone() {
     assert_eq!(site.run(&["restore"]).0, 2);
     let (code, _, said) = site.run(&["backup", "nowhere/backup.db"]);
     assert!(code == 1 && said.contains("does not exist"), "{said}");
+    let (code, _, said) = site.run(&["backup", "/proc/backup.db"]);
+    assert!(code == 1 && said.contains("nothing can be written in the folder /proc"), "it is there: {said}");
     let (_, _, said) = site.run(&["backup", "nowhere/backup.db", "--lang", "zh"]);
     assert!(said.contains("无法备份到") && said.contains("不存在：请创建"), "{said}");
     let (code, table, _) = site.run(&["consent", "show", "--app", "coffee", "--openid", "o1", "--json"]);
