@@ -212,7 +212,9 @@ impl Draft {
             return Err(problems.0.into_iter().chain(late.0).collect());
         };
         let given = self.expires_at.is_some();
-        late.keep(terms.sendable(at, expires_at, given, now).and_then(|()| timely(at, self.sends_late, now)));
+        let (sendable, timely) = (terms.sendable(at, expires_at, given, now), timely(at, self.sends_late, now));
+        // Whoever has given no deadline is told of the instant.
+        late.keep(if given { sendable.and(timely) } else { timely.and(sendable) });
         // Where the platform's word alone counts, the consent of this tap is on its way: it is taken at the instant.
         let (claim, accepted) = match accepted {
             Some(_) if !terms.consents.counts(Feed::Client) => (Claim::AtFire, None),
@@ -352,7 +354,10 @@ impl<'a> Terms<'a> {
     fn sendable(&self, at: Millis, expires_at: Millis, given: bool, now: Millis) -> Result<(), Invalid> {
         let param = if given { "/expires_at" } else { "/at" };
         if expires_at <= now {
-            let detail = say!("deadline_has_passed", deadline = expires_at, now = now);
+            let detail = match given {
+                true => say!("deadline_has_passed", deadline = expires_at, now = now),
+                false => say!("instant_beyond_deadline", at = at, deadline = expires_at, now = now),
+            };
             return Err(Invalid::new("past_deadline", param, detail));
         }
         let quiet = self.rules.quiet_hours.and_then(|quiet| quiet.ends(at.max(now)));

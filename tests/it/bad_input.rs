@@ -69,7 +69,7 @@ async fn every_bad_field_is_refused_and_named() {
         (set("/at", json!("tomorrow")), 422, "bad_time", Some("/at")),
         (set("/at", json!("2027-03-01T10:00")), 422, "bad_time", Some("/at")),
         (set("/at", json!("9999-01-01T00:00:00Z")), 422, "bad_time", Some("/at")),
-        (set("/at", json!("2020-01-01T00:00:00Z")), 422, "past_deadline", Some("/at")),
+        (set("/at", json!("2020-01-01T00:00:00Z")), 422, "late", Some("/at")),
         (set("/expires_at", json!("2020-01-01T00:00:00Z")), 422, "bad_deadline", Some("/expires_at")),
         (set("/expires_at", json!("0s")), 422, "bad_deadline", Some("/expires_at")),
         (set("/expires_at", json!("2 hours")), 422, "bad_time", Some("/expires_at")),

@@ -174,6 +174,15 @@ async fn an_instant_that_has_passed_is_refused_unless_it_is_said_that_it_goes_at
         deadline > rfc3339(at + 1_430 * minutes).as_str() && deadline < rfc3339(at + 1_450 * minutes).as_str(),
         "{sent}"
     );
+    // Whoever has given no deadline is told of the instant.
+    let mut older = body("o3", -7 * 1_440 * minutes);
+    for (late, code) in [(None, "late"), (Some("send"), "past_deadline")] {
+        older["late"] = late.into();
+        let (status, answer) = program.post("/v1/reminders", &older).await;
+        let told = (status.as_u16(), answer["code"].as_str(), answer["param"].as_str());
+        assert_eq!(told, (422, Some(code), Some("/at")), "{answer}");
+        assert!(answer["detail"].as_str().is_some_and(|why| why.starts_with("the instant ")), "{answer}");
+    }
     let (status, again) = program.post("/v1/reminders", &old).await;
     assert_eq!((status.as_u16(), &again["id"]), (200, &sent["id"]), "a replay is answered: {again}");
     for word in ["skip", "Send", ""] {
