@@ -291,6 +291,12 @@ fn numbers(answer: &Answer) -> Vec<Message> {
             _ => say!("plan_held_by", n = n, by = by),
         });
     }
+    let none_planned = Change::ALL.into_iter().all(|change| {
+        change == Change::NoConsent || change == Change::Removed || answer.count("reminders", change.word()) == 0
+    });
+    if none_planned && answer.count("reminders", Change::NoConsent.word()) > 0 && plan["next_to_prepare"].is_null() {
+        said.push(say!("plan_sends_nothing"));
+    }
     let at = |name: &str| plan[name].as_str().and_then(|text| parse_instant(text, None).ok()).map(|written| written.at);
     if let (Some(first), Some(last)) = (at("first_at"), at("last_at")) {
         said.push(match first == last {

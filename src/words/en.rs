@@ -2026,4 +2026,5 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("let_write_folder", "run it as the owner of the folder, uid {owner}, or give the folder to the daemon's user with chown; a file system that is mounted read-only must be mounted for writing"),
     ("store_folder_takes_no_file", "nothing can be written in the folder {folder} ({why}): choose another one, or look at its owner and permissions"),
     ("instant_beyond_deadline", "the instant {at:time} has passed (it is {now:time} now), and so has its deadline, {deadline:time}; choose a later instant, or add an `expires_at` that is still ahead"),
+    ("plan_sends_nothing", "nothing will be sent: no user of this file has a consent for the template that is free; have them accept it in the mini-program, report that (POST /v1/consents, or tixing consent add), and load the file again"),
 ];

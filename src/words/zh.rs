@@ -2026,4 +2026,5 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("let_write_folder", "请以该目录的所有者（uid {owner}）运行，或用 chown 把目录交给守护进程的用户；如果文件系统以只读方式挂载，请改为可写挂载"),
     ("store_folder_takes_no_file", "目录 {folder} 无法写入（{why}）：请换一个目录，或检查其所有者和权限"),
     ("instant_beyond_deadline", "计划时间 {at:time} 已过（现在是 {now:time}），截止时间 {deadline:time} 也已过；请改为更晚的计划时间，或用 `expires_at` 给出尚未到的截止时间"),
+    ("plan_sends_nothing", "不会发送任何消息：文件中的用户都没有可用的模板授权；请让用户在小程序里同意，上报授权（POST /v1/consents 或 tixing consent add）后重新加载此文件"),
 ];

@@ -136,6 +136,23 @@ async fn the_same_file_again_changes_nothing_and_an_edited_one_just_what_was_edi
 }
 
 #[test]
+fn a_file_whose_users_have_no_consents_says_that_nothing_will_be_sent() {
+    let desk = Desk::new("sqlite", "http://127.0.0.1:1", "");
+    desk.table([row(0), row(1)]);
+    desk.schedule("spring", "2030-03-01T10:00:00", "");
+    for command in [&["plan", "spring.toml"][..], &["load", "spring.toml"]] {
+        let (code, out, said) = desk.site.run(command);
+        assert!(code == 0 && out.contains("2 without a consent"), "{out}{said}");
+        assert!(out.contains("nothing will be sent") && out.contains("tixing consent add"), "{out}{said}");
+    }
+    desk.grant(["o0".to_owned()]);
+    let (_, out, said) = desk.site.run(&["load", "spring.toml"]);
+    assert!(out.contains("loaded: 1 new") && !out.contains("nothing will be sent"), "{out}{said}");
+    let (_, out, said) = desk.site.run(&["load", "spring.toml"]);
+    assert!(out.contains("loaded: 0 new") && !out.contains("nothing will be sent"), "{out}{said}");
+}
+
+#[test]
 fn an_instant_that_has_passed_is_left_out_and_a_row_without_one_is_refused() {
     let desk = Desk::new("sqlite", "http://127.0.0.1:1", "");
     desk.grant(["o0".to_owned(), "o0".to_owned()]);
