@@ -84,6 +84,7 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let why = match &error {
             sqlx::Error::Database(e) => return of_database(&e.code().unwrap_or_default(), e.message()),
+            sqlx::Error::Io(e) if is_broken(e.kind()) => say!("store_connection_lost"),
             sqlx::Error::Io(e) => say!("store_connection_failed_as", why = e.to_string()),
             sqlx::Error::PoolTimedOut => say!("store_no_free_connection"),
             sqlx::Error::AnyDriverError(e) if e.is::<Meanwhile>() => say!("store_locked"),
@@ -94,6 +95,12 @@ impl From<sqlx::Error> for StoreError {
         };
         Self::Unavailable(why)
     }
+}
+
+/// Whether the other side has ended a connection.
+fn is_broken(kind: ErrorKind) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 /// Another writer was in between: what a transaction has read is no longer so.
@@ -147,7 +154,7 @@ fn of_database(code: &str, message: &str) -> StoreError {
         _ if is_not_granted(code) => return StoreError::Wrong(say!("postgres_not_granted", role = say!("its_role"))),
         "42P05" | "26000" => return StoreError::Wrong(say!("postgres_pooler")),
         "53300" => say!("postgres_connections_taken"),
-        "57P03" => say!("postgres_starts"),
+        "57P01" | "57P02" | "57P03" => say!("postgres_starts"),
         "8" | "1032" | "25006" => say!("store_read_only"),
         "14" => say!("store_file_not_opened"),
         "11" | "26" => say!("store_damaged"),
@@ -220,5 +227,25 @@ impl OpenError {
             | Self::InUse { what, .. }
             | Self::Unreachable(what) => what,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_restarts_and_a_connection_that_broke_are_told_in_words() {
+        for code in ["57P01", "57P02", "57P03"] {
+            let said = of_database(code, "terminating connection").to_string();
+            assert!(said.contains("PostgreSQL is starting or stopping") && !said.contains(code), "{said}");
+        }
+        let eof = io::Error::new(ErrorKind::UnexpectedEof, "expected to read 5 bytes, got 0 bytes at EOF");
+        for e in [eof, ErrorKind::ConnectionReset.into(), ErrorKind::BrokenPipe.into()] {
+            let said = StoreError::from(sqlx::Error::Io(e)).to_string();
+            assert!(said.contains("the database connection was lost"), "{said}");
+        }
+        let refused = StoreError::from(sqlx::Error::Io(ErrorKind::ConnectionRefused.into())).to_string();
+        assert!(refused.contains("the connection failed: connection refused"), "{refused}");
     }
 }

@@ -65,7 +65,12 @@ impl Told {
     pub fn say(&self) {
         let Self { left, lacks, written, ended } = self;
         lacks.tell();
-        tracing::warn!(rows = written, later = left.len(), ended, "what the database had forgotten is written again");
+        let then = match (ended, left.iter().map(Deed::rows).sum::<usize>()) {
+            (true, _) => "and the hold has ended with it".to_owned(),
+            (false, 0) => "and the hold stays for now: `/readyz` says for what".to_owned(),
+            (false, later) => format!("and {later} rows wait until another daemon has written what they need"),
+        };
+        tracing::warn!(rows = written, "what the database had forgotten is written again, {then}");
     }
 }
 
