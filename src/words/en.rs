@@ -2006,7 +2006,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("hold_lacks_ended", "what daemons wrote last that have ended since: {nodes}"),
     ("store_url_unusable", "the store's URL can't be used ({why}): it reads postgres://user:password@host:port/database, with one host; where a standby may take over, the host is a name or an address that leads to whichever server takes writes"),
     ("daemon_listens_elsewhere", "none listens on {socket}, but {n:count daemon works/daemons work} on the same database: {names}"),
-    ("name_its_socket", "if one of them runs on this machine and is meant, name its socket: TIXING_SERVER__SOCKET=its.sock tixing doctor; else start the one of this machine with `tixing serve` or systemctl start tixing"),
+    ("name_its_socket", "if one of them runs on this machine and is meant, name its socket: TIXING_SERVER__SOCKET=a.sock tixing doctor; else start the one of this machine with `tixing serve` or systemctl start tixing"),
     ("nodes_drained", "drained or about to stop, and taking nothing more until started again: {names}"),
     ("nodes_all_drained", "all are drained or about to stop, so each keeps the apps that it has, and nobody takes over when one ends: {names}"),
     ("start_drained", "start each again when the work on its machine is done: systemctl restart tixing"),

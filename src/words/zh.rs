@@ -2006,7 +2006,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("hold_lacks_ended", "已结束的守护进程最后写入的内容：{nodes}"),
     ("store_url_unusable", "数据库地址无法使用（{why}）：格式为 postgres://用户:密码@主机:端口/数据库，只能写一个主机；如有备库接管，请填始终指向可写服务器的域名或虚拟 IP"),
     ("daemon_listens_elsewhere", "{socket} 上没有守护进程监听，但同一个数据库上有 {n} 个正在运行：{names}"),
-    ("name_its_socket", "如果要检查的是本机上的某一个，请指定它的套接字：TIXING_SERVER__SOCKET=它的.sock tixing doctor；否则用 `tixing serve` 或 systemctl start tixing 启动本机的守护进程"),
+    ("name_its_socket", "如果要检查的是本机上的某一个，请指定它的套接字，例如 TIXING_SERVER__SOCKET=a.sock tixing doctor；否则用 `tixing serve` 或 systemctl start tixing 启动本机的守护进程"),
     ("nodes_drained", "以下守护进程已执行 drain 或正在停止，重新启动之前不再接手任何工作：{names}"),
     ("nodes_all_drained", "所有守护进程都已执行 drain 或正在停止，因此各自保留现有的应用；其中任何一个结束后，都无人接管：{names}"),
     ("start_drained", "机器维护完成后重新启动：systemctl restart tixing"),
