@@ -55,8 +55,13 @@ impl Sabotage {
     ];
 
     /// Those that have a weather of their own.
-    pub const DIRECTED: [Self; 4] =
-        [Self::TrustFromReply, Self::GapIsSilence, Self::TakenBackBlindly, Self::RateOfEachShard];
+    pub const DIRECTED: [Self; 5] = [
+        Self::TrustFromReply,
+        Self::GapIsSilence,
+        Self::TakenBackBlindly,
+        Self::RateOfEachShard,
+        Self::PromotionOverlooked,
+    ];
 
     /// What the verdict says that finds it: one of these. Whatever else fails under a fault proves nothing about it. Of faults that break several rules
     /// none is named: what fails under them counts, whatever it is.

@@ -13,6 +13,7 @@ impl Life {
             Sabotage::TrustFromReply => self.stands_still_while_it_beats().await,
             Sabotage::GapIsSilence => self.database_is_away_for_the_well().await,
             Sabotage::TakenBackBlindly => self.moves_a_lane_whose_marks_are_lost().await,
+            Sabotage::PromotionOverlooked => self.dies_with_the_primary().await,
             Sabotage::RateOfEachShard => self.hurries_through_all_shards().await,
             _ => {}
         }
@@ -105,6 +106,26 @@ impl Life {
         }
         self.trouble(k);
         self.pass(Duration::from_secs(10)).await;
+    }
+
+    /// A machine fails with the primary, whose standby lacks what that one's node marked last and nothing of anybody else.
+    async fn dies_with_the_primary(&mut self) {
+        self.all_well().await;
+        // Of an app that is not divided nobody else marks anything.
+        let app = 1 - super::TEA;
+        let Some(k) = self.owner_of(app) else { return };
+        let at = self.time.world() + 2 * SECOND;
+        for user in 0..12 {
+            self.insert_for(app, 300 + user, at, at + super::CROWD);
+        }
+        self.pass(Duration::from_millis(1_900)).await;
+        self.books.lock().expect("whole").leave_standby_behind();
+        let soon = self.rng.random_range(200..1_500);
+        self.pass(Duration::from_millis(soon)).await;
+        self.kill(k).await;
+        self.books.lock().expect("whole").promote(self.time.world());
+        (0..MACHINES).for_each(|k| self.trouble(k));
+        self.pass(Duration::from_secs(12)).await;
     }
 
     /// More is due at one instant in an app than all its lanes together may send in a second.
