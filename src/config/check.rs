@@ -1,7 +1,6 @@
 //! The check of a configuration: the context that each group of keys is checked in, and the problems that are found.
 
 use super::{
-    environment,
     place::{Lines, Place},
     wanted::Wanted,
 };
@@ -89,7 +88,7 @@ impl Check<'_> {
     /// Notes a problem with the key at this place.
     pub fn problem(&mut self, place: &Place<'_>, what: Message) {
         let in_file = || in_file(self.path, self.lines.of(place));
-        let place = environment::origin(self.vars, place).map_or_else(in_file, Message::text);
+        let place = place.variable(self.vars).map_or_else(in_file, Message::text);
         self.problems.push(Problem { place, what });
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     check::{Problems, friendly},
-    place::Place,
+    place::path,
 };
 use crate::words::{Message, say};
 use serde::de::DeserializeOwned;
@@ -37,17 +37,6 @@ pub(super) fn overridden<Raw: DeserializeOwned>(
     }
     let wrong = |e: toml::de::Error| Problems::one(say!("environment", names = names), friendly(e.message()));
     table.try_into().map(Some).map_err(wrong)
-}
-
-/// The way to the key that a variable stands for, if it stands for one.
-fn path(variable: &str) -> Option<Vec<String>> {
-    let path = variable.strip_prefix("TIXING_").filter(|path| path.contains("__"))?;
-    Some(path.split("__").map(str::to_lowercase).collect())
-}
-
-/// The variable that the value at a place comes from, if it is not the file's.
-pub(super) fn origin<'v>(vars: &'v BTreeMap<String, String>, place: &Place<'_>) -> Option<&'v str> {
-    vars.keys().map(String::as_str).find(|name| path(name).is_some_and(|path| place.is_within(&path)))
 }
 
 #[cfg(test)]

@@ -1,9 +1,16 @@
 //! The place of a problem: a key of the configuration, and the line on which it stands.
 
+use std::collections::BTreeMap;
 use toml::{
     Spanned,
     de::{DeTable, DeValue, Error},
 };
+
+/// The way to the key that an environment variable stands for, if it stands for one.
+pub(super) fn path(variable: &str) -> Option<Vec<String>> {
+    let path = variable.strip_prefix("TIXING_").filter(|path| path.contains("__"))?;
+    Some(path.split("__").map(str::to_lowercase).collect())
+}
 
 /// A key, by the way that leads to it: `app`, its third, `rate`.
 #[derive(Debug, Clone)]
@@ -31,8 +38,13 @@ impl<'a> Place<'a> {
         self.and(Step::Index(index))
     }
 
+    /// The variable that its value comes from, if it is not the file's.
+    pub fn variable<'v>(&self, vars: &'v BTreeMap<String, String>) -> Option<&'v str> {
+        vars.keys().map(String::as_str).find(|name| path(name).is_some_and(|path| self.is_within(&path)))
+    }
+
     /// Whether it is the key that this path of keys leads to, or lies in it.
-    pub fn is_within(&self, path: &[String]) -> bool {
+    fn is_within(&self, path: &[String]) -> bool {
         let is_step = |(name, step): (&String, &Step<'_>)| matches!(step, Step::Key(key) if key == name);
         path.len() <= self.0.len() && path.iter().zip(&self.0).all(is_step)
     }

@@ -100,6 +100,7 @@ pub(super) async fn migrate(
         return Err(OpenError::Wrong(what));
     }
     if applied == 0 && older == Older::RefusedAndNotMade {
+        may_make(conn, dialect).await.map_err(|why| unchanged(url, why, dialect))?;
         return Err(OpenError::Missing(say!("no_store_at", path = shown(url))));
     }
     let mut upgraded = None;
@@ -120,12 +121,24 @@ pub(super) async fn migrate(
         tracing::warn!(from = applied, to = newest, "{}", change.message());
         upgraded = Some(change);
     }
-    bring_up(conn, dialect).await.map_err(|why| {
-        let what = say!("store_schema_unchanged", store = shown(url), why = why.message());
-        why.into_open_error(what, dialect)
-    })?;
+    bring_up(conn, dialect).await.map_err(|why| unchanged(url, why, dialect))?;
     trip("start.after_migration");
     Ok(upgraded)
+}
+
+fn unchanged(url: &str, why: StoreError, dialect: Dialect) -> OpenError {
+    let what = say!("store_schema_unchanged", store = shown(url), why = why.message());
+    why.into_open_error(what, dialect)
+}
+
+/// Whether the first start may make a store in an empty database.
+async fn may_make(conn: &mut AnyConnection, dialect: Dialect) -> Result<(), StoreError> {
+    if dialect == Dialect::Sqlite {
+        return Ok(());
+    }
+    let sql = "SELECT COALESCE(has_schema_privilege(current_schema(), 'CREATE'), false) AS may";
+    let row = sqlx::query(sql).fetch_one(conn).await?;
+    if row.get("may") { Ok(()) } else { Err(StoreError::Wrong(say!("postgres_not_granted", role = say!("its_role")))) }
 }
 
 /// The oldest schema whose tixing may run on this database, where that is written down.
