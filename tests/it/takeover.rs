@@ -1,7 +1,7 @@
 //! A node takes over the lane of one that left much in the middle of being sent: what is behind that goes on, and what it left goes again once its
 //! end is proved.
 
-use crate::harness::{START, accepted_reminder, apps, databases, fresh_of, new_node, open_among, rig::Rig};
+use crate::harness::{START, TestStore, accepted_reminder, apps, databases, fresh_of, new_node, open_among, rig::Rig};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -9,6 +9,7 @@ use std::sync::{
 use tixing::{
     clock::{Clock, SystemClock},
     cluster::{Member, Refresh},
+    config::App,
     domain::{
         Millis,
         node::{BYTES_END, LaneSeen, NodeId, REQUESTS_END, Watch},
@@ -114,16 +115,22 @@ async fn i2_i3_what_a_vanished_node_left_holds_nothing_else_up_and_goes_again_on
     node.rig.check().await;
 }
 
+/// Two nodes on one database. None where there is no PostgreSQL.
+async fn two(apps: &[App]) -> Option<(TestStore, Store, Store)> {
+    if !databases().contains(&"postgres") {
+        return None;
+    }
+    let test = fresh_of("postgres", apps).await;
+    test.store.close().await;
+    let node = async |name: &str| open_among(&test.url, &test.clock, apps, name).await.expect("opens");
+    let (a, b) = (node("a").await, node("b").await);
+    Some((test, a, b))
+}
+
 #[tokio::test]
 async fn the_lanes_of_a_node_whose_clock_is_wrong_are_to_be_anothers() {
-    if !databases().contains(&"postgres") {
-        return;
-    }
     let apps = apps("http://127.0.0.1:1");
-    let test = fresh_of("postgres", &apps).await;
-    test.store.close().await;
-    let a = open_among(&test.url, &test.clock, &apps, "a").await.expect("opens");
-    let b = open_among(&test.url, &test.clock, &apps, "b").await.expect("opens");
+    let Some((_test, a, b)) = two(&apps).await else { return };
     let [one, other] = [&a, &b].map(|store| store.node().expect("it has joined"));
     // The database has the machine's clock.
     let now = || SystemClock::shared().now();
@@ -195,14 +202,8 @@ impl Refresh for NothingToRead {
 
 #[tokio::test]
 async fn a_node_that_joins_anew_leaves_no_others_behind_whose_answers_were_lost() {
-    if !databases().contains(&"postgres") {
-        return;
-    }
     let apps = apps("http://127.0.0.1:1");
-    let test = fresh_of("postgres", &apps).await;
-    test.store.close().await;
-    let a = open_among(&test.url, &test.clock, &apps, "a").await.expect("opens");
-    let b = open_among(&test.url, &test.clock, &apps, "b").await.expect("opens");
+    let Some((test, a, b)) = two(&apps).await else { return };
     let [one, other] = [&a, &b].map(|store| store.node().expect("it has joined"));
     let nodes = Arc::new(Losing { store: a.clone(), joins: 2.into() });
     let (signals, metrics): (Arc<Signals>, Arc<Metrics>) = Default::default();
