@@ -158,7 +158,9 @@ async fn i2_commits_that_the_database_has_forgotten_put_the_store_on_hold_at_eve
     let sql = "UPDATE chain SET n = n - 1 WHERE node = (SELECT id FROM node WHERE name = 'a')";
     assert_eq!(sqlx::query(sql).execute(&mut conn).await.expect("written").rows_affected(), 1);
     let (code, _, said) = block_in_place(|| one.run(&["key", "create", "--name", "after"]));
-    assert!(code != 0 && said.contains("nothing was kept"), "{code} {said}");
+    // Whatever that daemon writes first finds it; if that was something else, this was written after it.
+    let finds = programs[0].said().contains("the database has forgotten commits that it had confirmed");
+    assert!(finds && (code == 0 || said.contains("nothing was kept")), "{code} {said} {}", programs[0].said());
     for (program, site) in programs.iter().zip([&one, &two]) {
         let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
         loop {
