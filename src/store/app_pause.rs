@@ -21,7 +21,7 @@ struct SetPause {
 }
 
 impl Single for SetPause {
-    const WHAT: &'static str = "an app was paused or resumed";
+    const WHAT: Option<&'static str> = Some("an app was paused or resumed");
 
     type Done = ();
 

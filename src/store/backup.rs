@@ -6,7 +6,6 @@ use super::{
     audit::write_down,
     command::Single,
     copy::{self, utf8},
-    deeds::Deed,
     dialect::Dialect,
     error::{OpenError, StoreError},
     file,
@@ -76,16 +75,12 @@ impl Store {
 struct BackedUp;
 
 impl Single for BackedUp {
-    const WHAT: &'static str = "a backup was made";
+    const WHAT: Option<&'static str> = None;
 
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
         write_down(tx, "tixing", "backup", "").await
-    }
-
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }
 

@@ -77,7 +77,7 @@ struct CancelAll {
 }
 
 impl Single for CancelAll {
-    const WHAT: &'static str = "reminders were cancelled by a filter";
+    const WHAT: Option<&'static str> = Some("reminders were cancelled by a filter");
 
     type Done = Bulk<u64>;
 
@@ -124,7 +124,7 @@ struct ShiftAll {
 }
 
 impl Single for ShiftAll {
-    const WHAT: &'static str = "reminders were moved by a filter";
+    const WHAT: Option<&'static str> = Some("reminders were moved by a filter");
 
     type Done = Bulk<ShiftPlan>;
 

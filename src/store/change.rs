@@ -42,7 +42,7 @@ pub enum Changed {
 pub(super) struct Cancel(pub ReminderId);
 
 impl Single for Cancel {
-    const WHAT: &'static str = "a reminder was cancelled";
+    const WHAT: Option<&'static str> = None;
 
     type Done = Changed;
 
@@ -70,7 +70,7 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: ReminderId) -> sqlx::Result<Chan
 
 /// Changes a scheduled reminder. The fence rises, so that what the engine has read of it before is not sent.
 impl Single for (ReminderId, Change) {
-    const WHAT: &'static str = "a reminder was changed";
+    const WHAT: Option<&'static str> = None;
 
     /// With the fence that it was changed from.
     type Done = (Changed, i64);

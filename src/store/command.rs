@@ -33,8 +33,9 @@ pub(super) enum Command {
 
 /// A command that does not come in bulk: all but settlements, marks, inserts and records.
 pub(super) trait Single: Send + Sync + 'static {
-    /// What it does, in words: the log names it so where the database has forgotten it.
-    const WHAT: &'static str;
+    /// What it does, in words: the log names it so where the database has forgotten it. `None` where that would do no harm, or where [`Self::deed`]
+    /// knows more.
+    const WHAT: Option<&'static str>;
 
     /// What it answers.
     type Done: Send;
@@ -52,9 +53,9 @@ pub(super) trait Single: Send + Sync + 'static {
         None
     }
 
-    /// What is to be remembered of it, in case the database forgets it; nothing where that would do no harm.
+    /// What is to be remembered of it, in case the database forgets it.
     fn deed(&self, _done: &Self::Done) -> Option<Deed> {
-        Some(Deed::Other(Self::WHAT))
+        Self::WHAT.map(Deed::Other)
     }
 }
 

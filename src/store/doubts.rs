@@ -81,7 +81,7 @@ pub enum Resolved {
 
 /// Resolves a doubt, or corrects one that was given up (I8).
 impl Single for Decided {
-    const WHAT: &'static str = "a doubt was decided";
+    const WHAT: Option<&'static str> = Some("a doubt was decided");
 
     type Done = Resolved;
 

@@ -1,6 +1,6 @@
 //! Files that were handed in at the console and are not loaded yet, in pieces.
 
-use super::{Store, command::Single, deeds::Deed, error::StoreError, tx::Tx};
+use super::{Store, command::Single, error::StoreError, tx::Tx};
 use crate::domain::{DAY, Millis};
 use sqlx::{AssertSqlSafe, Row};
 
@@ -16,7 +16,8 @@ struct Begin {
 }
 
 impl Single for Begin {
-    const WHAT: &'static str = "a draft was begun";
+    // Whoever made it sees what it lacks.
+    const WHAT: Option<&'static str> = None;
 
     type Done = bool;
 
@@ -31,11 +32,6 @@ impl Single for Begin {
         let sql = "INSERT INTO draft (id, owner, made_at) VALUES ($1, $2, $3)";
         let query = sqlx::query(sql).bind(&self.id).bind(self.owner).bind(tx.now);
         query.execute(tx.conn().await?).await.map(|_| true)
-    }
-
-    // Whoever made it sees what it lacks.
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }
 
@@ -67,7 +63,8 @@ struct Add {
 }
 
 impl Single for Add {
-    const WHAT: &'static str = "a draft was added to";
+    // Whoever made it sees what it lacks.
+    const WHAT: Option<&'static str> = None;
 
     type Done = ();
 
@@ -80,11 +77,6 @@ impl Single for Add {
             sqlx::query(AssertSqlSafe(sql)).bind(&self.draft).bind(&self.file).bind(self.n).bind(self.bytes.clone());
         query.execute(tx.conn().await?).await.map(drop)
     }
-
-    // Whoever made it sees what it lacks.
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
-    }
 }
 
 /// A file of a draft goes, and another one takes its name.
@@ -95,7 +87,8 @@ struct Replace {
 }
 
 impl Single for Replace {
-    const WHAT: &'static str = "a draft was replaced";
+    // Whoever made it sees what it lacks.
+    const WHAT: Option<&'static str> = None;
 
     type Done = ();
 
@@ -110,18 +103,14 @@ impl Single for Replace {
         }
         Ok(())
     }
-
-    // Whoever made it sees what it lacks.
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
-    }
 }
 
 /// It is known whose users a draft names.
 struct SetApp(String, String);
 
 impl Single for SetApp {
-    const WHAT: &'static str = "a draft got another app";
+    // Whoever made it sees what it lacks.
+    const WHAT: Option<&'static str> = None;
 
     type Done = ();
 
@@ -130,18 +119,14 @@ impl Single for SetApp {
         let query = sqlx::query("UPDATE draft SET app = $2 WHERE id = $1").bind(&self.0).bind(app);
         query.execute(tx.conn().await?).await.map(drop)
     }
-
-    // Whoever made it sees what it lacks.
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
-    }
 }
 
 /// A draft is no longer wanted.
 struct Discard(String, i64);
 
 impl Single for Discard {
-    const WHAT: &'static str = "a draft was discarded";
+    // Whoever made it sees what it lacks.
+    const WHAT: Option<&'static str> = None;
 
     type Done = ();
 
@@ -152,11 +137,6 @@ impl Single for Discard {
             sqlx::query(sql).bind(&self.0).bind(self.1).execute(tx.conn().await?).await?;
         }
         Ok(())
-    }
-
-    // Whoever made it sees what it lacks.
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }
 

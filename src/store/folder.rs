@@ -3,7 +3,6 @@
 use super::{
     Names, Store,
     command::Single,
-    deeds::Deed,
     dialect::{Dialect, int},
     error::StoreError,
     schedules::{task, write_down},
@@ -90,7 +89,8 @@ impl Findings {
 }
 
 impl Single for Findings {
-    const WHAT: &'static str = "what was found in the watched folder";
+    // It is looked at again.
+    const WHAT: Option<&'static str> = None;
 
     type Done = ();
 
@@ -122,11 +122,6 @@ impl Single for Findings {
             }
         }
         Ok(())
-    }
-
-    // It is looked at again.
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }
 

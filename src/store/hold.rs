@@ -161,7 +161,7 @@ pub(super) async fn last_known(conn: &mut AnyConnection, now: Millis) -> sqlx::R
 pub(super) struct SetHold;
 
 impl Single for SetHold {
-    const WHAT: &'static str = "the store was put on hold";
+    const WHAT: Option<&'static str> = Some("the store was put on hold");
 
     type Done = ();
 
@@ -180,7 +180,7 @@ pub(super) struct EndHold {
 }
 
 impl Single for EndHold {
-    const WHAT: &'static str = "a hold was ended";
+    const WHAT: Option<&'static str> = Some("a hold was ended");
 
     type Done = ();
 

@@ -3,7 +3,6 @@
 use super::{
     Store,
     command::{Command, Inserted, Single},
-    deeds::Deed,
     dialect::Cell,
     error::StoreError,
     ledgers::{self, Claimant, Ledgers, Pair, Wanted},
@@ -83,7 +82,7 @@ pub(super) async fn insert_as(
 struct Tried(Vec<NewReminder>);
 
 impl Single for Tried {
-    const WHAT: &'static str = "inserts were tried";
+    const WHAT: Option<&'static str> = None;
 
     type Done = Vec<Inserted>;
 
@@ -95,10 +94,6 @@ impl Single for Tried {
         sqlx::query("ROLLBACK TO SAVEPOINT tried").execute(tx.conn().await?).await?;
         sqlx::query("RELEASE SAVEPOINT tried").execute(tx.conn().await?).await?;
         Ok(verdicts)
-    }
-
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }
 

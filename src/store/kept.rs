@@ -6,7 +6,6 @@
 use super::{
     Store,
     command::Single,
-    deeds::Deed,
     error::StoreError,
     recipients::{self, forgotten},
     schedules::{Task, TaskKind, has_task, task},
@@ -79,7 +78,7 @@ struct Keep {
 }
 
 impl Single for Keep {
-    const WHAT: &'static str = "rows of a schedule were kept";
+    const WHAT: Option<&'static str> = Some("rows of a schedule were kept");
 
     type Done = bool;
 
@@ -136,7 +135,8 @@ struct NewEdition {
 }
 
 impl Single for NewEdition {
-    const WHAT: &'static str = "a number was taken for the rows of a schedule";
+    // It writes nothing.
+    const WHAT: Option<&'static str> = None;
 
     type Done = Option<i64>;
 
@@ -148,11 +148,6 @@ impl Single for NewEdition {
         let row = sqlx::query(sql).bind(self.schedule).fetch_one(tx.conn().await?).await?;
         let highest: Option<i64> = row.get("highest");
         Ok(Some(row.get::<i64, _>("edition").max(highest.unwrap_or_default()) + 1))
-    }
-
-    // It writes nothing.
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }
 
@@ -296,7 +291,8 @@ struct Erase {
 }
 
 impl Single for Erase {
-    const WHAT: &'static str = "outdated rows of a schedule were erased";
+    // It is done again by itself.
+    const WHAT: Option<&'static str> = None;
 
     type Done = u64;
 
@@ -314,11 +310,6 @@ impl Single for Erase {
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(self.schedule).bind(self.edition);
         Ok(query.execute(tx.conn().await?).await?.rows_affected())
-    }
-
-    // It is done again by itself.
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }
 

@@ -132,7 +132,7 @@ pub struct NewApiKey {
 }
 
 impl Single for NewApiKey {
-    const WHAT: &'static str = "an API key was made";
+    const WHAT: Option<&'static str> = Some("an API key was made");
 
     type Done = i64;
 
@@ -157,7 +157,7 @@ impl Single for NewApiKey {
 pub(super) struct Revoke(pub i64);
 
 impl Single for Revoke {
-    const WHAT: &'static str = "an API key was revoked";
+    const WHAT: Option<&'static str> = Some("an API key was revoked");
 
     type Done = bool;
 

@@ -66,7 +66,7 @@ struct MaskTexts {
 }
 
 impl Single for MaskTexts {
-    const WHAT: &'static str = "a forgotten user's name was masked in texts";
+    const WHAT: Option<&'static str> = Some("a forgotten user's name was masked in texts");
 
     type Done = ();
 
@@ -92,7 +92,7 @@ struct MaskCells {
 }
 
 impl Single for MaskCells {
-    const WHAT: &'static str = "a forgotten user's name was masked in the rows of a schedule";
+    const WHAT: Option<&'static str> = Some("a forgotten user's name was masked in the rows of a schedule");
 
     type Done = ();
 
@@ -117,7 +117,7 @@ impl Single for MaskCells {
 struct MaskFolder(Mask);
 
 impl Single for MaskFolder {
-    const WHAT: &'static str = "a forgotten user's name was masked in the findings of the folder";
+    const WHAT: Option<&'static str> = Some("a forgotten user's name was masked in the findings of the folder");
 
     type Done = ();
 

@@ -4,7 +4,7 @@
 //! nodes do the same at the same time: one wins.
 
 use super::{
-    Store, command::Single, deeds::Deed, dialect::Dialect, error::StoreError, identity, me::Me, names, port::Asked,
+    Store, command::Single, dialect::Dialect, error::StoreError, identity, me::Me, names, port::Asked,
     reminders::Stored, schema, tx::Tx,
 };
 use crate::{
@@ -549,7 +549,7 @@ impl Store {
 struct WantTemplates(i64);
 
 impl Single for WantTemplates {
-    const WHAT: &'static str = "a platform's list of templates was asked for";
+    const WHAT: Option<&'static str> = None;
 
     type Done = ();
 
@@ -558,10 +558,6 @@ impl Single for WantTemplates {
         sqlx::query(sql).bind(self.0).execute(tx.conn().await?).await?;
         tx.rings = true;
         Ok(())
-    }
-
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }
 

@@ -7,7 +7,6 @@
 use super::{
     Store,
     command::Single,
-    deeds::Deed,
     dialect::Cell,
     error::StoreError,
     left_out::{self, LeftOutRow},
@@ -122,7 +121,7 @@ struct BeginPrepare {
 }
 
 impl Single for BeginPrepare {
-    const WHAT: &'static str = "a recurring schedule began to be prepared";
+    const WHAT: Option<&'static str> = Some("a recurring schedule began to be prepared");
 
     type Done = Option<(String, ScheduleRow)>;
 
@@ -163,7 +162,7 @@ struct BeginOccurrence {
 }
 
 impl Single for BeginOccurrence {
-    const WHAT: &'static str = "an occurrence began to be prepared";
+    const WHAT: Option<&'static str> = Some("an occurrence began to be prepared");
 
     type Done = BegunOccurrence;
 
@@ -191,7 +190,7 @@ struct Finish {
 }
 
 impl Single for Finish {
-    const WHAT: &'static str = "an occurrence was prepared";
+    const WHAT: Option<&'static str> = Some("an occurrence was prepared");
 
     type Done = bool;
 
@@ -229,7 +228,7 @@ struct Put {
 }
 
 impl Single for Put {
-    const WHAT: &'static str = "occurrences were noted";
+    const WHAT: Option<&'static str> = Some("occurrences were noted");
 
     type Done = bool;
 
@@ -252,7 +251,7 @@ struct Forget {
 }
 
 impl Single for Forget {
-    const WHAT: &'static str = "occurrences were forgotten";
+    const WHAT: Option<&'static str> = Some("occurrences were forgotten");
 
     type Done = bool;
 
@@ -297,7 +296,8 @@ struct EraseOver {
 }
 
 impl Single for EraseOver {
-    const WHAT: &'static str = "occurrences that are over were erased";
+    // It is done again by itself.
+    const WHAT: Option<&'static str> = None;
 
     type Done = u64;
 
@@ -311,11 +311,6 @@ impl Single for EraseOver {
             self.until
         );
         tx.run(&sql, &rows).await
-    }
-
-    // It is done again by itself.
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }
 

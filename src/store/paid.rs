@@ -73,7 +73,7 @@ impl Store {
 struct End(Vec<(i64, i64)>);
 
 impl Single for End {
-    const WHAT: &'static str = "a consent was ended";
+    const WHAT: Option<&'static str> = Some("a consent was ended");
 
     type Done = u64;
 

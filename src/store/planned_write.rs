@@ -36,7 +36,7 @@ struct Write {
 }
 
 impl Single for Write {
-    const WHAT: &'static str = "reminders of a schedule were written";
+    const WHAT: Option<&'static str> = Some("reminders of a schedule were written");
 
     type Done = Option<Vec<Judged>>;
 
@@ -386,7 +386,7 @@ struct Remove {
 }
 
 impl Single for Remove {
-    const WHAT: &'static str = "reminders of a schedule were removed";
+    const WHAT: Option<&'static str> = Some("reminders of a schedule were removed");
 
     type Done = Option<u64>;
 

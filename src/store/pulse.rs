@@ -1,6 +1,6 @@
 //! Whether the store can be read and written now.
 
-use super::{Store, command::Single, deeds::Deed, dialect::Dialect, error::StoreError, file, tx::Tx};
+use super::{Store, command::Single, dialect::Dialect, error::StoreError, file, tx::Tx};
 use crate::words::say;
 use rustix::process::geteuid;
 use std::{
@@ -42,16 +42,12 @@ impl Trouble {
 struct Beat;
 
 impl Single for Beat {
-    const WHAT: &'static str = "a sign that the store can be written";
+    const WHAT: Option<&'static str> = None;
 
     type Done = ();
 
     async fn run(&self, _: &mut Tx<'_>) -> sqlx::Result<()> {
         Ok(())
-    }
-
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }
 

@@ -4,7 +4,6 @@ use super::{
     Store,
     command::Single,
     consents,
-    deeds::Deed,
     dialect::{Dialect, int},
     error::{StoreError, meanwhile},
     ledgers::{self, Pair},
@@ -64,7 +63,7 @@ const CANDIDATES: i64 = 64;
 
 /// Takes in a push. Afterwards it is known, and what it says is written.
 impl Single for NewPush {
-    const WHAT: &'static str = "a platform's push";
+    const WHAT: Option<&'static str> = Some("a platform's push");
 
     type Done = Taken;
 
@@ -278,7 +277,8 @@ async fn confirm(tx: &mut Tx<'_>, lane: i64, at: Millis, id: i64) -> sqlx::Resul
 pub(super) struct ForgetOld;
 
 impl Single for ForgetOld {
-    const WHAT: &'static str = "old pushes were forgotten";
+    // It is done again by itself.
+    const WHAT: Option<&'static str> = None;
 
     type Done = u64;
 
@@ -288,11 +288,6 @@ impl Single for ForgetOld {
             "DELETE FROM push WHERE (day, app, digest) IN (SELECT day, app, digest FROM push WHERE day < $1 LIMIT $2)";
         let pushes = sqlx::query(sql).bind(before).bind(SLICE).execute(tx.conn().await?).await?.rows_affected();
         Ok(pushes + requests::forget(tx).await?)
-    }
-
-    // It is done again by itself.
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }
 

@@ -158,7 +158,7 @@ pub(super) async fn record_again(tx: &mut Tx<'_>, request: &Request, report: &Re
 struct InsertOnce(Request, NewReminder);
 
 impl Single for InsertOnce {
-    const WHAT: &'static str = "a reminder was inserted by a call with an Idempotency-Key";
+    const WHAT: Option<&'static str> = None;
 
     type Done = Once<Inserted>;
 
@@ -188,7 +188,7 @@ impl Single for InsertOnce {
 struct RecordOnce(Request, Report);
 
 impl Single for RecordOnce {
-    const WHAT: &'static str = "consents were recorded by a call with an Idempotency-Key";
+    const WHAT: Option<&'static str> = None;
 
     type Done = Once<Option<Added>>;
 

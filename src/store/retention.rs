@@ -6,7 +6,6 @@
 use super::{
     Store,
     command::Single,
-    deeds::Deed,
     dialect::{Dialect, Rows, int},
     error::StoreError,
     ledgers::{LINE, Ledgers, pair},
@@ -154,7 +153,8 @@ impl Store {
 struct Erase(Vec<Old>);
 
 impl Single for Erase {
-    const WHAT: &'static str = "old reminders were erased";
+    // It is done again by itself.
+    const WHAT: Option<&'static str> = None;
 
     type Done = Erased;
 
@@ -171,11 +171,6 @@ impl Single for Erase {
             ..Erased::default()
         };
         Ok(done)
-    }
-
-    // It is done again by itself.
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }
 
@@ -323,7 +318,8 @@ struct EraseUsers {
 }
 
 impl Single for EraseUsers {
-    const WHAT: &'static str = "users without reminders were erased";
+    // It is done again by itself.
+    const WHAT: Option<&'static str> = None;
 
     type Done = u64;
 
@@ -356,10 +352,5 @@ impl Single for EraseUsers {
             tx.run(sql, &rows).await?;
         }
         Ok(still.len() as u64)
-    }
-
-    // It is done again by itself.
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }

@@ -45,7 +45,7 @@ struct SetPause {
 }
 
 impl Single for SetPause {
-    const WHAT: &'static str = "a schedule was paused or resumed";
+    const WHAT: Option<&'static str> = Some("a schedule was paused or resumed");
 
     type Done = Paused;
 

@@ -80,7 +80,7 @@ struct Begin {
 }
 
 impl Single for Begin {
-    const WHAT: &'static str = "a task of a schedule was begun";
+    const WHAT: Option<&'static str> = Some("a task of a schedule was begun");
 
     type Done = TaskBegun;
 
@@ -132,7 +132,7 @@ pub struct ShiftPlan {
 struct Next(Work);
 
 impl Single for Next {
-    const WHAT: &'static str = "a task of a schedule went on";
+    const WHAT: Option<&'static str> = Some("a task of a schedule went on");
 
     type Done = Step;
 
@@ -277,7 +277,7 @@ pub(super) async fn forget_planned<'a>(
 struct GiveUp(Work);
 
 impl Single for GiveUp {
-    const WHAT: &'static str = "a task of a schedule was given up";
+    const WHAT: Option<&'static str> = Some("a task of a schedule was given up");
 
     type Done = ();
 
@@ -448,7 +448,7 @@ impl Store {
 struct TakeUp;
 
 impl Single for TakeUp {
-    const WHAT: &'static str = "a task of a schedule was taken up";
+    const WHAT: Option<&'static str> = Some("a task of a schedule was taken up");
 
     type Done = Vec<(Work, Option<Millis>)>;
 
@@ -486,6 +486,6 @@ impl Single for TakeUp {
     }
 
     fn deed(&self, done: &Self::Done) -> Option<Deed> {
-        (!done.is_empty()).then_some(Deed::Other(Self::WHAT))
+        Self::WHAT.filter(|_| !done.is_empty()).map(Deed::Other)
     }
 }

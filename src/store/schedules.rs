@@ -6,7 +6,6 @@
 use super::{
     Store,
     command::Single,
-    deeds::Deed,
     error::{StoreError, meanwhile},
     left_out::{self, LeftOutRow},
     mentions::without_forgotten,
@@ -394,7 +393,7 @@ pub(super) fn task(row: &AnyRow) -> Option<Task> {
 }
 
 impl Single for BeginLoad {
-    const WHAT: &'static str = "a schedule began to be loaded";
+    const WHAT: Option<&'static str> = Some("a schedule began to be loaded");
 
     type Done = Begun;
 
@@ -489,7 +488,7 @@ struct Trial {
 }
 
 impl Single for Trial {
-    const WHAT: &'static str = "a schedule was tried";
+    const WHAT: Option<&'static str> = None;
 
     type Done = ();
 
@@ -499,10 +498,6 @@ impl Single for Trial {
         let detail = format!("{} {}", self.name, self.digest);
         let query = sqlx::query(sql).bind(tx.now).bind(&self.by).bind(detail).bind(&self.name);
         query.execute(tx.conn().await?).await.map(drop)
-    }
-
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }
 
@@ -514,7 +509,7 @@ struct Beat {
 }
 
 impl Single for Beat {
-    const WHAT: &'static str = "a task of a schedule said that it goes on";
+    const WHAT: Option<&'static str> = None;
 
     type Done = bool;
 
@@ -522,10 +517,6 @@ impl Single for Beat {
         let sql = "UPDATE schedule SET task_beat = $3, task_detail = $4 WHERE id = $1 AND task_nonce = $2";
         let query = sqlx::query(sql).bind(self.id).bind(&self.nonce).bind(tx.now).bind(&self.detail);
         Ok(query.execute(tx.conn().await?).await?.rows_affected() == 1)
-    }
-
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }
 
@@ -537,7 +528,7 @@ struct Finish {
 }
 
 impl Single for Finish {
-    const WHAT: &'static str = "a schedule was loaded";
+    const WHAT: Option<&'static str> = Some("a schedule was loaded");
 
     type Done = bool;
 

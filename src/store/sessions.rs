@@ -1,6 +1,6 @@
 //! Sessions of the console in SQL. Only a hash of a session's secret is kept: a reader of the store cannot use it.
 
-use super::{Store, command::Single, deeds::Deed, error::StoreError, tx::Tx};
+use super::{Store, command::Single, error::StoreError, tx::Tx};
 use crate::domain::{DAY, MINUTE, Millis};
 use sqlx::{AnyConnection, Row};
 
@@ -32,7 +32,8 @@ struct Begin {
 }
 
 impl Single for Begin {
-    const WHAT: &'static str = "somebody logged in at the console";
+    // They log in or out once more.
+    const WHAT: Option<&'static str> = None;
 
     type Done = ();
 
@@ -43,18 +44,13 @@ impl Single for Begin {
         let sql = "INSERT INTO session (hash, key, made_at, seen_at) VALUES ($1, $2, $3, $3)";
         sqlx::query(sql).bind(&self.hash).bind(self.key).bind(now).execute(tx.conn().await?).await.map(drop)
     }
-
-    // They log in or out once more.
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
-    }
 }
 
 /// Something was asked in a session.
 struct Seen(String);
 
 impl Single for Seen {
-    const WHAT: &'static str = "somebody was seen at the console";
+    const WHAT: Option<&'static str> = None;
 
     type Done = ();
 
@@ -62,27 +58,19 @@ impl Single for Seen {
         let query = sqlx::query("UPDATE session SET seen_at = $2 WHERE hash = $1").bind(&self.0).bind(tx.now);
         query.execute(tx.conn().await?).await.map(drop)
     }
-
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
-    }
 }
 
 /// A session ends.
 struct End(String);
 
 impl Single for End {
-    const WHAT: &'static str = "somebody logged out of the console";
+    // They log in or out once more.
+    const WHAT: Option<&'static str> = None;
 
     type Done = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> sqlx::Result<()> {
         sqlx::query("DELETE FROM session WHERE hash = $1").bind(&self.0).execute(tx.conn().await?).await.map(drop)
-    }
-
-    // They log in or out once more.
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the platforms list as their templates, in SQL: kept, so that a start without the platform knows it too.
 
-use super::{Store, command::Single, deeds::Deed, error::StoreError, names::Names, tx::Tx};
+use super::{Store, command::Single, error::StoreError, names::Names, tx::Tx};
 use crate::domain::template::Listing;
 use sqlx::{AnyConnection, Row};
 use std::{
@@ -34,7 +34,7 @@ pub(super) struct Keep {
 }
 
 impl Single for Keep {
-    const WHAT: &'static str = "a platform's list of templates was kept";
+    const WHAT: Option<&'static str> = None;
 
     type Done = ();
 
@@ -49,10 +49,6 @@ impl Single for Keep {
         .execute(tx.conn().await?)
         .await
         .map(drop)
-    }
-
-    fn deed(&self, _: &Self::Done) -> Option<Deed> {
-        None
     }
 }
 

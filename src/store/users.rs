@@ -65,7 +65,7 @@ pub struct Forgotten {
 pub(super) struct Forget(pub Wish);
 
 impl Single for Forget {
-    const WHAT: &'static str = "a user was forgotten";
+    const WHAT: Option<&'static str> = Some("a user was forgotten");
 
     type Done = Forgotten;
 
@@ -225,7 +225,7 @@ async fn write_down(tx: &mut Tx<'_>, wish: &Wish, action: &str, what: &str) -> s
 pub(super) struct LetIn(pub Wish);
 
 impl Single for LetIn {
-    const WHAT: &'static str = "a forgotten user was let in again";
+    const WHAT: Option<&'static str> = Some("a forgotten user was let in again");
 
     type Done = bool;
 

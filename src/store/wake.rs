@@ -24,7 +24,7 @@ struct Waiting {
 }
 
 impl Single for Wake {
-    const WHAT: &'static str = "reminders of a suspended template were woken";
+    const WHAT: Option<&'static str> = Some("reminders of a suspended template were woken");
 
     type Done = u64;
 
