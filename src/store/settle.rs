@@ -170,6 +170,9 @@ async fn end_living(tx: &mut Tx<'_>, entries: &[Cow<'_, Entry>]) -> sqlx::Result
 }
 
 /// Leaves alone what another node has marked under the fence of a mark that is taken back.
+///
+/// It has looked, and locked what it found, before the commit leaves. So one that was given up, and whose commit is still on its way, never takes
+/// back what was marked since: either it had found the lost mark, and whoever asks again waits for it; or it had found nothing, and does nothing.
 async fn spare_others(tx: &mut Tx<'_>, entries: &[Cow<'_, Entry>], may: &mut [bool]) -> sqlx::Result<()> {
     let taken_back = entries.iter().filter_map(|entry| Some((&entry.target, entry.target.taken_back()?)));
     let keys: Vec<_> = taken_back

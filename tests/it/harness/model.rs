@@ -435,6 +435,11 @@ impl Model {
         Some((at, self.due[&(at, id)]))
     }
 
+    /// The fence of a reminder that has not ended.
+    pub fn fence(&self, id: ReminderId) -> Option<i64> {
+        Some(self.living(id)?.1.fence)
+    }
+
     /// What waits and is due by `now`.
     pub fn waiting(&self, now: Millis) -> Vec<(Millis, ReminderId)> {
         let due = self.due.range(..=(now, ReminderId(i64::MAX)));

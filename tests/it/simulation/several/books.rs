@@ -404,9 +404,15 @@ impl Books {
         verdicts
     }
 
-    /// Writes settlements.
-    pub fn settle(&mut self, me: NodeId, entries: &[Entry], world: Millis) -> Vec<bool> {
-        entries.iter().map(|entry| self.settle_one(me, entry, world)).collect()
+    /// Whether a settlement that takes a mark back finds that mark, or what others have made of it. Any other may go on.
+    pub fn may_take_back(&self, target: &Target) -> bool {
+        let model = &self.apps[self.lanes[Self::place(target.lane)].app].1;
+        target.taken_back().is_none() || model.fence(target.due.id).is_some_and(|fence| fence >= target.due.fence)
+    }
+
+    /// Writes settlements, as far as an earlier look lets them.
+    pub fn settle(&mut self, me: NodeId, entries: &[Entry], may: &[bool], world: Millis) -> Vec<bool> {
+        entries.iter().zip(may).map(|(entry, may)| *may && self.settle_one(me, entry, world)).collect()
     }
 
     fn settle_one(&mut self, me: NodeId, entry: &Entry, world: Millis) -> bool {

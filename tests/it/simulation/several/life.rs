@@ -588,6 +588,7 @@ impl Life {
         let id = line.write_now(|books| {
             let answer = books.model(lane).insert(new.clone());
             let Inserted::Created(id) = answer else { panic!("it brings its consent: {answer:?}") };
+            tracing::trace!(id = id.0, app = place, lane, machine = by, mark, "inserted");
             books.by_mark.insert(mark.clone(), (place, id));
             books.servers.inserted.insert((place, id));
             (id, vec![Deed::Insert(lane, id, Box::new(new.clone()))])

@@ -114,6 +114,8 @@ async fn pass(ms: u64) {
 /// How one question fares.
 struct Fate {
     before: u64,
+    /// How long it waits in the database, once that has looked at its rows.
+    waits: u64,
     after: u64,
     fails: Option<bool>,
     /// How long its bytes try to pass.
@@ -190,14 +192,13 @@ impl Line {
         let weather = self.sky.weather();
         let mut rng = self.rng.lock().expect("whole");
         let mut delay = || if weather.slow_ms == 0 { 0 } else { rng.random_range(0..=weather.slow_ms) };
-        let (mut before, after) = (delay(), delay());
-        if writes && rng.random::<f64>() < weather.hangs {
-            before += rng.random_range(0..40_000);
-        }
+        let (before, after) = (delay(), delay());
+        let hangs = writes && rng.random::<f64>() < weather.hangs;
+        let waits = if hangs { rng.random_range(0..40_000) } else { 0 };
         let fails = (rng.random::<f64>() < weather.fails).then(|| rng.random());
         let tries = *[0, 0, 3_000, 9_000].choose(&mut *rng).expect("some");
         let told = *[0, 20, 6_000, 60_000].choose(&mut *rng).expect("some");
-        Fate { before, after, fails, tries, told }
+        Fate { before, waits, after, fails, tries, told }
     }
 
     /// Asks the database. What has left is done, if it passes, whatever becomes of who asked.
@@ -241,7 +242,7 @@ impl Line {
                     return;
                 }
                 let step = first(&books.lock().expect("whole"), time.world());
-                pass(between).await;
+                pass(between + fate.waits).await;
                 // What was on its way to a server that is no more is lost with it.
                 if books.lock().expect("whole").servers.era != era {
                     return;
@@ -270,15 +271,25 @@ impl Line {
         asked: &'static str,
         does: impl FnOnce(&mut Books, NodeId, Millis) -> (T, Vec<Deed>) + Send + 'static,
     ) -> Asked<T> {
+        self.write_in_steps(asked, |_, _| (), move |books, me, world, ()| does(books, me, world))
+    }
+
+    /// The same in two steps.
+    fn write_in_steps<S: Send + 'static, T: Debug + Send + 'static>(
+        &self,
+        asked: &'static str,
+        first: impl FnOnce(&Books, Millis) -> S + Send + 'static,
+        does: impl FnOnce(&mut Books, NodeId, Millis, S) -> (T, Vec<Deed>) + Send + 'static,
+    ) -> Asked<T> {
         let (me, memory, clocks) = (Arc::clone(&self.me), Arc::clone(&self.memory), Arc::clone(&self.clocks));
         let (machine, sabotage, remembers, at) =
             (self.machine, self.sabotage, Arc::clone(&self.memory), Arc::clone(&self.clocks));
-        let written = self.ask(asked, true, move |books, world| {
+        let written = self.ask_in_steps(asked, true, first, 0, move |books, world, step| {
             // Whose process it is when it is written.
             let me = *me.lock().expect("whole");
             let mut memory = memory.lock().expect("whole");
             memory.look_back(books, (machine, me), (world, clocks.monotonic()), sabotage);
-            let (result, deeds) = does(books, me, world);
+            let (result, deeds) = does(books, me, world, step);
             (result, deeds, me, books.link(me), books.servers.era)
         });
         Box::pin(async move {
@@ -411,8 +422,11 @@ impl Queue for Line {
             let lost = |entry: &&mut Entry| entry.target.taken_back().is_some();
             entries.iter_mut().filter(lost).for_each(|entry| entry.target.marker = None);
         }
-        self.write("settle", move |books, me, world| {
-            let written = books.settle(me, &entries, world);
+        // Whoever takes a mark back looks at its row, and locks it, before the commit leaves. What is late after that is the commit alone.
+        let targets: Vec<_> = entries.iter().map(|entry| entry.target.clone()).collect();
+        let look = move |books: &Books, _| targets.iter().map(|target| books.may_take_back(target)).collect();
+        self.write_in_steps("settle", look, move |books, me, world, may: Vec<bool>| {
+            let written = books.settle(me, &entries, &may, world);
             let ends = entries.into_iter().zip(&written).filter(|(_, written)| **written).map(|(entry, _)| entry);
             let deeds = vec![Deed::Ends(ends.collect())];
             (written, deeds)

@@ -61,12 +61,15 @@ struct Kept {
     replicated: Replicated,
 }
 
+/// A machine's daemon, and which of its starts. No standby makes one start another.
+type Process = (usize, usize);
+
 /// The same of what this file is about.
 #[derive(Debug, Clone, Default)]
 pub struct Replicated {
     chain: BTreeMap<NodeId, i64>,
-    /// Which machine's daemon has it, for as long as it runs.
-    mine: BTreeMap<NodeId, usize>,
+    /// As which process each node works.
+    mine: BTreeMap<NodeId, Process>,
     /// The server that was last written down.
     noted: u64,
     /// The store is on hold by an operator.
@@ -84,6 +87,8 @@ pub struct Servers {
     /// Which one is written to.
     pub era: u64,
     pub now: Replicated,
+    /// How often a daemon has started on each machine.
+    starts: BTreeMap<usize, usize>,
     /// The standby is waited for.
     pub waited_for: bool,
     /// What it has, once it has received nothing more.
@@ -183,6 +188,7 @@ impl Books {
 
     /// The standby takes over.
     pub fn promote(&mut self, world: Millis) {
+        tracing::trace!(behind = self.servers.behind.is_some(), "a standby takes over");
         self.servers.promoted_at = world;
         self.servers.era += 1;
         self.servers.promotions += 1;
@@ -209,18 +215,27 @@ impl Books {
 
     /// Whether a machine's daemon is waited for.
     pub fn awaits(&self, machine: usize) -> bool {
-        let mine = |node: &NodeId| self.servers.now.mine.get(node) == Some(&machine);
-        self.servers.now.awaited.keys().any(mine)
+        self.servers.now.awaited.keys().any(|node| self.is_of(*node, machine))
+    }
+
+    fn process(&self, machine: usize) -> Process {
+        (machine, self.servers.starts.get(&machine).copied().unwrap_or_default())
+    }
+
+    /// Whether a node is the daemon that runs on a machine, and not one that ran there before.
+    fn is_of(&self, node: NodeId, machine: usize) -> bool {
+        self.servers.now.mine.get(&node) == Some(&self.process(machine))
     }
 
     /// A daemon has joined.
     pub fn has_joined(&mut self, machine: usize, node: NodeId) {
-        self.servers.now.mine.insert(node, machine);
+        let process = self.process(machine);
+        self.servers.now.mine.insert(node, process);
     }
 
     /// What ran on a machine has ended: its successor answers for nothing of it.
     pub fn forgets(&mut self, machine: usize) {
-        self.servers.now.mine.retain(|_, has| *has != machine);
+        *self.servers.starts.entry(machine).or_default() += 1;
         self.servers.seen.remove(&machine);
     }
 
@@ -298,14 +313,14 @@ impl Memory {
         };
         let of_former =
             self.former.iter().map(|(node, made)| (made - there(*node).unwrap_or_default()).max(0)).sum::<i64>();
-        let mine = |books: &Books, node: &NodeId| books.servers.now.mine.get(node) == Some(&machine);
         let found = Found {
             follows: false,
             took_over: books.servers.now.noted != books.servers.era && !is(Sabotage::PromotionOverlooked),
             n: there(node),
-            awaited: books.servers.now.awaited.keys().any(|node| mine(books, node)),
+            awaited: books.awaits(machine),
             of_former,
         };
+        tracing::trace!(machine, ?me, made = self.made, ?found, "looks back");
         let lacks = found.n.unwrap_or_default() < self.made || of_former > 0;
         match found.step(self.made, books.servers.waited_for) {
             Step::GoOn | Step::Wait => {
@@ -334,7 +349,8 @@ impl Memory {
             missing.deeds = self.left.clone();
         }
         let unknown = (missing.unknown + of_former > 0).then_some(Deed::Other);
-        let mine: Vec<NodeId> = books.servers.now.awaited.keys().copied().filter(|node| mine(books, node)).collect();
+        let mine = books.servers.now.awaited.keys().copied().filter(|node| books.is_of(*node, machine));
+        let mine: Vec<NodeId> = mine.collect();
         let mut others = books.servers.now.awaited.iter().filter(|(node, _)| !mine.contains(node));
         let last = others.all(|(_, waits)| *waits);
         let n = books.link(me);
@@ -361,6 +377,7 @@ impl Memory {
                 false => drop(books.servers.now.awaited.insert(node, true)),
             }
         }
+        tracing::trace!(machine, ?left, awaited = ?books.servers.now.awaited, "has told");
         self.left = left;
         books.end_if_all_have_told();
     }
