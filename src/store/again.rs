@@ -12,7 +12,7 @@ use super::{
     insert,
     lacks::Lacks,
     mark::mark,
-    port::{Entry, Job, Marked, Target},
+    port::{Entry, Job, Marked},
     reminders::find_in,
     requests::{self, Earlier, Once},
     settle::settle,
@@ -89,22 +89,20 @@ impl Again {
 
     /// Marks or ends: what was done to reminders that must be there, and as they were.
     async fn steps<T: Step>(&mut self, tx: &mut Tx<'_>, mut steps: Vec<T>, last: bool) -> sqlx::Result<()> {
-        let ids: Vec<_> = steps.iter_mut().map(|step| step.about().0.id).collect();
+        let ids: Vec<_> = steps.iter().map(|step| step.due().id).collect();
         let users = users(tx, &ids).await?;
-        let is_absent = |step: &mut T| !users.contains_key(&step.about().0.id);
+        let is_absent = |step: &mut T| !users.contains_key(&step.due().id);
         let mut left: Vec<T> = steps.extract_if(.., is_absent).collect();
         if last {
-            self.lacks.inserts.extend(left.drain(..).map(|mut step| step.about().0.id));
+            self.lacks.inserts.extend(left.drain(..).map(|step| step.due().id));
         }
         for step in &mut steps {
-            let (due, recipient, lane, epoch) = step.about();
-            *recipient = users[&due.id];
-            tx.fenced.extend(epoch.map(|epoch| (lane, epoch)));
+            tx.fenced.extend(step.fenced());
+            *step.recipient() = users[&step.due().id];
         }
         let written = if steps.is_empty() { Vec::new() } else { T::write(tx, &steps).await? };
-        for (mut step, written) in steps.into_iter().zip(written) {
-            let (due, ..) = step.about();
-            let (id, fence) = (due.id, due.fence);
+        for (step, written) in steps.into_iter().zip(written) {
+            let (id, fence) = (step.due().id, step.due().fence);
             if written || !may_be_sent(tx, id, fence).await? {
                 continue;
             }
@@ -155,8 +153,14 @@ impl Again {
 
 /// A mark or an end, as it is written again.
 trait Step: Sized {
-    /// The reminder, its user, its lane, and the epoch that it counts on.
-    fn about(&mut self) -> (&Due, &mut i64, i64, Option<i64>);
+    /// The reminder, as it was then.
+    fn due(&self) -> &Due;
+
+    /// Its user.
+    fn recipient(&mut self) -> &mut i64;
+
+    /// The lane and the epoch that it counts on.
+    fn fenced(&self) -> Option<(i64, i64)>;
 
     /// Writes them; answers which were written.
     fn write(tx: &mut Tx<'_>, steps: &[Self]) -> impl Future<Output = sqlx::Result<Vec<bool>>> + Send;
@@ -166,8 +170,16 @@ trait Step: Sized {
 }
 
 impl Step for Job {
-    fn about(&mut self) -> (&Due, &mut i64, i64, Option<i64>) {
-        (&self.due, &mut self.recipient, self.lane, self.epoch)
+    fn due(&self) -> &Due {
+        &self.due
+    }
+
+    fn recipient(&mut self) -> &mut i64 {
+        &mut self.recipient
+    }
+
+    fn fenced(&self) -> Option<(i64, i64)> {
+        self.epoch.map(|epoch| (self.lane, epoch))
     }
 
     async fn write(tx: &mut Tx<'_>, steps: &[Self]) -> sqlx::Result<Vec<bool>> {
@@ -181,9 +193,16 @@ impl Step for Job {
 }
 
 impl Step for Entry {
-    fn about(&mut self) -> (&Due, &mut i64, i64, Option<i64>) {
-        let Target { due, recipient, lane, epoch, .. } = &mut self.target;
-        (due, recipient, *lane, *epoch)
+    fn due(&self) -> &Due {
+        &self.target.due
+    }
+
+    fn recipient(&mut self) -> &mut i64 {
+        &mut self.target.recipient
+    }
+
+    fn fenced(&self) -> Option<(i64, i64)> {
+        self.target.epoch.map(|epoch| (self.target.lane, epoch))
     }
 
     async fn write(tx: &mut Tx<'_>, steps: &[Self]) -> sqlx::Result<Vec<bool>> {
