@@ -14,7 +14,7 @@ use crate::{
     metrics::Metrics,
     platform::transport::Gate,
     store::{
-        Dialect,
+        Dialect, Store,
         nodes::{NewNode, Proof},
         port::Asked,
     },
@@ -129,12 +129,12 @@ pub(super) struct Joined {
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
 
 /// Says in the log, once each, what the daemons do not agree about.
-async fn compare(api: Api) {
+async fn compare(store: Store) {
     let mut told = BTreeSet::new();
     loop {
-        if let Ok(nodes) = api.nodes().await {
+        if let Ok(peers) = store.peers().await {
             let mut report = Report::new(Voice::default());
-            findings::nodes::compare(&serde_json::to_value(nodes).expect("it serialises"), &mut report);
+            findings::nodes::compare(&peers, &mut report);
             let found: BTreeSet<_> = report.checks.iter().map(|check| check.findings(report.voice)).collect();
             for (found, fix) in found.difference(&told) {
                 tracing::warn!("{found}: {}", fix.as_deref().unwrap_or_default());
@@ -166,7 +166,7 @@ impl Joined {
         let (ears, heard) = (store.clone(), Arc::clone(&wake));
         let ears = AbortOnDropHandle::new(tokio::spawn(async move { ears.listen(&heard).await }));
         let member = tokio::spawn(member.run(wake, stop.clone(), ended.clone()));
-        let compares = AbortOnDropHandle::new(tokio::spawn(compare(api.clone())));
+        let compares = AbortOnDropHandle::new(tokio::spawn(compare(store.clone())));
         Self { stop, ended, member, _candidate: candidate, _ears: ears, _compares: compares }
     }
 

@@ -74,6 +74,22 @@ impl NodeState {
     }
 }
 
+/// What a node says of itself that all of them should agree about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(default)]
+pub struct Peer {
+    /// What its operator calls it.
+    pub name: String,
+    /// The version of its tixing.
+    pub version: String,
+    /// Its machine's id; empty where it has none.
+    pub machine: String,
+    /// The start of its machine.
+    pub boot: String,
+    /// The apps that it is configured with, each with a digest of what the nodes must agree on.
+    pub configured: BTreeMap<String, String>,
+}
+
 /// A node, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeSeen {

@@ -1,10 +1,11 @@
 //! The daemons that share a PostgreSQL: whether each is alive, and whether they agree.
 
 use crate::{
-    domain::{Millis, SECOND},
+    domain::{Millis, SECOND, node::Peer},
     findings::{Level, Report},
     words::say,
 };
+use serde::Deserialize;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -56,7 +57,8 @@ pub fn look(told: &Value, socket: &Path, runs: bool, report: &mut Report) {
         let found = say!("node_skewed", name = name(node), skew = number(node, "skew_ms").abs());
         report.add(check(), Level::Warning, found, say!("set_clock_of_node"));
     }
-    compare(told, report);
+    let peers: Vec<Peer> = works.iter().map(|node| Peer::deserialize(**node).unwrap_or_default()).collect();
+    compare(&peers, report);
     if report.checks.len() == before {
         let names: Vec<String> = works.iter().map(|node| name(node)).collect();
         report.ok(check(), say!("nodes_agree", n = works.len(), names = names));
@@ -64,40 +66,31 @@ pub fn look(told: &Value, socket: &Path, runs: bool, report: &mut Report) {
 }
 
 /// Looks for what those that live do not agree about.
-pub fn compare(told: &Value, report: &mut Report) {
-    let works: Vec<&Value> = there(told).filter(|node| node["state"] != "lapsed").collect();
+pub fn compare(peers: &[Peer], report: &mut Report) {
     let check = || say!("check_nodes");
-    let by = |member: &str| {
-        let mut nodes: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        works.iter().for_each(|node| nodes.entry(node[member].to_string()).or_default().push(name(node)));
-        nodes
-    };
-    for (_, twice) in by("name").into_iter().filter(|(_, nodes)| nodes.len() > 1) {
-        report.add(
-            check(),
-            Level::Warning,
-            say!("nodes_of_one_name", n = twice.len(), name = twice[0]),
-            say!("name_each_node"),
-        );
+    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    peers.iter().for_each(|peer| *names.entry(&peer.name).or_default() += 1);
+    for (name, n) in names.into_iter().filter(|(_, n)| *n > 1) {
+        let found = say!("nodes_of_one_name", n = n, name = name);
+        report.add(check(), Level::Warning, found, say!("name_each_node"));
     }
     let mut boots: BTreeMap<&str, BTreeMap<&str, Vec<String>>> = BTreeMap::new();
-    for node in &works {
-        let [machine, boot] = ["machine", "boot"].map(|member| node[member].as_str().unwrap_or_default());
-        boots.entry(machine).or_default().entry(boot).or_default().push(name(node));
+    for Peer { name, machine, boot, .. } in peers {
+        boots.entry(machine).or_default().entry(boot).or_default().push(name.clone());
     }
     for (_, starts) in boots.into_iter().filter(|(machine, starts)| !machine.is_empty() && starts.len() > 1) {
         let names: Vec<String> = starts.into_values().flatten().collect();
         report.add(check(), Level::Failed, say!("nodes_of_one_machine_id", names = names), say!("give_machine_ids"));
     }
-    let versions = by("version");
+    let versions: BTreeSet<&str> = peers.iter().map(|peer| peer.version.as_str()).collect();
     if versions.len() > 1 {
-        let versions: Vec<String> = versions.into_keys().map(|version| version.trim_matches('"').to_owned()).collect();
+        let versions: Vec<String> = versions.into_iter().map(str::to_owned).collect();
         report.add(check(), Level::Warning, say!("nodes_of_versions", versions = versions), say!("finish_upgrade"));
     }
-    let mut settings: BTreeMap<&String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
-    for node in &works {
-        for (app, digest) in node["configured"].as_object().into_iter().flatten() {
-            settings.entry(app).or_default().entry(digest.to_string()).or_default().push(name(node));
+    let mut settings: BTreeMap<&str, BTreeMap<&str, Vec<String>>> = BTreeMap::new();
+    for Peer { name, configured, .. } in peers {
+        for (app, digest) in configured {
+            settings.entry(app).or_default().entry(digest).or_default().push(name.clone());
         }
     }
     for (app, told) in settings {
@@ -110,9 +103,9 @@ pub fn compare(told: &Value, report: &mut Report) {
                 say!("nodes_disagree", app = app, names = names),
                 say!("configure_nodes_alike"),
             );
-        } else if configured < works.len() {
-            let has: BTreeSet<String> = told.into_values().flatten().collect();
-            let lack: Vec<String> = works.iter().map(|node| name(node)).filter(|name| !has.contains(name)).collect();
+        } else if configured < peers.len() {
+            let lack = peers.iter().filter(|peer| !peer.configured.contains_key(app));
+            let lack: Vec<String> = lack.map(|peer| peer.name.clone()).collect();
             report.add(
                 check(),
                 Level::Warning,

@@ -11,7 +11,7 @@ use crate::{
     config::Replication,
     domain::{
         Millis,
-        node::{LaneSeen, NodeId, NodeSeen, NodeState, SILENCE, SKEWED, View},
+        node::{LaneSeen, NodeId, NodeSeen, NodeState, Peer, SILENCE, SKEWED, View},
     },
     words::say,
 };
@@ -175,7 +175,10 @@ async fn join(conn: &mut AnyConnection, new: &NewNode, schema: i64, now: Millis)
 /// Writes down who is proved to have ended.
 pub(super) async fn write_ended(conn: &mut AnyConnection, proof: &Proof) -> sqlx::Result<()> {
     for trace in unproven(conn).await?.iter().filter(|trace| proof(trace)) {
-        tracing::info!(node = trace.id.0, "a node has ended: this one has what it kept locked");
+        tracing::info!(
+            node = trace.id.0,
+            "an earlier daemon has surely ended: this one has the lock file that it held"
+        );
         gone(conn, trace.id).await?;
     }
     Ok(())
@@ -356,6 +359,24 @@ impl Store {
             Dialect::Sqlite => Ok(()),
             dialect => self.with_line(async |conn| schema::contract(conn, dialect.newest_schema()).await).await,
         }
+    }
+
+    /// What those say of themselves that live.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn peers(&self) -> Result<Vec<Peer>, StoreError> {
+        let sql =
+            "SELECT name, version, machine, boot, apps FROM node WHERE state IN ('live', 'leaving') ORDER BY name, id";
+        let rows = sqlx::query(sql).fetch_all(&self.read).await?;
+        let peer = |row: &AnyRow| Peer {
+            name: row.get("name"),
+            version: row.get("version"),
+            machine: row.get("machine"),
+            boot: row.get("boot"),
+            configured: serde_json::from_str(row.get("apps")).unwrap_or_default(),
+        };
+        Ok(rows.iter().map(peer).collect())
     }
 
     /// All nodes that are not gone, and of each name the last that ended within a day, as operators see them.
