@@ -126,7 +126,7 @@ pub async fn bury(State(api): State<Api>, caller: Caller, Path(id): Path<String>
         Buried::NotFound => return Err(Problem::new("not_found", say!("no_such_node", id = id))),
         Buried::Works => return Err(Problem::new("node_works", say!("node_works", id = id))),
     }
-    tracing::warn!(node = id, by = caller.name(), "an operator says that a node has ended");
+    tracing::warn!(node = id, by = caller.name(), "an operator says that a daemon has ended");
     list(State(api), caller).await
 }
 
@@ -139,6 +139,6 @@ pub async fn drain(State(api): State<Api>, caller: Caller, Path(id): Path<String
     if !api.store.drain(NodeId(id)).await? {
         return Err(Problem::new("not_found", say!("no_such_node", id = id)));
     }
-    tracing::warn!(node = id, by = caller.name(), "an operator has a node hand over its apps");
+    tracing::warn!(node = id, by = caller.name(), "an operator has a daemon hand over its apps");
     list(State(api), caller).await
 }

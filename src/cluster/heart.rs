@@ -3,8 +3,9 @@
 use crate::{
     clock::SharedClock,
     domain::{
-        Millis,
+        Millis, SECOND,
         node::{BEAT, NodeId, TRUST},
+        outage::Outage,
     },
     engine::Signals,
     store::{StoreError, nodes::Nodes, port::Asked},
@@ -12,7 +13,7 @@ use crate::{
 };
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -40,12 +41,17 @@ pub(super) struct Heart {
     me: AtomicI64,
     /// The node that others held for dead when it last beat.
     lapsed: AtomicI64,
+    outage: Mutex<Outage>,
 }
 
 impl Heart {
     /// The heart of a node that has joined as `me`.
     pub fn new(nodes: Arc<dyn Nodes>, signals: Arc<Signals>, clock: SharedClock, me: NodeId) -> Self {
-        Self { nodes, signals, clock, me: me.0.into(), lapsed: 0.into() }
+        Self { nodes, signals, clock, me: me.0.into(), lapsed: 0.into(), outage: Mutex::default() }
+    }
+
+    fn outage(&self) -> MutexGuard<'_, Outage> {
+        self.outage.lock().expect("whole")
     }
 
     /// It is this node from now on.
@@ -77,6 +83,9 @@ impl Heart {
             Ok(true) => {
                 // From when it was sent, and not from when it was answered: the answer may be old.
                 self.signals.trust_until(sent + TRUST);
+                if let Some(lasted) = self.outage().worked(sent) {
+                    tracing::info!(lasted_s = lasted / SECOND, "the database hears of this daemon again");
+                }
                 Beaten::Yes
             }
             Ok(false) => {
@@ -85,7 +94,9 @@ impl Heart {
                 Beaten::Lapsed
             }
             Err(error) => {
-                tracing::warn!(%error, "this node could not say that it lives; without that its lanes go to others");
+                if self.outage().failed(sent) {
+                    tracing::warn!(%error, "this daemon can't tell the database that it lives: after 5 s without that it sends nothing, and after 8 s others send for its apps, if they can");
+                }
                 Beaten::Unknown
             }
         }

@@ -107,7 +107,7 @@ impl Member {
         }
         let gone = limited(ASK_LIMIT, self.nodes.gone(self.me)).await;
         if let Err(error) = gone {
-            tracing::warn!(%error, "this node could not say that it has ended; the others find out by themselves");
+            tracing::warn!(%error, "this daemon could not tell the others that it has ended; they find out by themselves");
         }
     }
 
@@ -165,14 +165,14 @@ impl Member {
                 tracing::warn!(
                     was = self.me.0,
                     now = me.0,
-                    "this node was not heard of for too long, and others have its lanes; it joins anew"
+                    "the database had not heard of this daemon for too long, and others send for its apps by now; it has joined anew"
                 );
                 self.former.push((self.me, self.clock.monotonic()));
                 (self.me, self.watch) = (me, Watch::default());
                 self.heart.becomes(me);
             }
             Err(error) => {
-                tracing::error!(%error, "this node was not heard of for too long, and can't join anew; it is tried again")
+                tracing::error!(%error, "the database had not heard of this daemon for too long, and it can't join anew; it tries again")
             }
         }
     }
@@ -205,12 +205,11 @@ impl Member {
             let lanes = view.heirs(silent);
             let taken = limited(ASK_LIMIT, self.nodes.take_over(silent, beat, lanes.clone())).await;
             if let Ok(true) = taken {
-                let name = view.node(silent).map_or("?", |node| &node.name);
+                let (daemon, apps) = (view.called(silent), view.apps_of(silent));
                 tracing::warn!(
-                    node = silent.0,
-                    name,
-                    lanes = lanes.len(),
-                    "a node has fallen silent: its lanes go to others"
+                    daemon,
+                    ?apps,
+                    "a daemon was not heard of for too long: others send for its apps from now on"
                 );
                 self.metrics.takeovers.inc();
                 changed = true;
@@ -219,7 +218,7 @@ impl Member {
         for (lane, to) in view.orphans() {
             let app = lane.app.clone();
             if let Ok(true) = limited(ASK_LIMIT, self.nodes.give(lane, to)).await {
-                tracing::info!(app, node = to.0, "a lane that nobody had has an owner");
+                tracing::info!(app, daemon = view.called(to), "nobody sent for this app: this daemon does from now on");
                 changed = true;
             }
         }
@@ -237,10 +236,11 @@ impl Member {
             for (lane, to) in view.misplaced(self.me) {
                 let app = lane.app.clone();
                 if let Ok(true) = limited(ASK_LIMIT, self.nodes.give(lane, to)).await {
+                    let daemon = view.called(to);
                     tracing::warn!(
                         app,
-                        node = to.0,
-                        "this node's clock is not right: a lane goes to one whose clock is"
+                        daemon,
+                        "the clock here is not right: a daemon whose clock is right sends for this app from now on"
                     );
                     changed = true;
                 }
@@ -251,7 +251,7 @@ impl Member {
                 && let app = lane.app.clone()
                 && let Ok(true) = limited(ASK_LIMIT, self.nodes.give(lane, to)).await
             {
-                tracing::info!(app, node = to.0, "a lane goes to the node that should have it");
+                tracing::info!(app, daemon = view.called(to), "this app goes to the daemon whose share it is");
                 (self.moved_at, changed) = (now, true);
             }
         }
@@ -266,7 +266,7 @@ impl Member {
         if self.version.as_ref() != Some(&version) {
             // A gate that has closed raises the epoch: the engine must not go on by what it knew.
             if let Err(error) = limited(ASK_LIMIT, self.refresh.refresh()).await {
-                tracing::warn!(%error, "what others have changed could not be read; nothing is begun in the lanes that changed");
+                tracing::warn!(%error, "what other daemons have changed could not be read; for the apps that it concerns nothing is begun until it is");
                 return;
             }
             self.version = Some(version);
@@ -326,6 +326,8 @@ impl Member {
             }
             tokio::time::sleep(LEAVING).await;
         }
-        tracing::warn!("this node's lanes could not be handed over; the others take them when it is silent");
+        tracing::warn!(
+            "this daemon's apps could not be handed over; the others take them once they have not heard of it for a while"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod template;
 pub mod options;
+pub mod outage;
 pub mod text;
 pub mod page;
 pub mod timing;

@@ -161,6 +161,11 @@ impl View {
         self.nodes.iter().find(|node| node.id == id)
     }
 
+    /// A node, as people are told of it: by its name, and by the number that tells its starts apart.
+    pub fn called(&self, id: NodeId) -> String {
+        format!("{} ({})", self.node(id).map_or("?", |node| &node.name), id.0)
+    }
+
     /// The node that should have each lane: the one that its name draws, so that each node has its share and few lanes move when one comes or
     /// goes. The shards of one app are apart as far as there are nodes: no node has two more of them than another. One whose clock is wrong has
     /// none, unless all clocks are: then it may be the database's. `without` cannot have any.
@@ -219,6 +224,11 @@ impl View {
     /// The epochs of the lanes that a node has.
     pub fn owned(&self, me: NodeId) -> BTreeMap<i64, i64> {
         self.lanes.iter().filter(|lane| lane.node == Some(me)).map(|lane| (lane.lane, lane.epoch)).collect()
+    }
+
+    /// The apps that a node sends for.
+    pub fn apps_of(&self, id: NodeId) -> BTreeSet<&str> {
+        self.lanes.iter().filter(|lane| lane.node == Some(id)).map(|lane| lane.app.as_str()).collect()
     }
 
     /// The lanes that nobody has who works, each with the node that should have it.

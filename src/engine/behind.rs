@@ -30,13 +30,7 @@ impl Engine {
 
     /// What was found there ends.
     pub(super) fn looked_behind(&mut self, i: usize, found: Result<(Vec<Job>, Next), StoreError>, now: Millis) {
-        let (jobs, next) = match found {
-            Ok(found) => found,
-            Err(e) => {
-                self.lanes[i].behind.failed();
-                return self.store_failed(&e, now);
-            }
-        };
+        let Ok((jobs, next)) = found else { return self.lanes[i].behind.failed() };
         self.lanes[i].behind.looked(next, now);
         for job in jobs {
             let lane = &mut self.lanes[i];

@@ -37,6 +37,22 @@ pub enum Done {
     Woken { lane: usize, woken: Result<u64, StoreError> },
 }
 
+impl Done {
+    /// Whether the store has answered, where the task has asked it.
+    pub fn of_store(&self) -> Option<Result<(), &StoreError>> {
+        match self {
+            Self::Read { jobs, .. } => Some(jobs.as_ref().map(drop)),
+            Self::Swept { expired, .. } => Some(expired.as_ref().map(drop)),
+            Self::LookedBehind { found, .. } => Some(found.as_ref().map(drop)),
+            Self::Marked { verdicts, .. } => Some(verdicts.as_ref().map(drop)),
+            Self::Settled { written, .. } => Some(written.as_ref().map(drop)),
+            Self::Woken { woken, .. } => Some(woken.as_ref().map(drop)),
+            // What is not kept of a listing is known all the same.
+            Self::ListingKept { .. } | Self::Sent(_) | Self::Token { .. } | Self::Time(_) | Self::Asked { .. } => None,
+        }
+    }
+}
+
 /// A message that has been sent, or could not be.
 pub struct Sent {
     pub lane: usize,

@@ -72,10 +72,7 @@ impl Engine {
         now: Millis,
     ) {
         self.lanes[i].marking = false;
-        let verdicts = match verdicts {
-            Ok(verdicts) => verdicts,
-            Err(e) => return self.marks_failed(i, by, &jobs, &e, now),
-        };
+        let Ok(verdicts) = verdicts else { return self.marks_failed(i, by, &jobs, now) };
         let mut again = Vec::new();
         for (job, verdict) in jobs.into_iter().zip(verdicts) {
             match verdict {
@@ -115,14 +112,13 @@ impl Engine {
     /// the fence says that they are not, nothing is touched and they are simply read again.
     ///
     /// If they are not in the store, another node that has the lane since may have marked the same rows, which look the same but for who did.
-    fn marks_failed(&mut self, i: usize, by: Option<NodeId>, jobs: &[Job], error: &StoreError, now: Millis) {
+    fn marks_failed(&mut self, i: usize, by: Option<NodeId>, jobs: &[Job], now: Millis) {
         for job in jobs {
             self.lanes[i].busy.remove(&job.recipient);
             let target = Target { marker: by, ..job.target(true) };
             let entry = Entry { target, settlement: store_failed(&job.due, now), began_at: None, ended_at: now };
             self.settlements.push(Pending { lane: i, marked: true, entry }, self.clock.now());
         }
-        self.store_failed(error, now);
     }
 
     /// A lane is not this node's any more, or its gates have closed: until somebody has looked nothing is begun in it.
@@ -342,14 +338,8 @@ impl Engine {
     }
 
     /// A batch of settlements was written, or not.
-    pub(super) fn settled(&mut self, batch: Vec<Pending>, written: Result<Vec<bool>, StoreError>, now: Millis) {
-        let written = match written {
-            Ok(written) => written,
-            Err(e) => {
-                self.settlements.put_back(batch);
-                return self.store_failed(&e, now);
-            }
-        };
+    pub(super) fn settled(&mut self, batch: Vec<Pending>, written: Result<Vec<bool>, StoreError>) {
+        let Ok(written) = written else { return self.settlements.put_back(batch) };
         self.settlements.written();
         for (Pending { lane, marked, entry }, written) in batch.iter().zip(written) {
             let lane = &mut self.lanes[*lane];

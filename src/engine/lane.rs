@@ -357,6 +357,11 @@ impl Lane {
         }
     }
 
+    /// Which part of its app it is, where that is divided.
+    pub fn shard(&self) -> Option<u32> {
+        (self.share != Share::WHOLE).then_some(self.share.part)
+    }
+
     /// What others see of it.
     pub fn status<'a>(&self, status: &'a mut Status) -> &'a mut LaneStatus {
         if self.divided { status.shards.entry(self.id).or_default() } else { status.lane(&self.app.name) }

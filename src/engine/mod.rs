@@ -36,7 +36,7 @@ pub use stream::Reach;
 use crate::{
     clock::SharedClock,
     config::App,
-    domain::{Millis, SECOND, node::Share, timing::rfc3339},
+    domain::{Millis, SECOND, node::Share, outage::Outage, timing::rfc3339},
     metrics::{By, Metrics, begin},
     platform::transport::Transport,
     store::{
@@ -80,6 +80,7 @@ pub struct Engine {
     settlements: Settlements,
     /// Nothing is asked of a store that did not answer before this instant.
     store_retry_at: Millis,
+    store_outage: Outage,
     clockwatch: ClockWatch,
     /// When the loop last went round, by the monotonic clock.
     seen_at: Millis,
@@ -117,6 +118,7 @@ impl Engine {
             store_runtime: Handle::current(),
             settlements: Settlements::new(),
             store_retry_at: 0,
+            store_outage: Outage::default(),
             reread_at: now + REREAD_EVERY,
             rng: StdRng::seed_from_u64(seed),
             stopping: false,
@@ -376,13 +378,10 @@ impl Engine {
         self.tasks.spawn_on(work, &self.store_runtime);
     }
 
-    fn was_read(&mut self, i: usize, read: Read, jobs: Result<Vec<Job>, StoreError>, now: Millis) {
+    fn was_read(&mut self, i: usize, read: Read, jobs: Result<Vec<Job>, StoreError>) {
         match jobs {
             Ok(jobs) => self.lanes[i].fill(read, jobs),
-            Err(e) => {
-                self.lanes[i].unfilled(read);
-                self.store_failed(&e, now);
-            }
+            Err(_) => self.lanes[i].unfilled(read),
         }
     }
 
@@ -400,25 +399,38 @@ impl Engine {
     /// Takes over what a task brings back.
     fn absorb(&mut self, done: Done) {
         let now = self.clock.now();
+        match done.of_store() {
+            Some(Ok(())) => self.store_answered(),
+            Some(Err(error)) => self.store_failed(error, now),
+            None => {}
+        }
         match done {
-            Done::Read { lane, read, jobs } => self.was_read(lane, read, jobs, now),
+            Done::Read { lane, read, jobs } => self.was_read(lane, read, jobs),
             Done::Swept { lane, expired } => self.swept(lane, expired, now),
             Done::LookedBehind { lane, found } => self.looked_behind(lane, found, now),
             Done::Marked { lane, by, jobs, verdicts } => self.marked(lane, by, jobs, verdicts, now),
             Done::Sent(sent) => self.sent(sent),
-            Done::Settled { batch, written } => self.settled(batch, written, now),
+            Done::Settled { batch, written } => self.settled(batch, written),
             Done::Time(answered) => self.time_told(answered, now),
             Done::Token { lane, granted, date } => self.token_answered(lane, granted, date, now),
             Done::Asked { lane, errand, answer, auth } => self.answered(lane, errand, answer, &auth, now),
             Done::ListingKept { lane, kept } => self.listing_kept(lane, kept),
-            Done::Woken { lane, woken } => self.woken(lane, woken, now),
+            Done::Woken { lane, woken } => self.woken(lane, woken),
         }
     }
 
     fn store_failed(&mut self, error: &StoreError, now: Millis) {
         self.metrics.store_errors.get_or_create(&By { what: error.word() }).inc();
-        tracing::error!(error = %error, "the store does not answer; nothing is sent until it does");
+        if self.store_outage.failed(self.clock.monotonic()) {
+            tracing::error!(error = %error, "the store does not answer; nothing is sent until it does");
+        }
         self.store_retry_at = now + STORE_RETRY;
+    }
+
+    fn store_answered(&mut self) {
+        if let Some(lasted) = self.store_outage.worked(self.clock.monotonic()) {
+            tracing::info!(lasted_s = lasted / SECOND, "the store answers again; reminders are sent again");
+        }
     }
 
     fn jitter(&mut self) -> f64 {

@@ -18,7 +18,11 @@ impl Engine {
             match (lane.hold, epoch) {
                 (Holding::Alone, _) | (Holding::Elsewhere, None) => {}
                 (Holding::Elsewhere, Some(epoch)) => {
-                    tracing::info!(app = lane.app.name, lane = lane.id, epoch, "the app's lane is this node's now");
+                    tracing::info!(
+                        app = lane.app.name,
+                        shard = lane.shard(),
+                        "this daemon sends for this app from now on"
+                    );
                     lane.hold = Holding::Ours(epoch);
                     let remembered = owned.statuses.get(&lane.id).and_then(|status| serde_json::from_str(status).ok());
                     lane.begin(remembered.unwrap_or_default(), now);
@@ -27,7 +31,11 @@ impl Engine {
                     }
                 }
                 (_, None) => {
-                    tracing::info!(app = lane.app.name, lane = lane.id, "the app's lane is another node's now");
+                    tracing::info!(
+                        app = lane.app.name,
+                        shard = lane.shard(),
+                        "another daemon sends for this app from now on"
+                    );
                     lane.hold = Holding::Elsewhere;
                     lane.end(now);
                 }

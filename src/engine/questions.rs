@@ -132,7 +132,7 @@ impl Engine {
     }
 
     /// What waited for a suspended template was brought forward, or not.
-    pub(super) fn woken(&mut self, i: usize, woken: Result<u64, StoreError>, now: Millis) {
+    pub(super) fn woken(&mut self, i: usize, woken: Result<u64, StoreError>) {
         match woken {
             Ok(0) => {}
             Ok(woken) => tracing::info!(
@@ -140,10 +140,7 @@ impl Engine {
                 woken,
                 "reminders that waited for a suspended template are tried again"
             ),
-            Err(e) => {
-                self.lanes[i].wake_suspended = true;
-                self.store_failed(&e, now);
-            }
+            Err(_) => self.lanes[i].wake_suspended = true,
         }
     }
 }

@@ -29,10 +29,7 @@ impl Engine {
     /// The reminders that were found end.
     pub(super) fn swept(&mut self, i: usize, expired: Result<Vec<Job>, StoreError>, now: Millis) {
         self.lanes[i].sweeping = false;
-        let jobs = match expired {
-            Ok(jobs) => jobs,
-            Err(e) => return self.store_failed(&e, now),
-        };
+        let Ok(jobs) = expired else { return };
         let more = jobs.len() >= usize::try_from(SLICE).expect("small");
         for job in jobs {
             // The clock may have been set since the look began.

@@ -140,7 +140,7 @@ impl Trio {
             trio.sql(&format!("{}{i}", sql.replace("$name", &format!("'{name}'")))).await;
         }
         trio.sql("SELECT pg_notify('tixing', '')").await;
-        trio.node(2).logs("the app's lane is this node's now app=\"coffee\"").await;
+        trio.node(2).logs("this daemon sends for this app from now on app=\"coffee\"").await;
         Some(trio)
     }
 
@@ -208,7 +208,7 @@ impl Trio {
             self.sql(&sql).await;
         }
         self.sql("SELECT pg_notify('tixing', '')").await;
-        self.node(TEA).logs("the app's lane is this node's now app=\"tea\"").await;
+        self.node(TEA).logs("this daemon sends for this app from now on app=\"tea\"").await;
     }
 
     /// A node that runs.
