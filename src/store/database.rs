@@ -26,6 +26,8 @@ pub(crate) struct Database {
     pub(super) file: Option<file::Identity>,
     /// Whether no other may write to it. Those among several have no such right to lose, and a slot each.
     pub(super) alone: bool,
+    /// PostgreSQL's right to be alone, as long as it is held.
+    pub(super) door: Door,
     /// Its lock, until the store is closed. Each part of the store that may open the file again has a share in it.
     pub(super) lock: Arc<Mutex<Option<file::Lock>>>,
 }
@@ -39,8 +41,7 @@ impl Database {
         }
     }
 
-    /// The connection that writes. On PostgreSQL it also holds the right to be the only daemon, if that is to be; losing it means losing that
-    /// right.
+    /// The connection that writes. On PostgreSQL, where no other may write, only while nobody else has the right to that.
     pub(super) async fn connect_writer(&self) -> Result<AnyConnection, StoreError> {
         let connected = AnyConnection::connect(&self.url).await;
         let mut conn = connected.map_err(|e| postgres::told(e, &self.url))?;
@@ -61,30 +62,50 @@ impl Database {
             }
             Dialect::Postgres => {
                 postgres::must_fit(&mut conn, &self.url).await?;
-                if !self.alone {
-                    return Ok(conn);
-                }
-                // A daemon that was killed holds it until the server has noticed, which takes a moment.
-                for left in (0..30).rev() {
-                    let row = sqlx::query("SELECT pg_try_advisory_lock(8391361) AS got").fetch_one(&mut conn).await?;
-                    if row.get::<bool, _>("got") {
-                        break;
-                    }
-                    if left == 0 {
-                        return Err(StoreError::InUse);
-                    }
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                if self.alone {
+                    self.keep_others_out().await?;
                 }
             }
         }
         Ok(conn)
     }
+
+    /// Takes the right to be alone, unless it is held still.
+    async fn keep_others_out(&self) -> Result<(), StoreError> {
+        let mut door = self.door.lock().await;
+        if let Some(conn) = &mut *door
+            && sqlx::query("SELECT 1").execute(conn).await.is_ok()
+        {
+            return Ok(());
+        }
+        *door = None;
+        let mut conn = AnyConnection::connect(&self.url).await?;
+        sqlx::raw_sql("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0").execute(&mut conn).await?;
+        // Whoever was killed holds it until the server has noticed, which takes a moment.
+        for _ in 0..30 {
+            let row = sqlx::query("SELECT pg_try_advisory_xact_lock(8391361) AS got").fetch_one(&mut conn).await?;
+            if row.get("got") {
+                *door = Some(conn);
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err(StoreError::InUse)
+    }
+
+    /// Gives up the right to be alone.
+    pub(super) async fn let_others_in(&self) {
+        if let Some(mut conn) = self.door.lock().await.take() {
+            // A connection that has failed holds nothing.
+            let _ = sqlx::query("ROLLBACK").execute(&mut conn).await;
+            let _ = conn.close().await;
+        }
+    }
 }
 
-/// Gives up the right to be alone.
-pub(super) async fn let_others_in(conn: &mut AnyConnection) -> sqlx::Result<()> {
-    sqlx::query("SELECT pg_advisory_unlock(8391361)").execute(conn).await.map(drop)
-}
+/// A connection whose transaction, which does nothing else, holds a lock as long as it is open. A session's lock would stay behind where a pooler
+/// gives each transaction another connection.
+type Door = Arc<tokio::sync::Mutex<Option<AnyConnection>>>;
 
 /// How long a step of opening may take. A change of the schema takes as long as it takes.
 pub(super) const OPEN_LIMIT: Duration = Duration::from_secs(15);

@@ -152,7 +152,12 @@ fn of_database(code: &str, message: &str) -> StoreError {
         "28000" => return StoreError::Wrong(say!("postgres_role_unknown", role = say!("its_role"))),
         "28P01" => return StoreError::Wrong(say!("postgres_password_wrong", role = say!("its_role"))),
         _ if is_not_granted(code) => return StoreError::Wrong(say!("postgres_not_granted", role = say!("its_role"))),
-        "42P05" | "26000" => return StoreError::Wrong(say!("postgres_pooler")),
+        // What a pooler says itself; PostgreSQL never does.
+        "08P01" if message.contains("startup parameter") => {
+            return StoreError::Wrong(say!("pooler_refuses_parameters"));
+        }
+        "08P01" if message.contains("statement pooling") => return StoreError::Wrong(say!("pooler_of_statements")),
+        "42P05" | "26000" => return StoreError::Wrong(say!("pooler_forgets_statements")),
         "53300" => say!("postgres_connections_taken"),
         "57P01" | "57P02" | "57P03" => say!("postgres_starts"),
         "8" | "1032" | "25006" => say!("store_read_only"),

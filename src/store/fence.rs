@@ -4,6 +4,7 @@
 
 use super::{
     dialect::Dialect,
+    identity,
     port::{Entry, Job},
     tx::Tx,
 };
@@ -19,7 +20,8 @@ pub(super) fn epochs(jobs: &[Job], entries: &[Entry]) -> Epochs {
     jobs.chain(entries.iter().filter_map(|entry| Some((entry.target.lane, entry.target.epoch?)))).collect()
 }
 
-/// Keeps the lanes that are still this node's from all others until the transaction ends, and remembers which they are.
+/// Keeps the lanes that are still this node's from all others until the transaction ends, and remembers which they are. None is on a server that has
+/// taken over until that is written down, and the store on hold if it must be: its lanes may be those of a while ago.
 ///
 /// `FOR SHARE`, and not `FOR KEY SHARE`: that one would lock a row which a takeover has already replaced, and let a mark pass.
 pub(super) async fn keep(tx: &mut Tx<'_>, epochs: Epochs) -> sqlx::Result<()> {
@@ -28,8 +30,9 @@ pub(super) async fn keep(tx: &mut Tx<'_>, epochs: Epochs) -> sqlx::Result<()> {
     }
     let Some(me) = tx.me() else { return Ok(()) };
     let looked: Vec<String> = epochs.iter().map(|(lane, epoch)| format!("({lane}, {epoch})")).collect();
+    let here = if tx.knows_timeline() { identity::same_timeline() } else { "true".to_owned() };
     let sql = format!(
-        "SELECT id, epoch FROM lane WHERE node = {} AND (id, epoch) IN ({})
+        "SELECT id, epoch FROM lane WHERE node = {} AND (id, epoch) IN ({}) AND {here}
          AND NOT EXISTS (SELECT 1 FROM hold WHERE released_at IS NULL) ORDER BY id FOR SHARE OF lane",
         me.0,
         looked.join(", ")

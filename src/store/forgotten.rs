@@ -28,6 +28,7 @@ pub(super) async fn look(
         return Ok(Found { follows: true, took_over: false, n: None, awaited: false, of_former: 0 });
     }
     let here = identity::timeline(&mut *conn).await?;
+    me.is_told_timeline(here.is_some());
     let sql = "SELECT (SELECT timeline FROM identity) AS noted,
              (SELECT c.n FROM chain c JOIN node w ON w.id = c.node WHERE c.node = $1 AND w.secret = $2) AS n,
              EXISTS (SELECT 1 FROM awaited a LEFT JOIN node w ON w.id = a.node WHERE a.node = $1 OR w.secret = $2) AS awaited";

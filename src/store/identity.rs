@@ -6,7 +6,7 @@ use crate::{
     config::Replication,
     domain::{Millis, node::NodeId},
 };
-use sqlx::{AnyConnection, Connection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 
 /// The database that a session is in.
 const HERE: &str = "(SELECT oid::bigint FROM pg_database WHERE datname = current_database())";
@@ -37,7 +37,7 @@ pub(super) async fn compare(
     let sql = format!(
         "SELECT COALESCE(cluster = $1::text, true) AND database = {HERE} AND written_by = xmin::text::bigint AS same FROM identity"
     );
-    let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(&cluster).fetch_optional(&mut *conn).await?;
+    let row = sqlx::query(AssertSqlSafe(sql)).bind(&cluster).fetch_optional(&mut *conn).await?;
     let same = row.map(|row| row.get::<bool, _>("same"));
     if same == Some(true) {
         return match replication {
@@ -57,15 +57,23 @@ pub(super) async fn compare(
         "INSERT INTO identity (cluster, database, written_by) VALUES ($1, {HERE}, txid_current() & 4294967295)
          ON CONFLICT (one) DO UPDATE SET cluster = excluded.cluster, database = excluded.database, written_by = excluded.written_by"
     );
-    sqlx::query(sqlx::AssertSqlSafe(sql)).bind(&cluster).execute(&mut *tx).await?;
+    sqlx::query(AssertSqlSafe(sql)).bind(&cluster).execute(&mut *tx).await?;
     note_timeline(&mut tx).await?;
     tx.commit().await
 }
 
+/// The timeline that the server writes, in SQL.
+const TIMELINE: &str = "substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)";
+
+/// Whether the server writes the timeline that is written down, in SQL. A pooler goes on to the standby that took over without a word: the connection
+/// to it is the same.
+pub(super) fn same_timeline() -> String {
+    format!("COALESCE((SELECT timeline = {TIMELINE} FROM identity), true)")
+}
+
 /// The timeline that the server writes, where it may be asked: each standby that takes over begins another.
 pub(super) async fn timeline(conn: &mut AnyConnection) -> sqlx::Result<Option<String>> {
-    let sql = "SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) AS timeline";
-    match sqlx::query(sql).fetch_one(conn).await {
+    match sqlx::query(AssertSqlSafe(format!("SELECT {TIMELINE} AS timeline"))).fetch_one(conn).await {
         Ok(row) => Ok(row.get("timeline")),
         Err(sqlx::Error::Database(_)) => Ok(None),
         Err(e) => Err(e),

@@ -29,6 +29,8 @@ struct Being {
     is_asked: AtomicBool,
     /// Commits of its own that the database has forgotten, and that nobody has asked for yet.
     forgotten: AtomicU64,
+    /// The server says which timeline it writes.
+    tells_timeline: AtomicBool,
 }
 
 impl Me {
@@ -57,6 +59,7 @@ impl Me {
             seen: Mutex::default(),
             is_asked: AtomicBool::default(),
             forgotten: AtomicU64::default(),
+            tells_timeline: AtomicBool::default(),
         }))
     }
 
@@ -105,6 +108,16 @@ impl Me {
     /// How many the database has forgotten since this was last asked.
     pub fn take_forgotten(&self) -> u64 {
         self.0.forgotten.swap(0, Ordering::AcqRel)
+    }
+
+    /// Whether the server says which timeline it writes.
+    pub fn is_told_timeline(&self, told: bool) {
+        self.0.tells_timeline.store(told, Ordering::Release);
+    }
+
+    /// The same, as it was said last.
+    pub fn knows_timeline(&self) -> bool {
+        self.0.tells_timeline.load(Ordering::Acquire)
     }
 
     /// It is this node from now on, with a slot in which ids up to `last_id` may have been given out.

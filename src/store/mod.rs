@@ -77,6 +77,7 @@ pub mod folder;
 pub mod app_pause;
 pub mod gates;
 pub mod retention;
+mod listen;
 pub mod lists;
 pub mod feed;
 mod recipients;

@@ -15,9 +15,8 @@ use crate::{
     },
     words::say,
 };
-use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row, any::AnyRow, postgres::PgListener};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::sync::Notify;
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row, any::AnyRow};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A connection that is made when it is needed, and anew when it has failed.
 type Line = tokio::sync::Mutex<Option<AnyConnection>>;
@@ -471,12 +470,19 @@ async fn look(conn: &mut AnyConnection, me: &Me, now: Millis) -> sqlx::Result<Lo
     let duties = sqlx::query("SELECT name, node FROM duty").fetch_all(&mut *conn).await?;
     let duties = duties.iter().map(|row| (row.get("name"), row.get::<Option<i64>, _>("node").map(NodeId))).collect();
     let listed = sqlx::query("SELECT COALESCE(MAX(read_at), 0) AS at, (SELECT COUNT(*) + COUNT(revoked_at) FROM api_key) AS keys FROM listing").fetch_one(&mut *conn).await?;
-    let hold = sqlx::query("SELECT 1 AS one FROM hold WHERE released_at IS NULL LIMIT 1").fetch_optional(conn).await?;
+    let same = if me.knows_timeline() { identity::same_timeline() } else { "true".to_owned() };
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM hold WHERE released_at IS NULL) AS on_hold, {same} AS same");
+    let hold = sqlx::query(AssertSqlSafe(sql)).fetch_one(conn).await?;
+    let took_over = !hold.get::<bool, _>("same");
+    if took_over {
+        me.is_asked();
+    }
     Ok(Looked {
         view: View { nodes, lanes },
         joined,
         rings,
-        on_hold: hold.is_some(),
+        // Nobody has looked yet whether it must be.
+        on_hold: hold.get::<bool, _>("on_hold") || took_over,
         statuses,
         wanted,
         listed_at: listed.get("at"),
@@ -522,32 +528,7 @@ async fn leave(conn: &mut AnyConnection, me: NodeId, lanes: &[(i64, NodeId)]) ->
 /// Wakes those who listen. Who does not hear it looks once a second.
 const RING_ALL: &str = "SELECT pg_notify('tixing', '')";
 
-/// Between two looks because of rings: many are one.
-const DEAF: Duration = Duration::from_millis(50);
-/// After a connection that broke.
-const LISTEN_AGAIN: Duration = Duration::from_secs(2);
-
 impl Store {
-    /// Wakes a node whenever another has brought or moved something that is due soon. It is a hint: what it misses is found within a second.
-    pub async fn listen(&self, wake: &Notify) {
-        loop {
-            let heard = async {
-                let mut listener = PgListener::connect(&self.database.url).await?;
-                listener.listen("tixing").await?;
-                loop {
-                    let ring = listener.recv().await?;
-                    if ring.payload() != self.me.slot().to_string() {
-                        wake.notify_one();
-                        tokio::time::sleep(DEAF).await;
-                    }
-                }
-            };
-            let broken: sqlx::Result<()> = heard.await;
-            tracing::debug!(error = ?broken.err(), "nothing is heard from other nodes for now; they are looked at once a second");
-            tokio::time::sleep(LISTEN_AGAIN).await;
-        }
-    }
-
     /// An app's templates are to be read from its platform now, by whoever has its lane.
     ///
     /// # Errors

@@ -119,7 +119,8 @@ impl Store {
         let lock = Arc::new(Mutex::new(lock));
         // Whoever joins others keeps them out only until it has joined: one at a time brings the schema up to date.
         let alone = !matches!(beside, Beside::Others(_));
-        let mut database = Database { url: full_url.clone(), dialect, durability, file, alone, lock };
+        let mut database =
+            Database { url: full_url.clone(), dialect, durability, file, alone, door: Arc::default(), lock };
         let failed = |e: StoreError| {
             let what = say!("store_not_opened", store = shown(url), why = e.message());
             e.into_open_error(what, dialect)
@@ -183,7 +184,7 @@ impl Store {
         });
         let (names, listings, read_gates, carried, backup, read, ahead) = learnt.await.map_err(failed)?;
         if matches!(beside, Beside::Nodes(..)) {
-            in_time(database::let_others_in(&mut conn)).await.map_err(failed)?;
+            database.let_others_in().await;
             database.alone = false;
         }
         let (on_commit, told) = watch::channel(None);

@@ -15,10 +15,15 @@ use sqlx::{
     AnyConnection, Row,
     migrate::{MigrateError, Migrator},
 };
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::LazyLock};
 
 pub(super) static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+/// Without a lock of its own, which a session would hold: whoever may change the schema is alone with the database by then.
+static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrator = sqlx::migrate!("migrations/postgres");
+    migrator.set_locking(false);
+    migrator
+});
 
 impl Dialect {
     fn migrator(self) -> &'static Migrator {

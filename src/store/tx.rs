@@ -239,6 +239,11 @@ impl<'a> Tx<'a> {
         self.carried.node()
     }
 
+    /// Whether the server says which timeline it writes.
+    pub(super) fn knows_timeline(&self) -> bool {
+        self.carried.me.knows_timeline()
+    }
+
     /// The connection, for a statement of its own: what was kept for later is done first.
     pub(super) async fn conn(&mut self) -> sqlx::Result<&mut AnyConnection> {
         self.flush().await?;

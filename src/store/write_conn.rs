@@ -95,5 +95,6 @@ impl WriteConn {
         if let Some(conn) = self.conn {
             let _ = conn.close().await;
         }
+        self.database.let_others_in().await;
     }
 }

@@ -45,6 +45,7 @@ mod in_use;
 mod gates;
 mod examples;
 mod plans;
+mod pooler;
 mod preparing;
 mod recurring;
 mod uploads;

@@ -6,6 +6,7 @@ pub mod door;
 pub mod link;
 pub mod machine;
 pub mod model;
+pub mod pooler;
 pub mod postgres;
 pub mod program;
 pub mod proxy;

@@ -59,7 +59,7 @@ fn is_root() -> bool {
 }
 
 /// PostgreSQL refuses to run as root; as root it runs as the user that its package made.
-fn unprivileged(program: &Path) -> Command {
+pub fn unprivileged(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     if is_root() {
         command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);

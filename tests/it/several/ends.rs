@@ -1,7 +1,7 @@
 //! Nodes that end: killed, or asked to.
 
 use super::{
-    rounds, seed,
+    is_long, rounds, seed,
     trio::{COFFEE, CONCURRENCY, TEA, Trio},
     until,
 };
@@ -17,12 +17,19 @@ use tokio::task::block_in_place;
 async fn i2_i3_what_a_killed_node_left_is_taken_over_and_sent_again_only_once_its_end_is_proved() {
     let _turn = machine::half().await;
     for _ in 0..rounds() {
-        killed(seed("kill -9")).await;
+        let seed = seed("kill -9");
+        if let Some(trio) = Trio::start(seed).await {
+            killed(trio).await;
+        }
+        if is_long()
+            && let Some((trio, _pooler)) = Trio::start_behind_a_pooler(seed).await
+        {
+            killed(trio).await;
+        }
     }
 }
 
-async fn killed(seed: u64) {
-    let Some(mut trio) = Trio::start(seed).await else { return };
+async fn killed(mut trio: Trio) {
     let start = now() + 3_000;
     trio.insert(40, start, 62_000).await;
     let trickle = trio.trickle();

@@ -1,13 +1,14 @@
 //! A standby of the database takes over while three daemons send: one that the primary had waited for has everything, another has not.
 
 use super::{
-    rounds, seed,
+    is_long, rounds, seed,
     trio::{APPS, COFFEE, Planned, TEA, Trickle, Trio, id, request},
     until,
 };
 use crate::harness::{
     link::{Link, There},
     machine,
+    pooler::{Pooler, Pooling},
     postgres::{self, Cluster},
     program::{Program, SandboxServer, now},
 };
@@ -18,12 +19,29 @@ use std::time::Duration;
 use tixing::domain::{Millis, reminder::ReminderId, timing::rfc3339};
 use tokio::task::block_in_place;
 
-/// Three daemons that reach the database by links, the server that they lead to, and the one that follows it.
+/// Three daemons that reach the database by links, the server that these lead to, and the one that follows it.
 struct Pair {
     trio: Trio,
-    links: [Link; 3],
+    links: Vec<Link>,
     primary: Cluster,
     standby: Cluster,
+    _pooler: Option<Pooler>,
+}
+
+/// What lies between the daemons and the database.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Between {
+    Links,
+    /// One link, and a pooler before it: a daemon's connections go on when the server is another.
+    Pooler,
+}
+
+impl Between {
+    /// As often as there are rounds: links, and then a pooler, if it is to be.
+    fn in_turns(pooled: bool) -> impl Iterator<Item = Self> {
+        let turns: &[Self] = if pooled { &[Self::Links, Self::Pooler] } else { &[Self::Links] };
+        std::iter::repeat_n(turns, rounds()).flatten().copied()
+    }
 }
 
 /// What the standby never received.
@@ -58,7 +76,7 @@ impl Behind {
 }
 
 /// `replication`: as the configuration says it, and as it is.
-async fn pair(seed: u64, replication: &str) -> Option<Pair> {
+async fn pair(seed: u64, replication: &str, between: Between) -> Option<Pair> {
     let primary = block_in_place(postgres::own_cluster)?;
     let standby = block_in_place(|| primary.standby());
     if replication == "synchronous" {
@@ -69,17 +87,21 @@ async fn pair(seed: u64, replication: &str) -> Option<Pair> {
     }
     let (url, sandbox) = (primary.url("postgres"), SandboxServer::start(seed).await);
     let mut links = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..if between == Between::Links { 3 } else { 1 } {
         links.push(Link::to(There::Socket(primary.socket()), Duration::from_secs(900)).await);
     }
-    let links: [Link; 3] = links.try_into().ok().expect("three");
+    let pooler = match between {
+        Between::Links => None,
+        Between::Pooler => Some(Pooler::before("127.0.0.1", links[0].port, Pooling::Transactions)?),
+    };
     let platform = sandbox.url.clone();
     let address = |i: usize| {
-        let store = format!("postgres://tixing@127.0.0.1:{}/postgres", links[i].port);
+        let port = pooler.as_ref().map_or_else(|| links[i].port, |pooler| pooler.port);
+        let store = format!("postgres://tixing@127.0.0.1:{port}/postgres");
         (format!("{store}\"\nreplication = \"{replication}"), platform.clone())
     };
     let trio = Trio::start_at(seed, sandbox, &url, address).await;
-    Some(Pair { trio, links, primary, standby })
+    Some(Pair { trio, links, primary, standby, _pooler: pooler })
 }
 
 impl Pair {
@@ -178,7 +200,7 @@ async fn i2_i3_a_standby_that_was_waited_for_takes_over_and_nothing_is_held_lost
     let _turn = machine::half().await;
     for _ in 0..rounds() {
         let seed = seed("synchronous standby");
-        let Some(mut pair) = pair(seed, "synchronous").await else { return };
+        let Some(mut pair) = pair(seed, "synchronous", Between::Links).await else { return };
         let start = pair.begin().await;
         let trickle = pair.trio.trickle();
         until(start + 2_000 + pair.trio.random(0..1_000)).await;
@@ -208,9 +230,9 @@ async fn trickle_until(trickle: Trickle, at: Millis) -> (usize, usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i2_i3_a_standby_that_lacks_what_a_dead_daemon_wrote_is_on_hold_until_an_operator_has_looked() {
     let _turn = machine::half().await;
-    for _ in 0..rounds() {
+    for between in Between::in_turns(is_long()) {
         let seed = seed("asynchronous standby, and a daemon dies with the primary");
-        let Some(mut pair) = pair(seed, "asynchronous").await else { return };
+        let Some(mut pair) = pair(seed, "asynchronous", between).await else { continue };
         let start = pair.begin().await;
         until(start + 2_000).await;
         let begun = now();
@@ -248,9 +270,9 @@ async fn i2_i3_a_standby_that_lacks_what_a_dead_daemon_wrote_is_on_hold_until_an
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i2_i3_what_an_asynchronous_standby_lacks_is_written_again_and_the_hold_ends_by_itself() {
     let _turn = machine::half().await;
-    for _ in 0..rounds() {
+    for between in Between::in_turns(true) {
         let seed = seed("asynchronous standby");
-        let Some(mut pair) = pair(seed, "asynchronous").await else { return };
+        let Some(mut pair) = pair(seed, "asynchronous", between).await else { continue };
         let start = pair.begin().await;
         let trickle = pair.trio.trickle();
         until(start + 2_000).await;

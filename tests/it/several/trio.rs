@@ -2,7 +2,9 @@
 
 use super::verdict::Verdict;
 use crate::harness::{
-    EVENT, postgres,
+    EVENT,
+    pooler::{Pooler, Pooling},
+    postgres,
     program::{Program, SandboxServer, Site, body, now},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -120,6 +122,16 @@ impl Trio {
         let sandbox = SandboxServer::start(seed).await;
         let (store, platform) = (fresh_url()?, sandbox.url.clone());
         Some(Self::start_at(seed, sandbox, &store, |_| (store.clone(), platform.clone())).await)
+    }
+
+    /// The same behind a pooler. None where there is none.
+    pub async fn start_behind_a_pooler(seed: u64) -> Option<(Self, Pooler)> {
+        let (url, sandbox) = (fresh_url()?, SandboxServer::start(seed).await);
+        let (place, folder) = url.split_once("?host=").expect("a socket");
+        let pooler = Pooler::before(folder, 5_432, Pooling::Transactions)?;
+        let store = pooler.url(place.rsplit_once('/').expect("a database").1);
+        let platform = sandbox.url.clone();
+        Some((Self::start_at(seed, sandbox, &url, |_| (store.clone(), platform.clone())).await, pooler))
     }
 
     /// The same with `coffee` divided into so many shards, of which the first node has one more than the others.

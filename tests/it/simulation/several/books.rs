@@ -135,7 +135,7 @@ impl Books {
         }
     }
 
-    fn is(&self, sabotage: Sabotage) -> bool {
+    pub fn is(&self, sabotage: Sabotage) -> bool {
         self.sabotage == Some(sabotage)
     }
 
@@ -273,7 +273,7 @@ impl Books {
             joined: self.nodes.iter().filter(|node| is_mine(node)).map(|node| node.id).collect(),
             view: View { nodes, lanes: self.lanes.iter().zip(1..).filter(|(lane, _)| !lane.lost).map(lane).collect() },
             rings: self.rings.clone(),
-            on_hold: self.held,
+            on_hold: self.held || !self.is_noted(),
             statuses,
             wanted: BTreeMap::new(),
             listed_at: 0,
@@ -357,7 +357,7 @@ impl Books {
     pub fn lets(&self, me: NodeId, lane: i64, epoch: Option<i64>) -> bool {
         let lane = &self.lanes[Self::place(lane)];
         let both = self.is(Sabotage::RateOfEach);
-        !self.held && !lane.lost && (both || lane.owner == Some(me)) && epoch == Some(lane.epoch)
+        !self.held && self.is_noted() && !lane.lost && (both || lane.owner == Some(me)) && epoch == Some(lane.epoch)
     }
 
     /// Marks jobs, `asked_at` by the world's clock and `now` by their daemon's. `let_in`: as an earlier look at the lanes has shown.

@@ -176,6 +176,7 @@ impl Life {
         let waited_for = rng.random_ratio(1, 4);
         let mut books = Books::new(apps.iter().map(model).collect(), MACHINES, terms.sabotage);
         books.servers.waited_for = waited_for;
+        books.servers.pooled = rng.random_ratio(1, 4);
         let away = Arc::default();
         let machine = |number| Machine::new(number, &time, &away, &mut rng);
         let machines = (0..MACHINES).map(machine).collect();

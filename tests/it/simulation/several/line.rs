@@ -470,9 +470,9 @@ impl Nodes for Line {
         let (machine, memory) = (self.machine, Arc::clone(&self.memory));
         let looked = self.ask("look", false, move |books, _| {
             books.was_seen(machine);
-            let awaited = books.awaits(machine);
-            memory.lock().expect("whole").asked |= awaited;
-            (books.look(machine), awaited)
+            let asked = books.awaits(machine) || !books.is_noted();
+            memory.lock().expect("whole").asked |= asked;
+            (books.look(machine), asked)
         });
         let tells = self.write("tell", |_, _, _| ((), Vec::new()));
         let (seen, me) = (Arc::clone(&self.seen), self.me());
@@ -487,8 +487,8 @@ impl Nodes for Line {
                 let silent = |_| Err(StoreError::Unavailable(Message::text("no answer in time")));
                 tokio::time::timeout(Duration::from_secs(1), looked).await.unwrap_or_else(silent)
             };
-            let mut answer = asked.await.map(|(looked, awaited)| {
-                if awaited {
+            let mut answer = asked.await.map(|(looked, tells_now)| {
+                if tells_now {
                     tokio::spawn(tells);
                 }
                 looked

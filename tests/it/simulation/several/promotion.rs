@@ -91,6 +91,8 @@ pub struct Servers {
     starts: BTreeMap<usize, usize>,
     /// The standby is waited for.
     pub waited_for: bool,
+    /// A pooler lies before them: whoever asks next is answered by the next server, and sees no other connection.
+    pub pooled: bool,
     /// What it has, once it has received nothing more.
     behind: Option<Box<Kept>>,
     /// Who has seen whom, lately.
@@ -239,6 +241,12 @@ impl Books {
         self.servers.seen.remove(&machine);
     }
 
+    /// Whether the server that answers is the one that is written down, as marks and looks ask.
+    pub fn is_noted(&self) -> bool {
+        let overlooked = self.is(Sabotage::PromotionOverlooked) || self.is(Sabotage::PoolerGoesOn);
+        overlooked || self.servers.now.noted == self.servers.era
+    }
+
     /// Before a node is written down as gone.
     pub fn notice(&mut self) {
         if self.servers.now.noted != self.servers.era && !self.servers.waited_for {
@@ -296,6 +304,14 @@ impl Memory {
     ) {
         let is = |fault| sabotage == Some(fault);
         let asked = std::mem::take(&mut self.asked);
+        let there = |node: NodeId| {
+            let n = books.servers.now.chain.get(&node).copied().unwrap_or_default();
+            books.node(node).map(|_| n)
+        };
+        let lacks_nothing = there(self.node.unwrap_or(me)).is_some_and(|n| n >= self.made);
+        if books.servers.pooled && lacks_nothing {
+            self.era = books.servers.era;
+        }
         if self.era == books.servers.era && !asked {
             if let Some(former) = self.node.filter(|node| *node != me) {
                 self.former.insert(former, self.made);
@@ -307,10 +323,6 @@ impl Memory {
         }
         self.era = books.servers.era;
         let node = self.node.unwrap_or(me);
-        let there = |node: NodeId| {
-            let n = books.servers.now.chain.get(&node).copied().unwrap_or_default();
-            books.node(node).map(|_| n)
-        };
         let of_former =
             self.former.iter().map(|(node, made)| (made - there(*node).unwrap_or_default()).max(0)).sum::<i64>();
         let found = Found {

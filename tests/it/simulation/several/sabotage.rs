@@ -31,12 +31,14 @@ pub enum Sabotage {
     AwaitsNobody,
     /// Who lacks nothing does not notice that a standby took over, though what others had marked may be lacking.
     PromotionOverlooked,
+    /// Behind a pooler, whose connections outlive the server, nobody looks which server answers.
+    PoolerGoesOn,
     /// Whatever a standby lacks, nothing is held.
     ChainIgnored,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::MarkWithoutEpoch,
         Self::LockTooWeak,
         Self::TrustFromReply,
@@ -51,16 +53,18 @@ impl Sabotage {
         Self::ToldWithoutWriting,
         Self::AwaitsNobody,
         Self::PromotionOverlooked,
+        Self::PoolerGoesOn,
         Self::ChainIgnored,
     ];
 
     /// Those that have a weather of their own.
-    pub const DIRECTED: [Self; 5] = [
+    pub const DIRECTED: [Self; 6] = [
         Self::TrustFromReply,
         Self::GapIsSilence,
         Self::TakenBackBlindly,
         Self::RateOfEachShard,
         Self::PromotionOverlooked,
+        Self::PoolerGoesOn,
     ];
 
     /// What the verdict says that finds it: one of these. Whatever else fails under a fault proves nothing about it. Of faults that break several rules
@@ -76,7 +80,7 @@ impl Sabotage {
             Self::TakenBackBlindly => &["says of"],
             Self::TakeoverWithoutLooking => &["ms ago, and is taken over"],
             Self::AwaitsNobody => &["the hold ended by itself"],
-            Self::ToldWithoutWriting | Self::PromotionOverlooked | Self::ChainIgnored => &[],
+            Self::ToldWithoutWriting | Self::PromotionOverlooked | Self::PoolerGoesOn | Self::ChainIgnored => &[],
         }
     }
 

@@ -14,6 +14,10 @@ impl Life {
             Sabotage::GapIsSilence => self.database_is_away_for_the_well().await,
             Sabotage::TakenBackBlindly => self.moves_a_lane_whose_marks_are_lost().await,
             Sabotage::PromotionOverlooked => self.dies_with_the_primary().await,
+            Sabotage::PoolerGoesOn => {
+                self.books.lock().expect("whole").servers.pooled = true;
+                self.dies_with_the_primary().await;
+            }
             Sabotage::RateOfEachShard => self.hurries_through_all_shards().await,
             _ => {}
         }
