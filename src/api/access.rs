@@ -42,17 +42,18 @@ pub(super) async fn with_request_id(State(metrics): State<Arc<Metrics>>, mut req
         None => next.run(request).await,
     };
     let key = response.extensions_mut().remove::<Asked>().map(|Asked(key)| key).unwrap_or_default();
-    let mut code = None;
+    let (mut code, mut why) = (None, None);
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let allowed = response.headers_mut().remove(header::ALLOW);
         response = problem.response(&id, voice);
         response.headers_mut().extend(allowed.map(|methods| (header::ALLOW, methods)));
         code = Some(problem.code);
+        why = problem.cause.map(|cause| cause.to_string());
     }
     counted::count(&metrics, route, &method, response.status(), code);
     let (status, route, code) = (response.status().as_u16(), route.unwrap_or("none"), code.unwrap_or_default());
     match status {
-        500.. => tracing::warn!(request_id = id, %method, route, status, code, key, "a request failed"),
+        500.. => tracing::warn!(request_id = id, %method, route, status, code, why, key, "a request failed"),
         400.. => tracing::info!(request_id = id, %method, route, status, code, key, "a request was refused"),
         _ => tracing::debug!(request_id = id, %method, route, status, key, "a request was answered"),
     }

@@ -115,6 +115,8 @@ pub struct Problem {
     pub more: Option<Arc<Map<String, Value>>>,
     /// Seconds after which the same may work.
     pub retry_after: Option<u32>,
+    /// What was the matter, for the log alone.
+    pub cause: Option<Message>,
 }
 
 /// The JSON of an error.
@@ -178,7 +180,7 @@ impl Problem {
 
     /// A problem without a field.
     pub fn new(code: &'static str, detail: Message) -> Self {
-        Self { code, detail, param: None, fields: None, zone: None, more: None, retry_after: None }
+        Self { code, detail, param: None, fields: None, zone: None, more: None, retry_after: None, cause: None }
     }
 
     /// The same about the field at `param`, a JSON pointer.
@@ -191,6 +193,10 @@ impl Problem {
     #[must_use]
     pub fn in_zone(self, zone: Option<Tz>) -> Self {
         Self { zone, ..self }
+    }
+
+    fn because(self, cause: Message) -> Self {
+        Self { cause: Some(cause), ..self }
     }
 
     /// The fields at fault: the first one, and all of them if there are several.
@@ -277,14 +283,8 @@ impl From<StoreError> for Problem {
                 tracing::error!(%cause, "the database refused a row that had passed every check");
                 Self::new("internal", say!("store_refused"))
             }
-            StoreError::Silent(cause) => {
-                tracing::warn!(%cause, "a request was answered without knowing whether it was kept");
-                Self::new("perhaps_kept", say!("perhaps_kept"))
-            }
-            error => {
-                tracing::warn!(error = %error, "a request could not be served");
-                Self::new("unavailable", say!("store_unavailable"))
-            }
+            StoreError::Silent(cause) => Self::new("perhaps_kept", say!("perhaps_kept")).because(cause),
+            error => Self::new("unavailable", say!("store_unavailable")).because(error.message()),
         }
     }
 }
