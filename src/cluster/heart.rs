@@ -4,7 +4,7 @@ use crate::{
     clock::SharedClock,
     domain::{
         Millis, SECOND,
-        node::{BEAT, NodeId, TRUST},
+        node::{BEAT, NodeId, SILENCE, TRUST},
         outage::Outage,
     },
     engine::Signals,
@@ -95,7 +95,12 @@ impl Heart {
             }
             Err(error) => {
                 if self.outage().failed(sent) {
-                    tracing::warn!(%error, "this daemon can't tell the database that it lives: after 5 s without that it sends nothing, and after 8 s others send for its apps, if they can");
+                    tracing::warn!(
+                        %error,
+                        "this daemon can't tell the database that it lives: after {} s without that it sends nothing, and after {} s others send for its apps, if they can",
+                        TRUST / SECOND,
+                        SILENCE / SECOND,
+                    );
                 }
                 Beaten::Unknown
             }

@@ -202,8 +202,7 @@ impl Member {
             if silent == self.me {
                 continue;
             }
-            let lanes = view.heirs(silent);
-            let taken = limited(ASK_LIMIT, self.nodes.take_over(silent, beat, lanes.clone())).await;
+            let taken = limited(ASK_LIMIT, self.nodes.take_over(silent, beat, view.heirs(silent))).await;
             if let Ok(true) = taken {
                 let (daemon, apps) = (view.called(silent), view.apps_of(silent));
                 tracing::warn!(

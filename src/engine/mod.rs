@@ -429,7 +429,7 @@ impl Engine {
 
     fn store_answered(&mut self) {
         if let Some(lasted) = self.store_outage.worked(self.clock.monotonic()) {
-            tracing::info!(lasted_s = lasted / SECOND, "the store answers again; reminders are sent again");
+            tracing::info!(lasted_s = lasted / SECOND, "the store answers again");
         }
     }
 

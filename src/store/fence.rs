@@ -30,9 +30,9 @@ pub(super) async fn keep(tx: &mut Tx<'_>, epochs: Epochs) -> sqlx::Result<()> {
     }
     let Some(me) = tx.me() else { return Ok(()) };
     let looked: Vec<String> = epochs.iter().map(|(lane, epoch)| format!("({lane}, {epoch})")).collect();
-    let here = if tx.knows_timeline() { identity::same_timeline() } else { "true".to_owned() };
+    let same = identity::same_timeline(tx.knows_timeline());
     let sql = format!(
-        "SELECT id, epoch FROM lane WHERE node = {} AND (id, epoch) IN ({}) AND {here}
+        "SELECT id, epoch FROM lane WHERE node = {} AND (id, epoch) IN ({}) AND {same}
          AND NOT EXISTS (SELECT 1 FROM hold WHERE released_at IS NULL) ORDER BY id FOR SHARE OF lane",
         me.0,
         looked.join(", ")

@@ -65,10 +65,11 @@ pub(super) async fn compare(
 /// The timeline that the server writes, in SQL.
 const TIMELINE: &str = "substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)";
 
-/// Whether the server writes the timeline that is written down, in SQL. A pooler goes on to the standby that took over without a word: the connection
-/// to it is the same.
-pub(super) fn same_timeline() -> String {
-    format!("COALESCE((SELECT timeline = {TIMELINE} FROM identity), true)")
+/// Whether the server writes the timeline that is written down, in SQL; `is_told`: if it may be asked. A pooler goes on to the standby that took over
+/// without a word: the connection to it is the same.
+pub(super) fn same_timeline(is_told: bool) -> String {
+    let is_same = format!("COALESCE((SELECT timeline = {TIMELINE} FROM identity), true)");
+    if is_told { is_same } else { "true".to_owned() }
 }
 
 /// The timeline that the server writes, where it may be asked: each standby that takes over begins another.

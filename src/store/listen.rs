@@ -1,7 +1,10 @@
 //! What other daemons call out is heard: a hint, for what it brings is looked at once a second in any case.
 
-use super::{Store, error::is_pooler};
-use sqlx::{Row, any::AnyConnectOptions, postgres::PgListener};
+use super::{
+    Store,
+    error::{StoreError, is_pooler},
+};
+use sqlx::{Connection, PgConnection, PgExecutor, Row, any::AnyConnectOptions, postgres::PgListener};
 use std::{str::FromStr, time::Duration};
 use tokio::sync::Notify;
 
@@ -10,20 +13,38 @@ const DEAF: Duration = Duration::from_millis(50);
 /// After a connection that broke.
 const LISTEN_AGAIN: Duration = Duration::from_secs(2);
 
+/// A URL whose sessions carry a mark, which no pooler hands on.
+fn marked(url: &str) -> sqlx::Result<String> {
+    let mut options = AnyConnectOptions::from_str(url)?;
+    options.database_url.query_pairs_mut().append_pair("options", "-c tixing.own_session=on");
+    Ok(options.database_url.into())
+}
+
+/// Whether a session with such a URL is this process's own.
+async fn is_own(session: impl PgExecutor<'_>) -> sqlx::Result<bool> {
+    let sql = "SELECT current_setting('tixing.own_session', true) IS NOT DISTINCT FROM 'on' AS own";
+    Ok(sqlx::query(sql).fetch_one(session).await?.get("own"))
+}
+
+/// Whether a pooler stands before PostgreSQL.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn is_pooled(url: &str) -> Result<bool, StoreError> {
+    match PgConnection::connect(&marked(url)?).await {
+        Err(e) if is_pooler(&e) => Ok(true),
+        conn => Ok(!is_own(&mut conn?).await?),
+    }
+}
+
 /// A session that may listen. `None` if it is not this process's own: through a pooler each transaction of it may have another connection, and what one of
 /// those hears would reach, and confuse, whoever has that next.
 async fn listener(url: &str) -> sqlx::Result<Option<PgListener>> {
-    let own = AnyConnectOptions::from_str(url).map(|mut options| {
-        options.database_url.query_pairs_mut().append_pair("options", "-c tixing.own_session=on");
-        options.database_url
-    })?;
-    let mut listener = match PgListener::connect(own.as_str()).await {
+    let mut listener = match PgListener::connect(&marked(url)?).await {
         Err(e) if is_pooler(&e) => return Ok(None),
         listener => listener?,
     };
-    let sql = "SELECT current_setting('tixing.own_session', true) IS NOT DISTINCT FROM 'on' AS own";
-    let own: bool = sqlx::query(sql).fetch_one(&mut listener).await?.get("own");
-    Ok(own.then_some(listener))
+    Ok(is_own(&mut listener).await?.then_some(listener))
 }
 
 impl Store {

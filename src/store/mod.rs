@@ -114,6 +114,7 @@ pub use command::Inserted;
 pub use database::READERS;
 pub use dialect::{Dialect, shown};
 pub use error::{OpenError, StoreError};
+pub use listen::is_pooled;
 pub use mint::Minted;
 pub use names::Names;
 pub use place::look;

@@ -470,7 +470,7 @@ async fn look(conn: &mut AnyConnection, me: &Me, now: Millis) -> sqlx::Result<Lo
     let duties = sqlx::query("SELECT name, node FROM duty").fetch_all(&mut *conn).await?;
     let duties = duties.iter().map(|row| (row.get("name"), row.get::<Option<i64>, _>("node").map(NodeId))).collect();
     let listed = sqlx::query("SELECT COALESCE(MAX(read_at), 0) AS at, (SELECT COUNT(*) + COUNT(revoked_at) FROM api_key) AS keys FROM listing").fetch_one(&mut *conn).await?;
-    let same = if me.knows_timeline() { identity::same_timeline() } else { "true".to_owned() };
+    let same = identity::same_timeline(me.knows_timeline());
     let sql = format!("SELECT EXISTS (SELECT 1 FROM hold WHERE released_at IS NULL) AS on_hold, {same} AS same");
     let hold = sqlx::query(AssertSqlSafe(sql)).fetch_one(conn).await?;
     let took_over = !hold.get::<bool, _>("same");

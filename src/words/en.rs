@@ -1517,6 +1517,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("make_socket_private", "it needs no key: chmod 600 it"),
     ("store_made_at_start", "there is no store yet; the daemon's first start makes it"),
     ("database_answers", "answers, its schema is up to date"),
+    ("database_answers_pooled", "answers through a connection pooler, its schema is up to date; what comes in at other daemons is heard of within a second, and not at once"),
     ("database_must_answer", "nothing can be sent before it answers"),
     ("readiness_matters", "until then nothing is sent, and /readyz answers 503"),
     ("each", "{all}"),

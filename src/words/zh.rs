@@ -1517,6 +1517,7 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("make_socket_private", "此套接字无需密钥：请执行 chmod 600"),
     ("store_made_at_start", "尚无数据文件；守护进程首次启动时创建"),
     ("database_answers", "正常，结构为最新"),
+    ("database_answers_pooled", "正常（经过连接池），结构为最新；其他守护进程收到的内容在一秒内得知，而不是立即得知"),
     ("database_must_answer", "数据库应答之前无法发送"),
     ("readiness_matters", "在此之前不会发送，/readyz 返回 503"),
     ("each", "{all}"),

@@ -15,7 +15,7 @@ use tixing::{
     config::Durability,
     domain::node::LaneSeen,
     store::{
-        Inserted, OpenError, Store,
+        Inserted, OpenError, Store, is_pooled,
         nodes::Nodes,
         port::{Job, Marked, Queue},
     },
@@ -39,6 +39,7 @@ async fn whoever_is_alone_behind_a_pooler_keeps_others_out_and_leaves_no_lock_be
     let Some((direct, name, folder)) = database() else { return };
     let Some(pooler) = Pooler::before(&folder, 5_432, Pooling::Transactions) else { return };
     let url = pooler.url(&name);
+    assert_eq!((is_pooled(&url).await.ok(), is_pooled(&direct).await.ok()), (Some(true), Some(false)));
     for round in 0..3 {
         let store = open(&url).await.unwrap_or_else(|e| panic!("round {round}: {e}"));
         let inserted = store.insert(vec![accepted_reminder(&format!("o{round}"), START + 1_000)]).await;

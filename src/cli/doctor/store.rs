@@ -4,6 +4,7 @@ use super::super::{client, failure::Failure};
 use crate::{
     config::{App, Config},
     findings::{Level, Report, Subject, books, nodes},
+    store::{Dialect, is_pooled},
     words::{Message, say, word},
 };
 use reqwest::Method;
@@ -20,10 +21,12 @@ pub async fn look(config: Config, runs: bool, report: &mut Report) -> (Option<Va
         report.skipped(say!("check_database"), say!("store_made_at_start"));
         return (None, None);
     }
-    let (apps, socket) = (config.apps.clone(), config.server.socket.clone());
+    let (apps, socket, url) = (config.apps.clone(), config.server.socket.clone(), config.store.url.clone());
     match ask(config, runs, report).await {
         Ok(told) => {
-            report.ok(say!("check_database"), say!("database_answers"));
+            let pooled = Dialect::of(&url) == Dialect::Postgres && is_pooled(&url).await.is_ok_and(|pooled| pooled);
+            let found = if pooled { say!("database_answers_pooled") } else { say!("database_answers") };
+            report.ok(say!("check_database"), found);
             nodes::look(&told.nodes, &socket, runs, report);
             books::look(&told.stats, &told.keys, &apps, report);
             if let Some(Running { metrics, templates }) = told.running {
