@@ -114,9 +114,9 @@ pub struct Problem {
     /// What else is known: of a schedule's file, all its problems.
     pub more: Option<Arc<Map<String, Value>>>,
     /// Seconds after which the same may work.
-    pub retry_after: Option<u32>,
+    pub retry_after: Option<u16>,
     /// What was the matter, for the log alone.
-    pub cause: Option<Message>,
+    pub cause: Option<Arc<Message>>,
 }
 
 /// The JSON of an error.
@@ -196,7 +196,7 @@ impl Problem {
     }
 
     fn because(self, cause: Message) -> Self {
-        Self { cause: Some(cause), ..self }
+        Self { cause: Some(Arc::new(cause)), ..self }
     }
 
     /// The fields at fault: the first one, and all of them if there are several.

@@ -143,7 +143,7 @@ impl Refreshes {
         if soonest > 0 {
             let seconds = u32::try_from(soonest).unwrap_or(u32::MAX).div_ceil(1_000);
             let problem = Problem::new("asked_too_often", say!("templates_asked_too_often", seconds = seconds));
-            return Err(Problem { retry_after: Some(seconds), ..problem });
+            return Err(Problem { retry_after: Some(seconds.try_into().unwrap_or(u16::MAX)), ..problem });
         }
         let may: Vec<&str> = apps.into_iter().filter(|app| wait(app) <= 0).collect();
         for app in &may {
