@@ -16,7 +16,7 @@ use std::{
 };
 use tixing::{
     clock::Clock,
-    domain::Millis,
+    domain::{Millis, node::TRUST},
     platform::{
         Answer, Request,
         transport::{Failure, Limits, Transport},
@@ -87,7 +87,10 @@ fn leaves(line: &Line, books: &mut Books, mark: &str, went_on: Millis, residual:
     let (world, Some(&(app, id))) = (line.time.world(), books.by_mark.get(mark)) else { return false };
     let by = books.apps[app].1.marker(id);
     let ours = by.and_then(|by| books.node(by)).is_some_and(|by| by.machine == line.machine && by.state.works());
-    let stood = books.marked_at.get(&(app, id)).is_some_and(|at| *at <= went_on);
+    // A machine's clocks that stood still give it, when they go on, what is left of its trust from before; what it marks by that is not more surely its
+    // own than what it had marked before.
+    let old_trust = went_on.saturating_add(TRUST + TRUST / 50);
+    let stood = books.marked_at.get(&(app, id)).is_some_and(|at| *at <= old_trust);
     // The mark may be among what a standby that has taken over lacks.
     let lacking = by.is_none() && books.marked_at.get(&(app, id)).is_some_and(|at| *at <= books.servers.promoted_at);
     let lacking = lacking || books.servers.assumed.contains(&(app, id));
