@@ -66,9 +66,11 @@ pub(super) async fn compare(
 const TIMELINE: &str = "substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)";
 
 /// Whether the server writes the timeline that is written down, in SQL; `is_told`: if it may be asked. A pooler goes on to the standby that took over
-/// without a word: the connection to it is the same.
+/// without a word: the connection to it is the same. A standby that follows writes none, and takes no writes either.
 pub(super) fn same_timeline(is_told: bool) -> String {
-    let is_same = format!("COALESCE((SELECT timeline = {TIMELINE} FROM identity), true)");
+    let is_same = format!(
+        "CASE WHEN pg_is_in_recovery() THEN true ELSE COALESCE((SELECT timeline = {TIMELINE} FROM identity), true) END"
+    );
     if is_told { is_same } else { "true".to_owned() }
 }
 
