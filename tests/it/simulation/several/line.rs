@@ -242,14 +242,17 @@ impl Line {
                     return;
                 }
                 let step = first(&books.lock().expect("whole"), time.world());
-                pass(between + fate.waits).await;
+                // A mark has its rows from its look on: whoever takes it back waits for it.
+                let (waits, after) =
+                    if asked == "mark" { (0, fate.waits + fate.after) } else { (fate.waits, fate.after) };
+                pass(between + waits).await;
                 // What was on its way to a server that is no more is lost with it.
                 if books.lock().expect("whole").servers.era != era {
                     return;
                 }
                 let result = does(&mut books.lock().expect("whole"), time.world(), step);
                 tracing::trace!(machine, asked, ?result, "takes effect");
-                pass(fate.after).await;
+                pass(after).await;
                 if fate.fails.is_none() && sky.passes() {
                     let _ = tell.send(result);
                 }
