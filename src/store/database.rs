@@ -1,17 +1,9 @@
 //! The database: where it is, and the connections to it.
 
-use super::{
-    dialect::Dialect,
-    error::{StoreError, is_pooler},
-    file, postgres,
-};
+use super::{dialect::Dialect, error::StoreError, file, postgres};
 use crate::{config::Durability, words::say};
-use sqlx::{
-    AnyConnection, AnyPool, AssertSqlSafe, Connection, Row,
-    any::{AnyConnectOptions, AnyPoolOptions},
-};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, any::AnyPoolOptions};
 use std::{
-    str::FromStr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -129,45 +121,42 @@ pub const READERS: u32 = 8;
 /// Connections for the engine: it reads ahead for each lane, and looks for what has expired.
 pub(super) const READERS_AHEAD: u32 = 3;
 
-/// What a connection of PostgreSQL's that can only read asks for when it begins.
-const READING: [&str; 4] = [
-    "-c statement_timeout=20s",
-    "-c default_transaction_read_only=on",
-    // Every question has an index and wants few rows; a plan that knows neither would read whole tables.
-    "-c enable_seqscan=off",
-    // A plan that seems dear for that reason is not worth compiling.
-    "-c jit=off",
-];
+/// How a transaction of PostgreSQL's begins that only reads. Of the session nothing is said: a pooler would hand that on to a client that wants to
+/// write, settings and all. Every question has an index and wants few rows, and a plan that knows neither would read whole tables; a plan that
+/// seems dear for that reason is not worth compiling.
+const READING: &str =
+    "BEGIN READ ONLY; SET LOCAL statement_timeout = '20s'; SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
 
-/// Connections of a pool that can only read.
+/// Connections of a pool that can only read. On PostgreSQL a connection is in one transaction from when it is taken until it is given back.
 pub(super) async fn reading(dialect: Dialect, url: &str, most: u32) -> sqlx::Result<AnyPool> {
-    let mut options = AnyConnectOptions::from_str(url)?;
-    if dialect == Dialect::Postgres {
-        // Never by SET: a pooler would hand the session on to a client that wants to write, settings and all.
-        options.database_url.query_pairs_mut().append_pair("options", &READING.join(" "));
-    }
-    match pool(dialect, most).connect_with(options).await {
-        // A pooler that lets no such wish through. All of them are for more safety or speed, and nothing that is read needs them.
-        Err(e) if is_pooler(&e) => pool(dialect, most).connect(url).await,
-        opened => opened,
-    }
-}
-
-fn pool(dialect: Dialect, most: u32) -> AnyPoolOptions {
-    let pragmas: &[&'static str] = match dialect {
-        Dialect::Sqlite => &[BUSY_TIMEOUT, "PRAGMA cache_size = -8192", "PRAGMA query_only = 1"],
-        Dialect::Postgres => &[],
-    };
-    AnyPoolOptions::new()
-        .max_connections(most)
-        .min_connections(1)
-        .acquire_timeout(Duration::from_secs(5))
-        .after_connect(move |conn, _| {
+    let pool = AnyPoolOptions::new().max_connections(most).acquire_timeout(Duration::from_secs(5));
+    let pool = match dialect {
+        Dialect::Sqlite => pool.min_connections(1).after_connect(|conn, _| {
             Box::pin(async move {
-                for pragma in pragmas {
-                    sqlx::query(*pragma).execute(&mut *conn).await?;
+                for pragma in [BUSY_TIMEOUT, "PRAGMA cache_size = -8192", "PRAGMA query_only = 1"] {
+                    sqlx::query(pragma).execute(&mut *conn).await?;
                 }
                 Ok(())
             })
-        })
+        }),
+        // A new connection is for whoever waits for it: one that the pool made for later would be in a transaction meanwhile.
+        Dialect::Postgres => pool
+            .min_connections(0)
+            // If it comes to nothing, what is asked next does, too, and says why.
+            .after_connect(|conn, _| {
+                Box::pin(async move {
+                    took(conn, READING).await;
+                    Ok(())
+                })
+            })
+            .test_before_acquire(false)
+            .before_acquire(|conn, _| Box::pin(async move { Ok(took(conn, READING).await) }))
+            .after_release(|conn, _| Box::pin(async move { Ok(took(conn, "ROLLBACK").await) })),
+    };
+    pool.connect(url).await
+}
+
+/// Whether a connection took what was said to it.
+async fn took(conn: &mut AnyConnection, sql: &'static str) -> bool {
+    sqlx::raw_sql(sql).execute(conn).await.is_ok()
 }

@@ -84,12 +84,11 @@ impl Store {
         Ok(())
     }
 
-    /// Asks for the lock that a write takes, and gives it back: a write that waits for it would keep all others waiting behind it.
+    /// Asks for the lock that a write takes, until the connection is given back: a write that waits for it would keep all others waiting behind it.
     async fn free_tables(&self) -> Result<(), StoreError> {
-        let mut tx = self.read.begin().await?;
         let lock = format!("LOCK TABLE {TABLES} IN ROW EXCLUSIVE MODE NOWAIT");
-        sqlx::query(sqlx::AssertSqlSafe(lock)).execute(&mut *tx).await?;
-        Ok(tx.rollback().await?)
+        sqlx::query(sqlx::AssertSqlSafe(lock)).execute(&self.read).await?;
+        Ok(())
     }
 }
 

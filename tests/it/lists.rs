@@ -1,7 +1,10 @@
 //! Lists over more than a list can look at: short, honest, and never in the way of others.
 
 use crate::harness::{
-    DIGEST, EVENT, START, TestStore, accepted_reminder, databases, fresh_url, on_both, open, program::Site,
+    DIGEST, EVENT, START, TestStore, accepted_reminder, databases, fresh_url, on_both, open,
+    pooler::{Pooler, Pooling},
+    postgres,
+    program::Site,
 };
 use axum::{
     Router,
@@ -158,8 +161,13 @@ async fn postgres_reads_no_table_whole_for_a_list_whatever_it_thinks_of_the_filt
     if !databases().contains(&"postgres") {
         return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
-    let url = fresh_url("postgres", folder.path());
+    lists_by_their_indexes(None).await;
+    // It gets nothing that a connection asks for when it begins.
+    lists_by_their_indexes(Some(Pooling::Transactions)).await;
+}
+
+async fn lists_by_their_indexes(pooling: Option<Pooling>) {
+    let url = postgres::fresh_url();
     let clock = ManualClock::at(START);
     open(&url, &clock).await.close().await;
     fill(&url).await;
@@ -178,7 +186,11 @@ async fn postgres_reads_no_table_whole_for_a_list_whatever_it_thinks_of_the_filt
     sqlx::query("ANALYZE").execute(&mut conn).await.expect("analyzed");
     sqlx::query("SELECT pg_stat_reset()").execute(&mut conn).await.expect("reset");
 
-    let store = open(&url, &clock).await;
+    let (server, database) = postgres::parts(&url);
+    let Some(pooler) = pooling.map_or(Some(None), |pooling| Pooler::before(server, 5_432, pooling).map(Some)) else {
+        return;
+    };
+    let store = open(&pooler.as_ref().map_or_else(|| url.clone(), |pooler| pooler.url(database)), &clock).await;
     for delivered in [None, Some(true), Some(false)] {
         for state in [None].into_iter().chain(State::ALL.map(Some)) {
             for templates in [[].into(), [("coffee".into(), DIGEST.into())].into()] {
@@ -196,6 +208,7 @@ async fn postgres_reads_no_table_whole_for_a_list_whatever_it_thinks_of_the_filt
     store.consents("coffee", "o-many").await.expect("answers");
     store.overdue(1, START).await.expect("answers");
     store.close().await;
+    drop(pooler);
     while number(&mut conn, others).await > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

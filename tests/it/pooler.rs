@@ -21,12 +21,13 @@ use tixing::{
     },
 };
 
-/// A fresh database, its name, and the folder of its server's socket.
-fn database() -> Option<(String, String, String)> {
-    let url = postgres::available().then(postgres::fresh_url)?;
-    let (place, folder) = url.split_once("?host=").expect("a socket");
-    let name = place.rsplit_once('/').expect("a database").1;
-    Some((url.clone(), name.to_owned(), folder.to_owned()))
+/// The URL of a fresh database, and the one by a pooler before it.
+fn database(pooling: Pooling) -> Option<(String, String, Pooler)> {
+    let direct = postgres::available().then(postgres::fresh_url)?;
+    let (folder, name) = postgres::parts(&direct);
+    let pooler = Pooler::before(folder, 5_432, pooling)?;
+    let pooled = pooler.url(name);
+    Some((direct, pooled, pooler))
 }
 
 async fn open(url: &str) -> Result<Store, OpenError> {
@@ -36,21 +37,29 @@ async fn open(url: &str) -> Result<Store, OpenError> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_alone_behind_a_pooler_keeps_others_out_and_leaves_no_lock_behind() {
-    let Some((direct, name, folder)) = database() else { return };
-    let Some(pooler) = Pooler::before(&folder, 5_432, Pooling::Transactions) else { return };
-    let url = pooler.url(&name);
-    assert_eq!((is_pooled(&url).await.ok(), is_pooled(&direct).await.ok()), (Some(true), Some(false)));
+    for pooling in [Pooling::Transactions, Pooling::Sessions] {
+        let Some((direct, url, _pooler)) = database(pooling) else { return };
+        assert_eq!(
+            (is_pooled(&url).await.ok(), is_pooled(&direct).await.ok()),
+            (Some(true), Some(false)),
+            "{pooling:?}"
+        );
+        alone(&direct, &url).await;
+    }
+}
+
+async fn alone(direct: &str, url: &str) {
     for round in 0..3 {
-        let store = open(&url).await.unwrap_or_else(|e| panic!("round {round}: {e}"));
+        let store = open(url).await.unwrap_or_else(|e| panic!("round {round}: {e}"));
         let inserted = store.insert(vec![accepted_reminder(&format!("o{round}"), START + 1_000)]).await;
         assert!(matches!(inserted.expect("it is written")[0], Inserted::Created(_)));
-        let others = if round == 0 { &[&url, &direct][..] } else { &[] };
+        let others = if round == 0 { &[url, direct][..] } else { &[] };
         for other in others {
             let refused = open(other).await.err().map(|e| matches!(e, OpenError::InUse { .. }));
             assert_eq!(refused, Some(true), "round {round}: {other} is kept out");
         }
         store.close().await;
-        let mut conn = PgConnection::connect(&direct).await.expect("answers");
+        let mut conn = PgConnection::connect(direct).await.expect("answers");
         let sql = "SELECT COUNT(*) AS n FROM pg_locks l JOIN pg_database d ON d.oid = l.database
              WHERE l.locktype = 'advisory' AND d.datname = current_database()";
         let locks: i64 = sqlx::query(sql).fetch_one(&mut conn).await.expect("answers").get("n");
@@ -60,14 +69,13 @@ async fn whoever_is_alone_behind_a_pooler_keeps_others_out_and_leaves_no_lock_be
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooler_that_cannot_carry_it_is_refused_with_what_to_set() {
-    let Some((_, name, folder)) = database() else { return };
     for (pooling, set) in [
         (Pooling::Statements, "pool_mode = transaction"),
         (Pooling::Forgetful, "max_prepared_statements = 200"),
         (Pooling::Strict, "ignore_startup_parameters = extra_float_digits, options"),
     ] {
-        let Some(pooler) = Pooler::before(&folder, 5_432, pooling) else { return };
-        let Err(refused) = open(&pooler.url(&name)).await else { panic!("{pooling:?} is refused") };
+        let Some((_, url, _pooler)) = database(pooling) else { return };
+        let Err(refused) = open(&url).await else { panic!("{pooling:?} is refused") };
         assert!(matches!(refused, OpenError::Wrong(_)), "{pooling:?} does not mend itself: {refused:?}");
         let refused = refused.to_string();
         assert!(refused.contains("a connection pooler stands before PostgreSQL") && refused.contains(set), "{refused}");

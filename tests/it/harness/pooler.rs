@@ -22,6 +22,7 @@ pub struct Pooler {
 #[derive(Debug, Clone, Copy)]
 pub enum Pooling {
     Transactions,
+    Sessions,
     Statements,
     /// Transactions, and it forgets prepared statements.
     Forgetful,
@@ -30,19 +31,15 @@ pub enum Pooling {
 }
 
 impl Pooling {
-    fn settings(self) -> &'static str {
-        match self {
-            Self::Transactions => {
-                "pool_mode=transaction\nmax_prepared_statements=200\nignore_startup_parameters=extra_float_digits,options\n"
-            }
-            Self::Statements => {
-                "pool_mode=statement\nmax_prepared_statements=200\nignore_startup_parameters=extra_float_digits,options\n"
-            }
-            Self::Forgetful => {
-                "pool_mode=transaction\nmax_prepared_statements=0\nignore_startup_parameters=extra_float_digits,options\n"
-            }
-            Self::Strict => "pool_mode=transaction\nmax_prepared_statements=200\n",
-        }
+    fn settings(self) -> String {
+        let (mode, kept, ignored) = match self {
+            Self::Transactions => ("transaction", 200, "extra_float_digits,options"),
+            Self::Sessions => ("session", 200, "extra_float_digits,options"),
+            Self::Statements => ("statement", 200, "extra_float_digits,options"),
+            Self::Forgetful => ("transaction", 0, "extra_float_digits,options"),
+            Self::Strict => ("transaction", 200, ""),
+        };
+        format!("pool_mode={mode}\nmax_prepared_statements={kept}\nignore_startup_parameters={ignored}\n")
     }
 }
 

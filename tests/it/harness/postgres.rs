@@ -302,3 +302,9 @@ pub fn fresh_url() -> String {
     .expect("the database is created");
     cluster.url(&name)
 }
+
+/// The folder of the socket in a test's URL, and the database.
+pub fn parts(url: &str) -> (&str, &str) {
+    let (place, folder) = url.split_once("?host=").expect("a socket");
+    (folder, place.rsplit_once('/').expect("a database").1)
+}

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::harness::{
     link::{Link, There},
-    machine,
+    machine, postgres,
     program::{SandboxServer, now},
 };
 use futures_util::future::join;
@@ -32,8 +32,7 @@ type Linked = (Trio, [Link; 2]);
 
 async fn linked(seed: u64) -> Option<Linked> {
     let (url, sandbox) = (fresh_url()?, SandboxServer::start(seed).await);
-    let (place, folder) = url.split_once("?host=").expect("a socket");
-    let database = place.rsplit_once('/').expect("a database").1;
+    let (folder, database) = postgres::parts(&url);
     let socket = Path::new(folder).join(".s.PGSQL.5432");
     // The kernel of a database's client goes on for a quarter of an hour; the way to the platform gives up after ten seconds.
     let store = Link::to(There::Socket(socket), Duration::from_secs(900)).await;

@@ -127,9 +127,9 @@ impl Trio {
     /// The same behind a pooler. None where there is none.
     pub async fn start_behind_a_pooler(seed: u64) -> Option<(Self, Pooler)> {
         let (url, sandbox) = (fresh_url()?, SandboxServer::start(seed).await);
-        let (place, folder) = url.split_once("?host=").expect("a socket");
+        let (folder, database) = postgres::parts(&url);
         let pooler = Pooler::before(folder, 5_432, Pooling::Transactions)?;
-        let store = pooler.url(place.rsplit_once('/').expect("a database").1);
+        let store = pooler.url(database);
         let platform = sandbox.url.clone();
         Some((Self::start_at(seed, sandbox, &url, |_| (store.clone(), platform.clone())).await, pooler))
     }
