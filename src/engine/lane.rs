@@ -278,11 +278,11 @@ impl Lane {
         }
     }
 
-    /// Begins new streams: what is due before `now` is caught up with at half the rate.
-    fn begin_streams(&mut self, now: Millis) {
+    /// Begins new streams: what is due before `from` is caught up with at half the rate.
+    fn begin_streams(&mut self, from: Millis) {
         let reach = self.reach.part(self.share.of);
-        self.live = Stream::new(self.streams, reach, now, Millis::MAX);
-        self.backlog = Stream::new(self.streams + 1, reach, Millis::MIN + 1, now - 1);
+        self.live = Stream::new(self.streams, reach, from, Millis::MAX);
+        self.backlog = Stream::new(self.streams + 1, reach, Millis::MIN + 1, from - 1);
         self.streams += 2;
     }
 
@@ -302,7 +302,9 @@ impl Lane {
         left.suspended.iter().for_each(|suspended| self.inherits(suspended));
         self.errands = if self.is_first() { Errands::new(None, now) } else { Errands::of_another_shard(now) };
         (self.wake_suspended, self.behind) = (true, Behind::default());
-        self.resume(now);
+        // What has come due since its last owner stopped is no backlog, and goes before what is due later.
+        self.begin_streams(now - BACKLOG_AFTER);
+        self.sorted = false;
     }
 
     fn inherits(&mut self, suspended: &SuspendedTemplate) {

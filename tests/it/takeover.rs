@@ -35,7 +35,25 @@ struct Node {
     watch: Watch,
 }
 
+/// The lane of `coffee`, as a node sees it.
+async fn coffee(store: &Store) -> LaneSeen {
+    let view = store.look().await.expect("answers").view;
+    view.lanes.into_iter().find(|lane| lane.app == "coffee").expect("there")
+}
+
 impl Node {
+    /// A node that has no lane yet, and another which has that of `coffee`. None where there is no PostgreSQL.
+    async fn beside_another(change: impl Fn(&mut App)) -> Option<(Self, Store)> {
+        let (mut test, a, b) = two(&apps("http://127.0.0.1:1")).await?;
+        test.store = a;
+        let [me, other] = [&test.store, &b].map(|store| store.node().expect("it has joined"));
+        assert!(b.give(coffee(&b).await, other).await.expect("answers"));
+        let mut rig = Rig::new(test, change);
+        rig.engine = rig.engine.among_several();
+        rig.engine.signals().trust_until(Millis::MAX);
+        Some((Self { rig, me, watch: Watch::default() }, b))
+    }
+
     async fn insert(&self, prefix: &str, n: usize, at: Millis) {
         let openids: Vec<String> = (0..n).map(|i| format!("{prefix}{i}")).collect();
         openids.iter().for_each(|openid| self.rig.tap(openid));
@@ -69,31 +87,12 @@ impl Node {
 
 #[tokio::test]
 async fn i2_i3_what_a_vanished_node_left_holds_nothing_else_up_and_goes_again_once_its_end_is_proved() {
-    if !databases().contains(&"postgres") {
-        return;
-    }
-    let apps = apps("http://127.0.0.1:1");
-    let mut test = fresh_of("postgres", &apps).await;
-    test.store.close().await;
-    let url = test.url.clone();
-    test.store = open_among(&url, &test.clock, &apps, "a").await.expect("opens");
-    let vanished = open_among(&url, &test.clock, &apps, "b").await.expect("opens");
-    let [me, other] = [&test.store, &vanished].map(|store| store.node().expect("it has joined"));
-    let mut rig = Rig::new(test, |app| {
-        (app.rules.exclusive, app.rate, app.concurrency) = (true, 100_000, 4_096);
-    });
-    let engine = rig.engine;
-    rig.engine = engine.among_several();
-    rig.engine.signals().trust_until(Millis::MAX);
-    let mut node = Node { rig, me, watch: Watch::default() };
+    let fast = |app: &mut App| (app.rules.exclusive, app.rate, app.concurrency) = (true, 100_000, 4_096);
+    let Some((mut node, vanished)) = Node::beside_another(fast).await else { return };
+    let (me, other) = (node.me, vanished.node().expect("it has joined"));
     node.insert("left", LEFT, START + 1_000).await;
-    // The other one has the lane, marks all, and is not heard of any more.
-    let coffee = async || {
-        let view = vanished.look().await.expect("answers").view;
-        view.lanes.into_iter().find(|lane| lane.app == "coffee").expect("there")
-    };
-    assert!(vanished.give(coffee().await, other).await.expect("answers"));
-    let lane = coffee().await;
+    // The other one marks all, and is not heard of any more.
+    let lane = coffee(&vanished).await;
     let mut jobs = vanished.prefetch(lane.lane, (0, 0), START + 1_000, 10_000).await.expect("answers");
     jobs.iter_mut().for_each(|job| job.epoch = Some(lane.epoch));
     let marked = vanished.mark(jobs).await.expect("answers");
@@ -112,6 +111,25 @@ async fn i2_i3_what_a_vanished_node_left_holds_nothing_else_up_and_goes_again_on
     assert_eq!(node.arrived("left"), 0, "its bytes may still be on their way");
     node.pass(16).await;
     assert_eq!(node.arrived("left"), LEFT);
+    node.rig.check().await;
+}
+
+#[tokio::test]
+async fn what_comes_due_while_a_lane_changes_hands_does_not_wait_for_what_is_due_later() {
+    // As much comes due each second as may be sent.
+    let Some((mut node, other)) = Node::beside_another(|app| app.rate = 10).await else { return };
+    node.insert("before", 20, START + 1_000).await;
+    for second in 2..12 {
+        node.insert(&format!("later{second}-"), 10, START + second * 1_000).await;
+    }
+    node.pass(2).await;
+    assert_eq!(node.arrived(""), 0, "it is the other's");
+    assert!(other.give(coffee(&other).await, node.me).await.expect("answers"));
+    node.pass(1).await;
+    node.rig.pass(2_500, 50).await;
+    assert_eq!(node.arrived("before"), 20, "at the whole rate, and first");
+    node.rig.pass(11_000, 50).await;
+    assert_eq!(node.arrived("later"), 100);
     node.rig.check().await;
 }
 
