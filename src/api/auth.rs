@@ -2,7 +2,7 @@
 
 use super::{Api, problem::Problem};
 use crate::{
-    domain::timing::cut,
+    domain::{outage::Outage, timing::cut},
     store::keys::{ApiKey, NewApiKey, Scope},
     words::{Message, say},
 };
@@ -12,7 +12,7 @@ use rand::RngExt;
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
-    sync::{PoisonError, RwLock},
+    sync::{Mutex, PoisonError, RwLock},
 };
 use tokio::sync::watch;
 
@@ -147,6 +147,7 @@ impl Caller {
 pub struct Keys {
     living: RwLock<HashMap<String, Caller>>,
     changed: watch::Sender<()>,
+    outage: Mutex<Outage>,
 }
 
 impl Keys {
@@ -206,9 +207,18 @@ pub fn new_key(name: String, scope: Scope, apps: Option<Vec<String>>) -> (String
 impl Api {
     /// Reads the keys anew.
     pub async fn refresh_keys(&self) {
-        match self.store.keys().await {
-            Ok(keys) => self.keys.replace(keys),
-            Err(e) => tracing::warn!(error = %e, "cannot read the API keys; those known stay valid"),
+        let read = self.store.keys().await;
+        let mut outage = self.keys.outage.lock().expect("whole");
+        let now = self.clock.monotonic();
+        match read {
+            Ok(keys) => {
+                outage.worked(now);
+                self.keys.replace(keys);
+            }
+            Err(e) if outage.failed(now) => {
+                tracing::warn!(error = %e, "cannot read the API keys; those known stay valid");
+            }
+            Err(_) => {}
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
     clock::SharedClock,
     config::{self, App, Config, Level},
     console, descriptors,
-    domain::{Millis, timing::rfc3339},
+    domain::{Millis, outage::Outage, timing::rfc3339},
     engine::{Engine, Signals, alarm, duties::Duties},
     http,
     metrics::{By, Metrics, begin},
@@ -220,8 +220,18 @@ impl Daemon {
         let prepares = (Arc::clone(&signals), duties.clone());
         tokio::spawn(recur(api.office(), prepares, measured, rung, stop_http.clone()));
         let (signals_rung, apps) = (Arc::clone(&signals), config.apps.clone());
-        let bells =
-            alarm::Bells { signals: signals_rung, store, metrics, clock, retention, walk, recurring, apps, duties };
+        let bells = alarm::Bells {
+            signals: signals_rung,
+            store,
+            metrics,
+            clock,
+            retention,
+            walk,
+            erasing: Outage::default(),
+            recurring,
+            apps,
+            duties,
+        };
         bells.measure().await;
         let bells = alarm::start(bells).await.map_err(|e| cannot_start(say!("part_bells"), &e))?;
         let stop_engine = CancellationToken::new();
@@ -340,20 +350,25 @@ async fn recur(
     stop: CancellationToken,
 ) {
     begin(&metrics.occurrences, ["prepared", "missed"].map(|what| By { what }));
+    let mut outage = Outage::default();
     while bell::rings(&rung, &stop).await {
         let status = signals.status();
         if signals.is_on_hold() || !status.clock_trusted || !status.ready || !duties.has("schedules") {
             continue;
         }
-        match office.prepare_due().await {
+        let looked = office.prepare_due().await;
+        let now = office.clock.monotonic();
+        match looked {
             Ok(looked) => {
+                outage.worked(now);
                 for (what, n) in [("prepared", looked.prepared), ("missed", looked.missed)] {
                     metrics.occurrences.get_or_create(&By { what }).inc_by(n);
                 }
             }
-            Err(why) => {
+            Err(why) if outage.failed(now) => {
                 tracing::error!(%why, "the recurring schedules could not be looked at; it is tried again");
             }
+            Err(_) => {}
         }
     }
 }

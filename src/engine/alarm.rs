@@ -5,7 +5,7 @@ use super::{Signals, duties::Duties};
 use crate::{
     clock::SharedClock,
     config::App,
-    domain::{Millis, reminder::State, retention::Retention},
+    domain::{Millis, outage::Outage, reminder::State, retention::Retention},
     metrics::{By, ByApp, ByAppAnd, Metrics, begin},
     store::{
         Store,
@@ -44,6 +44,8 @@ pub struct Bells {
     pub retention: Retention,
     /// Where the walk through it is.
     pub walk: Walk,
+    /// Whether it comes to nothing.
+    pub erasing: Outage,
     /// Who looks at the recurring schedules when it is rung.
     pub recurring: Arc<Notify>,
     /// The apps that are configured.
@@ -128,10 +130,13 @@ impl Bells {
         let erased = match self.store.erase_step(&mut self.walk, &self.retention, now).await {
             Ok(erased) => erased,
             Err(e) => {
-                tracing::warn!(error = %e, "rows whose terms are over could not be erased; it is tried again");
+                if self.erasing.failed(self.clock.monotonic()) {
+                    tracing::warn!(error = %e, "rows whose terms are over could not be erased; it is tried again");
+                }
                 return;
             }
         };
+        self.erasing.worked(self.clock.monotonic());
         let Erased { bodies, attempts, reminders, users, occurrences, kept_rows, .. } = erased;
         for (what, n) in ERASED.into_iter().zip([bodies, attempts, reminders, users, occurrences, kept_rows]) {
             self.metrics.erased.get_or_create(&By { what }).inc_by(n);

@@ -300,6 +300,7 @@ async fn nothing_is_erased_by_a_clock_that_is_not_believed_nor_from_a_store_on_h
             clock: rig.test.clock.clone(),
             retention: TERMS,
             walk: Walk::default(),
+            erasing: Default::default(),
             apps: rig.apps.clone(),
             duties: Default::default(),
         };
