@@ -44,7 +44,7 @@ pub struct Bells {
     pub retention: Retention,
     /// Where the walk through it is.
     pub walk: Walk,
-    /// Whether it comes to nothing.
+    /// Whether erasing fails again and again: that is told once a minute.
     pub erasing: Outage,
     /// Who looks at the recurring schedules when it is rung.
     pub recurring: Arc<Notify>,
