@@ -208,17 +208,11 @@ impl Api {
     /// Reads the keys anew.
     pub async fn refresh_keys(&self) {
         let read = self.store.keys().await;
-        let mut outage = self.keys.outage.lock().expect("whole");
-        let now = self.clock.monotonic();
-        match read {
-            Ok(keys) => {
-                outage.worked(now);
-                self.keys.replace(keys);
-            }
-            Err(e) if outage.failed(now) => {
-                tracing::warn!(error = %e, "cannot read the API keys; those known stay valid");
-            }
-            Err(_) => {}
+        let heard = self.keys.outage.lock().expect("whole").heard(self.clock.monotonic(), read);
+        match heard {
+            Some(Ok(keys)) => self.keys.replace(keys),
+            Some(Err(error)) => tracing::warn!(%error, "cannot read the API keys; those known stay valid"),
+            None => {}
         }
     }
 

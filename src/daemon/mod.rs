@@ -357,18 +357,16 @@ async fn recur(
             continue;
         }
         let looked = office.prepare_due().await;
-        let now = office.clock.monotonic();
-        match looked {
-            Ok(looked) => {
-                outage.worked(now);
+        match outage.heard(office.clock.monotonic(), looked) {
+            Some(Ok(looked)) => {
                 for (what, n) in [("prepared", looked.prepared), ("missed", looked.missed)] {
                     metrics.occurrences.get_or_create(&By { what }).inc_by(n);
                 }
             }
-            Err(why) if outage.failed(now) => {
-                tracing::error!(%why, "the recurring schedules could not be looked at; it is tried again");
+            Some(Err(why)) => {
+                tracing::error!(%why, "the recurring schedules could not be looked at; it is tried again")
             }
-            Err(_) => {}
+            None => {}
         }
     }
 }

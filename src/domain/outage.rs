@@ -31,6 +31,18 @@ impl Outage {
         tells
     }
 
+    /// Something has worked or failed: what it came to, but of failures only those that people are to be told of now.
+    pub fn heard<T, E>(&mut self, now: Millis, outcome: Result<T, E>) -> Option<Result<T, E>> {
+        let is_told = match outcome {
+            Ok(_) => {
+                self.worked(now);
+                true
+            }
+            Err(_) => self.failed(now),
+        };
+        is_told.then_some(outcome)
+    }
+
     /// Something has worked. If the outage is over, answers how long it lasted.
     pub fn worked(&mut self, now: Millis) -> Option<Millis> {
         let over = self.0.take_if(|since| now - since.failed_at >= QUIET)?;
@@ -63,6 +75,16 @@ mod tests {
         ] {
             let said = if works { outage.worked(now).map(Some) } else { outage.failed(now).then_some(None) };
             assert_eq!(said, told, "at {now}");
+        }
+        let mut outage = Outage::default();
+        for (now, outcome, heard) in [
+            (0, Ok(()), Some(Ok(()))),
+            (1, Err("first"), Some(Err("first"))),
+            (2, Err("second"), None),
+            (3, Ok(()), Some(Ok(()))),
+            (60_001, Err("a minute later"), Some(Err("a minute later"))),
+        ] {
+            assert_eq!(outage.heard(now, outcome), heard, "at {now}");
         }
     }
 }

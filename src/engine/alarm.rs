@@ -127,16 +127,14 @@ impl Bells {
             return;
         }
         let now = self.clock.now();
-        let erased = match self.store.erase_step(&mut self.walk, &self.retention, now).await {
-            Ok(erased) => erased,
-            Err(e) => {
-                if self.erasing.failed(self.clock.monotonic()) {
-                    tracing::warn!(error = %e, "rows whose terms are over could not be erased; it is tried again");
-                }
-                return;
+        let erased = self.store.erase_step(&mut self.walk, &self.retention, now).await;
+        let erased = match self.erasing.heard(self.clock.monotonic(), erased) {
+            Some(Ok(erased)) => erased,
+            Some(Err(error)) => {
+                return tracing::warn!(%error, "rows whose terms are over could not be erased; it is tried again");
             }
+            None => return,
         };
-        self.erasing.worked(self.clock.monotonic());
         let Erased { bodies, attempts, reminders, users, occurrences, kept_rows, .. } = erased;
         for (what, n) in ERASED.into_iter().zip([bodies, attempts, reminders, users, occurrences, kept_rows]) {
             self.metrics.erased.get_or_create(&By { what }).inc_by(n);
