@@ -7,7 +7,10 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    domain::timing::rfc3339,
+    domain::{
+        Millis,
+        timing::{parse_instant, rfc3339},
+    },
     engine::hold::assume_sent,
     store::{
         hold::{Hold, HoldTold, Overdue},
@@ -16,6 +19,7 @@ use crate::{
     words::say,
 };
 use axum::{extract::State, http::StatusCode, response::Response};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use utoipa::ToSchema;
@@ -98,10 +102,29 @@ pub enum Due {
 
 /// How to end the hold.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "an object: due")]
-#[schema(as = Release, example = json!({"due": "assume_sent"}))]
+#[serde(deny_unknown_fields, expecting = "an object: due, until")]
+#[schema(as = Release, example = json!({"due": "assume_sent", "until": "2026-11-28T12:00:00+08:00"}))]
 pub struct ReleaseBody {
     due: Due,
+    /// With `assume_sent`: nothing was sent any more after this. What became due later is sent as far as its deadline allows.
+    #[schema(format = DateTime)]
+    until: Option<String>,
+}
+
+impl ReleaseBody {
+    /// Up to when what became due is to be taken for sent, if anything.
+    fn taken(&self, hold: &Hold, zone: Option<Tz>, now: Millis) -> Result<Option<Millis>, Problem> {
+        let bad = |why| Problem::new("bad_value", why).at("/until");
+        let Some(text) = &self.until else { return Ok((self.due == Due::AssumeSent).then_some(now)) };
+        if self.due == Due::Send {
+            return Err(bad(say!("until_with_send")));
+        }
+        let until = parse_instant(text, zone).map_err(bad)?.at;
+        if !(hold.since..=now).contains(&until) {
+            return Err(bad(say!("until_out_of_hold", found = until, since = hold.since, now = now)));
+        }
+        Ok(Some(until))
+    }
 }
 
 /// The outcome of a release.
@@ -127,16 +150,15 @@ pub async fn release(
     caller.may_manage_keys()?;
     let hold = api.must_be_on_hold().await?;
     let now = api.clock.now();
-    let (mut assumed, mut to_send) = (0, 0);
-    match body.due {
-        Due::AssumeSent => {
-            for lane in api.store.names().all_lanes() {
-                assumed += assume_sent(&api.store, lane, hold.last_id, now).await?;
-            }
+    let taken = body.taken(&hold, api.config.zone(), now)?;
+    let mut assumed = 0;
+    if let Some(until) = taken {
+        for lane in api.store.names().all_lanes() {
+            assumed += assume_sent(&api.store, lane, hold.last_id, until, now).await?;
         }
-        Due::Send => to_send = api.store.overdue_on_hold(&hold, now).await?.iter().map(|app| app.n).sum(),
     }
-    api.store.end_hold(body.due == Due::Send).await?;
+    let to_send = api.store.overdue_on_hold(&hold, now).await?.iter().map(|app| app.n).sum();
+    api.store.end_hold(taken).await?;
     if let Some(signals) = &api.signals {
         signals.hold(false);
     }

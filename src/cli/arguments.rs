@@ -134,6 +134,9 @@ pub enum Verb {
         /// What became due since ends as «unconfirmed»: nobody gets a message twice.
         #[arg(long, conflicts_with = "send")]
         assume_sent: bool,
+        /// Nothing was sent any more after this, since nothing ran: what became due later is sent as far as its deadline allows.
+        #[arg(long, value_name = "TIME", requires = "assume_sent", conflicts_with = "send")]
+        until: Option<String>,
         /// What became due since is sent as far as its deadline allows: nobody misses a message, some may get one twice.
         #[arg(long)]
         send: bool,

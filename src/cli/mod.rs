@@ -208,9 +208,9 @@ async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Verb::Backup { file } => safekeeping::backup(configured(cli.config, Wanted::None)?, &file, out).await,
         Verb::Verify { file } => safekeeping::verify(&file, out).await,
         Verb::Restore { file } => safekeeping::restore(configured(cli.config, Wanted::None)?, file, out).await,
-        Verb::Release { assume_sent, send } => {
+        Verb::Release { assume_sent, until, send } => {
             let due = if send { Some("send") } else { assume_sent.then_some("assume_sent") };
-            safekeeping::release(configured(cli.config, Wanted::None)?, due, out).await
+            safekeeping::release(configured(cli.config, Wanted::None)?, due, until, out).await
         }
         Verb::Completions { shell } => {
             let mut script = Vec::new();

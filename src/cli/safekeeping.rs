@@ -108,7 +108,7 @@ pub async fn restore(config: Config, file: Option<PathBuf>, out: Out) -> Result<
 }
 
 /// Releases a store on hold, or says why it is on hold and what each way of releasing it would do.
-pub async fn release(config: Config, due: Option<&str>, out: Out) -> Result<(), Failure> {
+pub async fn release(config: Config, due: Option<&str>, until: Option<String>, out: Out) -> Result<(), Failure> {
     let client = client::connect(config, out.voice).await?;
     let Some(due) = due else {
         let held = client.ask(Method::GET, "/v1/release", None).await;
@@ -132,12 +132,17 @@ pub async fn release(config: Config, due: Option<&str>, out: Out) -> Result<(), 
         out.tell(&say!("still_on_hold"));
         return Ok(());
     };
-    let released = client.ask(Method::POST, "/v1/release", Some(json!({ "due": due }))).await;
+    let body = match &until {
+        Some(until) => json!({ "due": due, "until": until }),
+        None => json!({ "due": due }),
+    };
+    let released = client.ask(Method::POST, "/v1/release", Some(body)).await;
     client.close().await;
     let released = released?;
-    let said = match due {
-        "send" => say!("released_to_send", n = released["to_send"]),
-        _ => say!("released_assumed", n = released["assumed_sent"]),
+    let said = match (due, until) {
+        ("send", _) => say!("released_to_send", n = released["to_send"]),
+        (_, None) => say!("released_assumed", n = released["assumed_sent"]),
+        (_, Some(_)) => say!("released_until", n = released["assumed_sent"], to_send = released["to_send"]),
     };
     out.done(&released, &said);
     Ok(())

@@ -141,7 +141,7 @@ pub struct Terms {
     pub shift_ends: bool,
     /// So many milliseconds the schedule is shifted by, what is stored as new too; 0 if the file ends the shift.
     pub shift: Millis,
-    /// What was due from the first instant until the second may have been sent by another life of the store: it is never stored as new.
+    /// What was due from the first instant to the second may have been sent by another life of the store: it is never stored as new.
     pub unknown: Option<(Millis, Millis)>,
 }
 
@@ -196,7 +196,7 @@ impl Terms {
     }
 
     fn is_late(&self, at: Millis, expires_at: Millis) -> bool {
-        let may_be_sent = self.unknown.is_some_and(|(from, until)| at >= from && at < until);
+        let may_be_sent = self.unknown.is_some_and(|(from, until)| (from..=until).contains(&at));
         may_be_sent || expires_at <= self.now.max(at) || (at <= self.now && !self.sends_late)
     }
 }

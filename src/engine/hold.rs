@@ -15,12 +15,18 @@ use crate::{
 /// Reminders of one slice.
 const SLICE: i64 = 1_000;
 
-/// Ends what is due by `now` in a lane, up to the reminder `last_id`, as `unconfirmed`, its consent used; answers how many. Only while the
-/// store is on hold. What was made later was made here and cannot have been sent.
+/// Ends what is due by `now` in a lane and has its instant by `until`, up to the reminder `last_id`, as `unconfirmed`, its consent used;
+/// answers how many. Only while the store is on hold. What was made later was made here and cannot have been sent.
 ///
 /// # Errors
 /// When the store does not answer. What was ended is ended; asking again goes on from there.
-pub async fn assume_sent(store: &dyn Queue, lane: i64, last_id: ReminderId, now: Millis) -> Result<u64, StoreError> {
+pub async fn assume_sent(
+    store: &dyn Queue,
+    lane: i64,
+    last_id: ReminderId,
+    until: Millis,
+    now: Millis,
+) -> Result<u64, StoreError> {
     // What waits for a later try may have been tried earlier by another life.
     store.wake_suspended(lane, now).await?;
     let (mut ended, mut after) = (0, (Millis::MIN, 0));
@@ -28,7 +34,8 @@ pub async fn assume_sent(store: &dyn Queue, lane: i64, last_id: ReminderId, now:
         let mut jobs = store.prefetch(lane, after, now, SLICE).await?;
         let Some(last) = jobs.last() else { return Ok(ended) };
         after = (last.due.due_at, last.due.id.0);
-        jobs.retain(|job| job.due.id <= last_id);
+        // By its instant: a later try may have been made earlier by another life.
+        jobs.retain(|job| job.due.id <= last_id && job.due.at <= until);
         let (waiting, begun): (Vec<Job>, Vec<Job>) =
             jobs.into_iter().partition(|job| job.due.state == State::Scheduled);
         // Marking takes the consent of those that claim one at the instant.

@@ -135,7 +135,7 @@ impl Look {
     /// `misfire` of the others.
     fn decide(&mut self, passed: Vec<Passed>, at: &At, stored: &Stored, now: Millis) {
         let lives = |passed: &Passed| passed.ends.is_none_or(|ends| ends > now);
-        let may_be_sent = |passed: &Passed| stored.gap.is_some_and(|gap| !gap.sends && gap.has(passed.last));
+        let may_be_sent = |passed: &Passed| stored.gap.is_some_and(|gap| gap.takes_for_sent(passed.last));
         let (late, mut missed): (Vec<_>, Vec<_>) =
             passed.into_iter().partition(|passed| passed.last <= stored.file_since);
         let mut left_out: Vec<(Passed, LeftOut)> = Vec::new();
@@ -249,13 +249,18 @@ mod tests {
         assert_eq!(whys(Misfire::Skip, &hindered, now), all("hindered"));
         assert_eq!(whys(Misfire::Once, &hindered, 6 * DAY), all("hindered"));
         // A hold that began before d5, and ends now.
-        let gap = |sends| Stored { gap: Some(Gap { from: 4 * DAY, until: now, sends }), ..stored.clone() };
+        let gap = |taken| Stored { gap: Some(Gap { from: 4 * DAY, until: now, taken }), ..stored.clone() };
         let since = |why| told(&[("d3", "missed"), ("d4", "missed"), ("d5", why), ("d6", why)]);
-        assert_eq!(whys(Misfire::Skip, &gap(true), now), since("on_hold"));
-        assert_eq!(whys(Misfire::Skip, &gap(false), now), since("restored"));
-        assert_eq!(whys(Misfire::Once, &gap(true), now), three("overtaken"), "it may be sent a second time, and is");
-        let taken = look(days(), &at(Misfire::Once), &gap(false), now);
+        assert_eq!(whys(Misfire::Skip, &gap(None), now), since("on_hold"));
+        assert_eq!(whys(Misfire::Skip, &gap(Some(now)), now), since("restored"));
+        assert_eq!(whys(Misfire::Once, &gap(None), now), three("overtaken"), "it may be sent a second time, and is");
+        let taken = look(days(), &at(Misfire::Once), &gap(Some(now)), now);
         assert_eq!(names(&taken), [("d7", false)], "what was taken for sent is not made up for, nor one before it");
+        let until = gap(Some(5 * DAY + 22 * HOUR));
+        let told_apart = told(&[("d3", "missed"), ("d4", "missed"), ("d5", "restored"), ("d6", "on_hold")]);
+        assert_eq!(whys(Misfire::Skip, &until, now), told_apart, "nothing was sent any more when d6 was due");
+        let sent = look(days(), &at(Misfire::Once), &until, now);
+        assert_eq!(names(&sent), [("d6", true), ("d7", false)], "so it is made up for");
         let many = look(days(), &at(Misfire::Skip), &Stored::default(), 200 * DAY);
         assert_eq!((many.missed, many.left_out.len(), &*many.left_out[49].name), (200, KEPT, "d200"));
     }

@@ -84,19 +84,24 @@ pub struct Gap {
     pub from: Millis,
     /// Its end: when the hold was ended.
     pub until: Millis,
-    /// What became due in it is sent, perhaps a second time; else it was taken for sent.
-    pub sends: bool,
+    /// What became due in it up to this instant was taken for sent; what became due later is sent, perhaps a second time.
+    pub taken: Option<Millis>,
 }
 
 impl Gap {
     /// Whether an instant lies in it.
     pub fn has(&self, at: Millis) -> bool {
-        (self.from..self.until).contains(&at)
+        (self.from..=self.until).contains(&at)
     }
 
-    /// When it was, if what became due in it is taken for sent.
+    /// From when to when what became due was taken for sent.
     pub fn taken_for_sent(&self) -> Option<(Millis, Millis)> {
-        (!self.sends).then_some((self.from, self.until))
+        self.taken.map(|taken| (self.from, taken))
+    }
+
+    /// Whether what became due then was taken for sent.
+    pub fn takes_for_sent(&self, at: Millis) -> bool {
+        self.taken_for_sent().is_some_and(|(from, until)| (from..=until).contains(&at))
     }
 }
 
@@ -174,9 +179,9 @@ impl Single for SetHold {
     }
 }
 
-/// Ends the hold; `sends`: what became due meanwhile is sent, and not taken for sent.
+/// Ends the hold. What became due by `taken` was taken for sent.
 pub(super) struct EndHold {
-    sends: bool,
+    taken: Option<Millis>,
 }
 
 impl Single for EndHold {
@@ -189,8 +194,9 @@ impl Single for EndHold {
             // Whoever was waited for is not any more.
             sqlx::query("DELETE FROM awaited").execute(tx.conn().await?).await?;
         }
-        let sql = "UPDATE hold SET released_at = $1, sends = $2 WHERE released_at IS NULL";
-        sqlx::query(sql).bind(tx.now).bind(i64::from(self.sends)).execute(tx.conn().await?).await.map(drop)
+        let sql = "UPDATE hold SET released_at = $1, sends = $2, taken_until = $3 WHERE released_at IS NULL";
+        let sends = i64::from(self.taken.is_none());
+        sqlx::query(sql).bind(tx.now).bind(sends).bind(self.taken).execute(tx.conn().await?).await.map(drop)
     }
 }
 
@@ -274,12 +280,12 @@ impl Store {
         self.writer.do_one(SetHold).await
     }
 
-    /// Ends the hold; `sends`: what became due meanwhile is sent, and not taken for sent.
+    /// Ends the hold. What became due by `taken` was taken for sent; all else that became due is sent.
     ///
     /// # Errors
     /// When nothing was kept.
-    pub async fn end_hold(&self, sends: bool) -> Result<(), StoreError> {
-        self.writer.do_one(EndHold { sends }).await
+    pub async fn end_hold(&self, taken: Option<Millis>) -> Result<(), StoreError> {
+        self.writer.do_one(EndHold { taken }).await
     }
 
     /// The hold that the store is on, if it is.
@@ -305,11 +311,12 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn last_gap(&self) -> Result<Option<Gap>, StoreError> {
-        let sql = "SELECT MIN(as_of) AS since, MAX(released_at) AS until, MAX(sends) AS sends FROM hold
-             WHERE released_at = (SELECT MAX(released_at) FROM hold)";
+        let sql = "SELECT MIN(as_of) AS since, MAX(released_at) AS until,
+                 MAX(CASE WHEN sends = 0 THEN COALESCE(taken_until, released_at) END) AS taken
+             FROM hold WHERE released_at = (SELECT MAX(released_at) FROM hold)";
         let row = sqlx::query(sql).fetch_one(&self.read).await?;
         let times = row.get::<Option<Millis>, _>("since").zip(row.get::<Option<Millis>, _>("until"));
-        Ok(times.map(|(from, until)| Gap { from, until, sends: row.get::<Option<i64>, _>("sends") == Some(1) }))
+        Ok(times.map(|(from, until)| Gap { from, until, taken: row.get("taken") }))
     }
 
     /// What became due by `now` of what a hold is in doubt about, by app.

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tixing::{
-    clock::ManualClock,
+    clock::{Clock, ManualClock},
     domain::{HOUR, Millis, SECOND},
     schedule::{
         folder::{Folder, MOST_FILES, QUIET},
@@ -647,7 +647,7 @@ impl Desk {
     }
 
     fn clock_now(&self) -> Millis {
-        tixing::clock::Clock::now(&*self.clock)
+        Clock::now(&*self.clock)
     }
 }
 
@@ -662,7 +662,7 @@ async fn while_the_store_is_on_hold_the_folder_is_not_read() {
         desk.clock.advance(60 * SECOND);
         desk.settle().await;
         assert_eq!((desk.waiting("spring").await, desk.codes().await), (-1, Vec::new()));
-        desk.store.end_hold(false).await.expect("ended");
+        desk.store.end_hold(Some(Clock::now(&*desk.clock))).await.expect("ended");
         desk.settle().await;
         assert_eq!(desk.waiting("spring").await, 1);
     })

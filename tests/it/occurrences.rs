@@ -663,11 +663,16 @@ async fn who_was_forgotten_stands_in_no_row_about_somebody_else_and_in_nothing_t
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_hold_kept_from_being_prepared_is_made_up_for_if_it_is_ended_by_sending_and_says_why_if_not() {
-    for (misfire, sends, messages, why) in [
-        ("once", true, 1, None),
-        ("once", false, 0, Some("restored")),
-        ("skip", true, 0, Some("on_hold")),
-        ("skip", false, 0, Some("restored")),
+    // Nothing is taken for sent, or what was due before the event, or when it was.
+    let at = START + 11 * HOUR;
+    let before = at - 1;
+    for (misfire, taken, messages, why) in [
+        ("once", None, 1, None),
+        ("once", Some(before), 1, None),
+        ("once", Some(at), 0, Some("restored")),
+        ("skip", None, 0, Some("on_hold")),
+        ("skip", Some(before), 0, Some("on_hold")),
+        ("skip", Some(at), 0, Some("restored")),
     ] {
         on_both_rigs(plain, async |rig| {
             let mut desk = Desk::new(rig);
@@ -676,15 +681,15 @@ async fn what_a_hold_kept_from_being_prepared_is_made_up_for_if_it_is_ended_by_s
             desk.load(&format!("{at}\naudience = [\"o1\"]")).await;
             desk.rig.store().set_hold().await.expect("on hold");
             desk.is_down(12 * HOUR);
-            desk.rig.store().end_hold(sends).await.expect("ended");
+            desk.rig.store().end_hold(taken).await.expect("ended");
             desk.look().await;
             desk.rig.pass(10_000, 1_000).await;
-            assert_eq!(desk.rig.messages().len(), messages, "{misfire}, {sends}");
+            assert_eq!(desk.rig.messages().len(), messages, "{misfire}, {taken:?}");
             let today = ("2027-03-01T19:00".to_owned(), why.unwrap_or_default());
             assert_eq!(
                 desk.left_out().await,
                 if why.is_some() { vec![today] } else { Vec::new() },
-                "{misfire}, {sends}"
+                "{misfire}, {taken:?}"
             );
             desk.passes(DAY, HOUR).await;
             assert_eq!(desk.rig.messages().len(), messages + 1, "and it goes on");

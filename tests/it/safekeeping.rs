@@ -2,7 +2,7 @@
 
 use crate::harness::{
     EVENT, START, accepted_reminder, apps, databases, fresh_url, postgres,
-    program::{Program, SandboxServer, Site, body},
+    program::{Program, SandboxServer, Site, body, now},
     reminder,
 };
 use serde_json::Value;
@@ -10,9 +10,18 @@ use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 use tixing::{
     clock::ManualClock,
     config::Durability,
-    domain::reminder::{Claim, NewReminder, ReminderId, State},
+    domain::{
+        Millis,
+        reminder::{Claim, NewReminder, ReminderId, State},
+        settle::gate_closed,
+        timing::rfc3339,
+    },
     engine::hold::assume_sent,
-    store::{Inserted, Store, hold::Reason, port::Queue},
+    store::{
+        Inserted, Store,
+        hold::Reason,
+        port::{Entry, Marked, Queue},
+    },
 };
 
 const APPID: &str = "wx0123456789abcdef";
@@ -63,8 +72,7 @@ async fn i2_what_was_sent_since_the_backup_is_not_sent_again_after_it_is_restore
     let (_, why) = program.get(&format!("{sent}/explain")).await;
     assert!(why["en"].as_str().is_some_and(|en| en.contains("tixing release")), "{why}");
     assert_eq!(sandbox.sandbox.world().messages().len(), 1, "on hold, nothing is sent");
-    let later_still =
-        serde_json::json!({ "at": tixing::domain::timing::rfc3339(crate::harness::program::now() + 60_000) });
+    let later_still = serde_json::json!({ "at": rfc3339(now() + 60_000) });
     let (_, refused) = program.call(reqwest::Method::PATCH, &sent, Some(&later_still)).await.expect("an answer");
     assert_eq!(refused["code"], "on_hold", "moved out of sight, it would be sent again: {refused}");
     let (code, out, said) = site.run(&["release"]);
@@ -109,6 +117,79 @@ async fn a_backup_put_in_place_by_hand_is_on_hold_too_and_may_be_sent_on_demand(
     assert!(code == 0 && said.contains("1 overdue reminder go"), "{said}");
     program.wait(&due, 10, |r| r["state"] == "sent").await;
     assert!(program.terminate().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i3_what_became_due_while_surely_nobody_sent_goes_out_after_a_release() {
+    let sandbox = SandboxServer::start(1).await;
+    let site = Site::new("sqlite:tixing.db", &sandbox.url, "");
+    let program = site.serve_with_key();
+    let key = program.key.clone();
+    let sent = insert(&program, &sandbox, "o1", 1_500).await;
+    let kept = insert(&program, &sandbox, "o2", 6_000).await;
+    let due = now() + 6_000;
+    assert_eq!(site.run(&["backup", "backup.db"]).0, 0);
+    program.wait(&sent, 10, |r| r["state"] == "sent").await;
+    assert!(program.terminate().0.success());
+    let ended = now();
+    assert_eq!(site.run(&["restore", "backup.db"]).0, 0);
+    let mut program = site.serve();
+    program.key = key;
+    tokio::time::sleep(Duration::from_millis((due + 500 - now()).max(0) as u64)).await;
+
+    for (until, says) in [
+        ("yesterday", "yesterday"),
+        ("2020-01-01T00:00:00+08:00", "what was sent is known up to"),
+        ("2100-01-01T00:00:00+08:00", "choose a time between them"),
+    ] {
+        let (code, _, said) = site.run(&["release", "--assume-sent", "--until", until]);
+        assert!(code != 0 && said.contains(says), "{until}: {code} {said}");
+    }
+    let (code, _, said) = site.run(&["release", "--send", "--until", &rfc3339(ended)]);
+    assert!(code == 2 && said.contains("--send"), "{code} {said}");
+    let body = serde_json::json!({ "due": "send", "until": rfc3339(ended) });
+    let (status, refused) = program.call(reqwest::Method::POST, "/v1/release", Some(&body)).await.expect("an answer");
+    assert!(status == 422 && refused["param"] == "/until", "{status} {refused}");
+    assert_eq!(ready(&program).await.0, 503, "still on hold");
+
+    let (code, _, said) = site.run(&["release", "--assume-sent", "--until", &rfc3339(ended)]);
+    assert!(
+        code == 0 && said.contains("1 reminder assumed") && said.contains("1 that became due later goes"),
+        "{said}"
+    );
+    program.wait(&kept, 10, |r| r["state"] == "sent").await;
+    assert_eq!(program.get(&sent).await.1["state"], "unconfirmed");
+    assert_eq!(sandbox.sandbox.world().messages().len(), 2, "each once");
+    assert!(program.terminate().0.success());
+}
+
+#[tokio::test]
+async fn i2_what_waits_for_another_try_is_taken_for_sent_by_its_instant_and_not_by_that_try() {
+    for database in databases() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = fresh_url(database, folder.path());
+        let clock = ManualClock::at(START);
+        let apps = apps("http://127.0.0.1:1");
+        let store = Store::open(&url, Durability::Full, &apps, Arc::clone(&clock) as _).await.expect("opens");
+        let news = vec![accepted_reminder("o1", START + 1_000), accepted_reminder("o2", START + 3_000)];
+        let inserted = store.insert(news).await.expect("inserted");
+        let lane = store.lane("coffee");
+        let job = store.prefetch(lane, (Millis::MIN, 0), START + 1_000, 10).await.expect("answers").swap_remove(0);
+        assert_eq!(store.mark(vec![job.clone()]).await.expect("answers"), [Marked::Yes], "{database}");
+        let settlement = gate_closed(&job.due, START + 4_000);
+        let entry = Entry { target: job.target(true), settlement, began_at: None, ended_at: START + 1_000 };
+        store.settle(vec![entry]).await.expect("answers");
+
+        let ended = assume_sent(&store, lane, ReminderId(i64::MAX), START + 2_000, START + 5_000).await;
+        assert_eq!(ended.expect("answers"), 1, "{database}");
+        let mut states = Vec::new();
+        for inserted in inserted {
+            let Inserted::Created(id) = inserted else { panic!("{inserted:?}") };
+            states.push(store.reminder(id).await.expect("answers").expect("there").due.state);
+        }
+        assert_eq!(states, [State::Unconfirmed, State::Scheduled], "{database}");
+        store.close().await;
+    }
 }
 
 #[test]
@@ -204,7 +285,8 @@ async fn i4_a_consent_that_came_after_the_backup_does_not_make_a_restored_remind
         let news = vec![at_fire, accepted_reminder("o2", START + 1_000)];
         let inserted = store.insert(news).await.expect("inserted");
         let lane = store.lane("coffee");
-        let ended = assume_sent(&store, lane, ReminderId(i64::MAX), START + 5_000).await.expect("answers");
+        let ended =
+            assume_sent(&store, lane, ReminderId(i64::MAX), START + 5_000, START + 5_000).await.expect("answers");
         assert_eq!(ended, 2, "{database}");
         for inserted in inserted {
             let Inserted::Created(id) = inserted else { panic!("{inserted:?}") };
@@ -351,7 +433,7 @@ async fn i2_a_store_whose_log_is_lost_sends_nothing_again() {
     program.key.clone_from(&key);
     assert_eq!(ready(&program).await.0, 200);
     program.wait(&sent, 10, |r| r["state"] == "sent").await;
-    let now = crate::harness::program::now();
+    let now = now();
     let lost = insert(&program, &sandbox, "o3", 3_600_000).await;
     claims_more_than(&site, now).await;
     program.kill();

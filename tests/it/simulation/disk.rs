@@ -328,13 +328,13 @@ impl Disk {
         }
     }
 
-    /// The hold has ended.
-    pub fn end_hold(&self) {
+    /// The hold has ended. What became due by `taken` was taken for sent.
+    pub fn end_hold(&self, taken: Millis) {
         match &self.books {
             Books::Model(model) => model.lock().expect("whole").held = None,
             Books::Store(store) => {
                 let store = store.clone();
-                wait(async move { store.end_hold(false).await });
+                wait(async move { store.end_hold(Some(taken)).await });
             }
         }
     }

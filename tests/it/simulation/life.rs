@@ -132,7 +132,15 @@ pub struct Life {
     backups: u32,
     saved: Option<Saved>,
     /// On hold, in doubt about reminders up to this one.
-    held: Option<ReminderId>,
+    held: Option<Held>,
+}
+
+/// What an operator knows of a hold.
+#[derive(Clone, Copy)]
+struct Held {
+    last_id: ReminderId,
+    /// When the daemon had ended that ran before, by the machine's clock.
+    ended: Millis,
 }
 
 /// A backup, and what was promised by then.
@@ -393,7 +401,7 @@ impl Life {
 
     /// The last reminder that a store on hold is in doubt about.
     pub fn held(&self) -> Option<ReminderId> {
-        self.held
+        self.held.map(|held| held.last_id)
     }
 
     pub fn is(&self, sabotage: Sabotage) -> bool {
@@ -771,7 +779,7 @@ impl Life {
     fn edit(&mut self) {
         let Some(i) = (0..self.promises.len()).collect::<Vec<_>>().choose(&mut self.rng).copied() else { return };
         let (id, new) = (self.promises[i].id, self.promises[i].new.clone());
-        if self.held.is_some_and(|last_id| id <= last_id) {
+        if self.held().is_some_and(|last_id| id <= last_id) {
             // The API refuses it.
             return;
         }
@@ -795,7 +803,7 @@ impl Life {
     fn cancel(&mut self) {
         let Some(i) = (0..self.promises.len()).collect::<Vec<_>>().choose(&mut self.rng).copied() else { return };
         let (id, now) = (self.promises[i].id, self.time.machine());
-        if self.held.is_some_and(|last_id| id <= last_id) && self.promises[i].new.at <= now {
+        if self.held().is_some_and(|last_id| id <= last_id) && self.promises[i].new.at <= now {
             return;
         }
         let answer = self.disk.cancel(id, now);
@@ -837,12 +845,13 @@ impl Life {
     /// has forgotten what was spent.
     async fn restore(&mut self) {
         let Some(saved) = self.saved.take_if(|_| !self.clock_set && self.counts_consents) else { return };
+        let ended = self.time.machine();
         self.crash().await;
         // It takes an operator longer than any request lives.
         tokio::time::sleep(Duration::from_secs(30)).await;
         let (disk, last_id) = self.disk.restore(saved.backup, std::slice::from_ref(&self.app), self.time.of_store());
         self.disk = disk;
-        self.held = Some(last_id);
+        self.held = Some(Held { last_id, ended });
         let same = |a: &Promise, b: &Promise| (&a.new, a.cancelled, a.forgotten) == (&b.new, b.cancelled, b.forgotten);
         let changed = |p: &&Promise| saved.promises.iter().any(|then| then.id == p.id && !same(then, p));
         let unsure: Vec<String> = self.promises.iter().filter(changed).map(|p| self.mark_of(&p.new)).collect();
@@ -856,14 +865,17 @@ impl Life {
         (self.restored, self.withdrawn) = (true, true);
     }
 
-    /// The operator ends the hold: what may have been sent is taken for sent.
+    /// The operator ends the hold: what may have been sent is taken for sent. Every other one knows when the daemon ended that was there
+    /// before: what became due later goes.
     async fn release(&mut self) {
-        let Some(last_id) = self.held else { return };
-        if assume_sent(&*self.disk, LANE, last_id, self.time.machine()).await.is_err() {
+        let Some(Held { last_id, ended }) = self.held else { return };
+        let now = self.time.machine();
+        let taken = if self.rng.random() { ended } else { now };
+        if assume_sent(&*self.disk, LANE, last_id, taken, now).await.is_err() {
             // What was ended is ended; asked again, it goes on from there.
             return;
         }
-        self.disk.end_hold();
+        self.disk.end_hold(taken);
         self.held = None;
         if let Some(daemon) = &self.daemon {
             daemon.signals.hold(false);

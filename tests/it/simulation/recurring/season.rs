@@ -276,9 +276,9 @@ impl Season {
         self.pass(lasts).await;
         assert_eq!(self.rig().messages().len(), messages, "something is sent while the store is on hold");
         assert_eq!(self.all_prepared().await, before, "something is prepared while the store is on hold");
-        self.rig().store().end_hold(false).await.expect("answers");
-        self.rig().engine.signals().hold(false);
         self.released = self.now();
+        self.rig().store().end_hold(Some(self.released)).await.expect("answers");
+        self.rig().engine.signals().hold(false);
         for series in &mut self.series {
             series.decided = series.decided.max(self.released);
         }

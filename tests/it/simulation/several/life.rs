@@ -465,8 +465,8 @@ impl Life {
 
     fn hold(&mut self) {
         let held = self.books.lock().expect("whole").held;
-        let now = self.time.world();
-        self.books.lock().expect("whole").operator_holds(!held, now);
+        let (now, looks) = (self.time.world(), self.rng.random());
+        self.books.lock().expect("whole").operator_holds(!held, looks, now);
         self.lived.holds += usize::from(!held);
         self.troubled_at = self.time.world();
     }

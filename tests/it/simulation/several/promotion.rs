@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tixing::{
     domain::{
         Millis,
-        node::{NodeId, NodeState},
+        node::{NodeId, NodeState, SKEWED},
         recall::{Found, Recall, Step},
         reminder::{NewReminder, ReminderId, State},
         settle::assumed_sent,
@@ -122,10 +122,12 @@ impl Books {
         self.servers.now.by_standby
     }
 
-    /// An operator holds the store, or ends that. What the store does not know then is taken for sent.
-    pub fn operator_holds(&mut self, held: bool, now: Millis) {
+    /// An operator holds the store, or ends that. What the store does not know then is taken for sent. Who `looks` knows when the standby
+    /// took over: what became due later goes.
+    pub fn operator_holds(&mut self, held: bool, looks: bool, now: Millis) {
         if !held && self.servers.now.by_standby {
-            self.assume_sent(now);
+            let until = if looks { self.servers.promoted_at + SKEWED } else { now };
+            self.assume_sent(until, now);
         }
         let servers = &mut self.servers.now;
         servers.by_operator = held;
@@ -137,13 +139,14 @@ impl Books {
         self.hold(held);
     }
 
-    /// Ends what is due as perhaps sent.
-    fn assume_sent(&mut self, now: Millis) {
+    /// Ends what is due as perhaps sent, if its instant is not later than `until`.
+    fn assume_sent(&mut self, until: Millis, now: Millis) {
         for (app, lane) in self.lanes.iter().map(|lane| lane.app).zip(1..).collect::<Vec<_>>() {
             let model = self.model(lane);
             model.me = None;
             model.wake_suspended(now);
-            for job in model.prefetch((Millis::MIN, 0), now, usize::MAX) {
+            let due = model.prefetch((Millis::MIN, 0), now, usize::MAX);
+            for job in due.into_iter().filter(|job| job.due.at <= until) {
                 let model = &mut self.apps[app].1;
                 let marked = job.due.state == State::Scheduled
                     && matches!(model.mark(std::slice::from_ref(&job), now)[0], Marked::Yes | Marked::By(_));
