@@ -26,6 +26,8 @@ use std::time::Duration;
 /// How long it may take to write again what a standby lacks, and how often that is tried: then it counts as lost.
 const AGAIN_LIMIT: Duration = Duration::from_secs(60);
 const AGAIN_TRIES: u32 = 3;
+/// Of so many nodes that it was before a process knows how many commits it made.
+const FORMER: usize = 16;
 
 /// What this process has written lately.
 #[derive(Default)]
@@ -36,7 +38,7 @@ pub(super) struct Memory {
     too_slow: u32,
     /// Whether it is known that the connection leads to a server that has all that was written before.
     is_known: bool,
-    /// The nodes that this process was before, and how many commits it made as such.
+    /// The nodes that this process was last, the latest first, and how many commits it made as such.
     former: Vec<(NodeId, i64)>,
 }
 
@@ -101,17 +103,13 @@ impl Memory {
         let being = conn.carried.being();
         let was_asked = being.was_asked();
         if self.is_known && !was_asked {
-            if let Some(former) = conn.carried.chain.node().filter(|node| *node != me) {
-                // It goes on as another node, on the same server.
-                self.former.push((former, conn.carried.chain.made()));
-                self.recall.becomes(i64::MAX, 0);
-                conn.carried.chain.go_on(me, 0);
-            }
+            self.goes_on_as(me, conn);
             return Ok(());
         }
         let failed = match tokio::time::timeout(AGAIN_LIMIT, self.tell(me, conn)).await {
             Ok(Ok(())) => {
                 (self.is_known, self.too_slow) = (true, 0);
+                self.goes_on_as(me, conn);
                 return Ok(());
             }
             Ok(Err(e)) => e,
@@ -133,6 +131,16 @@ impl Memory {
             being.is_asked();
         }
         Err(failed)
+    }
+
+    /// The server has all that this process has written, and it may be another node by now. What it wrote as the former one it never writes again.
+    fn goes_on_as(&mut self, me: NodeId, conn: &mut WriteConn) {
+        let Some(former) = conn.carried.chain.node().filter(|node| *node != me) else { return };
+        // A standby that knows of a later node has what was written before that joined.
+        self.former.truncate(FORMER - 1);
+        self.former.insert(0, (former, conn.carried.chain.made()));
+        self.recall.becomes(i64::MAX, 0);
+        conn.carried.chain.go_on(me, 0);
     }
 
     /// Looks, and does what follows.

@@ -64,6 +64,7 @@ mod idempotency;
 mod feed;
 mod several_writers;
 mod lost_marks;
+mod remembered;
 mod several;
 mod shards;
 mod sheet;

@@ -133,6 +133,24 @@ async fn what_comes_due_while_a_lane_changes_hands_does_not_wait_for_what_is_due
     node.rig.check().await;
 }
 
+#[tokio::test]
+async fn what_was_due_more_than_a_minute_before_a_lane_changed_hands_is_caught_up_with_behind_what_is_due_later() {
+    let Some((mut node, other)) = Node::beside_another(|app| app.rate = 10).await else { return };
+    node.insert("before", 20, START + 1_000).await;
+    for second in 65..75 {
+        node.insert(&format!("later{second}-"), 10, START + second * 1_000).await;
+    }
+    node.pass(63).await;
+    assert_eq!(node.arrived(""), 0, "it is the other's, which has stood still");
+    assert!(other.give(coffee(&other).await, node.me).await.expect("answers"));
+    node.pass(1).await;
+    node.rig.pass(9_000, 50).await;
+    assert!(node.arrived("later") >= 80, "on time: {}", node.arrived("later"));
+    node.rig.pass(8_000, 50).await;
+    assert_eq!((node.arrived("before"), node.arrived("later")), (20, 100));
+    node.rig.check().await;
+}
+
 /// Two nodes on one database. None where there is no PostgreSQL.
 async fn two(apps: &[App]) -> Option<(TestStore, Store, Store)> {
     if !databases().contains(&"postgres") {

@@ -296,8 +296,10 @@ impl Line {
             (result, deeds, me, books.link(me), books.servers.era)
         });
         Box::pin(async move {
-            let (result, deeds, me, n, era) = written.await?;
-            let is_known = remembers.lock().expect("whole").remember(era, me, n, at.monotonic(), deeds);
+            let written = written.await;
+            let mut memory = remembers.lock().expect("whole");
+            let (result, deeds, me, n, era) = written.inspect_err(|_| memory.breaks())?;
+            let is_known = memory.remember(era, me, n, at.monotonic(), deeds);
             is_known.then_some(result).ok_or_else(|| StoreError::Silent(Message::text("another server, by now")))
         })
     }

@@ -41,6 +41,8 @@ pub enum Deed {
 pub struct Memory {
     /// The server that it wrote to last.
     era: u64,
+    /// The connection to it has broken since.
+    broken: bool,
     node: Option<NodeId>,
     made: i64,
     recall: Recall<Deed>,
@@ -297,6 +299,20 @@ impl Memory {
         true
     }
 
+    /// Nothing was answered: the next write is by a new connection.
+    pub fn breaks(&mut self) {
+        self.broken = true;
+    }
+
+    /// The server has all that the daemon has written, which may be another node by now.
+    fn goes_on_as(&mut self, me: NodeId) {
+        if let Some(former) = self.node.replace(me).filter(|node| *node != me) {
+            self.former.insert(former, self.made);
+            self.recall.becomes(Millis::MAX, 0);
+            self.made = 0;
+        }
+    }
+
     /// What a daemon does before it writes.
     pub fn look_back(
         &mut self,
@@ -312,17 +328,12 @@ impl Memory {
             books.node(node).map(|_| n)
         };
         let lacks_nothing = there(self.node.unwrap_or(me)).is_some_and(|n| n >= self.made);
-        if books.servers.pooled && lacks_nothing {
+        let is_known = !std::mem::take(&mut self.broken);
+        if books.servers.pooled && lacks_nothing && is_known {
             self.era = books.servers.era;
         }
-        if self.era == books.servers.era && !asked {
-            if let Some(former) = self.node.filter(|node| *node != me) {
-                self.former.insert(former, self.made);
-                self.recall.becomes(Millis::MAX, 0);
-                self.made = 0;
-            }
-            self.node = Some(me);
-            return;
+        if self.era == books.servers.era && is_known && !asked {
+            return self.goes_on_as(me);
         }
         self.era = books.servers.era;
         let node = self.node.unwrap_or(me);
@@ -338,14 +349,14 @@ impl Memory {
         tracing::trace!(machine, ?me, made = self.made, ?found, "looks back");
         let lacks = found.n.unwrap_or_default() < self.made || of_former > 0;
         match found.step(self.made, books.servers.waited_for) {
-            Step::GoOn | Step::Wait => {
+            Step::GoOn if is(Sabotage::FormerWrittenAgain) => {
                 self.node = Some(me);
                 return;
             }
+            Step::GoOn | Step::Wait => return self.goes_on_as(me),
             Step::Note => {
                 books.servers.now.noted = books.servers.era;
-                self.node = Some(me);
-                return;
+                return self.goes_on_as(me);
             }
             Step::HoldAndTell if !is(Sabotage::ChainIgnored) => books.hold_until_told(lacks.then_some(node)),
             Step::HoldAndTell | Step::Tell => {}
@@ -404,6 +415,9 @@ fn write_again(books: &mut Books, me: NodeId, deeds: Vec<Deed>, last: bool, worl
     for deed in deeds {
         match deed {
             Deed::Other => books.servers.now.stays = true,
+            Deed::Insert(lane, id, _) if books.model(lane).find(id).is_some() => {
+                books.wrong.push(format!("{id} is written again though the standby has it"));
+            }
             Deed::Insert(lane, id, new) => match books.model(lane).insert_as((*new).clone(), id) {
                 Inserted::Created(_) => books.servers.again += 1,
                 _ if !last => left.push(Deed::Insert(lane, id, new)),

@@ -35,10 +35,12 @@ pub enum Sabotage {
     PoolerGoesOn,
     /// Whatever a standby lacks, nothing is held.
     ChainIgnored,
+    /// What a daemon has written as the node that it was before counts as missing of the one that it is now.
+    FormerWrittenAgain,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::MarkWithoutEpoch,
         Self::LockTooWeak,
         Self::TrustFromReply,
@@ -55,6 +57,7 @@ impl Sabotage {
         Self::PromotionOverlooked,
         Self::PoolerGoesOn,
         Self::ChainIgnored,
+        Self::FormerWrittenAgain,
     ];
 
     /// Those that have a weather of their own.
@@ -80,6 +83,7 @@ impl Sabotage {
             Self::TakenBackBlindly => &["says of"],
             Self::TakeoverWithoutLooking => &["ms ago, and is taken over"],
             Self::AwaitsNobody => &["the hold ended by itself"],
+            Self::FormerWrittenAgain => &["is written again though the standby has it"],
             Self::ToldWithoutWriting | Self::PromotionOverlooked | Self::PoolerGoesOn | Self::ChainIgnored => &[],
         }
     }
