@@ -134,7 +134,18 @@ impl Member {
             }
         }
         self.leave().await;
-        ended.cancelled().await;
+        loop {
+            tokio::select! {
+                biased;
+                () = ended.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_millis(BEAT.unsigned_abs())) => {}
+                () = wake.notified() => {}
+            }
+            // Who had not seen that it leaves may have given it something since.
+            if self.look().await.is_ok_and(|looked| !looked.view.heirs(self.me).is_empty()) {
+                self.leave().await;
+            }
+        }
     }
 
     /// Beats once and looks once, and does what follows. The crank for tests.

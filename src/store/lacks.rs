@@ -1,7 +1,8 @@
 //! What cannot be written again of what the database has forgotten: why a hold does not end by itself.
 
+use super::deeds::Deed;
 use crate::{
-    domain::reminder::ReminderId,
+    domain::{recall::Missing, reminder::ReminderId},
     words::{Message, say},
 };
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,29 @@ pub(super) enum Lack {
 }
 
 impl Lacks {
+    /// All of this is lost.
+    pub fn all(missing: Missing<Deed>) -> Self {
+        let mut lacks = Self { unknown: missing.unknown, ..Self::default() };
+        for deed in missing.deeds {
+            match deed {
+                Deed::Consents(reports) => lacks.consents += reports.len(),
+                Deed::RecordedOnce(..) => lacks.consents += 1,
+                Deed::Inserts(rows) => lacks.inserts.extend(rows.iter().map(|(id, _)| *id)),
+                Deed::InsertedOnce(_, id, _) => lacks.inserts.push(id),
+                Deed::Marks(jobs) => lacks.sends.extend(jobs.iter().map(|job| job.due.id)),
+                Deed::Ends(entries) => lacks.sends.extend(entries.iter().map(|entry| entry.target.due.id)),
+                Deed::Changed(id, _) => lacks.changes.push(id),
+                Deed::Cancelled(id) => lacks.cancels.push(id),
+                Deed::Other(what) => lacks.others.push(what),
+                Deed::Unknown(n) => lacks.unknown += n,
+            }
+        }
+        // Marked, and then ended.
+        lacks.sends.sort_unstable();
+        lacks.sends.dedup();
+        lacks
+    }
+
     /// Each kind with its number.
     pub fn kinds(&self) -> Vec<Lack> {
         let n = |n: usize| i64::try_from(n).expect("few");

@@ -2,6 +2,7 @@
 //! written to a server that nothing was written to before, it looks whether that has all of it.
 
 use super::{
+    chain::Chain,
     deeds::Deed,
     error::{StoreError, is_collision},
     forgotten::{self, Told},
@@ -155,6 +156,8 @@ impl Memory {
         let found = forgotten::look(raw, node, &being, &self.former).await?;
         let lacking = found.of_former + (made - found.n.unwrap_or_default()).max(0);
         match found.step(made, replication == Replication::Synchronous) {
+            // It has written nothing, and its joining is forgotten.
+            Step::GoOn if found.n.is_none() => return Err(StoreError::Unavailable(say!("store_forgot_node"))),
             Step::GoOn => {
                 // Nobody waits any more: an operator may have ended the hold.
                 self.left.deeds.clear();
@@ -172,8 +175,11 @@ impl Memory {
             being.lacks(lacking);
         }
         let Some(there) = found.n else {
-            // Its number may be another's by now: nothing is written under it. It joins anew as soon as its beat is refused.
-            forgotten::give_up(raw, &Lacks { nodes: 1, ..Lacks::default() }, &being, node).await?;
+            // Its number may be another's by now: nothing is written under it. It joins anew as soon as its beat is refused, and goes on from nothing.
+            let lost = Lacks { nodes: 1, ..Lacks::all(self.recall.missing(0, made)) };
+            forgotten::give_up(raw, &lost, &being, node).await?;
+            (self.recall, self.left, self.former) = (Recall::default(), Left::default(), Vec::new());
+            conn.carried.chain = Chain::default();
             return Err(StoreError::Unavailable(say!("store_forgot_node")));
         };
         let begun = if node == me { there } else { forgotten::commits(raw, me).await? };

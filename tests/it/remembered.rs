@@ -4,7 +4,7 @@ use crate::harness::{EVENT, TestStore, accept, apps, databases, fresh, new_node,
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use tixing::{
     clock::Clock,
-    store::{Store, nodes::Nodes},
+    store::{Store, hold::Ends, nodes::Nodes},
 };
 
 /// A node on a database of its own. None where there is no PostgreSQL.
@@ -65,5 +65,31 @@ async fn i1_what_a_daemon_has_written_as_a_former_node_is_not_written_again_for_
     test.is_away().await;
     accepts(&test.store, "o3").await;
     assert_eq!(available().await, 5, "each as often as they were given");
+    test.store.close().await;
+}
+
+#[tokio::test]
+async fn i2_a_daemon_whose_joining_a_standby_lacks_joins_anew_and_the_store_stays_on_hold() {
+    let Some(test) = node().await else { return };
+    accepts(&test.store, "o1").await;
+    let own = postgres::parts(&test.url).1;
+    let me = test.store.node().expect("joined");
+    // A standby takes over that knows nothing of it.
+    let forgets =
+        format!("UPDATE identity SET timeline = 'another'; DELETE FROM chain; DELETE FROM node WHERE id = {}", me.0);
+    for sql in forgets.split("; ") {
+        test.run(own, sql).await;
+    }
+    test.is_away().await;
+    let refused = test.store.record(vec![accept("coffee", "o2", EVENT)]).await;
+    assert!(refused.is_err(), "it does not write under a number that may be another's by now");
+    test.store.join(new_node(&apps("http://127.0.0.1:1"), "a"), test.clock.now()).await.expect("joins");
+    for openid in ["o3", "o4"] {
+        accepts(&test.store, openid).await;
+    }
+    test.is_away().await;
+    accepts(&test.store, "o5").await;
+    let hold = test.store.hold().await.expect("answers").expect("what it wrote may be lacking");
+    assert!(matches!(&hold.ends, Ends::Lacks(what) if what.len() == 2), "a report and a daemon: {hold:?}");
     test.store.close().await;
 }

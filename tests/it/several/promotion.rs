@@ -182,6 +182,17 @@ impl Pair {
         Behind { cancelled, changed, once }
     }
 
+    /// An operator ends the hold, and all that became due since the primary failed is only late: nobody could send it.
+    async fn release(&self, failed: Millis, what: &str, lost: usize) {
+        let release = ["release", "--assume-sent", "--until", &rfc3339(failed)];
+        let (code, told, said) = block_in_place(|| self.trio.sites[TEA].run(&release));
+        assert_eq!(code, 0, "{told}{said}");
+        let verdict = self.trio.judge(what, 60).await;
+        eprintln!("{what}: {lost} messages of which it knew nothing; {} did not arrive", verdict.missing.len());
+        let kept = verdict.missing.iter().find(|(_, planned)| planned.due > failed);
+        assert!(kept.is_none(), "it became due on hold, and was not sent: {kept:?}");
+    }
+
     /// How many messages went out between two instants.
     fn sent(&self, from: Millis, until: Millis) -> usize {
         let world = self.trio.sandbox.sandbox.world();
@@ -255,18 +266,43 @@ async fn i2_i3_a_standby_that_lacks_what_a_dead_daemon_wrote_is_on_hold_until_an
         assert!(!why.contains("keys of the backup"), "there was none: {why}");
         let since = pair.sent(back + 2_000, now());
         assert_eq!(since, 0, "nothing is sent meanwhile");
-        // Nothing has been sent since: what became due on hold is only late.
-        let release = ["release", "--assume-sent", "--until", &rfc3339(back)];
-        let (code, told, said) = block_in_place(|| pair.trio.sites[TEA].run(&release));
-        assert_eq!(code, 0, "{told}{said}");
-        let verdict = pair.trio.judge("asynchronous standby, and a daemon dies with the primary", 60).await;
-        eprintln!(
-            "asynchronous standby: {lost} messages of which it knew nothing; {} did not arrive",
-            verdict.missing.len()
-        );
-        let kept = verdict.missing.iter().find(|(_, planned)| planned.due > back);
-        assert!(kept.is_none(), "it became due on hold, and was not sent: {kept:?}");
+        pair.release(failed, "asynchronous standby, and a daemon dies with the primary", lost).await;
         behind.is_there(pair.trio.node(TEA)).await;
+        pair.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i2_i3_a_daemon_of_whose_start_a_standby_knows_nothing_joins_anew_and_goes_on_to_write() {
+    let _turn = machine::half().await;
+    let what = "asynchronous standby, which lacks a daemon's start";
+    for between in Between::in_turns(is_long()) {
+        let seed = seed(what);
+        let Some(mut pair) = pair(seed, "asynchronous", between).await else { continue };
+        let start = pair.begin().await;
+        until(start + 2_000).await;
+        block_in_place(|| pair.primary.leave_standbys_behind());
+        let behind = now();
+        let old = pair.trio.take(COFFEE);
+        assert!(block_in_place(|| old.terminate()).0.success());
+        pair.trio.serve(COFFEE);
+        let taps = async |trio: &Trio| {
+            let tapped =
+                json!({"app": APPS[COFFEE].0, "openid": trio.user(COFFEE), "results": {"event-start": "accept"}});
+            let answer = trio.node(COFFEE).call(Method::POST, "/v1/consents", Some(&tapped)).await;
+            answer.is_ok_and(|(status, _)| status.is_success())
+        };
+        pair.trio.until(10, async || taps(&pair.trio).await).await;
+        tokio::time::sleep(Duration::from_millis(2_000)).await;
+        let (failed, back) = pair.fail_over();
+        let lost = pair.sent(behind + 300, failed);
+        assert!(lost > 20, "messages went out of which the standby knows nothing: {lost}");
+        pair.trio.until(20, async || now() > back + 3_000 && taps(&pair.trio).await).await;
+        let again = now() - back;
+        eprintln!("{what}: it writes again {again} ms after the standby has taken over");
+        let (holds, open) = pair.holds().await;
+        assert!(open > 0, "what it had written is lost: {holds}{}", pair.trio.said());
+        pair.release(failed, what, lost).await;
         pair.end().await;
     }
 }
