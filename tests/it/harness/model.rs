@@ -116,7 +116,7 @@ pub struct Model {
     grants: Vec<Grant>,
     keys: BTreeMap<String, (ReminderId, String)>,
     users: Vec<String>,
-    /// A backup was put in its place.
+    /// A backup was put in its place, or an operator had it on hold.
     restored: bool,
     /// On hold, in doubt about reminders up to this one.
     pub held: Option<ReminderId>,
@@ -166,6 +166,11 @@ impl Model {
     pub fn restore(&mut self, saved: Self) {
         let held = Some(saved.last_id());
         *self = Self { last_id: self.last_id, restored: true, held, ..saved };
+    }
+
+    /// Consents may have come that it has forgotten: nothing is sent again for holding the only one.
+    pub fn may_have_forgotten(&mut self) {
+        self.restored = true;
     }
 
     /// The database has forgotten what came after this was saved. Ids go on, and so do the numbers of users.

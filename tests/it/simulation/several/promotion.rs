@@ -131,6 +131,7 @@ impl Books {
             let until = if looks { self.servers.promoted_at + SKEWED } else { now };
             self.assume_sent(until, now);
         }
+        self.apps.iter_mut().for_each(|(_, model)| model.may_have_forgotten());
         let servers = &mut self.servers.now;
         servers.by_operator = held;
         if !held {
