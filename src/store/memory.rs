@@ -141,6 +141,8 @@ impl Memory {
         self.former.truncate(FORMER - 1);
         self.former.insert(0, (former, conn.carried.chain.made()));
         self.recall.becomes(i64::MAX, 0);
+        // So is the commit that stands for what is left: that still waits.
+        self.left.n = 0;
         conn.carried.chain.go_on(me, 0);
     }
 

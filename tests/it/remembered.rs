@@ -1,10 +1,21 @@
 //! What a daemon remembers of its commits, so that it can write again those that a standby lacks which took over.
 
-use crate::harness::{EVENT, TestStore, accept, apps, databases, fresh, new_node, open_among, postgres};
+use crate::{
+    harness::{
+        EVENT, START, TestStore, accept, accepted_reminder, apps, databases, fresh, new_node, open_among, postgres,
+    },
+    store::created,
+};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use tixing::{
     clock::Clock,
-    store::{Store, hold::Ends, nodes::Nodes},
+    domain::{node::LaneSeen, reminder::State},
+    store::{
+        Store, StoreError,
+        hold::Ends,
+        nodes::Nodes,
+        port::{Job, Marked, Queue},
+    },
 };
 
 /// A node on a database of its own. None where there is no PostgreSQL.
@@ -91,5 +102,57 @@ async fn i2_a_daemon_whose_joining_a_standby_lacks_joins_anew_and_the_store_stay
     accepts(&test.store, "o5").await;
     let hold = test.store.hold().await.expect("answers").expect("what it wrote may be lacking");
     assert!(matches!(&hold.ends, Ends::Lacks(what) if what.len() == 2), "a report and a daemon: {hold:?}");
+    test.store.close().await;
+}
+
+/// What is asked is answered, as soon as a broken connection is noticed.
+async fn answered<T>(ask: impl AsyncFn() -> Result<T, StoreError>) -> T {
+    loop {
+        if let Ok(answer) = ask().await {
+            return answer;
+        }
+    }
+}
+
+async fn lane(store: &Store) -> LaneSeen {
+    let lanes = answered(async || store.look().await).await.view.lanes;
+    lanes.into_iter().find(|lane| lane.lane == 1).expect("the first lane")
+}
+
+#[tokio::test]
+async fn i2_what_waits_for_another_daemon_to_be_written_again_still_does_when_its_own_has_joined_anew() {
+    let Some(test) = node().await else { return };
+    let (a, apps, own) = (&test.store, apps("http://127.0.0.1:1"), postgres::parts(&test.url).1);
+    let b = open_among(&test.url, &test.clock, &apps, "b").await.expect("it joins");
+    assert!(a.give(lane(a).await, a.node().expect("joined")).await.expect("answers"));
+    for store in [a, &b] {
+        accepts(store, "o1").await;
+    }
+    test.is_reached(false).await;
+    test.run("postgres", &format!("CREATE DATABASE {own}_standby TEMPLATE {own}")).await;
+    test.is_reached(true).await;
+    let writes = async |store: &Store| {
+        answered(async || store.record(vec![accept("coffee", "o1", EVENT)]).await).await;
+    };
+    for store in [a, &b] {
+        writes(store).await;
+    }
+    let id = created(&b, accepted_reminder("o2", START + 10)).await;
+    let mut jobs = answered(async || a.prefetch(1, (i64::MIN, 0), START + 10, 10).await).await;
+    let job = Job { epoch: Some(lane(a).await.epoch), ..jobs.swap_remove(0) };
+    assert_eq!(a.mark(vec![job]).await.expect("answers"), [Marked::Yes]);
+
+    test.is_reached(false).await;
+    test.run("postgres", &format!("ALTER DATABASE {own} RENAME TO {own}_lost")).await;
+    test.run("postgres", &format!("ALTER DATABASE {own}_standby RENAME TO {own}")).await;
+    writes(a).await;
+    assert!(answered(async || a.hold().await).await.is_some(), "what it has marked is not there");
+    answered(async || a.join(new_node(&apps, "a"), test.clock.now()).await).await;
+    writes(a).await;
+    writes(&b).await;
+    lane(a).await;
+    writes(a).await;
+    let state = answered(async || a.reminder(id).await).await.map(|stored| stored.due.state);
+    assert_eq!((answered(async || a.hold().await).await, state), (None, Some(State::Sending)));
     test.store.close().await;
 }
