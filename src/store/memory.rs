@@ -137,11 +137,11 @@ impl Memory {
     /// The server has all that this process has written, and it may be another node by now. What it wrote as the former one it never writes again.
     fn goes_on_as(&mut self, me: NodeId, conn: &mut WriteConn) {
         let Some(former) = conn.carried.chain.node().filter(|node| *node != me) else { return };
-        // A standby that knows of a later node has what was written before that joined.
+        // The last few are enough: a standby that knows a later node has all that was written before that one joined.
         self.former.truncate(FORMER - 1);
         self.former.insert(0, (former, conn.carried.chain.made()));
         self.recall.becomes(i64::MAX, 0);
-        // So is the commit that stands for what is left: that still waits.
+        // The commit that stands for what is left is there, too; what is left waits as before.
         self.left.n = 0;
         conn.carried.chain.go_on(me, 0);
     }
