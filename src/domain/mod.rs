@@ -14,6 +14,7 @@ pub mod request;
 pub mod outcome;
 pub mod reason;
 pub mod recall;
+pub mod past;
 pub mod push;
 pub mod due;
 pub mod gate;

@@ -17,7 +17,8 @@ use crate::{
     config::Replication,
     domain::{
         node::NodeId,
-        recall::{Missing, Recall, Step},
+        past::{Again, Gap, Past},
+        recall::Step,
         reminder::ReminderId,
     },
     words::say,
@@ -27,35 +28,15 @@ use std::time::Duration;
 /// How long it may take to write again what a standby lacks, and how often that is tried: then it counts as lost.
 const AGAIN_LIMIT: Duration = Duration::from_secs(60);
 const AGAIN_TRIES: u32 = 3;
-/// Of so many nodes that it was before a process knows how many commits it made.
-const FORMER: usize = 16;
 
 /// What this process has written lately.
 #[derive(Default)]
 pub(super) struct Memory {
-    recall: Recall<Deed>,
-    left: Left,
+    past: Past<Deed>,
     /// How often writing again has taken too long.
     too_slow: u32,
     /// Whether it is known that the connection leads to a server that has all that was written before.
     is_known: bool,
-    /// The nodes that this process was last, the latest first, and how many commits it made as such.
-    former: Vec<(NodeId, i64)>,
-}
-
-/// What cannot be written again before others have written theirs.
-#[derive(Default)]
-struct Left {
-    /// The number of the commit that stands for it.
-    n: i64,
-    deeds: Vec<Deed>,
-}
-
-/// What is written again.
-struct Again {
-    missing: Missing<Deed>,
-    /// It was left before.
-    is_second: bool,
 }
 
 impl Memory {
@@ -72,15 +53,15 @@ impl Memory {
         self.keep_for_later(group, done);
         let deeds = group.deeds(done);
         let rows = deeds.iter().map(Deed::rows).sum();
-        self.recall.remember(conn.carried.chain.made(), conn.clock.monotonic(), rows, deeds);
+        self.past.remember(conn.carried.chain.made(), conn.clock.monotonic(), rows, deeds);
     }
 
     /// What became of calls whose marks are lacking still is written once these are written again: their rows are not found before.
     fn keep_for_later(&mut self, group: &Group, done: &Done) {
-        if self.left.deeds.is_empty() {
+        if self.past.left().is_empty() {
             return;
         }
-        let marks = self.left.deeds.iter().filter_map(|deed| match deed {
+        let marks = self.past.left().iter().filter_map(|deed| match deed {
             Deed::Marks(jobs) => Some(jobs),
             _ => None,
         });
@@ -90,7 +71,7 @@ impl Memory {
         });
         let late: Vec<Entry> = late.map(|(entry, _)| entry.clone()).collect();
         if !late.is_empty() {
-            self.left.deeds.push(Deed::Ends(late));
+            self.past.leaves_more(Deed::Ends(late));
         }
     }
 
@@ -117,8 +98,7 @@ impl Memory {
             Err(_) => {
                 self.too_slow += 1;
                 if self.too_slow >= AGAIN_TRIES {
-                    self.left = Left::default();
-                    self.recall.give_up(conn.carried.chain.made(), conn.clock.monotonic(), Deed::Unknown(1));
+                    self.past.give_up(conn.carried.chain.made(), conn.clock.monotonic(), Deed::Unknown(1));
                     tracing::error!(
                         "the database takes too long to take again what it has forgotten: it counts as lost"
                     );
@@ -134,16 +114,12 @@ impl Memory {
         Err(failed)
     }
 
-    /// The server has all that this process has written, and it may be another node by now. What it wrote as the former one it never writes again.
+    /// The server has all that this process has written, which may be another node by now.
     fn goes_on_as(&mut self, me: NodeId, conn: &mut WriteConn) {
-        let Some(former) = conn.carried.chain.node().filter(|node| *node != me) else { return };
-        // The last few are enough: a standby that knows a later node has all that was written before that one joined.
-        self.former.truncate(FORMER - 1);
-        self.former.insert(0, (former, conn.carried.chain.made()));
-        self.recall.becomes(i64::MAX, 0);
-        // The commit that stands for what is left is there, too; what is left waits as before.
-        self.left.n = 0;
-        conn.carried.chain.go_on(me, 0);
+        if let Some(former) = conn.carried.chain.node().filter(|node| *node != me) {
+            self.past.goes_on(former, conn.carried.chain.made());
+            conn.carried.chain.go_on(me, 0);
+        }
     }
 
     /// Looks, and does what follows.
@@ -155,14 +131,14 @@ impl Memory {
         let Some(raw) = conn.raw() else {
             return Err(StoreError::Unavailable(say!("store_connection_lost")));
         };
-        let found = forgotten::look(raw, node, &being, &self.former).await?;
+        let found = forgotten::look(raw, node, &being, self.past.former()).await?;
         let lacking = found.of_former + (made - found.n.unwrap_or_default()).max(0);
         match found.step(made, replication == Replication::Synchronous) {
             // It has written nothing, and its joining is forgotten.
             Step::GoOn if found.n.is_none() => return Err(StoreError::Unavailable(say!("store_forgot_node"))),
             Step::GoOn => {
                 // Nobody waits any more: an operator may have ended the hold.
-                self.left.deeds.clear();
+                self.past.leaves_nothing();
                 return Ok(());
             }
             Step::Wait => return Err(StoreError::Unavailable(say!("store_is_a_standby"))),
@@ -178,57 +154,29 @@ impl Memory {
         }
         let Some(there) = found.n else {
             // Its number may be another's by now: nothing is written under it. It joins anew as soon as its beat is refused, and goes on from nothing.
-            let lost = Lacks { nodes: 1, ..Lacks::all(self.recall.missing(0, made)) };
+            let lost = Lacks { nodes: 1, ..Lacks::all(self.past.forget(made)) };
             forgotten::give_up(raw, &lost, &being, node).await?;
-            (self.recall, self.left, self.former) = (Recall::default(), Left::default(), Vec::new());
             conn.carried.chain = Chain::default();
             return Err(StoreError::Unavailable(say!("store_forgot_node")));
         };
         let begun = if node == me { there } else { forgotten::commits(raw, me).await? };
-        let again = self.missing(there, found.of_former, (node, me, begun), conn);
+        let gap = Gap { there, made, of_former: found.of_former, is_another: node != me, begun };
+        let again = self.past.again(gap, conn.clock.monotonic(), Deed::Unknown);
+        conn.carried.chain.go_on(me, begun);
         self.write_again(again, me, conn).await
     }
 
-    /// What a database lacks that has `there` commits of a node. `me`: which node this process is by now, of which the database has `begun`
-    /// commits; it counts on from these.
-    fn missing(
-        &mut self,
-        there: i64,
-        of_former: i64,
-        (node, me, begun): (NodeId, NodeId, i64),
-        conn: &mut WriteConn,
-    ) -> Again {
-        let mut missing = self.recall.missing(there, conn.carried.chain.made());
-        let is_second = missing.deeds.is_empty() && missing.unknown == 0 && !self.left.deeds.is_empty();
-        if self.left.n <= there {
-            // The commit that stands for it is there: it is not among what is missing.
-            missing.deeds = [self.left.deeds.clone(), missing.deeds].concat();
-        }
-        missing.unknown += of_former;
-        if node != me {
-            self.recall.becomes(there, begun + 1);
-            // What was left as the former node is numbered anew.
-            self.left.n = begun + 1;
-        }
-        let unknown = (missing.unknown > 0).then_some(Deed::Unknown(missing.unknown));
-        self.recall.again(begun, conn.clock.monotonic(), unknown);
-        conn.carried.chain.go_on(me, begun);
-        self.former.clear();
-        Again { missing, is_second }
-    }
-
     /// Writes it again, as far as others have written theirs.
-    async fn write_again(&mut self, again: Again, me: NodeId, conn: &mut WriteConn) -> Result<(), StoreError> {
+    async fn write_again(&mut self, again: Again<Deed>, me: NodeId, conn: &mut WriteConn) -> Result<(), StoreError> {
         let Again { missing, is_second } = again;
         let (being, now, n) = (conn.carried.being(), conn.clock.now(), conn.carried.chain.made() + 1);
         let mut committing = false;
-        let left = &mut self.left;
+        let past = &mut self.past;
         let mut tx = conn.begin(now, Way::Careful);
         let written = async {
             let told = forgotten::tell(&mut tx, &being, (missing.deeds, missing.unknown), is_second).await?;
             if let Some(told) = &told {
-                // If this is not written after all, all of it is missing again, and nothing is left of an earlier time.
-                *left = Left { n, deeds: told.left.clone() };
+                past.leaves(n, told.left.clone());
             }
             let committed = tx.commit(&mut committing).await?;
             Ok::<_, sqlx::Error>((told, committed))

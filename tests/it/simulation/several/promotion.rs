@@ -12,7 +12,8 @@ use tixing::{
     domain::{
         Millis,
         node::{NodeId, NodeState, SKEWED},
-        recall::{Found, Recall, Step},
+        past::{Again, Gap, Past},
+        recall::{Found, Step},
         reminder::{NewReminder, ReminderId, State},
         settle::assumed_sent,
     },
@@ -45,9 +46,9 @@ pub struct Memory {
     broken: bool,
     node: Option<NodeId>,
     made: i64,
-    recall: Recall<Deed>,
-    left: Vec<Deed>,
-    former: BTreeMap<NodeId, i64>,
+    past: Past<Deed>,
+    /// Commits as a former node that were confirmed only later: how many it had made by then.
+    late: BTreeMap<NodeId, i64>,
     /// The others wait for it.
     pub asked: bool,
 }
@@ -291,12 +292,12 @@ impl Memory {
             return false;
         }
         if self.node != Some(node) {
-            let made = self.former.entry(node).or_default();
+            let made = self.late.entry(node).or_default();
             *made = (*made).max(n);
             return true;
         }
         self.made = self.made.max(n);
-        self.recall.remember(n, at, deeds.len(), deeds);
+        self.past.remember(n, at, deeds.len(), deeds);
         true
     }
 
@@ -308,8 +309,7 @@ impl Memory {
     /// The server has all that the daemon has written, which may be another node by now.
     fn goes_on_as(&mut self, me: NodeId) {
         if let Some(former) = self.node.replace(me).filter(|node| *node != me) {
-            self.former.insert(former, self.made);
-            self.recall.becomes(Millis::MAX, 0);
+            self.past.goes_on(former, self.made);
             self.made = 0;
         }
     }
@@ -338,8 +338,8 @@ impl Memory {
         }
         self.era = books.servers.era;
         let node = self.node.unwrap_or(me);
-        let of_former =
-            self.former.iter().map(|(node, made)| (made - there(*node).unwrap_or_default()).max(0)).sum::<i64>();
+        let former = self.past.former().iter().copied().chain(self.late.iter().map(|(node, made)| (*node, *made)));
+        let of_former = former.map(|(node, made)| (made - there(node).unwrap_or_default()).max(0)).sum::<i64>();
         let found = Found {
             follows: false,
             took_over: books.servers.now.noted != books.servers.era && !is(Sabotage::PromotionOverlooked),
@@ -354,7 +354,10 @@ impl Memory {
                 self.node = Some(me);
                 return;
             }
-            Step::GoOn | Step::Wait => return self.goes_on_as(me),
+            Step::GoOn | Step::Wait => {
+                self.past.leaves_nothing();
+                return self.goes_on_as(me);
+            }
             Step::Note => {
                 books.servers.now.noted = books.servers.era;
                 return self.goes_on_as(me);
@@ -368,29 +371,23 @@ impl Memory {
         let Some(there) = found.n else {
             books.servers.now.stays = true;
             books.servers.now.awaited.retain(|waits, _| *waits != node);
+            self.past.forget(self.made);
+            (self.node, self.made) = (None, 0);
             return;
         };
-        let mut missing = self.recall.missing(there, self.made);
-        let is_second = missing.deeds.is_empty() && missing.unknown == 0 && !self.left.is_empty();
-        if is_second {
-            missing.deeds = self.left.clone();
-        }
-        let unknown = (missing.unknown + of_former > 0).then_some(Deed::Other);
         let mine = books.servers.now.awaited.keys().copied().filter(|node| books.is_of(*node, machine));
         let mine: Vec<NodeId> = mine.collect();
         let mut others = books.servers.now.awaited.iter().filter(|(node, _)| !mine.contains(node));
         let last = others.all(|(_, waits)| *waits);
         let n = books.link(me);
-        if node != me {
-            self.recall.becomes(there, n);
-        }
-        self.recall.again(if node == me { there } else { n - 1 }, at, unknown.clone());
+        let gap = Gap { there, made: self.made, of_former, is_another: node != me, begun: n - 1 };
+        self.late.clear();
+        let Again { mut missing, is_second } = self.past.again(gap, at, |_| Deed::Other);
         (self.node, self.made) = (Some(me), n);
-        self.former.clear();
         if is_second && !last {
             return;
         }
-        books.servers.now.stays |= unknown.is_some();
+        books.servers.now.stays |= missing.unknown > 0;
         if is(Sabotage::ToldWithoutWriting) {
             missing.deeds.retain(|deed| !matches!(deed, Deed::Marks(_) | Deed::Ends(_)));
         }
@@ -405,7 +402,7 @@ impl Memory {
             }
         }
         tracing::trace!(machine, ?left, awaited = ?books.servers.now.awaited, "has told");
-        self.left = left;
+        self.past.leaves(n, left);
         books.end_if_all_have_told();
     }
 }
