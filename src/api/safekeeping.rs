@@ -103,7 +103,7 @@ pub enum Due {
 /// How to end the hold.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object: due, until")]
-#[schema(as = Release, example = json!({"due": "assume_sent", "until": "2026-11-28T12:00:00+08:00"}))]
+#[schema(as = Release, example = json!({"due": "assume_sent"}))]
 pub struct ReleaseBody {
     due: Due,
     /// With `assume_sent`: nothing was sent any more after this. What became due later is sent as far as its deadline allows.

@@ -134,14 +134,21 @@ impl Member {
             }
         }
         self.leave().await;
+        tokio::select! {
+            biased;
+            () = ended.cancelled() => {}
+            () = self.hand_on(wake) => unreachable!("it goes on as long as it is asked to"),
+        }
+    }
+
+    /// Hands on what others have given it that had not seen that it leaves.
+    async fn hand_on(&mut self, wake: &Notify) {
         loop {
             tokio::select! {
                 biased;
-                () = ended.cancelled() => return,
-                () = tokio::time::sleep(Duration::from_millis(BEAT.unsigned_abs())) => {}
                 () = wake.notified() => {}
+                () = tokio::time::sleep(Duration::from_millis(BEAT.unsigned_abs())) => {}
             }
-            // Who had not seen that it leaves may have given it something since.
             if self.look().await.is_ok_and(|looked| !looked.view.heirs(self.me).is_empty()) {
                 self.leave().await;
             }

@@ -23,9 +23,9 @@ pub struct Past<D> {
     former: Vec<(NodeId, i64)>,
 }
 
-/// What a database lacks, as its numbers say.
+/// How many commits there are in a database, and how many were made: what it lacks is counted by these.
 #[derive(Debug, Clone, Copy)]
-pub struct Gap {
+pub struct Counts {
     /// So many commits it has of the node whose commits were counted until now.
     pub there: i64,
     /// So many that node has made for certain.
@@ -78,21 +78,28 @@ impl<D: Clone> Past<D> {
         self.left_at = 0;
     }
 
-    /// What is to be written again as the commit after `begun`; `unknown` stands for commits of which nothing is remembered.
-    pub fn again(&mut self, gap: Gap, at: Millis, unknown: impl FnOnce(i64) -> D) -> Again<D> {
-        let mut missing = self.recall.missing(gap.there, gap.made);
+    /// What a database lacks that has `there` commits of a node which has made `made` for certain, with what is left.
+    fn missing(&self, there: i64, made: i64) -> Again<D> {
+        let mut missing = self.recall.missing(there, made);
         let is_second = missing.deeds.is_empty() && missing.unknown == 0 && !self.left.is_empty();
-        if self.left_at <= gap.there {
+        if self.left_at <= there {
             // The commit that stands for it is there: it is not among what is missing.
             missing.deeds.splice(0..0, self.left.iter().cloned());
         }
-        missing.unknown += gap.of_former;
-        if gap.is_another {
-            self.recall.becomes(gap.there, gap.begun + 1);
+        Again { missing, is_second }
+    }
+
+    /// What is to be written again as the commit after `begun`; `unknown` stands for commits of which nothing is remembered.
+    pub fn again(&mut self, counts: Counts, at: Millis, unknown: impl FnOnce(i64) -> D) -> Again<D> {
+        let Counts { there, made, of_former, is_another, begun } = counts;
+        let Again { mut missing, is_second } = self.missing(there, made);
+        missing.unknown += of_former;
+        if is_another {
+            self.recall.becomes(there, begun + 1);
             // What was left as the former node is numbered anew.
-            self.left_at = gap.begun + 1;
+            self.left_at = begun + 1;
         }
-        self.recall.again(gap.begun, at, (missing.unknown > 0).then(|| unknown(missing.unknown)));
+        self.recall.again(begun, at, (missing.unknown > 0).then(|| unknown(missing.unknown)));
         self.former.clear();
         Again { missing, is_second }
     }
@@ -118,9 +125,9 @@ impl<D: Clone> Past<D> {
         self.recall.give_up(made, at, unknown);
     }
 
-    /// The server knows nothing of the node: all of it is lost. `made`: how many commits the node has made.
-    pub fn forget(&mut self, made: i64) -> Missing<D> {
-        std::mem::take(self).recall.missing(0, made)
+    /// All of it, if the server knows nothing of the node. `made`: how many commits the node has made.
+    pub fn all(&self, made: i64) -> Missing<D> {
+        self.missing(0, made).missing
     }
 }
 
@@ -137,15 +144,15 @@ mod tests {
         past
     }
 
-    fn gap(there: i64, made: i64) -> Gap {
-        Gap { there, made, of_former: 0, is_another: false, begun: there }
+    fn counts(there: i64, made: i64) -> Counts {
+        Counts { there, made, of_former: 0, is_another: false, begun: there }
     }
 
     #[test]
     fn i2_what_is_left_is_written_with_the_rest_and_as_another_node_too() {
-        let again = past().again(gap(3, 3), 9, |_| "?");
+        let again = past().again(counts(3, 3), 9, |_| "?");
         assert_eq!((again.missing.deeds, again.missing.unknown, again.is_second), (vec!["x", "y"], 0, true));
-        let again = past().again(gap(1, 3), 9, |_| "?");
+        let again = past().again(counts(1, 3), 9, |_| "?");
         assert_eq!(
             (again.missing.deeds, again.is_second),
             (vec!["b"], false),
@@ -156,7 +163,7 @@ mod tests {
         other.goes_on(NodeId(7), 3);
         other.remember(1, 10, 1, vec!["c"]);
         assert_eq!(other.former(), [(NodeId(7), 3)]);
-        let again = other.again(gap(1, 1), 11, |_| "?");
+        let again = other.again(counts(1, 1), 11, |_| "?");
         assert_eq!((again.missing.deeds, again.is_second), (vec!["x", "y"], true), "nothing of the former node again");
     }
 
@@ -165,7 +172,7 @@ mod tests {
         let mut past = past();
         (1..=20).for_each(|node| past.goes_on(NodeId(node), node));
         assert_eq!((past.former().len(), past.former()[0]), (FORMER, (NodeId(20), 20)));
-        let again = past.again(Gap { of_former: 2, ..gap(0, 0) }, 9, |_| "?");
+        let again = past.again(Counts { of_former: 2, ..counts(0, 0) }, 9, |_| "?");
         assert_eq!((again.missing.deeds, again.missing.unknown), (vec!["x", "y"], 2));
         assert!(past.former().is_empty());
     }
@@ -173,7 +180,9 @@ mod tests {
     #[test]
     fn a_server_that_knows_nothing_of_the_node_lacks_all_of_it() {
         let mut past = past();
-        assert_eq!(past.forget(4), Missing { deeds: vec!["a", "b"], unknown: 1 });
-        assert!(past.left().is_empty() && past.forget(0).deeds.is_empty());
+        assert_eq!(past.all(4), Missing { deeds: vec!["a", "b"], unknown: 1 }, "what is left is among it");
+        past.goes_on(NodeId(7), 3);
+        past.remember(1, 10, 1, vec!["c"]);
+        assert_eq!(past.all(1), Missing { deeds: vec!["x", "y", "c"], unknown: 0 });
     }
 }

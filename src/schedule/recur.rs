@@ -135,7 +135,7 @@ impl Look {
     /// `misfire` of the others.
     fn decide(&mut self, passed: Vec<Passed>, at: &At, stored: &Stored, now: Millis) {
         let lives = |passed: &Passed| passed.ends.is_none_or(|ends| ends > now);
-        let may_be_sent = |passed: &Passed| stored.gap.is_some_and(|gap| gap.takes_for_sent(passed.last));
+        let may_be_sent = |passed: &Passed| stored.gap.is_some_and(|gap| gap.was_taken_for_sent(passed.last));
         let (late, mut missed): (Vec<_>, Vec<_>) =
             passed.into_iter().partition(|passed| passed.last <= stored.file_since);
         let mut left_out: Vec<(Passed, LeftOut)> = Vec::new();

@@ -100,7 +100,7 @@ impl Gap {
     }
 
     /// Whether what became due then was taken for sent.
-    pub fn takes_for_sent(&self, at: Millis) -> bool {
+    pub fn was_taken_for_sent(&self, at: Millis) -> bool {
         self.taken_for_sent().is_some_and(|(from, until)| (from..=until).contains(&at))
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     config::Replication,
     domain::{
         node::NodeId,
-        past::{Again, Gap, Past},
+        past::{Again, Counts, Past},
         recall::Step,
         reminder::ReminderId,
     },
@@ -154,14 +154,14 @@ impl Memory {
         }
         let Some(there) = found.n else {
             // Its number may be another's by now: nothing is written under it. It joins anew as soon as its beat is refused, and goes on from nothing.
-            let lost = Lacks { nodes: 1, ..Lacks::all(self.past.forget(made)) };
+            let lost = Lacks { nodes: 1, ..Lacks::all(self.past.all(made)) };
             forgotten::give_up(raw, &lost, &being, node).await?;
-            conn.carried.chain = Chain::default();
+            (self.past, conn.carried.chain) = (Past::default(), Chain::default());
             return Err(StoreError::Unavailable(say!("store_forgot_node")));
         };
         let begun = if node == me { there } else { forgotten::commits(raw, me).await? };
-        let gap = Gap { there, made, of_former: found.of_former, is_another: node != me, begun };
-        let again = self.past.again(gap, conn.clock.monotonic(), Deed::Unknown);
+        let counts = Counts { there, made, of_former: found.of_former, is_another: node != me, begun };
+        let again = self.past.again(counts, conn.clock.monotonic(), Deed::Unknown);
         conn.carried.chain.go_on(me, begun);
         self.write_again(again, me, conn).await
     }

@@ -2,9 +2,12 @@
 //! end is proved.
 
 use crate::harness::{START, TestStore, accepted_reminder, apps, databases, fresh_of, new_node, open_among, rig::Rig};
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 use tixing::{
     clock::{Clock, SystemClock},
@@ -12,7 +15,7 @@ use tixing::{
     config::App,
     domain::{
         Millis,
-        node::{BYTES_END, LaneSeen, NodeId, REQUESTS_END, Watch},
+        node::{BYTES_END, LaneSeen, NodeId, NodeState, REQUESTS_END, Watch},
     },
     engine::{Owned, Signals, duties::Duties},
     metrics::Metrics,
@@ -23,6 +26,7 @@ use tixing::{
     },
     words::Message,
 };
+use tokio_util::sync::CancellationToken;
 
 /// More than a look goes over, and as many as an app may have under way.
 const LEFT: usize = 4_096;
@@ -234,6 +238,39 @@ impl Refresh for NothingToRead {
     fn refresh(&self) -> Asked<()> {
         Box::pin(async { Ok(()) })
     }
+}
+
+/// Waits until something is so at a node.
+async fn until(so: impl AsyncFn() -> bool) {
+    let is_so = async {
+        while !so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), is_so).await.expect("it is so within ten seconds");
+}
+
+#[tokio::test]
+async fn i7_what_a_node_is_given_while_it_leaves_goes_to_another_before_it_is_gone() {
+    let apps = apps("http://127.0.0.1:1");
+    let Some((test, a, b)) = two(&apps).await else { return };
+    let [one, other] = [&a, &b].map(|store| store.node().expect("it has joined"));
+    let (signals, metrics): (Arc<Signals>, Arc<Metrics>) = Default::default();
+    let nodes = Arc::new(a.clone());
+    let names = (new_node(&apps, "a"), one);
+    let member =
+        Member::new(nodes, names, signals, test.clock.clone(), metrics, (Duties::default(), Box::new(NothingToRead)));
+    let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+    stop.cancel();
+    let leaves = tokio::spawn(member.run(Arc::default(), stop, ended.clone()));
+    let state = async || b.look().await.expect("answers").view.node(one).map(|node| node.state);
+    until(async || state().await == Some(NodeState::Leaving)).await;
+    // The other had not seen that yet.
+    assert!(b.give(coffee(&b).await, one).await.expect("answers"));
+    until(async || coffee(&b).await.node == Some(other)).await;
+    assert_eq!(state().await, Some(NodeState::Leaving), "what is under way there is not through");
+    ended.cancel();
+    leaves.await.expect("it ends");
 }
 
 #[tokio::test]

@@ -28,7 +28,8 @@ pub fn available() -> bool {
     cluster().is_some()
 }
 
-fn cluster() -> Option<&'static Cluster> {
+/// The server that all tests share.
+pub fn cluster() -> Option<&'static Cluster> {
     CLUSTER
         .get_or_init(|| match binaries() {
             Some(bin) => Some(Cluster::start(bin)),

@@ -12,7 +12,7 @@ use tixing::{
     domain::{
         Millis,
         node::{NodeId, NodeState, SKEWED},
-        past::{Again, Gap, Past},
+        past::{Again, Counts, Past},
         recall::{Found, Step},
         reminder::{NewReminder, ReminderId, State},
         settle::assumed_sent,
@@ -371,8 +371,7 @@ impl Memory {
         let Some(there) = found.n else {
             books.servers.now.stays = true;
             books.servers.now.awaited.retain(|waits, _| *waits != node);
-            self.past.forget(self.made);
-            (self.node, self.made) = (None, 0);
+            (self.past, self.node, self.made) = (Past::default(), None, 0);
             return;
         };
         let mine = books.servers.now.awaited.keys().copied().filter(|node| books.is_of(*node, machine));
@@ -380,9 +379,9 @@ impl Memory {
         let mut others = books.servers.now.awaited.iter().filter(|(node, _)| !mine.contains(node));
         let last = others.all(|(_, waits)| *waits);
         let n = books.link(me);
-        let gap = Gap { there, made: self.made, of_former, is_another: node != me, begun: n - 1 };
+        let counts = Counts { there, made: self.made, of_former, is_another: node != me, begun: n - 1 };
         self.late.clear();
-        let Again { mut missing, is_second } = self.past.again(gap, at, |_| Deed::Other);
+        let Again { mut missing, is_second } = self.past.again(counts, at, |_| Deed::Other);
         (self.node, self.made) = (Some(me), n);
         if is_second && !last {
             return;
